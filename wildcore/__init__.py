@@ -1,0 +1,72 @@
+"""wildcore finds out whether a model edit really works.
+
+These are the names that plugin authors need; importing them loads neither torch nor transformers. ``wildcore.models``,
+``wildcore.tokens`` and ``wildcore.patches`` hold what works on a loaded model.
+"""
+
+from wildcore.errors import Refused, UserError
+from wildcore.families import Family
+from wildcore.hookspecs import hookimpl
+from wildcore.interfaces import (
+    Context,
+    Dataset,
+    Editor,
+    Environment,
+    Generator,
+    Metric,
+    ModelSource,
+    Offer,
+    Patch,
+    Progress,
+    StopRule,
+    Truncator,
+)
+from wildcore.params import EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.types import (
+    Answer,
+    AnsweredProbe,
+    EditCase,
+    EditRequest,
+    EvalProtocol,
+    Gold,
+    Output,
+    Probe,
+    Prompt,
+    Score,
+    Use,
+)
+
+__all__ = [
+    "Answer",
+    "AnsweredProbe",
+    "Context",
+    "Dataset",
+    "EditCase",
+    "EditRequest",
+    "Editor",
+    "EditorParams",
+    "Environment",
+    "EvalProtocol",
+    "Family",
+    "Generator",
+    "Gold",
+    "Metric",
+    "ModelShape",
+    "ModelSource",
+    "NoParams",
+    "Offer",
+    "Output",
+    "Params",
+    "Patch",
+    "Preset",
+    "Probe",
+    "Progress",
+    "Prompt",
+    "Refused",
+    "Score",
+    "StopRule",
+    "Truncator",
+    "Use",
+    "UserError",
+    "hookimpl",
+]

@@ -1,0 +1,75 @@
+"""Every extension point of wildcore. A plugin is a module named by an entry point of the group ``wildcore``.
+
+Each hook returns the plugin's offers: a name, how to make the thing, and its parameters. Loading a plugin must stay cheap;
+``Offer.make`` is the place for heavy imports. Usage::
+
+    from wildcore import Offer, hookimpl
+
+    @hookimpl
+    def wildcore_editors():
+        return [Offer("my-editor", make=_make, params=MyParams, summary="...", cites="...")]
+"""
+
+from collections.abc import Iterable
+
+import click
+import pluggy
+
+from wildcore.families import Family
+from wildcore.interfaces import Context, Dataset, Editor, Generator, Metric, ModelSource, Offer, Truncator
+from wildcore.types import EvalProtocol
+
+PROJECT = "wildcore"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def wildcore_editors() -> Iterable[Offer[Editor]]:  # type: ignore[empty-body]
+    """Offer methods that write facts into a model."""
+
+
+@hookspec
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:  # type: ignore[empty-body]
+    """Offer sources of edit cases."""
+
+
+@hookspec
+def wildcore_models() -> Iterable[Offer[ModelSource]]:  # type: ignore[empty-body]
+    """Offer models that the plugin brings along as ordinary model folders."""
+
+
+@hookspec
+def wildcore_families() -> Iterable[Family]:  # type: ignore[empty-body]
+    """Say where the parts of a model architecture are, by its ``config.model_type``."""
+
+
+@hookspec
+def wildcore_contexts() -> Iterable[Offer[Context]]:  # type: ignore[empty-body]
+    """Offer ways to put a question to the model (module 1, input)."""
+
+
+@hookspec
+def wildcore_generators() -> Iterable[Offer[Generator]]:  # type: ignore[empty-body]
+    """Offer generation strategies (module 2)."""
+
+
+@hookspec
+def wildcore_truncators() -> Iterable[Offer[Truncator]]:  # type: ignore[empty-body]
+    """Offer rules for where an answer ends (module 3)."""
+
+
+@hookspec
+def wildcore_metrics() -> Iterable[Offer[Metric]]:  # type: ignore[empty-body]
+    """Offer ways to score a stored answer (module 4)."""
+
+
+@hookspec
+def wildcore_protocols() -> Iterable[EvalProtocol]:  # type: ignore[empty-body]
+    """Offer evaluation protocols: pure data made of the names above and their parameters."""
+
+
+@hookspec
+def wildcore_commands(cli: click.Group) -> None:
+    """Add the plugin's own sub-commands to ``cli``."""

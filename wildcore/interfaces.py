@@ -1,0 +1,150 @@
+"""What a plugin's objects must be able to do. Everything here is structural: no base class is required."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from wildcore.params import NoParams, Params
+from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Output, Prompt, Score
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
+
+T_co = TypeVar("T_co", covariant=True)
+
+StopRule = Callable[[int, str, int], bool]
+"""The truncator's rule as the generator sees it: (row, text so far, token count so far) -> no further token is needed."""
+
+
+@dataclass(frozen=True)
+class Offer(Generic[T_co]):
+    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import.
+
+    ``params`` is built by the core from the user's settings and handed to ``make``.
+    """
+
+    name: str
+    make: Callable[[Any], T_co]
+    params: type[Params] = NoParams
+    summary: str = ""
+    cites: str = ""
+
+
+class Progress(Protocol):
+    """Where long work reports how far it is."""
+
+    def track(self, label: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a task of ``total`` steps; the callable given back advances it by so many steps."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Tell the user something worth knowing, such as a fallback taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress."""
+
+    cache: Path
+    seed: int
+    progress: Progress
+
+
+class Dataset(Protocol):
+    """A source of edit cases."""
+
+    def cases(self) -> Iterator[EditCase]:
+        """Yield the cases in a fixed order. Raises ``UserError`` naming file, row and field for malformed data."""
+        ...
+
+
+class ModelSource(Protocol):
+    """A model that a plugin brings along."""
+
+    def folder(self) -> Path:
+        """Return an ordinary Hugging Face model folder."""
+        ...
+
+
+class Context(Protocol):
+    """Module 1, input: puts a question behind an instruction, or leaves it bare."""
+
+    def render(self, question: str, model: "LoadedModel") -> Prompt:
+        """Return the text that the model reads."""
+        ...
+
+
+class Truncator(Protocol):
+    """Module 3, truncation: where an answer ends.
+
+    The same rule stops generation early (``is_complete``) and cuts what was generated (``truncate``).
+    """
+
+    reads_gold: ClassVar[bool]
+
+    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
+        """Say whether more tokens could no longer change the answer. ``text`` is all that was generated so far."""
+        ...
+
+    def truncate(self, output: Output, gold: Gold | None) -> Answer:
+        """Cut the answer out of what the model said."""
+        ...
+
+
+class Generator(Protocol):
+    """Module 2, generation strategy."""
+
+    reads_gold: ClassVar[bool]
+
+    def generate(
+        self, model: "LoadedModel", prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[Output]:
+        """Answer ``prompts`` in one batch. ``golds`` holds None throughout unless the strategy declares ``reads_gold``."""
+        ...
+
+
+class Metric(Protocol):
+    """Module 4, metric. Works on stored answers, so it may run later, elsewhere, without the model."""
+
+    reads_unedited: ClassVar[bool]
+    """True when the metric compares with the unedited model's answer instead of the gold."""
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item, in order."""
+        ...
+
+
+class Patch(Protocol):
+    """A reversible change to a model."""
+
+    def applied(self, model: "LoadedModel") -> AbstractContextManager[None]:
+        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return facts about the change for the record, as JSON values."""
+        ...
+
+
+class Editor(Protocol):
+    """A model editing method.
+
+    Inherit from this class for the defaults, or just have the methods.
+    """
+
+    def prepare(self, model: "LoadedModel", environment: Environment) -> None:
+        """Compute once what edits share, such as second moments. Called before the first edit of a run."""
+
+    def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:
+        """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``."""
+        ...
+
+    def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch]:
+        """Return one independent patch for each request."""
+        return [self.edit(model, [request]) for request in requests]
+
+    def reset(self) -> None:
+        """Forget everything that earlier edits left in the editor."""

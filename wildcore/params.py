@@ -1,0 +1,102 @@
+"""Parameters of plugins: declared, validated before a model is loaded, completed by the model's shape."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from wildcore.errors import UserError, nearest
+
+P = TypeVar("P", bound="Params")
+
+CloseTarget = Literal["none", "end-of-sequence", "stop"]
+
+
+class Params(BaseModel):
+    """Base of a plugin's parameters: unknown names and ill-typed values are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class NoParams(Params):
+    """For an offer that takes no parameters."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What is known of a model before its weights are loaded."""
+
+    model_type: str
+    layers: int
+    hidden_size: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Published hyper-parameters of a method for one model, recognised by its shape and never by its path."""
+
+    name: str
+    shape: ModelShape
+    values: Mapping[str, Any]
+
+
+class EditorParams(Params):
+    """Parameters that every editor has. An editor adds its own fields, its presets and the depth it edits at."""
+
+    presets: ClassVar[tuple[Preset, ...]] = ()
+    depth: ClassVar[float] = 0.0
+    """Where ``layer`` lies for a model without a preset, as a fraction of its layers."""
+
+    layer: int | None = None
+    """Layer whose MLP output projection is edited, from 0. Left out: from the preset, else by depth."""
+
+    preset: str | None = None
+    """Published hyper-parameters to start from. Left out: those of the model's shape, if any; "none": the defaults."""
+
+    close_target: CloseTarget = "none"
+    """How the target is closed while editing: not at all (as published), by the end-of-sequence token, or by a full stop."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+
+        Raises ``UserError`` for an unknown preset or a layer that the model does not have.
+        """
+        preset = self._preset(shape)
+        values = {**(preset.values if preset else {}), **self.model_dump(include=self.model_fields_set)}
+        values["preset"] = preset.name if preset else "none"
+        if values.get("layer") is None:
+            values["layer"] = int(self.depth * shape.layers)
+        if not 0 <= values["layer"] < shape.layers:
+            raise UserError(f"editor.layer={values['layer']}: the model has layers 0 to {shape.layers - 1}")
+        return type(self).model_validate(values)
+
+    def _preset(self, shape: ModelShape) -> Preset | None:
+        if self.preset is None:
+            return next((preset for preset in self.presets if preset.shape == shape), None)
+        if self.preset == "none":
+            return None
+        for preset in self.presets:
+            if preset.name == self.preset:
+                return preset
+        known = [preset.name for preset in self.presets] + ["none"]
+        raise UserError(f"editor.preset={self.preset!r}: no such preset; {nearest(self.preset, known)}")
+
+
+def build(params: type[P], settings: Mapping[str, Any], where: str) -> P:
+    """Validate ``settings`` as ``params``. Raises ``UserError`` naming ``where`` and the parameter at fault."""
+    try:
+        return params.model_validate(dict(settings))
+    except ValidationError as error:
+        lines = [_explain(problem, params) for problem in error.errors()]
+        raise UserError(f"{where}: " + "; ".join(lines)) from None
+
+
+def _explain(problem: Any, params: type[Params]) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown parameter {name!r}; {nearest(name, list(params.model_fields))}"
+    if problem["type"] == "missing":
+        return f"parameter {name!r} is missing; give it with --set"
+    return f"parameter {name!r}: {problem['msg']} (got {problem['input']!r})"

@@ -1,0 +1,218 @@
+"""Finding plugins by entry point, setting broken ones aside, and looking offers up by name.
+
+Knows nothing of models. A plugin that cannot be loaded is quarantined with its traceback: it is fatal only to the person who
+asked for something it would have offered.
+"""
+
+import traceback
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+import click
+import pluggy
+
+from wildcore import hookspecs
+from wildcore.errors import UserError, nearest
+from wildcore.families import Family, built_in_families
+from wildcore.interfaces import Offer
+from wildcore.types import EvalProtocol
+
+T = TypeVar("T")
+
+GROUP = "wildcore"
+OFFER_HOOKS = {
+    "editor": "wildcore_editors",
+    "dataset": "wildcore_datasets",
+    "model": "wildcore_models",
+    "context": "wildcore_contexts",
+    "generator": "wildcore_generators",
+    "truncator": "wildcore_truncators",
+    "metric": "wildcore_metrics",
+}
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """An installed plugin: its name, the distribution it came in, and why it is set aside, if it is."""
+
+    name: str
+    distribution: str
+    version: str
+    problem: str | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """Something a plugin offers, with the plugin's name."""
+
+    plugin: str
+    offer: T
+
+
+class BadPlugin(Exception):
+    """What is wrong with a plugin, in one sentence."""
+
+
+@dataclass
+class Registry:
+    """All plugins and what they offer."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    offers: dict[str, list[Found[Offer[Any]]]] = field(default_factory=lambda: {kind: [] for kind in OFFER_HOOKS})
+    protocols: list[Found[EvalProtocol]] = field(default_factory=list)
+    families: dict[str, Family] = field(default_factory=dict)
+    commands: dict[str, click.Command] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> list[Plugin]:
+        """The plugins set aside."""
+        return [plugin for plugin in self.plugins if plugin.problem]
+
+    def find(self, kind: str, name: str, near: str | None = None) -> Found[Offer[Any]]:
+        """Return the offer of ``kind`` called ``name`` or ``plugin/name``; of namesakes, that of the plugin ``near``.
+
+        Raises ``UserError`` if none or several match.
+        """
+        known = {(found.plugin, found.offer.name): found for found in self.offers[kind]}
+        return known.get((near or "", name)) or self._find(kind, name, known)
+
+    def unambiguous_name(self, kind: str, found: Found[Offer[Any]]) -> str:
+        """Return the offer's name, or ``plugin/name`` where another plugin has an offer of that name too."""
+        namesakes = [other for other in self.offers[kind] if other.offer.name == found.offer.name]
+        return found.offer.name if len(namesakes) == 1 else f"{found.plugin}/{found.offer.name}"
+
+    def find_protocol(self, name: str) -> Found[EvalProtocol]:
+        """Return the protocol called ``name`` or ``plugin/name``. Raises ``UserError`` if none or several match."""
+        return self._find("protocol", name, {(found.plugin, found.offer.name): found for found in self.protocols})
+
+    def _find(self, kind: str, name: str, known: dict[tuple[str, str], Found[T]]) -> Found[T]:
+        matches = {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
+        if len(matches) == 1:
+            return next(iter(matches.values()))
+        if matches:
+            ways = " or ".join(f"{plugin}/{offered}" for plugin, offered in sorted(matches))
+            raise UserError(f"{kind} {name!r} is offered by several plugins; ask for {ways}")
+        hint = nearest(name, [offered for _, offered in known])
+        raise UserError(f"unknown {kind} {name!r}; {hint}{self._broken_hint()}")
+
+    def _broken_hint(self) -> str:
+        if not self.broken:
+            return ""
+        names = ", ".join(plugin.name for plugin in self.broken)
+        return f" (set aside as broken: {names}; see: wildcore plugins --broken)"
+
+
+def load_registry(only: Sequence[str] | None = None, reserved: Collection[str] = ()) -> Registry:
+    """Load the installed plugins, or only those named. No plugin may add a command whose name is in ``reserved``.
+
+    Raises ``UserError`` if a name in ``only`` is not installed.
+    """
+    registry = Registry(families={family.model_type: family for family in built_in_families()})
+    installed = named_entry_points()
+    for name in only or ():
+        if name not in installed:
+            raise UserError(f"--plugins: {_not_installed(name, list(installed))}")
+    for name, entry_point in installed.items():
+        if only is None or name in only:
+            registry.plugins.append(_load(registry, name, entry_point, reserved))
+    return registry
+
+
+def _not_installed(name: str, installed: list[str]) -> str:
+    namesakes = [known for known in installed if known.startswith(f"{name}@")]
+    if namesakes:
+        return f"several packages have a plugin {name!r}; ask for {' or '.join(namesakes)}"
+    return f"no plugin {name!r} is installed; {nearest(name, installed)}"
+
+
+def named_entry_points() -> dict[str, EntryPoint]:
+    """Return the installed entry points by plugin name, sorted. One name in two distributions becomes name@distribution."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _distribution(point)[0]))
+    unique = {(point.name, point.value, _distribution(point)[0]): point for point in points}.values()
+    uses = Counter(point.name for point in unique)
+    return {p.name if uses[p.name] == 1 else f"{p.name}@{_distribution(p)[0]}": p for p in unique}
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+
+
+def _load(registry: Registry, name: str, point: EntryPoint, reserved: Collection[str]) -> Plugin:
+    """Load one plugin into the registry: all of it, or, when anything about it is wrong, nothing."""
+    distribution, version = _distribution(point)
+    try:
+        module = point.load()
+        _check_hook_names(module)
+        manager = pluggy.PluginManager(hookspecs.PROJECT)
+        manager.add_hookspecs(hookspecs)
+        manager.register(module, name=name)
+        _collect(registry, name, manager, reserved)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too, and none of it may stop the others
+        problem = str(error) if isinstance(error, BadPlugin) else f"{type(error).__name__}: {error}"
+        return Plugin(name, distribution, version, " ".join(problem.split()), traceback.format_exc())
+    return Plugin(name, distribution, version)
+
+
+def _check_hook_names(module: object) -> None:
+    known = [name for name in vars(hookspecs) if name.startswith("wildcore_")]
+    for name, value in vars(module).items():
+        marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
+        if (marked or (callable(value) and name.startswith("wildcore_"))) and name not in known:
+            raise BadPlugin(f"implements the unknown hook {name!r}; {nearest(name, known)}")
+        if name in known and not marked:
+            raise BadPlugin(f"defines {name!r} without the mark @hookimpl, so nothing would call it")
+
+
+def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, reserved: Collection[str]) -> None:
+    hook = manager.hook
+    offers: dict[str, list[Offer[Any]]] = {}
+    for kind, name in OFFER_HOOKS.items():
+        offers[kind] = _call(getattr(hook, name), Offer)
+    protocols = _call(hook.wildcore_protocols, EvalProtocol)
+    families = _call(hook.wildcore_families, Family)
+    commands = _own_commands(hook.wildcore_commands)
+    for kind, listed in offers.items():
+        _refuse_repeated(f"offers the {kind}", [offer.name for offer in listed])
+    _refuse_repeated("offers the protocol", [protocol.name for protocol in protocols])
+    _refuse_repeated("offers the family", [family.model_type for family in families], registry.families)
+    _refuse_repeated("adds the command", list(commands), {*reserved, *registry.commands})
+    for kind, listed in offers.items():
+        registry.offers[kind] += [Found(plugin, offer) for offer in listed]
+    registry.protocols += [Found(plugin, protocol) for protocol in protocols]
+    registry.families.update({family.model_type: family for family in families})
+    registry.commands.update(commands)
+
+
+def _refuse_repeated(what: str, names: Sequence[str], taken: Collection[str] = ()) -> None:
+    for name, count in Counter(names).items():
+        if name in taken:
+            raise BadPlugin(f"{what} {name!r}, which is there already")
+        if count > 1:
+            raise BadPlugin(f"{what} {name!r} twice")
+
+
+def _own_commands(hook: Any) -> dict[str, click.Command]:
+    own = click.Group()
+    hook(cli=own)
+    return dict(own.commands)
+
+
+def _call(hook: Any, expected: type[T]) -> list[T]:
+    results: list[Any] = hook()
+    if len(results) < len(hook.get_hookimpls()):
+        raise BadPlugin(f"{hook.name} returned None instead of a list")
+    offered: list[T] = []
+    for result in results:
+        if not isinstance(result, Iterable):
+            raise BadPlugin(f"{hook.name} returned {result!r} instead of a list")
+        offered += result
+    for item in offered:
+        if not isinstance(item, expected):
+            raise BadPlugin(f"{hook.name} returned {item!r}, which is no {expected.__name__}")
+    return offered

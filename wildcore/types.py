@@ -1,0 +1,133 @@
+"""The records that flow through a run: dataset, edit, generation, truncation, score.
+
+All are frozen and validated, and all can be written as JSON and read back unchanged.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
+PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
+
+StopReason = Literal["stop-rule", "end-of-sequence", "max-new-tokens", "context-full", "teacher-forced"]
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, and closed to fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EditRequest(Record):
+    """One fact to write into a model.
+
+    ``prompt`` is the bare edit prompt and ``target`` the new answer, without a leading space. ``ground_truth`` is the answer
+    held before the edit, where the dataset knows it.
+    """
+
+    prompt: str
+    target: str
+    subject: str | None = None
+    aliases: tuple[str, ...] = ()
+    ground_truth: str | None = None
+
+
+class Probe(Record):
+    """One question put to the model before and after an edit; ``answers[0]`` is the gold, the rest are accepted too."""
+
+    kind: ProbeKind
+    prompt: str
+    answers: tuple[str, ...] = Field(min_length=1)
+
+
+class EditCase(Record):
+    """One edit and the probes that judge it. ``tags`` carry what a dataset says about the case, such as its source."""
+
+    id: str
+    request: EditRequest
+    probes: tuple[Probe, ...]
+    tags: Mapping[str, str] = {}
+
+
+class Prompt(Record):
+    """What a context made of a question: the text the model reads.
+
+    ``joint`` is what stands between this text and an answer (a space, or nothing after a chat template).
+    ``special_tokens`` says whether the tokenizer adds its own beginning of sequence; a chat template has written it already.
+    """
+
+    text: str
+    joint: str = " "
+    special_tokens: bool = True
+
+
+class Gold(Record):
+    """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+class Output(Record):
+    """What a generation strategy returned: token ids, their text, and why it ended."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    stop_reason: StopReason
+
+
+class Answer(Record):
+    """An output after truncation: ``text`` and ``token_ids`` are what is scored, ``output`` is what the model said."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    output: Output
+
+
+class AnsweredProbe(Record):
+    """What a metric sees: a question, its accepted answers, the answer given, and the unedited model's answer."""
+
+    kind: ProbeKind
+    question: str
+    answers: tuple[str, ...]
+    gold_token_ids: tuple[int, ...]
+    answer: Answer
+    unedited: Answer
+
+
+class Score(Record):
+    """A value in [0, 1], or no value and the reason why the answer was not scored."""
+
+    value: float | None
+    reason: str | None = None
+
+
+class Use(Record):
+    """A module by name, with its parameters."""
+
+    name: str
+    params: Mapping[str, Any] = {}
+
+    def __str__(self) -> str:
+        inner = ", ".join(f"{key}={value!r}" for key, value in self.params.items())
+        return f"{self.name}({inner})" if inner else self.name
+
+
+class EvalProtocol(Record):
+    """How an edited model is asked and scored: the paper's four modules, each by name.
+
+    A protocol is pure data. Changing what a published name means makes a new name; a protocol changed for one run is a
+    variant, which carries the name it departs from and every difference.
+    """
+
+    name: str
+    summary: str
+    cites: str = ""
+    context: Use
+    generator: Use
+    truncator: Use
+    metrics: Mapping[ProbeKind, tuple[Use, ...]]
+    variant_of: str | None = None
+    differences: tuple[str, ...] = ()
