@@ -1,0 +1,70 @@
+"""Whether a model fits: asked before its weights are read."""
+
+import json
+from math import prod
+from pathlib import Path
+
+import psutil
+import torch
+
+from wildcore.errors import UserError
+
+GIB = 2**30
+
+
+def require_memory(name: str, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise ``UserError`` when the weights alone exceed what is free on ``device``; ``name`` is what the user calls the model."""
+    needed = parameter_count(folder) * dtype.itemsize
+    free = free_memory(device)
+    if free is not None and needed > free:
+        smaller = " --dtype bfloat16 halves it;" if dtype is torch.float32 else ""
+        raise UserError(
+            f"--model {name}: its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
+            f"{free / GIB:.1f} GiB are free on {device};{smaller} --device-map auto spreads it over all devices"
+        )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the free bytes on a device, or None where that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "cpu":
+        return int(psutil.virtual_memory().available)
+    return None
+
+
+def parameter_count(folder: Path) -> int:
+    """Count the parameters in a folder's safetensors files from their headers.
+
+    Some folders hold the weights twice, as one file of another layout beside the shards; the index says which are read.
+    """
+    index = folder / "model.safetensors.index.json"
+    whole = folder / "model.safetensors"
+    if whole.is_file():
+        return _parameters(whole)
+    files = _shards(index) if index.is_file() else set(folder.glob("*.safetensors"))
+    return sum(_parameters(file) for file in sorted(files))
+
+
+def _shards(index: Path) -> set[Path]:
+    try:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files = {index.parent / name for name in names}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index}: not an index of safetensors files ({error}); fetch the model again") from error
+    missing = sorted(file.name for file in files if not file.is_file())
+    if missing:
+        raise UserError(f"{index}: it names {', '.join(missing)}, which the folder lacks; fetch the model again")
+    return files
+
+
+def _parameters(file: Path) -> int:
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if length > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+        return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: not a safetensors file ({error}); fetch the model again") from error

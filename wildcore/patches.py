@@ -1,0 +1,65 @@
+"""Reversible changes to a model.
+
+An editor returns a change, not a changed model. Applying keeps the original weights and puts them back by copying, because
+subtracting what was added does not restore the bits.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wildcore.models import LoadedModel
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A change ``left @ right.T`` of a weight [outputs, inputs]: ``left`` [outputs, rank], ``right`` [inputs, rank]."""
+
+    left: Tensor
+    right: Tensor
+
+    def dense(self) -> Tensor:
+        """Return the change as a matrix [outputs, inputs]."""
+        return self.left @ self.right.T
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A change of a weight, as a matrix [outputs, inputs]."""
+
+    change: Tensor
+
+    def dense(self) -> Tensor:
+        """Return the change itself."""
+        return self.change
+
+
+@dataclass(frozen=True)
+class WeightPatch:
+    """Changes of linear maps, by module name; each [outputs, inputs], also for modules that store their weight transposed."""
+
+    changes: Mapping[str, LowRank | Dense]
+
+    @contextmanager
+    def applied(self, model: LoadedModel) -> Iterator[None]:
+        """Add the changes to the model's weights; put the original bits back on leaving, whatever happens."""
+        originals: dict[str, Tensor] = {}
+        try:
+            for name, change in self.changes.items():
+                weight = model.projection(name).weight
+                originals[name] = weight.clone()
+                weight.copy_(weight.float() + change.dense().to(weight.device, torch.float32))
+            yield
+        finally:
+            for name, original in originals.items():
+                model.projection(name).weight.copy_(original)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the Frobenius norm of all changes together, and whether every number is finite."""
+        squared = sum(float(change.dense().double().pow(2).sum()) for change in self.changes.values())
+        finite = squared == squared and squared != float("inf")
+        return {"change_norm": squared**0.5 if finite else None, "finite": finite, "modules": sorted(self.changes)}

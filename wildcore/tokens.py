@@ -1,0 +1,117 @@
+"""From text to token ids: the joint of prompt and target, the subject's last token, and padding.
+
+Positions are decided here and nowhere else, from the character offsets that the tokenizer reports for the whole text. So a
+leading space is never a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject
+may occur twice, and a subject's last piece may merge with what follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wildcore.errors import Refused
+from wildcore.params import CloseTarget
+from wildcore.types import Prompt
+
+IGNORED = -100
+"""Label of a position that a loss does not count (the convention of ``torch.nn.functional.cross_entropy``)."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A prompt and its target, tokenised together.
+
+    ``spans[i]`` is the character range of token i in ``text``; (0, 0) for special tokens.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+    prompt_length: int
+    """Tokens before the target's first."""
+
+    @property
+    def target_ids(self) -> tuple[int, ...]:
+        """Ids of the target's tokens."""
+        return self.token_ids[self.prompt_length :]
+
+    def last_token_of(self, span: tuple[int, int]) -> int:
+        """Return the index of the token that holds the last character of a non-empty character range."""
+        return max(index for index, (start, end) in enumerate(self.spans) if start < span[1] <= end)
+
+
+def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
+    """Return the token ids of a prompt, ready to be continued: a closing special token that a tokenizer adds is dropped."""
+    return _tokenise(tokenizer, prompt.text, prompt.special_tokens)[0]
+
+
+def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> Joined:
+    """Tokenise ``prompt`` followed by ``target``, which reads on from the prompt with one joint between them.
+
+    The target's tokens are those that reach past the prompt's last character. ``close`` ends the target by a full stop or by
+    the end-of-sequence token.
+    """
+    answer = target.strip()
+    if close == "stop" and not answer.endswith("."):
+        answer += "."
+    joint = "" if not answer or prompt.text[-1:].isspace() else prompt.joint
+    text = prompt.text + joint + answer
+    token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
+    boundary = len(prompt.text)
+    prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
+    if close == "end-of-sequence":
+        token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
+    return Joined(text, token_ids, spans, prompt_length)
+
+
+def subject_span(text: str, subject: str | None) -> tuple[int, int]:
+    """Return the character range of the subject's last occurrence in ``text``, without white space around it.
+
+    The last one, because under causal attention it is the one that has read the others. Raises ``Refused`` where there is none.
+    """
+    wanted = (subject or "").strip()
+    if not wanted:
+        raise Refused("the request names no subject")
+    start = text.rfind(wanted)
+    if start < 0:
+        raise Refused(f"the subject {wanted!r} does not occur in the prompt {text!r}")
+    return start, start + len(wanted)
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, side: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids [rows, longest] filled up with ``value`` on ``side`` ("left" or "right"), and the mask of real tokens."""
+    longest = max(len(row) for row in rows)
+    ids = torch.full((len(rows), longest), value, dtype=torch.long)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    for index, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
+        ids[index, place] = torch.tensor(row, dtype=torch.long)
+        mask[index, place] = 1
+    return ids.to(device), mask.to(device)
+
+
+def target_labels(rows: Sequence[Joined], device: torch.device) -> Tensor:
+    """Return labels [rows, longest] for right-padded rows: the target's ids where they are predicted, else ``IGNORED``.
+
+    Position t holds the id of token t + 1, so that ``logits[:, t]`` is compared with ``labels[:, t]``.
+    """
+    labels = torch.full((len(rows), max(len(row.token_ids) for row in rows)), IGNORED, dtype=torch.long)
+    for index, row in enumerate(rows):
+        labels[index, row.prompt_length - 1 : len(row.token_ids) - 1] = torch.tensor(row.target_ids, dtype=torch.long)
+    return labels.to(device)
+
+
+def _tokenise(tokenizer: Any, text: str, special_tokens: bool) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
+    encoded = tokenizer(
+        text, add_special_tokens=special_tokens, return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    ids = list(encoded["input_ids"])
+    spans = [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+    special = encoded["special_tokens_mask"]
+    end = len(ids)
+    while special_tokens and end > 1 and special[end - 1] and spans[end - 1] == (0, 0):
+        end -= 1
+    return tuple(ids[:end]), tuple(spans[:end])
