@@ -1,0 +1,71 @@
+"""Asking a model a case's probes under a protocol: context, generation, truncation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wildcore.models import LoadedModel
+from wildcore.protocols import ReadyProtocol
+from wildcore.tokens import encode, join
+from wildcore.types import Answer, Gold, Output, Probe, Prompt
+
+
+@dataclass(frozen=True)
+class Question:
+    """A probe as one protocol puts it: the rendered prompt, its token count, and the gold answer's tokens after it."""
+
+    prompt: Prompt
+    gold: Gold
+    prompt_length: int
+
+
+def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[Question]:
+    """Render probes as ``protocol`` asks them."""
+    questions = []
+    for probe in probes:
+        prompt = protocol.context.render(probe.prompt, model)
+        joined = join(model.tokenizer, prompt, probe.answers[0])
+        gold = Gold(text=probe.answers[0], token_ids=joined.target_ids)
+        questions.append(Question(prompt, gold, len(encode(model.tokenizer, prompt))))
+    return questions
+
+
+def ask(
+    model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question], batch_size: int
+) -> list[Answer | None]:
+    """Return the model's answers in order; None for a question that is ``unanswerable``.
+
+    Generator and truncator are given the gold only if they declare that they read it.
+    """
+    answers: list[Answer | None] = [None] * len(questions)
+    fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
+    for batch in _batches(fitting, batch_size):
+        chosen = [questions[index] for index in batch]
+        for index, output in zip(batch, _generate(model, protocol, chosen), strict=True):
+            gold = questions[index].gold if protocol.truncator.reads_gold else None
+            answers[index] = protocol.truncator.truncate(output, gold)
+    return answers
+
+
+def unanswerable(model: LoadedModel, question: Question) -> str | None:
+    """Say why a question cannot be put to the model, if it cannot."""
+    if not question.prompt_length:
+        return "the prompt has no token"
+    needed = question.prompt_length + len(question.gold.token_ids)
+    if model.max_length is not None and needed > model.max_length:
+        return f"{question.prompt_length} prompt tokens and the gold answer exceed the model's {model.max_length}"
+    return None
+
+
+def _generate(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Output]:
+    seen = [question.gold if protocol.truncator.reads_gold else None for question in questions]
+
+    def stop(row: int, text: str, token_count: int) -> bool:
+        return protocol.truncator.is_complete(text, token_count, seen[row])
+
+    golds = [question.gold if protocol.generator.reads_gold else None for question in questions]
+    return protocol.generator.generate(model, [question.prompt for question in questions], golds, stop)
+
+
+def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(indices), size):
+        yield indices[start : start + size]

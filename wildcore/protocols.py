@@ -1,0 +1,49 @@
+"""Protocols ready for use, and variants of published ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from wildcore.interfaces import Context, Generator, Metric, Truncator
+from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
+
+
+@dataclass(frozen=True)
+class ReadyProtocol:
+    """A protocol whose modules have been made. ``metrics`` are by probe kind, each with the label it is recorded under."""
+
+    definition: EvalProtocol
+    context: Context
+    generator: Generator
+    truncator: Truncator
+    metrics: Mapping[ProbeKind, tuple[tuple[str, Metric], ...]]
+
+    @property
+    def name(self) -> str:
+        """The protocol's name, or the variant's."""
+        return self.definition.name
+
+
+def as_variant(changed: EvalProtocol, published: EvalProtocol) -> EvalProtocol:
+    """Name ``changed`` for what it is: the published protocol if nothing differs, else a variant with its differences."""
+    differences = tuple(_differences(changed, published))
+    if not differences:
+        return published
+    name = f"{published.name}[{'; '.join(differences)}]"
+    return changed.model_copy(update={"name": name, "variant_of": published.name, "differences": differences})
+
+
+def _differences(changed: EvalProtocol, published: EvalProtocol) -> list[str]:
+    found = [
+        f"{part}: {getattr(changed, part)}"
+        for part in ("context", "generator", "truncator")
+        if getattr(changed, part) != getattr(published, part)
+    ]
+    kinds_by_metrics: dict[str, list[str]] = {}
+    for kind in PROBE_KINDS:
+        if changed.metrics.get(kind, ()) != published.metrics.get(kind, ()):
+            kinds_by_metrics.setdefault(_listed(changed.metrics.get(kind, ())), []).append(kind)
+    return found + [f"metric of {', '.join(kinds)}: {metrics}" for metrics, kinds in kinds_by_metrics.items()]
+
+
+def _listed(uses: Sequence[Use]) -> str:
+    return " and ".join(str(use) for use in uses) or "none"

@@ -1,0 +1,221 @@
+"""The run folder: what a run was, every answer it got, and their scores.
+
+``manifest.json`` says how the run was made; ``journal.jsonl`` holds one finished case to a line, durable before the next
+begins; ``scores.jsonl`` holds scores apart from the answers; ``summary.json`` adds them up.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from wildcore.errors import UserError
+from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record
+
+SCHEMA = 1
+R = TypeVar("R", bound=Record)
+
+
+class EditOutcome(Record):
+    """What became of one edit: done, or refused and why; the time it took; what the patch says of itself."""
+
+    status: Literal["edited", "refused"]
+    reason: str | None = None
+    seconds: float
+    patch: Mapping[str, Any] | None = None
+
+
+class ProbeRecord(Record):
+    """One probe under one protocol: the text the model read, and its answers before and after the edit.
+
+    ``unanswered`` says why there is no answer, where there is none for another reason than a refused edit.
+    """
+
+    protocol: str
+    probe: int
+    kind: ProbeKind
+    question: str
+    answers: tuple[str, ...]
+    prompt: str
+    gold_token_ids: tuple[int, ...]
+    before: Answer | None
+    after: Answer | None
+    unanswered: str | None = None
+
+
+class CaseRecord(Record):
+    """One line of the journal."""
+
+    case: str
+    request: EditRequest
+    tags: Mapping[str, str] = {}
+    edit: EditOutcome
+    probes: tuple[ProbeRecord, ...]
+
+
+class ScoreRecord(Record):
+    """One line of the scores: a probe under a protocol by one metric, before and after the edit."""
+
+    case: str
+    protocol: str
+    probe: int
+    kind: ProbeKind
+    metric: str
+    before: float | None
+    before_reason: str | None
+    after: float | None
+    after_reason: str | None
+
+
+class Manifest(Record):
+    """How a run was made. ``identity`` holds everything that its answers depend on, resolved to the last default."""
+
+    schema_number: int = SCHEMA
+    created: str
+    job: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    protocols: tuple[EvalProtocol, ...]
+    case_count: int
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    plugins: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class RunFolder:
+    """One run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal_path = path / "journal.jsonl"
+        self.scores_path = path / "scores.jsonl"
+
+    @classmethod
+    def create(cls, path: Path, manifest: Manifest) -> "RunFolder":
+        """Start a run in an empty or new folder. Raises ``UserError`` where that cannot be."""
+        require_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_durably(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"--out {path}: cannot be written ({error.strerror}); choose another folder") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open a run for reading or resuming. Raises ``UserError`` if ``path`` is not one."""
+        if not (path / "manifest.json").is_file():
+            raise UserError(f"{path}: not a run folder (no manifest.json in it)")
+        return cls(path)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as written. Raises ``UserError`` if it is damaged or of another schema."""
+        path = self.path / "manifest.json"
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            if raw.get("schema_number") != SCHEMA:
+                raise UserError(f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}")
+            return Manifest.model_validate(raw)
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{path}: damaged: {' '.join(str(error).split())}") from error
+
+    def cases(self) -> Iterator[CaseRecord]:
+        """Read the finished cases. A last line without its end, as a killed run leaves it, is not one."""
+        return _read_lines(self.journal_path, CaseRecord)
+
+    def scores(self) -> Iterator[ScoreRecord]:
+        """Read the scores."""
+        return _read_lines(self.scores_path, ScoreRecord)
+
+    def repair(self) -> int:
+        """Cut a half-written last line off the journal and return how many bytes that was."""
+        if not self.journal_path.exists():
+            return 0
+        content = self.journal_path.read_bytes()
+        keep = content.rfind(b"\n") + 1
+        if keep < len(content):
+            with self.journal_path.open("r+b") as stream:
+                stream.truncate(keep)
+                os.fsync(stream.fileno())
+        return len(content) - keep
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. Raises ``UserError`` if another process works in it."""
+        with (self.path / ".lock").open("w") as stream:
+            try:
+                lock(stream)
+            except OSError:
+                raise UserError(f"{self.path}: another process is working in this run") from None
+            yield
+
+    def append(self, record: CaseRecord) -> None:
+        """Write a finished case; on return it survives the death of the process and of the machine."""
+        with self.journal_path.open("ab") as stream:
+            stream.write(record.model_dump_json().encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def write_scores(self, scores: Iterable[ScoreRecord]) -> None:
+        """Write all scores at once: a reader sees the earlier file or the new one, never a part."""
+        write_durably(self.scores_path, "".join(score.model_dump_json() + "\n" for score in scores))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write the sums of the scores."""
+        write_durably(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+
+
+def require_free(path: Path) -> None:
+    """Raise ``UserError`` unless ``path`` is an empty folder or nothing yet."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"--out {path}: not an empty folder; choose another, or go on with --resume {path}")
+
+
+def lock(stream: IO[str]) -> None:
+    """Lock an open file until it is closed or its process dies; raises ``OSError`` if it is locked. POSIX only."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: runs work there, unguarded
+        return
+    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Replace a file's content in one step that a crash cannot leave half done."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def _read_lines(path: Path, model: type[R]) -> Iterator[R]:
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield model.model_validate_json(line)
+            except ValidationError as error:
+                problem = error.errors()[0]
+                place = ".".join(str(part) for part in problem["loc"]) or "line"
+                raise UserError(f"{path}, line {number}: {place}: {problem['msg']}") from error
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping of dotted paths to plain values."""
+    if isinstance(value, Mapping) and value:
+        items = [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple) and value:
+        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
+    else:
+        return {path: value}
+    return {key: leaf for name, inner in items for key, leaf in flat(inner, name).items()}
