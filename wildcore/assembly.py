@@ -1,0 +1,260 @@
+"""From names and settings to objects: what the command line asks for becomes what the runner takes."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from wildcore.errors import UserError, nearest
+from wildcore.interfaces import Editor, Offer
+from wildcore.params import EditorParams, ModelShape, Params, build
+from wildcore.protocols import ReadyProtocol, as_variant
+from wildcore.registry import OFFER_HOOKS, Found, Registry
+from wildcore.types import PROBE_KINDS, EditCase, EvalProtocol, ProbeKind, Record, Use
+
+if TYPE_CHECKING:
+    from wildcore.models import ModelRequest
+
+SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
+
+
+class JobSpec(Record):
+    """One run as it was asked for. ``settings`` maps "section.parameter" or "section.name.parameter" to a value."""
+
+    model: str
+    dataset: str
+    editor: str
+    protocols: tuple[str, ...]
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    device_map: str | None = None
+    trust_remote_code: bool = False
+    context: str | None = None
+    generator: str | None = None
+    truncator: str | None = None
+    metrics: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = {}
+    limit: int | None = None
+    seed: int = 0
+    batch_size: int = 32
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``section.parameter=value`` pairs; values are YAML scalars or lists. Raises ``UserError`` for any other form."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        parts = key.split(".")
+        if not equals or len(parts) not in (2, 3) or not all(parts):
+            raise UserError(f"--set {pair}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+        if parts[0] not in SECTIONS:
+            raise UserError(f"--set {pair}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        if key in settings:
+            raise UserError(f"--set {pair}: {key} is set twice")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+    return settings
+
+
+def check_names(spec: JobSpec, used: Mapping[str, set[str]]) -> None:
+    """Refuse a setting "section.name.parameter" whose name takes no part in the job."""
+    for key in spec.settings:
+        section, *rest = key.split(".")
+        if len(rest) == 2 and rest[0] not in used[section]:
+            raise UserError(
+                f"--set {key}: this run uses no {section} {rest[0]!r}; {nearest(rest[0], sorted(used[section]))}"
+            )
+
+
+def settings_for(spec: JobSpec, section: str, name: str) -> dict[str, Any]:
+    """Return the settings that reach the module ``name``: those of its section, then those of its name."""
+    shared, own = {}, {}
+    for key, value in spec.settings.items():
+        parts = key.split(".")
+        if parts[0] == section and len(parts) == 2:
+            shared[parts[1]] = value
+        elif parts[0] == section and parts[1] == name:
+            own[parts[2]] = value
+    return shared | own
+
+
+def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
+    """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
+    params = build(found.offer.params, settings, f"{section} {found.offer.name} (plugin {found.plugin})")
+    return found.offer.make(params), params
+
+
+def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
+    """Return what a record says of a module: name, plugin, and every parameter resolved."""
+    return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}
+
+
+def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
+    """Say which model to load: one that a plugin brings, a local folder, or a hub name."""
+    from wildcore.models import ModelRequest
+
+    brought = any(spec.model in (f.offer.name, f"{f.plugin}/{f.offer.name}") for f in registry.offers["model"])
+    folder = None
+    if brought:
+        source, _ = make(registry.find("model", spec.model), "model", {})
+        folder = source.folder()
+    return ModelRequest(
+        name=spec.model,
+        folder=folder,
+        revision=spec.revision,
+        dtype=spec.dtype,
+        device=spec.device,
+        device_map=spec.device_map,
+        trust_remote_code=spec.trust_remote_code,
+    )
+
+
+def load_cases(registry: Registry, spec: JobSpec) -> tuple[list[EditCase], dict[str, Any]]:
+    """Read the cases of the job. Raises ``UserError`` for an empty dataset, a malformed row, or an id that occurs twice."""
+    found = registry.find("dataset", spec.dataset)
+    dataset, params = make(found, "dataset", settings_for(spec, "dataset", found.offer.name))
+    cases = list(islice(dataset.cases(), spec.limit))
+    if not cases:
+        raise UserError(f"dataset {spec.dataset}: it holds no case")
+    digest = hashlib.sha256()
+    seen: set[str] = set()
+    for case in cases:
+        if case.id in seen:
+            raise UserError(f"dataset {spec.dataset}: the case id {case.id!r} occurs twice")
+        seen.add(case.id)
+        digest.update(case.model_dump_json().encode())
+    facts = {"cases": len(cases), "limit": spec.limit, "hash": digest.hexdigest()[:16]}
+    return cases, identity(found, params) | facts
+
+
+def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
+    """Make the job's editor for a model of ``shape``. Raises ``UserError`` for parameters that do not suit it."""
+    found = registry.find("editor", spec.editor)
+    where = f"editor {found.offer.name} (plugin {found.plugin})"
+    params = build(found.offer.params, settings_for(spec, "editor", found.offer.name), where)
+    if isinstance(params, EditorParams):
+        params = params.for_model(shape)
+    editor: Editor = found.offer.make(params)
+    return editor, identity(found, params)
+
+
+def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str]) -> list[ReadyProtocol]:
+    """Make the job's protocols, each with the modules that the job replaces in it.
+
+    ``editors`` are all that run beside each other in the call. Raises ``UserError`` for a setting that reaches nothing.
+    """
+    ready: dict[str, ReadyProtocol] = {}
+    used: dict[str, set[str]] = {section: set() for section in SECTIONS}
+    for name in spec.protocols:
+        protocol = variant(registry, registry.find_protocol(name), spec)
+        if protocol.name in ready:
+            raise UserError(f"--protocol {name}: it is named twice")
+        ready[protocol.name] = make_protocol(registry, protocol)
+        for section, use in _uses(protocol):
+            used[section].add(_own_name(use.name))
+    used["editor"] = {_own_name(editor) for editor in editors}
+    used["dataset"] = {_own_name(spec.dataset)}
+    check_names(spec, used)
+    return list(ready.values())
+
+
+def _own_name(name: str) -> str:
+    return name.split("/")[-1]
+
+
+def _uses(protocol: EvalProtocol) -> Iterator[tuple[str, Use]]:
+    for part in ("context", "generator", "truncator"):
+        yield part, getattr(protocol, part)
+    for uses in protocol.metrics.values():
+        yield from (("metric", use) for use in uses)
+
+
+def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> EvalProtocol:
+    """Return the protocol with the job's replacements; a variant if that changes anything."""
+    published = _plain(registry, found)
+    changed = published.model_copy(
+        update={
+            "context": _replaced(registry, "context", published.context, spec.context, spec),
+            "generator": _replaced(registry, "generator", published.generator, spec.generator, spec),
+            "truncator": _replaced(registry, "truncator", published.truncator, spec.truncator, spec),
+            "metrics": _replaced_metrics(registry, published, spec),
+        }
+    )
+    return as_variant(changed, published)
+
+
+def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
+    """Make the modules of a protocol; its definition then holds every parameter resolved."""
+    context, resolved_context = _made(registry, "context", definition.context)
+    generator, resolved_generator = _made(registry, "generator", definition.generator)
+    truncator, resolved_truncator = _made(registry, "truncator", definition.truncator)
+    metrics: dict[ProbeKind, tuple[tuple[str, Any], ...]] = {}
+    resolved_metrics: dict[ProbeKind, tuple[Use, ...]] = {}
+    for kind, uses in definition.metrics.items():
+        made = [(str(use), *_made(registry, "metric", use)) for use in uses]
+        metrics[kind] = tuple((label, metric) for label, metric, _ in made)
+        resolved_metrics[kind] = tuple(resolved for _, _, resolved in made)
+    resolved = definition.model_copy(
+        update={
+            "context": resolved_context,
+            "generator": resolved_generator,
+            "truncator": resolved_truncator,
+            "metrics": resolved_metrics,
+        }
+    )
+    return ReadyProtocol(resolved, context, generator, truncator, metrics)
+
+
+def _made(registry: Registry, section: str, use: Use) -> tuple[Any, Use]:
+    found = registry.find(section, use.name)
+    module, params = make(found, section, use.params)
+    return module, Use(name=use.name, params=params.model_dump(mode="json"))
+
+
+def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec: JobSpec) -> Use:
+    found = registry.find(section, name or use.name)
+    kept = use.params if registry.unambiguous_name(section, found) == use.name else {}
+    settings = settings_for(spec, section, found.offer.name)
+    return _minimal(registry, section, found, {**kept, **settings})
+
+
+def _replaced_metrics(registry: Registry, published: EvalProtocol, spec: JobSpec) -> dict[ProbeKind, tuple[Use, ...]]:
+    """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
+    asked = [_replaced(registry, "metric", Use(name=name), None, spec) for name in spec.metrics]
+    comparing = tuple(use for use in asked if _made(registry, "metric", use)[0].reads_unedited)
+    judging = tuple(use for use in asked if use not in comparing)
+    metrics: dict[ProbeKind, tuple[Use, ...]] = {}
+    for kind in PROBE_KINDS:
+        replacement = comparing if kind == "locality" else judging
+        own = tuple(_replaced(registry, "metric", use, None, spec) for use in published.metrics.get(kind, ()))
+        metrics[kind] = replacement or own
+    return metrics
+
+
+def _plain(registry: Registry, found: Found[EvalProtocol]) -> EvalProtocol:
+    """Return a protocol in the form in which protocols are compared. Its names mean its own plugin's modules first."""
+    protocol = found.offer
+
+    def plain(section: str, use: Use) -> Use:
+        return _minimal(registry, section, registry.find(section, use.name, near=found.plugin), use.params)
+
+    return protocol.model_copy(
+        update={
+            **{part: plain(part, getattr(protocol, part)) for part in ("context", "generator", "truncator")},
+            "metrics": {
+                kind: tuple(plain("metric", use) for use in protocol.metrics.get(kind, ())) for kind in PROBE_KINDS
+            },
+        }
+    )
+
+
+def _minimal(registry: Registry, section: str, found: Found[Offer[Any]], settings: Mapping[str, Any]) -> Use:
+    """Return a use with only the parameters that differ from their defaults, so that equal uses compare equal."""
+    where = f"{section} {found.offer.name} (plugin {found.plugin})"
+    params = build(found.offer.params, settings, where).model_dump(mode="json", exclude_defaults=True)
+    return Use(name=registry.unambiguous_name(section, found), params=params)

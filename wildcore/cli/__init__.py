@@ -1,0 +1,93 @@
+"""The command line. One file for each command."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from wildcore.errors import UserError
+from wildcore.registry import Registry, load_registry
+
+INTERRUPTED = 130
+
+
+class Failure(click.ClickException):
+    """A user's error: one message, exit code 2."""
+
+    exit_code = 2
+
+
+class Driver(click.Group):
+    """The command group: loads plugins once, adds their commands, and turns user errors into one message."""
+
+    def registry(self, context: click.Context) -> Registry:
+        """Return the plugins, loaded at the first need."""
+        if not isinstance(context.obj, Registry):
+            chosen = context.params.get("plugins")
+            context.obj = load_registry(_names(chosen), reserved=self.commands)
+            _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
+        return context.obj
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, those of plugins too."""
+        return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by name."""
+        from_plugins = self._load(ctx).commands
+        return super().get_command(ctx, cmd_name) or from_plugins.get(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise Failure(f"out of memory: {error}; try a smaller --batch-size or --dtype bfloat16") from error
+
+    def _load(self, ctx: click.Context) -> Registry:
+        try:
+            return self.registry(ctx)
+        except UserError as error:
+            raise Failure(str(error)) from error
+
+
+def _names(chosen: str | None) -> Sequence[str] | None:
+    return None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+
+
+def _report_broken(registry: Registry, strict: bool) -> None:
+    for plugin in registry.broken:
+        message = f"plugin {plugin.name!r} ({plugin.distribution} {plugin.version}) is broken: {plugin.problem}"
+        if strict:
+            raise UserError(f"--strict-plugins: {message}")
+        click.echo(f"Warning: {message}; set aside (wildcore plugins --broken shows more)", err=True)
+
+
+@click.group(cls=Driver, context_settings={"auto_envvar_prefix": "WILDCORE", "help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wildcore")
+@click.option("--plugins", metavar="A,B", help="Load only these plugins.")
+@click.option("--strict-plugins", is_flag=True, help="Stop if an installed plugin is broken.")
+@click.pass_context
+def main(context: click.Context, plugins: str | None, strict_plugins: bool) -> None:
+    """Find out whether a model edit really works."""
+
+
+def _add_commands() -> None:
+    from wildcore.cli.compare import compare
+    from wildcore.cli.describe import describe
+    from wildcore.cli.eval import eval_command
+    from wildcore.cli.plugins import plugins_command
+    from wildcore.cli.show import show
+
+    for command in (eval_command, show, compare, plugins_command, describe):
+        main.add_command(command)
+
+
+_add_commands()

@@ -1,0 +1,15 @@
+"""``wildcore compare``: runs side by side."""
+
+from pathlib import Path
+
+import click
+
+from wildcore.cli.report import print_comparison
+from wildcore.cli.show import finished
+
+
+@click.command()
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+def compare(runs: tuple[Path, ...]) -> None:
+    """Show RUNS side by side and say in what they differ. Numbers of different runs are never averaged."""
+    print_comparison([finished(run) for run in runs])

@@ -1,0 +1,172 @@
+"""``wildcore eval``: edit a model, ask it before and after, and print what became of the edits."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from wildcore.assembly import JobSpec, parse_settings
+from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
+from wildcore.cli.screen import Reporter, out
+from wildcore.errors import UserError
+from wildcore.records import RunFolder, require_free
+from wildcore.registry import Registry
+from wildcore.scoring import summary
+
+EMBEDDED_MODEL = "pocket"
+EMBEDDED_DATASET = "pocketqa"
+BOTH_PROTOCOLS = ("synthetic", "wild")
+
+Folder = click.Path(path_type=Path)
+
+
+@click.command("eval")
+@click.option("--editor", multiple=True, metavar="NAME", help="Editing method; several make several runs.")
+@click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
+@click.option("--revision", help="Revision of a hub model.")
+@click.option(
+    "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
+@click.option("--trust-remote-code", is_flag=True, help="Let the model's folder run code of its own.")
+@click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
+@click.option(
+    "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
+)
+@click.option("--context", help="Replace the protocols' context.")
+@click.option("--generator", help="Replace the protocols' generation strategy.")
+@click.option("--truncator", help="Replace the protocols' truncation.")
+@click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
+@click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
+)
+@click.option(
+    "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
+)
+@click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@click.pass_context
+def eval_command(ctx: click.Context, /, **options: Any) -> None:
+    """Edit a model fact by fact, and judge each edit under one or more protocols."""
+    registry: Registry = ctx.obj
+    reporter = Reporter(quiet=options["quiet"])
+    if options["resume"]:
+        folders = [_resume(ctx, registry, options["resume"], reporter)]
+    else:
+        specs = _specs(ctx)
+        _say_what_is_embedded(ctx, reporter)
+        folders = _start(registry, specs, options["destination"], reporter)
+    _print(folders, options["as_json"])
+
+
+def _specs(ctx: click.Context) -> list[JobSpec]:
+    """Return one job for each editor named."""
+    options = ctx.params
+    if not options["editor"]:
+        raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
+    if len(set(options["editor"])) < len(options["editor"]):
+        raise UserError("--editor: an editor is named twice")
+    chosen = _job_options(options) | {"protocols": options["protocols"] or BOTH_PROTOCOLS}
+    return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
+
+
+def _job_options(options: dict[str, Any]) -> dict[str, Any]:
+    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
+    return chosen | {"settings": parse_settings(options["settings"])}
+
+
+def _say_what_is_embedded(ctx: click.Context, reporter: Reporter) -> None:
+    for name, what in (("model", "model"), ("dataset", "dataset")):
+        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
+            reporter.note(f"no --{name} given, so this uses the embedded {what} {ctx.params[name]!r}")
+
+
+def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[RunFolder]:
+    paths = list(run_paths(specs, destination))
+    for spec, path in paths:
+        require_free(path)
+        registry.find("editor", spec.editor)
+        registry.find("dataset", spec.dataset)
+        for protocol in spec.protocols:
+            registry.find_protocol(protocol)
+    from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
+
+    evaluation = Evaluation(registry, specs, reporter)
+    folders = [evaluation.create(spec, path) for spec, path in paths]
+    for folder in folders:
+        _carry_out(evaluation, folder, reporter)
+    return folders
+
+
+def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tuple[JobSpec, Path]]:
+    """Return where each run goes: ``destination`` itself for one, a folder for each editor in it for several."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for spec in specs:
+        editor = spec.editor.replace("/", "-")
+        if destination is None:
+            yield spec, Path("runs") / f"{stamp}-{editor}-{spec.dataset.replace('/', '-')}"
+        else:
+            yield spec, destination if len(specs) == 1 else destination / editor
+
+
+def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> RunFolder:
+    folder = RunFolder.open(run)
+    spec = _spec_to_resume(ctx, folder)
+    from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
+
+    evaluation = Evaluation(registry, [spec], reporter)
+    evaluation.check_same(spec, folder)
+    with folder.locked():  # or it would cut a line that another process is still writing
+        lost = folder.repair()
+    if lost:
+        reporter.note(
+            f"the journal's last line was half written ({lost} bytes); it was cut off and its case is done again"
+        )
+    _carry_out(evaluation, folder, reporter)
+    return folder
+
+
+def _spec_to_resume(ctx: click.Context, folder: RunFolder) -> JobSpec:
+    """Return the run's own job, changed by what the command line says; a real change is refused later."""
+    options = _job_options(ctx.params)
+    given = {n: v for n, v in options.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    if ctx.params["destination"]:
+        raise UserError("--out: a resumed run stays in its own folder; leave --out away")
+    if "editor" in given:
+        if len(given["editor"]) != 1:
+            raise UserError("--resume takes up one run, which has one editor")
+        given["editor"] = given["editor"][0]
+    job = folder.manifest.job
+    given["settings"] = {**job["settings"], **given.get("settings", {})}
+    return JobSpec.model_validate({**job, **given})
+
+
+def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter) -> None:
+    try:
+        evaluation.carry_out(folder)
+    except KeyboardInterrupt:
+        reporter.line(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}")
+        raise
+
+
+def _print(folders: list[RunFolder], as_json: bool) -> None:
+    if as_json:
+        summaries = [summary(folder) for folder in folders]
+        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
+        return
+    for folder in folders:
+        cases = list(folder.cases())
+        if len(cases) <= EDITS_PRINTED:
+            print_edits(out(), cases, list(folder.scores()))
+        print_run(folder)
+    if len(folders) > 1:
+        print_comparison(folders)

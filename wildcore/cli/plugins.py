@@ -1,0 +1,41 @@
+"""``wildcore plugins``: what is installed and what it offers."""
+
+import click
+from rich.table import Table
+
+from wildcore.cli.screen import out, plain
+from wildcore.registry import Plugin, Registry
+
+
+@click.command("plugins")
+@click.option("--broken", is_flag=True, help="Show only plugins set aside as broken, each with its traceback.")
+@click.pass_obj
+def plugins_command(registry: Registry, broken: bool) -> None:
+    """List the installed plugins and what they offer."""
+    if broken:
+        _print_broken(registry)
+        return
+    table = Table("plugin", "package", "offers", title=None)
+    for plugin in registry.plugins:
+        table.add_row(
+            plain(plugin.name), plain(f"{plugin.distribution} {plugin.version}"), plain(_offers(registry, plugin))
+        )
+    out().print(table)
+
+
+def _offers(registry: Registry, plugin: Plugin) -> str:
+    if plugin.problem:
+        return f"BROKEN: {plugin.problem}"
+    listed = {
+        kind: [found.offer.name for found in offers if found.plugin == plugin.name]
+        for kind, offers in registry.offers.items()
+    }
+    listed["protocol"] = [found.offer.name for found in registry.protocols if found.plugin == plugin.name]
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in listed.items() if names) or "nothing"
+
+
+def _print_broken(registry: Registry) -> None:
+    for plugin in registry.broken:
+        click.echo(f"{plugin.name} ({plugin.distribution} {plugin.version}): {plugin.problem}\n{plugin.trace}")
+    if not registry.broken:
+        click.echo("No plugin is broken.")

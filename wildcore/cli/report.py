@@ -1,0 +1,205 @@
+"""Runs as a person reads them: the table, the gap, edit by edit, examples, and runs side by side."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from rich.console import Console
+from rich.table import Table
+
+from wildcore.cli.screen import out, plain
+from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
+from wildcore.scoring import Cell, summarise
+from wildcore.types import PROBE_KINDS
+
+EXAMPLES = 3
+EDITS_PRINTED = 60
+LONGEST = 70
+
+Column = tuple[str, str]
+
+
+def print_run(folder: RunFolder) -> None:
+    """Print what a finished run says: head, table, gap, examples, and what to do next."""
+    console = out()
+    manifest, cases, cells = folder.manifest, list(folder.cases()), summarise(folder.scores())
+    print_head(console, manifest, len(cases))
+    print_table(console, cells)
+    print_gap(console, cells)
+    print_refusals(console, cases)
+    print_examples(console, cases)
+    console.print()
+    console.print(plain(f"Run: {folder.path}"))
+    console.print(plain(f"Next: wildcore show {folder.path} --edits"))
+
+
+def print_head(console: Console, manifest: Manifest, done: int) -> None:
+    """Print what was run."""
+    what = manifest.identity
+    model, dataset, editor = what["model"], what["dataset"], what["editor"]
+    console.print()
+    console.print(
+        plain(
+            f"{editor['name']} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
+        )
+    )
+    for note in manifest.notes:
+        console.print(plain(f"Note: {note}"))
+    for protocol in manifest.protocols:
+        if protocol.variant_of:
+            console.print(
+                plain(f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}")
+            )
+
+
+def print_table(console: Console, cells: Sequence[Cell]) -> None:
+    """Print one row for each protocol, probe kind and metric."""
+    table = Table("protocol", "probe", "metric")
+    for column in ("before", "after", "95 % interval", "cases", "scored", "unscored", "refused"):
+        table.add_column(column, justify="right")
+    last = None
+    for cell in cells:
+        if last not in (None, cell.protocol):
+            table.add_section()
+        table.add_row(
+            plain("" if cell.protocol == last else cell.protocol),
+            cell.kind,
+            plain(cell.metric),
+            number(cell.before),
+            number(cell.after),
+            f"{cell.low:.3f} to {cell.high:.3f}" if cell.low is not None and cell.high is not None else "-",
+            str(cell.cases),
+            str(cell.scored),
+            str(cell.unscored),
+            str(cell.refused),
+        )
+        last = cell.protocol
+    console.print(table)
+
+
+def print_gap(console: Console, cells: Sequence[Cell]) -> None:
+    """Print how much more the synthetic protocol reports than the wild one, where a run has both."""
+    reliability = {cell.protocol: cell.after for cell in cells if cell.kind == "reliability"}
+    synthetic, wild = reliability.get("synthetic"), reliability.get("wild")
+    if synthetic is not None and wild is not None:
+        gap = 100 * (synthetic - wild)
+        side = "more" if gap >= 0 else "less"
+        console.print(
+            plain(
+                f"Reliability: {synthetic:.3f} synthetic, {wild:.3f} wild. Synthetic reports {abs(gap):.1f} points {side}."
+            )
+        )
+
+
+def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
+    """Print why edits were refused, and how many diverged."""
+    refused = [case for case in cases if case.edit.status == "refused"]
+    if refused:
+        console.print(
+            plain(f"{len(refused)} refused; the first, case {refused[0].case}: {refused[0].edit.reason}", 300)
+        )
+    diverged = [case for case in cases if case.edit.patch and case.edit.patch.get("finite") is False]
+    if diverged:
+        console.print(
+            plain(
+                f"{len(diverged)} edits diverged (not finite) and were judged as they are; the first: {diverged[0].case}"
+            )
+        )
+
+
+def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
+    """Print a few edits, evenly spaced over the run, with the answers to the edit prompt before and after."""
+    edited = [case for case in cases if case.edit.status == "edited"]
+    for index in sorted(
+        {round(i * (len(edited) - 1) / max(1, EXAMPLES - 1)) for i in range(EXAMPLES)} if edited else ()
+    ):
+        case = edited[index]
+        console.print()
+        console.print(plain(f"{case.request.prompt} -> {case.request.target}", 140))
+        for probe in case.probes:
+            if probe.kind == "reliability":
+                console.print(plain(f"  {probe.protocol}: {_said(probe)}", 220))
+
+
+def _said(probe: ProbeRecord) -> str:
+    before = probe.before.text if probe.before else f"no answer ({probe.unanswered})"
+    after = probe.after.text if probe.after else f"no answer ({probe.unanswered})"
+    return f"before {before!r}, after {after!r}"
+
+
+def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> None:
+    """Print one row for each edit: for every protocol, its score by each probe kind and metric, in the order said below."""
+    columns: dict[str, list[Column]] = {}
+    values: dict[tuple[str, str, Column], list[float]] = {}
+    for score in scores:
+        column = (score.kind, score.metric)
+        if column not in columns.setdefault(score.protocol, []):
+            columns[score.protocol].append(column)
+        if score.after is not None:
+            values.setdefault((score.case, score.protocol, column), []).append(score.after)
+    table = Table("case", "edit")
+    for protocol in columns:
+        table.add_column(plain(protocol))
+    for case in cases:
+        row = [_in_a_cell(case, [values.get((case.case, p, column)) for column in columns[p]]) for p in columns]
+        table.add_row(plain(case.case), plain(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row)
+    console.print(table)
+    for protocol, listed in columns.items():
+        console.print(plain(f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)))
+
+
+def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
+    if case.edit.status == "refused":
+        return "refused"
+    return "  ".join(f"{fmean(value):.2f}" if value else "  - " for value in values)
+
+
+def print_comparison(folders: Sequence[RunFolder]) -> None:
+    """Print runs side by side, and say in what they differ besides the editor."""
+    console = out()
+    manifests = [folder.manifest for folder in folders]
+    for difference in _other_differences(manifests):
+        console.print(plain(f"Not like for like: {difference}"))
+    cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
+    table = Table("protocol", "probe", "metric")
+    table.add_column("before", justify="right")
+    for index, manifest in enumerate(manifests, start=1):
+        table.add_column(plain(f"{index}: {manifest.identity['editor']['name']}"), justify="right")
+    rows = dict.fromkeys(key for run in cells for key in run)
+    for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
+        befores = {number(run[key].before) for run in cells if key in run}
+        table.add_row(
+            plain(key[0]), key[1], plain(key[2]), befores.pop() if len(befores) == 1 else "differs",
+            *(_with_interval(run.get(key)) for run in cells),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
+    console.print(table)
+    for index, folder in enumerate(folders, start=1):
+        console.print(plain(f"{index}: {folder.path}"))
+
+
+def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
+    first = flat({key: value for key, value in manifests[0].identity.items() if key != "editor"})
+    found: dict[str, set[str]] = {}
+    for manifest in manifests[1:]:
+        other = flat({key: value for key, value in manifest.identity.items() if key != "editor"})
+        for key in first.keys() | other.keys():
+            if first.get(key) != other.get(key):
+                found.setdefault(key, {str(first.get(key))}).add(str(other.get(key)))
+    return [f"{key} is {' or '.join(sorted(values))}" for key, values in sorted(found.items())]
+
+
+def _seconds(folder: RunFolder) -> str:
+    seconds = [case.edit.seconds for case in folder.cases() if case.edit.status == "edited"]
+    return f"{sum(seconds) / len(seconds):.2f}" if seconds else "-"
+
+
+def _with_interval(cell: Cell | None) -> str:
+    if cell is None or cell.after is None:
+        return "-"
+    return f"{cell.after:.3f} ({cell.low:.2f} to {cell.high:.2f})"
+
+
+def number(value: float | None) -> str:
+    """Return a score as it is shown."""
+    return "-" if value is None else f"{value:.3f}"

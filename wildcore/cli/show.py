@@ -1,0 +1,41 @@
+"""``wildcore show``: a run as a table, edit by edit, or as JSON."""
+
+import json
+from pathlib import Path
+
+import click
+
+from wildcore.cli.report import print_edits, print_head, print_run
+from wildcore.cli.screen import out
+from wildcore.errors import UserError
+from wildcore.records import RunFolder
+from wildcore.scoring import summary
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--edits", is_flag=True, help="One row for each edit.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+def show(run: Path, edits: bool, as_json: bool) -> None:
+    """Show what RUN measured."""
+    folder = finished(run)
+    if as_json:
+        click.echo(json.dumps(summary(folder), indent=2))
+    elif edits:
+        console, cases = out(), list(folder.cases())
+        print_head(console, folder.manifest, len(cases))
+        print_edits(console, cases, list(folder.scores()))
+    else:
+        print_run(folder)
+
+
+def finished(run: Path) -> RunFolder:
+    """Open a run that has been scored. Raises ``UserError`` for another."""
+    folder = RunFolder.open(run)
+    if not folder.scores_path.exists():
+        done = sum(1 for _ in folder.cases())
+        raise UserError(
+            f"{run}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
+            f"go on with: wildcore eval --resume {run}"
+        )
+    return folder

@@ -1,0 +1,90 @@
+"""Where a result comes from: package versions, source revision, hardware, plugins."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from wildcore.models import LoadedModel
+from wildcore.registry import Registry
+
+LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
+
+
+def versions(registry: Registry) -> dict[str, str]:
+    """Return the versions of Python, of what answers depend on, and of every plugin; with source revisions where known."""
+    found = {"python": platform.python_version()}
+    for name in (*LIBRARIES, *sorted({plugin.distribution for plugin in registry.plugins})):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    revision = source_revision("wildcore")
+    return found | ({"source revision": revision} if revision else {})
+
+
+def source_revision(package: str) -> str | None:
+    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
+    try:
+        recorded = distribution(package).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    origin = json.loads(recorded) if recorded else {}
+    if "vcs_info" in origin:
+        return str(origin["vcs_info"].get("commit_id"))
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    folder = Path(__file__).parent
+    head = _git(folder, "rev-parse", "HEAD")
+    return head and head + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def hardware(model: LoadedModel) -> dict[str, Any]:
+    """Return what the run computes on."""
+    facts: dict[str, Any] = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": torch.get_num_threads(),
+        "device": str(model.device),
+    }
+    if model.device.type == "cuda":
+        facts["accelerator"] = torch.cuda.get_device_name(model.device)
+    return facts
+
+
+def plugins(registry: Registry) -> dict[str, Any]:
+    """Return which plugins were loaded, and which were set aside and why."""
+    return {
+        "loaded": [plugin.name for plugin in registry.plugins if not plugin.problem],
+        "broken": {plugin.name: plugin.problem for plugin in registry.broken},
+    }
+
+
+def model_identity(model: LoadedModel) -> dict[str, Any]:
+    """Return what tells this model, as loaded, from any other."""
+    return {
+        "name": model.request.name,
+        "revision": model.revision,
+        "family": model.family.model_type,
+        "fingerprint": model.fingerprint,
+        "tokenizer": type(model.tokenizer).__name__,
+        "tokenizer_fingerprint": model.tokenizer_fingerprint,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "device_map": model.request.device_map,
+    }
