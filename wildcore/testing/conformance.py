@@ -1,0 +1,262 @@
+"""What every editor must satisfy, checked on a real model.
+
+    from wildcore.testing.conformance import check_editor, quiet_environment
+    from wildcore.testing.networks import tiny_model
+
+    def test_my_editor(tmp_path):
+        check_editor(make_my_editor, tiny_model("llama"), requests, quiet_environment(tmp_path))
+
+Every check is a function of its own with the same arguments. Patches are compared by what they do: the logits that the
+model gives under them to each request's prompt and target.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.models import LoadedModel
+from wildcore.tokens import join
+from wildcore.types import EditRequest, Prompt
+
+TOLERANCE = 1e-3
+"""How far apart, as a share of what the edit changes, the logits under two patches may be that count as the same."""
+
+MakeEditor = Callable[[], Editor]
+
+
+class SilentProgress:
+    """Progress that shows nothing and keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show nothing."""
+        yield lambda steps: None
+
+    def note(self, message: str) -> None:
+        """Keep the note."""
+        self.notes.append(message)
+
+
+def quiet_environment(cache: Path, seed: int = 0) -> Environment:
+    """Return an environment with its cache at ``cache`` and a progress that shows nothing."""
+    return Environment(cache, seed, SilentProgress())
+
+
+def check_editor(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """Run every check; ``requests`` are at least two that the editor can carry out, with different prompts.
+
+    Raises ``AssertionError`` that says what the editor did and what it must do.
+    """
+    assert len({request.prompt for request in requests}) >= 2, "give at least two requests with different prompts"
+    before = ModelState.of(model)
+    for check in CHECKS:
+        check(make_editor, model, requests, environment)
+        before.require(model, f"the editor, in {check.__name__},")
+
+
+def check_changes_something(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """Each patch changes the logits of its request, to finite numbers; else all other checks mean nothing."""
+    editor = _prepared(make_editor, model, environment)
+    for request in requests:
+        before = _logits(model, [request])
+        after = _effect(model, editor.edit(model, [request]), [request])
+        patch = f"the patch for {request.prompt!r}"
+        assert after.isfinite().all(), f"{patch} makes the model's logits infinite or not a number"
+        assert not torch.equal(before, after), f"{patch} leaves the model's logits as they were"
+
+
+def check_edit_leaves_the_model(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """``prepare``, ``edit`` and ``edit_each`` leave the model, bit for bit, as it was."""
+    before = ModelState.of(model)
+    editor = _prepared(make_editor, model, environment)
+    before.require(model, "prepare()")
+    editor.edit(model, requests[:1])
+    before.require(model, "edit()")
+    editor.edit_each(model, requests)
+    before.require(model, "edit_each()")
+
+
+def check_patch_puts_back(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """After ``applied()``, also ended by an exception, the model is bit for bit what it was; a patch can be reused."""
+    patch = _prepared(make_editor, model, environment).edit(model, requests[:1])
+    before = ModelState.of(model)
+    first = _effect(model, patch, requests)
+    before.require(model, "applied()")
+    try:
+        with patch.applied(model):
+            raise _Interruption
+    except _Interruption:
+        before.require(model, "applied() ended by an exception")
+    second = _effect(model, patch, requests)
+    assert torch.equal(first, second), "a patch applied for the second time does something else"
+
+
+def check_same_seed_same_patch(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """Two new editors with the same environment give the same patch, whatever torch's global random state is."""
+    effects = []
+    for global_seed in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(global_seed)
+            patch = _prepared(make_editor, model, environment).edit(model, requests[:1])
+        effects.append(_effect(model, patch, requests))
+    _require_same(
+        effects[0], effects[1], _logits(model, requests), "two runs with the same seed give different patches"
+    )
+
+
+def check_order_does_not_matter(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """Edits made one after another are independent: in the opposite order each request gets the same patch."""
+    forth = _prepared(make_editor, model, environment)
+    back = _prepared(make_editor, model, environment)
+    patches = [forth.edit(model, [request]) for request in requests]
+    reversed_patches = [back.edit(model, [request]) for request in reversed(requests)][::-1]
+    otherwise = "the order of independent edits changes the patch"
+    _require_same_patches(model, requests, patches, reversed_patches, otherwise)
+
+
+def check_each_equals_one_by_one(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """``edit_each`` gives the patches that ``edit`` gives to one request at a time."""
+    together = _prepared(make_editor, model, environment).edit_each(model, requests)
+    assert len(together) == len(requests), f"edit_each() gave {len(together)} patches for {len(requests)} requests"
+    alone = _prepared(make_editor, model, environment)
+    patches = [alone.edit(model, [request]) for request in requests]
+    _require_same_patches(model, requests, together, patches, "edit_each() gives another patch than edit()")
+
+
+def check_reset_forgets(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """After ``reset`` an editor gives the patch that a new one gives."""
+    used = _prepared(make_editor, model, environment)
+    used.edit(model, requests[:-1])
+    used.reset()
+    used.prepare(model, environment)
+    new = _prepared(make_editor, model, environment)
+    last = requests[-1:]
+    patches = used.edit(model, last), new.edit(model, last)
+    _require_same_patches(model, last, patches[:1], patches[1:], "after reset() an earlier edit still has an effect")
+
+
+CHECKS = (
+    check_changes_something,
+    check_edit_leaves_the_model,
+    check_patch_puts_back,
+    check_same_seed_same_patch,
+    check_order_does_not_matter,
+    check_each_equals_one_by_one,
+    check_reset_forgets,
+)
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """Everything of a network that an edit might leave behind: bits, gradients, flags, hooks, exchanged modules."""
+
+    tensors: dict[str, Tensor]
+    modules: dict[str, str]
+    gradients: dict[str, str]
+
+    @classmethod
+    def of(cls, model: LoadedModel) -> "ModelState":
+        """Copy the state of a model."""
+        network = model.network
+        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        return cls(
+            tensors={name: tensor.detach().clone() for name, tensor in tensors.items()},
+            modules={name: _facts(module) for name, module in network.named_modules()},
+            gradients={
+                name: f"requires_grad {p.requires_grad}, gradient {'kept' if p.grad is not None else 'none'}"
+                for name, p in network.named_parameters()
+            },
+        )
+
+    def require(self, model: LoadedModel, after: str) -> None:
+        """Raise ``AssertionError`` naming the first thing in which ``model`` is no longer what it was."""
+        now = ModelState.of(model)
+        for what in ("modules", "gradients"):
+            then_facts, now_facts = getattr(self, what), getattr(now, what)
+            for name in {**then_facts, **now_facts}:
+                was, is_now = then_facts.get(name, "absent"), now_facts.get(name, "absent")
+                assert was == is_now, f"{after} left {name or 'the network'} changed: it was {was} and is {is_now}"
+        assert self.tensors.keys() == now.tensors.keys(), f"{after} left other parameters or buffers in the model"
+        for name, tensor in self.tensors.items():
+            assert _same_bits(tensor, now.tensors[name]), f"{after} left {name} changed; put the original bits back"
+
+
+class _Interruption(Exception):
+    """Raised by the conformance suite inside a patch."""
+
+
+def _facts(module: torch.nn.Module) -> str:
+    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    hooks += len(module._backward_hooks) + len(module._backward_pre_hooks)
+    own_forward = ", own forward" if "forward" in vars(module) else ""
+    return f"{type(module).__name__}, {hooks} hooks, training {module.training}{own_forward}"
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    flat_a, flat_b = (tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (a, b))
+    return torch.equal(flat_a, flat_b)
+
+
+def _prepared(make_editor: MakeEditor, model: LoadedModel, environment: Environment) -> Editor:
+    editor = make_editor()
+    editor.reset()
+    editor.prepare(model, environment)
+    return editor
+
+
+def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
+    """Return the logits of every token of every prompt and target, one after another: [tokens, vocabulary]."""
+    rows = []
+    for request in requests:
+        joined = join(model.tokenizer, Prompt(text=request.prompt), request.target)
+        ids = torch.tensor([joined.token_ids], device=model.device)
+        with torch.inference_mode():
+            rows.append(model.network(input_ids=ids, use_cache=False).logits[0].float().cpu())
+    return torch.cat(rows)
+
+
+def _effect(model: LoadedModel, patch: Patch, requests: Sequence[EditRequest]) -> Tensor:
+    with patch.applied(model):
+        return _logits(model, requests)
+
+
+def _require_same_patches(
+    model: LoadedModel, requests: Sequence[EditRequest], one: Sequence[Patch], other: Sequence[Patch], otherwise: str
+) -> None:
+    unedited = _logits(model, requests)
+    for request, a, b in zip(requests, one, other, strict=True):
+        one_effect, other_effect = _effect(model, a, requests), _effect(model, b, requests)
+        _require_same(one_effect, other_effect, unedited, f"{otherwise} (request {request.prompt!r})")
+
+
+def _require_same(one: Tensor, other: Tensor, unedited: Tensor, otherwise: str) -> None:
+    change = float((one - unedited).abs().max())
+    apart = float((one - other).abs().max())
+    figures = f"the logits are {apart:.2g} apart, and the edit changes them by {change:.2g}"
+    assert apart <= TOLERANCE * change, f"{otherwise}: {figures}"

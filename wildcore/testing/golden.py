@@ -1,0 +1,93 @@
+"""Golden values: what published code made of fixed requests on fixed models, read from a folder of them.
+
+A folder holds ``golden.json`` (requests, hyper-parameters, provenance, one entry for each run) and the tensors of each model
+as ``MODEL.safetensors``.
+"""
+
+import json
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+import wildcore.testing
+from wildcore.families import built_in_families
+from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.types import EditRequest
+
+TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"
+
+
+class Golden:
+    """A folder of golden values. ``models`` maps the names of models that do not come along to their folders."""
+
+    def __init__(self, folder: Path, models: dict[str, Path] | None = None) -> None:
+        self.folder = folder
+        self.models = models or {}
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """Everything in ``golden.json``."""
+        loaded: dict[str, Any] = json.loads((self.folder / "golden.json").read_text(encoding="utf-8"))
+        return loaded
+
+    def run(self, identifier: str) -> dict[str, Any]:
+        """Return one run by its id."""
+        found: dict[str, Any] = next(run for run in self.content["runs"] if run["id"] == identifier)
+        return found
+
+    def runs(self, prefix: str) -> list[str]:
+        """Return the ids that begin with ``prefix``."""
+        return [run["id"] for run in self.content["runs"] if run["id"].startswith(prefix)]
+
+    def request(self, run: dict[str, Any]) -> EditRequest:
+        """Return the edit that a run made."""
+        return EditRequest(**self.content["requests"][run["request"]])
+
+    def tensor(self, model: str, name: str) -> Tensor:
+        """Return a stored tensor."""
+        with safe_open(self.folder / f"{model}.safetensors", framework="pt") as stream:
+            tensor: Tensor = stream.get_tensor(name)
+        return tensor
+
+    def model_folder(self, name: str) -> Path | None:
+        """Return where a model lies, or None where it does not come along and is absent."""
+        folder = self.models.get(name, TINY_MODELS / name)
+        return folder if folder.is_dir() else None
+
+    def model(self, name: str) -> LoadedModel:
+        """Load a model in float32 after proving that its weights are those the golden values were made with."""
+        folder = self.model_folder(name)
+        assert folder is not None, f"{name} is not here"
+        digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        assert digest == self.content["models"][name]["model_safetensors_sha256"], f"{folder} holds other weights"
+        families = {family.model_type: family for family in built_in_families()}
+        return load_model(ModelRequest(name, folder=folder, dtype="float32", device="cpu"), families)
+
+
+def closed_formula_moments(width: int) -> Tensor:
+    """Return C = I/2 + sum over j < 8 of a_j a_j^T / 8 with a_j[i] = sin(0.37 (j+1) (i+1)), [width, width], float32."""
+    places = torch.arange(1, width + 1, dtype=torch.float64)
+    waves = torch.stack([torch.sin(0.37 * j * places) for j in range(1, 9)])
+    return (0.5 * torch.eye(width, dtype=torch.float64) + waves.T @ waves / 8).float()
+
+
+def sketch(change: Tensor) -> Tensor:
+    """Return the two-sided 64 by 64 sketch L D R of a change D [outputs, inputs].
+
+    L[a, i] = cos(0.11 (a+1) (i+1)) and R[j, b] = cos(0.13 (j+1) (b+1)).
+    """
+    sides = torch.arange(1, 65, dtype=torch.float64)
+    rows = torch.arange(1, change.shape[0] + 1, dtype=torch.float64)
+    columns = torch.arange(1, change.shape[1] + 1, dtype=torch.float64)
+    left, right = torch.cos(0.11 * torch.outer(sides, rows)), torch.cos(0.13 * torch.outer(columns, sides))
+    return (left @ change.double() @ right).float()
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    """Return |found - expected| / |expected| in the Frobenius norm."""
+    return float((found.double() - expected.double()).norm() / expected.double().norm())
