@@ -1,0 +1,69 @@
+"""The protocol ``synthetic`` as it is recorded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wildcore_synthetic.metrics import TokenAgreement, TokenMatch
+from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
+
+from wildcore import Use
+from wildcore.assembly import make_protocol
+from wildcore.protocols import ReadyProtocol
+from wildcore.registry import load_registry
+
+
+@pytest.fixture(scope="module")
+def synthetic() -> ReadyProtocol:
+    registry = load_registry(["synthetic"])
+    assert not registry.broken
+    return make_protocol(registry, registry.find_protocol("synthetic").offer)
+
+
+def test_synthetic_is_exactly_the_published_modules(synthetic: ReadyProtocol) -> None:
+    definition = synthetic.definition
+    assert definition.name == "synthetic"
+    assert definition.context == Use(name="question-only")
+    assert definition.generator == Use(name="teacher-forcing")
+    assert definition.truncator == Use(name="gold-length")
+    match, agreement = (Use(name="token-match"),), (Use(name="token-agreement"),)
+    assert definition.metrics == {
+        "reliability": match,
+        "generalization": match,
+        "locality": agreement,
+        "portability": match,
+    }
+    assert definition.variant_of is None
+    assert definition.differences == ()
+
+
+def test_the_names_make_these_modules(synthetic: ReadyProtocol) -> None:
+    assert isinstance(synthetic.context, QuestionOnly)
+    assert isinstance(synthetic.generator, TeacherForcing)
+    assert isinstance(synthetic.truncator, GoldLength)
+    made = {kind: [type(metric) for _, metric in metrics] for kind, metrics in synthetic.metrics.items()}
+    assert made.pop("locality") == [TokenAgreement]
+    assert made == {kind: [TokenMatch] for kind in ("reliability", "generalization", "portability")}
+
+
+README = Path(__file__).parents[1] / "README.md"
+COMMANDS = [
+    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_commands_of_the_readme_run(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{command[-2]} {command[-1]} (plugin synthetic)" in done.stdout
+
+
+def test_the_readme_names_every_part_that_the_plugin_offers() -> None:
+    registry = load_registry(["synthetic"])
+    names = [found.offer.name for offers in registry.offers.values() for found in offers]
+    assert COMMANDS
+    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)

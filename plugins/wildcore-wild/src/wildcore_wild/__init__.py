@@ -1,0 +1,115 @@
+"""The realistic way to evaluate edits: task instruction, autoregressive decoding, natural stop, exact match."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wildcore import Context, EvalProtocol, Generator, Metric, NoParams, Offer, Truncator, Use, hookimpl
+from wildcore_wild.parameters import AutoregressiveParams, QAInstructionParams, StopStringsParams
+
+MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4"
+SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
+
+
+def _qa_instruction(params: QAInstructionParams) -> Context:
+    from wildcore_wild.contexts import QAInstruction
+
+    return QAInstruction(params.template)
+
+
+def _chat(params: NoParams) -> Context:
+    from wildcore_wild.contexts import Chat
+
+    return Chat()
+
+
+def _autoregressive(params: AutoregressiveParams) -> Generator:
+    from wildcore_wild.autoregressive import Autoregressive
+
+    return Autoregressive(params.max_new_tokens)
+
+
+def _stop_strings(params: StopStringsParams) -> Truncator:
+    from wildcore_wild.truncators import StopStrings
+
+    return StopStrings(params.stops)
+
+
+def _sentence(params: NoParams) -> Truncator:
+    from wildcore_wild.truncators import Sentence
+
+    return Sentence()
+
+
+def _exact_match(params: NoParams) -> Metric:
+    from wildcore_wild.metrics import ExactMatch
+
+    return ExactMatch()
+
+
+def _unchanged(params: NoParams) -> Metric:
+    from wildcore_wild.metrics import Unchanged
+
+    return Unchanged()
+
+
+@hookimpl
+def wildcore_contexts() -> Iterable[Offer[Any]]:
+    """Offer the question behind an instruction, and the model's own chat template."""
+    return [
+        Offer("qa-instruction", _qa_instruction, QAInstructionParams, "the question behind a task instruction", MIRAGE),
+        Offer("chat", _chat, summary="the question as a user's message in the tokenizer's own chat template"),
+    ]
+
+
+@hookimpl
+def wildcore_generators() -> Iterable[Offer[Any]]:
+    """Offer greedy decoding."""
+    summary = "greedy decoding with a key-value cache; ends by the truncator's rule or at the end of sequence"
+    return [Offer("autoregressive", _autoregressive, AutoregressiveParams, summary, MIRAGE)]
+
+
+@hookimpl
+def wildcore_truncators() -> Iterable[Offer[Any]]:
+    """Offer the two natural stops."""
+    return [
+        Offer("stop-strings", _stop_strings, StopStringsParams, "ends the answer before the first stop string", MIRAGE),
+        Offer("sentence", _sentence, summary='ends the answer after its first sentence; does not cut "U.S." or "3.5"'),
+    ]
+
+
+@hookimpl
+def wildcore_metrics() -> Iterable[Offer[Any]]:
+    """Offer exact match, and equality with the unedited model's answer."""
+    return [
+        Offer(
+            "exact-match", _exact_match, summary="1 if the answer equals any accepted answer, normalised", cites=SQUAD
+        ),
+        Offer(
+            "unchanged",
+            _unchanged,
+            summary="1 if the answer's tokens are those of the unedited model (locality)",
+            cites=MIRAGE,
+        ),
+    ]
+
+
+@hookimpl
+def wildcore_protocols() -> Iterable[EvalProtocol]:
+    """Offer ``wild``."""
+    match = (Use(name="exact-match"),)
+    return [
+        EvalProtocol(
+            name="wild",
+            summary="task instruction, autoregressive decoding, natural stop, exact match: how a user would see it",
+            cites=MIRAGE,
+            context=Use(name="qa-instruction"),
+            generator=Use(name="autoregressive"),
+            truncator=Use(name="stop-strings"),
+            metrics={
+                "reliability": match,
+                "generalization": match,
+                "locality": (Use(name="unchanged"),),
+                "portability": match,
+            },
+        )
+    ]

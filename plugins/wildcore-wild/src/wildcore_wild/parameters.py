@@ -1,0 +1,42 @@
+"""Parameters of the wild modules."""
+
+from pydantic import Field, field_validator
+
+from wildcore import Params
+
+QUESTION = "{question}"
+
+
+class QAInstructionParams(Params):
+    """Parameters of ``qa-instruction``."""
+
+    template: str = "Please answer the question:\n\nQ: {question}\nA:"
+    """The text that the model reads; {question} stands for the question."""
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_question(cls, template: str) -> str:
+        if QUESTION not in template:
+            raise ValueError(f"the template must contain {QUESTION}")
+        return template
+
+
+class AutoregressiveParams(Params):
+    """Parameters of ``autoregressive``."""
+
+    max_new_tokens: int = Field(default=50, gt=0)
+    """Tokens after which decoding ends whatever the stop rule says."""
+
+
+class StopStringsParams(Params):
+    """Parameters of ``stop-strings``."""
+
+    stops: tuple[str, ...] = (".", "\n")
+    """An answer ends before the first of these. The end-of-sequence token ends every answer."""
+
+    @field_validator("stops")
+    @classmethod
+    def _not_empty(cls, stops: tuple[str, ...]) -> tuple[str, ...]:
+        if not stops or "" in stops:
+            raise ValueError("give at least one stop string, none of them empty")
+        return stops

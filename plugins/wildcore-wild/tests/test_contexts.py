@@ -1,0 +1,55 @@
+"""What stands around a question."""
+
+import pytest
+from pydantic import ValidationError
+from wildcore_wild.contexts import Chat, QAInstruction
+from wildcore_wild.parameters import QAInstructionParams
+
+from wildcore import UserError
+from wildcore.models import LoadedModel
+from wildcore.testing.networks import tiny_model
+from wildcore.tokens import encode, join
+
+TEMPLATE = (
+    "<s>{% for message in messages %}[{{ message.role }}] {{ message.content }} {% endfor %}"
+    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+
+
+@pytest.fixture
+def model() -> LoadedModel:
+    return tiny_model("llama")
+
+
+def test_the_published_instruction_character_for_character(model: LoadedModel) -> None:
+    prompt = QAInstruction(QAInstructionParams().template).render("Where was Marie Curie born?", model)
+    assert prompt.text == "Please answer the question:\n\nQ: Where was Marie Curie born?\nA:"
+    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+
+
+@pytest.mark.parametrize("question", ["{", "{}", "{question}", "{0!r:>{1}}", "100 % of {x} and \\n?"])
+def test_a_question_with_braces_is_kept_as_it_is(question: str, model: LoadedModel) -> None:
+    prompt = QAInstruction(QAInstructionParams().template).render(question, model)
+    assert prompt.text == "Please answer the question:\n\nQ: " + question + "\nA:"
+
+
+def test_a_template_of_ones_own_must_hold_the_question(model: LoadedModel) -> None:
+    own = QAInstructionParams(template='{"q": "{question}"}')
+    assert QAInstruction(own.template).render("Who?", model).text == '{"q": "Who?"}'
+    with pytest.raises(ValidationError, match=r"must contain \{question\}"):
+        QAInstructionParams(template="Q: {Question}")
+
+
+def test_chat_without_a_template_says_what_to_do(model: LoadedModel) -> None:
+    with pytest.raises(UserError, match="tiny-llama has no chat template; use --context qa-instruction"):
+        Chat().render("Who?", model)
+
+
+def test_chat_puts_the_question_as_the_makers_of_the_model_say(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = TEMPLATE
+    prompt = Chat().render("Who {is} it?", model)
+    assert prompt.text == "<s>[user] Who {is} it? [assistant]\n"
+    ids = encode(model.tokenizer, prompt)
+    assert list(ids).count(model.tokenizer.bos_token_id) == 1
+    assert ids[0] == model.tokenizer.bos_token_id
+    assert join(model.tokenizer, prompt, "Paris").text == "<s>[user] Who {is} it? [assistant]\nParis"

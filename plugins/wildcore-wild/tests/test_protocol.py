@@ -1,0 +1,79 @@
+"""The protocol ``wild`` as it is recorded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from wildcore_wild.autoregressive import Autoregressive
+from wildcore_wild.contexts import QAInstruction
+from wildcore_wild.metrics import ExactMatch, Unchanged
+from wildcore_wild.truncators import StopStrings
+
+from wildcore import Use
+from wildcore.assembly import make_protocol
+from wildcore.protocols import ReadyProtocol
+from wildcore.registry import load_registry
+
+
+@pytest.fixture(scope="module")
+def wild() -> ReadyProtocol:
+    registry = load_registry(["wild"])
+    assert not registry.broken
+    return make_protocol(registry, registry.find_protocol("wild").offer)
+
+
+def test_wild_is_exactly_the_published_modules(wild: ReadyProtocol) -> None:
+    definition = wild.definition
+    assert definition.name == "wild"
+    template = "Please answer the question:\n\nQ: {question}\nA:"
+    assert definition.context == Use(name="qa-instruction", params={"template": template})
+    assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 50})
+    assert definition.truncator == Use(name="stop-strings", params={"stops": [".", "\n"]})
+    match, unchanged = (Use(name="exact-match"),), (Use(name="unchanged"),)
+    assert definition.metrics == {
+        "reliability": match,
+        "generalization": match,
+        "locality": unchanged,
+        "portability": match,
+    }
+    assert definition.variant_of is None
+    assert definition.differences == ()
+
+
+def test_the_names_make_these_modules(wild: ReadyProtocol) -> None:
+    assert isinstance(wild.context, QAInstruction)
+    assert isinstance(wild.generator, Autoregressive)
+    assert wild.generator.max_new_tokens == 50
+    assert isinstance(wild.truncator, StopStrings)
+    assert wild.truncator.stops == (".", "\n")
+    made = {kind: [type(metric) for _, metric in metrics] for kind, metrics in wild.metrics.items()}
+    assert made.pop("locality") == [Unchanged]
+    assert made == {kind: [ExactMatch] for kind in ("reliability", "generalization", "portability")}
+
+
+def test_no_module_of_wild_is_given_the_gold(wild: ReadyProtocol) -> None:
+    assert not wild.generator.reads_gold
+    assert not wild.truncator.reads_gold
+
+
+README = Path(__file__).parents[1] / "README.md"
+COMMANDS = [
+    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_commands_of_the_readme_run(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{command[-2]} {command[-1]} (plugin wild)" in done.stdout
+
+
+def test_the_readme_names_every_part_that_the_plugin_offers() -> None:
+    registry = load_registry(["wild"])
+    names = [found.offer.name for offers in registry.offers.values() for found in offers]
+    assert COMMANDS
+    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)
