@@ -1,0 +1,65 @@
+"""FT-M and FT-L against what published code makes of the same requests.
+
+Where the values come from is said in tests/golden/README.md: the evaluation code of Yang et al. 2025, which descends from
+EasyEdit, run in float32. Of the large model a two-sided sketch and some rows of each change are kept.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from wildcore_ft import wildcore_editors
+
+from wildcore.testing.golden import Golden, relative_error, sketch
+
+ROOT = Path(__file__).parents[3]
+GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+AGREEMENT = 1e-3
+EDITORS = {offer.name: offer for offer in wildcore_editors()}
+
+
+def comparable() -> list[str]:
+    ids = [i for model in ("tiny-llama", "tiny-gpt2", "llama-14m") for i in GOLDEN.runs(f"{model}/fork/ft/")]
+    return [identifier for identifier in ids if not identifier.endswith("tiny-leading-space")]
+
+
+def edit(run: dict[str, Any]) -> torch.Tensor:
+    """Make the run's edit as the published code has it, and return the weight change [outputs, inputs]."""
+    if GOLDEN.model_folder(run["model"]) is None:
+        pytest.skip(f"{run['model']} is not here")
+    last = run["objective"] == "prompt_last"
+    settings = {"layer": run["layer"], "norm_constraint": run["norm_constraint"] or None}
+    settings |= {{"num_steps": "steps", "lr": "learning_rate"}[name]: value for name, value in run["overrides"].items()}
+    if last and not run["bare_target"]:
+        settings["train_beginning_of_sequence"] = True
+    offer = EDITORS["ft-l" if last else "ft-m"]
+    model = GOLDEN.model(run["model"])
+    patch = offer.make(offer.params(**settings)).edit(model, [GOLDEN.request(run)])
+    return next(iter(patch.changes.values())).dense()
+
+
+@pytest.mark.parametrize("identifier", comparable())
+def test_the_update_agrees_with_published_code(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    change = edit(run)
+    names = run["tensors"]
+    if "weight_change" in names:
+        expected = GOLDEN.tensor(run["model"], names["weight_change"])
+        assert relative_error(change, expected if expected.shape == change.shape else expected.T) < AGREEMENT
+        return
+    assert relative_error(sketch(change), GOLDEN.tensor(run["model"], names["weight_change_sketch"])) < AGREEMENT
+    assert float(change.norm()) == pytest.approx(run["frobenius_norm"], rel=AGREEMENT)
+    rows = GOLDEN.tensor(run["model"], names["weight_change_rows"])
+    assert relative_error(change[:: len(change) // len(rows)], rows) < AGREEMENT
+
+
+def test_a_target_that_begins_with_a_space_is_the_target_without_it() -> None:
+    spaced, bare = (GOLDEN.run(f"tiny-llama/fork/ft/ft-m/tiny-{n}leading-space") for n in ("", "no-"))
+    expected = GOLDEN.tensor("tiny-llama", bare["tensors"]["weight_change"])
+    assert relative_error(edit(spaced), expected) < AGREEMENT
+
+
+def test_the_beginning_of_sequence_is_no_target_unless_asked_for() -> None:
+    offer = EDITORS["ft-l"]
+    assert offer.params().train_beginning_of_sequence is False

@@ -1,0 +1,60 @@
+"""Prefixes: short texts put before the edit prompt so that the edit holds in context.
+
+Sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes.
+"""
+
+import json
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from wildcore import Environment, Prompt
+from wildcore.models import LoadedModel
+from wildcore.records import write_durably
+from wildcore.tokens import encode
+from wildcore_keyvalue.cache import cache_file
+
+STARTS = ("The", "Therefore", "Because", "I", "You")
+
+
+def sampled_prefixes(
+    model: LoadedModel, environment: Environment, lengths: Sequence[tuple[int, int]], top_k: int
+) -> tuple[str, ...]:
+    """Return the prefixes to edit under: none at all first, then the sampled ones, each closed by ". ".
+
+    ``lengths`` holds pairs (tokens, how many); of each, the starts in ``STARTS`` are continued in turn.
+    """
+    facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k, "starts": STARTS}
+    file = cache_file(environment, model, "prefixes", facts, ".json")
+    if file.exists():
+        texts = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        texts = _sample(model, environment.seed, lengths, top_k)
+        write_durably(file, json.dumps(texts, indent=1) + "\n")
+    return ("", *(f"{text}. " for text in texts))
+
+
+def _sample(model: LoadedModel, seed: int, lengths: Sequence[tuple[int, int]], top_k: int) -> list[str]:
+    generator = torch.Generator().manual_seed(seed)
+    texts = []
+    for tokens, count in lengths:
+        for index in range(count):
+            start = list(encode(model.tokenizer, Prompt(text=STARTS[index % len(STARTS)])))
+            ids = _continue(model, start, tokens, top_k, generator)
+            texts.append(" ".join(model.tokenizer.decode(ids, skip_special_tokens=True).split()))
+    return texts
+
+
+@torch.inference_mode()
+def _continue(model: LoadedModel, ids: list[int], length: int, top_k: int, generator: torch.Generator) -> list[int]:
+    """Continue ``ids`` to ``length`` tokens in all, each drawn from the ``top_k`` most probable; ends are not drawn."""
+    never = list(model.end_of_sequence)
+    while len(ids) < length:
+        logits: Tensor = model.network(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
+        last = logits[0, -1].float().cpu()
+        last[never] = float("-inf")
+        best = last.topk(min(top_k, last.numel()))
+        drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)
+        ids = [*ids, int(best.indices[drawn])]
+    return ids

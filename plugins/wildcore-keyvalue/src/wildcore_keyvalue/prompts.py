@@ -1,0 +1,37 @@
+"""The texts an edit is computed on: the edit prompt behind sampled prefixes, with the subject's last token found in each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wildcore import EditRequest, Prompt
+from wildcore.models import LoadedModel
+from wildcore.params import CloseTarget
+from wildcore.tokens import Joined, encode, join, subject_span
+
+
+@dataclass(frozen=True)
+class SubjectText:
+    """A tokenised text and the index of the subject's last token in it."""
+
+    joined: Joined
+    subject_index: int
+
+
+def with_target(
+    model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
+) -> list[SubjectText]:
+    """Return prefix + prompt + target for each prefix. Raises ``Refused`` if the subject is not in the prompt."""
+    span = subject_span(request.prompt, request.subject)
+    texts = []
+    for prefix in prefixes:
+        joined = join(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, close)
+        texts.append(SubjectText(joined, joined.last_token_of((span[0] + len(prefix), span[1] + len(prefix)))))
+    return texts
+
+
+def without_target(model: LoadedModel, text: str, subject: str | None) -> SubjectText:
+    """Return a text with no target behind it. Raises ``Refused`` if the subject is not in it."""
+    span = subject_span(text, subject)
+    joined = join(model.tokenizer, Prompt(text=text), "")
+    assert joined.token_ids == encode(model.tokenizer, Prompt(text=text))
+    return SubjectText(joined, joined.last_token_of(span))
