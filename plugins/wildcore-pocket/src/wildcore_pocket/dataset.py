@@ -1,0 +1,49 @@
+"""The dataset ``pocketqa``: the edit cases that lie in the package, as wildcore's records."""
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+from wildcore.types import EditCase, EditRequest, Probe
+from wildcore_pocket.edits import draw
+
+
+class PocketQA:
+    """Reads ``data/pocketqa.jsonl``: facts of which the pocket model holds an outdated or wrong answer.
+
+    A case's request carries that answer as ``ground_truth``. Its probes are, in this order: the edit prompt, two rephrasings,
+    three locality questions, and a one-hop portability question where the target has one. Tags: the relation, and the kind of
+    the stale answer ("outdated", "misconception" or "wrong").
+    """
+
+    def cases(self) -> Iterator[EditCase]:
+        """All cases, in a drawn but fixed order: the file goes by relation, and the first few are to be a fair sample."""
+        lines = files("wildcore_pocket").joinpath("data", "pocketqa.jsonl").read_text(encoding="utf-8").split("\n")
+        records = [json.loads(line) for line in lines if line]
+        return (_case(record) for record in draw(records, "order"))
+
+
+def _case(record: dict[str, Any]) -> EditCase:
+    aliases = tuple(record["aliases"])
+    request = EditRequest(
+        prompt=record["prompt"],
+        target=record["target"],
+        subject=record["subject"],
+        aliases=aliases,
+        ground_truth=record["stale"],
+    )
+    tags = {"relation": record["relation"], "kind": record["kind"]}
+    return EditCase(
+        id=record["id"], request=request, probes=tuple(_probes(record, (request.target, *aliases))), tags=tags
+    )
+
+
+def _probes(record: dict[str, Any], accepted: tuple[str, ...]) -> Iterator[Probe]:
+    yield Probe(kind="reliability", prompt=record["prompt"], answers=accepted)
+    for prompt in record["rephrasings"]:
+        yield Probe(kind="generalization", prompt=prompt, answers=accepted)
+    for probe in record["locality"]:
+        yield Probe(kind="locality", prompt=probe["prompt"], answers=tuple(probe["answers"]))
+    for probe in record["portability"]:
+        yield Probe(kind="portability", prompt=probe["prompt"], answers=tuple(probe["answers"]))
