@@ -1,0 +1,3 @@
+"""Cannot be imported, as when a shared library is missing."""
+
+raise OSError("libsample.so.1: cannot open shared object file")

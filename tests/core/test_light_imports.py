@@ -1,0 +1,36 @@
+"""Importing the core, listing plugins and asking for help load neither torch nor transformers."""
+
+import pytest
+
+HEAVY = ("torch", "transformers", "datasets", "numpy")
+CODE = """
+import sys
+{what}
+loaded = [name for name in {heavy} if name in sys.modules]
+print("loaded:", loaded, file=sys.stderr)
+sys.exit(9 if loaded else 0)
+"""
+
+
+def call(*arguments: str) -> str:
+    return f"from wildcore.cli import main\nmain({list(arguments)}, standalone_mode=False)"
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "import wildcore",
+        call("--help"),
+        call("eval", "--help"),
+        call("plugins"),
+        call("describe", "protocol", "wild"),
+        call("describe", "truncator", "stop-strings"),
+    ],
+)
+def test_nothing_heavy_is_loaded(python, what: str) -> None:
+    done = python("-c", CODE.format(what=what, heavy=HEAVY))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_check_itself_can_fail(python) -> None:
+    assert python("-c", CODE.format(what="import numpy", heavy=HEAVY)).returncode == 9

@@ -1,0 +1,281 @@
+"""The run folder: durable, readable by others, and plain about what is wrong with it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wildcore import EditRequest, UserError
+from wildcore.records import SCHEMA, CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord, flat, write_durably
+
+# Holds a run until it is killed.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from wildcore.records import RunFolder
+with RunFolder.open(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+# Writes a file again and again, each time 200,000 times the same digit.
+WRITER = """
+import sys
+from itertools import cycle
+from pathlib import Path
+from wildcore.records import write_durably
+for digit in cycle("0123456789"):
+    write_durably(Path(sys.argv[1]), digit * 200_000)
+    print("written", flush=True)
+"""
+
+MANIFEST = Manifest(
+    created="2025-01-01T00:00:00+00:00",
+    job={"model": "m"},
+    identity={"model": {"name": "m"}},
+    protocols=(),
+    case_count=3,
+    versions={"python": "3"},
+    hardware={},
+    plugins={},
+)
+
+
+def answer(text: str) -> dict[str, object]:
+    output = {"text": f"{text} and more", "token_ids": [7, 8, 9], "stop_reason": "stop-rule"}
+    return {"text": text, "token_ids": [7], "output": output}
+
+
+def record(name: str, prompt: str = "The sky is", refused: bool = False) -> CaseRecord:
+    probe = {
+        "protocol": "wild",
+        "probe": 0,
+        "kind": "reliability",
+        "question": prompt,
+        "answers": ["green"],
+        "prompt": f"Q: {prompt}\nA:",
+        "gold_token_ids": [7],
+        "before": answer("blue"),
+        "after": None if refused else answer("green"),
+    }
+    done = {"status": "refused", "reason": "no subject"} if refused else {"status": "edited", "patch": {"layers": [5]}}
+    return CaseRecord.model_validate(
+        {
+            "case": name,
+            "request": {"prompt": prompt, "target": "green"},
+            "tags": {"source": "x"},
+            "edit": {"seconds": 0.5, **done},
+            "probes": [probe],
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "run", MANIFEST)
+
+
+@pytest.fixture
+def filled(folder: RunFolder) -> RunFolder:
+    for written in (record("0"), record("1", refused=True), record("2", prompt='Snow\u2028 "is" ⏎ 雪 \x00')):
+        folder.append(written)
+    return folder
+
+
+def message(call, *arguments) -> str:
+    """What a user reads when ``call`` refuses."""
+    with pytest.raises(UserError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_create_then_open(folder: RunFolder) -> None:
+    again = RunFolder.open(folder.path)
+    assert again.manifest == MANIFEST
+    assert list(again.cases()) == []
+    assert list(again.scores()) == []
+    assert again.repair() == 0
+
+
+def test_create_in_an_empty_folder(tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path, MANIFEST).manifest == MANIFEST
+
+
+def test_create_does_not_touch_what_is_there(filled: RunFolder, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in filled.path.iterdir()}
+    assert f"--out {filled.path}: not an empty folder" in message(RunFolder.create, filled.path, MANIFEST)
+    assert {path.name: path.read_bytes() for path in filled.path.iterdir()} == before
+    file = tmp_path / "file"
+    file.write_text("x")
+    assert f"--out {file}: not an empty folder" in message(RunFolder.create, file, MANIFEST)
+
+
+def test_open_what_is_no_run(tmp_path: Path) -> None:
+    assert message(RunFolder.open, tmp_path) == f"{tmp_path}: not a run folder (no manifest.json in it)"
+    assert "not a run folder" in message(RunFolder.open, tmp_path / "nowhere")
+
+
+def test_what_is_appended_is_read_back(filled: RunFolder) -> None:
+    cases = list(RunFolder.open(filled.path).cases())
+    assert cases == [record("0"), record("1", refused=True), record("2", prompt='Snow\u2028 "is" ⏎ 雪 \x00')]
+    assert len(filled.journal_path.read_bytes().splitlines()) == 3
+
+
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
+def test_any_text_survives_a_line_of_the_journal(prompt: str, target: str, tags: dict[str, str]) -> None:
+    request = EditRequest(prompt=prompt, target=target)
+    written = CaseRecord(case="0", request=request, tags=tags, edit=EditOutcome(status="edited", seconds=0), probes=())
+    line = written.model_dump_json().encode()
+    assert b"\n" not in line
+    assert CaseRecord.model_validate_json(line) == written
+
+
+def test_scores_are_written_and_read_back(folder: RunFolder) -> None:
+    score = ScoreRecord(
+        case="0",
+        protocol="wild",
+        probe=0,
+        kind="locality",
+        metric="unchanged",
+        before=None,
+        before_reason="compares with the unedited model",
+        after=1.0,
+        after_reason=None,
+    )
+    folder.write_scores([score])
+    folder.write_scores([score, score])
+    assert list(folder.scores()) == [score, score]
+
+
+def test_a_half_written_line_at_any_byte_is_no_case_and_is_cut_off(filled: RunFolder) -> None:
+    whole = filled.journal_path.read_bytes()
+    last = whole[:-1].rindex(b"\n") + 1
+    for size in range(last + 1, len(whole)):
+        filled.journal_path.write_bytes(whole[:size])
+        assert [case.case for case in filled.cases()] == ["0", "1"]
+    assert filled.repair() == len(whole) - 1 - last
+    assert filled.journal_path.read_bytes() == whole[:last]
+    assert filled.repair() == 0
+    filled.append(record("3"))
+    assert [case.case for case in filled.cases()] == ["0", "1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"case": "1"', "line: Invalid JSON"),
+        (b'{"case": "1"}', "request: Field required"),
+        (b"\xff\xfe", "line: Invalid JSON"),
+        (b"", "line: Invalid JSON"),
+        (
+            record("1").model_dump_json().replace('"seconds":0.5', '"seconds":"long"').encode(),
+            "edit.seconds: Input should be",
+        ),
+        (record("1").model_dump_json().replace('"tags"', '"extra":1,"tags"').encode(), "extra: Extra inputs"),
+    ],
+)
+def test_a_damaged_line_in_the_middle_is_named(filled: RunFolder, line: bytes, said: str) -> None:
+    lines = filled.journal_path.read_bytes().splitlines()
+    filled.journal_path.write_bytes(b"\n".join([lines[0], line, lines[2]]) + b"\n")
+    text = message(list, filled.cases())
+    assert text.startswith(f"{filled.journal_path}, line 2: {said}")
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("number", [SCHEMA + 1, 0, None, "1"])
+def test_another_schema_is_refused(folder: RunFolder, number: object) -> None:
+    path = folder.path / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_number": number}))
+    said = message(lambda: folder.manifest)
+    assert said == f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_number": 1}', "\x00"])
+def test_a_damaged_manifest_is_named(folder: RunFolder, content: str) -> None:
+    path = folder.path / "manifest.json"
+    path.write_text(content)
+    assert message(lambda: folder.manifest).startswith(f"{path}: damaged: ")
+
+
+def test_write_durably_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for text in ("first", "", "zweite ⏎"):
+        write_durably(path, text)
+        assert path.read_text(encoding="utf-8") == text
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_durably_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    for delay in (0.0, 0.003, 0.007, 0.013):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(delay)
+            writer.kill()
+        content = path.read_text()
+        assert len(content) == 200_000
+        assert len(set(content)) == 1
+
+
+@pytest.fixture
+def holder(folder: RunFolder) -> Iterator["subprocess.Popen[str]"]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder.path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="runs are not locked on Windows")
+def test_a_run_held_by_another_process_is_refused_until_that_one_dies(folder: RunFolder, holder) -> None:
+    with pytest.raises(UserError, match="another process is working in this run"), folder.locked():
+        pytest.fail("two processes hold one run")
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    with folder.locked():
+        folder.append(record("0"))
+    with folder.locked():
+        assert [case.case for case in folder.cases()] == ["0"]
+
+
+def test_pandas_reads_the_journal(filled: RunFolder) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_json(filled.journal_path, lines=True, dtype={"case": str})
+    assert list(frame["case"]) == ["0", "1", "2"]
+    assert frame["edit"][1]["reason"] == "no subject"
+    assert frame["probes"][0][0]["after"]["text"] == "green"
+
+
+def test_datasets_reads_the_journal(filled: RunFolder, python, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    code = (
+        "import sys, json; from datasets import load_dataset\n"
+        "rows = load_dataset('json', data_files=sys.argv[1], split='train')\n"
+        "print(json.dumps([[row['case'], row['edit']['status'], row['probes'][0]['after']] for row in rows]))"
+    )
+    done = python("-c", code, filled.journal_path, HF_HOME=str(tmp_path / "cache"), HF_DATASETS_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [(case, status) for case, status, _ in rows] == [("0", "edited"), ("1", "refused"), ("2", "edited")]
+    assert rows[0][2]["output"]["token_ids"] == [7, 8, 9]
+    assert rows[1][2] is None
+
+
+def test_flat_names_every_leaf() -> None:
+    assert flat({"a": {"b": 1, "c": [2, {"d": None}]}, "e": {}, "f": []}) == {
+        "a.b": 1,
+        "a.c.0": 2,
+        "a.c.1.d": None,
+        "e": {},
+        "f": [],
+    }

@@ -1,0 +1,228 @@
+"""Plugins that are broken in every way we could think of, each really installed."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import wildcore.testing as wildcore_testing
+
+
+@dataclass(frozen=True)
+class Case:
+    """A broken plugin: its package, what is said of it, what its traceback shows, and an editor it would have offered."""
+
+    package: str
+    problem: str
+    trace: str
+    editor: str | None = None
+
+    @property
+    def plugin(self) -> str:
+        return self.package.removeprefix("sample-")
+
+
+BROKEN = [
+    Case("sample-import-error", "OSError: libsample.so.1: cannot open", 'raise OSError("libsample.so.1'),
+    Case("sample-exits", "SystemExit: sample-exits: goodbye", "sys.exit("),
+    Case("sample-missing-module", "ModuleNotFoundError: No module named 'sample_nowhere'", "import_module"),
+    Case(
+        "sample-misspelt",
+        "implements the unknown hook 'wildcore_editor'; did you mean 'wildcore_editors'?",
+        "BadPlugin",
+        "misspelt-editor",
+    ),
+    Case("sample-unmarked", "'wildcore_editors' without the mark @hookimpl", "BadPlugin", "unmarked-editor"),
+    Case("sample-argument", "PluginValidationError: .*'model'", "wildcore_editors(model)", "argument-editor"),
+    Case("sample-raises", "RuntimeError: no facts to be found", "in wildcore_datasets", "raises-editor"),
+    Case("sample-raises-late", "ZeroDivisionError: the second editor", "in wildcore_editors", "raises-late-editor"),
+    Case(
+        "sample-strings", "wildcore_editors returned 'strings-editor', which is no Offer", "BadPlugin", "strings-editor"
+    ),
+    Case("sample-no-list", r"wildcore_editors returned Offer\(.* instead of a list", "BadPlugin", "no-list-editor"),
+    Case("sample-no-return", "wildcore_editors returned None instead of a list", "BadPlugin", "no-return-editor"),
+    Case("sample-twice", "offers the editor 'twice-editor' twice", "BadPlugin", "twice-editor"),
+    Case("sample-known-family", "offers the family 'gpt2', which is there already", "BadPlugin", "known-family-editor"),
+    Case("sample-clash", "adds the command 'show', which is there already", "BadPlugin", "clash-editor"),
+    Case("sample-command-error", "SystemExit: no command today", "in wildcore_commands", "command-error-editor"),
+]
+WORKING = ["sample-good", "sample-second", "sample-twin-first", "sample-twin-other"]
+
+each = pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.plugin)
+
+
+@pytest.fixture(scope="module")
+def crowd(installed) -> Path:
+    """All of them installed side by side."""
+    return installed(*(case.package for case in BROKEN), *WORKING)
+
+
+@pytest.fixture(scope="module")
+def listing(wildcore, crowd):
+    return wildcore("plugins", site=crowd)
+
+
+@pytest.fixture(scope="module")
+def tracebacks(wildcore, crowd):
+    return wildcore("plugins", "--broken", site=crowd)
+
+
+def rows(table: str) -> dict[str, list[str]]:
+    """Read a printed table: first cell to the other cells, each put together from its lines."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in table.splitlines():
+        if line.startswith("│"):
+            cells = [cell.strip() for cell in line.strip("│").split("│")]
+            name = cells[0] or name
+            before = found.get(name, [""] * (len(cells) - 1))
+            found[name] = [f"{old} {new}".strip() for old, new in zip(before, cells[1:], strict=True)]
+    return found
+
+
+def test_listing_works_beside_broken_plugins(listing) -> None:
+    assert listing.returncode == 0
+    assert "Traceback" not in listing.stdout + listing.stderr
+    table = rows(listing.stdout)
+    assert table["good"] == ["sample-good 1.0", "editor no-change; dataset two-facts"]
+    assert table["second"] == ["sample-second 1.0", "editor no-change"]
+    assert "protocol wild" in table["wild"][1]
+
+
+@each
+def test_the_problem_is_shown(listing, case: Case) -> None:
+    package, offers = rows(listing.stdout)[case.plugin]
+    assert package == f"{case.package} 1.0"
+    assert offers.startswith("BROKEN: ")
+    warnings = [line for line in listing.stderr.splitlines() if f"plugin {case.plugin!r}" in line]
+    assert len(warnings) == 1
+    assert re.search(f"is broken: .*{case.problem}", warnings[0])
+
+
+@each
+def test_the_traceback_is_shown(tracebacks, case: Case) -> None:
+    assert tracebacks.returncode == 0
+    blocks = re.split(r"(?m)^(?=\S+ \(\S+ [\d.]+\): )", tracebacks.stdout)
+    block = next(block for block in blocks if block.startswith(f"{case.plugin} ({case.package} 1.0): "))
+    assert "Traceback (most recent call last)" in block
+    assert case.trace in block
+
+
+@each
+def test_who_asks_for_it_is_stopped_and_told_why(wildcore, crowd, case: Case) -> None:
+    chosen = ("--plugins", f"{case.plugin},good")
+    asked = wildcore(*chosen, "describe", "editor", case.editor or "whatever", site=crowd)
+    assert asked.returncode == 2
+    assert f"set aside as broken: {case.plugin};" in asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def test_who_asks_for_something_else_is_served(wildcore, crowd) -> None:
+    for arguments in (("editor", "good/no-change"), ("dataset", "two-facts"), ("protocol", "wild")):
+        done = wildcore("describe", *arguments, site=crowd)
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"{arguments[0]} {arguments[1].split('/')[-1]} (plugin ")
+
+
+@pytest.mark.parametrize("plugin", ["exits", "argument", "clash"])
+def test_strict_plugins_stops(wildcore, crowd, plugin: str) -> None:
+    case = next(case for case in BROKEN if case.plugin == plugin)
+    done = wildcore("--plugins", f"{plugin},good", "--strict-plugins", "plugins", site=crowd)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert re.search(f"Error: --strict-plugins: plugin {plugin!r} .*{case.problem}", done.stderr)
+
+
+def test_strict_plugins_lets_working_plugins_pass(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "good,wild", "--strict-plugins", "plugins", site=crowd)
+    assert done.returncode == 0
+    assert not done.stderr
+
+
+def test_no_broken_plugin(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "good", "plugins", "--broken", site=crowd)
+    assert (done.returncode, done.stdout) == (0, "No plugin is broken.\n")
+
+
+def test_a_command_of_the_core_is_not_taken_over(wildcore, crowd, tmp_path) -> None:
+    done = wildcore("show", tmp_path, site=crowd)
+    assert done.returncode == 2
+    assert "not a run folder" in done.stderr
+    assert "taken over" not in done.stdout
+
+
+def test_a_plugin_adds_a_command(wildcore, crowd) -> None:
+    done = wildcore("count-facts", site=crowd)
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    usage = wildcore("--help", site=crowd)
+    assert "Print how many facts there are." in usage.stdout
+    without = wildcore("--plugins", "wild", "count-facts", site=crowd)
+    assert without.returncode == 2
+    assert "No such command 'count-facts'" in without.stderr
+
+
+def test_commands_of_plugins_do_not_outlive_the_call(python, crowd) -> None:
+    call = "main(['--plugins', 'good', 'count-facts'], standalone_mode=False)"
+    done = python("-c", f"from wildcore.cli import main\n{call}\n{call}", site=crowd)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n2\n", "")
+
+
+def test_one_offer_name_in_two_plugins(wildcore, crowd) -> None:
+    bare = wildcore("describe", "editor", "no-change", site=crowd)
+    assert bare.returncode == 2
+    assert "'no-change' is offered by several plugins; ask for good/no-change or second/no-change" in bare.stderr
+    assert "leaves the model as it is" in wildcore("describe", "editor", "good/no-change", site=crowd).stdout
+    assert "another one of that name" in wildcore("describe", "editor", "second/no-change", site=crowd).stdout
+
+
+def test_one_plugin_name_in_two_packages(wildcore, crowd, listing) -> None:
+    table = rows(listing.stdout)
+    assert table["twin@sample-twin-first"] == ["sample-twin-first 1.0", "editor twin-first"]
+    assert table["twin@sample-twin-other"] == ["sample-twin-other 1.0", "editor twin-other"]
+    asked = wildcore("describe", "editor", "twin@sample-twin-other/twin-other", site=crowd)
+    assert "the other of two" in asked.stdout
+    bare = wildcore("--plugins", "twin", "plugins", site=crowd)
+    assert bare.returncode == 2
+    assert "'twin'; ask for twin@sample-twin-first or twin@sample-twin-other" in bare.stderr
+
+
+def test_plugins_restricts_loading(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "good, wild", "plugins", site=crowd)
+    assert done.returncode == 0
+    assert set(rows(done.stdout)) == {"good", "wild"}
+    assert not done.stderr
+
+
+def test_plugins_by_environment_variable(wildcore, crowd) -> None:
+    assert set(rows(wildcore("plugins", site=crowd, WILDCORE_PLUGINS="good").stdout)) == {"good"}
+
+
+def test_an_unknown_plugin_name(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "good,wlid", "plugins", site=crowd)
+    assert done.returncode == 2
+    assert "--plugins: no plugin 'wlid' is installed; did you mean 'wild'?" in done.stderr
+
+
+def test_the_users_interrupt_is_not_a_broken_plugin(wildcore, installed) -> None:
+    done = wildcore("--plugins", "interrupted", "plugins", site=installed("sample-interrupted"))
+    assert done.returncode == 130
+    assert "Interrupted." in done.stderr
+    assert "broken" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_is_carried_out_beside_broken_plugins(wildcore, crowd, tmp_path) -> None:
+    row = {"case_id": 1, "prompt": "The keeper of the mill is", "subject": "the mill", "target_new": "Anna"}
+    row |= {"ground_truth": "Tim", "rephrase_prompt": "Who keeps the mill? It is"}
+    row |= {"locality_prompt": "Snow is", "locality_ground_truth": "white"}
+    (tmp_path / "edits.json").write_text(json.dumps([row]))
+    model = Path(wildcore_testing.__file__).parent / "data" / "tiny-llama"
+    job = ["--model", model, "--dataset", "counterfact", "--set", f"dataset.path={tmp_path / 'edits.json'}"]
+    done = wildcore("eval", *job, "--editor", "ft-m", "--out", tmp_path / "run", site=crowd)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert set(manifest["plugins"]["broken"]) >= {case.plugin for case in BROKEN}
+    assert "ft" in manifest["plugins"]["loaded"]
+    assert (tmp_path / "run" / "summary.json").is_file()

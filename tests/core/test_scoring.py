@@ -1,0 +1,234 @@
+"""What scores add up to, checked by other routes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wildcore import EvalProtocol, Score, Use
+from wildcore.protocols import ReadyProtocol, as_variant
+from wildcore.records import CaseRecord, ScoreRecord
+from wildcore.scoring import NORMAL_95, REFUSED, score_case, summarise, wilson
+
+means = st.floats(0, 1, allow_subnormal=False)
+counts = st.integers(1, 100_000)
+
+
+def row(case: str, after: float | None, before: float | None = 0.0, probe: int = 0, **changes) -> ScoreRecord:
+    """A score with what a test does not care about filled in."""
+    reason = None if after is not None else "no answer"
+    values = {"protocol": "wild", "kind": "reliability", "metric": "exact-match", "after_reason": reason, **changes}
+    return ScoreRecord(case=case, probe=probe, before=before, before_reason=None, after=after, **values)
+
+
+@given(mean=means, count=counts)
+def test_wilson_is_where_the_score_test_turns(mean: float, count: int) -> None:
+    """The ends are the proportions p with (mean - p)^2 = z^2 p (1 - p) / n: the roots of a quadratic."""
+    w = NORMAL_95**2 / count
+    roots = sorted(np.roots([1 + w, -(2 * mean + w), mean**2]).real)
+    assert wilson(mean, count) == pytest.approx(roots, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("successes", "count", "low", "high"),
+    [(0, 10, 0.0, 0.27753), (10, 10, 0.72247, 1.0), (5, 10, 0.23659, 0.76341), (81, 263, 0.25529, 0.36621)],
+)
+def test_wilson_known_values(successes: int, count: int, low: float, high: float) -> None:
+    """The last row is the example of Newcombe (1998), table I, by its method 3."""
+    assert wilson(successes / count, count) == pytest.approx((low, high), abs=1e-4)
+
+
+@given(mean=means, count=counts)
+def test_wilson_holds_the_mean_and_stays_a_proportion(mean: float, count: int) -> None:
+    low, high = wilson(mean, count)
+    assert 0 <= low <= high <= 1
+    assert low - 1e-12 <= mean <= high + 1e-12
+
+
+@given(mean=means, count=counts, factor=st.integers(2, 10))
+def test_wilson_narrows_with_more_cases(mean: float, count: int, factor: int) -> None:
+    def width(cases: int) -> float:
+        low, high = wilson(mean, cases)
+        return high - low
+
+    assert width(count * factor) < width(count)
+
+
+@given(mean=means, count=counts)
+def test_wilson_is_symmetric(mean: float, count: int) -> None:
+    low, high = wilson(mean, count)
+    mirrored = wilson(1 - mean, count)
+    assert (1 - mirrored[1], 1 - mirrored[0]) == pytest.approx((low, high), abs=1e-9)
+
+
+def test_a_case_counts_once_however_many_probes_it_has() -> None:
+    many = [row("a", value, probe=index) for index, value in enumerate([1.0, 1.0, 1.0, 0.0])]
+    (cell,) = summarise([*many, row("b", 0.0)])
+    assert (cell.after, cell.cases, cell.scored) == (0.375, 2, 5)
+    assert (cell.low, cell.high) == wilson(0.375, 2)
+
+
+def test_unscored_and_refused_are_counted_and_are_no_zeros() -> None:
+    rows = [row("a", 1.0), row("b", None), row("c", None, after_reason=REFUSED), row("d", None, after_reason=REFUSED)]
+    (cell,) = summarise(rows)
+    assert (cell.after, cell.cases, cell.scored, cell.unscored, cell.refused) == (1.0, 1, 1, 1, 2)
+
+
+def test_before_is_over_the_cases_that_after_is_over() -> None:
+    rows = [row("a", 1.0, before=0.0), row("b", 0.0, before=0.5), row("c", None, before=1.0, after_reason=REFUSED)]
+    (cell,) = summarise(rows)
+    assert (cell.before, cell.after) == (0.25, 0.5)
+
+
+def test_nothing_scored_gives_no_number() -> None:
+    (cell,) = summarise([row("a", None), row("b", None, after_reason=REFUSED)])
+    assert (cell.before, cell.after, cell.low, cell.high) == (None, None, None, None)
+    assert (cell.cases, cell.scored, cell.unscored, cell.refused) == (0, 0, 1, 1)
+
+
+def test_a_metric_without_a_before_has_none() -> None:
+    (cell,) = summarise([row("a", 1.0, before=None)])
+    assert (cell.before, cell.after) == (None, 1.0)
+
+
+def test_protocols_kinds_and_metrics_are_never_mixed() -> None:
+    others = [{"protocol": "synthetic"}, {"kind": "locality"}, {"metric": "token-match"}]
+    cells = summarise([row("a", 1.0), *(row("a", 0.0, **other) for other in others)])
+    assert [cell.after for cell in cells] == [1.0, 0.0, 0.0, 0.0]
+    assert summarise([]) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.none() | st.floats(0, 1)), min_size=1))
+def test_every_score_is_accounted_for(values: list[tuple[str, float | None]]) -> None:
+    (cell,) = summarise(row(case, after, probe=index) for index, (case, after) in enumerate(values))
+    assert cell.scored + cell.unscored + cell.refused == len(values)
+    assert cell.cases == len({case for case, after in values if after is not None})
+    scored = [after for _, after in values if after is not None]
+    if cell.after is not None:
+        assert min(scored) - 1e-12 <= cell.after <= max(scored) + 1e-12
+
+
+class GivenAnswers:
+    """1 for the answer "yes", no score for an empty one."""
+
+    reads_unedited = False
+
+    def score(self, items):
+        return [
+            Score(value=None, reason="empty") if not i.answer.text else Score(value=i.answer.text == "yes")
+            for i in items
+        ]
+
+
+class SameAsUnedited:
+    """1 where the answer is the unedited model's."""
+
+    reads_unedited = True
+
+    def score(self, items):
+        return [Score(value=item.answer.text == item.unedited.text) for item in items]
+
+
+def answer(text: str) -> dict[str, object]:
+    output = {"text": text, "token_ids": [1], "stop_reason": "stop-rule"}
+    return {"text": text, "token_ids": [1], "output": output}
+
+
+def case(
+    probes: list[tuple[str, str | None, str | None]], status: str = "edited", unanswered: str | None = None
+) -> CaseRecord:
+    """A finished case from (kind, answer before, answer after)."""
+    return CaseRecord.model_validate(
+        {
+            "case": "1",
+            "request": {"prompt": "p", "target": "t"},
+            "edit": {"status": status, "seconds": 1.0},
+            "probes": [
+                {
+                    "protocol": "wild",
+                    "probe": index,
+                    "kind": kind,
+                    "question": "q",
+                    "answers": ["yes"],
+                    "prompt": "q",
+                    "gold_token_ids": [1],
+                    "before": None if before is None else answer(before),
+                    "after": None if after is None else answer(after),
+                    "unanswered": unanswered,
+                }
+                for index, (kind, before, after) in enumerate(probes)
+            ],
+        }
+    )
+
+
+@pytest.fixture
+def ready() -> dict[str, ReadyProtocol]:
+    use = Use(name="x")
+    protocol = EvalProtocol(name="wild", summary="", context=use, generator=use, truncator=use, metrics={})
+    metrics = {"reliability": (("given", GivenAnswers()),), "locality": (("same", SameAsUnedited()),)}
+    return {"wild": ReadyProtocol(protocol, None, None, None, metrics)}  # type: ignore[arg-type]
+
+
+def test_answers_are_scored_by_the_metric_of_their_kind(ready) -> None:
+    probes = [("reliability", "no", "yes"), ("locality", "left", "right"), ("portability", "no", "no")]
+    scores = list(score_case(case(probes), ready))
+    assert [(s.metric, s.probe, s.before, s.after) for s in scores] == [("given", 0, 0.0, 1.0), ("same", 1, None, 0.0)]
+    assert scores[1].before_reason == "compares with the unedited model"
+
+
+def test_why_an_answer_was_not_scored_is_kept(ready) -> None:
+    (empty,) = score_case(case([("reliability", "no", "")]), ready)
+    assert (empty.after, empty.after_reason) == (None, "empty")
+    (refused,) = score_case(case([("reliability", "yes", None)], status="refused"), ready)
+    assert (refused.before, refused.after, refused.after_reason) == (1.0, None, REFUSED)
+    (too_long,) = score_case(case([("reliability", None, None)], unanswered="too long"), ready)
+    assert (too_long.before_reason, too_long.after_reason) == ("too long", "too long")
+
+
+def test_scores_stay_with_their_probes_when_some_are_missing(ready) -> None:
+    probes = [("reliability", "no", "yes"), ("reliability", None, None), ("reliability", "no", "no")]
+    scores = list(score_case(case(probes), ready))
+    assert [(score.probe, score.after) for score in scores] == [(0, 1.0), (1, None), (2, 0.0)]
+
+
+@pytest.fixture
+def published() -> EvalProtocol:
+    return EvalProtocol(
+        name="wild",
+        summary="as published",
+        context=Use(name="qa-instruction"),
+        generator=Use(name="autoregressive"),
+        truncator=Use(name="stop-strings"),
+        metrics={"reliability": (Use(name="exact-match"),), "locality": (Use(name="unchanged"),)},
+    )
+
+
+def test_no_difference_is_no_variant(published) -> None:
+    assert as_variant(published.model_copy(), published) is published
+
+
+def test_a_variant_is_named_for_its_differences(published) -> None:
+    changed = published.model_copy(
+        update={
+            "context": Use(name="chat"),
+            "generator": Use(name="autoregressive", params={"max_new_tokens": 5}),
+            "metrics": {**published.metrics, "reliability": (Use(name="contains"), Use(name="exact-match"))},
+        }
+    )
+    variant = as_variant(changed, published)
+    assert variant.differences == (
+        "context: chat",
+        "generator: autoregressive(max_new_tokens=5)",
+        "metric of reliability: contains and exact-match",
+    )
+    assert variant.name == f"wild[{'; '.join(variant.differences)}]"
+    assert variant.variant_of == "wild"
+    assert published.variant_of is None
+
+
+def test_kinds_with_the_same_new_metric_are_named_together(published) -> None:
+    contains = (Use(name="contains"),)
+    changed = published.model_copy(update={"metrics": {"reliability": contains, "portability": contains}})
+    variant = as_variant(changed, published)
+    assert variant.differences == ("metric of reliability, portability: contains", "metric of locality: none")
