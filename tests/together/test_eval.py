@@ -1,0 +1,202 @@
+"""The main job on a small model: what it prints, records and refuses."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Wildcore = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    return content
+
+
+def test_table_gap_examples_and_next_command_are_on_stdout(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    done = wildcore("eval", *job, "--limit", 4, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    for expected in ("synthetic", "wild", "token-match", "exact-match", "unchanged", "95 % interval", "refused"):
+        assert expected in done.stdout
+    assert "points more" in done.stdout or "points less" in done.stdout
+    assert done.stdout.count("  wild: before ") == 3
+    assert f"wildcore show {tmp_path / 'run'}" in done.stdout
+    assert "ft-m: 4/4" in done.stderr
+    assert "ft-m: 4/4" not in done.stdout
+
+
+def test_the_table_says_what_the_scores_say(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    done = wildcore("eval", *job, "--limit", 6, "--out", tmp_path / "run", "--json", "--quiet")
+    assert done.stderr == ""
+    cells = {(c["protocol"], c["kind"]): c for c in json.loads(done.stdout)["cells"]}
+    scores = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
+    for (protocol, kind), cell in cells.items():
+        of_cell = [s["after"] for s in scores if (s["protocol"], s["kind"]) == (protocol, kind)]
+        assert cell["after"] == pytest.approx(sum(of_cell) / len(of_cell))
+        assert cell["cases"] == 6
+
+
+def test_the_journal_holds_what_the_model_said_and_read(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    assert wildcore("eval", *job, "--limit", 1, "--out", tmp_path / "run", "--quiet").returncode == 0
+    case = json.loads((tmp_path / "run" / "journal.jsonl").read_text())
+    wild = next(p for p in case["probes"] if p["protocol"] == "wild" and p["kind"] == "reliability")
+    assert wild["prompt"] == f"Please answer the question:\n\nQ: {case['request']['prompt']}\nA:"
+    assert wild["after"]["output"]["stop_reason"] in ("stop-rule", "end-of-sequence", "max-new-tokens", "context-full")
+    assert wild["after"]["output"]["token_ids"]
+    synthetic = next(p for p in case["probes"] if p["protocol"] == "synthetic")
+    assert len(synthetic["after"]["token_ids"]) == len(synthetic["gold_token_ids"])
+    assert case["edit"]["patch"]["change_norm"] > 0
+
+
+def test_several_editors_make_several_runs_and_one_comparison(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    done = wildcore(
+        "eval", *job, "--editor", "rome", "--limit", 2, "--out", tmp_path / "runs", "--set", "editor.rome.steps=3"
+    )
+    assert done.returncode == 0, done.stderr
+    assert manifest(tmp_path / "runs" / "rome")["identity"]["editor"]["params"]["steps"] == 3
+    assert manifest(tmp_path / "runs" / "ft-m")["identity"]["editor"]["params"]["steps"] == 25
+    assert "1: ft-m" in done.stdout
+    assert "2: rome" in done.stdout
+    again = wildcore("compare", tmp_path / "runs" / "ft-m", tmp_path / "runs" / "rome")
+    assert "seconds per edit" in again.stdout
+    assert "Not like for like" not in again.stdout
+
+
+def test_compare_says_what_else_differs(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    for limit in (2, 3):
+        assert wildcore("eval", *job, "--limit", limit, "--out", tmp_path / str(limit), "--quiet").returncode == 0
+    done = wildcore("compare", tmp_path / "2", tmp_path / "3")
+    assert "Not like for like: dataset.cases is 2 or 3" in done.stdout
+
+
+def test_a_replaced_module_makes_a_variant(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = (
+        "--protocol",
+        "wild",
+        "--limit",
+        1,
+        "--context",
+        "question-only",
+        "--set",
+        "generator.max_new_tokens=5",
+    )
+    done = wildcore("eval", *job, *arguments, "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "Variant of wild, not wild: context: question-only; generator: autoregressive(max_new_tokens=5)" in done.stdout
+    )
+    protocol = manifest(run)["protocols"][0]
+    assert protocol["variant_of"] == "wild"
+    assert protocol["name"] != "wild"
+    assert protocol["generator"]["params"] == {"max_new_tokens": 5}
+    case = json.loads((run / "journal.jsonl").read_text())
+    assert all(len(probe["after"]["token_ids"]) <= 5 for probe in case["probes"])
+
+
+def test_a_replacement_that_changes_nothing_is_no_variant(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    arguments = (
+        "--protocol",
+        "wild",
+        "--limit",
+        1,
+        "--context",
+        "qa-instruction",
+        "--set",
+        "generator.max_new_tokens=50",
+    )
+    assert wildcore("eval", *job, *arguments, "--out", tmp_path / "run", "--quiet").returncode == 0
+    assert [p["name"] for p in manifest(tmp_path / "run")["protocols"]] == ["wild"]
+
+
+def test_a_subject_missing_from_its_prompt_is_refused_counted_and_shown(
+    wildcore: Wildcore, job: list[object], edits: Path, tmp_path: Path
+) -> None:
+    rows = json.loads(edits.read_text())[:3]
+    rows[1]["subject"] = "the purple palace"
+    edits.write_text(json.dumps(rows))
+    done = wildcore("eval", *job[:-1], "rome", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "1 refused; the first, case 1: the subject 'the purple palace' does not occur in the prompt" in done.stdout
+    refused = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[1])
+    assert refused["edit"]["status"] == "refused"
+    cells = json.loads((tmp_path / "run" / "summary.json").read_text())["cells"]
+    assert {(c["cases"], c["scored"], c["unscored"], c["refused"]) for c in cells} == {(2, 2, 0, 1)}
+
+
+def test_manifest_says_how_the_run_was_made(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    assert wildcore("eval", *job, "--limit", 1, "--out", tmp_path / "run", "--quiet").returncode == 0
+    made = manifest(tmp_path / "run")
+    assert made["identity"]["editor"]["params"]["layer"] == 2
+    assert made["identity"]["editor"]["params"]["close_target"] == "none"
+    assert made["identity"]["model"]["fingerprint"]
+    assert made["identity"]["schedule"]["judged"] == "after each edit"
+    assert {"python", "torch", "transformers", "wildcore", "wildcore-ft"} <= made["versions"].keys()
+    assert "ft" in made["plugins"]["loaded"]
+    assert made["hardware"]["cores"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "editor.layer=9"], "editor.layer=9: the model has layers 0 to 3"),
+        (["--set", "editor.setps=9"], "unknown parameter 'setps'; did you mean 'steps'?"),
+        (["--set", "editor.steps=many"], "parameter 'steps'"),
+        (["--set", "editor.rome.steps=3"], "this run uses no editor 'rome'"),
+        (["--set", "editor.preset=llama-2-7"], "did you mean 'llama-2-7b'?"),
+        (["--metric", "exact-mach"], "unknown metric 'exact-mach'; did you mean 'exact-match'?"),
+        (["--context", "chat"], "has no chat template"),
+        (["--device", "cuda:7"], "--device cuda:7"),
+        (["--set", "dataset.path=nowhere.json"], "dataset.path is set twice"),
+        (["--resume", "nowhere"], "nowhere: not a run folder"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_2(
+    wildcore: Wildcore, job: list[object], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = wildcore("eval", *job, "--out", tmp_path / "run", *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+def test_a_missing_file_is_named(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    missing = [
+        f"dataset.path={tmp_path}/nowhere.json" if str(word).startswith("dataset.path") else word for word in job
+    ]
+    done = wildcore("eval", *missing, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "nowhere.json: cannot be read: No such file or directory" in " ".join(done.stderr.split())
+
+
+def test_malformed_data_is_named_by_file_row_and_field(
+    wildcore: Wildcore, job: list[object], edits: Path, tmp_path: Path
+) -> None:
+    rows = json.loads(edits.read_text())
+    rows[7]["target_new"] = 12
+    edits.write_text(json.dumps(rows))
+    wrong_type = wildcore("eval", *job, "--out", tmp_path / "run")
+    assert f"{edits}, row 8: field 'target_new': expected text that is not empty, found 12" in wrong_type.stderr
+    edits.write_text('[\n{"case_id": 1,\n]')
+    not_json = wildcore("eval", *job, "--out", tmp_path / "run")
+    assert f"{edits}, line 3, column 1: not valid JSON" in not_json.stderr
+    assert (wrong_type.returncode, not_json.returncode) == (2, 2)
+
+
+def test_a_full_folder_is_not_written_into(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("the only copy")
+    done = wildcore("eval", *job, "--out", tmp_path / "full")
+    assert done.returncode == 2
+    assert "not an empty folder" in done.stderr
+    assert [file.name for file in (tmp_path / "full").iterdir()] == ["thesis.txt"]

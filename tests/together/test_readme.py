@@ -1,0 +1,89 @@
+"""Every command that a document shows is run."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest.mark.structures import ParameterSet
+
+import wildcore.testing
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md")))]
+# what installs, and what runs these very tests, is run by whoever runs the tests
+SETTING_UP = (
+    "python3 -m venv .venv",
+    ".venv/bin/pip install -r requirements.txt",
+    ".venv/bin/pip install tox",
+    ".venv/bin/tox",
+)
+
+
+def shown(document: str) -> list[str]:
+    """Return the commands in a document's shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    return [command.strip() for block in blocks for line in block.splitlines() for command in line.split("&&")]
+
+
+def with_commands() -> list[ParameterSet]:
+    return [pytest.param(document, id=document) for document in DOCUMENTS if shown(document)]
+
+
+@pytest.mark.parametrize("document", with_commands())
+def test_every_command_shown_runs(document: str, environment: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(Path(wildcore.testing.__file__).parent / "data" / "tiny-llama", tmp_path / "path" / "to" / "llama")
+    questions = {
+        "source": "NQ",
+        "target": "Anna",
+        "rephrase": "Who keeps the mill?",
+        "locality": [{"loc": "Who is it?", "loc_ans": "Tim"}],
+    }
+    rows = [{"id": n, "prompt": f"Who keeps mill {n}?", "subject": f"mill {n}", **questions} for n in range(3)]
+    (tmp_path / "qaedit.json").write_text(json.dumps(rows))
+    for command in shown(document):
+        if command in SETTING_UP:
+            continue
+        words = shlex.split(command)
+        if words[0].endswith("wildcore"):
+            words[:1] = [sys.executable, "-m", "wildcore"]
+        elif words[0] == "python":
+            words[0] = sys.executable
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def test_the_commands_that_set_up_name_what_is_there() -> None:
+    assert (ROOT / "requirements.txt").is_file()
+    required = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    folders = {line.removeprefix("-e ") for line in required if line.startswith("-e plugins/")}
+    assert folders == {f"plugins/{path.parent.name}" for path in ROOT.glob("plugins/*/pyproject.toml")}
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    test_command = [line for line in shown("README.md") if line in SETTING_UP]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert ".venv/bin/tox" in test_command
+    assert ".venv/bin/tox" in script
+
+
+def test_the_settings_of_the_other_measured_results_are_ones_that_rome_has() -> None:
+    """Those commands run on what comes along, as README's first does; what they add to it is checked here."""
+    from wildcore_rome.parameters import RomeParams
+
+    added = [re.findall(r"--set editor\.(\w+)=", command) for command in shown("benchmarks/README.md")]
+    assert {name for names in added for name in names} <= set(RomeParams.model_fields)
+
+
+def test_the_commands_of_the_measured_results_are_ones_that_the_command_line_takes(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """They need models and data that are not part of the project, so here only their names and options are checked."""
+    for command in (command for command in shown("benchmarks/README.md") if "dataset.path" in command):
+        words = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 2
+        assert "cannot be read: No such file or directory" in " ".join(done.stderr.split())
