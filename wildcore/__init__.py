@@ -18,10 +18,11 @@ from wildcore.interfaces import (
     Offer,
     Patch,
     Progress,
+    Shortcut,
     StopRule,
     Truncator,
 )
-from wildcore.params import EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -29,6 +30,7 @@ from wildcore.types import (
     EditRequest,
     EvalProtocol,
     Gold,
+    Malformed,
     Output,
     Probe,
     Prompt,
@@ -40,6 +42,7 @@ __all__ = [
     "Answer",
     "AnsweredProbe",
     "Context",
+    "ContextParams",
     "Dataset",
     "EditCase",
     "EditRequest",
@@ -50,6 +53,7 @@ __all__ = [
     "Family",
     "Generator",
     "Gold",
+    "Malformed",
     "Metric",
     "ModelShape",
     "ModelSource",
@@ -64,6 +68,7 @@ __all__ = [
     "Prompt",
     "Refused",
     "Score",
+    "Shortcut",
     "StopRule",
     "Truncator",
     "Use",

@@ -8,6 +8,9 @@ from wildcore.protocols import ReadyProtocol
 from wildcore.tokens import encode, join
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
+Answers = tuple[Answer, ...]
+"""What a model answered to one question: one answer, one for each sample, or none."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -24,25 +27,23 @@ def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -
     for probe in probes:
         prompt = protocol.context.render(probe.prompt, model)
         joined = join(model.tokenizer, prompt, probe.answers[0])
-        gold = Gold(text=probe.answers[0], token_ids=joined.target_ids)
+        gold = Gold(text=probe.answers[0], token_ids=joined.target_ids, rival=probe.rival)
         questions.append(Question(prompt, gold, len(encode(model.tokenizer, prompt))))
     return questions
 
 
-def ask(
-    model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question], batch_size: int
-) -> list[Answer | None]:
-    """Return the model's answers in order; None for a question that is ``unanswerable``.
+def ask(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question], batch_size: int) -> list[Answers]:
+    """Return the model's answers to each question in order; none to a question that is ``unanswerable``.
 
     Generator and truncator are given the gold only if they declare that they read it.
     """
-    answers: list[Answer | None] = [None] * len(questions)
+    answers: list[Answers] = [()] * len(questions)
     fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
     for batch in _batches(fitting, batch_size):
         chosen = [questions[index] for index in batch]
-        for index, output in zip(batch, _generate(model, protocol, chosen), strict=True):
+        for index, samples in zip(batch, _generate(model, protocol, chosen), strict=True):
             gold = questions[index].gold if protocol.truncator.reads_gold else None
-            answers[index] = protocol.truncator.truncate(output, gold)
+            answers[index] = tuple(protocol.truncator.truncate(output, gold) for output in samples)
     return answers
 
 
@@ -56,7 +57,7 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
     return None
 
 
-def _generate(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Output]:
+def _generate(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[tuple[Output, ...]]:
     seen = [question.gold if protocol.truncator.reads_gold else None for question in questions]
 
     def stop(row: int, text: str, token_count: int) -> bool:

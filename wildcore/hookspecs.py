@@ -16,7 +16,7 @@ import click
 import pluggy
 
 from wildcore.families import Family
-from wildcore.interfaces import Context, Dataset, Editor, Generator, Metric, ModelSource, Offer, Truncator
+from wildcore.interfaces import Context, Dataset, Editor, Generator, Metric, ModelSource, Offer, Shortcut, Truncator
 from wildcore.types import EvalProtocol
 
 PROJECT = "wildcore"
@@ -68,6 +68,11 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:  # type: ignore[empty-body]
 @hookspec
 def wildcore_protocols() -> Iterable[EvalProtocol]:  # type: ignore[empty-body]
     """Offer evaluation protocols: pure data made of the names above and their parameters."""
+
+
+@hookspec
+def wildcore_options() -> Iterable[Shortcut]:  # type: ignore[empty-body]
+    """Offer options of ``eval`` and ``score`` that stand for settings of the plugin's modules."""
 
 
 @hookspec

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from wildcore.params import NoParams, Params
-from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Output, Prompt, Score
+from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
 if TYPE_CHECKING:
     from wildcore.models import LoadedModel
@@ -30,6 +30,20 @@ class Offer(Generic[T_co]):
     params: type[Params] = NoParams
     summary: str = ""
     cites: str = ""
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """An option of ``eval`` and ``score`` that stands for a setting: ``--judge M`` for ``--set metric.judge.model=M``.
+
+    ``sets`` is the setting's name. Where the option is given, the metric ``adds_metric`` scores too.
+    """
+
+    option: str
+    sets: str
+    help: str
+    metavar: str = "VALUE"
+    adds_metric: str | None = None
 
 
 class Progress(Protocol):
@@ -56,8 +70,12 @@ class Environment:
 class Dataset(Protocol):
     """A source of edit cases."""
 
-    def cases(self) -> Iterator[EditCase]:
-        """Yield the cases in a fixed order. Raises ``UserError`` naming file, row and field for malformed data."""
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        """Yield the cases in a fixed order, and in a malformed row's place what is wrong with it.
+
+        Reads as it goes, so that a large source need not fit into memory. Raises ``UserError`` where the source as a whole
+        cannot be read.
+        """
         ...
 
 
@@ -101,19 +119,31 @@ class Generator(Protocol):
 
     def generate(
         self, model: "LoadedModel", prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
-    ) -> list[Output]:
-        """Answer ``prompts`` in one batch. ``golds`` holds None throughout unless the strategy declares ``reads_gold``."""
+    ) -> list[tuple[Output, ...]]:
+        """Answer ``prompts`` in one batch: for each prompt one output, or several samples of it.
+
+        ``golds`` holds None throughout unless the strategy declares ``reads_gold``.
+        """
         ...
 
 
 class Metric(Protocol):
-    """Module 4, metric. Works on stored answers, so it may run later, elsewhere, without the model."""
+    """Module 4, metric. Works on stored answers, so it may run later, elsewhere, without the model.
 
-    reads_unedited: ClassVar[bool]
+    Inherit from this class for the defaults, or just have the attributes and methods.
+    """
+
+    reads_unedited: ClassVar[bool] = False
     """True when the metric compares with the unedited model's answer instead of the gold."""
 
+    expensive: ClassVar[bool] = False
+    """True when the metric is worth calling once over a whole run, not edit by edit: it asks a service or loads a model."""
+
+    def prepare(self, environment: Environment) -> None:
+        """Take what a run lends, such as the cache. Called before the first ``score``."""
+
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item, in order."""
+        """Score each item, in order. What cannot be scored gets no value and a reason; it is asked again next time."""
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from wildcore.memory import require_memory
 from wildcore.params import ModelShape
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SAMPLES_PER_TENSOR = 512
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+CHECKED_AT_ONCE = 2**22
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
 
@@ -128,8 +130,25 @@ class LoadedModel:
         return Projection(module_name, module, transposed=isinstance(module, Conv1D))
 
     @cached_property
+    def _cache_name(self) -> str:
+        """What transformers calls the key-value cache: it was renamed within version 5."""
+        return "cache" if "cache" in signature(self.network.forward).parameters else "past_key_values"
+
+    def read(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None, logits_to_keep: int = 0
+    ) -> tuple[Tensor, Any]:
+        """Run the network on ``ids`` [rows, tokens] behind what ``cache`` holds; return logits and the cache grown by them.
+
+        ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. Logits are of the last
+        ``logits_to_keep`` tokens, or of all for 0: [rows, tokens kept, vocabulary].
+        """
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
+        step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
+        return step.logits, getattr(step, self._cache_name)
+
+    @cached_property
     def fingerprint(self) -> str:
-        """A hash of the configuration, the tokenizer and a sample of every weight: tells models apart, not single bits."""
+        """A hash of the configuration, the tokenizer and every bit of every weight."""
         digest = hashlib.sha256()
         config = {
             k: v for k, v in self.network.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")
@@ -138,9 +157,7 @@ class LoadedModel:
         digest.update(self.tokenizer_fingerprint.encode())
         for name, parameter in self.network.named_parameters():
             digest.update(f"{name}{tuple(parameter.shape)}".encode())
-            flat = parameter.detach().reshape(-1)
-            step = max(1, flat.numel() // SAMPLES_PER_TENSOR)
-            digest.update(flat[::step].float().cpu().numpy().tobytes())
+            digest.update(str(_checksum(parameter.detach())).encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -292,6 +309,18 @@ def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch
         raise ValueError(f"{name} is {list(stored)} in its files and {list(wanted)} by config.json")
     unused = info["unexpected_keys"]
     return network, (f"weights that the network has no place for were left out: {_some(unused)}",) if unused else ()
+
+
+def _checksum(weight: Tensor) -> int:
+    """Return a number that depends on every bit of a weight and its place: whole-number sums, so equal on every device."""
+    bits = weight.contiguous().view(BITS[weight.dtype.itemsize]).reshape(-1)
+    total = 0
+    for start in range(0, bits.numel(), CHECKED_AT_ONCE):
+        part = bits[start : start + CHECKED_AT_ONCE].long()
+        places = torch.arange(1, part.numel() + 1, device=part.device)
+        # an odd factor for each place: no change of one entry is lost, and entries that change places change the sum
+        total = (total * 1_000_003 + int((part * (2 * places * places + 1)).sum())) % 2**64
+    return total
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,12 +1,13 @@
 """Parameters of plugins: declared, validated before a model is loaded, completed by the model's shape."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from wildcore.errors import UserError, nearest
+from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
 
@@ -17,6 +18,18 @@ class Params(BaseModel):
     """Base of a plugin's parameters: unknown names and ill-typed values are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ContextParams(Params):
+    """Base for a context that may show the model examples drawn from the dataset in use."""
+
+    def examples_needed(self) -> int:
+        """Return how many cases of the dataset are to be set aside as examples."""
+        return 0
+
+    def with_examples(self, cases: Sequence[EditCase]) -> Self:
+        """Return the parameters completed by the cases set aside; as recorded, they hold the examples themselves."""
+        return self
 
 
 class NoParams(Params):

@@ -1,7 +1,8 @@
 """The run folder: what a run was, every answer it got, and their scores.
 
 ``manifest.json`` says how the run was made; ``journal.jsonl`` holds one finished case to a line, durable before the next
-begins; ``scores.jsonl`` holds scores apart from the answers; ``summary.json`` adds them up.
+begins; ``scores.jsonl`` holds scores apart from the answers; ``scorings.jsonl`` says how scores were made that the protocols do
+not ask for; ``summary.json`` adds them up.
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import IO, Any, Literal, TypeVar
 from pydantic import ValidationError
 
 from wildcore.errors import UserError
-from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record
+from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record, Score
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -32,7 +33,8 @@ class EditOutcome(Record):
 class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
-    ``unanswered`` says why there is no answer, where there is none for another reason than a refused edit.
+    There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
+    another reason than a refused edit.
     """
 
     protocol: str
@@ -42,8 +44,8 @@ class ProbeRecord(Record):
     answers: tuple[str, ...]
     prompt: str
     gold_token_ids: tuple[int, ...]
-    before: Answer | None
-    after: Answer | None
+    before: tuple[Answer, ...]
+    after: tuple[Answer, ...]
     unanswered: str | None = None
 
 
@@ -58,7 +60,11 @@ class CaseRecord(Record):
 
 
 class ScoreRecord(Record):
-    """One line of the scores: a probe under a protocol by one metric, before and after the edit."""
+    """One line of the scores: a probe under a protocol by one metric, before and after the edit.
+
+    ``before`` and ``after`` are means over the samples that were scored. The samples' own scores stand beside them where there
+    are several, or details to keep.
+    """
 
     case: str
     protocol: str
@@ -69,6 +75,17 @@ class ScoreRecord(Record):
     before_reason: str | None
     after: float | None
     after_reason: str | None
+    before_samples: tuple[Score, ...] = ()
+    after_samples: tuple[Score, ...] = ()
+
+
+class ScoringRecord(Record):
+    """One line of ``scorings.jsonl``: a metric that was added to a run, with everything it was made of."""
+
+    created: str
+    metric: str
+    module: Mapping[str, Any]
+    versions: Mapping[str, str]
 
 
 class Manifest(Record):
@@ -156,10 +173,15 @@ class RunFolder:
 
     def append(self, record: CaseRecord) -> None:
         """Write a finished case; on return it survives the death of the process and of the machine."""
-        with self.journal_path.open("ab") as stream:
-            stream.write(record.model_dump_json().encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        _append(self.journal_path, record)
+
+    def scorings(self) -> Iterator[ScoringRecord]:
+        """Read which metrics were added, and how they were made."""
+        return _read_lines(self.path / "scorings.jsonl", ScoringRecord)
+
+    def append_scoring(self, record: ScoringRecord) -> None:
+        """Write that a metric was added."""
+        _append(self.path / "scorings.jsonl", record)
 
     def write_scores(self, scores: Iterable[ScoreRecord]) -> None:
         """Write all scores at once: a reader sees the earlier file or the new one, never a part."""
@@ -193,6 +215,13 @@ def write_durably(path: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(path)
+
+
+def _append(path: Path, record: Record) -> None:
+    with path.open("ab") as stream:
+        stream.write(record.model_dump_json().encode() + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _read_lines(path: Path, model: type[R]) -> Iterator[R]:

@@ -17,12 +17,13 @@ import pluggy
 from wildcore import hookspecs
 from wildcore.errors import UserError, nearest
 from wildcore.families import Family, built_in_families
-from wildcore.interfaces import Offer
+from wildcore.interfaces import Offer, Shortcut
 from wildcore.types import EvalProtocol
 
 T = TypeVar("T")
 
 GROUP = "wildcore"
+OWN_PROTOCOLS = "your file"
 OFFER_HOOKS = {
     "editor": "wildcore_editors",
     "dataset": "wildcore_datasets",
@@ -66,6 +67,7 @@ class Registry:
     protocols: list[Found[EvalProtocol]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
     commands: dict[str, click.Command] = field(default_factory=dict)
+    shortcuts: dict[str, Shortcut] = field(default_factory=dict)
 
     @property
     def broken(self) -> list[Plugin]:
@@ -84,6 +86,17 @@ class Registry:
         """Return the offer's name, or ``plugin/name`` where another plugin has an offer of that name too."""
         namesakes = [other for other in self.offers[kind] if other.offer.name == found.offer.name]
         return found.offer.name if len(namesakes) == 1 else f"{found.plugin}/{found.offer.name}"
+
+    def add_protocols(self, protocols: Iterable[EvalProtocol]) -> None:
+        """Take in protocols that a user wrote. Raises ``UserError`` for a name that stands for another protocol already."""
+        for protocol in protocols:
+            taken = [found.plugin for found in self.protocols if found.offer.name == protocol.name]
+            if taken:
+                raise UserError(
+                    f"--protocol-file: {protocol.name!r} is the name of a protocol of {taken[0]}; "
+                    "a changed protocol needs a name of its own"
+                )
+            self.protocols.append(Found(OWN_PROTOCOLS, protocol))
 
     def find_protocol(self, name: str) -> Found[EvalProtocol]:
         """Return the protocol called ``name`` or ``plugin/name``. Raises ``UserError`` if none or several match."""
@@ -176,16 +189,19 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
         offers[kind] = _call(getattr(hook, name), Offer)
     protocols = _call(hook.wildcore_protocols, EvalProtocol)
     families = _call(hook.wildcore_families, Family)
+    shortcuts = _call(hook.wildcore_options, Shortcut)
     commands = _own_commands(hook.wildcore_commands)
     for kind, listed in offers.items():
         _refuse_repeated(f"offers the {kind}", [offer.name for offer in listed])
     _refuse_repeated("offers the protocol", [protocol.name for protocol in protocols])
     _refuse_repeated("offers the family", [family.model_type for family in families], registry.families)
+    _refuse_repeated("adds the option", [shortcut.option for shortcut in shortcuts], registry.shortcuts)
     _refuse_repeated("adds the command", list(commands), {*reserved, *registry.commands})
     for kind, listed in offers.items():
         registry.offers[kind] += [Found(plugin, offer) for offer in listed]
     registry.protocols += [Found(plugin, protocol) for protocol in protocols]
     registry.families.update({family.model_type: family for family in families})
+    registry.shortcuts.update({shortcut.option: shortcut for shortcut in shortcuts})
     registry.commands.update(commands)
 
 

@@ -5,39 +5,38 @@ Knows resolved objects only: neither where they came from nor who asked.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from wildcore.errors import Refused
-from wildcore.examine import Question, ask, pose, unanswerable
+from wildcore.examine import Answers, Question, ask, pose, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
-from wildcore.types import Answer, EditCase
+from wildcore.types import EditCase
+from wildcore.unedited import UneditedAnswers
 
-Answers = dict[str, list[Answer | None]]
+AnswersByProtocol = dict[str, list[Answers]]
 
 
 @dataclass
 class Examiner:
-    """Puts cases to a model under every protocol. The unedited model is asked each case once, whoever edits it later."""
+    """Puts cases to a model under every protocol. What the unedited model says is asked once and kept."""
 
     model: LoadedModel
     protocols: Sequence[ReadyProtocol]
     batch_size: int
-    unedited: dict[str, Answers] = field(default_factory=dict)
+    unedited: UneditedAnswers
 
     def questions(self, case: EditCase) -> dict[str, list[Question]]:
         """Return the case's probes as each protocol puts them, by protocol name."""
         return {protocol.name: pose(self.model, protocol, case.probes) for protocol in self.protocols}
 
-    def before(self, case: EditCase, questions: dict[str, list[Question]]) -> Answers:
-        """Return the unedited model's answers; the model must be unedited at the first call for a case."""
-        if case.id not in self.unedited:
-            self.unedited[case.id] = self.now(questions)
-        return self.unedited[case.id]
+    def before(self, questions: dict[str, list[Question]]) -> AnswersByProtocol:
+        """Return the unedited model's answers; the model must be unedited."""
+        return {p.name: self.unedited.answers(p, questions[p.name]) for p in self.protocols}
 
-    def now(self, questions: dict[str, list[Question]]) -> Answers:
+    def now(self, questions: dict[str, list[Question]]) -> AnswersByProtocol:
         """Return the answers of the model as it is now."""
         return {p.name: ask(self.model, p, questions[p.name], self.batch_size) for p in self.protocols}
 
@@ -65,9 +64,9 @@ def run(
 def run_case(editor: Editor, examiner: Examiner, case: EditCase) -> CaseRecord:
     """Judge one edit: answers before, the edit, answers after, and the model put back."""
     questions = examiner.questions(case)
-    before = examiner.before(case, questions)
+    before = examiner.before(questions)
     patch, outcome = attempt(editor, examiner.model, case)
-    after: Answers | None = None
+    after: AnswersByProtocol | None = None
     if patch is not None:
         with patch.applied(examiner.model):
             after = examiner.now(questions)
@@ -95,8 +94,8 @@ def _probe_records(
     model: LoadedModel,
     case: EditCase,
     questions: dict[str, list[Question]],
-    before: Answers,
-    after: Answers | None,
+    before: AnswersByProtocol,
+    after: AnswersByProtocol | None,
 ) -> Iterator[ProbeRecord]:
     for protocol, posed in questions.items():
         for index, (probe, question) in enumerate(zip(case.probes, posed, strict=True)):
@@ -109,6 +108,6 @@ def _probe_records(
                 prompt=question.prompt.text,
                 gold_token_ids=question.gold.token_ids,
                 before=before[protocol][index],
-                after=after[protocol][index] if after else None,
+                after=after[protocol][index] if after else (),
                 unanswered=unanswerable(model, question),
             )

@@ -6,12 +6,14 @@ All are frozen and validated, and all can be written as JSON and read back uncha
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
 PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
 
-StopReason = Literal["stop-rule", "end-of-sequence", "max-new-tokens", "context-full", "teacher-forced"]
+StopReason = Literal[
+    "stop-rule", "end-of-sequence", "max-new-tokens", "forced-length", "context-full", "teacher-forced"
+]
 
 
 class Record(BaseModel):
@@ -35,11 +37,16 @@ class EditRequest(Record):
 
 
 class Probe(Record):
-    """One question put to the model before and after an edit; ``answers[0]`` is the gold, the rest are accepted too."""
+    """One question put to the model before and after an edit; ``answers[0]`` is the gold, the rest are accepted too.
+
+    ``rival`` is the answer that the gold competes with, where the dataset knows one: the old object for an edited fact, the
+    new object for a neighbouring fact.
+    """
 
     kind: ProbeKind
     prompt: str
     answers: tuple[str, ...] = Field(min_length=1)
+    rival: str | None = None
 
 
 class EditCase(Record):
@@ -49,6 +56,13 @@ class EditCase(Record):
     request: EditRequest
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
+
+
+class Malformed(Record):
+    """A row of a dataset that is no case: where it stands, and what is wrong with it."""
+
+    place: str
+    problem: str
 
 
 class Prompt(Record):
@@ -64,18 +78,26 @@ class Prompt(Record):
 
 
 class Gold(Record):
-    """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold."""
+    """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold.
+
+    ``rival`` is the answer that it competes with, where the probe has one.
+    """
 
     text: str
     token_ids: tuple[int, ...]
+    rival: str | None = None
 
 
 class Output(Record):
-    """What a generation strategy returned: token ids, their text, and why it ended."""
+    """What a generation strategy returned: token ids, their text, and why it ended.
+
+    ``measures`` are numbers that it took of the model on the way, such as the gold's log-probability.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     stop_reason: StopReason
+    measures: Mapping[str, float] = {}
 
 
 class Answer(Record):
@@ -98,17 +120,26 @@ class AnsweredProbe(Record):
 
 
 class Score(Record):
-    """A value in [0, 1], or no value and the reason why the answer was not scored."""
+    """A value, or no value and the reason why the answer was not scored.
+
+    ``details`` are what a reader may want to see of how it came about, such as a judge's raw reply; JSON values.
+    """
 
     value: float | None
     reason: str | None = None
+    details: Mapping[str, Any] = {}
 
 
 class Use(Record):
-    """A module by name, with its parameters."""
+    """A module by name, with its parameters; a name alone will do."""
 
     name: str
     params: Mapping[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
     def __str__(self) -> str:
         inner = ", ".join(f"{key}={value!r}" for key, value in self.params.items())

@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from wildcore import Answer, EvalProtocol, Gold, Output, Probe, Prompt, StopRule, Use
-from wildcore.examine import Question, ask, pose, unanswerable
+from wildcore.examine import Answers, Question, ask, pose, unanswerable
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
@@ -32,16 +32,17 @@ class RecordingGenerator:
 
     reads_gold: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, samples: int = 1) -> None:
+        self.samples = samples
         self.golds: list[Gold | None] = []
         self.batches: list[int] = []
 
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
-    ) -> list[Output]:
+    ) -> list[tuple[Output, ...]]:
         self.golds += golds
         self.batches.append(len(prompts))
-        return [self._say(row, prompt, stop) for row, prompt in enumerate(prompts)]
+        return [tuple(self._say(row, prompt, stop) for _ in range(self.samples)) for row, prompt in enumerate(prompts)]
 
     def _say(self, row: int, prompt: Prompt, stop: StopRule) -> Output:
         count = 1
@@ -95,7 +96,7 @@ def protocol(generator: RecordingGenerator, truncator: RecordingTruncator) -> Re
     return ReadyProtocol(definition, Bare(), generator, truncator, {})
 
 
-def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answer | None]:
+def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answers]:
     return ask(model, ready, pose(model, ready, PROBES), batch_size)
 
 
@@ -125,8 +126,8 @@ def test_each_row_is_stopped_by_its_own_gold_and_answers_come_in_order(batch_siz
     ready = protocol(generator, GoldReadingTruncator())
     answers = asked(model, ready, batch_size)
     questions = pose(model, ready, PROBES)
-    assert [len(answer.output.token_ids) for answer in answers if answer] == [len(q.gold.token_ids) for q in questions]
-    assert [answer.text.split(" word")[0] for answer in answers if answer] == [probe.prompt for probe in PROBES]
+    assert [len(answer.output.token_ids) for (answer,) in answers] == [len(q.gold.token_ids) for q in questions]
+    assert [answer.text.split(" word")[0] for (answer,) in answers] == [probe.prompt for probe in PROBES]
     assert max(generator.batches) == min(batch_size, len(PROBES))
     assert sum(generator.batches) == len(PROBES)
 
@@ -143,8 +144,21 @@ def test_a_question_that_does_not_fit_is_not_asked_and_the_others_are(model: Loa
     ready = protocol(generator, RecordingTruncator())
     too_long = Probe(kind="reliability", prompt="Paris " * MAX_LENGTH, answers=("Rome",))
     answers = ask(model, ready, pose(model, ready, [PROBES[0], too_long, PROBES[1]]), batch_size=8)
-    assert [answer is None for answer in answers] == [False, True, False]
+    assert [len(samples) for samples in answers] == [1, 0, 1]
     assert generator.batches == [2]
+
+
+def test_every_sample_is_truncated_and_stays_with_its_question(model: LoadedModel) -> None:
+    answers = asked(model, protocol(RecordingGenerator(samples=3), RecordingTruncator()))
+    assert [len(samples) for samples in answers] == [3, 3, 3]
+    assert [{s.text.split(" word")[0] for s in samples} for samples in answers] == [{p.prompt} for p in PROBES]
+    assert {s.token_ids for samples in answers for s in samples} == {(5,) * SAID}
+
+
+def test_the_rival_of_a_probe_goes_with_its_gold(model: LoadedModel) -> None:
+    probe = Probe(kind="locality", prompt="Rome is in", answers=("Italy",), rival="Spain")
+    (question,) = pose(model, protocol(RecordingGenerator(), RecordingTruncator()), [probe])
+    assert (question.gold.text, question.gold.rival) == ("Italy", "Spain")
 
 
 @pytest.mark.parametrize(("prompt_length", "fitting"), [(MAX_LENGTH - 2, True), (MAX_LENGTH - 1, False)])

@@ -62,8 +62,8 @@ def record(name: str, prompt: str = "The sky is", refused: bool = False) -> Case
         "answers": ["green"],
         "prompt": f"Q: {prompt}\nA:",
         "gold_token_ids": [7],
-        "before": answer("blue"),
-        "after": None if refused else answer("green"),
+        "before": [answer("blue")],
+        "after": [] if refused else [answer("green")],
     }
     done = {"status": "refused", "reason": "no subject"} if refused else {"status": "edited", "patch": {"layers": [5]}}
     return CaseRecord.model_validate(
@@ -253,7 +253,7 @@ def test_pandas_reads_the_journal(filled: RunFolder) -> None:
     frame = pandas.read_json(filled.journal_path, lines=True, dtype={"case": str})
     assert list(frame["case"]) == ["0", "1", "2"]
     assert frame["edit"][1]["reason"] == "no subject"
-    assert frame["probes"][0][0]["after"]["text"] == "green"
+    assert frame["probes"][0][0]["after"][0]["text"] == "green"
 
 
 def test_datasets_reads_the_journal(filled: RunFolder, python, tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ def test_datasets_reads_the_journal(filled: RunFolder, python, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [(case, status) for case, status, _ in rows] == [("0", "edited"), ("1", "refused"), ("2", "edited")]
-    assert rows[0][2]["output"]["token_ids"] == [7, 8, 9]
-    assert rows[1][2] is None
+    assert rows[0][2][0]["output"]["token_ids"] == [7, 8, 9]
+    assert rows[1][2] == []
 
 
 def test_flat_names_every_leaf() -> None:

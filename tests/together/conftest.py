@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,11 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return os.environ | {"WILDCORE_CACHE": str(cache), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to jobs in the background, where these tests may run: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Return a function that starts ``wildcore`` in the background; whatever still runs at the end is killed."""
@@ -33,7 +39,7 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
     def begin(*arguments: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "wildcore", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        running.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+        running.append(subprocess.Popen(command, env=environment, text=True, preexec_fn=heed_interrupts, **pipes))
         return running[-1]
 
     yield begin

@@ -102,8 +102,7 @@ class _Problem:
         self.head_cache: Any = None
         if ids.shape[1]:
             positions = (self.head_mask.cumsum(-1) - 1).clamp(min=0)
-            inputs = {"input_ids": ids, "attention_mask": self.head_mask, "position_ids": positions}
-            self.head_cache = self.model.network(**inputs, use_cache=True, logits_to_keep=1).past_key_values
+            _, self.head_cache = self.model.read(ids, self.head_mask, positions, logits_to_keep=1)
 
     def _read_tails(self, texts: Sequence[SubjectText]) -> None:
         tails = [text.joined.token_ids[text.subject_index :] for text in texts]
@@ -125,13 +124,8 @@ class _Problem:
 
     def _logits(self) -> Tensor:
         """Return the logits of the tails [texts, tail tokens, vocabulary]."""
-        logits: Tensor = self.model.network(
-            input_ids=self.tail_ids,
-            attention_mask=self.mask,
-            position_ids=self.positions,
-            past_key_values=deepcopy(self.head_cache),  # a pass adds its own keys and values to what it is given
-            use_cache=self.head_cache is not None,
-        ).logits
+        cache = deepcopy(self.head_cache)  # a pass adds its own keys and values to what it is given
+        logits, _ = self.model.read(self.tail_ids, self.mask, self.positions, cache)
         return logits
 
     def loss(self, delta: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from wildcore import AnsweredProbe, Score
+from wildcore import AnsweredProbe, Metric, Score
 
 
-class TokenMatch:
+class TokenMatch(Metric):
     """Share of the gold's tokens that the answer has at the same place; a missing token is a wrong one."""
 
     reads_unedited = False
@@ -15,7 +15,7 @@ class TokenMatch:
         return [_share(item.answer.token_ids, item.gold_token_ids, "the gold has no token") for item in items]
 
 
-class TokenAgreement:
+class TokenAgreement(Metric):
     """Share of places at which the edited and the unedited model gave the same token; the longer answer counts the places."""
 
     reads_unedited = True

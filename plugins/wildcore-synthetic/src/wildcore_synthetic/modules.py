@@ -25,7 +25,7 @@ class TeacherForcing:
     @torch.inference_mode()
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
-    ) -> list[Output]:
+    ) -> list[tuple[Output, ...]]:
         """Return for each prompt as many predicted tokens as its gold has. ``stop`` has nothing to stop here."""
         joined = [
             join(model.tokenizer, p, gold.text) for p, gold in zip(prompts, golds, strict=True) if gold is not None
@@ -38,7 +38,7 @@ class TeacherForcing:
         for row, tokens in zip(joined, predicted, strict=True):
             chosen = tuple(tokens[row.prompt_length - 1 : len(row.token_ids) - 1])
             text = model.tokenizer.decode(chosen, skip_special_tokens=True)
-            outputs.append(Output(text=text, token_ids=chosen, stop_reason="teacher-forced"))
+            outputs.append((Output(text=text, token_ids=chosen, stop_reason="teacher-forced"),))
         return outputs
 
 

@@ -1,0 +1,187 @@
+"""The unedited model's answers, and the cases that it gets wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from wildcore import (
+    Answer,
+    EditCase,
+    EditRequest,
+    EvalProtocol,
+    Gold,
+    Metric,
+    Output,
+    Probe,
+    Prompt,
+    Score,
+    StopRule,
+    Use,
+    UserError,
+)
+from wildcore.examine import pose
+from wildcore.failures import FailureFilter
+from wildcore.models import LoadedModel
+from wildcore.protocols import ReadyProtocol
+from wildcore.testing.conformance import SilentProgress
+from wildcore.testing.networks import MAX_LENGTH, tiny_model
+from wildcore.unedited import UneditedAnswers
+
+
+class Bare:
+    """The bare question."""
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        return Prompt(text=question)
+
+
+class Echo:
+    """Says the prompt's last word, and counts the prompts."""
+
+    reads_gold = False
+
+    def __init__(self) -> None:
+        self.prompts: list[str] = []
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        self.prompts += [prompt.text for prompt in prompts]
+        words = [prompt.text.split()[-1] for prompt in prompts]
+        return [(Output(text=word, token_ids=(1,), stop_reason="stop-rule"),) for word in words]
+
+
+class GoldEcho(Echo):
+    """Says the gold."""
+
+    reads_gold = True
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        self.prompts += [prompt.text for prompt in prompts]
+        return [(Output(text=gold.text, token_ids=(1,), stop_reason="stop-rule"),) for gold in golds if gold]
+
+
+class Whole:
+    """Keeps everything."""
+
+    reads_gold = False
+
+    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
+        return True
+
+    def truncate(self, output: Output, gold: Gold | None) -> Answer:
+        return Answer(text=output.text, token_ids=output.token_ids, output=output)
+
+
+class Equal(Metric):
+    """1 for the gold; the answer "mute" cannot be scored."""
+
+    def score(self, items):
+        return [
+            Score(value=None, reason="mute") if i.answer.text == "mute" else Score(value=i.answer.text in i.answers)
+            for i in items
+        ]
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return tiny_model("llama")
+
+
+def protocol(generator: Echo, **params: object) -> ReadyProtocol:
+    use = Use(name="x")
+    definition = EvalProtocol(
+        name="test", summary="", context=use, generator=Use(name="echo", params=params), truncator=use, metrics={}
+    )
+    return ReadyProtocol(definition, Bare(), generator, Whole(), {"reliability": (("equal", Equal()),)})
+
+
+def probe(prompt: str, gold: str) -> Probe:
+    return Probe(kind="reliability", prompt=prompt, answers=(gold,))
+
+
+def asked(store: UneditedAnswers, ready: ReadyProtocol, probes: Sequence[Probe]) -> list[str | None]:
+    answers = store.answers(ready, pose(store.model, ready, probes))
+    return [samples[0].text if samples else None for samples in answers]
+
+
+PROBES = [probe("Snow is", "white"), probe("The sky", "blue"), probe("Snow is", "white")]
+
+
+def test_each_question_is_asked_once_across_stores(model: LoadedModel, tmp_path: Path) -> None:
+    first, second = Echo(), Echo()
+    store = UneditedAnswers(tmp_path, model, batch_size=8)
+    assert asked(store, protocol(first), PROBES) == ["is", "sky", "is"]
+    assert first.prompts == ["Snow is", "The sky"]
+    later = UneditedAnswers(tmp_path, model, batch_size=8)
+    assert asked(later, protocol(second), [*PROBES, probe("Grass", "green")]) == ["is", "sky", "is", "Grass"]
+    assert second.prompts == ["Grass"]
+    assert (later.asked, later.found) == (1, 3)
+
+
+def test_another_generation_or_a_gold_that_is_read_is_another_question(model: LoadedModel, tmp_path: Path) -> None:
+    store = UneditedAnswers(tmp_path, model, batch_size=8)
+    asked(store, protocol(Echo()), PROBES[:1])
+    longer, blind, reading = Echo(), Echo(), GoldEcho()
+    asked(store, protocol(longer, max_new_tokens=3), PROBES[:1])
+    asked(store, protocol(blind), [probe("Snow is", "black")])
+    assert asked(store, protocol(reading), [probe("Snow is", "white"), probe("Snow is", "black")]) == ["white", "black"]
+    assert (longer.prompts, blind.prompts) == (["Snow is"], [])
+
+
+def test_another_model_has_another_store(model: LoadedModel, tmp_path: Path) -> None:
+    asked(UneditedAnswers(tmp_path, model, batch_size=8), protocol(Echo()), PROBES)
+    other, echo = tiny_model("llama"), Echo()
+    weight = other.mlp_output(1).weight
+    weight[0, 0] = weight[0, 0].nextafter(weight[0, 0] + 1)  # one bit of one weight
+    asked(UneditedAnswers(tmp_path, other, batch_size=8), protocol(echo), PROBES)
+    assert len(echo.prompts) == 2
+
+
+def test_what_does_not_fit_has_no_answer_and_stays_so(model: LoadedModel, tmp_path: Path) -> None:
+    too_long = probe("Paris " * MAX_LENGTH, "Rome")
+    for _ in range(2):
+        assert asked(UneditedAnswers(tmp_path, model, 8), protocol(Echo()), [too_long, PROBES[1]]) == [None, "sky"]
+
+
+def case(number: int, prompt: str, target: str) -> EditCase:
+    return EditCase(id=str(number), request=EditRequest(prompt=prompt, target=target), probes=(probe(prompt, target),))
+
+
+def sieve(model: LoadedModel, cache: Path) -> FailureFilter:
+    return FailureFilter(UneditedAnswers(cache, model, 8), protocol(Echo()))
+
+
+CASES = [
+    case(0, "Snow is white", "white"),
+    case(1, "Snow is white", "black"),
+    case(2, "It is mute", "mute"),
+    case(3, "The sky is blue", "green"),
+    case(4, "The sky is blue", "red"),
+]
+
+
+def test_the_cases_that_the_model_gets_wrong_are_kept_and_all_are_counted(model: LoadedModel, tmp_path: Path) -> None:
+    found = sieve(model, tmp_path)
+    count = found.take(iter(CASES), None, SilentProgress())
+    assert [c.id for c in found.kept] == ["1", "3", "4"]
+    assert (count.asked, count.right, count.unscored, count.kept) == (5, 1, 1, 3)
+    assert str(count) == (
+        "only failures: 3 of 5 cases kept; the unedited model gets 1 right under test (equal), 1 could not be scored"
+    )
+
+
+def test_as_many_as_wanted_are_kept_and_no_more_counted(model: LoadedModel, tmp_path: Path) -> None:
+    found = sieve(model, tmp_path)
+    count = found.take(iter(CASES), 2, SilentProgress())
+    assert [c.id for c in found.kept] == ["1", "3"]
+    assert count.asked == 4
+
+
+def test_a_protocol_without_a_metric_for_edits_cannot_sift(model: LoadedModel, tmp_path: Path) -> None:
+    ready = ReadyProtocol(protocol(Echo()).definition, Bare(), Echo(), Whole(), {})
+    with pytest.raises(UserError, match="--only-failures: protocol test has no metric for reliability"):
+        FailureFilter(UneditedAnswers(tmp_path, model, 8), ready).take(iter(CASES), None, SilentProgress())

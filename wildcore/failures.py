@@ -1,0 +1,109 @@
+"""The failure filter: only the cases that the unedited model gets wrong (Yang et al., ACL 2025, section 3 and appendix A.2)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from wildcore.errors import UserError
+from wildcore.examine import Answers, pose
+from wildcore.interfaces import Metric, Progress
+from wildcore.protocols import ReadyProtocol
+from wildcore.types import AnsweredProbe, EditCase, Probe, Record
+from wildcore.unedited import UneditedAnswers
+
+ASKED_AT_ONCE = 64
+
+
+class FailureCount(Record):
+    """What the filter saw: cases asked, those the model gets right, those that could not be scored, those kept."""
+
+    protocol: str
+    metric: str
+    asked: int
+    right: int
+    unscored: int
+    kept: int
+
+    def __str__(self) -> str:
+        unscored = f", {self.unscored} could not be scored" if self.unscored else ""
+        return (
+            f"only failures: {self.kept} of {self.asked} cases kept; the unedited model gets {self.right} right "
+            f"under {self.protocol} ({self.metric}){unscored}"
+        )
+
+
+@dataclass
+class FailureFilter:
+    """Asks the unedited model every candidate's edit prompts under ``protocol``; the answers come from and go to its store."""
+
+    unedited: UneditedAnswers
+    protocol: ReadyProtocol
+    kept: list[EditCase] = field(default_factory=list)
+    asked: int = 0
+    unscored: int = 0
+
+    def take(self, candidates: Iterator[EditCase], wanted: int | None, progress: Progress) -> FailureCount:
+        """Keep the first ``wanted`` failing candidates, or all. Asks no more of them than that takes, but for the last batch."""
+        label, metric = first_metric(self.protocol)
+        with progress.track("asking the unedited model", wanted or 0) as advance:
+            while wanted is None or len(self.kept) < wanted:
+                batch = list(islice(candidates, ASKED_AT_ONCE))
+                if not batch:
+                    break
+                before = len(self.kept)
+                self._sift(batch, metric, wanted)
+                advance(len(self.kept) - before)
+        right = self.asked - self.unscored - len(self.kept)
+        return FailureCount(
+            protocol=self.protocol.name,
+            metric=label,
+            asked=self.asked,
+            right=right,
+            unscored=self.unscored,
+            kept=len(self.kept),
+        )
+
+    def _sift(self, batch: Sequence[EditCase], metric: Metric, wanted: int | None) -> None:
+        for case, values in zip(batch, self._values(batch, metric), strict=True):
+            if wanted is not None and len(self.kept) == wanted:
+                return
+            self.asked += 1
+            if not values or None in values:
+                self.unscored += 1
+            elif min(value for value in values if value is not None) < 1:
+                self.kept.append(case)
+
+    def _values(self, batch: Sequence[EditCase], metric: Metric) -> list[list[float | None]]:
+        """Return for each case the scores of the unedited model's answers to its edit prompts."""
+        asked = [
+            (index, probe) for index, case in enumerate(batch) for probe in case.probes if probe.kind == "reliability"
+        ]
+        questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
+        answers = self.unedited.answers(self.protocol, questions)
+        values: list[list[float | None]] = [[] for _ in batch]
+        for (index, probe), question, given in zip(asked, questions, answers, strict=True):
+            items = [_item(probe, question.gold.token_ids, answer) for answer in [given] if answer]
+            values[index] += [score.value for item in items for score in metric.score(item)] if items else [None]
+        return values
+
+
+def first_metric(protocol: ReadyProtocol) -> tuple[str, Metric]:
+    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` if it has none."""
+    for label, metric in protocol.metrics.get("reliability", ()):
+        if not metric.reads_unedited:
+            return label, metric
+    raise UserError(f"--only-failures: protocol {protocol.name} has no metric for reliability")
+
+
+def _item(probe: Probe, gold_token_ids: tuple[int, ...], answers: Answers) -> list[AnsweredProbe]:
+    return [
+        AnsweredProbe(
+            kind=probe.kind,
+            question=probe.prompt,
+            answers=probe.answers,
+            gold_token_ids=gold_token_ids,
+            answer=answer,
+            unedited=answer,
+        )
+        for answer in answers
+    ]

@@ -1,0 +1,83 @@
+"""The unedited model's answers, kept on disk: asked once, whoever edits the model later, in whichever run."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from wildcore.examine import Answers, Question, ask
+from wildcore.models import LoadedModel
+from wildcore.protocols import ReadyProtocol
+
+ANSWERS = TypeAdapter(Answers)
+DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")
+"""Packages whose other version may decode otherwise."""
+SECONDS_TO_WAIT = 60.0
+
+
+class UneditedAnswers:
+    """Answers of one model as loaded. A second process may use the same store at the same time."""
+
+    def __init__(self, cache: Path, model: LoadedModel, batch_size: int) -> None:
+        self.model = model
+        self.batch_size = batch_size
+        self.asked = 0
+        self.found = 0
+        folder = cache / "unedited-answers"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{_digest(_identity(model))}.sqlite"
+        with closing(self._connect()) as store, store:
+            store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
+
+    def answers(self, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
+        """Return the answers in order: those that are known from the store, the others from the model, which must be unedited."""
+        keys = [_digest(_asked(protocol, question)) for question in questions]
+        with closing(self._connect()) as store:
+            known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
+            missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
+            given = ask(self.model, protocol, list(missing.values()), self.batch_size)
+            known |= dict(zip(missing, given, strict=True))
+            with store:
+                rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]
+                store.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
+        self.asked += len(missing)
+        self.found += len(keys) - len(missing)
+        return [known[key] for key in keys]
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT)
+
+
+def _look_up(store: sqlite3.Connection, key: str) -> Answers | None:
+    row = store.execute("SELECT answers FROM answers WHERE question = ?", (key,)).fetchone()
+    return ANSWERS.validate_json(row[0]) if row else None
+
+
+def _identity(model: LoadedModel) -> Mapping[str, Any]:
+    return {
+        "fingerprint": model.fingerprint,
+        "dtype": str(model.dtype),
+        "device": model.device.type,
+        "versions": {name: version(name) for name in DEPENDS_ON},
+    }
+
+
+def _asked(protocol: ReadyProtocol, question: Question) -> Mapping[str, Any]:
+    """Return all that an answer depends on besides the model; the gold only where a module reads it."""
+    reads_gold = protocol.generator.reads_gold or protocol.truncator.reads_gold
+    return {
+        "prompt": question.prompt.model_dump(),
+        "generator": protocol.definition.generator.model_dump(mode="json"),
+        "truncator": protocol.definition.truncator.model_dump(mode="json"),
+        "gold": question.gold.model_dump() if reads_gold else None,
+    }
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
