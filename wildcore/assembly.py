@@ -1,27 +1,32 @@
 """From names and settings to objects: what the command line asks for becomes what the runner takes."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from wildcore.errors import UserError, nearest
-from wildcore.interfaces import Editor, Offer
-from wildcore.params import EditorParams, ModelShape, Params, build
-from wildcore.protocols import ReadyProtocol, as_variant
+from wildcore.interfaces import Editor, Metric, Offer
+from wildcore.params import ContextParams, EditorParams, ModelShape, Params, build
+from wildcore.protocols import Labelled, Metrics, ReadyProtocol, as_variant
 from wildcore.registry import OFFER_HOOKS, Found, Registry
-from wildcore.types import PROBE_KINDS, EditCase, EvalProtocol, ProbeKind, Record, Use
+from wildcore.selection import Choice, Reader
+from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Record, Use
 
 if TYPE_CHECKING:
     from wildcore.models import ModelRequest
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
+PARTS = ("context", "generator", "truncator")
 
 
 class JobSpec(Record):
-    """One run as it was asked for. ``settings`` maps "section.parameter" or "section.name.parameter" to a value."""
+    """One run as it was asked for.
+
+    ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
+    ``added_metrics`` score besides the protocols' own; ``only_failures`` names the protocol of the failure filter.
+    """
 
     model: str
     dataset: str
@@ -32,12 +37,18 @@ class JobSpec(Record):
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    own_protocols: tuple[EvalProtocol, ...] = ()
     context: str | None = None
     generator: str | None = None
     truncator: str | None = None
     metrics: tuple[str, ...] = ()
+    added_metrics: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
+    where: Mapping[str, str] = {}
     limit: int | None = None
+    sample: int | None = None
+    skip_malformed: bool = False
+    only_failures: str | None = None
     seed: int = 0
     batch_size: int = 32
 
@@ -61,9 +72,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def check_names(spec: JobSpec, used: Mapping[str, set[str]]) -> None:
+def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
     """Refuse a setting "section.name.parameter" whose name takes no part in the job."""
-    for key in spec.settings:
+    for key in settings:
         section, *rest = key.split(".")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
@@ -71,10 +82,10 @@ def check_names(spec: JobSpec, used: Mapping[str, set[str]]) -> None:
             )
 
 
-def settings_for(spec: JobSpec, section: str, name: str) -> dict[str, Any]:
+def settings_for(settings: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
     """Return the settings that reach the module ``name``: those of its section, then those of its name."""
     shared, own = {}, {}
-    for key, value in spec.settings.items():
+    for key, value in settings.items():
         parts = key.split(".")
         if parts[0] == section and len(parts) == 2:
             shared[parts[1]] = value
@@ -114,39 +125,32 @@ def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     )
 
 
-def load_cases(registry: Registry, spec: JobSpec) -> tuple[list[EditCase], dict[str, Any]]:
-    """Read the cases of the job. Raises ``UserError`` for an empty dataset, a malformed row, or an id that occurs twice."""
+def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, Any]]:
+    """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
-    dataset, params = make(found, "dataset", settings_for(spec, "dataset", found.offer.name))
-    cases = list(islice(dataset.cases(), spec.limit))
-    if not cases:
-        raise UserError(f"dataset {spec.dataset}: it holds no case")
-    digest = hashlib.sha256()
-    seen: set[str] = set()
-    for case in cases:
-        if case.id in seen:
-            raise UserError(f"dataset {spec.dataset}: the case id {case.id!r} occurs twice")
-        seen.add(case.id)
-        digest.update(case.model_dump_json().encode())
-    facts = {"cases": len(cases), "limit": spec.limit, "hash": digest.hexdigest()[:16]}
-    return cases, identity(found, params) | facts
+    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
+    choice = Choice(
+        where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
+    )
+    return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
 def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
     """Make the job's editor for a model of ``shape``. Raises ``UserError`` for parameters that do not suit it."""
     found = registry.find("editor", spec.editor)
     where = f"editor {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, settings_for(spec, "editor", found.offer.name), where)
+    params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
     if isinstance(params, EditorParams):
         params = params.for_model(shape)
     editor: Editor = found.offer.make(params)
     return editor, identity(found, params)
 
 
-def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str]) -> list[ReadyProtocol]:
+def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``editors`` are all that run beside each other in the call. Raises ``UserError`` for a setting that reaches nothing.
+    ``editors`` are all that run beside each other in the call; ``reader`` sets cases aside for contexts that show examples.
+    Raises ``UserError`` for a setting that reaches nothing.
     """
     ready: dict[str, ReadyProtocol] = {}
     used: dict[str, set[str]] = {section: set() for section in SECTIONS}
@@ -154,13 +158,56 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str]) -
         protocol = variant(registry, registry.find_protocol(name), spec)
         if protocol.name in ready:
             raise UserError(f"--protocol {name}: it is named twice")
-        ready[protocol.name] = make_protocol(registry, protocol)
+        ready[protocol.name] = make_protocol(registry, _with_examples(registry, protocol, reader))
         for section, use in _uses(protocol):
             used[section].add(_own_name(use.name))
     used["editor"] = {_own_name(editor) for editor in editors}
     used["dataset"] = {_own_name(spec.dataset)}
-    check_names(spec, used)
+    used["metric"] |= {_own_name(metric) for metric in spec.added_metrics}
+    check_names(spec.settings, used)
     return list(ready.values())
+
+
+@dataclass(frozen=True)
+class AddedMetric:
+    """A metric that scores besides those of the protocols. ``module`` is what the record says of it."""
+
+    label: str
+    metric: Metric
+    module: Mapping[str, Any]
+
+
+def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[str, Any]) -> list[AddedMetric]:
+    """Make the metrics called ``names``. Raises ``UserError`` for an unknown one, or one named twice."""
+    added: dict[str, AddedMetric] = {}
+    for name in names:
+        found = registry.find("metric", name)
+        own = settings_for(settings, "metric", found.offer.name)
+        label = str(_minimal(registry, "metric", found, own))
+        if label in added:
+            raise UserError(f"the metric {label} is added twice")
+        metric, params = make(found, "metric", own)
+        added[label] = AddedMetric(label, metric, identity(found, params))
+    return list(added.values())
+
+
+def by_kind(added: Sequence[AddedMetric]) -> Metrics:
+    """Say which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
+    judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
+    return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
+
+
+def _with_examples(registry: Registry, protocol: EvalProtocol, reader: Reader) -> EvalProtocol:
+    """Let a context that shows examples of the dataset have them; its parameters then hold them."""
+    found = registry.find("context", protocol.context.name)
+    where = f"context {found.offer.name} (plugin {found.plugin})"
+    params = build(found.offer.params, protocol.context.params, where)
+    if not isinstance(params, ContextParams) or not params.examples_needed():
+        return protocol
+    complete = params.with_examples(reader.examples(params.examples_needed()))
+    use = Use(name=protocol.context.name, params=complete.model_dump(mode="json", exclude_defaults=True))
+    return protocol.model_copy(update={"context": use})
 
 
 def _own_name(name: str) -> str:
@@ -168,7 +215,7 @@ def _own_name(name: str) -> str:
 
 
 def _uses(protocol: EvalProtocol) -> Iterator[tuple[str, Use]]:
-    for part in ("context", "generator", "truncator"):
+    for part in PARTS:
         yield part, getattr(protocol, part)
     for uses in protocol.metrics.values():
         yield from (("metric", use) for use in uses)
@@ -188,45 +235,44 @@ def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> Ev
     return as_variant(changed, published)
 
 
+def resolve_protocol(registry: Registry, definition: EvalProtocol) -> EvalProtocol:
+    """Return a protocol with every parameter of its modules resolved. Raises ``UserError`` for one that is wrong."""
+
+    def resolved(section: str, use: Use) -> Use:
+        found = registry.find(section, use.name)
+        params = build(found.offer.params, use.params, f"{section} {found.offer.name} (plugin {found.plugin})")
+        return Use(name=use.name, params=params.model_dump(mode="json"))
+
+    parts = {part: resolved(part, getattr(definition, part)) for part in PARTS}
+    metrics = {kind: tuple(resolved("metric", use) for use in uses) for kind, uses in definition.metrics.items()}
+    return definition.model_copy(update={**parts, "metrics": metrics})
+
+
 def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
     """Make the modules of a protocol; its definition then holds every parameter resolved."""
-    context, resolved_context = _made(registry, "context", definition.context)
-    generator, resolved_generator = _made(registry, "generator", definition.generator)
-    truncator, resolved_truncator = _made(registry, "truncator", definition.truncator)
-    metrics: dict[ProbeKind, tuple[tuple[str, Any], ...]] = {}
-    resolved_metrics: dict[ProbeKind, tuple[Use, ...]] = {}
+    resolved = resolve_protocol(registry, definition)
+
+    def made(section: str, use: Use) -> Any:
+        return make(registry.find(section, use.name), section, use.params)[0]
+
+    context, generator, truncator = (made(part, getattr(resolved, part)) for part in PARTS)
+    metrics: dict[ProbeKind, Labelled] = {}
     for kind, uses in definition.metrics.items():
-        made = [(str(use), *_made(registry, "metric", use)) for use in uses]
-        metrics[kind] = tuple((label, metric) for label, metric, _ in made)
-        resolved_metrics[kind] = tuple(resolved for _, _, resolved in made)
-    resolved = definition.model_copy(
-        update={
-            "context": resolved_context,
-            "generator": resolved_generator,
-            "truncator": resolved_truncator,
-            "metrics": resolved_metrics,
-        }
-    )
+        metrics[kind] = tuple((str(use), made("metric", use)) for use in uses)
     return ReadyProtocol(resolved, context, generator, truncator, metrics)
-
-
-def _made(registry: Registry, section: str, use: Use) -> tuple[Any, Use]:
-    found = registry.find(section, use.name)
-    module, params = make(found, section, use.params)
-    return module, Use(name=use.name, params=params.model_dump(mode="json"))
 
 
 def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec: JobSpec) -> Use:
     found = registry.find(section, name or use.name)
     kept = use.params if registry.unambiguous_name(section, found) == use.name else {}
-    settings = settings_for(spec, section, found.offer.name)
+    settings = settings_for(spec.settings, section, found.offer.name)
     return _minimal(registry, section, found, {**kept, **settings})
 
 
 def _replaced_metrics(registry: Registry, published: EvalProtocol, spec: JobSpec) -> dict[ProbeKind, tuple[Use, ...]]:
     """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
     asked = [_replaced(registry, "metric", Use(name=name), None, spec) for name in spec.metrics]
-    comparing = tuple(use for use in asked if _made(registry, "metric", use)[0].reads_unedited)
+    comparing = tuple(use for use in asked if _compares(registry, use))
     judging = tuple(use for use in asked if use not in comparing)
     metrics: dict[ProbeKind, tuple[Use, ...]] = {}
     for kind in PROBE_KINDS:
@@ -234,6 +280,11 @@ def _replaced_metrics(registry: Registry, published: EvalProtocol, spec: JobSpec
         own = tuple(_replaced(registry, "metric", use, None, spec) for use in published.metrics.get(kind, ()))
         metrics[kind] = replacement or own
     return metrics
+
+
+def _compares(registry: Registry, use: Use) -> bool:
+    metric, _ = make(registry.find("metric", use.name), "metric", use.params)
+    return bool(metric.reads_unedited)
 
 
 def _plain(registry: Registry, found: Found[EvalProtocol]) -> EvalProtocol:
@@ -245,7 +296,7 @@ def _plain(registry: Registry, found: Found[EvalProtocol]) -> EvalProtocol:
 
     return protocol.model_copy(
         update={
-            **{part: plain(part, getattr(protocol, part)) for part in ("context", "generator", "truncator")},
+            **{part: plain(part, getattr(protocol, part)) for part in PARTS},
             "metrics": {
                 kind: tuple(plain("metric", use) for use in protocol.metrics.get(kind, ())) for kind in PROBE_KINDS
             },

@@ -1,25 +1,37 @@
 """One call of the main job: everything checked before the model is loaded, then each run carried out in its folder."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-import platformdirs
-
 from wildcore import provenance
-from wildcore.assembly import JobSpec, load_cases, make_editor, model_request, ready_protocols
+from wildcore.assembly import (
+    JobSpec,
+    added_metrics,
+    by_kind,
+    make_editor,
+    make_protocol,
+    make_reader,
+    model_request,
+    ready_protocols,
+)
+from wildcore.caching import cache_folder
 from wildcore.errors import UserError
-from wildcore.interfaces import Editor, Environment, Progress
+from wildcore.failures import FailureFilter
+from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.models import LoadedModel, load_model, read_shape
+from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry
+from wildcore.rescoring import prepare, score
 from wildcore.runner import Examiner, run
-from wildcore.scoring import score_case, score_run, summary
-from wildcore.types import EvalProtocol
+from wildcore.scoring import score_case
+from wildcore.selection import Reader, content_hash, require_some
+from wildcore.types import EditCase, EvalProtocol
+from wildcore.unedited import UneditedAnswers
 
-CACHE_VARIABLE = "WILDCORE_CACHE"
 SCHEDULE = {"edits": "single", "judged": "after each edit", "model": "put back after each edit"}
 
 
@@ -40,8 +52,13 @@ class Evaluation:
         self.registry = registry
         self.reporter = reporter
         first = specs[0]
-        self.protocols = ready_protocols(registry, first, [spec.editor for spec in specs])
-        self.cases, self.dataset = load_cases(registry, first)
+        self.environment = Environment(cache_folder(), first.seed, reporter)
+        self.reader, self.dataset = make_reader(registry, first)
+        self.protocols = ready_protocols(registry, first, [spec.editor for spec in specs], self.reader)
+        self.added = added_metrics(registry, first.added_metrics, first.settings)
+        self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
+        prepare(_distinct(self.metrics), self.environment)
+        candidates = _begun(self.reader) if first.only_failures else iter(self.reader.cases())
         request = model_request(registry, first)
         shape = read_shape(request, registry.families)
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
@@ -50,8 +67,35 @@ class Evaluation:
         self.model: LoadedModel = load_model(request, registry.families)
         for note in self.model.notes:
             reporter.note(note)
-        self.environment = Environment(cache_folder(), first.seed, reporter)
-        self.examiner = Examiner(self.model, self.protocols, first.batch_size)
+        unedited = UneditedAnswers(self.environment.cache, self.model, first.batch_size)
+        self.examiner = Examiner(self.model, self.protocols, first.batch_size, unedited)
+        self.cases = require_some(self.reader.name, self._wanted(first, candidates))
+
+    def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
+        """Return the cases to run, and complete what the record says of the dataset."""
+        cases = list(candidates) if not spec.only_failures else self._failing(spec.only_failures, candidates)
+        self.dataset |= self.reader.facts() | {"cases": len(cases), "hash": content_hash(cases)}
+        for note in self.reader.notes():
+            self.reporter.note(note)
+        return cases
+
+    def _failing(self, protocol_name: str, candidates: Iterator[EditCase]) -> list[EditCase]:
+        sift = FailureFilter(self.examiner.unedited, self._protocol(protocol_name))
+        count = sift.take(candidates, self.reader.wanted, self.reporter)
+        self.dataset |= {"failures": count.model_dump()}
+        self.reporter.note(str(count))
+        if not count.kept:
+            raise UserError(
+                f"--only-failures: the unedited model gets none of {count.asked} cases wrong; nothing to edit"
+            )
+        return sift.kept
+
+    def _protocol(self, name: str) -> ReadyProtocol:
+        """Return a protocol of this call by name, or that of the registry."""
+        for protocol in self.protocols:
+            if name in (protocol.name, protocol.definition.variant_of):
+                return protocol
+        return make_protocol(self.registry, self.registry.find_protocol(name).offer)
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
         """Make the folder of a run."""
@@ -100,8 +144,7 @@ class Evaluation:
         with folder.locked():
             self._do_cases(folder)
             self.reporter.line("Scoring")
-            score_run(folder, self.protocols)
-            folder.write_summary(summary(folder))
+            score(self.registry, folder, self.metrics, self.added)
 
     def _do_cases(self, folder: RunFolder) -> None:
         done = {record.case for record in folder.cases()}
@@ -122,15 +165,26 @@ class Evaluation:
         edit = f"{record.request.prompt} -> {record.request.target}"
         if record.edit.status == "refused":
             return f"  {edit}: refused: {record.edit.reason}"
-        by_name = {protocol.name: protocol for protocol in self.protocols}
-        scores = [s for s in score_case(record, by_name) if s.kind == "reliability" and s.after is not None]
-        return f"  {edit}: " + ", ".join(f"{score.protocol} {score.after:.2f}" for score in scores)
+        quick = {name: _quick(metrics) for name, metrics in self.metrics.items()}
+        scores = [scored for scored in score_case(record, quick) if scored.after is not None]
+        return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def cache_folder() -> Path:
-    """Return where things that outlive a run are kept: $WILDCORE_CACHE, else the user's cache folder."""
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named) if named else Path(platformdirs.user_cache_dir("wildcore"))
+def _begun(reader: Reader) -> Iterator[EditCase]:
+    """Return a reader's candidates with the first one read, so that what is wrong with the file shows now."""
+    candidates = reader.candidates()
+    first = next(candidates, None)
+    return iter(()) if first is None else chain([first], candidates)
+
+
+def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
+    found = [metric for kinds in metrics.values() for labelled in kinds.values() for _, metric in labelled]
+    return list({id(metric): metric for metric in found}.values())
+
+
+def _quick(metrics: Metrics) -> Metrics:
+    """Return the first metric of reliability that may be asked edit by edit."""
+    return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 
 
 def _modules(definition: EvalProtocol) -> Mapping[str, Any]:

@@ -6,21 +6,37 @@ from dataclasses import dataclass
 from wildcore.interfaces import Context, Generator, Metric, Truncator
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
+Labelled = tuple[tuple[str, Metric], ...]
+"""Metrics, each with the label that its scores are recorded under."""
+
+Metrics = Mapping[ProbeKind, Labelled]
+"""Metrics by probe kind."""
+
 
 @dataclass(frozen=True)
 class ReadyProtocol:
-    """A protocol whose modules have been made. ``metrics`` are by probe kind, each with the label it is recorded under."""
+    """A protocol whose modules have been made."""
 
     definition: EvalProtocol
     context: Context
     generator: Generator
     truncator: Truncator
-    metrics: Mapping[ProbeKind, tuple[tuple[str, Metric], ...]]
+    metrics: Metrics
 
     @property
     def name(self) -> str:
         """The protocol's name, or the variant's."""
         return self.definition.name
+
+
+def with_added(own: Metrics, added: Metrics) -> Metrics:
+    """Return the metrics of a protocol followed by those added to it; a label that both have keeps the protocol's own."""
+    return {kind: _followed(own.get(kind, ()), added.get(kind, ())) for kind in PROBE_KINDS}
+
+
+def _followed(own: Labelled, added: Labelled) -> Labelled:
+    labels = {label for label, _ in own}
+    return (*own, *((label, metric) for label, metric in added if label not in labels))
 
 
 def as_variant(changed: EvalProtocol, published: EvalProtocol) -> EvalProtocol:

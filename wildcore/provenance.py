@@ -5,13 +5,14 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
 
-from wildcore.models import LoadedModel
 from wildcore.registry import Registry
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
 
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
@@ -52,8 +53,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def hardware(model: LoadedModel) -> dict[str, Any]:
+def hardware(model: "LoadedModel") -> dict[str, Any]:
     """Return what the run computes on."""
+    import torch
+
     facts: dict[str, Any] = {
         "machine": platform.machine(),
         "system": platform.system(),
@@ -75,7 +78,7 @@ def plugins(registry: Registry) -> dict[str, Any]:
     }
 
 
-def model_identity(model: LoadedModel) -> dict[str, Any]:
+def model_identity(model: "LoadedModel") -> dict[str, Any]:
     """Return what tells this model, as loaded, from any other."""
     return {
         "name": model.request.name,

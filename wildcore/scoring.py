@@ -2,24 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from math import sqrt
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from wildcore.interfaces import Metric
-from wildcore.protocols import ReadyProtocol
+from wildcore.protocols import Metrics
 from wildcore.records import CaseRecord, ProbeRecord, RunFolder, ScoreRecord
 from wildcore.types import PROBE_KINDS, Answer, AnsweredProbe, ProbeKind, Record, Score
 
 REFUSED = "refused"
+COMPARES = "compares with the unedited model"
 NORMAL_95 = 1.959963984540054
 
 
 class Cell(Record):
     """One number of the table: a probe kind under a protocol by a metric.
 
-    A case's value is the mean over its probes of that kind; ``after`` is the mean over cases with its 95 % Wilson interval
-    (exact in kind for 0/1 values, conservative for ratios). ``before`` is over the same cases.
+    A case's value is the mean over its probes of that kind; ``after`` is the mean over cases with its 95 % interval: Wilson's
+    where all values lie between 0 and 1 (exact in kind for 0/1 values, conservative for ratios), else the normal one.
+    ``before`` is over the same cases.
     """
 
     protocol: str
@@ -35,65 +39,120 @@ class Cell(Record):
     refused: int
 
 
-def score_run(folder: RunFolder, protocols: Sequence[ReadyProtocol]) -> list[ScoreRecord]:
-    """Score every recorded answer and write the scores. Needs no model."""
-    by_name = {protocol.name: protocol for protocol in protocols}
-    scores = [score for record in folder.cases() for score in score_case(record, by_name)]
-    folder.write_scores(scores)
-    return scores
+@dataclass(frozen=True)
+class _Place:
+    """Where a score belongs: a probe of a case under a protocol, by a metric recorded under ``label``."""
+
+    record: CaseRecord
+    probe: ProbeRecord
+    label: str
+    metric: Metric
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        return (self.record.case, self.probe.protocol, self.probe.probe, self.label)
 
 
-def score_case(record: CaseRecord, protocols: Mapping[str, ReadyProtocol]) -> Iterator[ScoreRecord]:
+def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRecord]:
+    """Score what a run's ``metrics`` (by protocol) have not scored yet, and write all its scores. Needs no model.
+
+    Scores that are there stay as they are; what could not be scored is asked again.
+    """
+    known = {score_key(score): score for score in folder.scores()}
+    places = [place for record in folder.cases() for place in _places(record, metrics)]
+    open_places = [place for place in places if (found := known.get(place.key)) is None or _is_open(found)]
+    scores = known | {score_key(score): score for score in _score(open_places)}
+    folder.write_scores(scores.values())
+    return list(scores.values())
+
+
+def score_case(record: CaseRecord, metrics: Mapping[str, Metrics]) -> list[ScoreRecord]:
     """Score every probe of a case by every metric that its protocol has for its kind."""
-    for protocol in protocols.values():
+    return _score(list(_places(record, metrics)))
+
+
+def score_key(score: ScoreRecord) -> tuple[str, str, int, str]:
+    """Return what tells one score of a run from another: case, protocol, probe, metric."""
+    return (score.case, score.protocol, score.probe, score.metric)
+
+
+def _is_open(score: ScoreRecord) -> bool:
+    return score.after_reason not in (None, REFUSED) or score.before_reason not in (None, COMPARES)
+
+
+def _places(record: CaseRecord, metrics: Mapping[str, Metrics]) -> Iterator[_Place]:
+    for protocol, by_kind in metrics.items():
         for kind in PROBE_KINDS:
-            probes = [p for p in record.probes if p.protocol == protocol.name and p.kind == kind]
-            for label, metric in protocol.metrics.get(kind, ()):
-                yield from _score_probes(record, probes, label, metric)
+            probes = [p for p in record.probes if p.protocol == protocol and p.kind == kind]
+            for label, metric in by_kind.get(kind, ()):
+                yield from (_Place(record, probe, label, metric) for probe in probes)
 
 
-def _score_probes(
-    record: CaseRecord, probes: Sequence[ProbeRecord], label: str, metric: Metric
-) -> Iterator[ScoreRecord]:
-    nothing = Score(value=None, reason="compares with the unedited model" if metric.reads_unedited else None)
-    before = [nothing] * len(probes) if metric.reads_unedited else _scores(probes, metric, [p.before for p in probes])
-    after = _scores(probes, metric, [p.after for p in probes], REFUSED if record.edit.status == "refused" else None)
-    for probe, first, second in zip(probes, before, after, strict=True):
-        yield ScoreRecord(
-            case=record.case,
-            protocol=probe.protocol,
-            probe=probe.probe,
-            kind=probe.kind,
-            metric=label,
-            before=first.value,
-            before_reason=first.reason,
-            after=second.value,
-            after_reason=second.reason,
-        )
+def _score(places: Sequence[_Place]) -> list[ScoreRecord]:
+    """Score all places, each metric called once, and return the scores in the places' order."""
+    by_label: dict[str, list[_Place]] = defaultdict(list)
+    for place in places:
+        by_label[place.label].append(place)
+    scored = {score_key(score): score for group in by_label.values() for score in _score_by(group[0].metric, group)}
+    return [scored[place.key] for place in places]
 
 
-def _scores(
-    probes: Sequence[ProbeRecord], metric: Metric, answers: Sequence[Answer | None], missing: str | None = None
-) -> list[Score]:
-    items = [_item(probe, answer) for probe, answer in zip(probes, answers, strict=True)]
-    scores = iter(metric.score([item for item in items if item is not None]))
+def _score_by(metric: Metric, places: Sequence[_Place]) -> Iterator[ScoreRecord]:
+    before = [() if metric.reads_unedited else _items(place.probe, place.probe.before) for place in places]
+    after = [_items(place.probe, place.probe.after) for place in places]
+    scores = iter(metric.score([item for items in (*before, *after) for item in items]))
+    first = [tuple(islice(scores, len(items))) for items in before]
+    second = [tuple(islice(scores, len(items))) for items in after]
+    for place, before_samples, after_samples in zip(places, first, second, strict=True):
+        yield _score_record(place, before_samples, after_samples)
+
+
+def _items(probe: ProbeRecord, answers: Sequence[Answer]) -> list[AnsweredProbe]:
     return [
-        Score(value=None, reason=probe.unanswered or missing or "no answer") if item is None else next(scores)
-        for probe, item in zip(probes, items, strict=True)
+        AnsweredProbe(
+            kind=probe.kind,
+            question=probe.question,
+            answers=probe.answers,
+            gold_token_ids=probe.gold_token_ids,
+            answer=answer,
+            unedited=unedited,
+        )
+        for answer, unedited in zip(answers, probe.before, strict=False)
     ]
 
 
-def _item(probe: ProbeRecord, answer: Answer | None) -> AnsweredProbe | None:
-    if answer is None or probe.before is None:
-        return None
-    return AnsweredProbe(
+def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, ...]) -> ScoreRecord:
+    probe = place.probe
+    nothing = probe.unanswered or "no answer"
+    refused = REFUSED if place.record.edit.status == "refused" else nothing
+    before_value, before_reason = _mean(before, COMPARES if place.metric.reads_unedited else nothing)
+    after_value, after_reason = _mean(after, probe.unanswered or refused)
+    return ScoreRecord(
+        case=place.record.case,
+        protocol=probe.protocol,
+        probe=probe.probe,
         kind=probe.kind,
-        question=probe.question,
-        answers=probe.answers,
-        gold_token_ids=probe.gold_token_ids,
-        answer=answer,
-        unedited=probe.before,
+        metric=place.label,
+        before=before_value,
+        before_reason=before_reason,
+        after=after_value,
+        after_reason=after_reason,
+        before_samples=before if _worth_keeping(before) else (),
+        after_samples=after if _worth_keeping(after) else (),
     )
+
+
+def _mean(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
+    """Return the mean over the samples that have a value, and why others have none."""
+    values = [sample.value for sample in samples if sample.value is not None]
+    reasons = [sample.reason for sample in samples if sample.value is None]
+    if not values:
+        return None, reasons[0] if reasons else nothing
+    return fmean(values), f"{len(reasons)} of {len(samples)} samples: {reasons[0]}" if reasons else None
+
+
+def _worth_keeping(samples: Sequence[Score]) -> bool:
+    return len(samples) > 1 or any(sample.details for sample in samples)
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
@@ -124,7 +183,7 @@ def _cell(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecor
     refused = sum(row.after_reason == REFUSED for row in rows)
     after = _case_means((row.case, row.after) for row in scored)
     before = _case_means((row.case, row.before) for row in scored)
-    low, high = wilson(fmean(after), len(after)) if after else (None, None)
+    low, high = interval(after) if after else (None, None)
     return Cell(
         protocol=protocol,
         kind=kind,
@@ -146,6 +205,17 @@ def _case_means(values: Iterable[tuple[str, float | None]]) -> list[float]:
         if value is not None:
             by_case[case].append(value)
     return [fmean(of_case) for of_case in by_case.values()]
+
+
+def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the mean of independent values; (None, None) for one value outside [0, 1]."""
+    mean, count = fmean(values), len(values)
+    if all(0 <= value <= 1 for value in values):
+        return wilson(mean, count)
+    if count < 2:
+        return None, None
+    spread = NORMAL_95 * stdev(values) / sqrt(count)
+    return mean - spread, mean + spread
 
 
 def wilson(mean: float, count: int) -> tuple[float, float]:

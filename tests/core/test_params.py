@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditorParams, ModelShape, Params, Preset, UserError
-from wildcore.assembly import JobSpec, check_names, parse_settings, settings_for
+from wildcore.assembly import check_names, parse_settings, settings_for
 from wildcore.params import build
 
 SMALL = ModelShape("gpt2", 12, 768, 50257)
@@ -155,20 +155,16 @@ def test_settings_that_are_refused(pair: str, said: str) -> None:
     assert "\n" not in text
 
 
-def job(settings: dict[str, object]) -> JobSpec:
-    return JobSpec(model="m", dataset="d", editor="e", protocols=("p",), settings=settings)
-
-
 def test_settings_of_a_name_override_those_of_its_section() -> None:
-    spec = job({"metric.a.x": 3, "metric.x": 1, "metric.y": 2, "metric.b.x": 4, "context.x": 9})
-    assert settings_for(spec, "metric", "a") == {"x": 3, "y": 2}
-    assert settings_for(spec, "metric", "b") == {"x": 4, "y": 2}
-    assert settings_for(spec, "metric", "c") == {"x": 1, "y": 2}
-    assert settings_for(spec, "editor", "a") == {}
+    settings = {"metric.a.x": 3, "metric.x": 1, "metric.y": 2, "metric.b.x": 4, "context.x": 9}
+    assert settings_for(settings, "metric", "a") == {"x": 3, "y": 2}
+    assert settings_for(settings, "metric", "b") == {"x": 4, "y": 2}
+    assert settings_for(settings, "metric", "c") == {"x": 1, "y": 2}
+    assert settings_for(settings, "editor", "a") == {}
 
 
 def test_a_setting_for_a_module_that_takes_no_part() -> None:
     used = {"metric": {"exact-match", "unchanged"}}
-    check_names(job({"metric.unchanged.x": 1, "metric.y": 2}), used)
-    said = message(check_names, job({"metric.exact-mach.x": 1}), used)
+    check_names({"metric.unchanged.x": 1, "metric.y": 2}, used)
+    said = message(check_names, {"metric.exact-mach.x": 1}, used)
     assert said == "--set metric.exact-mach.x: this run uses no metric 'exact-mach'; did you mean 'exact-match'?"

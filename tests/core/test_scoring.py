@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EvalProtocol, Score, Use
-from wildcore.protocols import ReadyProtocol, as_variant
-from wildcore.records import CaseRecord, ScoreRecord
-from wildcore.scoring import NORMAL_95, REFUSED, score_case, summarise, wilson
+from wildcore import EvalProtocol, Metric, Score, Use
+from wildcore.protocols import Metrics, as_variant, with_added
+from wildcore.records import CaseRecord, RunFolder, ScoreRecord
+from wildcore.scoring import COMPARES, NORMAL_95, REFUSED, interval, score_case, score_run, summarise, wilson
 
 means = st.floats(0, 1, allow_subnormal=False)
 counts = st.integers(1, 100_000)
@@ -108,10 +108,8 @@ def test_every_score_is_accounted_for(values: list[tuple[str, float | None]]) ->
         assert min(scored) - 1e-12 <= cell.after <= max(scored) + 1e-12
 
 
-class GivenAnswers:
+class GivenAnswers(Metric):
     """1 for the answer "yes", no score for an empty one."""
-
-    reads_unedited = False
 
     def score(self, items):
         return [
@@ -120,7 +118,7 @@ class GivenAnswers:
         ]
 
 
-class SameAsUnedited:
+class SameAsUnedited(Metric):
     """1 where the answer is the unedited model's."""
 
     reads_unedited = True
@@ -152,8 +150,8 @@ def case(
                     "answers": ["yes"],
                     "prompt": "q",
                     "gold_token_ids": [1],
-                    "before": None if before is None else answer(before),
-                    "after": None if after is None else answer(after),
+                    "before": [] if before is None else [answer(before)],
+                    "after": [] if after is None else [answer(after)],
                     "unanswered": unanswered,
                 }
                 for index, (kind, before, after) in enumerate(probes)
@@ -163,33 +161,134 @@ def case(
 
 
 @pytest.fixture
-def ready() -> dict[str, ReadyProtocol]:
-    use = Use(name="x")
-    protocol = EvalProtocol(name="wild", summary="", context=use, generator=use, truncator=use, metrics={})
-    metrics = {"reliability": (("given", GivenAnswers()),), "locality": (("same", SameAsUnedited()),)}
-    return {"wild": ReadyProtocol(protocol, None, None, None, metrics)}  # type: ignore[arg-type]
+def metrics() -> dict[str, Metrics]:
+    return {"wild": {"reliability": (("given", GivenAnswers()),), "locality": (("same", SameAsUnedited()),)}}
 
 
-def test_answers_are_scored_by_the_metric_of_their_kind(ready) -> None:
+def test_answers_are_scored_by_the_metric_of_their_kind(metrics) -> None:
     probes = [("reliability", "no", "yes"), ("locality", "left", "right"), ("portability", "no", "no")]
-    scores = list(score_case(case(probes), ready))
+    scores = list(score_case(case(probes), metrics))
     assert [(s.metric, s.probe, s.before, s.after) for s in scores] == [("given", 0, 0.0, 1.0), ("same", 1, None, 0.0)]
     assert scores[1].before_reason == "compares with the unedited model"
 
 
-def test_why_an_answer_was_not_scored_is_kept(ready) -> None:
-    (empty,) = score_case(case([("reliability", "no", "")]), ready)
+def test_why_an_answer_was_not_scored_is_kept(metrics) -> None:
+    (empty,) = score_case(case([("reliability", "no", "")]), metrics)
     assert (empty.after, empty.after_reason) == (None, "empty")
-    (refused,) = score_case(case([("reliability", "yes", None)], status="refused"), ready)
+    (refused,) = score_case(case([("reliability", "yes", None)], status="refused"), metrics)
     assert (refused.before, refused.after, refused.after_reason) == (1.0, None, REFUSED)
-    (too_long,) = score_case(case([("reliability", None, None)], unanswered="too long"), ready)
+    (too_long,) = score_case(case([("reliability", None, None)], unanswered="too long"), metrics)
     assert (too_long.before_reason, too_long.after_reason) == ("too long", "too long")
 
 
-def test_scores_stay_with_their_probes_when_some_are_missing(ready) -> None:
+def test_scores_stay_with_their_probes_when_some_are_missing(metrics) -> None:
     probes = [("reliability", "no", "yes"), ("reliability", None, None), ("reliability", "no", "no")]
-    scores = list(score_case(case(probes), ready))
+    scores = list(score_case(case(probes), metrics))
     assert [(score.probe, score.after) for score in scores] == [(0, 1.0), (1, None), (2, 0.0)]
+
+
+def sampled(before: list[str], after: list[str]) -> CaseRecord:
+    """A finished case with several samples of its one probe."""
+    record = case([("reliability", "no", "no")])
+    answers = {"before": tuple(answer(text) for text in before), "after": tuple(answer(text) for text in after)}
+    probe = type(record.probes[0]).model_validate(record.probes[0].model_dump() | answers)
+    return record.model_copy(update={"probes": (probe,)})
+
+
+def test_samples_are_scored_each_and_averaged(metrics) -> None:
+    (score,) = score_case(sampled(["no", "yes", "no", "no"], ["yes", "yes", "no", "yes"]), metrics)
+    assert (score.before, score.after) == (0.25, 0.75)
+    assert [sample.value for sample in score.after_samples] == [1, 1, 0, 1]
+    assert score.after_reason is None
+
+
+def test_a_sample_that_cannot_be_scored_is_said_and_not_zero(metrics) -> None:
+    (score,) = score_case(sampled(["no", "no"], ["yes", ""]), metrics)
+    assert (score.after, score.after_reason) == (1.0, "1 of 2 samples: empty")
+
+
+def test_each_sample_is_compared_with_the_unedited_sample_of_its_number(metrics) -> None:
+    record = sampled(["left", "right"], ["left", "left"])
+    probe = record.probes[0].model_copy(update={"kind": "locality"})
+    (score,) = score_case(record.model_copy(update={"probes": (probe,)}), metrics)
+    assert (score.after, score.before, score.before_reason) == (0.5, None, COMPARES)
+
+
+class Judge(Metric):
+    """Knows some answers only, and counts how often it is called and what it is asked."""
+
+    expensive = True
+
+    def __init__(self, known: set[str]) -> None:
+        self.known = known
+        self.calls: list[list[str]] = []
+
+    def score(self, items):
+        self.calls.append([item.answer.text for item in items])
+        return [
+            Score(value=1.0, details={"said": "yes"}) if text in self.known else Score(value=None, reason="down")
+            for text in self.calls[-1]
+        ]
+
+
+@pytest.fixture
+def run(tmp_path) -> RunFolder:
+    (tmp_path / "manifest.json").write_text("{}")
+    folder = RunFolder(tmp_path)
+    for number, after in enumerate(["yes", "no", "maybe"]):
+        record = case([("reliability", "no", after), ("locality", "left", "left")])
+        folder.append(record.model_copy(update={"case": str(number)}))
+    return folder
+
+
+def test_a_run_is_scored_in_one_call_for_each_metric(run: RunFolder) -> None:
+    judge = Judge({"yes", "no", "maybe"})
+    scores = score_run(run, {"wild": {"reliability": (("judge", judge),)}})
+    assert judge.calls == [["no", "no", "no", "yes", "no", "maybe"]]
+    assert list(run.scores()) == scores
+    assert scores[0].after_samples[0].details == {"said": "yes"}
+
+
+def test_scores_that_are_there_stay_and_missing_ones_are_asked_again(run: RunFolder, metrics) -> None:
+    score_run(run, metrics)
+    own = list(run.scores())
+    added = {"wild": {"reliability": (("judge", Judge({"no", "yes"})),)}}
+    score_run(run, added)
+    assert list(run.scores())[: len(own)] == own
+    (open_one,) = (score for score in run.scores() if score.after_reason == "down")
+    assert open_one.case == "2"
+
+    judge = Judge({"maybe", "no"})
+    score_run(run, {"wild": {"reliability": (("judge", judge),)}})
+    assert judge.calls == [["no", "maybe"]], "only the case that has no score yet is asked"
+    assert [score.after for score in run.scores() if score.metric == "judge"] == [1.0, 1.0, 1.0]
+    before = run.scores_path.read_bytes()
+    again = Judge(set())
+    score_run(run, {"wild": {"reliability": (("judge", again),)}})
+    assert again.calls in ([], [[]])
+    assert run.scores_path.read_bytes() == before
+
+
+def test_added_metrics_follow_the_protocols_own_and_never_replace_them() -> None:
+    own, same_label, other = GivenAnswers(), GivenAnswers(), Judge(set())
+    both = with_added({"reliability": (("given", own),)}, {"reliability": (("given", same_label), ("judge", other))})
+    assert both["reliability"] == (("given", own), ("judge", other))
+    assert both["locality"] == ()
+
+
+@given(st.lists(st.floats(min_value=-50, max_value=50), min_size=2, max_size=30))
+def test_the_interval_holds_the_mean_whatever_the_values(values: list[float]) -> None:
+    low, high = interval(values)
+    assert low is not None
+    assert high is not None
+    assert low - 1e-9 <= np.mean(values) <= high + 1e-9
+
+
+def test_values_outside_the_unit_interval_have_the_normal_interval() -> None:
+    low, high = interval([2.0, 4.0, 6.0])
+    assert (low, high) == pytest.approx((4 - NORMAL_95 * 2 / 3**0.5, 4 + NORMAL_95 * 2 / 3**0.5))
+    assert interval([3.0]) == (None, None)
+    assert interval([0.0, 1.0]) == wilson(0.5, 2)
 
 
 @pytest.fixture

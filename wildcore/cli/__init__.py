@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.registry import Registry, load_registry
 
@@ -34,8 +35,9 @@ class Driver(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
-        from_plugins = self._load(ctx).commands
-        return super().get_command(ctx, cmd_name) or from_plugins.get(cmd_name)
+        registry = self._load(ctx)
+        command = super().get_command(ctx, cmd_name) or registry.commands.get(cmd_name)
+        return with_shortcuts(command, registry) if command and cmd_name in COMMANDS else command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -84,9 +86,10 @@ def _add_commands() -> None:
     from wildcore.cli.describe import describe
     from wildcore.cli.eval import eval_command
     from wildcore.cli.plugins import plugins_command
+    from wildcore.cli.score import score
     from wildcore.cli.show import show
 
-    for command in (eval_command, show, compare, plugins_command, describe):
+    for command in (eval_command, score, show, compare, plugins_command, describe):
         main.add_command(command)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import click
 from rich.table import Table
 
+from wildcore.assembly import resolve_protocol
 from wildcore.cli.screen import out, plain
 from wildcore.interfaces import Offer
 from wildcore.params import EditorParams
+from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
-from wildcore.types import PROBE_KINDS, EvalProtocol
 
 KINDS = (*OFFER_HOOKS, "protocol")
 
@@ -19,10 +20,14 @@ KINDS = (*OFFER_HOOKS, "protocol")
 @click.argument("name")
 @click.pass_obj
 def describe(registry: Registry, kind: str, name: str) -> None:
-    """Show what NAME is: summary, parameters with defaults and meaning, presets, citation."""
+    """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
+
+    A protocol is shown as a file that can be edited and given to eval --protocol-file.
+    """
     if kind == "protocol":
         found = registry.find_protocol(name)
-        _print_protocol(found.offer, found.plugin)
+        click.echo(f"# from the plugin {found.plugin}")
+        click.echo(to_toml(resolve_protocol(registry, found.offer)), nl=False)
     else:
         offered = registry.find(kind, name)
         _print_offer(kind, offered.offer, offered.plugin)
@@ -56,19 +61,6 @@ def _print_presets(params: type[EditorParams]) -> None:
         model = f"{shape.model_type}, {shape.layers} layers, width {shape.hidden_size}, vocabulary {shape.vocabulary}"
         table.add_row(preset.name, model, plain(", ".join(f"{key}={value}" for key, value in preset.values.items())))
     out().print(table)
-
-
-def _print_protocol(protocol: EvalProtocol, plugin: str) -> None:
-    console = out()
-    console.print(plain(f"protocol {protocol.name} (plugin {plugin}): {protocol.summary}"))
-    if protocol.cites:
-        console.print(plain(f"From: {protocol.cites}"))
-    for part in ("context", "generator", "truncator"):
-        console.print(plain(f"  {part}: {getattr(protocol, part)}"))
-    for kind in PROBE_KINDS:
-        console.print(
-            plain(f"  {kind}: {', '.join(str(use) for use in protocol.metrics.get(kind, ())) or 'not scored'}")
-        )
 
 
 def _type(annotation: Any) -> str:

@@ -9,17 +9,21 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from wildcore.assembly import JobSpec, parse_settings
+from wildcore.assembly import JobSpec
+from wildcore.cli import shortcuts
 from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
 from wildcore.cli.screen import Reporter, out
 from wildcore.errors import UserError
+from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free
 from wildcore.registry import Registry
 from wildcore.scoring import summary
+from wildcore.selection import parse_where
 
 EMBEDDED_MODEL = "pocket"
 EMBEDDED_DATASET = "pocketqa"
 BOTH_PROTOCOLS = ("synthetic", "wild")
+WILD_OR_FIRST = ""
 
 Folder = click.Path(path_type=Path)
 
@@ -38,12 +42,26 @@ Folder = click.Path(path_type=Path)
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
 )
+@click.option(
+    "--protocol-file", "protocol_files", multiple=True, type=Folder, help="A protocol of your own, TOML or YAML."
+)
 @click.option("--context", help="Replace the protocols' context.")
 @click.option("--generator", help="Replace the protocols' generation strategy.")
 @click.option("--truncator", help="Replace the protocols' truncation.")
 @click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
+@click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
+@click.option("--where", multiple=True, metavar="TAG=VALUE", help="Take only cases with this tag, such as source=NQ.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
+@click.option("--sample", type=click.IntRange(min=1), help="Draw so many cases at random, by --seed.")
+@click.option("--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed.")
+@click.option(
+    "--only-failures",
+    is_flag=False,
+    flag_value=WILD_OR_FIRST,
+    metavar="[PROTOCOL]",
+    help="Take only cases that the unedited model gets wrong under PROTOCOL (wild, else the first).",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
@@ -62,26 +80,37 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     if options["resume"]:
         folders = [_resume(ctx, registry, options["resume"], reporter)]
     else:
-        specs = _specs(ctx)
+        specs = _specs(ctx, registry)
+        registry.add_protocols(specs[0].own_protocols)
         _say_what_is_embedded(ctx, reporter)
         folders = _start(registry, specs, options["destination"], reporter)
     _print(folders, options["as_json"])
 
 
-def _specs(ctx: click.Context) -> list[JobSpec]:
+def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     """Return one job for each editor named."""
     options = ctx.params
     if not options["editor"]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
-    chosen = _job_options(options) | {"protocols": options["protocols"] or BOTH_PROTOCOLS}
+    if options["limit"] and options["sample"]:
+        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    own = tuple(read_protocol(file) for file in options["protocol_files"])
+    protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
+    chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
+    if chosen["only_failures"] == WILD_OR_FIRST:
+        chosen["only_failures"] = "wild" if "wild" in protocols else protocols[0]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
-def _job_options(options: dict[str, Any]) -> dict[str, Any]:
-    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
-    return chosen | {"settings": parse_settings(options["settings"])}
+def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
+    chosen = {name: value for name, value in ctx.params.items() if name in JobSpec.model_fields}
+    return chosen | {
+        "settings": shortcuts.settings(ctx, registry),
+        "added_metrics": shortcuts.added_metrics(ctx, registry, ctx.params["added_metrics"]),
+        "where": parse_where(ctx.params["where"]),
+    }
 
 
 def _say_what_is_embedded(ctx: click.Context, reporter: Reporter) -> None:
@@ -96,7 +125,7 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
         require_free(path)
         registry.find("editor", spec.editor)
         registry.find("dataset", spec.dataset)
-        for protocol in spec.protocols:
+        for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
             registry.find_protocol(protocol)
     from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
 
@@ -120,7 +149,8 @@ def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tu
 
 def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> RunFolder:
     folder = RunFolder.open(run)
-    spec = _spec_to_resume(ctx, folder)
+    spec = _spec_to_resume(ctx, registry, folder)
+    registry.add_protocols(spec.own_protocols)
     from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
 
     evaluation = Evaluation(registry, [spec], reporter)
@@ -135,10 +165,12 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     return folder
 
 
-def _spec_to_resume(ctx: click.Context, folder: RunFolder) -> JobSpec:
+def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by what the command line says; a real change is refused later."""
-    options = _job_options(ctx.params)
+    options = _job_options(ctx, registry)
     given = {n: v for n, v in options.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    if ctx.params["protocol_files"]:
+        raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it away")
     if ctx.params["destination"]:
         raise UserError("--out: a resumed run stays in its own folder; leave --out away")
     if "editor" in given:
@@ -154,7 +186,7 @@ def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter) -> None:
     try:
         evaluation.carry_out(folder)
     except KeyboardInterrupt:
-        reporter.line(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}")
+        click.echo(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}", err=True)
         raise
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from wildcore.cli.screen import out, plain
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.scoring import Cell, summarise
-from wildcore.types import PROBE_KINDS
+from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
 EDITS_PRINTED = 60
@@ -78,7 +78,10 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
 
 def print_gap(console: Console, cells: Sequence[Cell]) -> None:
     """Print how much more the synthetic protocol reports than the wild one, where a run has both."""
-    reliability = {cell.protocol: cell.after for cell in cells if cell.kind == "reliability"}
+    reliability: dict[str, float | None] = {}
+    for cell in cells:
+        if cell.kind == "reliability":
+            reliability.setdefault(cell.protocol, cell.after)  # by the protocol's own metric, which comes first
     synthetic, wild = reliability.get("synthetic"), reliability.get("wild")
     if synthetic is not None and wild is not None:
         gap = 100 * (synthetic - wild)
@@ -121,9 +124,13 @@ def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
 
 
 def _said(probe: ProbeRecord) -> str:
-    before = probe.before.text if probe.before else f"no answer ({probe.unanswered})"
-    after = probe.after.text if probe.after else f"no answer ({probe.unanswered})"
-    return f"before {before!r}, after {after!r}"
+    return f"before {_first(probe, probe.before)}, after {_first(probe, probe.after)}"
+
+
+def _first(probe: ProbeRecord, answers: Sequence[Answer]) -> str:
+    if not answers:
+        return f"no answer ({probe.unanswered})"
+    return repr(answers[0].text) + (f" (first of {len(answers)} samples)" if len(answers) > 1 else "")
 
 
 def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> None:

@@ -1,0 +1,123 @@
+"""Which cases a run takes: every one accounted for."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
+from wildcore.selection import Choice, Reader, content_hash, parse_where, require_some
+
+
+def case(number: int) -> EditCase:
+    probe = Probe(kind="reliability", prompt=f"Who keeps mill {number}?", answers=("Anna",))
+    tags = {"source": "NQ" if number % 3 else "TQA"}
+    return EditCase(id=str(number), request=EditRequest(prompt=probe.prompt, target="Anna"), probes=(probe,), tags=tags)
+
+
+class Mills:
+    """A number of cases, some of them malformed, and how many were read."""
+
+    def __init__(self, count: int, malformed: set[int] = frozenset()) -> None:
+        self.count = count
+        self.malformed = malformed
+        self.read = 0
+
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        for number in range(self.count):
+            self.read += 1
+            if number in self.malformed:
+                yield Malformed(place=f"mills.json, row {number}", problem="field 'prompt': expected text")
+            else:
+                yield case(number)
+
+
+def reader(dataset: Mills, **choice: object) -> Reader:
+    return Reader("mills", dataset, Choice(**choice))
+
+
+def test_a_limit_reads_no_further_than_it_must() -> None:
+    mills = Mills(10**9)
+    assert [c.id for c in reader(mills, limit=3).cases()] == ["0", "1", "2"]
+    assert mills.read <= 4
+
+
+@given(st.integers(0, 60), st.integers(1, 80), st.integers(0, 5))
+def test_a_sample_is_of_the_dataset_without_repetition_and_seeded(count: int, size: int, seed: int) -> None:
+    drawn = [c.id for c in reader(Mills(count), sample=size, seed=seed).cases()]
+    assert len(drawn) == len(set(drawn)) == min(size, count)
+    assert drawn == [c.id for c in reader(Mills(count), sample=size, seed=seed).cases()]
+
+
+def test_every_case_is_as_likely_to_be_drawn() -> None:
+    drawn = [c.id for seed in range(600) for c in reader(Mills(20), sample=5, seed=seed).cases()]
+    counts = [drawn.count(str(number)) for number in range(20)]
+    assert sum(counts) == 3000
+    assert min(counts) > 100  # each is drawn 150 times on average; 100 lies more than four deviations below
+    assert max(counts) < 200
+
+
+def test_tags_choose_and_the_others_are_counted() -> None:
+    mills = reader(Mills(9), where={"source": "TQA"})
+    assert [c.id for c in mills.cases()] == ["0", "3", "6"]
+    assert list(mills.notes()) == ["--where source=TQA: 6 cases with other tags left out"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [({"sorce": "NQ"}, "did you mean 'source'?"), ({"source": "SQA"}, "source is one of NQ, TQA")],
+)
+def test_a_tag_that_no_case_has(where: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match="no case of mills fits") as refused:
+        reader(Mills(9), where=where).cases()
+    assert said in str(refused.value)
+
+
+def test_the_first_malformed_row_stops_and_says_what_to_do() -> None:
+    with pytest.raises(UserError, match=r"mills.json, row 2: field 'prompt': expected text \(--skip-malformed"):
+        reader(Mills(5, {2, 4})).cases()
+
+
+def test_malformed_rows_may_be_left_out_and_are_listed() -> None:
+    mills = reader(Mills(5, {2, 4}), skip_malformed=True)
+    assert [c.id for c in mills.cases()] == ["0", "1", "3"]
+    facts = mills.facts()
+    assert facts["malformed"] == 2
+    assert [row["place"] for row in facts["malformed_listed"]] == ["mills.json, row 2", "mills.json, row 4"]
+    assert next(mills.notes()).startswith("2 malformed rows left out; the first: mills.json, row 2: ")
+
+
+@given(st.integers(3, 40), st.integers(1, 3), st.integers(0, 9), st.booleans())
+def test_examples_are_set_aside_and_never_evaluated(count: int, examples: int, seed: int, drawn: bool) -> None:
+    mills = reader(Mills(count), seed=seed, **({"sample": count} if drawn else {}))
+    aside = {c.id for c in mills.examples(examples)}
+    assert len(aside) == examples
+    assert {c.id for c in mills.cases()} == {str(number) for number in range(count)} - aside
+    assert mills.facts()["set_aside"] == sorted(aside)
+    assert aside == {c.id for c in reader(Mills(count), seed=seed).examples(examples)}
+
+
+def test_too_few_cases_for_the_examples() -> None:
+    with pytest.raises(UserError, match="4 examples are wanted and it holds 3 cases that fit"):
+        reader(Mills(3)).examples(4)
+
+
+def test_nothing_to_run_and_an_id_that_occurs_twice() -> None:
+    with pytest.raises(UserError, match="dataset mills: it holds no case"):
+        require_some("mills", [])
+    with pytest.raises(UserError, match="the case id '1' occurs twice"):
+        require_some("mills", [case(1), case(2), case(1)])
+
+
+def test_the_hash_is_of_everything_in_its_order() -> None:
+    assert content_hash([case(1), case(2)]) != content_hash([case(2), case(1)])
+    assert content_hash([case(1)]) == content_hash([case(1)])
+
+
+@pytest.mark.parametrize(("pair", "said"), [("source", "write --where TAG=VALUE"), ("=NQ", "write --where TAG=VALUE")])
+def test_pairs_of_another_form(pair: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        parse_where([pair])
+    with pytest.raises(UserError, match="source is given twice"):
+        parse_where(["source=NQ", "source=TQA"])

@@ -1,0 +1,14 @@
+"""Where things are kept that outlive a run."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+CACHE_VARIABLE = "WILDCORE_CACHE"
+
+
+def cache_folder() -> Path:
+    """Return the folder named by $WILDCORE_CACHE, else the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_cache_dir("wildcore"))

@@ -1,0 +1,35 @@
+"""``wildcore score``: further scores for a finished run, from its stored answers."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wildcore.caching import cache_folder
+from wildcore.cli import shortcuts
+from wildcore.cli.report import print_run
+from wildcore.cli.screen import Reporter
+from wildcore.cli.show import finished
+from wildcore.errors import UserError
+from wildcore.interfaces import Environment
+from wildcore.registry import Registry
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--metric", "metrics", multiple=True, help="Metric to score by; several allowed.")
+@click.option("--set", "settings", multiple=True, metavar="metric.NAME=VALUE", help="Set a parameter of a metric.")
+@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@click.pass_context
+def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
+    """Add scores to the finished RUN from its stored answers: no model is loaded. Scores that are there stay as they are."""
+    from wildcore.rescoring import add_scores
+
+    registry: Registry = ctx.obj
+    folder = finished(run)
+    names = shortcuts.added_metrics(ctx, registry, metrics)
+    if not names:
+        raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
+    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), Reporter(quiet))
+    add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
+    print_run(folder)

@@ -1,0 +1,72 @@
+"""Protocols written in a file: TOML or YAML, the fields those of ``EvalProtocol``."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+import yaml
+from pydantic import ValidationError
+
+from wildcore.errors import UserError, nearest
+from wildcore.types import PROBE_KINDS, EvalProtocol
+
+COMMENT = """\
+# A protocol: how an edited model is asked and scored. Give the copy a name of its own, change it, and run it with
+#   wildcore eval --protocol-file FILE
+# A module without parameters may be written as its name alone: truncator = "sentence".
+"""
+
+
+def read_protocol(path: Path) -> EvalProtocol:
+    """Read one protocol. Raises ``UserError`` naming file and field."""
+    content = _parse(path, _text(path))
+    if not isinstance(content, Mapping):
+        raise UserError(f"--protocol-file {path}: expected the fields of a protocol, found {type(content).__name__}")
+    try:
+        return EvalProtocol.model_validate({"summary": f"from {path.name}", **content})
+    except ValidationError as error:
+        raise UserError(f"--protocol-file {path}: " + "; ".join(_explain(p) for p in error.errors())) from None
+
+
+def to_toml(protocol: EvalProtocol) -> str:
+    """Return a protocol as a file that ``read_protocol`` reads. What is not set or empty is left out."""
+    fields = protocol.model_dump(mode="json", exclude={"variant_of", "differences"})
+    fields["metrics"] = {kind: fields["metrics"][kind] for kind in PROBE_KINDS if fields["metrics"].get(kind)}
+    return COMMENT + tomli_w.dumps(_filled(fields))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--protocol-file {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--protocol-file {path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        if path.suffix == ".toml":
+            return tomllib.loads(text)
+        if path.suffix in (".yaml", ".yml"):
+            return yaml.safe_load(text)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"--protocol-file {path}: {' '.join(str(error).split())}") from error
+    raise UserError(f"--protocol-file {path}: the name must end in .toml, .yaml or .yml")
+
+
+def _explain(problem: Any) -> str:
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+        return f"unknown field {place!r}; {nearest(place, list(EvalProtocol.model_fields))}"
+    if problem["type"] == "missing":
+        return f"the field {place!r} is missing"
+    return f"field {place!r}: {problem['msg']}"
+
+
+def _filled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _filled(inner) for key, inner in value.items() if inner not in (None, {})}
+    return [_filled(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,56 @@
+"""Scoring a run with what its plugins and its user ask for: needs the answers, not the model."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from wildcore import provenance
+from wildcore.assembly import AddedMetric, added_metrics, by_kind, check_names
+from wildcore.interfaces import Environment, Metric
+from wildcore.protocols import Metrics
+from wildcore.records import RunFolder, ScoreRecord, ScoringRecord
+from wildcore.registry import Registry
+from wildcore.scoring import score_run, summary
+
+
+def add_scores(
+    registry: Registry,
+    folder: RunFolder,
+    names: Sequence[str],
+    settings: Mapping[str, object],
+    environment: Environment,
+) -> None:
+    """Score a finished run by further metrics. Raises ``UserError`` for one that is not there or cannot work."""
+    added = added_metrics(registry, names, settings)
+    check_names(settings, {"metric": {name.split("/")[-1] for name in names}})
+    prepare((one.metric for one in added), environment)
+    protocols = [protocol.name for protocol in folder.manifest.protocols]
+    with folder.locked():
+        score(registry, folder, dict.fromkeys(protocols, by_kind(added)), added)
+
+
+def score(
+    registry: Registry, folder: RunFolder, metrics: Mapping[str, Metrics], added: Sequence[AddedMetric]
+) -> list[ScoreRecord]:
+    """Score a run by ``metrics`` (by protocol), of which ``added`` are recorded; write scores and summary."""
+    known = {record.metric for record in folder.scorings()}
+    for one in added:
+        if one.label not in known:
+            folder.append_scoring(_scoring_record(registry, one))
+    scores = score_run(folder, metrics)
+    folder.write_summary(summary(folder))
+    return scores
+
+
+def prepare(metrics: Iterable[Metric], environment: Environment) -> None:
+    """Let every metric take what the run lends."""
+    for metric in metrics:
+        metric.prepare(environment)
+
+
+def _scoring_record(registry: Registry, added: AddedMetric) -> ScoringRecord:
+    return ScoringRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        metric=added.label,
+        module=added.module,
+        versions=provenance.versions(registry),
+    )
