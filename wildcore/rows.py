@@ -1,31 +1,79 @@
-"""Reading a dataset's file: rows whose fields are checked one by one, so that an error names file, row and field."""
+"""The rows of a dataset: fields are checked one by one, so that what is wrong with a row is named with its place and field."""
 
-import json
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from wildcore.errors import UserError, nearest
+from wildcore.types import EditCase, Malformed
+
+_ABSENT = object()
+
+
+class MalformedRow(UserError):
+    """A row that is no case: where it stands, and what is wrong with it."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place = place
+        self.problem = problem
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a file. ``place`` says where it stands."""
+    """One row of a source. ``place`` says where it stands, ``number`` counts the source's rows from 1, malformed ones too.
+
+    A field's name may be a path into objects, such as ``requested_rewrite.subject``. A field holds nothing where it is null,
+    not a number, blank text, or an empty list or object. Every method but ``holds`` raises ``MalformedRow``.
+    """
 
     place: str
     fields: Mapping[str, Any]
+    number: int = 1
+
+    def holds(self, name: str) -> bool:
+        """Say whether the row has a field with something in it."""
+        value = _at(self.fields, name)
+        return value is not _ABSENT and not _is_nothing(value)
+
+    def require(self, name: str) -> None:
+        """Refuse a row that lacks a field; one that holds nothing will do."""
+        self._get(name)
 
     def text(self, name: str) -> str:
-        """Return a field that must be text with something in it; white space around it is removed."""
+        """Return a field that must be text with something in it, without the white space around it; a number is written out."""
+        return self._text(name, self._get(name))
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a field as ``text`` does, or None where it is missing or holds nothing."""
+        return self.text(name) if self.holds(name) else None
+
+    def texts(self, name: str, separator: str | None = None) -> tuple[str, ...]:
+        """Return a field that must be one text or a list of texts; none where it holds nothing.
+
+        ``separator`` parts one text into several, as in a cell of a CSV file; what is blank between two is left out.
+        """
         value = self._get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise self._wrong(name, "text that is not empty", value)
-        return value.strip()
+        if _is_nothing(value):
+            return ()
+        if isinstance(value, str) and separator is not None:
+            value = [part for part in value.split(separator) if part.strip()]
+        return tuple(self._text(name, item) for item in (value if isinstance(value, list) else [value]))
+
+    def answers(self, name: str) -> tuple[str, ...]:
+        """Return a field as ``texts`` does, with at least one text in it."""
+        found = self.texts(name)
+        if not found:
+            raise self._wrong(name, "at least one answer", self._get(name))
+        return found
 
     def whole_number(self, name: str) -> int:
-        """Return a field that must be a whole number."""
+        """Return a field that must be a whole number, or text that is one, as in a CSV file."""
         value = self._get(name)
+        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]+\s*", value):
+            return int(value)
         if not isinstance(value, int) or isinstance(value, bool):
             raise self._wrong(name, "a whole number", value)
         return value
@@ -35,50 +83,56 @@ class Row:
         value = self._get(name)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self._wrong(name, "a list of objects", value)
-        return [Row(f"{self.place}, {name}[{index}]", item) for index, item in enumerate(value)]
+        return [Row(f"{self.place}, {name}[{index}]", item, index + 1) for index, item in enumerate(value)]
 
     def _get(self, name: str) -> Any:
-        if name not in self.fields:
-            raise UserError(f"{self.place}: the field {name!r} is missing; {nearest(name, list(self.fields))}")
-        return self.fields[name]
+        value = _at(self.fields, name)
+        if value is _ABSENT:
+            hint = nearest(name, list(_names(self.fields)))
+            raise MalformedRow(self.place, f"the field {name!r} is missing; {hint}")
+        return value
 
-    def _wrong(self, name: str, expected: str, value: Any) -> UserError:
-        return UserError(f"{self.place}: field {name!r}: expected {expected}, found {value!r:.80}")
+    def _text(self, name: str, value: Any) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return str(value)
+        if not isinstance(value, str) or not value.strip():
+            raise self._wrong(name, "text that is not empty", value)
+        if re.search("[\ud800-\udfff]", value):
+            raise self._wrong(name, "text made of whole characters", value)
+        return value.strip()
 
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a JSON list or a JSON Lines file. Raises ``UserError`` naming file, line and what is wrong."""
-    text = _read(path)
-    if path.suffix == ".jsonl":
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                yield _row(f"{path}, line {number}", _parse(path, line, number))
-        return
-    content = _parse(path, text, 1)
-    if not isinstance(content, list):
-        raise UserError(f"{path}: expected a JSON list of rows, found {type(content).__name__}")
-    for number, item in enumerate(content, start=1):
-        yield _row(f"{path}, row {number}", item)
+    def _wrong(self, name: str, expected: str, value: Any) -> MalformedRow:
+        return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
 
 
-def _read(path: Path) -> str:
+def parsed(rows: Iterable[Row | Malformed], parse: Callable[[Row], EditCase]) -> Iterator[EditCase | Malformed]:
+    """Turn rows into cases with ``parse``; in the place of a row that it refuses stands what is wrong with the row."""
+    return (row if isinstance(row, Malformed) else _parsed(row, parse) for row in rows)
+
+
+def _parsed(row: Row, parse: Callable[[Row], EditCase]) -> EditCase | Malformed:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"dataset.path={path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"dataset.path={path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+        return parse(row)
+    except MalformedRow as error:
+        return Malformed(place=error.place, problem=error.problem)
 
 
-def _parse(path: Path, text: str, first_line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise UserError(f"{path}, line {line}, column {error.colno}: not valid JSON: {error.msg}") from error
+def _at(fields: Mapping[str, Any], name: str) -> Any:
+    if name in fields:
+        return fields[name]
+    head, _, rest = name.partition(".")
+    inner = fields.get(head)
+    return _at(inner, rest) if rest and isinstance(inner, Mapping) else _ABSENT
 
 
-def _row(place: str, item: Any) -> Row:
-    if not isinstance(item, dict):
-        raise UserError(f"{place}: expected an object with fields, found {type(item).__name__}")
-    return Row(place, item)
+def _names(fields: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in fields.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner in _names(value))
+
+
+def _is_nothing(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value in ([], {}) or (isinstance(value, float) and math.isnan(value))

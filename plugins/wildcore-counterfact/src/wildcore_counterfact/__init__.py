@@ -1,29 +1,33 @@
 """The CounterFact dataset (Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2022)."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from wildcore import Dataset, Offer, Params, hookimpl
+from pydantic import Field
+
+from wildcore import Dataset, Offer, hookimpl
+from wildcore.tables import TableParams
 
 
-class CounterFactParams(Params):
+class CounterFactParams(TableParams):
     """Parameters of ``counterfact``."""
 
-    path: Path
-    """A JSON file of rows with case_id, prompt, subject, target_new, ground_truth, rephrase_prompt, locality_prompt and
-    locality_ground_truth."""
+    paraphrases: int | None = Field(default=None, ge=0)
+    """How many of a row's paraphrases to ask. Left out: all; a flat row has one."""
+
+    neighbours: int | None = Field(default=None, ge=0)
+    """How many of a row's neighbouring facts to ask for. Left out: all; a flat row has one."""
 
 
 def _counterfact(params: CounterFactParams) -> Dataset:
     from wildcore_counterfact.dataset import CounterFact
 
-    return CounterFact(params.path)
+    return CounterFact(params)
 
 
 @hookimpl
 def wildcore_datasets() -> Iterable[Offer[Any]]:
     """Offer CounterFact."""
-    summary = "statements with a counterfactual object, a paraphrase and a neighbouring fact"
+    summary = "statements with a counterfactual object, paraphrases and neighbouring facts"
     cites = "Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2022"
     return [Offer("counterfact", _counterfact, CounterFactParams, summary, cites)]

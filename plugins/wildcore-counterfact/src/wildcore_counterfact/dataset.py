@@ -1,33 +1,90 @@
-"""Reading CounterFact from a file of rows."""
+"""Reading CounterFact in its two forms."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from wildcore import EditCase, EditRequest, Probe
-from wildcore.rows import Row, read_rows
+from wildcore import EditCase, EditRequest, Malformed, Probe
+from wildcore.rows import MalformedRow, Row, parsed
+from wildcore.tables import read_table
+from wildcore_counterfact import CounterFactParams
 
 
 class CounterFact:
-    """CounterFact as one flat row for each edit."""
+    """CounterFact as its authors released it, nested, or flattened to one paraphrase and one neighbour a row.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    A row tells its form by the field ``requested_rewrite``. A neighbour is another subject of which the old object is true, so
+    its rival is the new object. The nested form's ``generation_prompts`` and ``attribute_prompts`` are not asked: the first
+    have no one right answer, the published evaluation leaves out the second. Tags say how many a row has.
+    """
 
-    def cases(self) -> Iterator[EditCase]:
-        """Yield the cases in file order. Raises ``UserError`` naming file, row and field for malformed data."""
-        return (_case(row) for row in read_rows(self.path))
+    def __init__(self, params: CounterFactParams) -> None:
+        self.params = params
+
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        """Yield the cases in the order of the rows, named by ``case_id``."""
+        return parsed(read_table(self.params), self._case)
+
+    def _case(self, row: Row) -> EditCase:
+        request, paraphrases, neighbours = _nested(row) if "requested_rewrite" in row.fields else _flat(row)
+        target, old = request.target, request.ground_truth
+        asked = [
+            Probe(kind="generalization", prompt=prompt, answers=(target,), rival=old)
+            for prompt in paraphrases[: self.params.paraphrases]
+        ]
+        return EditCase(
+            id=str(row.whole_number("case_id")),
+            request=request,
+            probes=(
+                Probe(kind="reliability", prompt=request.prompt, answers=(target,), rival=old),
+                *asked,
+                *neighbours[: self.params.neighbours],
+            ),
+            tags=dict(_tags(row)),
+        )
 
 
-def _case(row: Row) -> EditCase:
-    prompt, target = row.text("prompt"), row.text("target_new")
-    return EditCase(
-        id=str(row.whole_number("case_id")),
-        request=EditRequest(
-            prompt=prompt, target=target, subject=row.text("subject"), ground_truth=row.text("ground_truth")
-        ),
-        probes=(
-            Probe(kind="reliability", prompt=prompt, answers=(target,)),
-            Probe(kind="generalization", prompt=row.text("rephrase_prompt"), answers=(target,)),
-            Probe(kind="locality", prompt=row.text("locality_prompt"), answers=(row.text("locality_ground_truth"),)),
-        ),
+Parts = tuple[EditRequest, tuple[str, ...], list[Probe]]
+"""The edit, its paraphrases and its neighbours."""
+
+
+def _nested(row: Row) -> Parts:
+    request = EditRequest(
+        prompt=_filled(row),
+        target=row.text("requested_rewrite.target_new.str"),
+        subject=row.text("requested_rewrite.subject"),
+        ground_truth=row.text("requested_rewrite.target_true.str"),
     )
+    neighbours = [
+        Probe(kind="locality", prompt=prompt, answers=(str(request.ground_truth),), rival=request.target)
+        for prompt in row.texts("neighborhood_prompts")
+    ]
+    return request, row.texts("paraphrase_prompts"), neighbours
+
+
+def _filled(row: Row) -> str:
+    template = row.text("requested_rewrite.prompt")
+    if template.count("{}") != 1:
+        problem = f"field 'requested_rewrite.prompt': expected one {{}} for the subject, found {template!r:.80}"
+        raise MalformedRow(row.place, problem)
+    return template.replace("{}", row.text("requested_rewrite.subject"))
+
+
+def _flat(row: Row) -> Parts:
+    request = EditRequest(
+        prompt=row.text("prompt"),
+        target=row.text("target_new"),
+        subject=row.text("subject"),
+        ground_truth=row.text("ground_truth"),
+    )
+    answer = row.text("locality_ground_truth")
+    rival = request.target if answer == request.ground_truth else None  # only of a neighbour is the old object true
+    neighbour = Probe(kind="locality", prompt=row.text("locality_prompt"), answers=(answer,), rival=rival)
+    return request, (row.text("rephrase_prompt"),), [neighbour]
+
+
+def _tags(row: Row) -> Iterator[tuple[str, str]]:
+    relation = row.optional_text("requested_rewrite.relation_id")
+    if relation is not None:
+        yield "relation", relation
+    for name in ("generation_prompts", "attribute_prompts"):
+        if row.holds(name):
+            yield name, str(len(row.texts(name)))

@@ -12,9 +12,9 @@ from wildcore_pocket.edits import draw
 class PocketQA:
     """Reads ``data/pocketqa.jsonl``: facts of which the pocket model holds an outdated or wrong answer.
 
-    A case's request carries that answer as ``ground_truth``. Its probes are, in this order: the edit prompt, two rephrasings,
-    three locality questions, and a one-hop portability question where the target has one. Tags: the relation, and the kind of
-    the stale answer ("outdated", "misconception" or "wrong").
+    A case's request carries that answer as ``ground_truth``, and it is the new answer's rival. The probes are, in this order:
+    the edit prompt, two rephrasings, three locality questions, and a one-hop portability question where the target has one.
+    Tags: the relation, and the kind of the stale answer ("outdated", "misconception" or "wrong").
     """
 
     def cases(self) -> Iterator[EditCase]:
@@ -40,9 +40,9 @@ def _case(record: dict[str, Any]) -> EditCase:
 
 
 def _probes(record: dict[str, Any], accepted: tuple[str, ...]) -> Iterator[Probe]:
-    yield Probe(kind="reliability", prompt=record["prompt"], answers=accepted)
+    yield Probe(kind="reliability", prompt=record["prompt"], answers=accepted, rival=record["stale"])
     for prompt in record["rephrasings"]:
-        yield Probe(kind="generalization", prompt=prompt, answers=accepted)
+        yield Probe(kind="generalization", prompt=prompt, answers=accepted, rival=record["stale"])
     for probe in record["locality"]:
         yield Probe(kind="locality", prompt=probe["prompt"], answers=tuple(probe["answers"]))
     for probe in record["portability"]:

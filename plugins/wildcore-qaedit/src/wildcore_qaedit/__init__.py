@@ -1,19 +1,20 @@
 """The QAEdit dataset (Yang et al., The Mirage of Model Editing, ACL 2025)."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from wildcore import Dataset, Offer, Params, hookimpl
+from wildcore import Dataset, Offer, hookimpl
+from wildcore.tables import TableParams
 
 
-class QAEditParams(Params):
+class QAEditParams(TableParams):
     """Parameters of ``qaedit``."""
 
-    path: Path
-    """A JSON file of rows with id, source, prompt, target, subject, rephrase and locality (a list of loc, loc_ans)."""
+    hub: str | None = "WenDingY/QAEdit"
+    """A data set on the Hugging Face hub, or a local folder of one, in the form of the authors' own. Read where no path is
+    given."""
 
     locality_probes: int = Field(default=1, ge=0)
     """How many of a row's locality questions to ask; the published evaluation asks the first."""
@@ -22,7 +23,7 @@ class QAEditParams(Params):
 def _qaedit(params: QAEditParams) -> Dataset:
     from wildcore_qaedit.dataset import QAEdit
 
-    return QAEdit(params.path, params.locality_probes)
+    return QAEdit(params)
 
 
 @hookimpl

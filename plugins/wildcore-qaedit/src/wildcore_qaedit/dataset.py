@@ -1,28 +1,28 @@
-"""Reading QAEdit from a file of rows."""
+"""Reading QAEdit."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from wildcore import EditCase, EditRequest, Probe
-from wildcore.rows import Row, read_rows
+from wildcore import EditCase, EditRequest, Malformed, Probe
+from wildcore.rows import Row, parsed
+from wildcore.tables import read_table
+from wildcore_qaedit import QAEditParams
 
 
 class QAEdit:
-    """QAEdit in the form of the authors' released file."""
+    """QAEdit in the form in which its authors released it."""
 
-    def __init__(self, path: Path, locality_probes: int) -> None:
-        self.path = path
-        self.locality_probes = locality_probes
+    def __init__(self, params: QAEditParams) -> None:
+        self.params = params
 
-    def cases(self) -> Iterator[EditCase]:
-        """Yield the cases in file order. Raises ``UserError`` naming file, row and field for malformed data."""
-        return (self._case(row) for row in read_rows(self.path))
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        """Yield the cases in the order of the rows, named by source and id. The data holds no old answers and no aliases."""
+        return parsed(read_table(self.params), self._case)
 
     def _case(self, row: Row) -> EditCase:
         prompt, target, source = row.text("prompt"), row.text("target"), row.text("source")
         unrelated = [
             Probe(kind="locality", prompt=local.text("loc"), answers=(local.text("loc_ans"),))
-            for local in row.rows("locality")[: self.locality_probes]
+            for local in row.rows("locality")[: self.params.locality_probes]
         ]
         return EditCase(
             id=f"{source}-{row.whole_number('id')}",  # ids are unique within a source only

@@ -1,0 +1,35 @@
+"""The WikiBigEdit dataset (Thede et al., Understanding the Limits of Lifelong Knowledge Editing in LLMs, ICML 2025)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wildcore import Dataset, Offer, hookimpl
+from wildcore.tables import TableParams
+
+
+class WikiBigEditParams(TableParams):
+    """Parameters of ``wikibigedit``."""
+
+    hub: str | None = "lukasthede/WikiBigEdit"
+    """A data set on the Hugging Face hub, or a local folder of one, in the form of the authors' own. Read where no path is
+    given."""
+
+    personas: bool = False
+    """Whether to ask a row's question in a persona's words too, as a second generalization probe. The authors report it apart
+    from the rephrasing."""
+
+
+def _wikibigedit(params: WikiBigEditParams) -> Dataset:
+    from wildcore_wikibigedit.dataset import WikiBigEdit
+
+    return WikiBigEdit(params)
+
+
+@hookimpl
+def wildcore_datasets() -> Iterable[Offer[Any]]:
+    """Offer WikiBigEdit."""
+    summary = (
+        "real changes of Wikidata as questions, with a rephrasing, a similar unrelated question and one of several hops"
+    )
+    cites = "Thede et al., Understanding the Limits of Lifelong Knowledge Editing in LLMs, ICML 2025"
+    return [Offer("wikibigedit", _wikibigedit, WikiBigEditParams, summary, cites)]

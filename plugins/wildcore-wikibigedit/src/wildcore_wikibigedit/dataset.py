@@ -1,0 +1,57 @@
+"""Reading WikiBigEdit in its two forms."""
+
+from collections.abc import Iterator
+
+from wildcore import EditCase, EditRequest, Malformed, Probe
+from wildcore.rows import Row, parsed
+from wildcore.tables import read_table
+from wildcore_wikibigedit import WikiBigEditParams
+
+RELEASED = {"prompt": "update", "target": "ans", "rephrase": "rephrase", "question": "loc", "answer": "loc_ans"}
+FLAT = {
+    "prompt": "prompt",
+    "target": "target_new",
+    "rephrase": "rephrase_prompt",
+    "question": "locality_prompt",
+    "answer": "locality_ground_truth",
+}
+
+
+class WikiBigEdit:
+    """WikiBigEdit as its authors released it (``update``, ``ans``), or in the fields that editing code commonly uses.
+
+    A row tells its form by the field ``update``. Only the released form has questions of several hops, in a few rows, and
+    ``tag`` (a new fact or a changed one) and ``relation``. Neither form holds old answers or aliases.
+    """
+
+    def __init__(self, params: WikiBigEditParams) -> None:
+        self.params = params
+
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        """Yield the cases in the order of the rows, named by the row's number: the data has no ids."""
+        return parsed(read_table(self.params), self._case)
+
+    def _case(self, row: Row) -> EditCase:
+        names = RELEASED if "update" in row.fields else FLAT
+        prompt, target = row.text(names["prompt"]), row.text(names["target"])
+        return EditCase(
+            id=str(row.number),
+            request=EditRequest(prompt=prompt, target=target, subject=row.text("subject")),
+            probes=(
+                Probe(kind="reliability", prompt=prompt, answers=(target,)),
+                Probe(kind="generalization", prompt=row.text(names["rephrase"]), answers=(target,)),
+                *self._personas(row, target),
+                Probe(kind="locality", prompt=row.text(names["question"]), answers=row.answers(names["answer"])),
+                *_several_hops(row),
+            ),
+            tags={name: row.text(name) for name in ("tag", "relation") if row.holds(name)},
+        )
+
+    def _personas(self, row: Row, target: str) -> Iterator[Probe]:
+        if self.params.personas:
+            yield Probe(kind="generalization", prompt=row.text("personas"), answers=(target,))
+
+
+def _several_hops(row: Row) -> Iterator[Probe]:
+    if row.holds("mhop"):
+        yield Probe(kind="portability", prompt=row.text("mhop"), answers=row.answers("mhop_ans"))

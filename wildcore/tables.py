@@ -1,0 +1,233 @@
+"""The rows of a file or of a data set on the hub, read as they come: a large source never lies in memory as a whole."""
+
+import codecs
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from wildcore.errors import UserError
+from wildcore.params import Params
+from wildcore.rows import Row
+from wildcore.types import Malformed
+
+Found = tuple[str, Any] | Malformed
+"""What stands in a row's place: the place with what was read there, or why nothing could be read."""
+
+
+class TableParams(Params):
+    """Parameters of a dataset that is a table: a file, or a data set on the Hugging Face hub."""
+
+    path: Path | None = None
+    """A file of rows: .json (a list of objects), .jsonl or .ndjson (an object a line), .csv, .tsv or .parquet."""
+
+    hub: str | None = None
+    """In place of a path: a data set on the Hugging Face hub, such as "owner/name", or a local folder of one."""
+
+    config: str | None = None
+    """Configuration of the hub's data set."""
+
+    split: str = "train"
+    """Split of the hub's data set."""
+
+    revision: str | None = None
+    """Branch, tag or commit of the hub's data set."""
+
+
+def read_table(params: TableParams) -> Iterator[Row | Malformed]:
+    """Yield the rows of the file or of the hub's data set that ``params`` name, in order.
+
+    What is no row (a line that is no JSON, too few cells, a list in place of an object) is a ``Malformed`` in its place.
+    Raises ``UserError`` where the source as a whole cannot be read, if need be after the rows before the fault.
+    """
+    if params.path is not None:
+        _refuse_hub_settings(params)
+        return _rows(_reader(params.path)(params.path))
+    if params.hub is not None:
+        return _rows(_hub(params))
+    raise UserError(
+        "dataset: nothing to read; name a file with --set dataset.path=FILE or a data set on the hub with "
+        "--set dataset.hub=OWNER/NAME"
+    )
+
+
+def _refuse_hub_settings(params: TableParams) -> None:
+    for name in ("hub", "config", "split", "revision"):
+        value = getattr(params, name)
+        if value != type(params).model_fields[name].default:
+            raise UserError(
+                f"dataset.{name}={value}: this is for a data set on the hub, and dataset.path={params.path} names a file; "
+                "leave one of the two out"
+            )
+
+
+def _reader(path: Path) -> Callable[[Path], Iterator[Found]]:
+    known: dict[str, Callable[[Path], Iterator[Found]]] = {
+        ".json": _json_list,
+        ".jsonl": _json_lines,
+        ".ndjson": _json_lines,
+        ".csv": lambda path: _separated(path, ","),
+        ".tsv": lambda path: _separated(path, "\t"),
+        ".parquet": _parquet,
+    }
+    if path.suffix.lower() not in known:
+        raise UserError(f"dataset.path={path}: the ending does not tell a format; known: {', '.join(known)}")
+    return known[path.suffix.lower()]
+
+
+def _rows(found: Iterable[Found]) -> Iterator[Row | Malformed]:
+    for number, item in enumerate(found, start=1):
+        if isinstance(item, Malformed):
+            yield item
+        elif isinstance(item[1], dict):
+            yield Row(item[0], item[1], number)
+        else:
+            yield Malformed(place=item[0], problem=f"expected an object with fields, found {item[1]!r:.80}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedReader]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"dataset.path={path}: cannot be read: {error.strerror}") from error
+    with file:
+        if file.peek(3).startswith(codecs.BOM_UTF8):
+            file.read(len(codecs.BOM_UTF8))
+        yield file
+
+
+def _lines(path: Path, file: BufferedReader) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            problem = f"not UTF-8 text: {error.reason} at byte {error.start} of the line; save the file as UTF-8"
+            raise UserError(f"{path}, line {number}: {problem}") from error
+
+
+def _json_list(path: Path) -> Iterator[Found]:
+    return ((f"{path}, row {number}", item) for number, item in enumerate(_json_items(path), start=1))
+
+
+def _json_items(path: Path) -> Iterator[Any]:
+    import ijson
+
+    count = 0
+    with _opened(path) as file:
+        if file.peek().lstrip().startswith(b"["):
+            try:
+                for item in ijson.items(file, "item", use_float=True):
+                    yield item
+                    count += 1
+                return
+            except ijson.JSONError:
+                pass  # either it is broken, or it holds NaN, which pandas writes and only Python's own parser takes
+    yield from _whole_list(path)[count:]
+
+
+def _whole_list(path: Path) -> list[Any]:
+    with _opened(path) as file:
+        text = "".join(_lines(path, file))
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        hint = "; a file with an object on each line must be called .jsonl" if error.msg == "Extra data" else ""
+        raise UserError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}{hint}"
+        ) from error
+    if not isinstance(content, list):
+        raise UserError(f"{path}: expected a JSON list of rows, found {type(content).__name__}")
+    return content
+
+
+def _json_lines(path: Path) -> Iterator[Found]:
+    with _opened(path) as file:
+        for number, line in enumerate(_lines(path, file), start=1):
+            if line.strip():
+                yield _json_line(f"{path}, line {number}", line.rstrip())
+
+
+def _json_line(place: str, line: str) -> Found:
+    try:
+        return place, json.loads(line)
+    except json.JSONDecodeError as error:
+        return Malformed(place=f"{place}, column {error.colno}", problem=f"not valid JSON: {error.msg}")
+
+
+def _separated(path: Path, delimiter: str) -> Iterator[Found]:
+    with _opened(path) as file:
+        reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
+        header = _header(path, reader)
+        while True:
+            place = f"{path}, line {reader.line_num + 1}"
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield Malformed(place=place, problem=f"the cells cannot be told apart: {error}")
+                continue
+            if cells:
+                yield _record(place, header, cells)
+
+
+def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        names = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise UserError(f"{path}, line 1: the columns' names cannot be told apart: {error}") from error
+    if not any(names):
+        raise UserError(f"{path}, line 1: expected the columns' names, found nothing")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{path}, line 1: two columns are called {name!r}")
+    return names
+
+
+def _record(place: str, header: list[str], cells: list[str]) -> Found:
+    if len(cells) != len(header):
+        return Malformed(place=place, problem=f"expected {len(header)} cells, as in the header, found {len(cells)}")
+    return place, dict(zip(header, cells, strict=True))
+
+
+def _parquet(path: Path) -> Iterator[Found]:
+    with _opened(path) as file:
+        records = _guarded(partial(_parquet_records, file), f"dataset.path={path}")
+        for number, record in enumerate(records, start=1):
+            yield f"{path}, row {number}", record
+
+
+def _parquet_records(file: BufferedReader) -> Iterator[Any]:
+    from pyarrow.parquet import ParquetFile
+
+    for batch in ParquetFile(file).iter_batches(batch_size=1000):
+        yield from batch.to_pylist()
+
+
+def _hub(params: TableParams) -> Iterator[Found]:
+    way_out = "; a file of it that lies here can be named with --set dataset.path=FILE"
+    records = _guarded(partial(_hub_records, params), f"dataset.hub={params.hub}", way_out)
+    for number, record in enumerate(records, start=1):
+        yield f"{params.hub}, {params.split}, row {number}", record
+
+
+def _hub_records(params: TableParams) -> Iterator[Any]:
+    from datasets import load_dataset
+
+    yield from load_dataset(
+        params.hub, name=params.config, split=params.split, revision=params.revision, streaming=True
+    )
+
+
+def _guarded(records: Callable[[], Iterator[Any]], source: str, way_out: str = "") -> Iterator[Any]:
+    """Yield ``records``; whatever the library behind them raises, it means that the source cannot be read."""
+    try:
+        yield from records()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{source}: cannot be read: {type(error).__name__}: {reason:.400}{way_out}") from error
