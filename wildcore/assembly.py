@@ -51,6 +51,7 @@ class JobSpec(Record):
     only_failures: str | None = None
     seed: int = 0
     batch_size: int = 32
+    parallel: str = "auto"
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Decoding, batched, with a key-value cache: the loop that every autoregressive generation strategy shares.
 
-Nothing but ``choose`` decides: the model's generation config (sampling, penalties, forced tokens) plays no part.
+Prompts of like length are decoded together. Rows that have ended leave the batch, the cache is made smaller, and waiting
+prompts take their places. Nothing but ``choose`` decides: the model's generation config (sampling, penalties, forced tokens)
+plays no part.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +17,14 @@ from wildcore.models import LoadedModel
 from wildcore.tokens import encode, pad
 from wildcore.types import Output, Prompt, StopReason
 
-Choose = Callable[[Tensor], Tensor]
-"""From the logits of the next token [rows, vocabulary] to a token id for each row [rows]."""
+Choose = Callable[[Tensor, Sequence[int]], Tensor]
+"""From the logits of the next token [rows, vocabulary], and which prompts the rows are, to a token id for each row [rows]."""
+
+ENDED_SHARE = 0.25
+"""Share of a batch that must have ended before it is made smaller: a smaller cache is a copy of all that stays in it."""
 
 
-@dataclass
-class _Row:
-    prompt_length: int
-    limit: int
-    token_ids: list[int] = field(default_factory=list)
-    text: str = ""
-    stop_reason: StopReason | None = None
-
-
-def greedy(logits: Tensor) -> Tensor:
+def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
     """Choose the most probable token."""
     return logits.argmax(-1)
 
@@ -42,51 +38,157 @@ def decode(
     choose: Choose = greedy,
     at_limit: StopReason = "max-new-tokens",
 ) -> list[Output]:
-    """Continue all prompts together, each until ``stop`` says so, the sequence ends, or it has ``limits[row]`` new tokens.
+    """Continue every prompt until ``stop`` says so, the sequence ends, or it has ``limits[row]`` new tokens.
 
     Without ``stop`` neither a rule nor the end-of-sequence token ends a row. A row also ends where the model's context is
-    full. Rows are padded on the left, each counting its positions from its own first token.
+    full. At most ``model.rows_at_once`` prompts are in the batch at a time.
     """
-    encoded = [encode(model.tokenizer, prompt) for prompt in prompts]
-    rows = [_Row(len(ids), limit) for ids, limit in zip(encoded, limits, strict=True)]
-    ids, mask = pad(encoded, model.padding, "left", model.device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache: Any = None
-    while True:
-        logits, cache = model.read(ids, mask, positions, cache, logits_to_keep=1)
-        chosen = choose(logits[:, -1])
-        for index, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+    rows = [
+        _Row(index, encode(model.tokenizer, prompt), limit)
+        for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
+    ]
+    _Decoding(model, stop, choose, at_limit).run(sorted(rows, key=lambda row: len(row.prompt_ids), reverse=True))
+    return [row.output() for row in rows]
+
+
+@dataclass
+class _Row:
+    """One prompt and what was generated for it."""
+
+    index: int
+    prompt_ids: tuple[int, ...]
+    limit: int
+    token_ids: list[int] = field(default_factory=list)
+    text: str = ""
+    stop_reason: StopReason | None = None
+
+    def output(self) -> Output:
+        assert self.stop_reason is not None
+        return Output(text=self.text, token_ids=tuple(self.token_ids), stop_reason=self.stop_reason)
+
+
+@dataclass
+class _Batch:
+    """Rows in work, padded on the left, each counting its positions from its own first token.
+
+    ``mask`` [rows, cached tokens] marks real tokens of the cache; ``ids`` and ``positions`` [rows, 1] are what is read next.
+    """
+
+    rows: list[_Row]
+    cache: Any
+    mask: Tensor
+    ids: Tensor
+    positions: Tensor
+
+    def keep(self, places: list[int]) -> None:
+        """Let only the rows at ``places`` stay."""
+        chosen = torch.tensor(places, device=self.ids.device)
+        self.rows = [self.rows[place] for place in places]
+        self.mask, self.ids, self.positions = self.mask[chosen], self.ids[chosen], self.positions[chosen]
+        self.cache.batch_select_indices(chosen)
+
+    def take_in(self, other: "_Batch") -> None:
+        """Put another batch's rows behind these. Needs a cache that ``_can_be_joined``."""
+        length = max(self.mask.shape[1], other.mask.shape[1])
+        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
+            mine.keys = torch.cat([_filled_up(mine.keys, length), _filled_up(theirs.keys, length)])
+            mine.values = torch.cat([_filled_up(mine.values, length), _filled_up(theirs.values, length)])
+        masks = [torch.nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in (self.mask, other.mask)]
+        self.mask = torch.cat(masks)
+        self.ids, self.positions = torch.cat([self.ids, other.ids]), torch.cat([self.positions, other.positions])
+        self.rows += other.rows
+
+
+class _Decoding:
+    def __init__(self, model: LoadedModel, stop: StopRule | None, choose: Choose, at_limit: StopReason) -> None:
+        self.model, self.stop, self.choose, self.at_limit = model, stop, choose, at_limit
+
+    def run(self, waiting: list[_Row]) -> None:
+        """Decode all rows; ``waiting`` is emptied from its end."""
+        places = self.model.rows_at_once or len(waiting)
+        batch: _Batch | None = None
+        while waiting or batch:
+            if waiting and (batch is None or self._has_room(batch, places)):
+                count = places - (len(batch.rows) if batch else 0)
+                batch = self._joined(batch, self._begin(waiting[-count:]))
+                del waiting[-count:]
+            elif batch is not None:
+                self._step(batch)
+            batch = self._without_ended(batch, places, bool(waiting))
+
+    def _has_room(self, batch: _Batch, places: int) -> bool:
+        return _can_be_joined(batch.cache) and len(batch.rows) <= places * (1 - ENDED_SHARE)
+
+    def _begin(self, rows: list[_Row]) -> _Batch:
+        """Read the prompts of ``rows`` and choose their first tokens."""
+        ids, mask = pad([row.prompt_ids for row in rows], self.model.padding, "left", self.model.device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        indices = [row.index for row in rows]
+        logits, cache = self.model.read(ids, mask, positions, logits_to_keep=1, rows=indices)
+        batch = _Batch(rows, cache, mask, ids, positions)
+        self._extend(batch, logits)
+        return batch
+
+    def _joined(self, batch: _Batch | None, new: _Batch) -> _Batch:
+        if batch is None:
+            return new
+        batch.take_in(new)
+        return batch
+
+    def _step(self, batch: _Batch) -> None:
+        mask = torch.cat([batch.mask, torch.ones_like(batch.ids)], dim=1)
+        indices = [row.index for row in batch.rows]
+        logits, batch.cache = self.model.read(batch.ids, mask, batch.positions, batch.cache, 1, indices)
+        batch.mask = mask
+        self._extend(batch, logits)
+
+    def _extend(self, batch: _Batch, logits: Tensor) -> None:
+        """Give every row that goes on its next token, and see whether it ends with that."""
+        chosen = self.choose(logits[:, -1], [row.index for row in batch.rows])
+        for row, token in zip(batch.rows, chosen.tolist(), strict=True):
             if row.stop_reason is None:
                 row.token_ids.append(token)
-                row.stop_reason = _reason_to_stop(model, row, index, stop, at_limit)
-        if all(row.stop_reason for row in rows):
-            return [_output(row) for row in rows]
-        ids = chosen[:, None]
-        mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-        positions = _next(positions, model.max_length)
+                row.stop_reason = self._reason_to_stop(row)
+        batch.ids = chosen[:, None]
+        batch.positions = _next(batch.positions, self.model.max_length)
+
+    def _reason_to_stop(self, row: _Row) -> StopReason | None:
+        """Say why the row ends with the token just added, if it does; brings its text up to date."""
+        model = self.model
+        if self.stop and row.token_ids[-1] in model.end_of_sequence:
+            return "end-of-sequence"
+        row.text = model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+        if self.stop and self.stop(row.index, row.text, len(row.token_ids)):
+            return "stop-rule"
+        if len(row.token_ids) >= row.limit:
+            return self.at_limit
+        full = model.max_length is not None and len(row.prompt_ids) + len(row.token_ids) >= model.max_length
+        return "context-full" if full else None
+
+    def _without_ended(self, batch: _Batch | None, places: int, others_wait: bool) -> _Batch | None:
+        """Let ended rows leave once they are many enough; None when none is left."""
+        if batch is None:
+            return None
+        going_on = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]
+        ended = len(batch.rows) - len(going_on)
+        if not going_on:
+            return None
+        if ended and ended >= ENDED_SHARE * (places if others_wait else len(batch.rows)):
+            batch.keep(going_on)
+        return batch
 
 
-def _reason_to_stop(
-    model: LoadedModel, row: _Row, index: int, stop: StopRule | None, at_limit: StopReason
-) -> StopReason | None:
-    """Say why the row ends with the token just added, if it does; brings its text up to date."""
-    if stop and row.token_ids[-1] in model.end_of_sequence:
-        return "end-of-sequence"
-    row.text = model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
-    if stop and stop(index, row.text, len(row.token_ids)):
-        return "stop-rule"
-    if len(row.token_ids) >= row.limit:
-        return at_limit
-    full = model.max_length is not None and row.prompt_length + len(row.token_ids) >= model.max_length
-    return "context-full" if full else None
+def _can_be_joined(cache: Any) -> bool:
+    """Say whether rows can be put behind those of a cache: not where a sliding window counts its places from the first token."""
+    return all(not getattr(layer, "is_sliding", False) for layer in cache.layers)
+
+
+def _filled_up(states: Tensor, length: int) -> Tensor:
+    """Return cached states [rows, heads, tokens, width] filled up to ``length`` tokens on the left; masked there."""
+    return torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))
 
 
 def _next(positions: Tensor, max_length: int | None) -> Tensor:
     """Return the next position of each row; a row that has ended stays in the batch and must not run off the last one."""
     following = positions[:, -1:] + 1
     return following if max_length is None else following.clamp(max=max_length - 1)
-
-
-def _output(row: _Row) -> Output:
-    assert row.stop_reason is not None
-    return Output(text=row.text, token_ids=tuple(row.token_ids), stop_reason=row.stop_reason)

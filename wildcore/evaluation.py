@@ -22,6 +22,7 @@ from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.models import LoadedModel, load_model, read_shape
+from wildcore.parallel import edits_at_once
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry
@@ -67,8 +68,10 @@ class Evaluation:
         self.model: LoadedModel = load_model(request, registry.families)
         for note in self.model.notes:
             reporter.note(note)
-        unedited = UneditedAnswers(self.environment.cache, self.model, first.batch_size)
-        self.examiner = Examiner(self.model, self.protocols, first.batch_size, unedited)
+        self.model.rows_at_once = first.batch_size
+        self.together = edits_at_once(first.parallel, self.model)
+        reporter.line(f"Solving and judging {self.together} edits at once")
+        self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
 
     def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
@@ -159,7 +162,7 @@ class Evaluation:
                 self.reporter.line(self._in_a_line(record))
                 advance(1)
 
-            run(editor, self.examiner, left, self.environment, folder, on_case)
+            run(editor, self.examiner, left, self.environment, folder, on_case, self.together)
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"

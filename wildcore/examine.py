@@ -1,10 +1,12 @@
 """Asking a model a case's probes under a protocol: context, generation, truncation."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
+from wildcore.row_patches import RowPatches
 from wildcore.tokens import encode, join
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
@@ -32,16 +34,25 @@ def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -
     return questions
 
 
-def ask(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question], batch_size: int) -> list[Answers]:
+def ask(
+    model: LoadedModel,
+    protocol: ReadyProtocol,
+    questions: Sequence[Question],
+    patches: RowPatches | None = None,
+    owners: Sequence[int] = (),
+) -> list[Answers]:
     """Return the model's answers to each question in order; none to a question that is ``unanswerable``.
 
+    With ``patches``, question i is put to the edited model ``owners[i]`` of them; the protocol's generator must be row-wise.
     Generator and truncator are given the gold only if they declare that they read it.
     """
     answers: list[Answers] = [()] * len(questions)
     fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
-    for batch in _batches(fitting, batch_size):
+    for batch in _batches(fitting, None if protocol.generator.row_wise else model.rows_at_once):
         chosen = [questions[index] for index in batch]
-        for index, samples in zip(batch, _generate(model, protocol, chosen), strict=True):
+        with patches.applied([owners[index] for index in batch]) if patches else nullcontext():
+            given = _generate(model, protocol, chosen)
+        for index, samples in zip(batch, given, strict=True):
             gold = questions[index].gold if protocol.truncator.reads_gold else None
             answers[index] = tuple(protocol.truncator.truncate(output, gold) for output in samples)
     return answers
@@ -67,6 +78,7 @@ def _generate(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Q
     return protocol.generator.generate(model, [question.prompt for question in questions], golds, stop)
 
 
-def _batches(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def _batches(indices: Sequence[int], size: int | None) -> Iterator[Sequence[int]]:
+    size = size or max(1, len(indices))
     for start in range(0, len(indices), size):
         yield indices[start : start + size]

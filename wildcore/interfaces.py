@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from wildcore.errors import Refused
 from wildcore.params import NoParams, Params
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
@@ -113,14 +114,19 @@ class Truncator(Protocol):
 
 
 class Generator(Protocol):
-    """Module 2, generation strategy."""
+    """Module 2, generation strategy. Inherit from this class for the defaults, or just have the attributes and methods."""
 
-    reads_gold: ClassVar[bool]
+    reads_gold: ClassVar[bool] = False
+
+    row_wise: ClassVar[bool] = False
+    """True when each row that the strategy runs through the network is one prompt, and it runs either all prompts in order or
+    through ``model.read``, saying which they are. Then many edited models can be asked in one batch, and the strategy is given
+    any number of prompts; it runs at most ``model.rows_at_once`` of them together. Else it is given no more than those."""
 
     def generate(
         self, model: "LoadedModel", prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Answer ``prompts`` in one batch: for each prompt one output, or several samples of it.
+        """Answer ``prompts``: for each prompt one output, or several samples of it.
 
         ``golds`` holds None throughout unless the strategy declares ``reads_gold``.
         """
@@ -172,9 +178,15 @@ class Editor(Protocol):
         """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``."""
         ...
 
-    def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch]:
-        """Return one independent patch for each request."""
-        return [self.edit(model, [request]) for request in requests]
+    def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return for each request one independent patch, or why it cannot be carried out."""
+        return [self._patch_or_refusal(model, request) for request in requests]
+
+    def _patch_or_refusal(self, model: "LoadedModel", request: EditRequest) -> Patch | Refused:
+        try:
+            return self.edit(model, [request])
+        except Refused as refusal:
+            return refusal
 
     def reset(self) -> None:
         """Forget everything that earlier edits left in the editor."""

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -63,6 +63,14 @@ class Projection:
         return stored.data.T if self.transposed else stored.data
 
 
+class RowChooser(Protocol):
+    """What has to know which prompts the rows of the next batch are."""
+
+    def choose(self, rows: Sequence[int] | None) -> None:
+        """Take notice; None stands for all prompts in order."""
+        ...
+
+
 @dataclass(eq=False)
 class LoadedModel:
     """A causal language model with its tokenizer, in evaluation mode, its weights frozen."""
@@ -73,6 +81,10 @@ class LoadedModel:
     request: ModelRequest
     revision: str | None = None
     notes: tuple[str, ...] = field(default=())
+    rows_at_once: int | None = None
+    """Most prompts to run in one batch; None for as many as are given."""
+    row_patches: "RowChooser | None" = None
+    """Told which prompts the rows of a batch are, while each row is under a patch of its own."""
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -135,13 +147,22 @@ class LoadedModel:
         return "cache" if "cache" in signature(self.network.forward).parameters else "past_key_values"
 
     def read(
-        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None, logits_to_keep: int = 0
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: Any = None,
+        logits_to_keep: int = 0,
+        rows: Sequence[int] | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the network on ``ids`` [rows, tokens] behind what ``cache`` holds; return logits and the cache grown by them.
 
         ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. Logits are of the last
-        ``logits_to_keep`` tokens, or of all for 0: [rows, tokens kept, vocabulary].
+        ``logits_to_keep`` tokens, or of all for 0: [rows, tokens kept, vocabulary]. ``rows`` says which of the prompts in work
+        the rows are, where they are not all of them in order: each may be under a patch of its own.
         """
+        if self.row_patches is not None:
+            self.row_patches.choose(rows)
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self._cache_name)
@@ -156,8 +177,7 @@ class LoadedModel:
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(self.tokenizer_fingerprint.encode())
         for name, parameter in self.network.named_parameters():
-            digest.update(f"{name}{tuple(parameter.shape)}".encode())
-            digest.update(str(_checksum(parameter.detach())).encode())
+            digest.update(f"{name}{tuple(parameter.shape)}{_checksum(parameter.detach())}".encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -314,12 +334,11 @@ def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch
 def _checksum(weight: Tensor) -> int:
     """Return a number that depends on every bit of a weight and its place: whole-number sums, so equal on every device."""
     bits = weight.contiguous().view(BITS[weight.dtype.itemsize]).reshape(-1)
+    places = torch.arange(min(bits.numel(), CHECKED_AT_ONCE), device=bits.device)
+    factors = 2 * places * places + 1  # odd, so that no change of one entry is lost; unequal, so that exchanges show
     total = 0
-    for start in range(0, bits.numel(), CHECKED_AT_ONCE):
-        part = bits[start : start + CHECKED_AT_ONCE].long()
-        places = torch.arange(1, part.numel() + 1, device=part.device)
-        # an odd factor for each place: no change of one entry is lost, and entries that change places change the sum
-        total = (total * 1_000_003 + int((part * (2 * places * places + 1)).sum())) % 2**64
+    for part in bits.split(CHECKED_AT_ONCE):
+        total = (total * 1_000_003 + int((part.long() * factors[: part.numel()]).sum())) % 2**64
     return total
 
 

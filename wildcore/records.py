@@ -22,12 +22,16 @@ R = TypeVar("R", bound=Record)
 
 
 class EditOutcome(Record):
-    """What became of one edit: done, or refused and why; the time it took; what the patch says of itself."""
+    """What became of one edit: done, or refused and why; the time it took; what the patch says of itself.
+
+    ``fallback`` says how it was handled where not as most are.
+    """
 
     status: Literal["edited", "refused"]
     reason: str | None = None
     seconds: float
     patch: Mapping[str, Any] | None = None
+    fallback: str | None = None
 
 
 class ProbeRecord(Record):

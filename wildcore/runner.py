@@ -1,21 +1,30 @@
 """The job itself: for every case, ask the unedited model, edit, ask again, record.
 
-Knows resolved objects only: neither where they came from nor who asked.
+Single edits are independent, so many are solved and judged together; each answer is what it would be alone. Knows resolved
+objects only: neither where they came from nor who asked.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, islice
+
+from torch import OutOfMemoryError
 
 from wildcore.errors import Refused
 from wildcore.examine import Answers, Question, ask, pose, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
+from wildcore.row_patches import RowPatches
 from wildcore.types import EditCase
 from wildcore.unedited import UneditedAnswers
 
+NOT_STACKED = "judged alone: its patch cannot share a batch"
+
+QuestionsByProtocol = dict[str, list[Question]]
 AnswersByProtocol = dict[str, list[Answers]]
 
 
@@ -25,20 +34,36 @@ class Examiner:
 
     model: LoadedModel
     protocols: Sequence[ReadyProtocol]
-    batch_size: int
     unedited: UneditedAnswers
 
-    def questions(self, case: EditCase) -> dict[str, list[Question]]:
+    def questions(self, case: EditCase) -> QuestionsByProtocol:
         """Return the case's probes as each protocol puts them, by protocol name."""
         return {protocol.name: pose(self.model, protocol, case.probes) for protocol in self.protocols}
 
-    def before(self, questions: dict[str, list[Question]]) -> AnswersByProtocol:
-        """Return the unedited model's answers; the model must be unedited."""
-        return {p.name: self.unedited.answers(p, questions[p.name]) for p in self.protocols}
+    def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
+        """Return the unedited model's answers to each case; the model must be unedited."""
+        return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name)) for p in self.protocols})
 
-    def now(self, questions: dict[str, list[Question]]) -> AnswersByProtocol:
-        """Return the answers of the model as it is now."""
-        return {p.name: ask(self.model, p, questions[p.name], self.batch_size) for p in self.protocols}
+    def after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
+        """Return each edited model's answers to its case: together where patches and generators allow it."""
+        weights = [patch for patch in patches if isinstance(patch, WeightPatch)]
+        stacked = RowPatches(self.model, [[patch] for patch in weights]) if len(weights) == len(patches) > 1 else None
+        answers: dict[str, list[Answers]] = {}
+        for protocol in self.protocols:
+            if stacked and protocol.generator.row_wise:
+                owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
+                answers[protocol.name] = ask(self.model, protocol, _all(cases, protocol.name), stacked, owners)
+            else:
+                answers[protocol.name] = [
+                    given
+                    for case, patch in zip(cases, patches, strict=True)
+                    for given in self._under(patch, protocol, case[protocol.name])
+                ]
+        return _by_case(cases, answers)
+
+    def _under(self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
+        with patch.applied(self.model):
+            return ask(self.model, protocol, questions)
 
 
 def run(
@@ -48,52 +73,88 @@ def run(
     environment: Environment,
     folder: RunFolder,
     on_case: Callable[[CaseRecord], None],
+    together: int = 1,
 ) -> None:
     """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
 
-    The model is the unedited one before and after every case.
+    ``together`` edits are solved and judged at a time; where memory does not suffice, half as many, and that is noted. The
+    model is the unedited one before and after every case.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
-    for case in cases:
-        record = run_case(editor, examiner, case)
-        folder.append(record)
-        on_case(record)
+    waiting = iter(cases)
+    while group := list(islice(waiting, together)):
+        while group:
+            try:
+                records = run_cases(editor, examiner, group[:together])
+            except OutOfMemoryError:
+                if together == 1:
+                    raise
+                together //= 2
+                environment.progress.note(f"out of memory; going on with {together} edits at once")
+                continue
+            for record in records:
+                folder.append(record)
+                on_case(record)
+            group = group[len(records) :]
 
 
-def run_case(editor: Editor, examiner: Examiner, case: EditCase) -> CaseRecord:
-    """Judge one edit: answers before, the edit, answers after, and the model put back."""
-    questions = examiner.questions(case)
+def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
+    """Judge independent edits: answers before, the edits, answers after."""
+    questions = [examiner.questions(case) for case in cases]
     before = examiner.before(questions)
-    patch, outcome = attempt(editor, examiner.model, case)
-    after: AnswersByProtocol | None = None
-    if patch is not None:
-        with patch.applied(examiner.model):
-            after = examiner.now(questions)
-    return CaseRecord(
-        case=case.id,
-        request=case.request,
-        tags=case.tags,
-        edit=outcome,
-        probes=tuple(_probe_records(examiner.model, case, questions, before, after)),
-    )
+    patches, outcomes = attempt(editor, examiner.model, cases)
+    edited = [index for index, patch in enumerate(patches) if patch is not None]
+    given = examiner.after([questions[index] for index in edited], [p for p in patches if p is not None])
+    after = dict(zip(edited, given, strict=True))
+    return [
+        CaseRecord(
+            case=case.id,
+            request=case.request,
+            tags=case.tags,
+            edit=outcomes[index],
+            probes=tuple(_probe_records(examiner.model, case, questions[index], before[index], after.get(index))),
+        )
+        for index, case in enumerate(cases)
+    ]
 
 
-def attempt(editor: Editor, model: LoadedModel, case: EditCase) -> tuple[Patch | None, EditOutcome]:
-    """Ask the editor for a patch; a refusal is an outcome, not an error."""
+def attempt(
+    editor: Editor, model: LoadedModel, cases: Sequence[EditCase]
+) -> tuple[list[Patch | None], list[EditOutcome]]:
+    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Edits made together share the time."""
     start = time.perf_counter()
-    try:
-        patch = editor.edit(model, [case.request])
-    except Refused as refusal:
-        return None, EditOutcome(status="refused", reason=str(refusal), seconds=time.perf_counter() - start)
-    seconds = time.perf_counter() - start
-    return patch, EditOutcome(status="edited", seconds=seconds, patch=patch.describe())
+    results = editor.edit_each(model, [case.request for case in cases])
+    seconds = (time.perf_counter() - start) / len(cases)
+    outcomes = [_outcome(result, seconds) for result in results]
+    return [None if isinstance(result, Refused) else result for result in results], outcomes
+
+
+def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:
+    if isinstance(result, Refused):
+        return EditOutcome(status="refused", reason=str(result), seconds=seconds)
+    fallback = None if isinstance(result, WeightPatch) else NOT_STACKED
+    return EditOutcome(status="edited", seconds=seconds, patch=result.describe(), fallback=fallback)
+
+
+def _all(cases: Sequence[QuestionsByProtocol], protocol: str) -> list[Question]:
+    return [question for case in cases for question in case[protocol]]
+
+
+def _by_case(cases: Sequence[QuestionsByProtocol], answers: AnswersByProtocol) -> list[AnswersByProtocol]:
+    """Cut the answers to all cases' questions into each case's own."""
+    split: list[AnswersByProtocol] = [{} for _ in cases]
+    for protocol, given in answers.items():
+        ends = list(accumulate(len(case[protocol]) for case in cases))
+        for index, end in enumerate(ends):
+            split[index][protocol] = given[end - len(cases[index][protocol]) : end]
+    return split
 
 
 def _probe_records(
     model: LoadedModel,
     case: EditCase,
-    questions: dict[str, list[Question]],
+    questions: QuestionsByProtocol,
     before: AnswersByProtocol,
     after: AnswersByProtocol | None,
 ) -> Iterator[ProbeRecord]:

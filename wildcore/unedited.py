@@ -24,9 +24,8 @@ SECONDS_TO_WAIT = 60.0
 class UneditedAnswers:
     """Answers of one model as loaded. A second process may use the same store at the same time."""
 
-    def __init__(self, cache: Path, model: LoadedModel, batch_size: int) -> None:
+    def __init__(self, cache: Path, model: LoadedModel) -> None:
         self.model = model
-        self.batch_size = batch_size
         self.asked = 0
         self.found = 0
         folder = cache / "unedited-answers"
@@ -41,7 +40,7 @@ class UneditedAnswers:
         with closing(self._connect()) as store:
             known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
             missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
-            given = ask(self.model, protocol, list(missing.values()), self.batch_size)
+            given = ask(self.model, protocol, list(missing.values()))
             known |= dict(zip(missing, given, strict=True))
             with store:
                 rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]
@@ -62,6 +61,7 @@ def _look_up(store: sqlite3.Connection, key: str) -> Answers | None:
 def _identity(model: LoadedModel) -> Mapping[str, Any]:
     return {
         "fingerprint": model.fingerprint,
+        "end_of_sequence": sorted(model.end_of_sequence),
         "dtype": str(model.dtype),
         "device": model.device.type,
         "versions": {name: version(name) for name in DEPENDS_ON},

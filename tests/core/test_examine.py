@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from wildcore import Answer, EvalProtocol, Gold, Output, Probe, Prompt, StopRule, Use
+from wildcore import Answer, EvalProtocol, Generator, Gold, Output, Probe, Prompt, StopRule, Use
 from wildcore.examine import Answers, Question, ask, pose, unanswerable
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
@@ -27,7 +27,7 @@ class Bare:
         return Prompt(text=question)
 
 
-class RecordingGenerator:
+class RecordingGenerator(Generator):
     """Says "word" until it is stopped, and keeps what it was given."""
 
     reads_gold: ClassVar[bool] = False
@@ -97,7 +97,8 @@ def protocol(generator: RecordingGenerator, truncator: RecordingTruncator) -> Re
 
 
 def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answers]:
-    return ask(model, ready, pose(model, ready, PROBES), batch_size)
+    model.rows_at_once = batch_size
+    return ask(model, ready, pose(model, ready, PROBES))
 
 
 def test_modules_that_do_not_declare_it_are_never_given_the_gold(model: LoadedModel) -> None:
@@ -143,7 +144,7 @@ def test_a_question_that_does_not_fit_is_not_asked_and_the_others_are(model: Loa
     generator = RecordingGenerator()
     ready = protocol(generator, RecordingTruncator())
     too_long = Probe(kind="reliability", prompt="Paris " * MAX_LENGTH, answers=("Rome",))
-    answers = ask(model, ready, pose(model, ready, [PROBES[0], too_long, PROBES[1]]), batch_size=8)
+    answers = ask(model, ready, pose(model, ready, [PROBES[0], too_long, PROBES[1]]))
     assert [len(samples) for samples in answers] == [1, 0, 1]
     assert generator.batches == [2]
 

@@ -10,6 +10,7 @@ from wildcore import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    Generator,
     Gold,
     Metric,
     Output,
@@ -36,7 +37,7 @@ class Bare:
         return Prompt(text=question)
 
 
-class Echo:
+class Echo(Generator):
     """Says the prompt's last word, and counts the prompts."""
 
     reads_gold = False
@@ -113,17 +114,17 @@ PROBES = [probe("Snow is", "white"), probe("The sky", "blue"), probe("Snow is", 
 
 def test_each_question_is_asked_once_across_stores(model: LoadedModel, tmp_path: Path) -> None:
     first, second = Echo(), Echo()
-    store = UneditedAnswers(tmp_path, model, batch_size=8)
+    store = UneditedAnswers(tmp_path, model)
     assert asked(store, protocol(first), PROBES) == ["is", "sky", "is"]
     assert first.prompts == ["Snow is", "The sky"]
-    later = UneditedAnswers(tmp_path, model, batch_size=8)
+    later = UneditedAnswers(tmp_path, model)
     assert asked(later, protocol(second), [*PROBES, probe("Grass", "green")]) == ["is", "sky", "is", "Grass"]
     assert second.prompts == ["Grass"]
     assert (later.asked, later.found) == (1, 3)
 
 
 def test_another_generation_or_a_gold_that_is_read_is_another_question(model: LoadedModel, tmp_path: Path) -> None:
-    store = UneditedAnswers(tmp_path, model, batch_size=8)
+    store = UneditedAnswers(tmp_path, model)
     asked(store, protocol(Echo()), PROBES[:1])
     longer, blind, reading = Echo(), Echo(), GoldEcho()
     asked(store, protocol(longer, max_new_tokens=3), PROBES[:1])
@@ -133,18 +134,18 @@ def test_another_generation_or_a_gold_that_is_read_is_another_question(model: Lo
 
 
 def test_another_model_has_another_store(model: LoadedModel, tmp_path: Path) -> None:
-    asked(UneditedAnswers(tmp_path, model, batch_size=8), protocol(Echo()), PROBES)
+    asked(UneditedAnswers(tmp_path, model), protocol(Echo()), PROBES)
     other, echo = tiny_model("llama"), Echo()
     weight = other.mlp_output(1).weight
     weight[0, 0] = weight[0, 0].nextafter(weight[0, 0] + 1)  # one bit of one weight
-    asked(UneditedAnswers(tmp_path, other, batch_size=8), protocol(echo), PROBES)
+    asked(UneditedAnswers(tmp_path, other), protocol(echo), PROBES)
     assert len(echo.prompts) == 2
 
 
 def test_what_does_not_fit_has_no_answer_and_stays_so(model: LoadedModel, tmp_path: Path) -> None:
     too_long = probe("Paris " * MAX_LENGTH, "Rome")
     for _ in range(2):
-        assert asked(UneditedAnswers(tmp_path, model, 8), protocol(Echo()), [too_long, PROBES[1]]) == [None, "sky"]
+        assert asked(UneditedAnswers(tmp_path, model), protocol(Echo()), [too_long, PROBES[1]]) == [None, "sky"]
 
 
 def case(number: int, prompt: str, target: str) -> EditCase:
@@ -152,7 +153,7 @@ def case(number: int, prompt: str, target: str) -> EditCase:
 
 
 def sieve(model: LoadedModel, cache: Path) -> FailureFilter:
-    return FailureFilter(UneditedAnswers(cache, model, 8), protocol(Echo()))
+    return FailureFilter(UneditedAnswers(cache, model), protocol(Echo()))
 
 
 CASES = [
@@ -184,4 +185,4 @@ def test_as_many_as_wanted_are_kept_and_no_more_counted(model: LoadedModel, tmp_
 def test_a_protocol_without_a_metric_for_edits_cannot_sift(model: LoadedModel, tmp_path: Path) -> None:
     ready = ReadyProtocol(protocol(Echo()).definition, Bare(), Echo(), Whole(), {})
     with pytest.raises(UserError, match="--only-failures: protocol test has no metric for reliability"):
-        FailureFilter(UneditedAnswers(tmp_path, model, 8), ready).take(iter(CASES), None, SilentProgress())
+        FailureFilter(UneditedAnswers(tmp_path, model), ready).take(iter(CASES), None, SilentProgress())

@@ -67,6 +67,9 @@ Folder = click.Path(path_type=Path)
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
 )
 @click.option(
+    "--parallel", metavar="auto|N", default="auto", show_default=True, help="Edits to solve and judge at once."
+)
+@click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")

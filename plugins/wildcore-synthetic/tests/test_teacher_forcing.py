@@ -29,7 +29,7 @@ def gold(model: LoadedModel, prompt: Prompt, text: str) -> Gold:
 def teacher_force(model: LoadedModel, pairs: list[tuple[str, str]]) -> list[Output]:
     prompts = [Prompt(text=question) for question, _ in pairs]
     golds = [gold(model, prompt, answer) for prompt, (_, answer) in zip(prompts, pairs, strict=True)]
-    return TeacherForcing().generate(model, prompts, golds, never)
+    return [output for (output,) in TeacherForcing().generate(model, prompts, golds, never)]
 
 
 @torch.inference_mode()

@@ -28,7 +28,8 @@ def never(row: int, text: str, token_count: int) -> bool:
 
 
 def generate(model: LoadedModel, prompts: list[Prompt], max_new_tokens: int = NEW_TOKENS, stop: Any = never) -> Any:
-    return Autoregressive(max_new_tokens).generate(model, prompts, [None] * len(prompts), stop)
+    answers = Autoregressive(max_new_tokens).generate(model, prompts, [None] * len(prompts), stop)
+    return [output for (output,) in answers]
 
 
 @torch.inference_mode()

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
+from torch import Tensor
 
-from wildcore import Answer, Gold, Output, Prompt, StopRule
+from wildcore import Answer, Generator, Gold, Output, Prompt, StopRule
+from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
-from wildcore.tokens import join, pad
+from wildcore.tokens import join
 
 
 class QuestionOnly:
@@ -17,12 +18,12 @@ class QuestionOnly:
         return Prompt(text=question)
 
 
-class TeacherForcing:
+class TeacherForcing(Generator):
     """One forward pass over prompt and gold: the arg-max at every gold position, whatever was predicted before it."""
 
     reads_gold = True
+    row_wise = True
 
-    @torch.inference_mode()
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
@@ -32,14 +33,13 @@ class TeacherForcing:
         ]
         if len(joined) != len(prompts):
             raise ValueError("teacher forcing needs the gold of every prompt")
-        ids, mask = pad([row.token_ids for row in joined], model.padding, "right", model.device)
-        predicted = model.network(input_ids=ids, attention_mask=mask, use_cache=False).logits.argmax(-1).tolist()
-        outputs = []
-        for row, tokens in zip(joined, predicted, strict=True):
-            chosen = tuple(tokens[row.prompt_length - 1 : len(row.token_ids) - 1])
-            text = model.tokenizer.decode(chosen, skip_special_tokens=True)
-            outputs.append((Output(text=text, token_ids=chosen, stop_reason="teacher-forced"),))
-        return outputs
+        return over_targets(model, joined, lambda row, logits: (_output(model, logits),))
+
+
+def _output(model: LoadedModel, logits: Tensor) -> Output:
+    chosen = tuple(logits.argmax(-1).tolist())
+    text = model.tokenizer.decode(chosen, skip_special_tokens=True)
+    return Output(text=text, token_ids=chosen, stop_reason="teacher-forced")
 
 
 class GoldLength:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from wildcore import Gold, Output, Prompt, StopRule
+from wildcore import Generator, Gold, Output, Prompt, StopRule
 from wildcore.decode import decode
 from wildcore.models import LoadedModel
 
 
-class Autoregressive:
+class Autoregressive(Generator):
     """Greedy decoding until the stop rule, the end of sequence, ``max_new_tokens`` or the end of the context length."""
 
     reads_gold = False
+    row_wise = True
 
     def __init__(self, max_new_tokens: int) -> None:
         self.max_new_tokens = max_new_tokens
@@ -18,5 +19,5 @@ class Autoregressive:
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Decode all prompts together."""
+        """Decode the prompts in batches of like length."""
         return [(output,) for output in decode(model, prompts, [self.max_new_tokens] * len(prompts), stop)]

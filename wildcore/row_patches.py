@@ -1,0 +1,126 @@
+"""Many edited models in one batch: every row under its own patch.
+
+A low-rank change of a weight W for row i is computed beside it, ``y_i = W x_i + U_i (V_i^T x_i)``, and a dense one as a batched
+product; the weights themselves stay as they are. Hooks exist only while patches are applied, so nothing is spent otherwise.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, WeightPatch
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The changes of one weight in all edited models.
+
+    ``left`` [models, outputs, rank] and ``right`` [models, inputs, rank] hold the low-rank ones, filled up with zeros; ``dense``
+    [models with one, outputs, inputs] the others, and ``dense_place`` [models] where each stands in it, or -1.
+    """
+
+    left: Tensor | None
+    right: Tensor | None
+    dense: Tensor | None
+    dense_place: Tensor
+
+    def add_to(self, output: Tensor, inputs: Tensor, models: Tensor) -> Tensor:
+        """Return ``output`` [rows, tokens, outputs] with each row's change added; ``models`` [rows] says whose row it is."""
+        if self.left is not None and self.right is not None:
+            thin = torch.bmm(inputs.float(), self.right[models])
+            output = (output.float() + torch.bmm(thin, self.left[models].transpose(1, 2))).to(output.dtype)
+        if self.dense is not None:
+            output = output + self._dense_product(self.dense, inputs, self.dense_place[models])
+        return output
+
+    def _dense_product(self, dense: Tensor, inputs: Tensor, places: Tensor) -> Tensor:
+        """Multiply rows by the dense change of their model: rows of one model side by side, so that no change is copied."""
+        rows, tokens, width = inputs.shape
+        there = places >= 0
+        is_of = places[:, None] == torch.arange(len(dense), device=places.device)
+        number = (is_of.cumsum(0) - 1).gather(1, places.clamp(min=0)[:, None])[:, 0]
+        most = int(is_of.sum(0).max())
+        grouped = inputs.new_zeros(len(dense), most, tokens, width)
+        grouped[places[there], number[there]] = inputs[there]
+        products = torch.bmm(grouped.flatten(1, 2), dense.transpose(1, 2)).view(len(dense), most, tokens, -1)
+        result = inputs.new_zeros(rows, tokens, dense.shape[1])
+        result[there] = products[places[there], number[there]]
+        return result
+
+
+class RowPatches:
+    """Patches of several edited models, applied together. ``model.read`` says which prompts the rows of each batch are."""
+
+    def __init__(self, model: LoadedModel, patches: Sequence[Sequence[WeightPatch]]) -> None:
+        """Stack the patches: one list for each edited model, of the patches that it carries one upon the other."""
+        self.model = model
+        names = dict.fromkeys(name for own in patches for patch in own for name in patch.changes)
+        self.changes: Mapping[str, _Change] = {name: _stacked(model, name, patches) for name in names}
+        self._owners = torch.zeros(0, dtype=torch.long)
+        self._rows = self._owners
+
+    @contextmanager
+    def applied(self, owners: Sequence[int]) -> Iterator[None]:
+        """Let prompt i of the call inside be put to the edited model ``owners[i]``."""
+        self._owners = torch.tensor(owners, dtype=torch.long, device=self.model.device)
+        self.choose(None)
+        with ExitStack() as hooks:
+            for name, change in self.changes.items():
+                module = self.model.projection(name).module
+                hooks.callback(module.register_forward_hook(self._hook(change)).remove)
+            self.model.row_patches = self
+            hooks.callback(setattr, self.model, "row_patches", None)
+            yield
+
+    def choose(self, rows: Sequence[int] | None) -> None:
+        """Say which prompts the rows of the next batch are; None for all in order."""
+        self._rows = self._owners if rows is None else self._owners[torch.tensor(rows, device=self._owners.device)]
+
+    def _hook(self, change: _Change) -> Any:
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            read = inputs[0]
+            if len(read) != len(self._rows):
+                raise RuntimeError(
+                    f"a batch of {len(read)} rows where {len(self._rows)} prompts are in work: a generator that is not "
+                    "row_wise must not be given row patches"
+                )
+            return change.add_to(output, read, self._rows.to(read.device))
+
+        return add
+
+
+def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPatch]]) -> _Change:
+    weight = model.projection(name).weight
+    own = [[patch.changes[name] for patch in of_model if name in patch.changes] for of_model in patches]
+    thin = [[change for change in changes if isinstance(change, LowRank)] for changes in own]
+    dense = [sum(change.change for change in changes if isinstance(change, Dense)) for changes in own]
+    full = [change.to(weight.device, weight.dtype) for change in dense if isinstance(change, Tensor)]
+    places = iter(range(len(full)))
+    has_thin = any(thin)
+    return _Change(
+        left=_side_by_side([[change.left for change in changes] for changes in thin], weight.shape[0], weight.device)
+        if has_thin
+        else None,
+        right=_side_by_side([[change.right for change in changes] for changes in thin], weight.shape[1], weight.device)
+        if has_thin
+        else None,
+        dense=torch.stack(full) if full else None,
+        dense_place=torch.tensor([next(places) if isinstance(change, Tensor) else -1 for change in dense]).to(
+            weight.device
+        ),
+    )
+
+
+def _side_by_side(factors: Sequence[Sequence[Tensor]], width: int, device: torch.device) -> Tensor:
+    """Return each model's factors [width, rank] as one, filled up to the highest rank: [models, width, rank], in float32."""
+    joined = [
+        torch.cat([torch.zeros(width, 0, device=device), *(f.float().to(device) for f in of_model)], dim=1)
+        for of_model in factors
+    ]
+    highest = max(factor.shape[1] for factor in joined)
+    return torch.stack([nn.functional.pad(factor, (0, highest - factor.shape[1])) for factor in joined])
