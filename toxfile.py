@@ -20,11 +20,21 @@ def plugin_names() -> list[str]:
     return sorted(file.parent.name for file in PLUGINS.glob("*/pyproject.toml"))
 
 
+def project(name: str) -> dict[str, Any]:
+    """Return what a plugin's pyproject.toml says of it."""
+    content: dict[str, Any] = tomllib.loads((PLUGINS / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return content
+
+
+def folder(name: str) -> str:
+    """Return the plugin's folder as pip takes it, with what its tests need."""
+    return f"./plugins/{name}" + ("[test]" if "test" in project(name).get("optional-dependencies", {}) else "")
+
+
 def local_packages(name: str) -> list[str]:
     """Return the plugin's folder and those of the packages of this repository that it depends on."""
-    project = tomllib.loads((PLUGINS / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = [found for found in plugin_names() if found in project["dependencies"]]
-    return [f"./plugins/{name}", *(path for found in needed for path in local_packages(found))]
+    needed = [found for found in plugin_names() if found in project(name)["dependencies"]]
+    return [folder(name), *(path for found in needed for path in local_packages(found))]
 
 
 def wheels(folders: Iterable[str]) -> str:
@@ -41,7 +51,7 @@ def tox_extend_envs() -> Iterable[str]:
 @impl
 def tox_add_core_config(core_conf: Any, state: Any) -> None:
     """Define them: the core and this plugin alone, from built wheels, with the plugin's own tests."""
-    together = wheels(f"./plugins/{name}" for name in plugin_names())
+    together = wheels(folder(name) for name in plugin_names())
     state.conf.memory_seed_loaders["tests"].append(MemoryLoader(commands_pre=[together], deps=[*TOOLS, *LINT]))
     for name in plugin_names():
         loader = MemoryLoader(

@@ -147,6 +147,7 @@ class Metric(Protocol):
 
     def prepare(self, environment: Environment) -> None:
         """Take what a run lends, such as the cache. Called before the first ``score``."""
+        return None
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item, in order. What cannot be scored gets no value and a reason; it is asked again next time."""
@@ -173,6 +174,7 @@ class Editor(Protocol):
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
+        return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:
         """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``."""
@@ -190,3 +192,4 @@ class Editor(Protocol):
 
     def reset(self) -> None:
         """Forget everything that earlier edits left in the editor."""
+        return None

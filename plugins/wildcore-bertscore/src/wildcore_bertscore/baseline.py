@@ -1,0 +1,25 @@
+"""The package's baselines: what unrelated English texts come to."""
+
+import csv
+from pathlib import Path
+
+import bert_score
+
+from wildcore import UserError
+from wildcore_bertscore.parameters import Measure
+
+FOLDER = Path(bert_score.__file__).parent / "rescale_baseline" / "en"
+COLUMNS: dict[Measure, str] = {"precision": "P", "recall": "R", "f1": "F"}
+
+
+def baseline(encoder: str, layer: int, measure: Measure) -> float:
+    """Return the mean value of random pairs of English texts. Raises ``UserError`` where the package has none."""
+    file = FOLDER / f"{encoder}.tsv"
+    if not file.is_file():
+        raise UserError(
+            f"metric bert-score, parameter rescale=true: the package bert-score has no baseline for the encoder {encoder}; "
+            "leave rescale out, or use one that it has, such as roberta-large"
+        )
+    with file.open(encoding="utf-8", newline="") as stream:
+        by_layer = {int(row["LAYER"]): float(row[COLUMNS[measure]]) for row in csv.DictReader(stream)}
+    return by_layer[layer]

@@ -1,0 +1,71 @@
+"""Metrics on the words of an answer: overlap with the gold, fluency, and what is said beyond the gold."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wildcore import Metric, NoParams, Offer, hookimpl
+from wildcore_text_metrics.parameters import ExtraContentParams
+
+SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
+POHL = "Pohl et al., Towards a Principled Evaluation of Knowledge Editors, 2025, arXiv 2507.05937"
+ROUGE = "Lin, ROUGE: A Package for Automatic Evaluation of Summaries, 2004"
+ENTROPY = "Zhang et al., NeurIPS 2018, arXiv 1809.05972; as GE in Meng et al., ROME, NeurIPS 2022"
+MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, table 7"
+
+
+def _token_f1(params: NoParams) -> Metric:
+    from wildcore_text_metrics.overlap import TokenF1
+
+    return TokenF1()
+
+
+def _contains(params: NoParams) -> Metric:
+    from wildcore_text_metrics.overlap import Contains
+
+    return Contains()
+
+
+def _rouge_l(params: NoParams) -> Metric:
+    from wildcore_text_metrics.rouge import RougeL
+
+    return RougeL()
+
+
+def _n_gram_entropy(params: NoParams) -> Metric:
+    from wildcore_text_metrics.entropy import NGramEntropy
+
+    return NGramEntropy()
+
+
+def _extra_content(params: ExtraContentParams) -> Metric:
+    from wildcore_text_metrics.extra import ExtraContent
+
+    return ExtraContent(params.counts, params.of)
+
+
+@hookimpl
+def wildcore_metrics() -> Iterable[Offer[Any]]:
+    """Offer five metrics that need neither a model nor a service."""
+    return [
+        Offer("token-f1", _token_f1, summary="F1 of the words shared with the best accepted answer", cites=SQUAD),
+        Offer(
+            "contains",
+            _contains,
+            summary='1 if an accepted answer occurs in the answer; false positives are common ("not Paris" contains "Paris")',
+            cites=POHL,
+        ),
+        Offer("rouge-l", _rouge_l, summary="ROUGE-L F-measure with the best accepted answer", cites=ROUGE),
+        Offer(
+            "n-gram-entropy",
+            _n_gram_entropy,
+            summary="fluency: entropy in bits of the word pairs and triples of all that the model said",
+            cites=ENTROPY,
+        ),
+        Offer(
+            "extra-content",
+            _extra_content,
+            ExtraContentParams,
+            "1 if the answer says more than the gold: the gold again, or something else",
+            MIRAGE,
+        ),
+    ]

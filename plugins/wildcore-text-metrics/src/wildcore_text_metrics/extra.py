@@ -1,0 +1,65 @@
+"""What an answer says beyond the gold."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from wildcore import AnsweredProbe, Metric, Score
+from wildcore.normalise import normalise
+from wildcore_text_metrics.parameters import Counts, Of
+from wildcore_text_metrics.places import find
+
+Extra = Literal["none", "repetition", "other"]
+
+ABSENT = "the gold is not in the answer"
+
+
+class ExtraContent(Metric):
+    """1 if an answer that holds an accepted answer says more than that, else 0; ``details`` say what more.
+
+    The first accepted answer in the text is the answer; the rest is extra. It is a repetition if it is nothing but accepted
+    answers again, the last perhaps cut off, and other text if there is anything else in it. Whether that is true, a count of
+    words cannot tell.
+    """
+
+    def __init__(self, counts: Counts, of: Of) -> None:
+        self._counted = ("repetition", "other") if counts == "any" else (counts,)
+        self._of = of
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item 0 or 1; one in which no accepted answer stands gets no value."""
+        return [self._score(item) for item in items]
+
+    def _score(self, item: AnsweredProbe) -> Score:
+        text = item.answer.text if self._of == "answer" else item.answer.output.text
+        place = find(text, item.answers)
+        if place is None:
+            return Score(value=None, reason=ABSENT)
+        before, after = text[: place[0]], text[place[1] :]
+        kind = classify(before, after, item.answers)
+        return Score(value=float(kind in self._counted), details={"class": kind, "extra": (before + after).strip()})
+
+
+def classify(before: str, after: str, accepted: Sequence[str]) -> Extra:
+    """Say whether the text around the first accepted answer holds no word, only accepted answers again, or anything else."""
+    if normalise(before):
+        return "other"
+    said = normalise(after)
+    if not said:
+        return "none" if find(after, accepted) is None else "repetition"
+    return "repetition" if repeats(said, [normalise(gold) for gold in accepted]) else "other"
+
+
+def repeats(said: str, golds: Sequence[str]) -> bool:
+    """Say whether ``said`` is a row of ``golds``, all normalised; the last may be cut off anywhere."""
+    reached = {0}
+    ahead = [0]
+    while ahead:
+        start = ahead.pop()
+        for gold in golds:
+            if gold.startswith(said[start:]):
+                return True
+            end = start + len(gold) + 1
+            if gold and said[start:end] == f"{gold} " and end not in reached:
+                reached.add(end)
+                ahead.append(end)
+    return False
