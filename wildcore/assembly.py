@@ -204,9 +204,10 @@ def _with_examples(registry: Registry, protocol: EvalProtocol, reader: Reader) -
     found = registry.find("context", protocol.context.name)
     where = f"context {found.offer.name} (plugin {found.plugin})"
     params = build(found.offer.params, protocol.context.params, where)
-    if not isinstance(params, ContextParams) or not params.examples_needed():
+    if not isinstance(params, ContextParams):
         return protocol
-    complete = params.with_examples(reader.examples(params.examples_needed()))
+    needed = params.examples_needed()
+    complete = params.with_examples(reader.examples(needed) if needed else ())
     use = Use(name=protocol.context.name, params=complete.model_dump(mode="json", exclude_defaults=True))
     return protocol.model_copy(update={"context": use})
 

@@ -102,7 +102,7 @@ class Truncator(Protocol):
     The same rule stops generation early (``is_complete``) and cuts what was generated (``truncate``).
     """
 
-    reads_gold: ClassVar[bool]
+    reads_gold: ClassVar[bool] = False
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
         """Say whether more tokens could no longer change the answer. ``text`` is all that was generated so far."""

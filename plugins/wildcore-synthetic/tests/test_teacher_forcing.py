@@ -1,5 +1,7 @@
 """Teacher forcing, the bare question, and the cut to the gold's length."""
 
+import math
+
 import pytest
 import torch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
@@ -56,6 +58,26 @@ def test_each_token_is_predicted_from_the_gold_before_it(model_type: str) -> Non
 def test_sentencepiece_style_tokenizers_give_the_same(prefix_space: bool) -> None:
     model = tiny_model("llama", tokenizer=metaspace_tokenizer(prefix_space))
     assert [output.token_ids for output in teacher_force(model, PAIRS)] == [one_by_one(model, *pair) for pair in PAIRS]
+
+
+@torch.inference_mode()
+def test_the_gold_is_measured_on_the_way() -> None:
+    model = tiny_model("llama")
+    for (question, answer), output in zip(PAIRS, teacher_force(model, PAIRS), strict=True):
+        joined = join(model.tokenizer, Prompt(text=question), answer)
+        logits = model.network(input_ids=torch.tensor([joined.token_ids])).logits[0, joined.prompt_length - 1 : -1]
+        logs = [
+            float(row[token]) for row, token in zip(logits.double().log_softmax(-1), joined.target_ids, strict=True)
+        ]
+        assert output.measures == {"target-log-probability": pytest.approx(sum(logs) / len(logs), abs=1e-4)}
+
+
+def test_a_measure_that_is_no_finite_number_is_left_out() -> None:
+    model = tiny_model("llama")
+    model.network.get_output_embeddings().weight.fill_(math.nan)
+    (output,) = teacher_force(model, PAIRS[:1])
+    assert output.measures == {}
+    assert output.token_ids
 
 
 def test_it_is_not_free_decoding() -> None:

@@ -10,6 +10,7 @@ from wildcore.models import LoadedModel
 from wildcore.testing.networks import tiny_model
 from wildcore.tokens import encode, join
 
+SYSTEM = "You are a helpful assistant."
 TEMPLATE = (
     "<s>{% for message in messages %}[{{ message.role }}] {{ message.content }} {% endfor %}"
     "{% if add_generation_prompt %}[assistant]\n{% endif %}"
@@ -53,3 +54,45 @@ def test_chat_puts_the_question_as_the_makers_of_the_model_say(model: LoadedMode
     assert list(ids).count(model.tokenizer.bos_token_id) == 1
     assert ids[0] == model.tokenizer.bos_token_id
     assert join(model.tokenizer, prompt, "Paris").text == "<s>[user] Who {is} it? [assistant]\nParis"
+
+
+def test_chat_puts_a_system_message_before_the_question(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = TEMPLATE
+    text = Chat(SYSTEM).render("Who?", model).text
+    assert text == "<s>[system] You are a helpful assistant. [user] Who? [assistant]\n"
+
+
+def test_chat_may_let_the_sequence_begin_twice(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = TEMPLATE
+    once, twice = (Chat(add_special_tokens=again).render("Who?", model) for again in (False, True))
+    assert once.text == twice.text
+    begin = model.tokenizer.bos_token_id
+    assert encode(model.tokenizer, twice) == (begin, *encode(model.tokenizer, once))
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        (
+            "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+            "{{ messages[0]['content'] }}",
+            "refuses the system message: System role not supported",
+        ),
+        (
+            "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}",
+            "leaves the system message out",
+        ),
+    ],
+    ids=["refused", "left out"],
+)
+def test_a_template_without_a_system_role_is_not_passed_over(model: LoadedModel, template: str, problem: str) -> None:
+    model.tokenizer.chat_template = template
+    with pytest.raises(UserError, match=f"chat template of tiny-llama {problem}; leave context.system out"):
+        Chat(SYSTEM).render("Who?", model)
+    assert Chat().render("Who?", model).text == "Who?"
+
+
+def test_a_template_that_refuses_every_message_says_why(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = "{{ raise_exception('tools only') }}"
+    with pytest.raises(UserError, match="refuses a message: tools only; use --context qa-instruction"):
+        Chat().render("Who?", model)

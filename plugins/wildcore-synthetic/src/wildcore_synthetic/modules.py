@@ -1,13 +1,15 @@
 """The synthetic protocol's context, generation strategy and truncation."""
 
 from collections.abc import Sequence
+from math import isfinite
 
+import torch
 from torch import Tensor
 
 from wildcore import Answer, Generator, Gold, Output, Prompt, StopRule
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
-from wildcore.tokens import join
+from wildcore.tokens import Joined, join
 
 
 class QuestionOnly:
@@ -19,7 +21,10 @@ class QuestionOnly:
 
 
 class TeacherForcing(Generator):
-    """One forward pass over prompt and gold: the arg-max at every gold position, whatever was predicted before it."""
+    """One forward pass over prompt and gold: the arg-max at every gold position, whatever was predicted before it.
+
+    On the way it measures "target-log-probability", the mean over the gold's tokens.
+    """
 
     reads_gold = True
     row_wise = True
@@ -33,13 +38,21 @@ class TeacherForcing(Generator):
         ]
         if len(joined) != len(prompts):
             raise ValueError("teacher forcing needs the gold of every prompt")
-        return over_targets(model, joined, lambda row, logits: (_output(model, logits),))
+        return over_targets(model, joined, lambda row, logits: (_output(model, joined[row], logits),))
 
 
-def _output(model: LoadedModel, logits: Tensor) -> Output:
+def _output(model: LoadedModel, row: Joined, logits: Tensor) -> Output:
     chosen = tuple(logits.argmax(-1).tolist())
     text = model.tokenizer.decode(chosen, skip_special_tokens=True)
-    return Output(text=text, token_ids=chosen, stop_reason="teacher-forced")
+    measures = _measures(logits, row.target_ids)
+    return Output(text=text, token_ids=chosen, stop_reason="teacher-forced", measures=measures)
+
+
+def _measures(logits: Tensor, target_ids: Sequence[int]) -> dict[str, float]:
+    """Return the mean natural log-probability of the gold's tokens, in float32; nothing where that is no finite number."""
+    places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
+    mean = float(logits.float().log_softmax(-1).gather(-1, places).mean())
+    return {"target-log-probability": mean} if isfinite(mean) else {}
 
 
 class GoldLength:

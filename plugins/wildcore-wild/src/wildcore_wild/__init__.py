@@ -4,7 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from wildcore import Context, EvalProtocol, Generator, Metric, NoParams, Offer, Truncator, Use, hookimpl
-from wildcore_wild.parameters import AutoregressiveParams, QAInstructionParams, StopStringsParams
+from wildcore_wild.parameters import (
+    AutoregressiveParams,
+    ChatParams,
+    ExactMatchParams,
+    QAInstructionParams,
+    StopStringsParams,
+)
 
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4"
 SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
@@ -16,10 +22,10 @@ def _qa_instruction(params: QAInstructionParams) -> Context:
     return QAInstruction(params.template)
 
 
-def _chat(params: NoParams) -> Context:
+def _chat(params: ChatParams) -> Context:
     from wildcore_wild.contexts import Chat
 
-    return Chat()
+    return Chat(params.system, params.add_special_tokens)
 
 
 def _autoregressive(params: AutoregressiveParams) -> Generator:
@@ -40,10 +46,10 @@ def _sentence(params: NoParams) -> Truncator:
     return Sentence()
 
 
-def _exact_match(params: NoParams) -> Metric:
+def _exact_match(params: ExactMatchParams) -> Metric:
     from wildcore_wild.metrics import ExactMatch
 
-    return ExactMatch()
+    return ExactMatch(params.aliases)
 
 
 def _unchanged(params: NoParams) -> Metric:
@@ -57,7 +63,7 @@ def wildcore_contexts() -> Iterable[Offer[Any]]:
     """Offer the question behind an instruction, and the model's own chat template."""
     return [
         Offer("qa-instruction", _qa_instruction, QAInstructionParams, "the question behind a task instruction", MIRAGE),
-        Offer("chat", _chat, summary="the question as a user's message in the tokenizer's own chat template"),
+        Offer("chat", _chat, ChatParams, "the question as a user's message in the tokenizer's own chat template"),
     ]
 
 
@@ -82,7 +88,11 @@ def wildcore_metrics() -> Iterable[Offer[Any]]:
     """Offer exact match, and equality with the unedited model's answer."""
     return [
         Offer(
-            "exact-match", _exact_match, summary="1 if the answer equals any accepted answer, normalised", cites=SQUAD
+            "exact-match",
+            _exact_match,
+            ExactMatchParams,
+            "1 if the answer equals any accepted answer, normalised",
+            SQUAD,
         ),
         Offer(
             "unchanged",

@@ -19,13 +19,39 @@ class QAInstruction:
 class Chat:
     """The question as a user's message, as the model's makers say it must be put."""
 
+    def __init__(self, system: str | None = None, add_special_tokens: bool = False) -> None:
+        self.system = system
+        self.add_special_tokens = add_special_tokens
+
     def render(self, question: str, model: LoadedModel) -> Prompt:
-        """Return the conversation up to where the assistant speaks. Raises ``UserError`` for a model without template."""
+        """Return the conversation up to where the assistant speaks.
+
+        Raises ``UserError`` for a model without template, and for a template that refuses or drops the system message.
+        """
         if not model.tokenizer.chat_template:
             raise UserError(
                 f"context chat: the tokenizer of {model.request.name} has no chat template; "
                 "use --context qa-instruction, or a model trained for chat"
             )
-        message = [{"role": "user", "content": question}]
-        text = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-        return Prompt(text=text, joint="", special_tokens=False)
+        return Prompt(text=self._conversation(question, model), joint="", special_tokens=self.add_special_tokens)
+
+    def _conversation(self, question: str, model: LoadedModel) -> str:
+        from jinja2 import TemplateError
+
+        messages = [{"role": "user", "content": question}]
+        if self.system is not None:
+            messages.insert(0, {"role": "system", "content": self.system})
+        try:
+            text: str = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        except TemplateError as error:
+            raise self._refused(
+                model, f"refuses {'a' if self.system is None else 'the system'} message: {error}"
+            ) from error
+        if self.system is not None and self.system.strip() not in text:
+            raise self._refused(model, "leaves the system message out")
+        return text
+
+    def _refused(self, model: LoadedModel, how: str) -> UserError:
+        instead = "use --context qa-instruction"
+        way_out = instead if self.system is None else f"leave context.system out, or {instead}"
+        return UserError(f"context chat: the chat template of {model.request.name} {how}; {way_out}")

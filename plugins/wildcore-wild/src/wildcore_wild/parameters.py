@@ -21,6 +21,16 @@ class QAInstructionParams(Params):
         return template
 
 
+class ChatParams(Params):
+    """Parameters of ``chat``."""
+
+    system: str | None = None
+    """A message of the role "system" before the question. Left out: none but what the template itself may bring."""
+
+    add_special_tokens: bool = False
+    """Let the tokenizer add its special tokens to the template's text, as EasyEdit does: most then begin the sequence twice."""
+
+
 class AutoregressiveParams(Params):
     """Parameters of ``autoregressive``."""
 
@@ -40,3 +50,10 @@ class StopStringsParams(Params):
         if not stops or "" in stops:
             raise ValueError("give at least one stop string, none of them empty")
         return stops
+
+
+class ExactMatchParams(Params):
+    """Parameters of ``exact-match``."""
+
+    aliases: bool = True
+    """Accept any answer that the dataset lists; false: only the first, as published code does."""

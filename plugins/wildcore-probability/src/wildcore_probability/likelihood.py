@@ -1,0 +1,82 @@
+"""The log-probability of a gold answer and of its rival."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from wildcore import Generator, Gold, Output, Prompt, StopRule
+from wildcore.forcing import over_targets
+from wildcore.models import LoadedModel
+from wildcore.tokens import Joined, join
+
+Scored = tuple[tuple[int, ...], float | None]
+"""The most probable token at each place of a target, and the target's mean log-probability."""
+
+
+class Likelihood(Generator):
+    """Teacher forcing that also measures.
+
+    Measures are natural logarithms in float32, as means over an answer's tokens: "target-log-probability" of the gold and
+    "rival-log-probability"; "target-tokens" counts the gold's tokens. One that is not a finite number is left out, and so is
+    the rival's where there is none or it does not fit into the model's context.
+    """
+
+    reads_gold = True
+    row_wise = True
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        """Return what teacher forcing returns, with the measures. ``stop`` has nothing to stop here."""
+        known = [gold for gold in golds if gold is not None]
+        if len(known) != len(prompts):
+            raise ValueError("likelihood needs the gold of every prompt")
+        targets = [join(model.tokenizer, prompt, gold.text) for prompt, gold in zip(prompts, known, strict=True)]
+        rivals = [_rival(model, prompt, gold) for prompt, gold in zip(prompts, known, strict=True)]
+        scored = _score(model, [*enumerate(targets), *((i, rival) for i, rival in enumerate(rivals) if rival)])
+        of_rivals = iter(scored[len(targets) :])
+        return [
+            (_output(model, target, of_target, next(of_rivals) if rival else None),)
+            for target, of_target, rival in zip(targets, scored, rivals, strict=False)
+        ]
+
+
+def _rival(model: LoadedModel, prompt: Prompt, gold: Gold) -> Joined | None:
+    """Return the prompt with the rival behind it, if there is one and it fits."""
+    if gold.rival is None:
+        return None
+    joined = join(model.tokenizer, prompt, gold.rival)
+    return joined if model.max_length is None or len(joined.token_ids) <= model.max_length else None
+
+
+def _score(model: LoadedModel, rows: Sequence[tuple[int, Joined]]) -> list[Scored]:
+    """Score rows, each given with the number of its prompt."""
+
+    def take(index: int, logits: Tensor) -> Scored:
+        return tuple(logits.argmax(-1).tolist()), _mean_log_probability(logits, rows[index][1].target_ids)
+
+    return over_targets(model, [row for _, row in rows], take, [prompt for prompt, _ in rows])
+
+
+def _mean_log_probability(logits: Tensor, target_ids: Sequence[int]) -> float | None:
+    """Return the mean over the target's tokens, or None where that is no finite number; ``logits`` [tokens, vocabulary]."""
+    places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
+    mean = float(logits.float().log_softmax(-1).gather(-1, places).mean())
+    return mean if isfinite(mean) else None
+
+
+def _output(model: LoadedModel, target: Joined, of_target: Scored, of_rival: Scored | None) -> Output:
+    chosen, log_probability = of_target
+    measures: Mapping[str, float | None] = {
+        "target-log-probability": log_probability,
+        "target-tokens": float(len(target.target_ids)),
+        "rival-log-probability": of_rival[1] if of_rival else None,
+    }
+    return Output(
+        text=model.tokenizer.decode(chosen, skip_special_tokens=True),
+        token_ids=chosen,
+        stop_reason="teacher-forced",
+        measures={name: value for name, value in measures.items() if value is not None},
+    )

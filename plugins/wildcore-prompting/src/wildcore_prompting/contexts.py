@@ -1,0 +1,46 @@
+"""What stands before a question."""
+
+import re
+
+from wildcore import Prompt, UserError
+from wildcore.models import LoadedModel
+from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams
+
+PLACE = re.compile(f"{re.escape(QUESTION)}|{re.escape(ANSWER)}")
+
+
+class FewShot:
+    """An instruction, solved examples, and the question put as they are."""
+
+    def __init__(self, params: FewShotParams) -> None:
+        """Write out what stands before every question. Raises ``UserError`` where there is no example to show."""
+        examples = params.with_examples(()).examples
+        if not examples:
+            raise UserError(
+                "context few-shot: there is no dataset to draw examples from; name a file with --set context.path=FILE"
+            )
+        self.before = params.instruction + "".join(
+            _filled(params.example_template, example.question, example.answer) for example in examples
+        )
+        self.template = params.template
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        """Return instruction, examples and question as one text; braces in a question mean nothing."""
+        return Prompt(text=self.before + self.template.replace(QUESTION, question))
+
+
+class Prefix:
+    """A text that the question has nothing to do with, and the question behind it."""
+
+    def __init__(self, text: str, template: str) -> None:
+        self.before = text if text[-1].isspace() else f"{text} "
+        self.template = template
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        """Return the template with text and question in it; braces in them mean nothing."""
+        return Prompt(text=self.template.replace(QUESTION, self.before + question))
+
+
+def _filled(template: str, question: str, answer: str) -> str:
+    values = {QUESTION: question, ANSWER: answer}
+    return PLACE.sub(lambda place: values[place.group()], template)

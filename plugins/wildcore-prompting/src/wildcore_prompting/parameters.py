@@ -1,0 +1,133 @@
+"""Parameters of the prompting contexts."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from wildcore import ContextParams, EditCase, Malformed, Params, UserError
+from wildcore.rows import Row
+
+QUESTION = "{question}"
+ANSWER = "{answer}"
+
+
+class Example(Params):
+    """A question with its answer."""
+
+    question: str = Field(min_length=1)
+    """The question, as a dataset has it."""
+
+    answer: str = Field(min_length=1)
+    """The answer that is shown."""
+
+
+class FewShotParams(ContextParams):
+    """Parameters of ``few-shot``."""
+
+    count: int = Field(default=4, gt=0)
+    """Examples before the question."""
+
+    path: Path | None = None
+    """A .json or .jsonl file of objects with "question" and "answer"; its first ``count`` are shown. Left out: cases of the
+    dataset, drawn with the run's seed and not evaluated, each with the answer held before the edit where the dataset knows it."""
+
+    examples: tuple[Example, ...] = ()
+    """The examples themselves. A run's record holds them; given, neither the path nor the dataset is read."""
+
+    instruction: str = "Please answer the question:\n\n"
+    """What stands before the first example."""
+
+    example_template: str = "Q: {question}\nA: {answer}\n\n"
+    """How an example is put, with all that parts it from the next."""
+
+    template: str = "Q: {question}\nA:"
+    """How the question is put."""
+
+    @field_validator("example_template", "template")
+    @classmethod
+    def _holds_the_question(cls, template: str) -> str:
+        return _holding(QUESTION, template)
+
+    @field_validator("example_template")
+    @classmethod
+    def _holds_the_answer(cls, template: str) -> str:
+        return _holding(ANSWER, template)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_the_examples(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("examples") and "count" not in values:
+            return {**values, "count": len(values["examples"])}
+        return values
+
+    @model_validator(mode="after")
+    def _as_many_as_counted(self) -> Self:
+        if self.examples and len(self.examples) != self.count:
+            raise ValueError(f"count is {self.count} and examples holds {len(self.examples)}; leave one of the two out")
+        return self
+
+    def examples_needed(self) -> int:
+        """Return how many cases of the dataset are to be set aside: none where the examples come from elsewhere."""
+        return 0 if self.examples or self.path else self.count
+
+    def with_examples(self, cases: Sequence[EditCase]) -> Self:
+        """Return the parameters with their examples: the file's, else the ``cases`` set aside.
+
+        Raises ``UserError`` for a file that cannot be read or holds too few.
+        """
+        if self.examples:
+            return self
+        found = _read(self.path, self.count) if self.path else tuple(_example(case) for case in cases)
+        return self.model_copy(update={"examples": found})
+
+
+class PrefixParams(Params):
+    """Parameters of ``prefix``."""
+
+    text: str = Field(min_length=1)
+    """What stands before the question. A space parts the two, unless the text itself ends in white space, such as a line
+    break."""
+
+    template: str = QUESTION
+    """What the two go into; {question} stands for both."""
+
+    @field_validator("template")
+    @classmethod
+    def _holds_the_question(cls, template: str) -> str:
+        return _holding(QUESTION, template)
+
+
+def _holding(wanted: str, template: str) -> str:
+    if wanted not in template:
+        raise ValueError(f"the template must contain {wanted}")
+    return template
+
+
+def _example(case: EditCase) -> Example:
+    """Show what holds without any edit: a target may be made up, and only the edit at hand should say such a thing."""
+    request = case.request
+    return Example(question=request.prompt, answer=request.ground_truth or request.target)
+
+
+def _read(path: Path, count: int) -> tuple[Example, ...]:
+    from wildcore.tables import TableParams, read_table
+
+    try:
+        found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))
+    except UserError as error:
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise UserError(f"context.path: {str(error).removeprefix('dataset.path=')}") from error
+    if len(found) < count:
+        raise UserError(
+            f"context.path={path}: {count} examples are wanted and it holds {len(found)}; set context.count"
+        )
+    return found
+
+
+def _from(row: Row | Malformed) -> Example:
+    if isinstance(row, Malformed):
+        raise UserError(f"{row.place}: {row.problem}")
+    return Example(question=row.text("question"), answer=row.text("answer"))

@@ -1,0 +1,128 @@
+"""Evaluation protocols as published code has them, each under its own name."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wildcore import Context, EvalProtocol, Metric, NoParams, Offer, Truncator, Use, hookimpl
+from wildcore_published.parameters import StripStopsParams
+
+AUTHORS = (
+    "Yang et al., The Mirage of Model Editing, ACL 2025; code WanliYoung/Revisit-Editing-Evaluation at 61ccca3, "
+    "easyeditor/evaluate/evaluate_utils.py"
+)
+EASYEDIT = (
+    "Wang et al., EasyEdit, ACL 2024 (demonstrations); code zjunlp/EasyEdit at 14cea82, "
+    'easyeditor/evaluate/evaluate_utils.py, evaluation_type "LLM-judge"'
+)
+HARNESS = (
+    "Gao et al., lm-evaluation-harness; code EleutherAI/lm-evaluation-harness at 4e7e0d4, "
+    "lm_eval/tasks/nq_open/nq_open.yaml, version 4.0"
+)
+
+
+def _nq_open(params: NoParams) -> Context:
+    from wildcore_published.contexts import NQOpen
+
+    return NQOpen()
+
+
+def _strip_stops(params: StripStopsParams) -> Truncator:
+    from wildcore_published.truncators import StripStops
+
+    return StripStops(params.stops)
+
+
+def _unchanged_text(params: NoParams) -> Metric:
+    from wildcore_published.metrics import UnchangedText
+
+    return UnchangedText()
+
+
+def _lm_eval_exact_match(params: NoParams) -> Metric:
+    from wildcore_published.metrics import HarnessExactMatch
+
+    return HarnessExactMatch()
+
+
+@hookimpl
+def wildcore_contexts() -> Iterable[Offer[Any]]:
+    """Offer the form of the harness's task."""
+    return [
+        Offer("nq-open", _nq_open, summary="the question as lm-evaluation-harness puts it in nq_open", cites=HARNESS)
+    ]
+
+
+@hookimpl
+def wildcore_truncators() -> Iterable[Offer[Any]]:
+    """Offer the one-pass stripping of stop strings."""
+    summary = "ends with the token that holds a stop string, and takes only a stop string at the very end off"
+    return [Offer("strip-stops", _strip_stops, StripStopsParams, summary, AUTHORS)]
+
+
+@hookimpl
+def wildcore_metrics() -> Iterable[Offer[Any]]:
+    """Offer EasyEdit's locality and the harness's exact match."""
+    return [
+        Offer(
+            "unchanged-text",
+            _unchanged_text,
+            summary="1 if the answer's text is that of the unedited model (locality)",
+            cites=EASYEDIT,
+        ),
+        Offer(
+            "lm-eval-exact-match",
+            _lm_eval_exact_match,
+            summary="1 if the answer equals any accepted answer, normalised as lm-evaluation-harness does",
+            cites=HARNESS,
+        ),
+    ]
+
+
+@hookimpl
+def wildcore_protocols() -> Iterable[EvalProtocol]:
+    """Offer three protocols of published code."""
+    return [_wild_authors(), _easyedit(), _lm_eval()]
+
+
+def _wild_authors() -> EvalProtocol:
+    match = (Use(name="exact-match", params={"aliases": False}),)
+    return EvalProtocol(
+        name="wild-authors",
+        summary="the released code of the WILD paper, as it runs without a key for its judge; --judge adds a judge",
+        cites=AUTHORS,
+        context=Use(name="question-only"),
+        generator=Use(name="autoregressive", params={"max_new_tokens": 50}),
+        truncator=Use(name="strip-stops"),
+        metrics={"reliability": match, "generalization": match, "locality": (Use(name="unchanged"),)},
+    )
+
+
+def _easyedit() -> EvalProtocol:
+    match = (Use(name="exact-match", params={"aliases": False}),)
+    return EvalProtocol(
+        name="easyedit",
+        summary="EasyEdit's LLM-judge mode, as it runs without a key for its judge; --judge adds a judge",
+        cites=EASYEDIT,
+        context=Use(name="chat", params={"system": "You are a helpful assistant.", "add_special_tokens": True}),
+        generator=Use(name="autoregressive", params={"max_new_tokens": 512}),
+        truncator=Use(name="strip-stops"),
+        metrics={
+            "reliability": match,
+            "generalization": match,
+            "locality": (Use(name="unchanged-text"),),
+            "portability": match,
+        },
+    )
+
+
+def _lm_eval() -> EvalProtocol:
+    match = (Use(name="lm-eval-exact-match"),)
+    return EvalProtocol(
+        name="lm-eval",
+        summary="the task nq_open of lm-evaluation-harness, without examples; locality is asked for its gold too",
+        cites=HARNESS,
+        context=Use(name="nq-open"),
+        generator=Use(name="autoregressive", params={"max_new_tokens": 256}),
+        truncator=Use(name="stop-strings", params={"stops": ("\n", ".", ",")}),
+        metrics={"reliability": match, "generalization": match, "locality": match, "portability": match},
+    )

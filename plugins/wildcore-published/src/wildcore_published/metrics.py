@@ -1,0 +1,41 @@
+"""How published code compares answers."""
+
+import re
+import string
+from collections.abc import Sequence
+
+from wildcore import AnsweredProbe, Metric, Score
+
+ARTICLE = re.compile(r"\b(?:The |the |An |A |The |a |an )")
+PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class UnchangedText(Metric):
+    """1 if the edited model's answer is, letter for letter, the unedited model's under the same protocol, else 0."""
+
+    reads_unedited = True
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item 0 or 1."""
+        return [Score(value=float(item.answer.text == item.unedited.text)) for item in items]
+
+
+class HarnessExactMatch(Metric):
+    """1 if the answer equals an accepted answer as lm-evaluation-harness compares them, else 0.
+
+    Articles go first, only as "The ", "the ", "A ", "a ", "An " or "an " and with the space behind them; then case, then ASCII
+    punctuation. White space is compared as it is.
+    """
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item 0 or 1."""
+        return [Score(value=float(_matches(item))) for item in items]
+
+
+def _matches(item: AnsweredProbe) -> bool:
+    answer = _normalise(item.answer.text.strip())
+    return any(answer == _normalise(gold) for gold in item.answers)
+
+
+def _normalise(text: str) -> str:
+    return ARTICLE.sub("", text).lower().translate(PUNCTUATION)
