@@ -142,7 +142,7 @@ class LoadedModel:
         return Projection(module_name, module, transposed=isinstance(module, Conv1D))
 
     @cached_property
-    def _cache_name(self) -> str:
+    def cache_name(self) -> str:
         """What transformers calls the key-value cache: it was renamed within version 5."""
         return "cache" if "cache" in signature(self.network.forward).parameters else "past_key_values"
 
@@ -163,9 +163,15 @@ class LoadedModel:
         """
         if self.row_patches is not None:
             self.row_patches.choose(rows)
-        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self._cache_name: cache}
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
-        return step.logits, getattr(step, self._cache_name)
+        return step.logits, getattr(step, self.cache_name)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Return the logits [..., vocabulary] of final hidden states [..., width], those after the last norm."""
+        logits: Tensor = self.network.get_submodule(self.family.head)(hidden)
+        bound = getattr(self.network.config, "final_logit_softcapping", None)
+        return logits if bound is None else torch.tanh(logits / bound) * bound
 
     @cached_property
     def fingerprint(self) -> str:
@@ -337,7 +343,7 @@ def _checksum(weight: Tensor) -> int:
     places = torch.arange(min(bits.numel(), CHECKED_AT_ONCE), device=bits.device)
     factors = 2 * places * places + 1  # odd, so that no change of one entry is lost; unequal, so that exchanges show
     total = 0
-    for part in bits.split(CHECKED_AT_ONCE):
+    for part in torch.split(bits, CHECKED_AT_ONCE):
         total = (total * 1_000_003 + int((part.long() * factors[: part.numel()]).sum())) % 2**64
     return total
 

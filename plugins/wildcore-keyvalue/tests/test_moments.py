@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from wildcore_keyvalue import moments
-from wildcore_keyvalue.moments import second_moments, solve
+from wildcore_keyvalue.moments import MomentSolver, second_moments
 from wildcore_keyvalue.traces import recorded
 
 from wildcore import Environment, Prompt, UserError
@@ -126,11 +126,11 @@ def test_solving_undoes_multiplying() -> None:
     keys = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
     factor = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
     matrix = factor @ factor.T + torch.eye(6)
-    assert torch.allclose(matrix @ solve(matrix, keys, 0.0), keys, atol=1e-4)
+    assert torch.allclose(matrix @ MomentSolver(matrix, 0.0).solve(keys), keys, atol=1e-4)
     damped = matrix + 0.5 * matrix.diagonal().mean() * torch.eye(6)
-    assert torch.allclose(damped @ solve(matrix, keys, 0.5), keys, atol=1e-4)
+    assert torch.allclose(damped @ MomentSolver(matrix, 0.5).solve(keys), keys, atol=1e-4)
 
 
 def test_singular_moments_are_refused_with_the_way_out() -> None:
     with pytest.raises(UserError, match=r"singular.*editor\.damping"):
-        solve(torch.zeros(4, 4), torch.ones(4, 1), 0.0)
+        MomentSolver(torch.zeros(4, 4), 0.0)

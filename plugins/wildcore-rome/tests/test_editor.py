@@ -60,10 +60,10 @@ def test_the_edited_key_gets_the_value() -> None:
     """W' k = v for the key that the update replaces (Meng et al. 2022, equation 2)."""
     model: LoadedModel = tiny_model("gpt2")
     editor = Rome(RomeParams(layer=1, second_moments="identity"))
-    keys, values = editor._keys_and_values(model, REQUESTS[0])
+    keys, values = editor._keys_and_values(model, REQUESTS[:1])[0]
     patch = editor.edit(model, REQUESTS[:1])
     with patch.applied(model):
-        _, edited = editor._keys_and_values(model, REQUESTS[0])
+        _, edited = editor._keys_and_values(model, REQUESTS[:1])[0]
     change = next(iter(patch.changes.values()))
     assert torch.allclose(edited[0], values[0] + change.dense() @ keys[0], atol=1e-4)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from wildcore_keyvalue.moments import MomentSolver
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
@@ -59,7 +60,7 @@ def edit(run: dict[str, Any], **changes: Any) -> torch.Tensor:
     editor = Rome(params)
     editor.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
     if run["mom2_adjustment"]:
-        editor.moments = closed_formula_moments(model.mlp_output(run["layer"]).weight.shape[1])
+        editor.solver = MomentSolver(closed_formula_moments(model.mlp_output(run["layer"]).weight.shape[1]), 0.0)
     patch = editor.edit(model, [GOLDEN.request(run)])
     return next(iter(patch.changes.values())).dense()
 
@@ -101,7 +102,7 @@ def test_a_subject_that_ends_inside_a_token_is_edited_at_that_token() -> None:
     longer = GOLDEN.request(run).model_copy(update={"subject": "Tobrin"})
     model = GOLDEN.model("tiny-llama")
     editor = Rome(RomeParams(layer=1, second_moments="identity"))
-    inside, whole = (editor._keys_and_values(model, request)[0] for request in (GOLDEN.request(run), longer))
+    inside, whole = (editor._keys_and_values(model, [request])[0][0] for request in (GOLDEN.request(run), longer))
     assert torch.equal(inside, whole)
 
 

@@ -109,17 +109,26 @@ def _load(file: Path) -> _Sum:
         raise UserError(f"{file}: damaged second moments ({error}); delete the file and run again") from error
 
 
-def solve(moments: Tensor, keys: Tensor, damping: float) -> Tensor:
-    """Return (C + damping * mean(diag C) * I)^-1 keys, for keys [inputs, n], by Cholesky in float64; float32 on their device.
+class MomentSolver:
+    """Solves with second moments, factorised once: (C + damping * mean(diag C) * I)^-1 k, by Cholesky in float64.
 
     Raises ``UserError`` when C is singular, as it is when fewer tokens were read than it has rows and nothing is added.
     """
-    wide = moments.double()
-    wide = wide + damping * wide.diagonal().mean() * torch.eye(len(wide), dtype=torch.float64)
-    factor, info = torch.linalg.cholesky_ex(wide)
-    if int(info):
-        raise UserError(
-            "the second moments are singular: read more tokens (--set editor.moment_tokens=...) or add damping "
-            "(--set editor.damping=0.01)"
-        )
-    return torch.cholesky_solve(keys.double().cpu(), factor).float().to(keys.device)
+
+    def __init__(self, moments: Tensor, damping: float, device: torch.device | None = None) -> None:
+        wide = moments.to(_float64_device(device), torch.float64)
+        wide = wide + damping * wide.diagonal().mean() * torch.eye(len(wide), dtype=torch.float64, device=wide.device)
+        self.factor, info = torch.linalg.cholesky_ex(wide)
+        if int(info):
+            raise UserError(
+                "the second moments are singular: read more tokens (--set editor.moment_tokens=...) or add damping "
+                "(--set editor.damping=0.01)"
+            )
+
+    def solve(self, keys: Tensor) -> Tensor:
+        """Solve for keys [inputs, n]; float32, on their device."""
+        return torch.cholesky_solve(keys.to(self.factor), self.factor).float().to(keys.device)
+
+
+def _float64_device(device: torch.device | None) -> torch.device:
+    return device if device is not None and device.type == "cuda" else torch.device("cpu")  # mps has no float64

@@ -1,28 +1,30 @@
-"""The value to write: optimised so that the model says the target (Meng et al., NeurIPS 2022, equation 4)."""
+"""The values to write: optimised so that the model says the target (Meng et al., NeurIPS 2022, equation 4).
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
+Many edits are optimised together: each has texts, a vector, a loss, an early stop and a bound of its own, and no edit's numbers
+enter another's. Only what depends on the vectors is computed in a step: the layers above the edited one, for the tokens from the
+subject's last one on, and logits where a token of interest is predicted.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div
-from torch.nn.functional import pad as functional_pad
+from torch.nn.functional import kl_div
 
 from wildcore import EditRequest
-from wildcore.models import LoadedModel, Projection
-from wildcore.tokens import IGNORED, pad, target_labels
+from wildcore.models import LoadedModel
+from wildcore.tokens import pad
+from wildcore.upper_layers import UpperLayers
 from wildcore_keyvalue.prompts import SubjectText, without_target
-from wildcore_keyvalue.traces import recorded
 
 EssencePosition = Literal["prompt-end", "subject-end"]
 
 
 @dataclass(frozen=True)
 class ValueSettings:
-    """How a value is optimised; see the editor's parameters of the same names."""
+    """How values are optimised; see the editor's parameters of the same names."""
 
     steps: int
     learning_rate: float
@@ -31,6 +33,14 @@ class ValueSettings:
     kl_factor: float
     loss_threshold: float
     essence_position: EssencePosition
+
+
+@dataclass(frozen=True)
+class ValueProblem:
+    """One edit to find a value for, and the texts to find it on: the bare prompt with the target first, then prefixed ones."""
+
+    request: EditRequest
+    texts: tuple[SubjectText, ...]
 
 
 @dataclass(frozen=True)
@@ -47,117 +57,156 @@ class OptimisedValue:
         return self.initial + self.delta
 
 
-def optimise_value(
-    model: LoadedModel, layer: int, texts: Sequence[SubjectText], request: EditRequest, settings: ValueSettings
-) -> OptimisedValue:
-    """Find the vector that, added to a layer's MLP output at the subject's last token, makes the model say the target.
+def optimise_values(
+    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
+) -> list[OptimisedValue]:
+    """Find for each problem the vector that, added to a layer's MLP output at the subject's last token, brings out the target.
 
-    Minimises the mean negative log-probability per target token over ``texts``, plus ``kl_factor`` times the divergence
-    KL(edited || unedited) of the next-token distributions on "{subject} is a", plus
-    ``weight_decay * |delta| / |initial|^2``. After
-    each Adam step ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only measures.
+    Minimises for each the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the
+    divergence KL(edited || unedited) of the next-token distributions on "{subject} is a", plus
+    ``weight_decay * |delta| / |initial|^2``. After each Adam step ``delta`` is projected into the ball of radius
+    ``clamp_factor * |initial|``. The last step only measures. A problem ends when its loss is below ``loss_threshold``.
     """
-    essence = without_target(model, f"{request.subject} is a", request.subject)
-    problem = _Problem(model, model.mlp_output(layer), [*texts, essence], settings)
-    delta = torch.zeros(problem.width, dtype=torch.float32, device=problem.device, requires_grad=True)
-    optimiser = torch.optim.Adam([delta], lr=settings.learning_rate)
-    losses: list[float] = []
+    rows = _Rows(model, layer, problems, settings)
+    deltas = torch.zeros_like(rows.initial).requires_grad_(True)
+    optimiser = torch.optim.Adam([deltas], lr=settings.learning_rate)
+    losses: list[list[float]] = [[] for _ in problems]
+    found: dict[int, Tensor] = {}
+    going_on = list(range(len(problems)))
     with torch.enable_grad():
         for step in range(settings.steps):
-            loss = problem.loss(delta)
-            losses.append(float(loss.detach()))
-            if losses[-1] < settings.loss_threshold or step == settings.steps - 1:
+            loss = rows.losses(deltas, going_on)
+            for problem, value in zip(going_on, loss.tolist(), strict=True):
+                losses[problem].append(value)
+            keep = [place for place, problem in enumerate(going_on) if losses[problem][-1] >= settings.loss_threshold]
+            found |= {problem: deltas.detach()[problem].clone() for problem in going_on}
+            going_on = [going_on[place] for place in keep]
+            if not keep or step == settings.steps - 1:
                 break
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss[keep].sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            _project(delta, settings.clamp_factor * problem.initial.norm())
-    return OptimisedValue(problem.initial, delta.detach(), tuple(losses))
+            _project(deltas, settings.clamp_factor * rows.initial.norm(dim=1, keepdim=True))
+    return [OptimisedValue(rows.initial[i], found[i], tuple(losses[i])) for i in range(len(problems))]
 
 
-class _Problem:
-    """One optimisation: the texts as a batch, the last of them for the divergence, and what the first pass found.
+@dataclass(frozen=True)
+class _Predicted:
+    """Where something of interest is predicted in the rows of the problems that go on.
 
-    Tokens before the subject's last do not depend on the vector, so their keys and values are computed once and every step
-    runs only the *tails*, from the subject's last token on.
+    ``owner`` [rows] says whose row each is, by its place among those problems. ``row`` and ``place`` [predicted] say where to
+    look: target tokens first, with their ids ``label``, their weights ``weight`` and their owners ``of``, then the essences.
+    """
+
+    owner: Tensor
+    row: Tensor
+    place: Tensor
+    label: Tensor
+    weight: Tensor
+    of: Tensor
+
+
+class _Rows:
+    """All problems' texts as rows: heads, up to before the subject's last token, and tails, from it on.
+
+    A head does not depend on the vector, so its keys and values are computed once; the same holds for what the layers below
+    the edited one make of the tails.
     """
 
     def __init__(
-        self, model: LoadedModel, projection: Projection, texts: Sequence[SubjectText], settings: ValueSettings
+        self, model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
     ) -> None:
-        self.model, self.projection, self.settings = model, projection, settings
-        self.width = projection.weight.shape[0]
-        self.device = projection.weight.device
-        self._read_heads([text.joined.token_ids[: text.subject_index] for text in texts])
-        self._read_tails(texts)
-        essence = texts[-1]
-        end = len(essence.joined.token_ids) - 1
-        self.essence_place = 0 if settings.essence_position == "subject-end" else end - essence.subject_index
-        self.initial, self.essence_before = self._unedited()
+        self.model, self.settings = model, settings
+        self.texts: list[SubjectText] = []
+        self.owners: list[int] = []
+        self.essences: list[int] = []
+        for number, problem in enumerate(problems):
+            essence = without_target(model, f"{problem.request.subject} is a", problem.request.subject)
+            self.essences.append(len(self.texts) + len(problem.texts))
+            self.texts += [*problem.texts, essence]
+            self.owners += [number] * (len(problem.texts) + 1)
+        self.going_on = list(range(len(problems)))
+        self.upper = self._read(layer)
+        self.predicted = self._find()
+        firsts = [self.owners.index(number) for number in self.going_on]
+        self.initial = self.upper.outputs[firsts, 0].float()
+        with torch.no_grad():
+            self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
 
     @torch.no_grad()
-    def _read_heads(self, heads: Sequence[Sequence[int]]) -> None:
-        """Compute the keys and values of what stands before the subject's last token, padded on the left."""
-        ids, self.head_mask = pad(heads, self.model.padding, "left", self.model.device)
-        self.head_cache: Any = None
-        if ids.shape[1]:
-            positions = (self.head_mask.cumsum(-1) - 1).clamp(min=0)
-            _, self.head_cache = self.model.read(ids, self.head_mask, positions, logits_to_keep=1)
+    def _read(self, layer: int) -> UpperLayers:
+        """Read heads, padded on the left, and tails, padded on the right."""
+        heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
+        tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
+        head_ids, head_mask = pad(heads, self.model.padding, "left", self.model.device)
+        cache: Any = None
+        if head_ids.shape[1]:
+            positions = (head_mask.cumsum(-1) - 1).clamp(min=0)
+            _, cache = self.model.read(head_ids, head_mask, positions, logits_to_keep=1)
+        tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
+        mask = torch.cat([head_mask, tail_mask], dim=1)
+        positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
+        return UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
 
-    def _read_tails(self, texts: Sequence[SubjectText]) -> None:
-        tails = [text.joined.token_ids[text.subject_index :] for text in texts]
-        self.tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
-        self.mask = torch.cat([self.head_mask, tail_mask], dim=1)
-        self.positions = self.head_mask.sum(1, keepdim=True) + torch.arange(
-            tail_mask.shape[1], device=self.model.device
+    def _find(self) -> _Predicted:
+        here = {number: place for place, number in enumerate(self.going_on)}
+        rows = [index for index, owner in enumerate(self.owners) if owner in here]
+        targets = [found for row, index in enumerate(rows) for found in self._targets(row, index, here)]
+        essences = [(rows.index(self.essences[number]), self._essence_place(number)) for number in self.going_on]
+        device = self.model.device
+        return _Predicted(
+            owner=torch.tensor([here[self.owners[index]] for index in rows], device=device),
+            row=torch.tensor([found[0] for found in (*targets, *essences)], device=device),
+            place=torch.tensor([found[1] for found in (*targets, *essences)], device=device),
+            label=torch.tensor([found[2] for found in targets], device=device),
+            weight=torch.tensor([found[3] for found in targets], device=device),
+            of=torch.tensor([found[4] for found in targets], device=device),
         )
-        labels = target_labels([text.joined for text in texts], self.model.device)
-        filled = functional_pad(labels, (0, tail_mask.shape[1]), value=IGNORED)
-        starts = torch.tensor([[text.subject_index] for text in texts], device=self.model.device)
-        self.labels = filled.gather(1, starts + torch.arange(tail_mask.shape[1], device=self.model.device))
 
-    @torch.no_grad()
-    def _unedited(self) -> tuple[Tensor, Tensor]:
-        with recorded(self.projection) as seen:
-            logits = self._logits()
-        return seen[0][1][0, 0].float().clone(), logits[-1, self.essence_place].float().log_softmax(-1)
+    def _targets(self, row: int, index: int, here: Mapping[int, int]) -> list[tuple[int, int, int, float, int]]:
+        """Return (row, place, token, weight, owner) of a text's target tokens; an essence has none."""
+        joined, owner = self.texts[index].joined, self.owners[index]
+        if index in self.essences:
+            return []
+        weight = 1 / len(joined.target_ids) / (self.owners.count(owner) - 1)
+        first = joined.prompt_length - 1 - self.texts[index].subject_index
+        return [(row, first + offset, token, weight, here[owner]) for offset, token in enumerate(joined.target_ids)]
 
-    def _logits(self) -> Tensor:
-        """Return the logits of the tails [texts, tail tokens, vocabulary]."""
-        cache = deepcopy(self.head_cache)  # a pass adds its own keys and values to what it is given
-        logits, _ = self.model.read(self.tail_ids, self.mask, self.positions, cache)
-        return logits
+    def _essence_place(self, number: int) -> int:
+        essence = self.texts[self.essences[number]]
+        end = len(essence.joined.token_ids) - 1 - essence.subject_index
+        return 0 if self.settings.essence_position == "subject-end" else end
 
-    def loss(self, delta: Tensor) -> Tensor:
-        """Return the objective at ``delta``."""
-        with self._added(delta):
-            logits = self._logits()
-        labels = self.labels[:-1].to(logits.device)
-        flat = cross_entropy(
-            logits[:-1].float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        per_text = flat.view_as(labels).sum(1) / (labels != IGNORED).sum(1)
-        essence = logits[-1, self.essence_place].float().log_softmax(-1)
-        divergence = kl_div(self.essence_before, essence, log_target=True, reduction="sum")  # KL(edited || unedited)
-        decay = self.settings.weight_decay * delta.norm() / self.initial.norm() ** 2
-        return per_text.mean() + self.settings.kl_factor * divergence.to(per_text.device) + decay.to(per_text.device)
+    def _log_probabilities(self, hidden: Tensor) -> Tensor:
+        """Return log-probabilities [predicted, vocabulary] where something is predicted, in float32."""
+        return self.model.head(hidden[self.predicted.row, self.predicted.place]).float().log_softmax(-1)
 
-    @contextmanager
-    def _added(self, delta: Tensor) -> Iterator[None]:
-        def add(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            changed = output.clone()
-            changed[:, 0] += delta.to(output.dtype)  # a tail begins with the subject's last token
-            return changed
+    def losses(self, deltas: Tensor, going_on: Sequence[int]) -> Tensor:
+        """Return the objective of each problem ``going_on`` at its row of ``deltas`` [problems, outputs]."""
+        if self.going_on != list(going_on):
+            self._let_go(going_on)
+        predicted, mine = self.predicted, deltas[self.going_on]
+        output = self.upper.outputs.clone()
+        output[:, 0] += mine[predicted.owner].to(output.dtype)  # a tail begins with the subject's last token
+        log_probabilities = self._log_probabilities(self.upper.run(output))
+        targets, essences = log_probabilities.split([len(predicted.label), len(self.going_on)])
+        each = -targets.gather(1, predicted.label[:, None])[:, 0] * predicted.weight
+        fit = torch.zeros(len(self.going_on), device=each.device).index_add(0, predicted.of, each)
+        before = self.essence_before[self.going_on]
+        divergence = kl_div(before, essences, log_target=True, reduction="none").sum(1)  # KL(edited || unedited)
+        decay = self.settings.weight_decay * mine.norm(dim=1) / self.initial[self.going_on].norm(dim=1) ** 2
+        return fit + self.settings.kl_factor * divergence + decay.to(fit.device)
 
-        handle = self.projection.module.register_forward_hook(add)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def _let_go(self, going_on: Sequence[int]) -> None:
+        """Let the rows of problems that have ended leave."""
+        owners = [self.going_on[place] for place in self.predicted.owner.tolist()]
+        rows = [row for row, owner in enumerate(owners) if owner in going_on]
+        self.upper.keep(torch.tensor(rows, device=self.model.device))
+        self.going_on = list(going_on)
+        self.predicted = self._find()
 
 
 @torch.no_grad()
-def _project(delta: Tensor, radius: Tensor) -> None:
-    norm = delta.norm()
-    if norm > radius:
-        delta.mul_(radius / norm)
+def _project(deltas: Tensor, radius: Tensor) -> None:
+    norms = deltas.norm(dim=1, keepdim=True)
+    deltas.copy_(torch.where(norms > radius, deltas * (radius / norms), deltas))

@@ -14,13 +14,13 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.moments import second_moments, solve
+from wildcore_keyvalue.moments import MomentSolver, second_moments
 from wildcore_keyvalue.prefixes import sampled_prefixes
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
 from wildcore_keyvalue.traces import keys_and_values
-from wildcore_keyvalue.values import OptimisedValue, ValueSettings, optimise_value
+from wildcore_keyvalue.values import OptimisedValue, ValueProblem, ValueSettings, optimise_values
 
-from wildcore import Editor, EditRequest, Environment
+from wildcore import Editor, EditRequest, Environment, Patch, Refused
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank, WeightPatch
 from wildcore_rome.parameters import RomeParams, UpdateKey
@@ -34,14 +34,15 @@ class Rome(Editor):
         self.params = params
         self.layer = params.layer
         self.prefixes: tuple[str, ...] = ("",)
-        self.moments: Tensor | None = None
+        self.solver: MomentSolver | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and estimate the second moments, or take them from the cache."""
         params = self.params
         self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k)
         if params.second_moments == "corpus":
-            self.moments = second_moments(model, self.layer, params.corpus, params.moment_tokens, environment)
+            moments = second_moments(model, self.layer, params.corpus, params.moment_tokens, environment)
+            self.solver = MomentSolver(moments, params.damping, model.device)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""
@@ -49,31 +50,53 @@ class Rome(Editor):
         name = model.mlp_output(self.layer).name
         with ExitStack() as earlier:
             for request in requests:
-                steps.append(self._rank_one(model, request))
+                steps += self._rank_one(model, [self._problem(model, request)])
                 if len(requests) > 1:
                     earlier.enter_context(WeightPatch({name: steps[-1]}).applied(model))
         left = torch.cat([step.left for step in steps], dim=1)
         return WeightPatch({name: LowRank(left, torch.cat([step.right for step in steps], dim=1))})
 
-    def _rank_one(self, model: LoadedModel, request: EditRequest) -> LowRank:
-        texts = with_target(model, request, self.prefixes, self.params.close_target)
-        value = optimise_value(model, self.layer, texts, request, self._value_settings())
-        keys, values = self._keys_and_values(model, request)
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return an update for each of the independent ``requests``, all values optimised together."""
+        problems = [self._problem_or_refusal(model, request) for request in requests]
+        solvable = [problem for problem in problems if not isinstance(problem, Refused)]
+        updates = iter(self._rank_one(model, solvable) if solvable else ())
+        name = model.mlp_output(self.layer).name
+        return [p if isinstance(p, Refused) else WeightPatch({name: next(updates)}) for p in problems]
+
+    def _problem_or_refusal(self, model: LoadedModel, request: EditRequest) -> ValueProblem | Refused:
+        try:
+            return self._problem(model, request)
+        except Refused as refusal:
+            return refusal
+
+    def _problem(self, model: LoadedModel, request: EditRequest) -> ValueProblem:
+        return ValueProblem(request, tuple(with_target(model, request, self.prefixes, self.params.close_target)))
+
+    def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank]:
+        values = optimise_values(model, self.layer, problems, self._value_settings())
+        keys_and_values = self._keys_and_values(model, [problem.request for problem in problems])
+        return [self._update(value, *own) for value, own in zip(values, keys_and_values, strict=True)]
+
+    def _update(self, value: OptimisedValue, keys: Tensor, values: Tensor) -> LowRank:
         direction = self._direction(_chosen(keys, self.params.direction_key))
         key, replaced = _chosen(keys, self.params.update_key), _chosen(values, self.params.update_key)
-        return LowRank(self._left(value, key, replaced, direction)[:, None], direction[:, None])
+        left = (value.value - replaced) / (key @ direction)
+        return LowRank(left[:, None], direction[:, None])
 
-    def _left(self, value: OptimisedValue, key: Tensor, replaced: Tensor, direction: Tensor) -> Tensor:
-        return (value.value - replaced) / (key @ direction)
-
-    def _keys_and_values(self, model: LoadedModel, request: EditRequest) -> tuple[Tensor, Tensor]:
+    def _keys_and_values(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[tuple[Tensor, Tensor]]:
+        """Return each request's keys [prefixes, inputs] and values [prefixes, outputs]."""
         texts: list[SubjectText] = [
-            without_target(model, prefix + request.prompt, request.subject) for prefix in self.prefixes
+            without_target(model, prefix + request.prompt, request.subject)
+            for request in requests
+            for prefix in self.prefixes
         ]
-        return keys_and_values(model, self.layer, texts)
+        keys, values = keys_and_values(model, self.layer, texts)
+        count = len(self.prefixes)
+        return list(zip(keys.split(count), values.split(count), strict=True))
 
     def _direction(self, key: Tensor) -> Tensor:
-        raw = key if self.moments is None else solve(self.moments, key[:, None], self.params.damping)[:, 0]
+        raw = key if self.solver is None else self.solver.solve(key[:, None])[:, 0]
         return raw / raw.norm()
 
     def _value_settings(self) -> ValueSettings:

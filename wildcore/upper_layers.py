@@ -1,0 +1,143 @@
+"""A batch run again and again from one layer's MLP output projection on.
+
+While only the output of that projection changes, as in optimising a value or the projection's weight, everything below it and
+beside it stays what it was: the layers below, and in the layer itself the attention and what goes into the projection. One
+ordinary pass records these; each further pass gives what was recorded in their place and computes only the rest.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wildcore.models import LoadedModel
+
+Forward = Callable[..., Any]
+
+
+class UpperLayers:
+    """A batch of which the layers from ``layer`` on can be run again. Made by one ordinary pass, without gradients."""
+
+    inputs: Tensor
+    """What goes into the layer's MLP output projection: [rows, tokens, inputs]."""
+    outputs: Tensor
+    """What comes out of it in the model as it is: [rows, tokens, outputs]."""
+    hidden: Tensor
+    """Final hidden states of the model as it is, after the last norm: [rows, tokens, width]."""
+
+    def __init__(
+        self, model: LoadedModel, layer: int, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
+    ) -> None:
+        """Run the network once. Arguments are those of ``model.read``; ``cache`` is read, never written into."""
+        self.model = model
+        self._projection = model.mlp_output(layer).module
+        self._ids, self._mask, self._positions = ids, mask, positions
+        self._cache = cache
+        self._layers_below: tuple[nn.Module, ...] = tuple(model.layers[:layer])
+        self._record(_beside(model, layer))
+
+    @torch.no_grad()
+    def _record(self, beside: tuple[nn.Module, ...]) -> None:
+        seen: dict[nn.Module, Any] = {}
+        last_below = self._layers_below[-1:]
+        recording = {module: _recording(module, seen) for module in (*last_below, *beside, self._projection)}
+        recording[self._projection] = self._recording_inputs(recording[self._projection])
+        with _forwards(recording):
+            self.hidden = self._read()
+        self.outputs = seen.pop(self._projection)
+        self._below = seen.pop(last_below[0]) if last_below else None
+        self._beside = seen
+
+    def _recording_inputs(self, forward: Forward) -> Forward:
+        def record(inputs: Tensor) -> Any:
+            self.inputs = inputs
+            return forward(inputs)
+
+        return record
+
+    def run(self, output: Tensor | None = None) -> Tensor:
+        """Return the final hidden states [rows, tokens, width] with ``output`` [rows, tokens, outputs] as the projection's.
+
+        Gradients flow from ``output`` on. None leaves the projection to itself and to the hooks that it has.
+        """
+        replayed = {layer: _giving(self._below) for layer in self._layers_below}
+        replayed |= {module: _giving(given) for module, given in self._beside.items()}
+        if output is not None:
+            replayed[self._projection] = _giving(output)
+        with _forwards(replayed):
+            return self._read()
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with ``rows``, indices into the present ones; the others leave the batch."""
+        self._ids, self._mask, self._positions = (t[rows] for t in (self._ids, self._mask, self._positions))
+        self.inputs, self.outputs, self.hidden = (_chosen(t, rows) for t in (self.inputs, self.outputs, self.hidden))
+        self._below = _chosen(self._below, rows)
+        self._beside = {module: _chosen(given, rows) for module, given in self._beside.items()}
+        if self._cache is not None:
+            self._cache = _shallow(self._cache)
+            self._cache.batch_select_indices(rows)
+
+    def _read(self) -> Tensor:
+        inputs = {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": self._positions}
+        if self._cache is not None:
+            inputs[self.model.cache_name] = _shallow(self._cache)
+        states: Tensor = self.model.network.base_model(**inputs, use_cache=self._cache is not None).last_hidden_state
+        return states
+
+
+def _beside(model: LoadedModel, layer: int) -> tuple[nn.Module, ...]:
+    """Return the parts of a layer that do not read its MLP output projection: its attention and its MLP's inputs."""
+    family = model.family
+    attention = family.attention_output.rpartition(".")[0]
+    names = (*([attention] if attention else []), *family.mlp_input)
+    return tuple(model.layers[layer].get_submodule(name) for name in names)
+
+
+def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:
+    """Return the module's forward, which now also keeps what it gives: of a tuple the first, which alone is read on."""
+    forward = module.forward
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        given = forward(*args, **kwargs)
+        seen[module] = (given[0], *[None] * (len(given) - 1)) if isinstance(given, tuple) else given
+        return given
+
+    return record
+
+
+def _giving(given: Any) -> Forward:
+    return lambda *args, **kwargs: given
+
+
+@contextmanager
+def _forwards(replaced: Mapping[nn.Module, Forward]) -> Iterator[None]:
+    """Let modules compute something else; their hooks and attributes stay.
+
+    A module may have a forward of its own already, as where ``accelerate`` places layers; it gets it back.
+    """
+    own = {module: vars(module)["forward"] for module in replaced if "forward" in vars(module)}
+    try:
+        for module, forward in replaced.items():
+            vars(module)["forward"] = forward
+        yield
+    finally:
+        for module in replaced:
+            vars(module).pop("forward", None)
+        for module, forward in own.items():
+            vars(module)["forward"] = forward
+
+
+def _chosen(given: Any, rows: Tensor) -> Any:
+    if isinstance(given, tuple):
+        return tuple(_chosen(part, rows) for part in given)
+    return None if given is None else given[rows.to(given.device)]
+
+
+def _shallow(cache: Any) -> Any:
+    """Return a cache that grows apart from the given one: its layers put new tensors in place of those they share."""
+    copied = copy(cache)
+    copied.layers = [copy(layer) for layer in cache.layers]
+    return copied
