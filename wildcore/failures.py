@@ -87,12 +87,12 @@ class FailureFilter:
         return values
 
 
-def first_metric(protocol: ReadyProtocol) -> tuple[str, Metric]:
-    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` if it has none."""
+def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tuple[str, Metric]:
+    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric
-    raise UserError(f"--only-failures: protocol {protocol.name} has no metric for reliability")
+    raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
 
 
 def _item(probe: Probe, gold_token_ids: tuple[int, ...], answers: Answers) -> list[AnsweredProbe]:

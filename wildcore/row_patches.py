@@ -47,7 +47,9 @@ class _Change:
         most = int(is_of.sum(0).max())
         grouped = inputs.new_zeros(len(dense), most, tokens, width)
         grouped[places[there], number[there]] = inputs[there]
-        products = torch.bmm(grouped.flatten(1, 2), dense.transpose(1, 2)).view(len(dense), most, tokens, dense.shape[1])
+        products = torch.bmm(grouped.flatten(1, 2), dense.transpose(1, 2)).view(
+            len(dense), most, tokens, dense.shape[1]
+        )
         result = inputs.new_zeros(rows, tokens, dense.shape[1])
         result[there] = products[places[there], number[there]]
         return result

@@ -3,11 +3,14 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from wildcore.errors import UserError, nearest
 from wildcore.types import EditCase, Malformed
+
+STRAY_WHITE_SPACE = "stray-white-space"
+"""Tag of a case: the fields of its row that had white space around their text, which is taken away."""
 
 _ABSENT = object()
 
@@ -32,6 +35,8 @@ class Row:
     place: str
     fields: Mapping[str, Any]
     number: int = 1
+    stripped: list[str] = field(default_factory=list, compare=False)
+    """Names of the fields read so far that had white space around their text; rows within a row share the list."""
 
     def holds(self, name: str) -> bool:
         """Say whether the row has a field with something in it."""
@@ -83,7 +88,9 @@ class Row:
         value = self._get(name)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self._wrong(name, "a list of objects", value)
-        return [Row(f"{self.place}, {name}[{index}]", item, index + 1) for index, item in enumerate(value)]
+        return [
+            Row(f"{self.place}, {name}[{index}]", item, index + 1, self.stripped) for index, item in enumerate(value)
+        ]
 
     def _get(self, name: str) -> Any:
         value = _at(self.fields, name)
@@ -99,6 +106,8 @@ class Row:
             raise self._wrong(name, "text that is not empty", value)
         if re.search("[\ud800-\udfff]", value):
             raise self._wrong(name, "text made of whole characters", value)
+        if value != value.strip() and name not in self.stripped:
+            self.stripped.append(name)
         return value.strip()
 
     def _wrong(self, name: str, expected: str, value: Any) -> MalformedRow:
@@ -112,7 +121,9 @@ def parsed(rows: Iterable[Row | Malformed], parse: Callable[[Row], EditCase]) ->
 
 def _parsed(row: Row, parse: Callable[[Row], EditCase]) -> EditCase | Malformed:
     try:
-        return parse(row)
+        case = parse(row)
+        tags = {STRAY_WHITE_SPACE: ", ".join(row.stripped), **case.tags} if row.stripped else case.tags
+        return case.model_copy(update={"tags": tags})
     except MalformedRow as error:
         return Malformed(place=error.place, problem=error.problem)
 

@@ -82,6 +82,8 @@ def main(context: click.Context, plugins: str | None, strict_plugins: bool) -> N
 
 
 def _add_commands() -> None:
+    from wildcore.cli.agreement import agreement
+    from wildcore.cli.audit import audit_command
     from wildcore.cli.compare import compare
     from wildcore.cli.describe import describe
     from wildcore.cli.eval import eval_command
@@ -89,7 +91,7 @@ def _add_commands() -> None:
     from wildcore.cli.score import score
     from wildcore.cli.show import show
 
-    for command in (eval_command, score, show, compare, plugins_command, describe):
+    for command in (eval_command, score, show, compare, agreement, audit_command, plugins_command, describe):
         main.add_command(command)
 
 

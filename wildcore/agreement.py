@@ -1,0 +1,295 @@
+"""How far two metrics, or two judges, agree on the answers of a run."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import sqrt
+from typing import Literal
+
+from wildcore.errors import UserError, nearest
+from wildcore.records import CaseRecord, ProbeRecord, RunFolder, ScoreRecord
+from wildcore.scoring import NORMAL_95, score_key, wilson
+from wildcore.types import ProbeKind, Record, Score
+
+When = Literal["before", "after"]
+
+SHEET_COLUMNS = ("question", "gold", "answer", "label")
+NO_VARIANCE = 1e-12
+"""Below this a variance is one of 0 and rounding."""
+
+
+class Chosen(Record):
+    """Which answers of a run to look at; no ``protocol`` means all."""
+
+    kinds: tuple[ProbeKind, ...]
+    whens: tuple[When, ...]
+    protocol: str | None = None
+
+
+class Said(Record):
+    """One answer of a run, and where it stands. ``sample`` counts from 0 where a probe was answered several times."""
+
+    case: str
+    protocol: str
+    kind: ProbeKind
+    probe: int
+    when: When
+    sample: int
+    question: str
+    gold: str
+    answer: str
+
+
+class Difference(Record):
+    """An answer that one metric found correct and the other did not."""
+
+    said: Said
+    first: Score
+    second: Score
+
+
+class Kappa(Record):
+    """Chance-corrected agreement with its 95 % interval; where there is none, ``undefined`` says why."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    undefined: str | None = None
+
+
+class Agreement(Record):
+    """Two metrics on the answers that both scored.
+
+    ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``observed`` is the
+    share of equal verdicts, ``low`` and ``high`` its 95 % Wilson interval. ``only_first`` and ``only_second`` count answers that
+    the other did not score, with its reasons. ``graded`` counts each metric's scores between 0 and 1, correct from
+    ``threshold`` on. ``distinct`` counts answers that differ in question, gold or text: intervals take all answers as
+    independent, and the same text judged twice is not. ``differing`` are the first of those that the verdicts differ on.
+    """
+
+    first: str
+    second: str
+    threshold: float
+    table: tuple[tuple[int, int], tuple[int, int]]
+    observed: float | None
+    low: float | None
+    high: float | None
+    kappa: Kappa
+    only_first: Mapping[str, int]
+    only_second: Mapping[str, int]
+    neither: int
+    graded: tuple[int, int]
+    distinct: int
+    differing: tuple[Difference, ...]
+
+    @property
+    def both(self) -> int:
+        """How many answers both scored."""
+        return sum(map(sum, self.table))
+
+    @property
+    def differ(self) -> int:
+        """On how many of them the verdicts differ."""
+        return self.table[0][1] + self.table[1][0]
+
+
+def metrics_of(folder: RunFolder) -> dict[str, float | None]:
+    """Return the labels of the metrics that a run was scored by, in the order in which they appear.
+
+    With each stands a value of it that is no verdict, since it does not lie between 0 (incorrect) and 1 (correct), if any.
+    """
+    found: dict[str, float | None] = {}
+    for score in folder.scores():
+        known = found.setdefault(score.metric, None)
+        if known is None:
+            found[score.metric] = next((value for value in _values(score) if not 0 <= value <= 1), None)
+    return found
+
+
+def find_label(labels: Sequence[str], name: str) -> str:
+    """Return the label that is ``name`` or the only one that begins with it. Raises ``UserError`` where there is none."""
+    fitting = [name] if name in labels else [label for label in labels if label.startswith(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UserError(f"--metric {name}: several metrics of this run begin so: {'; '.join(fitting)}")
+    raise UserError(f"--metric {name}: no such scores in this run; {nearest(name, list(labels))}")
+
+
+def agreements(
+    folder: RunFolder, labels: Sequence[str], chosen: Chosen, threshold: float, shown: int
+) -> list[Agreement]:
+    """Compare every two of ``labels`` on the ``chosen`` answers, keeping the first ``shown`` that they differ on.
+
+    The metrics' values must be verdicts.
+    """
+    scores = {score_key(score): score for score in folder.scores() if score.metric in labels}
+    tallies = [_Tally(pair, threshold, shown) for pair in combinations(labels, 2)]
+    for said in answers(folder, chosen):
+        for tally in tallies:
+            tally.take(said, *(_score(scores.get(_key(said, label)), said) for label in tally.pair))
+    return [tally.agreement() for tally in tallies]
+
+
+def answers(folder: RunFolder, chosen: Chosen) -> Iterator[Said]:
+    """Yield the chosen answers of a run."""
+    for case in folder.cases():
+        for probe in case.probes:
+            if probe.kind in chosen.kinds and chosen.protocol in (None, probe.protocol):
+                for when in chosen.whens:
+                    yield from _said(case, probe, when)
+
+
+def sheet(said: Iterator[Said]) -> tuple[str, int]:
+    """Return answers as a CSV to be labelled by a person, and its number of rows.
+
+    Columns question, gold, answer and label, which is empty; each distinct question, gold and answer is there once.
+    """
+    rows = dict.fromkeys(_content(one) for one in said)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(SHEET_COLUMNS)
+    writer.writerows((*row, "") for row in rows)
+    return stream.getvalue(), len(rows)
+
+
+def kappa(table: Sequence[Sequence[int]]) -> Kappa:
+    """Return Cohen's kappa of a square table of counts, rows one rater's verdicts and columns the other's.
+
+    Kappa is (p_o - p_e) / (1 - p_e) (Cohen 1960). The interval is the normal one on the large-sample variance of Fleiss, Cohen
+    and Everitt (Psychological Bulletin 72, 1969), kept within -1 and 1; too narrow for few answers.
+    """
+    total = sum(map(sum, table))
+    if not total:
+        return Kappa(undefined="no answer was scored by both")
+    shares = [[count / total for count in row] for row in table]
+    rows, columns = [sum(row) for row in shares], [sum(column) for column in zip(*shares, strict=True)]
+    observed = sum(shares[i][i] for i in range(len(shares)))
+    expected = sum(row * column for row, column in zip(rows, columns, strict=True))
+    if 1 - expected < NO_VARIANCE:
+        return Kappa(undefined="both gave every answer the same verdict, so agreement by chance is complete")
+    value = (observed - expected) / (1 - expected)
+    variance = _variance(shares, rows, columns, value, expected) / total
+    if variance < NO_VARIANCE:
+        return Kappa(value=value, undefined="no interval: in such a table the large-sample variance is 0")
+    spread = NORMAL_95 * sqrt(variance)
+    return Kappa(value=value, low=max(-1.0, value - spread), high=min(1.0, value + spread))
+
+
+def _variance(
+    shares: Sequence[Sequence[float]], rows: Sequence[float], columns: Sequence[float], value: float, expected: float
+) -> float:
+    """Return the large-sample variance of kappa for one answer (Fleiss, Cohen and Everitt 1969)."""
+    places = range(len(shares))
+    same = sum(shares[i][i] * (1 - (rows[i] + columns[i]) * (1 - value)) ** 2 for i in places)
+    other = sum(shares[i][j] * (columns[i] + rows[j]) ** 2 for i in places for j in places if i != j)
+    return float(same + (1 - value) ** 2 * other - (value - expected * (1 - value)) ** 2) / (1 - expected) ** 2
+
+
+@dataclass
+class _Tally:
+    """What two metrics said of the answers so far."""
+
+    pair: tuple[str, str]
+    threshold: float
+    shown: int
+    table: Counter[tuple[bool, bool]] = field(default_factory=Counter)
+    only_first: Counter[str] = field(default_factory=Counter)
+    only_second: Counter[str] = field(default_factory=Counter)
+    neither: int = 0
+    graded: list[int] = field(default_factory=lambda: [0, 0])
+    contents: set[tuple[str, ...]] = field(default_factory=set)
+    differing: list[Difference] = field(default_factory=list)
+
+    def take(self, said: Said, first: Score | None, second: Score | None) -> None:
+        """Count one more answer. No score at all means that the metric was not to score it."""
+        if first is not None and first.value is not None and second is not None and second.value is not None:
+            self._compare(said, first, second, (first.value, second.value))
+        elif first is not None and first.value is not None:
+            self.only_first[_why_not(second)] += 1
+        elif second is not None and second.value is not None:
+            self.only_second[_why_not(first)] += 1
+        elif first is not None and second is not None:
+            self.neither += 1
+
+    def _compare(self, said: Said, first: Score, second: Score, values: tuple[float, float]) -> None:
+        for place, value in enumerate(values):
+            self.graded[place] += 0 < value < 1
+        verdicts = (values[0] >= self.threshold, values[1] >= self.threshold)
+        self.table[verdicts] += 1
+        self.contents.add(_content(said))
+        if verdicts[0] != verdicts[1] and len(self.differing) < self.shown:
+            self.differing.append(Difference(said=said, first=first, second=second))
+
+    def agreement(self) -> Agreement:
+        """Return what came of it."""
+        correct, incorrect = (
+            (self.table[is_correct, True], self.table[is_correct, False]) for is_correct in (True, False)
+        )
+        both = self.table.total()
+        observed = (correct[0] + incorrect[1]) / both if both else None
+        low, high = (None, None) if observed is None else wilson(observed, both)
+        return Agreement(
+            first=self.pair[0],
+            second=self.pair[1],
+            threshold=self.threshold,
+            table=(correct, incorrect),
+            observed=observed,
+            low=low,
+            high=high,
+            kappa=kappa((correct, incorrect)),
+            only_first=self.only_first,
+            only_second=self.only_second,
+            neither=self.neither,
+            graded=(self.graded[0], self.graded[1]),
+            distinct=len(self.contents),
+            differing=tuple(self.differing),
+        )
+
+
+def _values(score: ScoreRecord) -> list[float]:
+    samples = [sample.value for sample in (*score.before_samples, *score.after_samples)]
+    return [value for value in (score.before, score.after, *samples) if value is not None]
+
+
+def _said(case: CaseRecord, probe: ProbeRecord, when: When) -> Iterator[Said]:
+    for sample, answer in enumerate(probe.before if when == "before" else probe.after):
+        yield Said(
+            case=case.case,
+            protocol=probe.protocol,
+            kind=probe.kind,
+            probe=probe.probe,
+            when=when,
+            sample=sample,
+            question=probe.question,
+            gold=probe.answers[0],
+            answer=answer.text,
+        )
+
+
+def _content(said: Said) -> tuple[str, str, str]:
+    return said.question.strip(), said.gold.strip(), said.answer.strip()
+
+
+def _key(said: Said, label: str) -> tuple[str, str, int, str]:
+    return (said.case, said.protocol, said.probe, label)
+
+
+def _score(record: ScoreRecord | None, said: Said) -> Score | None:
+    """Return the score of one answer. Samples' own scores are recorded where there are several, or details to keep."""
+    if record is None:
+        return None
+    samples = record.before_samples if said.when == "before" else record.after_samples
+    if samples:
+        return samples[said.sample] if said.sample < len(samples) else None
+    value, reason = (
+        (record.before, record.before_reason) if said.when == "before" else (record.after, record.after_reason)
+    )
+    return Score(value=value, reason=reason)
+
+
+def _why_not(score: Score | None) -> str:
+    return "not among what it scores" if score is None else score.reason or "no value"

@@ -1,0 +1,169 @@
+"""What in a dataset would spoil a result, found before a model is edited."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from statistics import median
+from typing import Any
+
+from wildcore.assembly import JobSpec, make_reader, model_request, ready_protocols
+from wildcore.caching import cache_folder
+from wildcore.ceilings import Ceiling, Oracle
+from wildcore.errors import UserError
+from wildcore.failures import FailureCount, FailureFilter, first_metric
+from wildcore.findings import Finding, Searches
+from wildcore.interfaces import Environment, Progress
+from wildcore.models import LoadedModel, load_model
+from wildcore.registry import Registry
+from wildcore.rescoring import prepare
+from wildcore.selection import Reader
+from wildcore.tokens import join
+from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
+from wildcore.unedited import UneditedAnswers
+
+
+class Lengths(Record):
+    """How long the targets are, in words or tokens; ``single`` is the share of those that are one."""
+
+    shortest: int
+    median: float
+    mean: float
+    longest: int
+    single: float
+
+
+class ProbeCount(Record):
+    """Probes of one kind: how many there are, in how many cases, the fewest and most in one case, how many have aliases."""
+
+    kind: ProbeKind
+    probes: int
+    cases: int
+    fewest: int
+    most: int
+    with_aliases: int
+
+
+class Audit(Record):
+    """What a dataset was found to hold. ``tokens`` and ``answered``, what the unedited model knows, need a ``model``."""
+
+    dataset: Mapping[str, Any]
+    cases: int
+    malformed: int
+    findings: tuple[Finding, ...]
+    ceilings: tuple[Ceiling, ...]
+    words: Lengths
+    probes: tuple[ProbeCount, ...]
+    model: str | None = None
+    tokens: Lengths | None = None
+    answered: tuple[FailureCount, ...] = ()
+
+
+class Auditor:
+    """Audits the dataset that ``spec`` names, under its protocols. Raises ``UserError`` for bad input."""
+
+    def __init__(self, registry: Registry, spec: JobSpec, progress: Progress) -> None:
+        self.registry = registry
+        self.spec = spec
+        self.environment = Environment(cache_folder(), spec.seed, progress)
+        self.reader, self.dataset = make_reader(registry, spec)
+        self.protocols = ready_protocols(registry, spec, [], self.reader)
+
+    def audit(self) -> Audit:
+        """Read the dataset, then load the model if one is named, and read it again for what that has to say."""
+        oracles = [Oracle(protocol, *first_metric(protocol, "audit")) for protocol in self.protocols]
+        prepare(
+            [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
+        )
+        found = _Found(oracles)
+        for case in _wanted(self.reader):
+            found.take(case)
+        if not found.searches.cases:
+            raise UserError(f"dataset {self.reader.name}: it holds no case")
+        self._note(self.reader.notes())
+        audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
+        return self._with_model(audit) if self.spec.model else audit
+
+    def _with_model(self, audit: Audit) -> Audit:
+        model = load_model(model_request(self.registry, self.spec), self.registry.families)
+        self._note(model.notes)
+        model.rows_at_once = self.spec.batch_size
+        tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
+        unedited = UneditedAnswers(self.environment.cache, model)
+        answered = [
+            FailureFilter(unedited, protocol).take(_wanted(self.reader), audit.cases, self.environment.progress)
+            for protocol in self.protocols
+        ]
+        added = {"model": self.spec.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
+        return audit.model_copy(update=added)
+
+    def _note(self, notes: Iterator[str] | Sequence[str]) -> None:
+        for note in notes:
+            self.environment.progress.note(note)
+
+
+def _wanted(reader: Reader) -> Iterator[EditCase]:
+    """Yield the cases wanted; as they are read, unless they are drawn."""
+    drawn = reader.choice.sample is not None
+    return iter(reader.cases()) if drawn else islice(reader.candidates(), reader.choice.limit)
+
+
+def _tokens(model: LoadedModel, case: EditCase) -> int:
+    """Count the target's tokens as they follow the bare prompt."""
+    return len(join(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
+
+
+@dataclass
+class _Found:
+    """What the cases read so far hold."""
+
+    oracles: Sequence[Oracle]
+    searches: Searches = field(default_factory=Searches)
+    words: Counter[int] = field(default_factory=Counter)
+    per_case: dict[ProbeKind, Counter[int]] = field(default_factory=lambda: {kind: Counter() for kind in PROBE_KINDS})
+    with_aliases: Counter[ProbeKind] = field(default_factory=Counter)
+
+    def take(self, case: EditCase) -> None:
+        self.searches.take(case)
+        for oracle in self.oracles:
+            oracle.take(case)
+        self.words[len(case.request.target.split())] += 1
+        for kind in PROBE_KINDS:
+            of_kind = [probe for probe in case.probes if probe.kind == kind]
+            self.per_case[kind][len(of_kind)] += 1
+            self.with_aliases[kind] += sum(len(probe.answers) > 1 for probe in of_kind)
+
+    def audit(self, dataset: Mapping[str, Any], malformed: int) -> Audit:
+        return Audit(
+            dataset=dataset,
+            cases=self.searches.cases,
+            malformed=malformed,
+            findings=tuple(self.searches.findings()),
+            ceilings=tuple(oracle.ceiling() for oracle in self.oracles),
+            words=_lengths(self.words),
+            probes=tuple(self._probes()),
+        )
+
+    def _probes(self) -> Iterator[ProbeCount]:
+        for kind, counts in self.per_case.items():
+            probes = sum(number * cases for number, cases in counts.items())
+            if probes:
+                yield ProbeCount(
+                    kind=kind,
+                    probes=probes,
+                    cases=counts.total() - counts[0],
+                    fewest=min(counts),
+                    most=max(counts),
+                    with_aliases=self.with_aliases[kind],
+                )
+
+
+def _lengths(counts: Counter[int]) -> Lengths:
+    total = counts.total()
+    return Lengths(
+        shortest=min(counts),
+        median=median(counts.elements()),
+        mean=sum(length * times for length, times in counts.items()) / total,
+        longest=max(counts),
+        single=counts[1] / total,
+    )

@@ -1,0 +1,114 @@
+"""The most that a model can score: what a protocol's stop rule and metric leave of answers that are right."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from wildcore.findings import EXAMPLES_KEPT, Example
+from wildcore.interfaces import Metric
+from wildcore.protocols import ReadyProtocol
+from wildcore.types import Answer, AnsweredProbe, EditCase, Output, Probe, Record
+
+CLOSINGS = ("", ".", "\n")
+"""How a perfect model may end its answer: with the sequence, by a full stop, by a line break."""
+
+
+class Ceiling(Record):
+    """The share of the cases that a perfect model gets right under a protocol.
+
+    ``by_construction`` says that the truncator reads the gold, so that nothing was to be tried. ``unscored`` cases could not be
+    scored, such as by a metric that needs tokens, which the answers here have none of; ``reason`` says why the first could
+    not. Where there are no others, there is no ``ceiling``.
+    """
+
+    protocol: str
+    metric: str
+    ceiling: float | None
+    by_construction: bool
+    unreachable: int
+    unscored: int
+    reason: str | None
+    examples: tuple[Example, ...]
+
+
+@dataclass
+class Oracle:
+    """A model that knows every answer, asked under one protocol.
+
+    It says an accepted answer and closes it in one of the ways of ``CLOSINGS``; what the truncator leaves of that is scored by
+    the metric. A target is unreachable where no such answer scores 1. Only truncator and metric take part: no model is needed.
+    """
+
+    protocol: ReadyProtocol
+    label: str
+    metric: Metric
+    reachable: int = 0
+    unreachable: int = 0
+    unscored: int = 0
+    reason: str | None = None
+    examples: list[Example] = field(default_factory=list)
+
+    def take(self, case: EditCase) -> None:
+        """Answer one more case's edit prompts; the case is reached if all of them are."""
+        if self.protocol.truncator.reads_gold:
+            return
+        probes = [probe for probe in case.probes if probe.kind == "reliability"]
+        bests = [self._best(probe) for probe in probes]
+        missed = [probe for probe, best in zip(probes, bests, strict=True) if best is not None and best < 1]
+        if not bests or None in bests:
+            self.unscored += 1
+            self.reason = self.reason or "it has no reliability probe"
+        elif missed:
+            self._miss(case, missed[0])
+        else:
+            self.reachable += 1
+
+    def _best(self, probe: Probe) -> float | None:
+        """Return the best score that an accepted answer gets, or None if none is scored."""
+        if self.metric.expensive:
+            self.reason = self.reason or "the metric asks a service or loads a model; name another with --metric"
+            return None
+        scores = self.metric.score([_answered(probe, self._left_of(text)) for text in _perfect(probe)])
+        values = [score.value for score in scores if score.value is not None]
+        if not values:
+            self.reason = self.reason or scores[0].reason
+        return max(values, default=None)
+
+    def _left_of(self, text: str) -> Answer:
+        said = Output(text=text, token_ids=(), stop_reason="end-of-sequence")
+        return self.protocol.truncator.truncate(said, None)
+
+    def _miss(self, case: EditCase, probe: Probe) -> None:
+        self.unreachable += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            gold = probe.answers[0]
+            self.examples.append(Example(case=case.id, text=f"of {gold!r} is left {self._left_of(gold).text!r}"))
+
+    def ceiling(self) -> Ceiling:
+        """Return what came of it."""
+        by_construction = self.protocol.truncator.reads_gold
+        scored = self.reachable + self.unreachable
+        return Ceiling(
+            protocol=self.protocol.name,
+            metric=self.label,
+            ceiling=1.0 if by_construction else self.reachable / scored if scored else None,
+            by_construction=by_construction,
+            unreachable=self.unreachable,
+            unscored=self.unscored,
+            reason=self.reason,
+            examples=tuple(self.examples),
+        )
+
+
+def _perfect(probe: Probe) -> Iterator[str]:
+    return (answer + closing for answer in probe.answers for closing in CLOSINGS)
+
+
+def _answered(probe: Probe, answer: Answer) -> AnsweredProbe:
+    return AnsweredProbe(
+        kind=probe.kind,
+        question=probe.prompt,
+        answers=probe.answers,
+        gold_token_ids=(),
+        answer=answer,
+        unedited=answer,
+    )

@@ -1,0 +1,219 @@
+"""``wildcore agreement``: how far the metrics and judges of a run agree, and sheets for people to judge by."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wildcore.agreement import (
+    Agreement,
+    Chosen,
+    Difference,
+    When,
+    agreements,
+    answers,
+    find_label,
+    metrics_of,
+    sheet,
+)
+from wildcore.cli.screen import out, plain
+from wildcore.cli.show import finished
+from wildcore.errors import UserError, nearest
+from wildcore.records import RunFolder, write_durably
+from wildcore.types import PROBE_KINDS, ProbeKind, Score
+
+JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
+SHOWN_FIRST = ("reason", "reply")
+LONGEST = 200
+
+Folder = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("run", type=Folder)
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Metric as recorded, or how its name begins.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(PROBE_KINDS), help="Probe kind; several allowed.")
+@click.option("--protocol", metavar="NAME", help="Only answers under this protocol.")
+@click.option(
+    "--when", type=click.Choice(["before", "after", "both"]), default="both", show_default=True, help="Which answers."
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="From here on a score between 0 and 1 counts as correct.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="Show so many answers that they differ on, in JSON too.",
+)
+@click.option("--sheet", "sheet_file", type=Folder, metavar="FILE.csv", help="Only write a sheet for people to label.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def agreement(run: Path, **options: Any) -> None:
+    """Show how far the metrics or judges that scored RUN agree: every two of them, or those named.
+
+    People's labels are a metric too: fill in a --sheet, score the run by it (--metric human-labels), and compare.
+    """
+    folder = finished(run)
+    chosen = _chosen(folder, options)
+    if options["sheet_file"]:
+        _write_sheet(folder, chosen, options["sheet_file"])
+        return
+    compared = _compared(folder, chosen, options)
+    if options["as_json"]:
+        click.echo(json.dumps([one.model_dump(mode="json") | _counts(one) for one in compared], indent=2))
+        return
+    console = out()
+    for one in compared:
+        print_agreement(console, one)
+
+
+def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> Chosen:
+    protocol = options["protocol"]
+    known = [definition.name for definition in folder.manifest.protocols]
+    if protocol is not None and protocol not in known:
+        raise UserError(f"--protocol {protocol}: not a protocol of this run; {nearest(protocol, known)}")
+    whens = get_args(When) if options["when"] == "both" else (options["when"],)
+    kinds = options["kinds"] or (JUDGED_BY_THE_GOLD if options["sheet_file"] else PROBE_KINDS)
+    return Chosen(kinds=kinds, whens=whens, protocol=protocol)
+
+
+def _write_sheet(folder: RunFolder, chosen: Chosen, file: Path) -> None:
+    if file.suffix.lower() != ".csv":
+        raise UserError(f"--sheet {file}: the name must end in .csv")
+    if file.exists():
+        raise UserError(f"--sheet {file}: it is there already and may hold labels; choose another name")
+    text, rows = sheet(answers(folder, chosen))
+    if not rows:
+        raise UserError(f"--sheet {file}: the run holds no such answer")
+    try:
+        write_durably(file, text)
+    except OSError as error:
+        raise UserError(f"--sheet {file}: cannot be written: {error.strerror}") from error
+    click.echo(f"{rows} answers to label in {file}: write correct or incorrect into the column label")
+
+
+def _compared(folder: RunFolder, chosen: Chosen, options: Mapping[str, Any]) -> list[Agreement]:
+    """Return what is to be shown: what was asked for, or every pair that has an answer in common."""
+    values = metrics_of(folder)
+    how = (chosen, options["threshold"], options["limit"])
+    if options["metrics"]:
+        return agreements(folder, _named(values, options["metrics"]), *how)
+    fit = [label for label, odd in values.items() if odd is None]
+    if len(fit) < 2:
+        raise UserError(
+            f"{folder.path}: {len(fit)} of its metrics give verdicts ({'; '.join(values) or 'none'}), and two are needed; "
+            f"add one with: wildcore score {folder.path} --metric NAME"
+        )
+    left_out = [label for label in values if label not in fit]
+    if left_out:
+        click.echo(f"Note: left out, since their scores are no verdicts: {'; '.join(left_out)}", err=True)
+    compared = [one for one in agreements(folder, fit, *how) if one.both or one.neither]
+    if not compared:
+        raise UserError(
+            f"{folder.path}: no two of its metrics ({'; '.join(fit)}) scored the same of these answers; "
+            f"add one with: wildcore score {folder.path} --metric NAME"
+        )
+    return compared
+
+
+def _named(values: Mapping[str, float | None], names: Sequence[str]) -> list[str]:
+    labels = list(dict.fromkeys(find_label(list(values), name) for name in names))
+    if len(labels) < 2:
+        raise UserError(f"--metric {labels[0]}: give it twice, once for each of the metrics to compare")
+    for label in labels:
+        if values[label] is not None:
+            raise UserError(
+                f"--metric {label}: its scores, such as {values[label]:g}, are no verdicts, which lie between 0 (incorrect) "
+                "and 1 (correct)"
+            )
+    return labels
+
+
+def _counts(one: Agreement) -> dict[str, int]:
+    return {"both": one.both, "differ": one.differ}
+
+
+def print_agreement(console: Console, one: Agreement) -> None:
+    """Print how two metrics agree, and the answers that they differ on."""
+    console.print()
+    console.print(
+        plain(f"{one.first} and {one.second}: {one.both} answers scored by both, {one.distinct} of them distinct")
+    )
+    _print_table(console, one)
+    if one.observed is not None:
+        console.print(
+            f"Equal verdicts: {one.both - one.differ} of {one.both}, {one.observed:.3f} "
+            f"(95 % interval {one.low:.3f} to {one.high:.3f})"
+        )
+    console.print(plain(f"Cohen's kappa: {_kappa(one)}"))
+    if one.distinct < one.both:
+        console.print(
+            "Intervals take answers as independent; the same answer scored twice is not, so they are too narrow."
+        )
+    _print_partly_scored(console, one)
+    _print_differing(console, one)
+
+
+def _print_table(console: Console, one: Agreement) -> None:
+    table = Table("")
+    for verdict in ("correct", "incorrect"):
+        table.add_column(plain(f"{verdict} by {one.second}"), justify="right")
+    for verdict, row in zip(("correct", "incorrect"), one.table, strict=True):
+        table.add_row(plain(f"{verdict} by {one.first}"), *map(str, row))
+    console.print(table)
+
+
+def _kappa(one: Agreement) -> str:
+    kappa = one.kappa
+    if kappa.value is None:
+        return f"undefined: {kappa.undefined}"
+    if kappa.low is None:
+        return f"{kappa.value:z.3f} ({kappa.undefined})"
+    return f"{kappa.value:z.3f} (95 % interval {kappa.low:.3f} to {kappa.high:.3f})"
+
+
+def _print_partly_scored(console: Console, one: Agreement) -> None:
+    for scorer, other, counts in ((one.first, one.second, one.only_first), (one.second, one.first, one.only_second)):
+        if counts:
+            reasons = "; ".join(f"{reason} ({count})" for reason, count in counts.items())
+            console.print(plain(f"Scored by {scorer} alone: {sum(counts.values())}. {other}: {reasons}", 3 * LONGEST))
+    if one.neither:
+        console.print(f"Scored by neither: {one.neither}")
+    for label, count in zip((one.first, one.second), one.graded, strict=True):
+        if count:
+            console.print(plain(f"{label}: {count} scores lie between 0 and 1; correct from {one.threshold:g} on"))
+
+
+def _print_differing(console: Console, one: Agreement) -> None:
+    if one.differ:
+        shown = f"; the first {len(one.differing)}:" if one.differing else ""
+        console.print(f"They differ on {one.differ}{shown}")
+    for difference in one.differing:
+        said = difference.said
+        console.print(plain(f"  {_place(difference)}: {said.question}", LONGEST))
+        console.print(plain(f"    gold {said.gold!r}, answer {said.answer!r}", LONGEST))
+        for label, score in ((one.first, difference.first), (one.second, difference.second)):
+            verdict = "correct" if (score.value or 0) >= one.threshold else "incorrect"
+            console.print(plain(f"    {verdict} by {label}{_details(score)}", LONGEST))
+
+
+def _place(difference: Difference) -> str:
+    said = difference.said
+    return f"case {said.case}, {said.protocol}, {said.kind}, {said.when}"
+
+
+def _details(score: Score) -> str:
+    """Return how a score came about, the metric's own words first."""
+    order = [name for name in SHOWN_FIRST if name in score.details]
+    order += [name for name in score.details if name not in SHOWN_FIRST]
+    told = {name: score.details[name] for name in order if score.details[name] is not None}
+    return "".join(f", {name} {value!r}" for name, value in told.items())

@@ -1,0 +1,172 @@
+"""``wildcore audit``: what in a dataset would spoil a result."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from wildcore.assembly import JobSpec, parse_settings
+from wildcore.cli.eval import eval_command
+from wildcore.cli.screen import Reporter, out, plain
+from wildcore.errors import UserError
+from wildcore.protocol_files import read_protocol
+from wildcore.registry import Registry
+from wildcore.selection import parse_where
+
+if TYPE_CHECKING:
+    from wildcore.audit import Audit, Lengths
+    from wildcore.findings import Example
+
+DEFAULT_PROTOCOL = "wild"
+LONGEST = 130
+FROM_EVAL = (
+    "context", "generator", "truncator", "metrics", "settings", "where", "limit", "sample", "skip_malformed", "seed",
+    "revision", "dtype", "device", "device_map", "trust_remote_code", "batch_size", "quiet",
+)  # fmt: skip
+
+
+@click.command("audit")
+@click.argument("dataset")
+@click.option(
+    "--protocol", "protocols", multiple=True, help="Protocol whose ceiling to find; several allowed. [default: wild]"
+)
+@click.option(
+    "--protocol-file", "protocol_files", multiple=True, type=click.Path(path_type=Path), help="One of your own."
+)
+@click.option("--model", help="Embedded model, local folder, or hub name: also find out what it knows already.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.pass_context
+def audit_command(ctx: click.Context, /, **options: Any) -> None:
+    """Find what in DATASET would spoil a result.
+
+    Targets that a protocol's stop rule cuts short, edits that repeat or contradict each other, subjects that are missing,
+    residue in texts. Without --model nothing is loaded that is a model.
+    """
+    registry: Registry = ctx.obj
+    spec = _spec(options)
+    registry.add_protocols(spec.own_protocols)
+    registry.find("dataset", spec.dataset)
+    for protocol in spec.protocols:
+        registry.find_protocol(protocol)
+    from wildcore.audit import Auditor  # heavy: only once the names are known to be right
+
+    found = Auditor(registry, spec, Reporter(quiet=options["quiet"])).audit()
+    if options["as_json"]:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        print_audit(out(), found)
+
+
+audit_command.params += [option for option in eval_command.params if option.name in FROM_EVAL]
+
+
+def _spec(options: dict[str, Any]) -> JobSpec:
+    if options["limit"] and options["sample"]:
+        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    settings = parse_settings(options["settings"])
+    for key in settings:
+        if key.startswith("editor."):
+            raise UserError(f"--set {key}: an audit edits nothing; leave it away")
+    own = tuple(read_protocol(file) for file in options["protocol_files"])
+    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
+    named = {
+        "model": options["model"] or "",
+        "editor": "",
+        "protocols": (*options["protocols"], *(protocol.name for protocol in own)) or (DEFAULT_PROTOCOL,),
+        "own_protocols": own,
+        "settings": settings,
+        "where": parse_where(options["where"]),
+    }
+    return JobSpec(**(chosen | named))
+
+
+def print_audit(console: Console, found: "Audit") -> None:
+    """Print what was found: faults with their first cases, ceilings, lengths of the targets, probes."""
+    console.print()
+    console.print(plain(f"{found.dataset['name']}: {found.cases} cases, {found.malformed} malformed rows left out"))
+    _print_findings(console, found)
+    _print_ceilings(console, found)
+    _print_answered(console, found)
+    _print_lengths(console, found)
+    _print_probes(console, found)
+
+
+def _print_findings(console: Console, found: "Audit") -> None:
+    table = Table("found", "cases", "share", "meaning")
+    for finding in found.findings:
+        table.add_row(finding.name, str(finding.count), _percent(finding.share), finding.meaning)
+    console.print(table)
+    for finding in found.findings:
+        _print_examples(console, finding.name, finding.count, finding.examples)
+
+
+def _print_ceilings(console: Console, found: "Audit") -> None:
+    table = Table("protocol", "metric", title="What a perfect model can score, answering the edit prompts")
+    for column in ("ceiling", "unreachable", "unscored"):
+        table.add_column(column, justify="right")
+    for one in found.ceilings:
+        ceiling = "1 by construction" if one.by_construction else "-" if one.ceiling is None else f"{one.ceiling:.3f}"
+        table.add_row(plain(one.protocol), plain(one.metric), ceiling, str(one.unreachable), str(one.unscored))
+    console.print(table)
+    for one in found.ceilings:
+        if one.by_construction:
+            console.print(plain(f"{one.protocol}: the truncator reads the gold, so it cuts no right answer short"))
+        if one.reason:
+            console.print(
+                plain(f"{one.protocol}: {one.unscored} cases unscored by text alone; the first: {one.reason}")
+            )
+        _print_examples(console, f"unreachable under {one.protocol}", one.unreachable, one.examples)
+
+
+def _print_examples(console: Console, name: str, count: int, examples: Iterable["Example"]) -> None:
+    listed = list(examples)
+    if listed:
+        console.print(plain(f"{name}, {len(listed)} of {count}:"))
+    for example in listed:
+        console.print(plain(f"  {example.case}: {example.text}", LONGEST))
+
+
+def _print_answered(console: Console, found: "Audit") -> None:
+    if not found.answered:
+        return
+    table = Table("protocol", "metric", title=f"What {found.model} answers right before any edit")
+    for column in ("asked", "right", "share", "unscored"):
+        table.add_column(column, justify="right")
+    for count in found.answered:
+        scored = count.asked - count.unscored
+        share = _percent(count.right / scored) if scored else "-"
+        row = (str(count.asked), str(count.right), share, str(count.unscored))
+        table.add_row(plain(count.protocol), plain(count.metric), *row)
+    console.print(table)
+
+
+def _print_lengths(console: Console, found: "Audit") -> None:
+    table = Table("target length")
+    for column in ("shortest", "median", "mean", "longest", "of one"):
+        table.add_column(column, justify="right")
+    table.add_row("words", *_row(found.words))
+    if found.tokens is not None:
+        table.add_row("tokens", *_row(found.tokens))
+    console.print(table)
+
+
+def _row(lengths: "Lengths") -> tuple[str, ...]:
+    whole = (f"{lengths.shortest}", f"{lengths.median:g}", f"{lengths.mean:.2f}", f"{lengths.longest}")
+    return (*whole, _percent(lengths.single))
+
+
+def _print_probes(console: Console, found: "Audit") -> None:
+    table = Table("probe")
+    for column in ("probes", "cases", "per case", "with aliases"):
+        table.add_column(column, justify="right")
+    for one in found.probes:
+        per_case = str(one.most) if one.fewest == one.most else f"{one.fewest} to {one.most}"
+        table.add_row(one.kind, str(one.probes), str(one.cases), per_case, str(one.with_aliases))
+    console.print(table)
+
+
+def _percent(share: float) -> str:
+    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"

@@ -1,0 +1,213 @@
+"""What is looked for in every case of a dataset: edits that repeat or contradict others, subjects that are missing, residue."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from wildcore.normalise import same
+from wildcore.rows import STRAY_WHITE_SPACE
+from wildcore.types import EditCase, Record
+
+EXAMPLES_KEPT = 3
+
+WHITE_SPACE = re.compile(r"\s\s|[^\S ]|[\u200b\u200e\u200f\u2060\ufeff]")
+RESIDUE = re.compile(
+    r"<[a-z/!][^<>]*>"  # HTML tags
+    r"|&(?:[a-z]{2,8}|#\d+|#x[0-9a-f]+);"  # HTML entities
+    r"|\[(?:\d+|[a-z]|note \d+|citation needed)\](?![a-z])"  # footnote marks, and not the "[T]he" of a quotation
+    r"|\||\[\[|\]\]|\{\{|\}\}"  # wiki tables, links and templates
+    r"|[†‡\ufffd]"  # daggers, and what stands for an undecodable character
+    r"|\s[*^#~]+$",  # a mark that points to a footnote
+    re.IGNORECASE,
+)
+
+
+class Example(Record):
+    """A case, and what was found in it."""
+
+    case: str
+    text: str
+
+
+class Finding(Record):
+    """One thing that was looked for: in how many cases it was found, their share of all, and the first of them."""
+
+    name: str
+    meaning: str
+    count: int
+    share: float
+    examples: tuple[Example, ...]
+
+
+Check = Callable[[EditCase], str | None]
+"""Returns what it found in a case, as it may be shown, or None."""
+
+
+@dataclass
+class _Search:
+    """One thing that is looked for."""
+
+    name: str
+    meaning: str
+    check: Check
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+    def take(self, case: EditCase) -> None:
+        text = self.check(case)
+        if text is not None:
+            self.count += 1
+            if len(self.examples) < EXAMPLES_KEPT:
+                self.examples.append(Example(case=case.id, text=text))
+
+
+class Searches:
+    """Everything that is looked for, and what has been found so far."""
+
+    def __init__(self) -> None:
+        self.cases = 0
+        self._earlier = _Earlier()
+        self._searches = _searches(self._earlier)
+
+    def take(self, case: EditCase) -> None:
+        """Look at one more case."""
+        self.cases += 1
+        for search in self._searches:
+            search.take(case)
+        self._earlier.remember(case)
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what was looked for, also where nothing was found."""
+        for search in self._searches:
+            yield Finding(
+                name=search.name,
+                meaning=search.meaning,
+                count=search.count,
+                share=search.count / self.cases,
+                examples=tuple(search.examples),
+            )
+
+
+@dataclass(frozen=True)
+class _Edit:
+    case: str
+    target: str
+    accepted: frozenset[str]
+
+
+@dataclass
+class _Earlier:
+    """The edits seen so far, by prompt; prompts and answers compare without case and with white space made single."""
+
+    edits: dict[str, list[_Edit]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+
+    def same_id(self, case: EditCase) -> str | None:
+        return _shown(case) if case.id in self.ids else None
+
+    def repeated(self, case: EditCase) -> str | None:
+        return self._first(case, lambda other, accepted: bool(other.accepted & accepted))
+
+    def contradicted(self, case: EditCase) -> str | None:
+        return self._first(case, lambda other, accepted: not other.accepted & accepted)
+
+    def remember(self, case: EditCase) -> None:
+        edit = _Edit(case.id, case.request.target, _accepted(case))
+        self.edits.setdefault(_plain(case.request.prompt), []).append(edit)
+        self.ids.add(case.id)
+
+    def _first(self, case: EditCase, fits: Callable[[_Edit, frozenset[str]], bool]) -> str | None:
+        accepted = _accepted(case)
+        for other in self.edits.get(_plain(case.request.prompt), ()):
+            if fits(other, accepted):
+                return f"{_shown(case)}; case {other.case}: {other.target}"
+        return None
+
+
+def _searches(earlier: _Earlier) -> list[_Search]:
+    return [
+        _Search("same id", "as an earlier case; eval refuses such a dataset", earlier.same_id),
+        _Search("repeated edit", "prompt and an accepted answer are those of an earlier case", earlier.repeated),
+        _Search("contradictory edit", "an earlier case has the prompt and no such answer", earlier.contradicted),
+        _Search("no subject", "editors that need one refuse the edit", _no_subject),
+        _Search("subject not in the prompt", "editors that need one refuse the edit", _subject_missing),
+        _Search("subject repeated in the prompt", "the last one is edited", _subject_repeated),
+        _Search("target in the prompt", "as whole words; it can be copied", _target_in_prompt),
+        _Search("old answer accepted", "normalised, the ground truth is an accepted answer", _old_accepted),
+        _Search("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
+        _Search("residue", "marks of HTML, wikis or footnotes; undecodable characters", _residue),
+    ]
+
+
+def _accepted(case: EditCase) -> frozenset[str]:
+    return frozenset(_plain(answer) for answer in (case.request.target, *case.request.aliases))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _shown(case: EditCase) -> str:
+    return f"{case.request.prompt} -> {case.request.target}"
+
+
+def _no_subject(case: EditCase) -> str | None:
+    return None if (case.request.subject or "").strip() else _shown(case)
+
+
+def _subject_missing(case: EditCase) -> str | None:
+    return _with_subject(case) if _occurrences(case) == 0 else None
+
+
+def _subject_repeated(case: EditCase) -> str | None:
+    return _with_subject(case) if (_occurrences(case) or 0) > 1 else None
+
+
+def _occurrences(case: EditCase) -> int | None:
+    """Count the subject in the prompt, character for character, as editors look for it; None without a subject."""
+    wanted = (case.request.subject or "").strip()
+    return case.request.prompt.count(wanted) if wanted else None
+
+
+def _with_subject(case: EditCase) -> str:
+    return f"{case.request.subject!r}: {case.request.prompt}"
+
+
+def _target_in_prompt(case: EditCase) -> str | None:
+    words = rf"(?<!\w){re.escape(_plain(case.request.target))}(?!\w)"
+    return _shown(case) if re.search(words, _plain(case.request.prompt)) else None
+
+
+def _old_accepted(case: EditCase) -> str | None:
+    old, request = case.request.ground_truth, case.request
+    if old is None or not any(same(old, answer) for answer in (request.target, *request.aliases)):
+        return None
+    return f"{_shown(case)}; ground truth: {old}"
+
+
+def _white_space(case: EditCase) -> str | None:
+    stripped = case.tags.get(STRAY_WHITE_SPACE)
+    return f"around {stripped}: {_shown(case)}" if stripped else _first_with(WHITE_SPACE, case)
+
+
+def _residue(case: EditCase) -> str | None:
+    return _first_with(RESIDUE, case)
+
+
+def _first_with(pattern: re.Pattern[str], case: EditCase) -> str | None:
+    for place, text in _texts(case):
+        match = pattern.search(text)
+        if match:
+            return f"{match.group()!r} in {place}: {text}"
+    return None
+
+
+def _texts(case: EditCase) -> Iterator[tuple[str, str]]:
+    """Yield every text of a case with its place."""
+    request = case.request
+    yield from (("prompt", request.prompt), ("target", request.target))
+    yield from ((place, text) for place in ("subject", "ground_truth") if (text := getattr(request, place)))
+    yield from (("aliases", alias) for alias in request.aliases)
+    for probe in case.probes:
+        yield f"{probe.kind} prompt", probe.prompt
+        yield from ((f"{probe.kind} answers", answer) for answer in probe.answers)
