@@ -34,7 +34,7 @@ def write(path: Path, *rows: Any) -> Path:
 def test_a_row_becomes_a_case(tmp_path: Path) -> None:
     (case,) = read(write(tmp_path / "q.json", ROW))
     assert isinstance(case, EditCase)
-    assert (case.id, case.tags) == ("NQ-7", {"source": "NQ"})
+    assert (case.id, case.tags) == ("NQ-7", {"stray-white-space": "target", "source": "NQ"})
     assert (case.request.prompt, case.request.target, case.request.subject) == (
         "who keeps the mill",
         "Anna",

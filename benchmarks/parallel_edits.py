@@ -1,0 +1,264 @@
+"""Seconds for one edit, solved and judged alone and with others, beside the floor that the hardware sets.
+
+    python benchmarks/parallel_edits.py --shape llama-2-7b --together 1 8 32 128
+    python benchmarks/parallel_edits.py --model pocket --together 1 4 8 16
+
+A shape is a Llama with random weights in bfloat16, made in place; it answers with all 50 tokens, as no random network says
+a full stop. The prompts are those of pocketqa: for each edit the edit prompt, a rephrasing and a locality question, under
+``wild``, before and after. No optimisation ends early. Times are of the second group of edits; the first warms up. Two ceilings
+are measured in the same run: a matrix product in the model's dtype, and a copy within the device's memory. The floor of an
+edit is the time that its operations at the one or its bytes at the other must take, whichever is longer for each phase;
+``floors`` says what is counted.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from wildcore_pocket.dataset import PocketQA
+from wildcore_pocket.plugin import PocketModel
+
+from wildcore import EditCase
+from wildcore.assembly import JobSpec, make_editor, make_protocol
+from wildcore.families import built_in_families
+from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.registry import Registry, load_registry
+from wildcore.runner import Examiner
+from wildcore.testing.conformance import quiet_environment
+from wildcore.unedited import UneditedAnswers
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama-2-7b": {"vocab_size": 32000, "intermediate_size": 11008, "num_key_value_heads": 32},
+    "llama-3-8b": {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8},
+}
+SEVEN_BILLION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
+NEW_TOKENS = 50
+PREFIXED = 21
+"""Texts on which a value is optimised: the bare prompt and 20 prefixed ones."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds for one edit in each phase, the floor of each, and the most memory held, in GiB."""
+
+    editor: str
+    together: int
+    before: float
+    edit: float
+    after: float
+    floor: float
+    ratio: float
+    peak_gib: float | None
+
+    @property
+    def all_in(self) -> float:
+        """Seconds for one edit in all phases."""
+        return self.before + self.edit + self.after
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What the device can do: operations a second in matrix products, and bytes read and written a second in a copy."""
+
+    operations: float
+    bytes: float
+
+
+def main() -> None:
+    """Measure, and print a line for each setting and everything as JSON at the end."""
+    arguments = _arguments()
+    model = random_llama(arguments.shape) if arguments.shape else embedded(arguments.model, arguments.device)
+    model.rows_at_once = arguments.batch_size
+    ceilings = measure_ceilings(model)
+    print(f"{arguments.shape or arguments.model} on {_device(model)}; torch {torch.__version__}")
+    print(f"ceilings: {ceilings.operations / 1e12:.3g} TFLOP/s, {ceilings.bytes / 1e12:.3g} TB/s")
+    timings = list(measure(model, arguments, ceilings))
+    json.dump([asdict(timing) for timing in timings], sys.stdout, indent=1)
+    print()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=SHAPES, help="a random Llama of this shape, on the accelerator")
+    parser.add_argument("--model", default="pocket", help="the embedded model, or a model folder")
+    parser.add_argument("--device", default="cpu", help="where a model that is not a shape runs")
+    parser.add_argument("--editors", nargs="+", default=["rome", "r-rome", "ft-m"])
+    parser.add_argument("--together", nargs="+", type=int, default=[1, 8, 32, 128])
+    parser.add_argument("--batch-size", type=int, default=512, help="most prompts in one batch while judging")
+    parser.add_argument("--seconds", type=float, default=600.0, help="begin no further setting after so many seconds")
+    return parser.parse_args()
+
+
+def measure(model: LoadedModel, arguments: argparse.Namespace, ceilings: Ceilings) -> Iterator[Timing]:
+    """Time every editor with every number of edits together; one that does not fit into memory is said and left out."""
+    registry, started = load_registry(), time.perf_counter()
+    for editor in arguments.editors:
+        for together in arguments.together:
+            if time.perf_counter() - started > arguments.seconds:
+                print(f"{editor}, {together} together: left out, the time is up")
+                continue
+            try:
+                timing = time_edits(model, registry, editor, together, ceilings)
+            except torch.OutOfMemoryError as error:
+                print(f"{editor}, {together} together: out of memory ({error})"[:160])
+                torch.cuda.empty_cache()
+                continue
+            peak = "" if timing.peak_gib is None else f", {timing.peak_gib:.1f} GiB at most"
+            print(
+                f"{editor}, {together} together: {timing.all_in:.3f} s an edit (before {timing.before:.3f}, edit "
+                f"{timing.edit:.3f}, after {timing.after:.3f}); floor {timing.floor:.4f}, ratio {timing.ratio:.2f}{peak}",
+                flush=True,
+            )
+            yield timing
+
+
+def time_edits(model: LoadedModel, registry: Registry, name: str, together: int, ceilings: Ceilings) -> Timing:
+    """Time one group of ``together`` edits after another has warmed up."""
+    spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",), settings=_settings(name))
+    editor, _ = make_editor(registry, spec, model.shape)
+    protocol = make_protocol(registry, registry.find_protocol("wild").offer)
+    with tempfile.TemporaryDirectory() as folder:
+        editor.prepare(model, quiet_environment(Path(folder)))
+        groups = [cases(together, start) for start in (0, together)]
+        for number, group in enumerate(groups):
+            examiner = Examiner(model, [protocol], UneditedAnswers(Path(folder) / str(number), model))
+            _reset_peak(model)
+            questions = [examiner.questions(case) for case in group]
+            before, _ = _timed(model, lambda e=examiner, q=questions: e.before(q))
+            edit, patches = _timed(model, lambda g=group: editor.edit_each(model, [case.request for case in g]))
+            after, _ = _timed(model, lambda e=examiner, q=questions, p=patches: e.after(q, p))
+    seconds = [phase / together for phase in (before, edit, after)]
+    floor = sum(floors(model, name, group, ceilings)) / together
+    return Timing(name, together, *seconds, floor, sum(seconds) / floor, _peak(model))
+
+
+def floors(model: LoadedModel, name: str, group: Sequence[EditCase], ceilings: Ceilings) -> tuple[float, float, float]:
+    """Return the seconds that before, edit and after must take for ``group``, by operations and by bytes.
+
+    Judging: two operations for each weight and each token of the prompts and the answers; the weights are read once for the
+    prompts and once for each new token. A value: for each step, of the layers above the edited one, forward and backward to
+    the vector, over the tokens from the subject's last on. A weight: the same over all tokens, and twelve bytes of state and
+    weight read and written for each of its entries.
+    """
+    size = _size(model)
+    weights = size * model.dtype.itemsize
+    count = lambda text: len(model.tokenizer(text)["input_ids"])  # noqa: E731
+    prompts = sum(count(f"Please answer the question:\n\nQ: {p.prompt}\nA:") for case in group for p in case.probes)
+    answers = NEW_TOKENS * sum(len(case.probes) for case in group)
+    judging = 2 * size * (prompts + answers) / ceilings.operations
+    judge = max(judging, weights * NEW_TOKENS / ceilings.bytes)
+    layer, steps = model.shape.layers * 5 // 32, 25
+    if name.startswith("ft"):
+        layer = model.shape.layers * 21 // 32
+        tokens = sum(count(f"{case.request.prompt} {case.request.target}") for case in group)
+        state = len(group) * model.mlp_output(layer).weight.numel() * 4 * 3 * 2
+    else:
+        tails = (
+            count(case.request.prompt.partition(case.request.subject or "")[2] + case.request.target) for case in group
+        )
+        tokens, state = PREFIXED * sum(tails), 0
+    above = (model.shape.layers - layer) / model.shape.layers * _layers_size(model)
+    edit = steps * max(
+        4 * above * tokens / ceilings.operations, (2 * above * model.dtype.itemsize + state) / ceilings.bytes
+    )
+    return judge, edit, judge
+
+
+def cases(count: int, start: int) -> list[EditCase]:
+    """Return cases of pocketqa with the edit prompt, one rephrasing and one locality question."""
+    chosen = []
+    for case in PocketQA().cases():
+        assert isinstance(case, EditCase)
+        kinds = ("reliability", "generalization", "locality")
+        probes = tuple(next(probe for probe in case.probes if probe.kind == kind) for kind in kinds)
+        chosen.append(case.model_copy(update={"probes": probes}))
+        if len(chosen) == start + count:
+            break
+    return chosen[start:]
+
+
+def random_llama(shape: str) -> LoadedModel:
+    """Return a Llama with random weights in bfloat16 on the accelerator, with the embedded model's tokenizer."""
+    config = LlamaConfig(**SEVEN_BILLION, **SHAPES[shape], max_position_embeddings=4096)
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        network = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    network.generation_config.eos_token_id = None
+    tokenizer = AutoTokenizer.from_pretrained(PocketModel().folder())
+    tokenizer.eos_token = None
+    family = next(family for family in built_in_families() if family.model_type == "llama")
+    return LoadedModel(network, tokenizer, family, ModelRequest(name=shape))
+
+
+def embedded(name: str, device: str) -> LoadedModel:
+    """Return the embedded model, or that of a folder."""
+    folder = PocketModel().folder() if name == "pocket" else Path(name)
+    families = {family.model_type: family for family in built_in_families()}
+    return load_model(ModelRequest(name=name, folder=folder, device=device), families)
+
+
+def measure_ceilings(model: LoadedModel) -> Ceilings:
+    """Measure a square matrix product in the model's dtype, and a copy, on its device."""
+    on_cpu = model.device.type == "cpu"
+    width, length = (1024, 2**24) if on_cpu else (8192, 2**31)
+    square = torch.randn(width, width, device=model.device).to(model.dtype)
+    source = torch.empty(length, dtype=torch.uint8, device=model.device)
+    target = torch.empty_like(source)
+    product = min(_timed(model, lambda: square @ square)[0] for _ in range(10))
+    copy = min(_timed(model, lambda: target.copy_(source))[0] for _ in range(10))
+    return Ceilings(2 * width**3 / product, 2 * length / copy)
+
+
+def _settings(name: str) -> dict[str, Any]:
+    if name.startswith("ft"):
+        return {"editor.loss_threshold": 0.0}
+    return {"editor.loss_threshold": 0.0, "editor.second_moments": "identity"}
+
+
+def _size(model: LoadedModel) -> int:
+    return int(sum(p.numel() for p in model.network.parameters()) - model.network.get_input_embeddings().weight.numel())
+
+
+def _layers_size(model: LoadedModel) -> int:
+    return sum(parameter.numel() for parameter in model.layers.parameters())
+
+
+def _timed(model: LoadedModel, work: Callable[[], Any]) -> tuple[float, Any]:
+    _synchronise(model)
+    start = time.perf_counter()
+    result = work()
+    _synchronise(model)
+    return time.perf_counter() - start, result
+
+
+def _synchronise(model: LoadedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _reset_peak(model: LoadedModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak(model: LoadedModel) -> float | None:
+    return torch.cuda.max_memory_allocated() / 2**30 if model.device.type == "cuda" else None
+
+
+def _device(model: LoadedModel) -> str:
+    if model.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+if __name__ == "__main__":
+    main()
