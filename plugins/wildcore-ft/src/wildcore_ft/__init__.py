@@ -11,17 +11,19 @@ FT_L = "Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2
 
 
 def _ft_m(params: FTMParams) -> Editor:
-    from wildcore_ft.editor import FineTuning, target_loss
+    from wildcore_ft.asking import ask_in_place
+    from wildcore_ft.editor import FineTuning
 
-    return FineTuning(params, target_loss)
+    return FineTuning(params, ask_in_place)
 
 
 def _ft_l(params: FTLParams) -> Editor:
     from functools import partial
 
-    from wildcore_ft.editor import FineTuning, last_position_loss
+    from wildcore_ft.asking import ask_of_last_position
+    from wildcore_ft.editor import FineTuning
 
-    return FineTuning(params, partial(last_position_loss, begin=params.train_beginning_of_sequence))
+    return FineTuning(params, partial(ask_of_last_position, begin=params.train_beginning_of_sequence))
 
 
 @hookimpl

@@ -1,0 +1,35 @@
+"""What training asks of the model: which target token after which token of a request."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wildcore.tokens import Joined
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of one request: ``labels[i]`` is to follow ``token_ids[places[i]]``. The ids end with the last one that is needed."""
+
+    token_ids: tuple[int, ...]
+    places: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+Ask = Callable[[Joined, int | None], Asked]
+"""A method's way to ask, given a request's prompt with its target, and the tokenizer's beginning-of-sequence token."""
+
+
+def ask_in_place(row: Joined, beginning: int | None) -> Asked:
+    """FT-M: each target token is asked of the position before it."""
+    end = len(row.token_ids) - 1
+    return Asked(row.token_ids[:end], tuple(range(row.prompt_length - 1, end)), row.target_ids)
+
+
+def ask_of_last_position(row: Joined, beginning: int | None, begin: bool) -> Asked:
+    """FT-L: all target tokens are asked of the prompt's last position; with ``begin`` also the beginning of sequence.
+
+    That is asked only where the tokenizer has written one before the prompt, which not every tokenizer does.
+    """
+    written = row.token_ids[:1] if row.token_ids[0] == beginning else ()
+    labels = (*written, *row.target_ids) if begin else row.target_ids
+    return Asked(row.token_ids[: row.prompt_length], (row.prompt_length - 1,) * len(labels), labels)

@@ -1,0 +1,166 @@
+"""Training an MLP output projection: many weights side by side, each on requests of its own.
+
+Only what depends on the weights is computed in each step: the projection's output and the layers above it. The gradient of a
+weight W needs no graph through it: with x the projection's inputs [tokens, inputs] and g the gradient of the loss by its output
+[tokens, outputs], it is g^T x.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import pad
+from wildcore.upper_layers import UpperLayers
+from wildcore_ft.asking import Asked
+from wildcore_ft.parameters import FineTuningParams
+
+FUSED = ("cpu", "cuda")
+"""Devices on which Adam runs as one kernel, without temporaries of the weight's size, from the oldest supported torch on."""
+
+
+def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], params: FineTuningParams) -> list[Tensor]:
+    """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs], float32.
+
+    A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an effect
+    on another: each has its own optimiser, bound and end. The network's weights are not written into.
+    """
+    if not groups:
+        return []
+    training = _Training(model, layer, groups, params)
+    with torch.enable_grad():
+        for _ in range(params.steps):
+            if not training.step():
+                break
+    return training.changes()
+
+
+class _Weight:
+    """The weight that one group of requests trains; in the end, its change."""
+
+    def __init__(self, group: Sequence[Asked], start: Tensor, params: FineTuningParams) -> None:
+        self.group = group
+        self.answer_count = sum(len(asked.labels) for asked in group)
+        self.ended = False
+        self.value = torch.empty_like(start, memory_format=torch.contiguous_format).copy_(start)
+        self.optimiser: torch.optim.Adam | None = torch.optim.Adam(
+            [self.value],
+            lr=params.learning_rate,
+            weight_decay=params.weight_decay,
+            fused=True if start.device.type in FUSED else None,
+        )
+
+    def step(self, inputs: Tensor, gradient: Tensor) -> None:
+        """Take an Adam step, given the projection's inputs and the gradient by its output: [rows, tokens, ...] both."""
+        assert self.optimiser is not None, "a weight that has ended takes no steps"
+        self.value.grad = (gradient.flatten(0, 1).T @ inputs.flatten(0, 1)).float()
+        self.optimiser.step()
+        self.value.grad = None
+
+    def end(self, start: Tensor) -> None:
+        """Turn into the change, in place, and let go of what Adam remembers."""
+        self.value.sub_(start)
+        self.optimiser = None
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What is asked of some groups' rows. Answers are in the groups' order; several may be read at one place.
+
+    ``places`` [places] index the tokens of all rows, one row after another; ``place_of``, ``labels`` and ``shares`` [answers]
+    say of each answer which of the places it is read at, what it is to be, and what part of its group's loss it makes.
+    """
+
+    places: Tensor
+    place_of: Tensor
+    labels: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[Asked]], width: int, device: torch.device) -> "_Answers":
+        """Note what is asked of rows ``width`` tokens long."""
+        rows = [asked for group in groups for asked in group]
+        places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
+        shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
+        every = torch.tensor(places, dtype=torch.long, device=device)
+        different, place_of = torch.unique(every, return_inverse=True)
+        labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
+        return cls(different, place_of, labels, torch.tensor(shares, device=device))
+
+    def parts_of_losses(self, logits: Tensor) -> Tensor:
+        """Return what each answer adds to its group's loss [answers], given the logits at the places."""
+        place_of, labels, shares = (t.to(logits.device) for t in (self.place_of, self.labels, self.shares))
+        return -logits.float().log_softmax(-1)[place_of, labels] * shares
+
+
+class _Training:
+    """All weights, and the rows of those that are still trained: a group's side by side."""
+
+    def __init__(
+        self, model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], params: FineTuningParams
+    ) -> None:
+        self.model, self.params = model, params
+        projection = model.mlp_output(layer)
+        self.bias: Tensor | None = getattr(projection.module, "bias", None)
+        self.start = projection.weight.float()
+        bound = params.norm_constraint
+        self.bounds = None if bound is None else (self.start - bound, self.start + bound)
+        self.weights = [_Weight(group, self.start, params) for group in groups]
+        rows = [asked.token_ids for group in groups for asked in group]
+        ids, mask = pad(rows, model.padding, "right", model.device)
+        self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        self._go_on_with(self.weights)
+
+    def _go_on_with(self, weights: Sequence[_Weight]) -> None:
+        self.trained = weights
+        self.rows_of_each = [len(weight.group) for weight in weights]
+        self.answers = _Answers.of([w.group for w in weights], self.upper.inputs.shape[1], self.upper.hidden.device)
+
+    def step(self) -> bool:
+        """Take a step with each weight whose loss is not small yet; say whether there was one."""
+        output = self._outputs().requires_grad_(True)
+        hidden = self.upper.run(output)
+        parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
+        losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
+        for weight, loss in zip(self.trained, losses, strict=True):
+            weight.ended = float(loss.sum()) < self.params.loss_threshold  # not where the loss is not a number
+        any_goes_on = not all(weight.ended for weight in self.trained)
+        if any_goes_on:
+            (gradient,) = torch.autograd.grad(parts.sum(), output)
+            self._update(gradient)
+        self._let_go()
+        return any_goes_on
+
+    def _outputs(self) -> Tensor:
+        """Return the projection's output [rows, tokens, outputs], each row's under its group's weight."""
+        inputs = torch.split(self.upper.inputs, self.rows_of_each)
+        return torch.cat([linear(x, w.value.to(x.dtype), self.bias) for w, x in zip(self.trained, inputs, strict=True)])
+
+    def _update(self, gradient: Tensor) -> None:
+        inputs, gradients = (torch.split(t, self.rows_of_each) for t in (self.upper.inputs, gradient))
+        for weight, x, g in zip(self.trained, inputs, gradients, strict=True):
+            if not weight.ended:
+                weight.step(x, g)
+                if self.bounds is not None:
+                    weight.value.clamp_(*self.bounds)
+
+    def _let_go(self) -> None:
+        """Let weights that have ended leave, and their rows with them."""
+        kept = [index for index, weight in enumerate(w for w in self.trained for _ in w.group) if not weight.ended]
+        going_on = [weight for weight in self.trained if not weight.ended]
+        if len(going_on) == len(self.trained):
+            return
+        for weight in self.trained:
+            if weight.ended:
+                weight.end(self.start)
+        self.upper.keep(torch.tensor(kept, dtype=torch.long))
+        self._go_on_with(going_on)
+
+    def changes(self) -> list[Tensor]:
+        """End what is still trained and return the change of every weight."""
+        for weight in self.trained:
+            weight.end(self.start)
+        return [weight.value for weight in self.weights]
