@@ -9,7 +9,7 @@ import yaml
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Editor, Metric, Offer
 from wildcore.params import ContextParams, EditorParams, ModelShape, Params, build
-from wildcore.protocols import Labelled, Metrics, ReadyProtocol, as_variant
+from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.registry import OFFER_HOOKS, Found, Registry
 from wildcore.selection import Choice, Reader
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Record, Use
@@ -184,10 +184,10 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
     for name in names:
         found = registry.find("metric", name)
         own = settings_for(settings, "metric", found.offer.name)
-        label = str(_minimal(registry, "metric", found, own))
+        metric, params = make(found, "metric", own)
+        label = _label(registry, found, params)
         if label in added:
             raise UserError(f"the metric {label} is added twice")
-        metric, params = make(found, "metric", own)
         added[label] = AddedMetric(label, metric, identity(found, params))
     return list(added.values())
 
@@ -258,10 +258,19 @@ def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol
         return make(registry.find(section, use.name), section, use.params)[0]
 
     context, generator, truncator = (made(part, getattr(resolved, part)) for part in PARTS)
-    metrics: dict[ProbeKind, Labelled] = {}
-    for kind, uses in definition.metrics.items():
-        metrics[kind] = tuple((str(use), made("metric", use)) for use in uses)
+    def labelled(use: Use) -> tuple[str, Any]:
+        found = registry.find("metric", use.name)
+        metric, params = make(found, "metric", use.params)
+        return _label(registry, found, params), metric
+
+    metrics = {kind: tuple(labelled(use) for use in uses) for kind, uses in definition.metrics.items()}
     return ReadyProtocol(resolved, context, generator, truncator, metrics)
+
+
+def _label(registry: Registry, found: Found[Offer[Any]], params: Params) -> str:
+    """Return what a metric's scores are recorded under: its name, and the parameters that are not the default and matter."""
+    values = params.model_dump(mode="json", exclude_defaults=True, exclude=set(params.without_effect))
+    return str(Use(name=registry.unambiguous_name("metric", found), params=values))
 
 
 def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec: JobSpec) -> Use:

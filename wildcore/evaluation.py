@@ -98,7 +98,9 @@ class Evaluation:
         for protocol in self.protocols:
             if name in (protocol.name, protocol.definition.variant_of):
                 return protocol
-        return make_protocol(self.registry, self.registry.find_protocol(name).offer)
+        other = make_protocol(self.registry, self.registry.find_protocol(name).offer)
+        prepare(_distinct({name: other.metrics}), self.environment)
+        return other
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
         """Make the folder of a run."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from wildcore.errors import UserError
-from wildcore.examine import Answers, pose
+from wildcore.examine import pose
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import AnsweredProbe, EditCase, Probe, Record
+from wildcore.types import Answer, AnsweredProbe, EditCase, Probe, Record
 from wildcore.unedited import UneditedAnswers
 
 ASKED_AT_ONCE = 64
@@ -74,16 +74,20 @@ class FailureFilter:
                 self.kept.append(case)
 
     def _values(self, batch: Sequence[EditCase], metric: Metric) -> list[list[float | None]]:
-        """Return for each case the scores of the unedited model's answers to its edit prompts."""
+        """Return for each case the scores of the unedited model's answers to its edit prompts; None for what has none."""
         asked = [
             (index, probe) for index, case in enumerate(batch) for probe in case.probes if probe.kind == "reliability"
         ]
         questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
+        items = [
+            [_item(probe, question.gold.token_ids, answer) for answer in given]
+            for (_, probe), question, given in zip(asked, questions, answers, strict=True)
+        ]
+        scores = iter(metric.score([item for of_probe in items for item in of_probe]))
         values: list[list[float | None]] = [[] for _ in batch]
-        for (index, probe), question, given in zip(asked, questions, answers, strict=True):
-            items = [_item(probe, question.gold.token_ids, answer) for answer in [given] if answer]
-            values[index] += [score.value for item in items for score in metric.score(item)] if items else [None]
+        for (index, _), of_probe in zip(asked, items, strict=True):
+            values[index] += [score.value for score in islice(scores, len(of_probe))] or [None]
         return values
 
 
@@ -95,15 +99,12 @@ def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tup
     raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
 
 
-def _item(probe: Probe, gold_token_ids: tuple[int, ...], answers: Answers) -> list[AnsweredProbe]:
-    return [
-        AnsweredProbe(
-            kind=probe.kind,
-            question=probe.prompt,
-            answers=probe.answers,
-            gold_token_ids=gold_token_ids,
-            answer=answer,
-            unedited=answer,
-        )
-        for answer in answers
-    ]
+def _item(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
+    return AnsweredProbe(
+        kind=probe.kind,
+        question=probe.prompt,
+        answers=probe.answers,
+        gold_token_ids=gold_token_ids,
+        answer=answer,
+        unedited=answer,
+    )

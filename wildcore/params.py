@@ -19,6 +19,10 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+    """Names of parameters that change how a result is come by and not the result, such as a time limit: they are recorded, but
+    do not tell one metric from another."""
+
 
 class ContextParams(Params):
     """Base for a context that may show the model examples drawn from the dataset in use."""

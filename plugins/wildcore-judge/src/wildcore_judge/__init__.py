@@ -1,0 +1,48 @@
+"""Answers judged by a language model, or by people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from wildcore import Metric, Offer, Shortcut, hookimpl
+from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
+
+MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4 and appendix A.4"
+
+
+def _judge(params: JudgeParams) -> Metric:
+    from wildcore_judge.metric import make_judge
+
+    return make_judge(params)
+
+
+def _human_labels(params: HumanLabelsParams) -> Metric:
+    from wildcore_judge.labels import HumanLabels, read_labels
+
+    return HumanLabels(read_labels(params.file))
+
+
+@hookimpl
+def wildcore_metrics() -> Iterable[Offer[Any]]:
+    """Offer a language model's verdict, and labels given by people."""
+    return [
+        Offer("judge", _judge, JudgeParams, "1 if a language model finds that the answer gives the gold", MIRAGE),
+        Offer("human-labels", _human_labels, HumanLabelsParams, "1 if people labelled the answer correct, from a file"),
+    ]
+
+
+@hookimpl
+def wildcore_options() -> Iterable[Shortcut]:
+    """Offer the options that name a judge or a file of labels."""
+    return [
+        Shortcut("--judge", "metric.judge.model", "Let this model of a server judge too.", "MODEL", "judge"),
+        Shortcut(
+            "--judge-local", "metric.judge.local", "Let this model, loaded here, judge too.", "FOLDER|NAME", "judge"
+        ),
+        Shortcut(
+            "--judge-base-url", "metric.judge.base_url", "Address of the judge's server. [default: OpenAI]", "URL"
+        ),
+        Shortcut(
+            "--judge-budget", "metric.judge.budget", "Spend no more than this on the judge; needs its prices.", "USD"
+        ),
+        Shortcut("--human-labels", "metric.human-labels.file", "Score by people's labels too.", "FILE", "human-labels"),
+    ]

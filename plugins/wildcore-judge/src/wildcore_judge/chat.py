@@ -1,0 +1,195 @@
+"""One text put to a server that speaks OpenAI's chat completions, and its reply."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from openai import APIConnectionError, APIStatusError, AsyncOpenAI
+from pydantic import BaseModel, Field, ValidationError
+
+from wildcore_judge.failures import Halted, NotTaken, Passing, Unanswered, failure
+from wildcore_judge.key import Key
+from wildcore_judge.meter import Meter, Tokens
+from wildcore_judge.parameters import JudgeParams
+from wildcore_judge.verdict import Reply
+
+NOTHING = Tokens()
+NEVER_ARRIVED = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol")
+"""Names of the HTTP client's errors (httpx or its successor) after which the server has seen nothing of the request."""
+
+VERDICT_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "verdict",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {"verdict": {"type": "string", "enum": ["CORRECT", "INCORRECT"]}},
+            "required": ["verdict"],
+            "additionalProperties": False,
+        },
+    },
+}
+CAN_DO_WITHOUT = {
+    "response_format": "it is asked without constraining the reply",
+    "seed": "it is asked without a seed",
+    "temperature": "it is asked at its own temperature, so that verdicts may vary",
+}
+"""Options that a server may not take, and what it means to leave them out."""
+
+
+@dataclass
+class Bill:
+    """What a request came to; None while nobody knows."""
+
+    used: Tokens | None = None
+
+
+class Gate:
+    """Lets a request through once no budget can be exceeded by it."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def passed(self, text: str) -> AsyncIterator[Bill]:
+        """Hold the most that a request may cost while it is under way. Raises ``Halted`` where the budget is spent."""
+        async with self._changed:
+            while not self.meter.allows(bound := self.meter.bound(text)):
+                if not self.meter.under_way:
+                    raise Halted("budget reached")
+                await self._changed.wait()
+            self.meter.begin(bound)
+        bill = Bill()
+        try:
+            yield bill
+        finally:
+            self.meter.end(bound, bill.used)
+            async with self._changed:
+                self._changed.notify_all()
+
+
+class Chat:
+    """A server's model. Which options the server takes is found out by the first reply, and then settled."""
+
+    def __init__(
+        self, client: AsyncOpenAI, params: JudgeParams, key: Key, meter: Meter, note: Callable[[str], None]
+    ) -> None:
+        self.client = client
+        self.params = params
+        self.key = key
+        self.gate = Gate(meter)
+        self.note = note
+        self.settled = False
+        self.options: dict[str, Any] = {"temperature": 0.0, "seed": 0, "max_tokens": params.max_tokens}
+        if params.constrain:
+            self.options["response_format"] = VERDICT_SCHEMA
+
+    async def ask(self, text: str) -> Reply:
+        """Return the reply to ``text``. Raises ``Passing``, ``Unanswered`` or ``Halted``."""
+        options = self.options
+        while True:
+            try:
+                reply = await self._post(text, options)
+            except NotTaken as refusal:
+                milder = None if self.settled else without_what_is_refused(options, str(refusal))
+                if milder is None:
+                    raise Unanswered(f"the judge's server refuses this text: {refusal}") from None
+                options = milder
+            else:
+                self._settle(options)
+                return reply
+
+    def _settle(self, options: dict[str, Any]) -> None:
+        if not self.settled:
+            for name in (name for name in CAN_DO_WITHOUT if name in self.options and name not in options):
+                self.note(f"the judge's server does not take {name}; {CAN_DO_WITHOUT[name]}")
+        self.settled, self.options = True, options
+
+    async def _post(self, text: str, options: dict[str, Any]) -> Reply:
+        async with self.gate.passed(text) as bill:
+            body = await self._body(text, options, bill)
+            reply = read_reply(body, options)
+            if reply.input_tokens is not None and reply.output_tokens is not None:
+                bill.used = Tokens(reply.input_tokens, reply.output_tokens)
+            return reply
+
+    async def _body(self, text: str, options: dict[str, Any], bill: Bill) -> str:
+        completions = self.client.chat.completions.with_raw_response
+        try:
+            async with asyncio.timeout(self.params.timeout):
+                response = await completions.create(
+                    model=self.params.model or "", messages=[{"role": "user", "content": text}], extra_body=options
+                )
+        except TimeoutError:
+            raise Passing(f"no reply within {self.params.timeout:g} s") from None
+        except APIStatusError as error:
+            bill.used = NOTHING
+            said = self.key.scrub(error.response.text)
+            raise failure(error.status_code, error.response.headers, said, self.key.source) from None
+        except APIConnectionError as error:
+            bill.used = NOTHING if type(error.__cause__).__name__ in NEVER_ARRIVED else None
+            raise Passing(self.key.scrub(_root(error))) from None
+        return self.key.scrub(response.content.decode("utf-8", "replace"))
+
+
+def without_what_is_refused(options: dict[str, Any], refusal: str) -> dict[str, Any] | None:
+    """Return options that the server may take, judging by what it said of the others; None where there is nothing to change.
+
+    A refusal that names no option is put down to the constrained reply, which fewest servers know.
+    """
+    if "max_tokens" in options and "max_completion_tokens" in refusal:  # the newer name, which only some servers know
+        renamed = {"max_completion_tokens": options["max_tokens"]}
+        return {name: value for name, value in options.items() if name != "max_tokens"} | renamed
+    present = [name for name in CAN_DO_WITHOUT if name in options]
+    named = [name for name in present if name in refusal] or [name for name in present if name == "response_format"]
+    return {name: value for name, value in options.items() if name != named[0]} if named else None
+
+
+class _Message(BaseModel):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(BaseModel):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+    model: str | None = None
+
+
+def read_reply(body: str, options: dict[str, Any]) -> Reply:
+    """Read the body of a server's reply. Raises ``Passing`` if it is no chat completion."""
+    try:
+        completion = _Completion.model_validate_json(body)
+    except ValidationError:
+        raise Passing(f"its reply is no chat completion: {' '.join(body.split())!r:.80}") from None
+    choice, usage = completion.choices[0], completion.usage or _Usage()
+    return Reply(
+        text=choice.message.content or choice.message.refusal or "",
+        answered_by=completion.model,
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cut_off=choice.finish_reason == "length",
+        constraint_requested="response_format" in options,
+        temperature=options.get("temperature"),
+    )
+
+
+def _root(error: BaseException) -> str:
+    """Return what an error says whose wrapping says nothing."""
+    while error.__cause__:
+        error = error.__cause__
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,59 @@
+"""What may stand in a reply's place."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+
+FOR_A_WHILE = (408, 409, 425, 429)
+FOR_THIS_REQUEST = (400, 413, 415, 422, 451, 501)
+
+
+class Passing(Exception):
+    """The server failed in a way that may pass. ``wait`` is how many seconds it asks to be left alone."""
+
+    def __init__(self, problem: str, wait: float | None = None) -> None:
+        super().__init__(problem)
+        self.wait = wait
+
+
+class NotTaken(Exception):
+    """The server does not take this request: its text, or an option in it."""
+
+
+class Unanswered(Exception):
+    """This text gets no reply."""
+
+
+class Halted(Exception):
+    """No text will get a reply any more: the key is not accepted, or the budget is spent."""
+
+
+def failure(status: int, headers: Mapping[str, str], body: str, key: str) -> Exception:
+    """Return what an HTTP error status means. ``body`` is what the server says of it, ``key`` says where the key is from."""
+    said = f"{status}: {' '.join(body.split()):.200}"
+    if status == 401:  # its body may quote a part of the key
+        return Halted(f"the judge's server does not accept {key} (401)")
+    if status == 429 and "insufficient_quota" in body:
+        return Halted(f"the judge's server refuses: {said}")
+    if status in FOR_THIS_REQUEST:
+        return NotTaken(said)
+    if status >= 500 or status in FOR_A_WHILE:
+        return Passing(said, seconds_to_wait(headers.get("retry-after")))
+    hint = " (does the address end in /v1, and is the model's name right?)" if status == 404 else ""
+    return Halted(f"the judge's server refuses: {said}{hint}")
+
+
+def seconds_to_wait(retry_after: str | None) -> float | None:
+    """Read a Retry-After header: seconds, or an HTTP date (RFC 9110, section 10.2.3). None where it says neither."""
+    try:
+        seconds = float(retry_after or "")
+        return max(0.0, seconds) if isfinite(seconds) else None
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(retry_after or "")
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

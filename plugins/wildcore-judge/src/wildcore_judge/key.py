@@ -1,0 +1,43 @@
+"""The server's key: read from the environment, sent to the server, and kept out of everything else."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from wildcore import UserError
+
+SHORTEST_SECRET = 8
+"""A shorter key is one of the words that local servers are given in place of a key; hiding it would garble what is shown."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, or the placeholder that servers without keys are sent."""
+
+    value: str = field(default="none", repr=False)
+    source: str = "no key"
+
+    def scrub(self, text: str) -> str:
+        """Return ``text`` without the key in any of the forms that a message may quote it in."""
+        if len(self.value) < SHORTEST_SECRET:
+            return text
+        for form in (self.value, json.dumps(self.value)[1:-1], repr(self.value)[1:-1], quote(self.value, safe="")):
+            text = text.replace(form, "[key]")
+        return text
+
+
+def read_key(variable: str | None, needed: bool) -> Key:
+    """Read the key from an environment variable. Raises ``UserError`` if one is needed and missing, or cannot be sent."""
+    value = os.environ.get(variable, "").strip() if variable else ""
+    if not value:
+        if needed:
+            place = f"the environment variable {variable}" if variable else "metric.judge.key_variable=null"
+            raise UserError(
+                f"metric judge: OpenAI's server needs a key, and there is none in {place}; set it, "
+                "or name another variable with --set metric.judge.key_variable=NAME or another server with --judge-base-url"
+            )
+        return Key()
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise UserError(f"metric judge: the value of {variable} is no key: it holds characters that cannot be sent")
+    return Key(value, f"the key in {variable}")

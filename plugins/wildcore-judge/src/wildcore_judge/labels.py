@@ -1,0 +1,98 @@
+"""The metric ``human-labels``: what people found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
+from wildcore.rows import Row
+from wildcore.tables import TableParams, read_table
+
+FORMATS = (".csv", ".jsonl")
+CORRECT = ("correct", "1", "1.0", "a")
+INCORRECT = ("incorrect", "0", "0.0", "b")
+
+Judged = tuple[str, str, str]
+"""Question, gold and answer, without the white space around them."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label, and where in its file it stands."""
+
+    is_correct: bool
+    place: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a file. ``blank`` counts rows that nobody has labelled yet."""
+
+    file: Path
+    labels: dict[Judged, Label]
+    blank: int
+
+
+class HumanLabels(Metric):
+    """1 for an answer labelled correct, 0 for one labelled incorrect, no value for one without a label."""
+
+    expensive = True  # so that it sees a whole run at once, and can count the labels that match nothing
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self._environment: Environment | None = None
+
+    def prepare(self, environment: Environment) -> None:
+        """Take where to report."""
+        self._environment = environment
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item by the label of its question, gold and answer."""
+        judged = [_judged(item.question, item.answers[0], item.answer.text) for item in items]
+        found = [self.labels.labels.get(key) for key in judged]
+        unused = len(self.labels.labels.keys() - set(judged))
+        if self._environment is not None:
+            self._environment.progress.note(
+                f"{self.labels.file}: {sum(label is not None for label in found)} of {len(items)} answers have a label; "
+                f"{unused} of {len(self.labels.labels)} labels match no answer; {self.labels.blank} rows have no label"
+            )
+        return [_score(label) for label in found]
+
+
+def read_labels(file: Path) -> Labels:
+    """Read a file of labels. Raises ``UserError`` for a row that is none, and for labels that contradict each other."""
+    if file.suffix.lower() not in FORMATS:
+        raise UserError(f"metric.human-labels.file={file}: the file must end in {' or '.join(FORMATS)}")
+    labels: dict[Judged, Label] = {}
+    blank = 0
+    for row in read_table(TableParams(path=file)):
+        if isinstance(row, Malformed):
+            raise UserError(f"{row.place}: {row.problem}")
+        judged, label = _read(row)
+        if label is None:
+            blank += 1
+        elif (earlier := labels.setdefault(judged, label)).is_correct != label.is_correct:
+            raise UserError(f"{label.place}: contradicts {earlier.place}, which labels the same answer the other way")
+    return Labels(file, labels, blank)
+
+
+def _read(row: Row) -> tuple[Judged, Label | None]:
+    for name in ("answer", "label"):
+        row.require(name)
+    judged = _judged(row.text("question"), row.text("gold"), row.optional_text("answer") or "")
+    if not row.holds("label"):
+        return judged, None
+    said = row.text("label").lower()
+    if said not in CORRECT + INCORRECT:
+        raise UserError(f"{row.place}: label {said!r}: expected correct, incorrect, 1, 0, A or B")
+    return judged, Label(said in CORRECT, row.place)
+
+
+def _judged(question: str, gold: str, answer: str) -> Judged:
+    return question.strip(), gold.strip(), answer.strip()
+
+
+def _score(label: Label | None) -> Score:
+    if label is None:
+        return Score(value=None, reason="no label")
+    return Score(value=float(label.is_correct), details={"label": label.place})

@@ -1,0 +1,119 @@
+"""A judge in this process: an ordinary model folder, read without a server."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from wildcore import Environment, Prompt, UserError
+from wildcore.decode import decode
+from wildcore.families import Family, built_in_families
+from wildcore.models import LoadedModel, ModelRequest, load_model, pick_device, read_shape
+from wildcore.tokens import encode
+from wildcore_judge.parameters import JudgeParams
+from wildcore_judge.store import VerdictStore, open_store
+from wildcore_judge.verdict import THOUGHTS, Judgement, Reply, judged, unscored
+
+
+class LocalJudge:
+    """A model loaded when the first answer is to be judged. It decodes greedily, so no text is asked twice."""
+
+    def __init__(self, params: JudgeParams) -> None:
+        self.params = params
+        self.name = params.local or ""
+        self._request = ModelRequest(name=self.name, dtype=params.dtype, device=params.device)
+
+    def prepare(self, environment: Environment) -> None:
+        """Raise ``UserError`` if there is no such model or device."""
+        try:
+            pick_device(self.params.device)
+            read_shape(self._request, _families())
+        except UserError as error:
+            raise UserError(f"--judge-local {self.name}: {_reason(error)}") from error
+
+    @cached_property
+    def model(self) -> LoadedModel:
+        """The judge itself."""
+        return load_model(self._request, _families())
+
+    def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
+        """Return the judgement of every text. A model that cannot be loaded after all leaves them without a verdict."""
+        try:
+            model = self.model
+        except UserError as error:
+            reason = f"the local judge cannot be loaded: {_reason(error)}"
+            environment.progress.note(reason)
+            return dict.fromkeys(texts, Judgement(reason=reason))
+        who = {"weights": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type}
+        with open_store(environment.cache, who, prompt_version) as store:
+            judgements = {text: Judgement(reply, known=True) for text in texts if (reply := store.get(text))}
+            unknown = [text for text in texts if text not in judgements]
+            environment.progress.note(
+                f"judge {self.name}: {len(texts)} different answers to judge, {len(judgements)} of them known already"
+            )
+            if unknown:
+                judgements |= self._ask(model, unknown, store, environment)
+                environment.progress.note(f"judge {self.name}: {unscored(judgements.values())}")
+        return judgements
+
+    def _ask(
+        self, model: LoadedModel, texts: Sequence[str], store: VerdictStore, environment: Environment
+    ) -> dict[str, Judgement]:
+        judgements: dict[str, Judgement] = {}
+        with environment.progress.track("judging", len(texts)) as advance:
+            for start in range(0, len(texts), self.params.batch_size):
+                batch = texts[start : start + self.params.batch_size]
+                judgements |= self._ask_batch(model, batch)
+                for text in batch:
+                    reply = judgements[text].reply
+                    if reply and reply.verdict:
+                        store.put(text, reply)
+                advance(len(batch))
+        return judgements
+
+    def _ask_batch(self, model: LoadedModel, texts: Sequence[str]) -> dict[str, Judgement]:
+        prompts = {text: _prompt(model, text) for text in texts}
+        lengths = {text: len(encode(model.tokenizer, prompt)) for text, prompt in prompts.items()}
+        longest = model.max_length
+        too_long = [text for text in texts if longest is not None and lengths[text] >= longest]
+        judgements = {
+            text: Judgement(reason=f"the text has {lengths[text]} tokens, and the judge reads {longest}")
+            for text in too_long
+        }
+        readable = {text: prompt for text, prompt in prompts.items() if text not in judgements}
+        if readable:
+            limits = [self.params.max_tokens] * len(readable)
+            outputs = decode(model, list(readable.values()), limits, object_is_closed)
+            for text, output in zip(readable, outputs, strict=True):
+                reply = Reply(
+                    text=output.text,
+                    answered_by=self.name,
+                    input_tokens=lengths[text],
+                    output_tokens=len(output.token_ids),
+                    cut_off=output.stop_reason in ("max-new-tokens", "context-full"),
+                )
+                judgements[text] = judged(reply)
+        return judgements
+
+
+def object_is_closed(row: int, text: str, token_count: int) -> bool:
+    """End a reply with its JSON object: a model not trained for chat would go on for ever. Thoughts are no reply."""
+    said = THOUGHTS.sub("", text).lstrip()
+    return "}" in said and not said.startswith("<think>")
+
+
+def _prompt(model: LoadedModel, text: str) -> Prompt:
+    """Put a text as a user's message where the model has a chat template, else as it is."""
+    if not model.tokenizer.chat_template:
+        return Prompt(text=text)
+    message = [{"role": "user", "content": text}]
+    chat = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
+    return Prompt(text=chat, joint="", special_tokens=False)
+
+
+def _families() -> Mapping[str, Family]:
+    return {family.model_type: family for family in built_in_families()}
+
+
+def _reason(error: UserError) -> str:
+    """Return what is wrong with a model, without the option's name that the core's message begins with."""
+    option, colon, reason = str(error).partition(": ")
+    return reason if colon and option.startswith("--") else str(error)

@@ -1,0 +1,86 @@
+"""What judging costs: tokens and requests counted, and a budget that no request may exceed."""
+
+from dataclasses import dataclass, field
+
+from wildcore_judge.parameters import JudgeParams
+
+BYTES_PER_TOKEN = 4
+"""Roughly, for English text: for the estimate."""
+VERDICT_TOKENS = 10
+WRAPPING = 300
+"""Most tokens that a chat template and the schema of the reply add to a text: for the bound."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens that a model read and wrote."""
+
+    read: int = 0
+    written: int = 0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.read + other.read, self.written + other.written)
+
+    def __sub__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.read - other.read, self.written - other.written)
+
+
+@dataclass
+class Meter:
+    """Counts what was spent, and what requests under way may come to at most.
+
+    A token is at least one byte of text, so the bytes of a text bound what it costs; a server that counts more, since it adds
+    a text of its own, is believed from then on.
+    """
+
+    params: JudgeParams
+    requests: int = 0
+    spent: Tokens = Tokens()
+    guessed: int = 0
+    """Requests whose cost the server did not tell; they are counted at their bound."""
+    reserved: Tokens = Tokens()
+    under_way: int = 0
+    surplus: int = field(default=0, init=False)
+
+    def bound(self, text: str) -> Tokens:
+        """Return what a request may come to at most."""
+        return Tokens(len(text.encode()) + WRAPPING + self.surplus, self.params.max_tokens)
+
+    def allows(self, bound: Tokens) -> bool:
+        """Say whether a request can be sent without exceeding a budget."""
+        limit, budget = self.params.request_budget, self.params.budget
+        if limit is not None and self.requests >= limit:
+            return False
+        cost = self.cost(self.spent + self.reserved + bound)
+        return budget is None or (cost is not None and cost <= budget)
+
+    def begin(self, bound: Tokens) -> None:
+        """Count a request that is sent."""
+        self.requests += 1
+        self.under_way += 1
+        self.reserved += bound
+
+    def end(self, bound: Tokens, used: Tokens | None) -> None:
+        """Count what a request came to; None if nobody knows."""
+        self.under_way -= 1
+        self.reserved -= bound
+        self.spent += bound if used is None else used
+        self.guessed += used is None
+        if used is not None:
+            self.surplus += max(0, used.read - bound.read)
+
+    def cost(self, tokens: Tokens) -> float | None:
+        """Return what tokens cost, in USD; None where the prices are not known."""
+        if self.params.input_price is None or self.params.output_price is None:
+            return None
+        return (tokens.read * self.params.input_price + tokens.written * self.params.output_price) / 1e6
+
+    def in_usd(self, tokens: Tokens) -> str:
+        """Return the cost as it is shown."""
+        cost = self.cost(tokens)
+        return "cost unknown (no prices given)" if cost is None else f"${cost:.4f}"
+
+
+def estimate(text: str) -> Tokens:
+    """Return about what a text comes to."""
+    return Tokens(len(text.encode()) // BYTES_PER_TOKEN, VERDICT_TOKENS)

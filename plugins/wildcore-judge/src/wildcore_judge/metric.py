@@ -1,0 +1,88 @@
+"""The metric ``judge``: what there is to judge, who judges it, and what the record says of it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from wildcore import AnsweredProbe, Environment, Metric, Score, UserError
+from wildcore_judge.parameters import LOCAL_ONLY, SERVER_ONLY, JudgeParams
+from wildcore_judge.prompt import BUILT_IN, GradingPrompt, read_prompt
+from wildcore_judge.store import open_store
+from wildcore_judge.verdict import Judgement
+
+
+class Grader(Protocol):
+    """Whoever reads a text and replies with a verdict."""
+
+    name: str
+
+    def prepare(self, environment: Environment) -> None:
+        """Raise ``UserError`` where it is plain beforehand that no verdict will come."""
+        ...
+
+    def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
+        """Return the judgement of every text, which are all different."""
+        ...
+
+
+def make_judge(params: JudgeParams) -> "Judge":
+    """Return the judge that the parameters name. Raises ``UserError`` if they name none, or two."""
+    prompt = read_prompt(params.prompt_file) if params.prompt_file else BUILT_IN
+    if (params.model is None) == (params.local is None):
+        raise UserError("metric judge: give either --judge MODEL, for a server, or --judge-local FOLDER")
+    _refuse_without_effect(params)
+    if params.model is not None:
+        from wildcore_judge.server import ServerJudge
+
+        return Judge(ServerJudge(params), prompt)
+    from wildcore_judge.local import LocalJudge  # heavy
+
+    return Judge(LocalJudge(params), prompt)
+
+
+def _refuse_without_effect(params: JudgeParams) -> None:
+    """Raise ``UserError`` for a setting that does nothing with the kind of judge that is asked for."""
+    kind, idle = ("a server", LOCAL_ONLY) if params.local is None else ("a local judge", SERVER_ONLY)
+    for name in idle:
+        if getattr(params, name) != JudgeParams.model_fields[name].default:
+            raise UserError(f"metric.judge.{name}: it does nothing with {kind}; leave it away")
+
+
+class Judge(Metric):
+    """1 if the judge finds the answer CORRECT, 0 if INCORRECT, no value where it gives no clear verdict."""
+
+    expensive = True
+
+    def __init__(self, grader: Grader, prompt: GradingPrompt) -> None:
+        self.grader = grader
+        self.prompt = prompt
+        self._environment: Environment | None = None
+
+    def prepare(self, environment: Environment) -> None:
+        """Take the cache folder and where to report. Raises ``UserError`` for a judge that cannot be asked."""
+        self.grader.prepare(environment)
+        with open_store(environment.cache, {}, self.prompt.version):
+            pass  # it can be used: better known now than after hours of editing
+        self._environment = environment
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item. What is the same is judged once."""
+        if self._environment is None:
+            raise RuntimeError("prepare() comes before score()")
+        texts = [self.prompt.render(item) for item in items]
+        if not texts:
+            return []
+        judgements = self.grader.judge(list(dict.fromkeys(texts)), self.prompt.version, self._environment)
+        return [self._score(judgements[text]) for text in texts]
+
+    def _score(self, judgement: Judgement) -> Score:
+        verdict = judgement.reply.verdict if judgement.reply else None
+        value = None if verdict is None else float(verdict == "CORRECT")
+        return Score(value=value, reason=judgement.reason, details=self._details(judgement))
+
+    def _details(self, judgement: Judgement) -> dict[str, Any]:
+        asked = {"model": self.grader.name, "prompt": self.prompt.version}
+        if judgement.reply is None:
+            return asked
+        reply = judgement.reply
+        said = reply.model_dump(exclude={"text"}) | {"reply": reply.text, "verdict": reply.verdict}
+        return asked | said | {"known_before": judgement.known}

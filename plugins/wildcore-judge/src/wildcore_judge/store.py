@@ -1,0 +1,107 @@
+"""Verdicts kept on disk, so that nothing is asked, or paid for, twice."""
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from wildcore import UserError
+from wildcore_judge.verdict import Reply
+
+SECONDS_TO_WAIT = 60.0
+SECONDS_BETWEEN_LOOKS = 0.05
+TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, judge TEXT, prompt TEXT, reply TEXT, asked TEXT)"
+
+
+class VerdictStore:
+    """The verdicts of one judge under one version of a prompt. Several processes may use the same folder at once.
+
+    A process claims a text before it asks about it: a lock on one byte of a file, at a place that the text decides. Its death
+    undoes the lock.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, claims: IO[bytes], judge: Mapping[str, str], prompt: str
+    ) -> None:
+        self._connection = connection
+        self._claims = claims
+        self._judge = json.dumps(judge, sort_keys=True)
+        self._prompt = prompt
+
+    def get(self, text: str) -> Reply | None:
+        """Return the reply to a text, if one with a verdict is known."""
+        row = self._connection.execute(
+            "SELECT reply FROM verdicts WHERE key = ?", (self._digest(text).hex(),)
+        ).fetchone()
+        reply = Reply.model_validate_json(row[0]) if row else None
+        return reply if reply and reply.verdict else None
+
+    def put(self, text: str, reply: Reply) -> None:
+        """Keep a reply that gives a verdict; on return it survives the death of the process."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        row = (self._digest(text).hex(), self._judge, self._prompt, reply.model_dump_json(), now)
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", row)
+
+    @asynccontextmanager
+    async def claimed(self, text: str) -> AsyncIterator[None]:
+        """Hold a text for this process; waits while another process asks about it."""
+        place = 1 + int.from_bytes(self._digest(text)[:6])
+        while not _lock(self._claims, place):
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        try:
+            yield
+        finally:
+            _unlock(self._claims, place)
+
+    def _digest(self, text: str) -> bytes:
+        return hashlib.sha256("\0".join([self._judge, self._prompt, text]).encode()).digest()
+
+
+@contextmanager
+def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[VerdictStore]:
+    """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts.
+
+    Raises ``UserError`` if it is damaged. One thread at a time may use it.
+    """
+    folder = cache / "judge"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "verdicts.sqlite"
+    opened = closing(sqlite3.connect(path, SECONDS_TO_WAIT, check_same_thread=False))
+    with (folder / "claims.lock").open("ab") as claims, opened as connection:
+        try:
+            _lock(claims, 0, wait=True)  # two processes must not turn on the write-ahead log at the same time
+            connection.execute("PRAGMA journal_mode = WAL")
+            with connection:
+                connection.execute(TABLE)
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{path}: cannot be used as a store of verdicts ({error}); move it away") from error
+        finally:
+            _unlock(claims, 0)
+        yield VerdictStore(connection, claims, judge, prompt)
+
+
+def _lock(stream: IO[bytes], place: int, wait: bool = False) -> bool:
+    """Lock one byte for this process; returns whether that could be done. POSIX only."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes may ask the same twice
+        return True
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlock(stream: IO[bytes], place: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    fcntl.lockf(stream, fcntl.LOCK_UN, 1, place)

@@ -1,0 +1,170 @@
+"""A judge in this process."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from wildcore_judge.local import LocalJudge, object_is_closed
+from wildcore_judge.metric import Judge, make_judge
+from wildcore_judge.parameters import JudgeParams
+
+import wildcore.testing
+from wildcore import Environment, UserError
+from wildcore.models import LoadedModel
+from wildcore.testing.networks import tiny_model
+
+from .judge_server import probe, probes
+
+TINY_LLAMA = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
+CHAT = "{% for message in messages %}[{{ message.role }}] {{ message.content }}\n{% endfor %}[judge]"
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Path:
+    """Return a prompt short enough for a model that reads 128 tokens."""
+    file = tmp_path / "short.txt"
+    file.write_text("{question} {gold}? {answer}:")
+    return file
+
+
+def local(environment: Environment, folder: Path, prompt: Path | None, **settings: object) -> Judge:
+    values = {"local": str(folder), "prompt_file": prompt, "max_tokens": 5, "device": "cpu", **settings}
+    metric = make_judge(JudgeParams.model_validate(values))
+    metric.prepare(environment)
+    return metric
+
+
+def inside(metric: Judge) -> LoadedModel:
+    assert isinstance(metric.grader, LocalJudge)
+    return metric.grader.model
+
+
+def saved(model: LoadedModel, folder: Path) -> Path:
+    model.network.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def saying(letter: str, prompt_end: str, folder: Path, ends: bool = True) -> Path:
+    """Save a model that says ``letter`` behind a prompt that ends with ``prompt_end``, and then ends or says it for ever.
+
+    Its layers add nothing to a token's embedding, so the head alone decides which token follows which.
+    """
+    model = tiny_model("llama")
+    network, tokenizer = model.network, model.tokenizer
+    for layer in network.model.layers:
+        layer.self_attn.o_proj.weight.data.zero_()
+        layer.mlp.down_proj.weight.data.zero_()
+    end, said = (tokenizer(text, add_special_tokens=False).input_ids[-1] for text in (prompt_end, letter))
+    embedding, head = network.model.embed_tokens.weight.data, network.lm_head.weight.data
+    head.zero_()
+    head[said] = embedding[end]
+    head[tokenizer.eos_token_id if ends else said] += embedding[said]
+    return saved(model, folder)
+
+
+def test_an_untrained_judge_gives_no_verdicts_and_its_replies_are_kept(environment: Environment, prompt: Path) -> None:
+    metric = local(environment, TINY_LLAMA, prompt, batch_size=2)
+    scores = metric.score(probes(5))
+    assert {score.value for score in scores} == {None}
+    assert all((score.reason or "").startswith("unclear reply: ") for score in scores)
+    texts = [metric.prompt.render(item) for item in probes(5)]
+    model = inside(metric)
+    for score, text in zip(scores, texts, strict=True):
+        ids = torch.tensor([model.tokenizer(text).input_ids])
+        plainest = model.network.generate(ids, do_sample=False, max_new_tokens=5)[0, ids.shape[1] :]
+        assert score.details["reply"] == model.tokenizer.decode(plainest, skip_special_tokens=True)
+        assert score.details["input_tokens"] == ids.shape[1]
+        assert score.details["output_tokens"] == len(plainest)
+        assert score.details["model"] == str(TINY_LLAMA)
+
+
+@pytest.mark.parametrize(("letter", "value"), [("A", 1.0), ("B", 0.0)])
+def test_a_judge_that_says_a_verdict_is_heard(
+    letter: str, value: float, environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    folder = saying(letter, ":", tmp_path / "judge")
+    scores = local(environment, folder, prompt).score([*probes(3), probe("answer 0", ("answer 0",))])
+    assert [score.value for score in scores] == [value] * 4
+    assert {score.details["reply"] for score in scores} == {letter}
+    assert environment.progress.notes[-1] == f"judge {folder}: all are judged"  # type: ignore[attr-defined]
+    again = local(environment, folder, prompt).score(probes(3))
+    assert [(score.value, score.details["known_before"]) for score in again] == [(value, True)] * 3
+
+
+def test_verdicts_belong_to_the_weights_and_not_to_the_folder(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    folder = saying("A", ":", tmp_path / "judge")
+    assert local(environment, folder, prompt).score([probe("x")])[0].value == 1.0
+    folder.rename(tmp_path / "moved")
+    (moved,) = local(environment, tmp_path / "moved", prompt).score([probe("x")])
+    assert (moved.value, moved.details["known_before"]) == (1.0, True)
+    saying("B", ":", folder)
+    assert local(environment, folder, prompt).score([probe("x")])[0].value == 0.0
+
+
+def test_the_chat_template_is_used_where_there_is_one(environment: Environment, prompt: Path, tmp_path: Path) -> None:
+    model = tiny_model("llama")
+    model.tokenizer.chat_template = CHAT
+    folder = saved(model, tmp_path / "chat")
+    metric = local(environment, folder, prompt)
+    (score,) = metric.score([probe("Rome")])
+    text = f"[user] {metric.prompt.render(probe('Rome'))}\n[judge]"
+    ids = inside(metric).tokenizer(text, add_special_tokens=False).input_ids
+    assert score.details["input_tokens"] == len(ids)
+    best = inside(metric).network.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=5)[0, len(ids) :]
+    assert score.details["reply"] == inside(metric).tokenizer.decode(best, skip_special_tokens=True)
+
+
+def test_a_judge_that_cannot_read_so_much_says_so(environment: Environment) -> None:
+    (score,) = local(environment, TINY_LLAMA, None).score([probe("Paris")])
+    assert score.value is None
+    assert (score.reason or "").startswith("the text has ")
+    assert (score.reason or "").endswith(" tokens, and the judge reads 128")
+
+
+def test_a_reply_ends_with_its_object_and_any_other_at_max_tokens(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    closing = saying("}", ":", tmp_path / "closing", ends=False)
+    (closed,) = local(environment, closing, prompt).score([probe("x")])
+    assert (closed.details["reply"], closed.details["output_tokens"]) == ("}", 1)
+    (endless,) = local(environment, saying("A", ":", tmp_path / "endless", ends=False), prompt).score([probe("x")])
+    assert endless.reason == "unclear reply: cut off at max_tokens: 'AAAAA'"
+
+
+@pytest.mark.parametrize(
+    ("said", "closed"),
+    [
+        ('{"verdict": "CORRECT"', False),
+        ('```json\n{"verdict": "CORRECT"}', True),
+        ('<think>either {"verdict": "CORRECT"} or', False),
+        ('<think>{"verdict": "CORRECT"}?</think>\n', False),
+        ('<think>{"verdict": "CORRECT"}?</think>\n{"verdict": "INCORRECT"}', True),
+    ],
+)
+def test_thoughts_do_not_end_a_reply(said: str, closed: bool) -> None:
+    assert object_is_closed(0, said, 9) is closed
+
+
+def test_no_such_judge(environment: Environment, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--judge-local .*nowhere: no such folder"):
+        local(environment, tmp_path / "nowhere", None)
+
+
+def test_no_such_device(environment: Environment) -> None:
+    with pytest.raises(UserError, match=r"--judge-local .*: not a device"):
+        local(environment, TINY_LLAMA, None, device="abacus")
+
+
+def test_a_judge_that_cannot_be_loaded_leaves_the_answers_unscored(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(TINY_LLAMA, tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    scores = local(environment, folder, prompt).score(probes(2))
+    assert {score.value for score in scores} == {None}
+    assert (scores[0].reason or "").startswith("the local judge cannot be loaded: ")
+    assert environment.progress.notes == [scores[0].reason]  # type: ignore[attr-defined]
