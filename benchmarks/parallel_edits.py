@@ -8,7 +8,7 @@ a full stop. The prompts are those of pocketqa: for each edit the edit prompt, a
 ``wild``, before and after. No optimisation ends early. Times are of the second group of edits; the first warms up. Two ceilings
 are measured in the same run: a matrix product in the model's dtype, and a copy within the device's memory. The floor of an
 edit is the time that its operations at the one or its bytes at the other must take, whichever is longer for each phase;
-``floors`` says what is counted.
+``judging_floor`` and ``editing_floor`` say what is counted.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from wildcore.assembly import JobSpec, make_editor, make_protocol
 from wildcore.families import built_in_families
 from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.registry import Registry, load_registry
-from wildcore.runner import Examiner
+from wildcore.runner import AnswersByProtocol, Examiner
 from wildcore.testing.conformance import quiet_environment
 from wildcore.unedited import UneditedAnswers
 
@@ -40,7 +41,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "llama-3-8b": {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8},
 }
 SEVEN_BILLION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
-NEW_TOKENS = 50
+STEPS = 25
 PREFIXED = 21
 """Texts on which a value is optimised: the bare prompt and 20 prefixed ones."""
 
@@ -80,7 +81,8 @@ def main() -> None:
     ceilings = measure_ceilings(model)
     print(f"{arguments.shape or arguments.model} on {_device(model)}; torch {torch.__version__}")
     print(f"ceilings: {ceilings.operations / 1e12:.3g} TFLOP/s, {ceilings.bytes / 1e12:.3g} TB/s")
-    timings = list(measure(model, arguments, ceilings))
+    with tempfile.TemporaryDirectory() as cache:
+        timings = list(measure(model, arguments, ceilings, Path(cache)))
     json.dump([asdict(timing) for timing in timings], sys.stdout, indent=1)
     print()
 
@@ -97,7 +99,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(model: LoadedModel, arguments: argparse.Namespace, ceilings: Ceilings) -> Iterator[Timing]:
+def measure(model: LoadedModel, arguments: argparse.Namespace, ceilings: Ceilings, cache: Path) -> Iterator[Timing]:
     """Time every editor with every number of edits together; one that does not fit into memory is said and left out."""
     registry, started = load_registry(), time.perf_counter()
     for editor in arguments.editors:
@@ -106,7 +108,7 @@ def measure(model: LoadedModel, arguments: argparse.Namespace, ceilings: Ceiling
                 print(f"{editor}, {together} together: left out, the time is up")
                 continue
             try:
-                timing = time_edits(model, registry, editor, together, ceilings)
+                timing = time_edits(model, registry, editor, together, ceilings, cache)
             except torch.OutOfMemoryError as error:
                 print(f"{editor}, {together} together: out of memory ({error})"[:160])
                 torch.cuda.empty_cache()
@@ -120,56 +122,65 @@ def measure(model: LoadedModel, arguments: argparse.Namespace, ceilings: Ceiling
             yield timing
 
 
-def time_edits(model: LoadedModel, registry: Registry, name: str, together: int, ceilings: Ceilings) -> Timing:
+def time_edits(
+    model: LoadedModel, registry: Registry, name: str, together: int, ceilings: Ceilings, cache: Path
+) -> Timing:
     """Time one group of ``together`` edits after another has warmed up."""
     spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",), settings=_settings(name))
     editor, _ = make_editor(registry, spec, model.shape)
     protocol = make_protocol(registry, registry.find_protocol("wild").offer)
-    with tempfile.TemporaryDirectory() as folder:
-        editor.prepare(model, quiet_environment(Path(folder)))
-        groups = [cases(together, start) for start in (0, together)]
-        for number, group in enumerate(groups):
-            examiner = Examiner(model, [protocol], UneditedAnswers(Path(folder) / str(number), model))
-            _reset_peak(model)
-            questions = [examiner.questions(case) for case in group]
-            before, _ = _timed(model, lambda e=examiner, q=questions: e.before(q))
-            edit, patches = _timed(model, lambda g=group: editor.edit_each(model, [case.request for case in g]))
-            after, _ = _timed(model, lambda e=examiner, q=questions, p=patches: e.after(q, p))
+    editor.prepare(model, quiet_environment(cache))
+    for number in range(2):
+        group = cases(together, number * together)
+        never_asked = UneditedAnswers(cache / f"{name}-{together}-{number}", model)
+        examiner = Examiner(model, [protocol], never_asked)
+        _reset_peak(model)
+        questions = [examiner.questions(case) for case in group]
+        before, said = _timed(model, partial(examiner.before, questions))
+        edit, patches = _timed(model, partial(editor.edit_each, model, [case.request for case in group]))
+        after, said_after = _timed(model, partial(examiner.after, questions, patches))
     seconds = [phase / together for phase in (before, edit, after)]
-    floor = sum(floors(model, name, group, ceilings)) / together
+    judging = sum(judging_floor(model, group, answers, ceilings) for answers in (said, said_after))
+    floor = (judging + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, *seconds, floor, sum(seconds) / floor, _peak(model))
 
 
-def floors(model: LoadedModel, name: str, group: Sequence[EditCase], ceilings: Ceilings) -> tuple[float, float, float]:
-    """Return the seconds that before, edit and after must take for ``group``, by operations and by bytes.
+def judging_floor(
+    model: LoadedModel, group: Sequence[EditCase], answers: Sequence[AnswersByProtocol], ceilings: Ceilings
+) -> float:
+    """Return the seconds that the group's answers must take.
 
-    Judging: two operations for each weight and each token of the prompts and the answers; the weights are read once for the
-    prompts and once for each new token. A value: for each step, of the layers above the edited one, forward and backward to
-    the vector, over the tokens from the subject's last on. A weight: the same over all tokens, and twelve bytes of state and
-    weight read and written for each of its entries.
+    Two operations for each weight and each token of prompts and answers; the weights are read once for the prompts and once
+    for each further token of the longest answer.
     """
     size = _size(model)
-    weights = size * model.dtype.itemsize
-    count = lambda text: len(model.tokenizer(text)["input_ids"])  # noqa: E731
-    prompts = sum(count(f"Please answer the question:\n\nQ: {p.prompt}\nA:") for case in group for p in case.probes)
-    answers = NEW_TOKENS * sum(len(case.probes) for case in group)
-    judging = 2 * size * (prompts + answers) / ceilings.operations
-    judge = max(judging, weights * NEW_TOKENS / ceilings.bytes)
-    layer, steps = model.shape.layers * 5 // 32, 25
+    asked = [f"Please answer the question:\n\nQ: {p.prompt}\nA:" for case in group for p in case.probes]
+    lengths = [len(sample.output.token_ids) for case in answers for given in case["wild"] for sample in given]
+    tokens = sum(_tokens(model, prompt) for prompt in asked) + sum(lengths) - len(lengths)
+    return max(2 * size * tokens / ceilings.operations, size * model.dtype.itemsize * max(lengths) / ceilings.bytes)
+
+
+def editing_floor(model: LoadedModel, name: str, group: Sequence[EditCase], ceilings: Ceilings) -> float:
+    """Return the seconds that the group's optimisation must take, forward and backward through the layers above the edited one.
+
+    A value: over the tokens from the subject's last on, of all prefixed texts. A weight: over all tokens, and its entries
+    with two numbers of state for each are read and written in float32. The weights of the layers are read twice a step.
+    """
     if name.startswith("ft"):
         layer = model.shape.layers * 21 // 32
-        tokens = sum(count(f"{case.request.prompt} {case.request.target}") for case in group)
+        tokens = sum(_tokens(model, f"{case.request.prompt} {case.request.target}") for case in group)
         state = len(group) * model.mlp_output(layer).weight.numel() * 4 * 3 * 2
     else:
-        tails = (
-            count(case.request.prompt.partition(case.request.subject or "")[2] + case.request.target) for case in group
-        )
-        tokens, state = PREFIXED * sum(tails), 0
+        layer, state = model.shape.layers * 5 // 32, 0
+        tails = (c.request.prompt.partition(c.request.subject or "")[2] + f" {c.request.target}" for c in group)
+        tokens = PREFIXED * sum(_tokens(model, tail) for tail in tails)
     above = (model.shape.layers - layer) / model.shape.layers * _layers_size(model)
-    edit = steps * max(
-        4 * above * tokens / ceilings.operations, (2 * above * model.dtype.itemsize + state) / ceilings.bytes
-    )
-    return judge, edit, judge
+    moved = 2 * above * model.dtype.itemsize + state
+    return STEPS * max(4 * above * tokens / ceilings.operations, moved / ceilings.bytes)
+
+
+def _tokens(model: LoadedModel, text: str) -> int:
+    return len(model.tokenizer(text)["input_ids"])
 
 
 def cases(count: int, start: int) -> list[EditCase]:

@@ -20,6 +20,8 @@ from wildcore.upper_layers import UpperLayers
 from wildcore_keyvalue.prompts import SubjectText, without_target
 
 EssencePosition = Literal["prompt-end", "subject-end"]
+FEWEST_TOGETHER = 4
+"""Problems that go together whatever their lengths: fewer leave an accelerator idle."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,29 @@ def optimise_values(
     ``weight_decay * |delta| / |initial|^2``. After each Adam step ``delta`` is projected into the ball of radius
     ``clamp_factor * |initial|``. The last step only measures. A problem ends when its loss is below ``loss_threshold``.
     """
+    found: dict[int, OptimisedValue] = {}
+    for bucket in _buckets(problems):
+        values = _optimise(model, layer, [problems[index] for index in bucket], settings)
+        found |= dict(zip(bucket, values, strict=True))
+    return [found[index] for index in range(len(problems))]
+
+
+def _buckets(problems: Sequence[ValueProblem]) -> list[list[int]]:
+    """Put problems of like length together: a row is filled up to the longest beside it, and filling is computed too."""
+    tails = [len(problem.texts[0].joined.token_ids) - problem.texts[0].subject_index for problem in problems]
+    buckets: list[list[int]] = []
+    for index in sorted(range(len(problems)), key=lambda index: tails[index]):
+        last = buckets[-1] if buckets else []
+        if last and (len(last) < FEWEST_TOGETHER or tails[index] <= tails[last[0]]):
+            last.append(index)
+        else:
+            buckets.append([index])
+    return buckets
+
+
+def _optimise(
+    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
+) -> list[OptimisedValue]:
     rows = _Rows(model, layer, problems, settings)
     deltas = torch.zeros_like(rows.initial).requires_grad_(True)
     optimiser = torch.optim.Adam([deltas], lr=settings.learning_rate)
