@@ -258,6 +258,7 @@ def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol
         return make(registry.find(section, use.name), section, use.params)[0]
 
     context, generator, truncator = (made(part, getattr(resolved, part)) for part in PARTS)
+
     def labelled(use: Use) -> tuple[str, Any]:
         found = registry.find("metric", use.name)
         metric, params = make(found, "metric", use.params)

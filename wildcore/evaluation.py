@@ -58,8 +58,8 @@ class Evaluation:
         self.protocols = ready_protocols(registry, first, [spec.editor for spec in specs], self.reader)
         self.added = added_metrics(registry, first.added_metrics, first.settings)
         self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
-        prepare(_distinct(self.metrics), self.environment)
         candidates = _begun(self.reader) if first.only_failures else iter(self.reader.cases())
+        prepare(_distinct(self.metrics), self.environment)
         request = model_request(registry, first)
         shape = read_shape(request, registry.families)
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {

@@ -2,7 +2,6 @@
 
 from torch import Tensor
 
-from wildcore.errors import UserError
 from wildcore.memory import free_memory
 from wildcore.models import LoadedModel
 
@@ -18,13 +17,11 @@ EDITS_IN_THE_SIZE_OF_THE_WEIGHTS = 12
 def edits_at_once(asked: str, model: LoadedModel) -> int:
     """Return how many edits to handle together: the number asked for, or for "auto" what the free memory suggests.
 
-    A guess that is too high is mended by the runner, which halves it. Raises ``UserError`` for anything else.
+    A guess that is too high is mended by the runner, which halves it.
     """
-    if asked == AUTO:
-        return ON_A_CPU if model.device.type == "cpu" else _by_memory(model)
-    if not asked.isdigit() or int(asked) < 1:
-        raise UserError(f"--parallel {asked}: give auto or a number from 1")
-    return int(asked)
+    if asked != AUTO:
+        return int(asked)
+    return ON_A_CPU if model.device.type == "cpu" else _by_memory(model)
 
 
 def _by_memory(model: LoadedModel) -> int:

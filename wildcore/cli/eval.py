@@ -28,6 +28,12 @@ WILD_OR_FIRST = ""
 Folder = click.Path(path_type=Path)
 
 
+def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1")
+    return value
+
+
 @click.command("eval")
 @click.option("--editor", multiple=True, metavar="NAME", help="Editing method; several make several runs.")
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
@@ -67,7 +73,12 @@ Folder = click.Path(path_type=Path)
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
 )
 @click.option(
-    "--parallel", metavar="auto|N", default="auto", show_default=True, help="Edits to solve and judge at once."
+    "--parallel",
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    callback=_auto_or_number,
+    help="Edits to solve and judge at once.",
 )
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
