@@ -83,6 +83,8 @@ def main() -> None:
     print(f"ceilings: {ceilings.operations / 1e12:.3g} TFLOP/s, {ceilings.bytes / 1e12:.3g} TB/s")
     with tempfile.TemporaryDirectory() as cache:
         timings = list(measure(model, arguments, ceilings, Path(cache)))
+        for editor in arguments.profile:
+            print_profile(model, editor, max(arguments.together), ceilings, Path(cache))
     json.dump([asdict(timing) for timing in timings], sys.stdout, indent=1)
     print()
 
@@ -95,6 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--editors", nargs="+", default=["rome", "r-rome", "ft-m"])
     parser.add_argument("--together", nargs="+", type=int, default=[1, 8, 32, 128])
     parser.add_argument("--batch-size", type=int, default=512, help="most prompts in one batch while judging")
+    parser.add_argument("--profile", nargs="*", default=[], help="editors of which to show where the time goes")
     parser.add_argument("--seconds", type=float, default=600.0, help="begin no further setting after so many seconds")
     return parser.parse_args()
 
@@ -143,6 +146,18 @@ def time_edits(
     judging = sum(judging_floor(model, group, answers, ceilings) for answers in (said, said_after))
     floor = (judging + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, *seconds, floor, sum(seconds) / floor, _peak(model))
+
+
+def print_profile(model: LoadedModel, name: str, together: int, ceilings: Ceilings, cache: Path) -> None:
+    """Print the operations that take most of the device's time, over two groups of edits."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if model.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=activities) as profile:
+        time_edits(model, load_registry(), name, together, ceilings, cache / "profiled")
+    key = "self_cuda_time_total" if model.device.type == "cuda" else "self_cpu_time_total"
+    print(f"{name}, {together} together, where the time goes")
+    print(profile.key_averages().table(sort_by=key, row_limit=14, max_name_column_width=60))
 
 
 def judging_floor(
@@ -257,7 +272,6 @@ def _synchronise(model: LoadedModel) -> None:
 
 def _reset_peak(model: LoadedModel) -> None:
     if model.device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 

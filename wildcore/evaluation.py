@@ -22,7 +22,7 @@ from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.models import LoadedModel, load_model, read_shape
-from wildcore.parallel import edits_at_once
+from wildcore.parallel import AUTO, edits_at_once
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry
@@ -69,8 +69,8 @@ class Evaluation:
         for note in self.model.notes:
             reporter.note(note)
         self.model.rows_at_once = first.batch_size
+        self.automatic = first.parallel == AUTO
         self.together = edits_at_once(first.parallel, self.model)
-        reporter.line(f"Solving and judging {self.together} edits at once")
         self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
 
@@ -110,6 +110,7 @@ class Evaluation:
             identity=self.identity(spec),
             protocols=tuple(protocol.definition for protocol in self.protocols),
             case_count=len(self.cases),
+            edits_at_once=self.together,
             versions=provenance.versions(self.registry),
             hardware=provenance.hardware(self.model),
             plugins=provenance.plugins(self.registry),
@@ -153,10 +154,11 @@ class Evaluation:
 
     def _do_cases(self, folder: RunFolder) -> None:
         done = {record.case for record in folder.cases()}
-        left = [case for case in self.cases if case.id not in done]
         editor = self.editors[folder.manifest.job["editor"]][0]
-        if not left:
+        if all(case.id in done for case in self.cases):
             return
+        together = folder.manifest.edits_at_once if self.automatic else self.together
+        self.reporter.line(f"Solving and judging {together} edits at once")
         with self.reporter.track(folder.manifest.job["editor"], len(self.cases)) as advance:
             advance(len(done))
 
@@ -164,7 +166,7 @@ class Evaluation:
                 self.reporter.line(self._in_a_line(record))
                 advance(1)
 
-            run(editor, self.examiner, left, self.environment, folder, on_case, self.together)
+            run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"

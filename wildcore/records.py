@@ -101,6 +101,7 @@ class Manifest(Record):
     identity: Mapping[str, Any]
     protocols: tuple[EvalProtocol, ...]
     case_count: int
+    edits_at_once: int = 1
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
     plugins: Mapping[str, Any]

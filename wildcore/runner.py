@@ -5,7 +5,7 @@ objects only: neither where they came from nor who asked.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
@@ -74,17 +74,19 @@ def run(
     folder: RunFolder,
     on_case: Callable[[CaseRecord], None],
     together: int = 1,
+    done: Collection[str] = (),
 ) -> None:
     """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
 
-    ``together`` edits are solved and judged at a time; where memory does not suffice, half as many, and that is noted. The
-    model is the unedited one before and after every case.
+    ``together`` edits are solved and judged at a time; where memory does not suffice, half as many, and that is noted. Cases
+    ``done`` (ids) are not recorded again, but one is solved again where another of its group is missing: a group always has
+    the same members, so that a run taken up again ends with the same digits. The model is the unedited one before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
     waiting = iter(cases)
     while group := list(islice(waiting, together)):
-        while group:
+        while any(case.id not in done for case in group):
             try:
                 records = run_cases(editor, examiner, group[:together])
             except OutOfMemoryError:
@@ -94,8 +96,9 @@ def run(
                 environment.progress.note(f"out of memory; going on with {together} edits at once")
                 continue
             for record in records:
-                folder.append(record)
-                on_case(record)
+                if record.case not in done:
+                    folder.append(record)
+                    on_case(record)
             group = group[len(records) :]
 
 

@@ -46,10 +46,15 @@ def test_the_journal_holds_what_the_model_said_and_read(wildcore: Wildcore, job:
     case = json.loads((tmp_path / "run" / "journal.jsonl").read_text())
     wild = next(p for p in case["probes"] if p["protocol"] == "wild" and p["kind"] == "reliability")
     assert wild["prompt"] == f"Please answer the question:\n\nQ: {case['request']['prompt']}\nA:"
-    assert wild["after"]["output"]["stop_reason"] in ("stop-rule", "end-of-sequence", "max-new-tokens", "context-full")
-    assert wild["after"]["output"]["token_ids"]
+    assert wild["after"][0]["output"]["stop_reason"] in (
+        "stop-rule",
+        "end-of-sequence",
+        "max-new-tokens",
+        "context-full",
+    )
+    assert wild["after"][0]["output"]["token_ids"]
     synthetic = next(p for p in case["probes"] if p["protocol"] == "synthetic")
-    assert len(synthetic["after"]["token_ids"]) == len(synthetic["gold_token_ids"])
+    assert len(synthetic["after"][0]["token_ids"]) == len(synthetic["gold_token_ids"])
     assert case["edit"]["patch"]["change_norm"] > 0
 
 
@@ -98,7 +103,7 @@ def test_a_replaced_module_makes_a_variant(wildcore: Wildcore, job: list[object]
     assert protocol["name"] != "wild"
     assert protocol["generator"]["params"] == {"max_new_tokens": 5}
     case = json.loads((run / "journal.jsonl").read_text())
-    assert all(len(probe["after"]["token_ids"]) <= 5 for probe in case["probes"])
+    assert all(len(probe["after"][0]["token_ids"]) <= 5 for probe in case["probes"])
 
 
 def test_a_replacement_that_changes_nothing_is_no_variant(
@@ -183,10 +188,10 @@ def test_malformed_data_is_named_by_file_row_and_field(
     wildcore: Wildcore, job: list[object], edits: Path, tmp_path: Path
 ) -> None:
     rows = json.loads(edits.read_text())
-    rows[7]["target_new"] = 12
+    rows[7]["target_new"] = []
     edits.write_text(json.dumps(rows))
     wrong_type = wildcore("eval", *job, "--out", tmp_path / "run")
-    assert f"{edits}, row 8: field 'target_new': expected text that is not empty, found 12" in wrong_type.stderr
+    assert f"{edits}, row 8: field 'target_new': expected text that is not empty, found []" in wrong_type.stderr
     edits.write_text('[\n{"case_id": 1,\n]')
     not_json = wildcore("eval", *job, "--out", tmp_path / "run")
     assert f"{edits}, line 3, column 1: not valid JSON" in not_json.stderr

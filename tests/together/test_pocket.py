@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wildcore.assembly import JobSpec, load_cases, model_request, ready_protocols
+from wildcore.assembly import JobSpec, make_reader, model_request, ready_protocols
 from wildcore.examine import ask, pose
 from wildcore.models import LoadedModel, load_model
 from wildcore.protocols import ReadyProtocol
@@ -21,26 +21,25 @@ def registry() -> Registry:
 
 @pytest.fixture(scope="module")
 def cases(registry: Registry) -> list[EditCase]:
-    return load_cases(registry, SPEC)[0]
+    return make_reader(registry, SPEC)[0].cases()
 
 
 @pytest.fixture(scope="module")
 def model(registry: Registry) -> LoadedModel:
-    return load_model(model_request(registry, SPEC), registry.families)
+    loaded = load_model(model_request(registry, SPEC), registry.families)
+    loaded.rows_at_once = 128
+    return loaded
 
 
 @pytest.fixture(scope="module")
 def wild(registry: Registry) -> ReadyProtocol:
-    return ready_protocols(registry, SPEC, ["rome"])[0]
+    return ready_protocols(registry, SPEC, ["rome"], make_reader(registry, SPEC)[0])[0]
 
 
 def said(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[str]:
-    """Return the unedited model's answers, asked in batches of prompts of like length."""
-    order = sorted(range(len(probes)), key=lambda index: len(probes[index].prompt))
-    questions = pose(model, protocol, [probes[index] for index in order])
-    answers = ask(model, protocol, questions, batch_size=128)
-    texts = {index: answer.text for index, answer in zip(order, answers, strict=True) if answer}
-    return [texts[index] for index in range(len(probes))]
+    """Return the unedited model's answers."""
+    answers = ask(model, protocol, pose(model, protocol, probes))
+    return [answer.text for (answer,) in answers]
 
 
 def share_right(model: LoadedModel, protocol: ReadyProtocol, cases: Sequence[EditCase], kind: ProbeKind) -> float:

@@ -20,8 +20,8 @@ from wildcore.upper_layers import UpperLayers
 from wildcore_keyvalue.prompts import SubjectText, without_target
 
 EssencePosition = Literal["prompt-end", "subject-end"]
-FEWEST_TOGETHER = 4
-"""Problems that go together whatever their lengths: fewer leave an accelerator idle."""
+FEWEST_TOGETHER = 32
+"""Problems that go together on an accelerator whatever their lengths: for fewer, starting kernels takes longer than they do."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,22 @@ def optimise_values(
     ``clamp_factor * |initial|``. The last step only measures. A problem ends when its loss is below ``loss_threshold``.
     """
     found: dict[int, OptimisedValue] = {}
-    for bucket in _buckets(problems):
+    for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
         values = _optimise(model, layer, [problems[index] for index in bucket], settings)
         found |= dict(zip(bucket, values, strict=True))
     return [found[index] for index in range(len(problems))]
 
 
-def _buckets(problems: Sequence[ValueProblem]) -> list[list[int]]:
-    """Put problems of like length together: a row is filled up to the longest beside it, and filling is computed too."""
+def _buckets(problems: Sequence[ValueProblem], fewest: int) -> list[list[int]]:
+    """Put problems of like length together: a row is filled up to the longest beside it, and filling is computed too.
+
+    No bucket but the last has fewer than ``fewest``.
+    """
     tails = [len(problem.texts[0].joined.token_ids) - problem.texts[0].subject_index for problem in problems]
     buckets: list[list[int]] = []
     for index in sorted(range(len(problems)), key=lambda index: tails[index]):
         last = buckets[-1] if buckets else []
-        if last and (len(last) < FEWEST_TOGETHER or tails[index] <= tails[last[0]]):
+        if last and (len(last) < fewest or tails[index] <= tails[last[0]]):
             last.append(index)
         else:
             buckets.append([index])
