@@ -1,6 +1,7 @@
 """Metrics added to a run, by name or by an option of a plugin: when it is made, or later from its answers alone."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,10 @@ def test_two_plugins_with_one_option(wildcore, installed) -> None:
     done = wildcore("plugins", site=site)
     assert done.returncode == 0
     assert "plugin 'same-option' (sample-same-option 1.0) is broken: adds the option '--says'" in done.stderr
+
+
+def test_why_answers_have_no_score_is_shown(wildcore, site, tmp_path) -> None:
+    run = tmp_path / "run"
+    done = wildcore(*JOB, "--metric", "target-probability", "--out", run, site=site)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"2 unscored by target-probability: .*likelihood", done.stdout), done.stdout

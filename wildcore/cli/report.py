@@ -1,5 +1,6 @@
 """Runs as a person reads them: the table, the gap, edit by edit, examples, and runs side by side."""
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
@@ -8,10 +9,11 @@ from rich.table import Table
 
 from wildcore.cli.screen import out, plain
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
-from wildcore.scoring import Cell, summarise
+from wildcore.scoring import REFUSED, Cell, summarise
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
+REASONS = 5
 EDITS_PRINTED = 60
 LONGEST = 70
 
@@ -21,11 +23,13 @@ Column = tuple[str, str]
 def print_run(folder: RunFolder) -> None:
     """Print what a finished run says: head, table, gap, examples, and what to do next."""
     console = out()
-    manifest, cases, cells = folder.manifest, list(folder.cases()), summarise(folder.scores())
+    manifest, cases, scores = folder.manifest, list(folder.cases()), list(folder.scores())
+    cells = summarise(scores)
     print_head(console, manifest, len(cases))
     print_table(console, cells)
     print_gap(console, cells)
     print_refusals(console, cases)
+    print_unscored(console, scores)
     print_examples(console, cases)
     console.print()
     console.print(plain(f"Run: {folder.path}"))
@@ -107,6 +111,16 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
                 f"{len(diverged)} edits diverged (not finite) and were judged as they are; the first: {diverged[0].case}"
             )
         )
+
+
+def print_unscored(console: Console, scores: Sequence[ScoreRecord]) -> None:
+    """Print why answers have no score, the most frequent reasons first."""
+    unscored = [score for score in scores if score.after is None and score.after_reason != REFUSED]
+    reasons = Counter((score.metric, score.after_reason or "") for score in unscored)
+    for (metric, reason), count in reasons.most_common(REASONS):
+        console.print(plain(f"{count} unscored by {metric}: {reason}", 300))
+    if len(reasons) > REASONS:
+        console.print(plain(f"... and {len(reasons) - REASONS} more reasons, in scores.jsonl"))
 
 
 def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
