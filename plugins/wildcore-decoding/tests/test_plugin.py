@@ -1,7 +1,5 @@
 """What the plugin offers, its cost on import, and its README."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,11 +8,9 @@ from wildcore_decoding.sampling import Sampling
 
 from wildcore.assembly import make
 from wildcore.registry import Registry, load_registry
+from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = [
-    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore describe")
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +31,6 @@ def test_the_names_make_these_generators(registry: Registry) -> None:
     assert params.model_dump() == {"temperature": 1.0, "top_p": 1.0, "samples": 3, "seed": 0, "max_new_tokens": 50}
 
 
-def test_loading_the_plugin_is_cheap() -> None:
-    code = "import sys, wildcore_decoding; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_commands_of_the_readme_run(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert command[-1] in done.stdout
-
-
-def test_the_readme_names_every_part_that_the_plugin_offers(registry: Registry) -> None:
-    names = [found.offer.name for offers in registry.offers.values() for found in offers]
-    assert len(names) == 2
-    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)
+def test_the_package_is_light_and_its_readme_true() -> None:
+    check_import("wildcore_decoding", ["torch", "transformers"])
+    check_readme("decoding", README)

@@ -1,7 +1,5 @@
 """The protocol ``rome``: its definition, and the whole chain on a small model beside the published formulas."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +12,9 @@ from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.networks import tiny_model
+from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = [
-    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore describe")
-]
 NEW, OLD = "English", "French"
 PROBES = (
     Probe(kind="reliability", prompt="The mother tongue of Danielle Darrieux is", answers=(NEW,), rival=OLD),
@@ -97,23 +93,6 @@ def test_the_gold_is_measured_under_synthetic_too() -> None:
     assert measured[0] == pytest.approx(measured[1], abs=1e-5)
 
 
-def test_loading_the_plugin_is_cheap() -> None:
-    code = "import sys, wildcore_probability; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_commands_of_the_readme_run(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert command[-1] in done.stdout
-
-
-def test_the_readme_names_every_part_that_the_plugin_offers() -> None:
-    registry = load_registry(["probability"])
-    names = [found.offer.name for offers in registry.offers.values() for found in offers]
-    names += [found.offer.name for found in registry.protocols]
-    assert len(names) == 5
-    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)
+def test_the_package_is_light_and_its_readme_true() -> None:
+    check_import("wildcore_probability", ["torch", "transformers"])
+    check_readme("probability", README)

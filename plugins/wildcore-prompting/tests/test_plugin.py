@@ -1,8 +1,6 @@
 """What the plugin offers, examples drawn from a dataset, and its README."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +12,9 @@ from wildcore.params import ContextParams
 from wildcore.registry import Registry, load_registry
 from wildcore.selection import Choice, Reader
 from wildcore.testing.networks import tiny_model
+from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = [
-    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore describe")
-]
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +48,6 @@ def test_examples_come_from_cases_that_are_not_evaluated(registry: Registry) -> 
     assert len(json.loads(recorded.model_dump_json())["examples"]) == 3
 
 
-def test_loading_the_plugin_is_cheap() -> None:
-    code = "import sys, wildcore_prompting; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'ijson')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_commands_of_the_readme_run(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert command[-1] in done.stdout
-
-
-def test_the_readme_names_every_part_that_the_plugin_offers(registry: Registry) -> None:
-    names = [found.offer.name for offers in registry.offers.values() for found in offers]
-    assert len(names) == 2
-    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)
+def test_the_package_is_light_and_its_readme_true() -> None:
+    check_import("wildcore_prompting", ["torch", "transformers", "ijson"])
+    check_readme("prompting", README)

@@ -1,7 +1,5 @@
 """Published protocols: their definitions, and the whole chain on small models beside the decoding of transformers."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,9 @@ from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.networks import tiny_model
+from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = [
-    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore describe")
-]
 CHAT = (
     "<s>{% for message in messages %}[{{ message.role }}] {{ message.content }} {% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
@@ -205,23 +201,6 @@ def test_easyedit_refuses_a_model_without_a_system_message(registry: Registry) -
         answers_of(model, protocol)
 
 
-def test_loading_the_plugin_is_cheap() -> None:
-    code = "import sys, wildcore_published; sys.exit(any(m in sys.modules for m in ('torch', 'transformers')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_commands_of_the_readme_run(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert command[-1] in done.stdout
-
-
-def test_the_readme_names_every_part_that_the_plugin_offers() -> None:
-    registry = load_registry(["published"])
-    names = [found.offer.name for offers in registry.offers.values() for found in offers]
-    text = README.read_text(encoding="utf-8")
-    assert len(names) == 4
-    assert all(f"| `{name}` |" in text for name in [*names, *(found.offer.name for found in registry.protocols)])
+def test_the_package_is_light_and_its_readme_true() -> None:
+    check_import("wildcore_published", ["torch", "transformers"])
+    check_readme("published", README)

@@ -1,7 +1,5 @@
 """The protocol ``synthetic`` as it is recorded."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from wildcore import Use
 from wildcore.assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
+from wildcore.testing.packages import check_import, check_readme
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +47,8 @@ def test_the_names_make_these_modules(synthetic: ReadyProtocol) -> None:
 
 
 README = Path(__file__).parents[1] / "README.md"
-COMMANDS = [
-    line.split() for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("    wildcore ")
-]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_the_commands_of_the_readme_run(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, encoding="utf-8", check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    assert command[-1] in done.stdout
-
-
-def test_the_readme_names_every_part_that_the_plugin_offers() -> None:
-    registry = load_registry(["synthetic"])
-    names = [found.offer.name for offers in registry.offers.values() for found in offers]
-    assert COMMANDS
-    assert all(f"| `{name}` |" in README.read_text(encoding="utf-8") for name in names)
+def test_the_package_is_light_and_its_readme_true() -> None:
+    check_import("wildcore_synthetic", ["torch", "transformers"])
+    check_readme("synthetic", README)
