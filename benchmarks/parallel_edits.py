@@ -87,6 +87,9 @@ def main() -> None:
             print_profile(model, editor, max(arguments.together), ceilings, Path(cache))
     json.dump([asdict(timing) for timing in timings], sys.stdout, indent=1)
     print()
+    slow = [editor for editor in arguments.editors if gain(timings, editor) < arguments.require]
+    if slow:
+        sys.exit(f"less than {arguments.require} times as fast together as alone: {', '.join(slow)}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -98,6 +101,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--together", nargs="+", type=int, default=[1, 8, 32, 128])
     parser.add_argument("--batch-size", type=int, default=512, help="most prompts in one batch while judging")
     parser.add_argument("--profile", nargs="*", default=[], help="editors of which to show where the time goes")
+    parser.add_argument(
+        "--require", type=float, default=0.0, help="fail unless together is so many times as fast as alone"
+    )
     parser.add_argument("--seconds", type=float, default=600.0, help="begin no further setting after so many seconds")
     return parser.parse_args()
 
@@ -146,6 +152,13 @@ def time_edits(
     judging = sum(judging_floor(model, group, answers, ceilings) for answers in (said, said_after))
     floor = (judging + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, *seconds, floor, sum(seconds) / floor, _peak(model))
+
+
+def gain(timings: Sequence[Timing], editor: str) -> float:
+    """Return how many times as fast as alone an edit is in the best company; infinity where there is nothing to compare."""
+    seconds = {timing.together: timing.all_in for timing in timings if timing.editor == editor}
+    alone = seconds.pop(1, None)
+    return float("inf") if alone is None or not seconds else alone / min(seconds.values())
 
 
 def print_profile(model: LoadedModel, name: str, together: int, ceilings: Ceilings, cache: Path) -> None:

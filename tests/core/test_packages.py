@@ -6,7 +6,9 @@ import pytest
 
 from wildcore.testing.packages import check_import, check_readme
 
-GOOD = "`synthetic` is made of `question-only`, `teacher-forcing`, `gold-length`, `token-match` and `token-agreement`.\n"
+GOOD = (
+    "`synthetic` is made of `question-only`, `teacher-forcing`, `gold-length`, `token-match` and `token-agreement`.\n"
+)
 
 
 def test_a_cheap_import_passes_and_a_heavy_one_is_named() -> None:

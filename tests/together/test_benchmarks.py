@@ -1,0 +1,71 @@
+"""The benchmarks run, and say so where they find too little. How fast anything is, only they assert."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(name: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FOLDER / name), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_edits_together_are_timed_beside_edits_alone(environment: dict[str, str]) -> None:
+    job = ["--editors", "ft-m", "--together", "1", "2"]
+    done = run("parallel_edits.py", *job, environment=environment)
+    assert done.returncode == 0, done.stderr
+    timings = json.loads(done.stdout[done.stdout.index("[\n") :])
+    assert [(timing["editor"], timing["together"]) for timing in timings] == [("ft-m", 1), ("ft-m", 2)]
+    for timing in timings:
+        assert timing["ratio"] == pytest.approx((timing["before"] + timing["edit"] + timing["after"]) / timing["floor"])
+    refused = run("parallel_edits.py", *job, "--require", "1000", environment=environment)
+    assert refused.returncode == 1
+    assert "less than 1000.0 times as fast together as alone: ft-m" in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def rule_judge() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("rule_judge", FOLDER / "rule_judge.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("golds", "answer", "verdict"),
+    [
+        ("Rome", "Rome.", "CORRECT"),
+        ("Rome", "It is the city of Rome", "CORRECT"),
+        ("Paris\nthe city of Rome", "City of Rome", "CORRECT"),
+        ("Rome", "Rome Rome", "INCORRECT"),
+        ("Rome", "Rome is a city with a very long history", "INCORRECT"),
+        ("Rome", "Romeo", "INCORRECT"),
+        ("Rome", "", "INCORRECT"),
+    ],
+)
+def test_the_rules_of_the_judge_by_rules(rule_judge: ModuleType, golds: str, answer: str, verdict: str) -> None:
+    from wildcore_judge.prompt import BUILT_IN
+
+    from wildcore import Answer, AnsweredProbe, Output
+
+    said = Answer(
+        text=answer, token_ids=(1,), output=Output(text=answer, token_ids=(1,), stop_reason="end-of-sequence")
+    )
+    item = AnsweredProbe(
+        kind="reliability",
+        question="Which city?",
+        answers=tuple(golds.split("\n")),
+        gold_token_ids=(1,),
+        answer=said,
+        unedited=said,
+    )
+    assert rule_judge.verdict(BUILT_IN.render(item)) == verdict
