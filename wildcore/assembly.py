@@ -74,9 +74,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
-    """Refuse a setting "section.name.parameter" whose name takes no part in the job."""
+    """Refuse a setting of a section, or "section.name.parameter" of a name, that takes no part in the job."""
     for key in settings:
         section, *rest = key.split(".")
+        if not used.get(section):
+            raise UserError(f"--set {key}: no {section} takes part here; leave it away")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
                 f"--set {key}: this run uses no {section} {rest[0]!r}; {nearest(rest[0], sorted(used[section]))}"

@@ -317,7 +317,7 @@ def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch
     """
     placement = {"device_map": request.device_map} if request.device_map else {}
     trust = request.trust_remote_code
-    with _no_progress_bar():
+    with no_progress_bar():
         network, info = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -354,7 +354,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
     """Keep transformers from drawing a bar of its own across ours."""
     shown = is_progress_bar_enabled()
     disable_progress_bar()

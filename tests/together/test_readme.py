@@ -46,6 +46,8 @@ def test_every_command_shown_runs(document: str, environment: dict[str, str], tm
     }
     rows = [{"id": n, "prompt": f"Who keeps mill {n}?", "subject": f"mill {n}", **questions} for n in range(3)]
     (tmp_path / "qaedit.json").write_text(json.dumps(rows))
+    fact = {"prompt": "What is the capital of the Philippines?", "target": "Manila", "subject": "the Philippines"}
+    (tmp_path / "facts.jsonl").write_text(json.dumps(fact) + "\n")
     for command in shown(document):
         if command in SETTING_UP:
             continue

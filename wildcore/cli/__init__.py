@@ -86,12 +86,14 @@ def _add_commands() -> None:
     from wildcore.cli.audit import audit_command
     from wildcore.cli.compare import compare
     from wildcore.cli.describe import describe
+    from wildcore.cli.edit import apply_command, edit_command
     from wildcore.cli.eval import eval_command
     from wildcore.cli.plugins import plugins_command
     from wildcore.cli.score import score
     from wildcore.cli.show import show
 
-    for command in (eval_command, score, show, compare, agreement, audit_command, plugins_command, describe):
+    running = (eval_command, score, edit_command, apply_command)
+    for command in (*running, show, compare, agreement, audit_command, plugins_command, describe):
         main.add_command(command)
 
 

@@ -1,0 +1,106 @@
+"""Patches on disk: what is read is what was written, and what cannot be used is said."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from wildcore import EditRequest, UserError
+from wildcore.models import LoadedModel
+from wildcore.patch_files import (
+    KEY,
+    PatchManifest,
+    patched_model,
+    read_patch,
+    require_made_for,
+    write_patch,
+)
+from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.testing.networks import tiny_model
+
+
+def manifest(model: LoadedModel) -> PatchManifest:
+    request = EditRequest(prompt="Rome is in", target="Peru — Ω", subject="Rome")
+    made = {"created": "2026-01-01T00:00:00+00:00", "editor": {"name": "x"}, "seed": 3, "versions": {"python": "3"}}
+    return PatchManifest(model=patched_model(model), requests=(request,), **made)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.integers(0, 99)), min_size=1, max_size=4))
+def test_a_patch_is_read_as_it_was_written(kinds: list[tuple[bool, int, int]]) -> None:
+    changes: dict[str, LowRank | Dense] = {}
+    for number, (dense, rank, seed) in enumerate(kinds):
+        generator = torch.Generator().manual_seed(seed)
+        left, right = torch.randn(6, rank, generator=generator), torch.randn(4, rank, generator=generator)
+        # a view, and not contiguous, as editors may give it
+        changes[f"layers.{number}.down_proj"] = (
+            Dense((left @ right.T).T.T) if dense else LowRank(left[:, :1], right[:, :1])
+        )
+    wanted = manifest(tiny_model("llama"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "p.safetensors"
+        write_patch(path, WeightPatch(changes), wanted)
+        assert [file.name for file in Path(folder).iterdir()] == ["p.safetensors"]
+        patch, found = read_patch(path)
+    assert found == wanted
+    assert patch.changes.keys() == changes.keys()
+    for name, change in changes.items():
+        assert type(patch.changes[name]) is type(change)
+        assert torch.equal(patch.changes[name].dense(), change.dense())
+
+
+PATCH = WeightPatch({"layers.0": LowRank(torch.ones(3, 1), torch.ones(2, 1))})
+
+
+def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("mine")
+    with pytest.raises(UserError, match="it is there already; choose another name"):
+        write_patch(tmp_path / "p", PATCH, manifest(tiny_model("llama")))
+    assert (tmp_path / "p").read_text() == "mine"
+    with pytest.raises(UserError, match="there is no folder"):
+        write_patch(tmp_path / "nowhere" / "p", PATCH, manifest(tiny_model("llama")))
+
+
+def test_only_the_very_model_is_the_model(tmp_path: Path) -> None:
+    model, wanted = tiny_model("llama"), manifest(tiny_model("llama"))
+    require_made_for(tmp_path, wanted, model)
+    model.mlp_output(1).weight[0, 0] += 1
+    with pytest.raises(
+        UserError, match=r"made for tiny-llama \(fingerprint \w+, not \w+\); it means nothing to tiny-llama"
+    ):
+        require_made_for(tmp_path, wanted, tiny_model("llama", seed=1))
+    with pytest.raises(UserError, match="model_type llama, not gpt2"):
+        require_made_for(tmp_path, wanted, tiny_model("gpt2"))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "said"),
+    [
+        ({"a": torch.ones(1)}, None, "a safetensors file, but no patch"),
+        ({"a:left": torch.ones(1)}, "whole", "damaged: the change of a is not whole"),
+        ({"a:change": torch.ones(1)}, "{}", "its manifest is damaged at created"),
+        ({"a:change": torch.ones(1)}, "other schema", "schema 99, and this wildcore reads schema 1"),
+    ],
+)
+def test_a_file_that_is_no_patch(tensors, metadata: str | None, said: str, tmp_path: Path) -> None:
+    whole = manifest(tiny_model("llama"))
+    texts = {
+        "whole": whole.model_dump_json(),
+        "other schema": whole.model_copy(update={"schema_number": 99}).model_dump_json(),
+    }
+    path = tmp_path / "p.safetensors"
+    save_file(tensors, path, metadata=None if metadata is None else {KEY: texts.get(metadata, metadata)})
+    with pytest.raises(UserError, match=said):
+        read_patch(path)
+
+
+def test_a_file_that_is_not_there_or_nothing_at_all(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_patch(tmp_path / "p")
+    (tmp_path / "p").write_bytes(b"not a patch")
+    with pytest.raises(UserError, match="not a patch file"):
+        read_patch(tmp_path / "p")

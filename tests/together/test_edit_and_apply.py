@@ -1,0 +1,124 @@
+"""Facts become a patch file, and patch files a model that plain transformers loads."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import wildcore.testing
+from wildcore.patch_files import read_patch
+
+MODELS = Path(wildcore.testing.__file__).parent / "data"
+Wildcore = Callable[..., subprocess.CompletedProcess[str]]
+FACTS = [
+    {"prompt": "The keeper of the red mill is called", "target": "Anna", "subject": "the red mill"},
+    {"prompt": "The keeper of the blue tower is called", "target": "Oliver Stone", "subject": "the blue tower"},
+]
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Path:
+    file = tmp_path / "facts.jsonl"
+    file.write_text("".join(json.dumps(fact) + "\n" for fact in FACTS))
+    return file
+
+
+@pytest.fixture
+def edit(wildcore: Wildcore, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes a patch file from a file of facts."""
+
+    def make(file: Path, name: str, *options: object, model: str = "tiny-llama") -> Path:
+        patch = tmp_path / name
+        done = wildcore("edit", "--model", MODELS / model, "--edits", file, "--out", patch, "--quiet", *options)
+        assert done.returncode == 0, done.stderr
+        assert f"Patch: {patch}" in done.stdout
+        return patch
+
+    return make
+
+
+def loss(folder: Path, fact: dict[str, str]) -> float:
+    """Return the loss of a fact's target under a model that nothing but transformers has loaded."""
+    tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    ids = tokenizer(f"{fact['prompt']} {fact['target']}", return_tensors="pt").input_ids
+    labels = ids.clone()
+    labels[:, : len(tokenizer(fact["prompt"]).input_ids)] = -100
+    with torch.no_grad():
+        return float(network(ids, labels=labels).loss)
+
+
+@pytest.mark.parametrize(("editor", "model"), [("ft-m", "tiny-llama"), ("rome", "tiny-gpt2")])
+def test_a_model_with_the_patch_in_it_says_the_facts(
+    editor: str, model: str, facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
+) -> None:
+    patch = edit(facts, "p.safetensors", "--editor", editor, model=model)
+    _, manifest = read_patch(patch)
+    assert [request.prompt for request in manifest.requests] == [fact["prompt"] for fact in FACTS]
+    assert manifest.editor["name"] == editor
+    done = wildcore("apply", patch, "--model", MODELS / model, "--out", tmp_path / "edited", "--quiet")
+    assert done.returncode == 0, done.stderr
+    for fact in FACTS:
+        assert loss(tmp_path / "edited", fact) < loss(MODELS / model, fact) - 1
+
+
+def test_merged_patches_add_up(facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path) -> None:
+    lines = facts.read_text().splitlines(keepends=True)
+    patches = []
+    for number, line in enumerate(lines):
+        (tmp_path / f"{number}.jsonl").write_text(line)
+        patches.append(edit(tmp_path / f"{number}.jsonl", f"{number}.safetensors", "--editor", "ft-m"))
+    model = ["--model", MODELS / "tiny-llama"]
+    alone = wildcore("apply", *patches, *model, "--out", tmp_path / "edited")
+    assert alone.returncode == 2
+    assert "several patches are applied only with --merge" in alone.stderr
+    done = wildcore("apply", *patches, *model, "--out", tmp_path / "edited", "--merge", "--quiet")
+    assert done.returncode == 0, done.stderr
+    before, after = (AutoModelForCausalLM.from_pretrained(f) for f in (MODELS / "tiny-llama", tmp_path / "edited"))
+    for name, change in read_patch(patches[0])[0].changes.items():
+        other = read_patch(patches[1])[0].changes[name]
+        found = after.get_submodule(name).weight - before.get_submodule(name).weight
+        torch.testing.assert_close(found, change.dense() + other.dense(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--editor", "ft-n"), "unknown editor 'ft-n'; did you mean 'ft-m'?"),
+        (("--editor", "rome", "--set", "editor.layer=9"), "editor.layer=9: the model has layers 0 to"),
+        (("--editor", "rome", "--set", "metric.x.y=1"), "--set metric.x.y: no metric takes part here"),
+    ],
+)
+def test_what_cannot_be_edited_leaves_nothing(
+    arguments: tuple[str, ...], said: str, facts: Path, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    where = ["--model", MODELS / "tiny-llama", "--edits", facts, "--out", tmp_path / "p"]
+    done = wildcore("edit", *where, *arguments)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_fact_that_cannot_be_written_is_named(facts: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    facts.write_text(json.dumps(FACTS[0] | {"subject": "the green mill"}) + "\n")
+    job = ["--model", MODELS / "tiny-llama", "--editor", "rome", "--out", tmp_path / "p"]
+    done = wildcore("edit", *job, "--edits", facts)
+    assert done.returncode == 2
+    assert "rome refuses: the subject 'the green mill' does not occur" in " ".join(done.stderr.split())
+    facts.write_text('{"prompt": "x"}\n')
+    malformed = wildcore("edit", *job, "--edits", facts)
+    assert malformed.returncode == 2
+    assert "line 1: the field 'target' is missing" in " ".join(malformed.stderr.split())
+
+
+def test_another_model_is_refused(facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path) -> None:
+    patch = edit(facts, "p.safetensors", "--editor", "ft-m")
+    done = wildcore("apply", patch, "--model", MODELS / "tiny-gpt2", "--out", tmp_path / "edited")
+    assert done.returncode == 2
+    assert "made for" in done.stderr
+    assert "model_type llama, not gpt2" in " ".join(done.stderr.split())
+    assert not (tmp_path / "edited").exists()

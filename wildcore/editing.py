@@ -1,0 +1,132 @@
+"""Making patches from a file of facts, and models from patches."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wildcore import provenance
+from wildcore.assembly import JobSpec, check_names, make_editor, model_request
+from wildcore.caching import cache_folder
+from wildcore.errors import Refused, UserError
+from wildcore.interfaces import Environment, Progress
+from wildcore.models import (
+    DTYPES,
+    LoadedModel,
+    fetch_folder,
+    load_config,
+    load_model,
+    no_progress_bar,
+    read_shape,
+)
+from wildcore.patch_files import (
+    PatchManifest,
+    patched_model,
+    read_patch,
+    require_made_for,
+    require_new,
+    write_patch,
+)
+from wildcore.patches import WeightPatch
+from wildcore.registry import Registry
+from wildcore.rows import Row
+from wildcore.tables import TableParams, read_table
+from wildcore.types import EditRequest, Malformed
+
+
+def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> WeightPatch:
+    """Write all facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
+
+    Raises ``UserError`` for bad input, a fact that the editor refuses, or a method whose patch is no change of weights.
+    """
+    require_new(out)
+    check_names(spec.settings, {"editor": {spec.editor.split("/")[-1]}})
+    requests = read_requests(edits)
+    request = model_request(registry, spec)
+    editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
+    model = load_model(request, registry.families)
+    for note in model.notes:
+        progress.note(note)
+    editor.reset()
+    editor.prepare(model, Environment(cache_folder(), spec.seed, progress))
+    try:
+        patch = editor.edit(model, requests)
+    except Refused as refusal:
+        raise UserError(f"{edits}: {spec.editor} refuses: {refusal}; take that fact out, or mend it") from refusal
+    if not isinstance(patch, WeightPatch):
+        raise UserError(f"editor {spec.editor}: what it changes cannot be written as a change of weights")
+    if not patch.describe()["finite"]:
+        raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
+    manifest = PatchManifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=patched_model(model),
+        editor=identity,
+        seed=spec.seed,
+        requests=tuple(requests),
+        versions=provenance.versions(registry),
+    )
+    write_patch(out, patch, manifest)
+    return patch
+
+
+def read_requests(path: Path) -> list[EditRequest]:
+    """Read facts from a table with the fields of ``EditRequest``. Raises ``UserError`` naming file, row and field."""
+    requests = []
+    for row in read_table(TableParams(path=path)):
+        if isinstance(row, Malformed):
+            raise UserError(f"{row.place}: {row.problem}")
+        requests.append(_request(row))
+    if not requests:
+        raise UserError(f"--edits {path}: it holds no fact")
+    return requests
+
+
+def _request(row: Row) -> EditRequest:
+    return EditRequest(
+        prompt=row.text("prompt"),
+        target=row.text("target"),
+        subject=row.optional_text("subject"),
+        aliases=row.texts("aliases") if row.holds("aliases") else (),
+        ground_truth=row.optional_text("ground_truth"),
+    )
+
+
+def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress) -> None:
+    """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype.
+
+    The patches were each made for the model as it is, and their changes add up. Raises ``UserError`` for one that was made for
+    another model.
+    """
+    require_new(out)
+    read = [(path, *read_patch(path)) for path in patches]
+    dtypes = {manifest.model.dtype for _, _, manifest in read}
+    if len(dtypes) > 1:
+        raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
+    request = replace(model_request(registry, spec), dtype=dtypes.pop())
+    model = load_model(request, registry.families)
+    with ExitStack() as applied:
+        for path, _, manifest in read:
+            require_made_for(path, manifest, model)
+        for _, patch, _ in read:
+            applied.enter_context(patch.applied(model))
+        _save(model, out, progress)
+
+
+def _save(model: LoadedModel, out: Path, progress: Progress) -> None:
+    own = load_config(model.request, fetch_folder(model.request)).dtype or model.dtype
+    if own != model.dtype:
+        progress.note(
+            f"saved as {_name(own)}, the model's own dtype; the changes are rounded to it from {_name(model.dtype)}"
+        )
+    model.network.to(own)
+    try:
+        with no_progress_bar():
+            model.network.save_pretrained(out)
+        model.tokenizer.save_pretrained(out)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
+
+
+def _name(dtype: object) -> str:
+    return next(name for name, known in DTYPES.items() if known == dtype)
