@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -14,19 +15,34 @@ from wildcore.registry import Registry
 if TYPE_CHECKING:
     from wildcore.models import LoadedModel
 
+REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
 def versions(registry: Registry) -> dict[str, str]:
-    """Return the versions of Python, of what answers depend on, and of every plugin; with source revisions where known."""
+    """Return the versions of Python, of what answers depend on, and of every plugin and what it requires.
+
+    With the source revision where that is known.
+    """
     found = {"python": platform.python_version()}
-    for name in (*LIBRARIES, *sorted({plugin.distribution for plugin in registry.plugins})):
+    plugins = sorted({plugin.distribution for plugin in registry.plugins})
+    needed = sorted({name for plugin in plugins for name in requirements(plugin)} - {*LIBRARIES, *plugins})
+    for name in (*LIBRARIES, *plugins, *needed):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
     revision = source_revision("wildcore")
     return found | ({"source revision": revision} if revision else {})
+
+
+def requirements(package: str) -> list[str]:
+    """Return the names of the packages that an installed one always requires; none for one that is not installed."""
+    try:
+        declared = distribution(package).requires or []
+    except PackageNotFoundError:
+        return []
+    return [REQUIRED.split(line, maxsplit=1)[0] for line in declared if "extra ==" not in line]
 
 
 def source_revision(package: str) -> str | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wildcore.errors import Refused
 from wildcore.params import CloseTarget
-from wildcore.types import Prompt
+from wildcore.types import EditRequest, Prompt
 
 IGNORED = -100
 """Label of a position that a loss does not count (the convention of ``torch.nn.functional.cross_entropy``)."""
@@ -65,6 +65,19 @@ def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none
     if close == "end-of-sequence":
         token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
     return Joined(text, token_ids, spans, prompt_length)
+
+
+def to_train_on(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> Joined:
+    """Tokenise a request's prompt and target for training on the target.
+
+    Raises ``Refused`` for a request without a target, or with no token before it that could be asked for it.
+    """
+    joined = join(tokenizer, Prompt(text=request.prompt), request.target, close)
+    if not joined.target_ids:
+        raise Refused("the target is empty")
+    if joined.prompt_length == 0:
+        raise Refused("no token stands before the target's first, so nothing can be asked for it")
+    return joined
 
 
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:

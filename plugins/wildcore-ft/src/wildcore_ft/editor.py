@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Patch, Prompt, Refused
+from wildcore import Editor, EditRequest, Patch, Refused
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
-from wildcore.tokens import join
+from wildcore.tokens import to_train_on
 from wildcore_ft.asking import Ask, Asked
 from wildcore_ft.parameters import FineTuningParams
 from wildcore_ft.training import train
@@ -41,11 +41,7 @@ class FineTuning(Editor):
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
-        row = join(model.tokenizer, Prompt(text=request.prompt), request.target, self.params.close_target)
-        if not row.target_ids:
-            raise Refused("the target is empty")
-        if row.prompt_length == 0:
-            raise Refused("no token stands before the target's first, so nothing can be asked for it")
+        row = to_train_on(model.tokenizer, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
 
     def _asked_or_refusal(self, model: LoadedModel, request: EditRequest) -> Asked | Refused:

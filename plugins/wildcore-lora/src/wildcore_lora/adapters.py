@@ -1,0 +1,59 @@
+"""Adapters beside some of a network's modules, made by peft and taken away again."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor
+
+from wildcore.models import LoadedModel
+from wildcore.patches import LowRank
+from wildcore_lora.parameters import LoraParams
+
+NAME = "default"
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Adapter:
+    """The adapter of one module: ``scaling * B @ A`` is added to its weight [outputs, inputs]."""
+
+    def __init__(self, layer: Any) -> None:
+        """Take the module that peft has put in the place of the adapted one."""
+        self.a: Tensor = layer.lora_A[NAME].weight
+        self.b: Tensor = layer.lora_B[NAME].weight
+        self.scaling: float = layer.scaling[NAME]
+        layer.lora_dropout.train()
+        for weight in (self.a, self.b):
+            if weight.dtype in HALF:
+                weight.data = weight.data.float()  # so that no step is too small to count
+
+    def change(self) -> LowRank:
+        """Return what the adapter adds to the weight, as a copy."""
+        return LowRank(self.scaling * self.b.detach(), self.a.detach().T.clone())
+
+
+@contextmanager
+def adapters(model: LoadedModel, names: Sequence[str], params: LoraParams) -> Iterator[dict[str, Adapter]]:
+    """Return a context in which each module of ``names`` has a new adapter; afterwards the network is what it was.
+
+    B is zero and A is drawn from torch's global random state. Adapters of half-precision networks are float32.
+    """
+    originals = {name: model.projection(name) for name in names}
+    config = LoraConfig(
+        r=params.rank,
+        lora_alpha=params.alpha,  # type: ignore[arg-type]  # declared whole, used as a number
+        lora_dropout=params.dropout,
+        target_modules="|".join(re.escape(name) for name in names),
+        fan_in_fan_out=any(projection.transposed for projection in originals.values()),
+    )
+    try:
+        inject_adapter_in_model(config, model.network, NAME)
+        yield {name: Adapter(model.network.get_submodule(name)) for name in names}
+    finally:
+        for name, projection in originals.items():
+            parent, _, last = name.rpartition(".")
+            setattr(model.network.get_submodule(parent), last, projection.module)
+        vars(model.network).pop("peft_config", None)

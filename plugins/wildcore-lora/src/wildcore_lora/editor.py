@@ -1,0 +1,37 @@
+"""LoRA as an editor: adapters are trained on the requests, and what they add to the weights is the patch."""
+
+from collections.abc import Sequence
+
+from wildcore import Editor, EditRequest, Environment
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
+from wildcore.tokens import to_train_on
+from wildcore_lora.adapters import adapters
+from wildcore_lora.modules import adapted_modules
+from wildcore_lora.parameters import LoraParams
+from wildcore_lora.training import drawing, train
+
+
+class Lora(Editor):
+    """Adam on low-rank adapters, all other weights frozen (Hu et al. 2022, section 4.1)."""
+
+    def __init__(self, params: LoraParams) -> None:
+        self.params = params
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Raise ``UserError`` where ``modules`` names something that the model does not have."""
+        self._modules(model)
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return what the adapters add to the weights after training on all ``requests`` together.
+
+        Raises ``Refused`` for a request without a target, or with nothing before it.
+        """
+        rows = [to_train_on(model.tokenizer, request, self.params.close_target) for request in requests]
+        with drawing(self.params.seed), adapters(model, self._modules(model), self.params) as added:
+            train(model, rows, [weight for adapter in added.values() for weight in (adapter.a, adapter.b)], self.params)
+            return WeightPatch({name: adapter.change() for name, adapter in added.items()})
+
+    def _modules(self, model: LoadedModel) -> tuple[str, ...]:
+        layers = range(len(model.layers)) if self.params.layers is None else self.params.layers
+        return adapted_modules(model.family, layers, self.params.modules)

@@ -1,0 +1,90 @@
+"""Hyper-parameters of LoRA, with the published ones for known models."""
+
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from wildcore import EditorParams, ModelShape, Preset, UserError
+
+GPT2_XL = ModelShape("gpt2", 48, 1600, 50257)
+GPT_J = ModelShape("gptj", 28, 4096, 50400)
+LLAMA_2_7B = ModelShape("llama", 32, 4096, 32000)
+LLAMA_3_8B = ModelShape("llama", 32, 4096, 128256)
+LLAMA_32_3B = ModelShape("llama", 28, 3072, 128256)
+QWEN2_7B = ModelShape("qwen2", 28, 3584, 152064)
+
+
+def _published(steps: int, *modules: str) -> dict[str, Any]:
+    return {
+        "rank": 8,
+        "alpha": 32.0,
+        "dropout": 0.1,
+        "modules": modules,
+        "steps": steps,
+        "learning_rate": 5e-3,
+        "weight_decay": 0.0,
+        "loss_threshold": 0.0,
+    }
+
+
+class LoraParams(EditorParams):
+    """Parameters of ``lora``. The presets are EasyEdit's settings."""
+
+    presets: ClassVar[tuple[Preset, ...]] = (
+        Preset("gpt2-xl", GPT2_XL, _published(30, "attention-input")),
+        Preset("gpt-j-6b", GPT_J, _published(50, "mlp-input", "mlp-output")),
+        Preset("llama-2-7b", LLAMA_2_7B, _published(70, "q_proj", "v_proj")),
+        Preset("llama-3-8b", LLAMA_3_8B, _published(70, "q_proj", "v_proj")),
+        Preset("llama-3.1-8b", LLAMA_3_8B, _published(50, "q_proj", "v_proj")),
+        Preset("llama-3.2-3b", LLAMA_32_3B, _published(70, "q_proj", "v_proj")),
+        Preset("qwen2.5-7b", QWEN2_7B, _published(60, "q_proj", "v_proj")),
+    )
+
+    layer: int | None = None
+    """Not used: adapters go into ``layers``. A value is refused."""
+
+    layers: tuple[int, ...] | None = Field(default=None, min_length=1)
+    """Layers that are adapted, from 0, such as [4, 5]. Left out: all."""
+
+    modules: tuple[str, ...] = Field(default=("attention-input",), min_length=1)
+    """Projections of a layer that are adapted: attention-input, attention-output, mlp-input and mlp-output in every family, or
+    the names of the network's own modules, such as q_proj."""
+
+    rank: int = Field(default=8, gt=0)
+    """Rank of each adapter."""
+
+    alpha: float = Field(default=32.0, gt=0)
+    """An adapter's product is multiplied by alpha / rank."""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of an adapter's inputs that are set to zero in training. What is drawn depends on the seed, the kind of device and,
+    for several requests in one edit, the batch size."""
+
+    steps: int = Field(default=70, gt=0)
+    """Most Adam steps."""
+
+    learning_rate: float = Field(default=5e-3, gt=0)
+    """Adam's learning rate."""
+
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Adam's weight decay, on the adapters."""
+
+    loss_threshold: float = Field(default=0.0, ge=0)
+    """Training ends when the loss is below this; 0: all steps are taken, as published."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the adapters' first values and of dropout, the same for each edit."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model, as ``EditorParams.for_model`` does, with no single ``layer``.
+
+        Raises ``UserError`` also where ``layer`` is given, or the model lacks one of ``layers``.
+        """
+        if self.layer is not None:
+            raise UserError(
+                f"editor.layer={self.layer}: lora has no such parameter; write editor.layers=[{self.layer}]"
+            )
+        lacking = [layer for layer in self.layers or () if not 0 <= layer < shape.layers]
+        if lacking:
+            raise UserError(f"editor.layers: {lacking[0]} is not there; the model has layers 0 to {shape.layers - 1}")
+        return super().for_model(shape).model_copy(update={"layer": None})

@@ -1,0 +1,65 @@
+"""Training of adapters on the tokens of the targets."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore_lora.parameters import LoraParams
+
+
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Return a context in which torch draws by ``seed``; afterwards its global random state is what it was."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> None:
+    """Train ``weights`` in place with Adam until the loss on ``rows`` is small or the steps are used.
+
+    The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
+    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step.
+    """
+    at_once = model.rows_at_once or len(rows)
+    batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
+    optimiser = torch.optim.Adam(weights, lr=params.learning_rate, weight_decay=params.weight_decay)
+    with torch.enable_grad():
+        for _ in range(params.steps):
+            optimiser.zero_grad()
+            if sum(batch.add_gradient(model) for batch in batches) < params.loss_threshold:
+                break
+            optimiser.step()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Right-padded rows. ``labels`` are as ``target_labels`` makes them, ``shares`` what part of the loss each makes."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, model: LoadedModel, rows: Sequence[Joined], all_rows: int) -> "_Batch":
+        """Make a batch of some of ``all_rows`` rows."""
+        ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
+        labels = target_labels(rows, model.device)
+        asked = labels != IGNORED
+        return cls(ids, mask, labels, asked / asked.sum(1, keepdim=True) / all_rows)
+
+    def add_gradient(self, model: LoadedModel) -> float:
+        """Add the gradient of these rows' part of the loss to what the weights have; return that part."""
+        logits = model.network(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
+        labels, shares = self.labels.to(logits.device), self.shares.to(logits.device)
+        asked = labels != IGNORED
+        loss = (cross_entropy(logits[asked].float(), labels[asked], reduction="none") * shares[asked]).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
