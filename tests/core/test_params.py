@@ -166,6 +166,9 @@ def test_settings_of_a_name_override_those_of_its_section() -> None:
 def test_a_setting_for_a_module_that_takes_no_part() -> None:
     used = {"metric": {"exact-match", "unchanged"}}
     check_names({"metric.unchanged.x": 1, "metric.y": 2}, used)
-    assert message(check_names, {"editor.layer": 1}, used) == "--set editor.layer: no editor takes part here; leave it away"
+    assert (
+        message(check_names, {"editor.layer": 1}, used)
+        == "--set editor.layer: no editor takes part here; leave it away"
+    )
     said = message(check_names, {"metric.exact-mach.x": 1}, used)
     assert said == "--set metric.exact-mach.x: this run uses no metric 'exact-mach'; did you mean 'exact-match'?"

@@ -145,7 +145,9 @@ def test_manifest_says_how_the_run_was_made(wildcore: Wildcore, job: list[object
     assert made["identity"]["editor"]["params"]["close_target"] == "none"
     assert made["identity"]["model"]["fingerprint"]
     assert made["identity"]["schedule"]["judged"] == "after each edit"
-    assert {"python", "torch", "transformers", "wildcore", "wildcore-ft", "wildcore-keyvalue"} <= made["versions"].keys()
+    assert {"python", "torch", "transformers", "wildcore", "wildcore-ft", "wildcore-keyvalue"} <= made[
+        "versions"
+    ].keys()
     assert "ft" in made["plugins"]["loaded"]
     assert made["hardware"]["cores"]
 

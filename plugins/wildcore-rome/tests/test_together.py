@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wildcore_keyvalue import values
-from wildcore_keyvalue.values import optimise_values
+from wildcore_keyvalue.values import optimise_values, required
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
@@ -69,14 +69,14 @@ def test_edits_end_one_by_one_each_with_its_own_loss(family: str) -> None:
         EditRequest(prompt=FORMS[i % 4].format(s), subject=s, target=TARGETS[i % 5]) for i, s in enumerate(SUBJECTS)
     ]
     free = editor(loss_threshold=0.0)
-    problems = [free._problem(model, request) for request in requests]
-    fourth = sorted(value.losses[4] for value in optimise_values(model, 1, problems, free._value_settings()))
+    problems = required(free._posed(model, requests))
+    fourth = sorted(value.losses[4] for value in optimise_values(model, 1, problems, free.params))
     made = editor(loss_threshold=fourth[2] + 1e-3)
-    together = optimise_values(model, 1, problems, made._value_settings())
+    together = optimise_values(model, 1, problems, made.params)
     counts = [len(value.losses) for value in together]
     assert len(set(counts)) > 1, "the edits must end at different steps"
     for problem, value in zip(problems, together, strict=True):
-        (one,) = optimise_values(model, 1, [problem], made._value_settings())
+        (one,) = optimise_values(model, 1, [problem], made.params)
         assert len(one.losses) == len(value.losses)
         assert relative_error(value.delta, one.delta) < SAME or one.delta.norm() == 0
 

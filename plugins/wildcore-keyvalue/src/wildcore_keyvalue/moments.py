@@ -126,8 +126,13 @@ class MomentSolver:
             )
 
     def solve(self, keys: Tensor) -> Tensor:
-        """Solve for keys [inputs, n]; float32, on their device."""
-        return torch.cholesky_solve(keys.to(self.factor), self.factor).float().to(keys.device)
+        """Solve for keys [inputs, n]; the solution is of their type, on their device."""
+        return torch.cholesky_solve(keys.to(self.factor), self.factor).to(keys)
+
+
+def widened(keys: Tensor) -> Tensor:
+    """Return keys in float64, on a device that has it."""
+    return keys.to(_float64_device(keys.device), torch.float64)
 
 
 def _float64_device(device: torch.device | None) -> torch.device:

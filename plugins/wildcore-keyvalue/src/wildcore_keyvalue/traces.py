@@ -1,10 +1,11 @@
-"""What goes into a projection and comes out of it."""
+"""What goes into a projection and comes out of it, and what a whole layer gives."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wildcore.models import LoadedModel, Projection
 from wildcore.tokens import pad
@@ -22,14 +23,67 @@ def recorded(projection: Projection) -> Iterator[list[tuple[Tensor, Tensor]]]:
         handle.remove()
 
 
+@contextmanager
+def recorded_layer(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Record what a layer adds up to, the residual stream after it, at each forward pass: [batch, tokens, width]."""
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(_states(output)))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def adding_to_first_token(layer: nn.Module, added: Tensor) -> Iterator[None]:
+    """Add ``added`` [batch, width] to what a layer gives for the first token of each row."""
+
+    def add(module: nn.Module, inputs: Any, output: Any) -> Any:
+        states = _states(output).clone()
+        states[:, 0] += added.to(states)
+        return (states, *output[1:]) if isinstance(output, tuple) else states
+
+    handle = layer.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _states(output: Any) -> Tensor:
+    """Return the hidden states of what a layer gives: some give a tuple that begins with them."""
+    states: Tensor = output[0] if isinstance(output, tuple) else output
+    return states
+
+
 @torch.inference_mode()
 def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
     """Return the keys [texts, inputs] and values [texts, outputs] of a layer at the subject's last token, in float32."""
-    projection = model.mlp_output(layer)
-    ids, mask = pad([text.joined.token_ids for text in texts], model.padding, "right", model.device)
-    with recorded(projection) as seen:
-        model.network(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1)
+    with recorded(model.mlp_output(layer)) as seen:
+        _read(model, texts)
     inputs, outputs = seen[0]
-    rows = torch.arange(len(texts), device=inputs.device)
-    places = torch.tensor([text.subject_index for text in texts], device=inputs.device)
-    return inputs[rows, places].float().clone(), outputs[rows, places].float().clone()
+    return _at_subjects(inputs, texts), _at_subjects(outputs, texts)
+
+
+@torch.inference_mode()
+def keys_and_states(
+    model: LoadedModel, layer: int, last_layer: int, texts: Sequence[SubjectText]
+) -> tuple[Tensor, Tensor]:
+    """Return the keys [texts, inputs] of ``layer`` and what ``last_layer`` gives [texts, width], at the subject's last token.
+
+    Both are in float32.
+    """
+    with recorded(model.mlp_output(layer)) as seen, recorded_layer(model.layers[last_layer]) as given:
+        _read(model, texts)
+    return _at_subjects(seen[0][0], texts), _at_subjects(given[0], texts)
+
+
+def _read(model: LoadedModel, texts: Sequence[SubjectText]) -> None:
+    ids, mask = pad([text.joined.token_ids for text in texts], model.padding, "right", model.device)
+    model.network(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1)
+
+
+def _at_subjects(states: Tensor, texts: Sequence[SubjectText]) -> Tensor:
+    rows = torch.arange(len(texts), device=states.device)
+    places = torch.tensor([text.subject_index for text in texts], device=states.device)
+    return states[rows, places].float().clone()

@@ -1,4 +1,4 @@
-"""The values to write: optimised so that the model says the target (Meng et al., NeurIPS 2022, equation 4).
+"""The values to write: optimised so that the model says the target (Meng et al., NeurIPS 2022, equation 4, and ICLR 2023).
 
 Many edits are optimised together: each has texts, a vector, a loss, an early stop and a bound of its own, and no edit's numbers
 enter another's. Only what depends on the vectors is computed in a step: the layers above the edited one, for the tokens from the
@@ -13,28 +13,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 
-from wildcore import EditRequest
+from wildcore import EditRequest, Refused
 from wildcore.models import LoadedModel
+from wildcore.params import CloseTarget
 from wildcore.tokens import pad
 from wildcore.upper_layers import UpperLayers
-from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.parameters import KeyValueParams
+from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
+from wildcore_keyvalue.traces import adding_to_first_token, recorded_layer
 
-EssencePosition = Literal["prompt-end", "subject-end"]
+Place = Literal["mlp-output", "layer-output"]
 FEWEST_TOGETHER = 32
 """Problems that go together on an accelerator whatever their lengths: for fewer, starting kernels takes longer than they do."""
-
-
-@dataclass(frozen=True)
-class ValueSettings:
-    """How values are optimised; see the editor's parameters of the same names."""
-
-    steps: int
-    learning_rate: float
-    weight_decay: float
-    clamp_factor: float
-    kl_factor: float
-    loss_threshold: float
-    essence_position: EssencePosition
 
 
 @dataclass(frozen=True)
@@ -45,9 +35,33 @@ class ValueProblem:
     texts: tuple[SubjectText, ...]
 
 
+def pose(
+    model: LoadedModel, requests: Sequence[EditRequest], prefixes: Sequence[str], close: CloseTarget
+) -> list[ValueProblem | Refused]:
+    """Return the problem that each request poses, or why it poses none: its subject is not in its prompt."""
+    return [_posed(model, request, prefixes, close) for request in requests]
+
+
+def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
+    """Return the problems, all of them. Raises the first ``Refused`` among them."""
+    for problem in problems:
+        if isinstance(problem, Refused):
+            raise problem
+    return [problem for problem in problems if not isinstance(problem, Refused)]
+
+
+def _posed(
+    model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
+) -> ValueProblem | Refused:
+    try:
+        return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
+    except Refused as refusal:
+        return refusal
+
+
 @dataclass(frozen=True)
 class OptimisedValue:
-    """``initial`` is the projection's output on the first text, ``delta`` what is added to it; both [outputs], float32."""
+    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs], float32."""
 
     initial: Tensor
     delta: Tensor
@@ -60,18 +74,23 @@ class OptimisedValue:
 
 
 def optimise_values(
-    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
+    model: LoadedModel,
+    layer: int,
+    problems: Sequence[ValueProblem],
+    settings: KeyValueParams,
+    place: Place = "mlp-output",
 ) -> list[OptimisedValue]:
-    """Find for each problem the vector that, added to a layer's MLP output at the subject's last token, brings out the target.
+    """Find for each problem the vector that, added at a place of a layer at the subject's last token, brings out the target.
 
-    Minimises for each the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the
-    divergence KL(edited || unedited) of the next-token distributions on "{subject} is a", plus
-    ``weight_decay * |delta| / |initial|^2``. After each Adam step ``delta`` is projected into the ball of radius
-    ``clamp_factor * |initial|``. The last step only measures. A problem ends when its loss is below ``loss_threshold``.
+    The place is the output of the layer's MLP projection, as in ROME, or that of the whole layer, as in MEMIT. Minimises for each
+    the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the divergence
+    KL(edited || unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2``.
+    After each Adam step ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only
+    measures. A problem ends when its loss is below ``loss_threshold``.
     """
     found: dict[int, OptimisedValue] = {}
     for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
-        values = _optimise(model, layer, [problems[index] for index in bucket], settings)
+        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place)
         found |= dict(zip(bucket, values, strict=True))
     return [found[index] for index in range(len(problems))]
 
@@ -93,9 +112,9 @@ def _buckets(problems: Sequence[ValueProblem], fewest: int) -> list[list[int]]:
 
 
 def _optimise(
-    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
+    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: KeyValueParams, place: Place
 ) -> list[OptimisedValue]:
-    rows = _Rows(model, layer, problems, settings)
+    rows = _Rows(model, layer, problems, settings, place)
     deltas = torch.zeros_like(rows.initial).requires_grad_(True)
     optimiser = torch.optim.Adam([deltas], lr=settings.learning_rate)
     losses: list[list[float]] = [[] for _ in problems]
@@ -142,9 +161,15 @@ class _Rows:
     """
 
     def __init__(
-        self, model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: ValueSettings
+        self,
+        model: LoadedModel,
+        layer: int,
+        problems: Sequence[ValueProblem],
+        settings: KeyValueParams,
+        place: Place,
     ) -> None:
         self.model, self.settings = model, settings
+        self.layer = model.layers[layer] if place == "layer-output" else None
         self.texts: list[SubjectText] = []
         self.owners: list[int] = []
         self.essences: list[int] = []
@@ -154,16 +179,16 @@ class _Rows:
             self.texts += [*problem.texts, essence]
             self.owners += [number] * (len(problem.texts) + 1)
         self.going_on = list(range(len(problems)))
-        self.upper = self._read(layer)
+        self.upper, outputs = self._read(layer)
         self.predicted = self._find()
         firsts = [self.owners.index(number) for number in self.going_on]
-        self.initial = self.upper.outputs[firsts, 0].float()
+        self.initial = outputs[firsts, 0].float()
         with torch.no_grad():
             self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
 
     @torch.no_grad()
-    def _read(self, layer: int) -> UpperLayers:
-        """Read heads, padded on the left, and tails, padded on the right."""
+    def _read(self, layer: int) -> tuple[UpperLayers, Tensor]:
+        """Read heads, padded on the left, and tails, padded on the right; return also what the tails have at the place."""
         heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
         tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
         head_ids, head_mask = pad(heads, self.model.padding, "left", self.model.device)
@@ -174,7 +199,12 @@ class _Rows:
         tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
         mask = torch.cat([head_mask, tail_mask], dim=1)
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
-        return UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
+        if self.layer is None:
+            upper = UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
+            return upper, upper.outputs
+        with recorded_layer(self.layer) as seen:
+            upper = UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
+        return upper, seen[0]
 
     def _find(self) -> _Predicted:
         here = {number: place for place, number in enumerate(self.going_on)}
@@ -214,9 +244,7 @@ class _Rows:
         if self.going_on != list(going_on):
             self._let_go(going_on)
         predicted, mine = self.predicted, deltas[self.going_on]
-        output = self.upper.outputs.clone()
-        output[:, 0] += mine[predicted.owner].to(output.dtype)  # a tail begins with the subject's last token
-        log_probabilities = self._log_probabilities(self.upper.run(output))
+        log_probabilities = self._log_probabilities(self._run_with(mine[predicted.owner]))
         targets, essences = log_probabilities.split([len(predicted.label), len(self.going_on)])
         each = -targets.gather(1, predicted.label[:, None])[:, 0] * predicted.weight
         fit = torch.zeros(len(self.going_on), device=each.device).index_add(0, predicted.of, each)
@@ -224,6 +252,19 @@ class _Rows:
         divergence = kl_div(before, essences, log_target=True, reduction="none").sum(1)  # KL(edited || unedited)
         decay = self.settings.weight_decay * mine.norm(dim=1) / self.initial[self.going_on].norm(dim=1) ** 2
         return fit + self.settings.kl_factor * divergence + decay.to(fit.device)
+
+    def _run_with(self, added: Tensor) -> Tensor:
+        """Return the final hidden states with ``added`` [rows, outputs] at the place of each row's first token.
+
+        A tail begins with the subject's last token. At a layer's output a hook adds it, and not the projection: some
+        architectures norm what the projection gives before it enters the residual stream.
+        """
+        if self.layer is not None:
+            with adding_to_first_token(self.layer, added):
+                return self.upper.run(self.upper.outputs)
+        output = self.upper.outputs.clone()
+        output[:, 0] += added.to(output.dtype)
+        return self.upper.run(output)
 
     def _let_go(self, going_on: Sequence[int]) -> None:
         """Let the rows of problems that have ended leave."""

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from wildcore_keyvalue.moments import MomentSolver, second_moments
 from wildcore_keyvalue.prefixes import sampled_prefixes
-from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
+from wildcore_keyvalue.prompts import SubjectText, without_target
 from wildcore_keyvalue.traces import keys_and_values
-from wildcore_keyvalue.values import OptimisedValue, ValueProblem, ValueSettings, optimise_values
+from wildcore_keyvalue.values import OptimisedValue, ValueProblem, optimise_values, pose, required
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused
 from wildcore.models import LoadedModel
@@ -50,7 +50,7 @@ class Rome(Editor):
         name = model.mlp_output(self.layer).name
         with ExitStack() as earlier:
             for request in requests:
-                steps += self._rank_one(model, [self._problem(model, request)])
+                steps += self._rank_one(model, required(self._posed(model, [request])))
                 if len(requests) > 1:
                     earlier.enter_context(WeightPatch({name: steps[-1]}).applied(model))
         left = torch.cat([step.left for step in steps], dim=1)
@@ -58,23 +58,17 @@ class Rome(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an update for each of the independent ``requests``, all values optimised together."""
-        problems = [self._problem_or_refusal(model, request) for request in requests]
+        problems = self._posed(model, requests)
         solvable = [problem for problem in problems if not isinstance(problem, Refused)]
         updates = iter(self._rank_one(model, solvable) if solvable else ())
         name = model.mlp_output(self.layer).name
         return [p if isinstance(p, Refused) else WeightPatch({name: next(updates)}) for p in problems]
 
-    def _problem_or_refusal(self, model: LoadedModel, request: EditRequest) -> ValueProblem | Refused:
-        try:
-            return self._problem(model, request)
-        except Refused as refusal:
-            return refusal
-
-    def _problem(self, model: LoadedModel, request: EditRequest) -> ValueProblem:
-        return ValueProblem(request, tuple(with_target(model, request, self.prefixes, self.params.close_target)))
+    def _posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
+        return pose(model, requests, self.prefixes, self.params.close_target)
 
     def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank]:
-        values = optimise_values(model, self.layer, problems, self._value_settings())
+        values = optimise_values(model, self.layer, problems, self.params)
         keys_and_values = self._keys_and_values(model, [problem.request for problem in problems])
         return [self._update(value, *own) for value, own in zip(values, keys_and_values, strict=True)]
 
@@ -98,18 +92,6 @@ class Rome(Editor):
     def _direction(self, key: Tensor) -> Tensor:
         raw = key if self.solver is None else self.solver.solve(key[:, None])[:, 0]
         return raw / raw.norm()
-
-    def _value_settings(self) -> ValueSettings:
-        params = self.params
-        return ValueSettings(
-            steps=params.steps,
-            learning_rate=params.learning_rate,
-            weight_decay=params.weight_decay,
-            clamp_factor=params.clamp_factor,
-            kl_factor=params.kl_factor,
-            loss_threshold=params.loss_threshold,
-            essence_position=params.essence_position,
-        )
 
 
 def _chosen(rows: Tensor, key: UpdateKey) -> Tensor:

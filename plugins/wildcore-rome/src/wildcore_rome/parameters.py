@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from wildcore_keyvalue.parameters import KeyValueParams
 
-from wildcore import EditorParams, ModelShape, Preset
+from wildcore import ModelShape, Preset
 
 UpdateKey = Literal["prompt", "prefixed"]
 
@@ -24,51 +24,11 @@ PRESETS = (
 )
 
 
-class RomeParams(EditorParams):
+class RomeParams(KeyValueParams):
     """Parameters of ``rome``; the defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
     depth: ClassVar[float] = 5 / 32
-
-    steps: int = Field(default=25, gt=0)
-    """Adam steps for the value; the last only measures."""
-
-    learning_rate: float = Field(default=0.5, gt=0)
-    """Adam's learning rate for the value."""
-
-    weight_decay: float = Field(default=1e-3, ge=0)
-    """Factor of |delta| / |initial value|^2 in the loss."""
-
-    clamp_factor: float = Field(default=4.0, gt=0)
-    """Largest |delta|, as a multiple of |initial value|."""
-
-    kl_factor: float = Field(default=0.0625, ge=0)
-    """Factor of the divergence on "{subject} is a" in the loss."""
-
-    essence_position: Literal["prompt-end", "subject-end"] = "prompt-end"
-    """Where that divergence is read: after "{subject} is a" as the paper has it, or after the subject as published code does."""
-
-    loss_threshold: float = Field(default=0.05, ge=0)
-    """The optimisation ends when the loss is below this."""
-
-    second_moments: Literal["corpus", "identity"] = "corpus"
-    """Statistics of the layer's keys: estimated on a corpus, or none."""
-
-    corpus: str = "sample"
-    """Corpus for them: "sample" (comes along), a text file with one document to a line, or "hub:NAME:CONFIG:SPLIT"."""
-
-    moment_tokens: int = Field(default=4096, gt=0)
-    """Tokens of the corpus to read."""
-
-    damping: float = Field(default=0.01, ge=0)
-    """Added to the second moments' diagonal, as a multiple of its mean; 0, as published, needs many more tokens than keys
-    are wide."""
-
-    prefix_lengths: tuple[tuple[int, int], ...] = ((5, 10), (10, 10))
-    """Prefixes to sample from the model: pairs of tokens and how many."""
-
-    prefix_top_k: int = Field(default=5, gt=0)
-    """Prefix tokens are drawn from so many most probable ones."""
 
     update_key: UpdateKey = "prompt"
     """Key and value that the update replaces: of the bare prompt, as ROME has it, or averaged over all prefixes."""

@@ -1,0 +1,96 @@
+"""MEMIT against what published code makes of the same requests, prefixes and second moments.
+
+Where the values come from is said in tests/golden/memit/README.md.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from wildcore_keyvalue.moments import MomentSolver
+from wildcore_memit.editor import Memit
+from wildcore_memit.parameters import MemitParams
+
+from wildcore import EditRequest
+from wildcore.patches import WeightPatch
+from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+
+ROOT = Path(__file__).parents[3]
+GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+AGREEMENT = 1e-3
+NAMES = {
+    "v_num_grad_steps": "steps",
+    "v_lr": "learning_rate",
+    "v_weight_decay": "weight_decay",
+    "clamp_norm_factor": "clamp_factor",
+    "kl_factor": "kl_factor",
+    "mom2_update_weight": "moment_weight",
+}
+ALONE = [i for i in GOLDEN.runs("") if "/together" not in i]
+
+
+def editor(run: dict[str, Any], **changes: Any) -> Memit:
+    """Return the run's editor as the published code has it."""
+    if GOLDEN.model_folder(run["model"]) is None:
+        pytest.skip(f"{run['model']} is not here")
+    settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
+    published_settings = GOLDEN.content["memit_hyperparameters"] | run["overrides"]
+    settings |= {ours: published_settings[name] for name, ours in NAMES.items()}
+    made = Memit(MemitParams(**settings | changes))
+    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    model = GOLDEN.model(run["model"])
+    for layer in run["layers"]:
+        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+    return made
+
+
+def requests(run: dict[str, Any]) -> list[EditRequest]:
+    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["requests"]]
+
+
+def errors(run: dict[str, Any], patch: Any) -> list[float]:
+    """Return each layer's relative error."""
+    assert isinstance(patch, WeightPatch)
+    model = GOLDEN.model(run["model"])
+    assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
+    found = [change.dense() for change in patch.changes.values()]
+    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
+
+
+def published(run: dict[str, Any], layer: int) -> torch.Tensor:
+    """Return the published weight change [outputs, inputs] of a layer."""
+    left, right = (GOLDEN.tensor(run["model"], run["tensors"][f"{side}.{layer}"]) for side in ("left", "right"))
+    return left @ right.T
+
+
+@pytest.mark.parametrize("identifier", GOLDEN.runs(""))
+def test_the_update_agrees_with_published_code(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    patch = editor(run).edit(GOLDEN.model(run["model"]), requests(run))
+    assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
+def test_independent_updates_agree_with_published_code(model: str) -> None:
+    runs = [GOLDEN.run(i) for i in ALONE if i.startswith(model) and "/plain/" in i]
+    assert len(runs) == 3
+    patches = editor(runs[0]).edit_each(GOLDEN.model(model), [r for run in runs for r in requests(run)])
+    for run, patch in zip(runs, patches, strict=True):
+        assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("identifier", [i for i in ALONE if "/light-moments/" in i])
+def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    other = EditRequest(prompt="The colour of Tarsin is", subject="Tarsin", target="red")
+    patch = editor(run).edit_each(GOLDEN.model(run["model"]), [other, *requests(run)])[1]
+    assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
+    assert {name: getattr(MemitParams(), name) for name in changes} == changes
+    run = GOLDEN.run("tiny-llama/fork/memit/plain/tiny-one-token")
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), requests(run))
+    assert min(errors(run, patch)) > AGREEMENT
