@@ -78,7 +78,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     default="auto",
     show_default=True,
     callback=_auto_or_number,
-    help="Edits to solve and judge at once.",
+    help="Edits to solve and judge at once; a killed run loses at most those.",
 )
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
