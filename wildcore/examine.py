@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
@@ -18,6 +18,8 @@ Answers = tuple[Answer, ...]
 class Question:
     """A probe as one protocol puts it: the rendered prompt, its token count, and the gold answer's tokens after it."""
 
+    asked: str
+    """The probe's own question, with nothing around it."""
     prompt: Prompt
     gold: Gold
     prompt_length: int
@@ -27,11 +29,24 @@ def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -
     """Render probes as ``protocol`` asks them."""
     questions = []
     for probe in probes:
+        gold = Gold(text=probe.answers[0], token_ids=(), rival=probe.rival)
         prompt = protocol.context.render(probe.prompt, model)
-        joined = join(model.tokenizer, prompt, probe.answers[0])
-        gold = Gold(text=probe.answers[0], token_ids=joined.target_ids, rival=probe.rival)
-        questions.append(Question(prompt, gold, len(encode(model.tokenizer, prompt))))
+        questions.append(_put(model, Question(probe.prompt, prompt, gold, 0), prompt))
     return questions
+
+
+def rewritten(model: LoadedModel, questions: Sequence[Question]) -> list[Question]:
+    """Return the questions as the patches applied to ``model`` put them, where there are any that change prompts."""
+    prompts = model.rewritten([q.prompt for q in questions], [q.asked for q in questions])
+    pairs = zip(questions, prompts, strict=True)
+    return [question if prompt == question.prompt else _put(model, question, prompt) for question, prompt in pairs]
+
+
+def _put(model: LoadedModel, question: Question, prompt: Prompt) -> Question:
+    """Return the question as ``prompt`` puts it."""
+    joined = join(model.tokenizer, prompt, question.gold.text)
+    gold = question.gold.model_copy(update={"token_ids": joined.target_ids})
+    return replace(question, prompt=prompt, gold=gold, prompt_length=len(encode(model.tokenizer, prompt)))
 
 
 def ask(

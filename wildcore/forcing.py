@@ -40,5 +40,6 @@ def _target_logits(model: LoadedModel, rows: Sequence[Joined], prompts: Sequence
     ids, mask = pad([row.token_ids for row in rows], model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     longest = max(len(row.target_ids) for row in rows)
-    logits, _ = model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=prompts)
+    lengths = [row.prompt_length for row in rows]
+    logits, _ = model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=prompts, prompt_lengths=lengths)
     return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)]

@@ -16,7 +16,18 @@ import click
 import pluggy
 
 from wildcore.families import Family
-from wildcore.interfaces import Context, Dataset, Editor, Generator, Metric, ModelSource, Offer, Shortcut, Truncator
+from wildcore.interfaces import (
+    Context,
+    Dataset,
+    Editor,
+    Generator,
+    Metric,
+    ModelSource,
+    Offer,
+    Shortcut,
+    Transform,
+    Truncator,
+)
 from wildcore.types import EvalProtocol
 
 PROJECT = "wildcore"
@@ -28,6 +39,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 @hookspec
 def wildcore_editors() -> Iterable[Offer[Editor]]:  # type: ignore[empty-body]
     """Offer methods that write facts into a model."""
+
+
+@hookspec
+def wildcore_transforms() -> Iterable[Offer[Transform]]:  # type: ignore[empty-body]
+    """Offer changes to what closed-form editors write; asked for as EDITOR+TRANSFORM."""
 
 
 @hookspec

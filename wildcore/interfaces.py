@@ -1,6 +1,6 @@
 """What a plugin's objects must be able to do. Everything here is structural: no base class is required."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,10 @@ from wildcore.params import NoParams, Params
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from wildcore.models import LoadedModel
+    from wildcore.patches import Dense, LowRank
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -154,6 +157,14 @@ class Metric(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Saved:
+    """Something as it is kept in a file: its tensors by name, and its facts as JSON values."""
+
+    tensors: "Mapping[str, Tensor]"
+    facts: Mapping[str, Any]
+
+
 class Patch(Protocol):
     """A reversible change to a model."""
 
@@ -161,35 +172,88 @@ class Patch(Protocol):
         """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was."""
         ...
 
-    def describe(self) -> dict[str, Any]:
-        """Return facts about the change for the record, as JSON values."""
+    def describe(self) -> Mapping[str, Any]:
+        """Return facts about the change for the record, as JSON values; ``finite`` is false where it diverged."""
         ...
+
+
+class KeptPatch(Patch, Protocol):
+    """A patch that is no change of weights and can be kept in a file; the editor that made it reads it back."""
+
+    def saved(self) -> Saved:
+        """Return everything that the patch is made of."""
+        ...
+
+
+class Transform(Protocol):
+    """A change to how a closed-form editor writes: to the values that it has found, or to the update that it has solved for.
+
+    Inherit from this class for the defaults, or just have the methods.
+    """
+
+    def value(self, solved: "Tensor", original: "Tensor") -> "Tensor":
+        """Return the values to write instead of ``solved``, where the model has ``original``; all [requests, width], float32."""
+        return solved
+
+    def update(self, change: "LowRank | Dense", weight: "Tensor") -> "LowRank | Dense":
+        """Return the change to make to ``weight`` [outputs, inputs] instead of ``change``; leaves the weight as it is."""
+        return change
 
 
 class Editor(Protocol):
     """A model editing method.
 
-    Inherit from this class for the defaults, or just have the methods.
+    Inherit from this class for the defaults, or just have the methods. What earlier edits left in an editor is its state: it
+    belongs to the object, ``reset`` clears it, and a run begins with it clear.
     """
+
+    trains: ClassVar[bool] = False
+    """True when the method has a part that is trained on edit cases, by ``train``, before the first edit."""
+
+    transforms: "Sequence[Transform] | None" = None
+    """The transforms to apply, in order; None where the method is not closed-form and takes none."""
+
+    def train(self, model: "LoadedModel", environment: Environment, cases: Iterator[EditCase]) -> None:
+        """Train what the method trains and keep it in the cache. Called by ``wildcore prepare`` only."""
+        raise NotImplementedError
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
         return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:
-        """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``."""
+        """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``.
+
+        An editor that has state builds upon the edits that it made since ``reset``.
+        """
         ...
 
     def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request one independent patch, or why it cannot be carried out."""
+        """Return for each request one independent patch, as a new editor would make it, or why it cannot be carried out."""
         return [self._patch_or_refusal(model, request) for request in requests]
 
     def _patch_or_refusal(self, model: "LoadedModel", request: EditRequest) -> Patch | Refused:
+        self.reset()
         try:
             return self.edit(model, [request])
         except Refused as refusal:
             return refusal
+        finally:
+            self.reset()
 
     def reset(self) -> None:
-        """Forget everything that earlier edits left in the editor."""
+        """Forget everything that earlier edits left in the editor; what ``prepare`` made stays."""
         return None
+
+    @property
+    def state(self) -> Saved | None:
+        """What earlier edits left in the editor, to go on from later; None where the method keeps nothing."""
+        return None
+
+    def restore(self, state: Saved) -> None:
+        """Go on from a ``state``."""
+        raise NotImplementedError
+
+    def load_patch(self, model: "LoadedModel", saved: Saved) -> Patch:
+        """Return the patch that ``saved`` holds, one that this method made and that is no change of weights."""
+        raise NotImplementedError

@@ -22,6 +22,7 @@ from wildcore.errors import UserError, nearest
 from wildcore.families import Family
 from wildcore.memory import require_memory
 from wildcore.params import ModelShape
+from wildcore.types import Prompt
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -63,11 +64,31 @@ class Projection:
         return stored.data.T if self.transposed else stored.data
 
 
-class RowChooser(Protocol):
-    """What has to know which prompts the rows of the next batch are."""
+@dataclass(frozen=True)
+class Reading:
+    """What the network is about to read: which of the prompts in work the rows are, and how long each row's prompt is.
 
-    def choose(self, rows: Sequence[int] | None) -> None:
-        """Take notice; None stands for all prompts in order."""
+    ``rows`` is None for all prompts in order; ``prompt_lengths`` [rows] counts tokens, and is None where nothing but prompts,
+    or what follows them, is read.
+    """
+
+    rows: Sequence[int] | None = None
+    prompt_lengths: Sequence[int] | None = None
+
+
+class ReadingListener(Protocol):
+    """What has to know about the next batch before it is read."""
+
+    def listen(self, reading: Reading) -> None:
+        """Take notice."""
+        ...
+
+
+class PromptRewriter(Protocol):
+    """What changes the prompts that a model is given."""
+
+    def rewrite(self, model: "LoadedModel", prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        """Return the prompts to read instead, given also the bare questions that they put."""
         ...
 
 
@@ -83,8 +104,10 @@ class LoadedModel:
     notes: tuple[str, ...] = field(default=())
     rows_at_once: int | None = None
     """Most prompts to run in one batch; None for as many as are given."""
-    row_patches: "RowChooser | None" = None
-    """Told which prompts the rows of a batch are, while each row is under a patch of its own."""
+    listeners: list[ReadingListener] = field(default_factory=list)
+    """Told of each batch, while patches are applied that tell rows or tokens apart."""
+    prompt_patches: list["PromptRewriter"] = field(default_factory=list)
+    """Applied patches that change what the model is asked, in the order in which they came."""
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -154,15 +177,17 @@ class LoadedModel:
         cache: Any = None,
         logits_to_keep: int = 0,
         rows: Sequence[int] | None = None,
+        prompt_lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the network on ``ids`` [rows, tokens] behind what ``cache`` holds; return logits and the cache grown by them.
 
         ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. Logits are of the last
         ``logits_to_keep`` tokens, or of all for 0: [rows, tokens kept, vocabulary]. ``rows`` says which of the prompts in work
-        the rows are, where they are not all of them in order: each may be under a patch of its own.
+        the rows are, where they are not all of them in order: each may be under a patch of its own. ``prompt_lengths`` [rows] is
+        given where more than a prompt is read without a cache: how many of a row's real tokens are its prompt.
         """
-        if self.row_patches is not None:
-            self.row_patches.choose(rows)
+        for listener in self.listeners:
+            listener.listen(Reading(rows, prompt_lengths))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
@@ -172,6 +197,12 @@ class LoadedModel:
         logits: Tensor = self.network.get_submodule(self.family.head)(hidden)
         bound = getattr(self.network.config, "final_logit_softcapping", None)
         return logits if bound is None else torch.tanh(logits / bound) * bound
+
+    def rewritten(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        """Return what the model is to read instead of ``prompts``, under the patches applied that change prompts."""
+        for patch in list(self.prompt_patches):
+            prompts = patch.rewrite(self, prompts, questions)
+        return list(prompts)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -38,7 +38,7 @@ class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
-    another reason than a refused edit.
+    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that.
     """
 
     protocol: str
@@ -47,6 +47,7 @@ class ProbeRecord(Record):
     question: str
     answers: tuple[str, ...]
     prompt: str
+    prompt_after: str | None = None
     gold_token_ids: tuple[int, ...]
     before: tuple[Answer, ...]
     after: tuple[Answer, ...]

@@ -26,6 +26,7 @@ GROUP = "wildcore"
 OWN_PROTOCOLS = "your file"
 OFFER_HOOKS = {
     "editor": "wildcore_editors",
+    "transform": "wildcore_transforms",
     "dataset": "wildcore_datasets",
     "model": "wildcore_models",
     "context": "wildcore_contexts",

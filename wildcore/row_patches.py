@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, Reading
 from wildcore.patches import Dense, LowRank, WeightPatch
 
 
@@ -70,17 +70,18 @@ class RowPatches:
     def applied(self, owners: Sequence[int]) -> Iterator[None]:
         """Let prompt i of the call inside be put to the edited model ``owners[i]``."""
         self._owners = torch.tensor(owners, dtype=torch.long, device=self.model.device)
-        self.choose(None)
+        self.listen(Reading())
         with ExitStack() as hooks:
             for name, change in self.changes.items():
                 module = self.model.projection(name).module
                 hooks.callback(module.register_forward_hook(self._hook(change)).remove)
-            self.model.row_patches = self
-            hooks.callback(setattr, self.model, "row_patches", None)
+            self.model.listeners.append(self)
+            hooks.callback(self.model.listeners.remove, self)
             yield
 
-    def choose(self, rows: Sequence[int] | None) -> None:
-        """Say which prompts the rows of the next batch are; None for all in order."""
+    def listen(self, reading: Reading) -> None:
+        """Take notice of which prompts the rows of the next batch are."""
+        rows = reading.rows
         self._rows = self._owners if rows is None else self._owners[torch.tensor(rows, device=self._owners.device)]
 
     def _hook(self, change: _Change) -> Any:

@@ -12,10 +12,11 @@ from itertools import accumulate, islice
 from torch import OutOfMemoryError
 
 from wildcore.errors import Refused
-from wildcore.examine import Answers, Question, ask, pose, unanswerable
+from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
+from wildcore.prompt_patches import PromptPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
 from wildcore.row_patches import RowPatches
@@ -44,10 +45,20 @@ class Examiner:
         """Return the unedited model's answers to each case; the model must be unedited."""
         return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name)) for p in self.protocols})
 
+    def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
+        """Return the case's questions as the edited model is asked them: the same, unless the patch changes prompts."""
+        if not isinstance(patch, PromptPatch):
+            return case
+        with patch.applied(self.model):
+            return {protocol: rewritten(self.model, questions) for protocol, questions in case.items()}
+
     def after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
-        """Return each edited model's answers to its case: together where patches and generators allow it."""
-        weights = [patch for patch in patches if isinstance(patch, WeightPatch)]
-        stacked = RowPatches(self.model, [[patch] for patch in weights]) if len(weights) == len(patches) > 1 else None
+        """Return each edited model's answers to its case: together where patches and generators allow it.
+
+        The questions are those of ``questions_after``, so that a patch that changes prompts has done its part.
+        """
+        together = len(patches) > 1 and all(shares_a_batch(patch) for patch in patches)
+        stacked = RowPatches(self.model, [_weights(patch) for patch in patches]) if together else None
         answers: dict[str, list[Answers]] = {}
         for protocol in self.protocols:
             if stacked and protocol.generator.row_wise:
@@ -62,8 +73,19 @@ class Examiner:
         return _by_case(cases, answers)
 
     def _under(self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
+        if isinstance(patch, PromptPatch):
+            return ask(self.model, protocol, questions)
         with patch.applied(self.model):
             return ask(self.model, protocol, questions)
+
+
+def shares_a_batch(patch: Patch) -> bool:
+    """Say whether rows under this patch can be in one batch with rows under others."""
+    return isinstance(patch, WeightPatch | PromptPatch)
+
+
+def _weights(patch: Patch) -> list[WeightPatch]:
+    return [patch] if isinstance(patch, WeightPatch) else []
 
 
 def run(
@@ -108,8 +130,9 @@ def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> 
     before = examiner.before(questions)
     patches, outcomes = attempt(editor, examiner.model, cases)
     edited = [index for index, patch in enumerate(patches) if patch is not None]
-    given = examiner.after([questions[index] for index in edited], [p for p in patches if p is not None])
-    after = dict(zip(edited, given, strict=True))
+    changes = [patch for patch in patches if patch is not None]
+    asked = [examiner.questions_after(questions[i], patch) for i, patch in zip(edited, changes, strict=True)]
+    after = dict(zip(edited, zip(asked, examiner.after(asked, changes), strict=True), strict=True))
     return [
         CaseRecord(
             case=case.id,
@@ -136,7 +159,7 @@ def attempt(
 def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:
     if isinstance(result, Refused):
         return EditOutcome(status="refused", reason=str(result), seconds=seconds)
-    fallback = None if isinstance(result, WeightPatch) else NOT_STACKED
+    fallback = None if shares_a_batch(result) else NOT_STACKED
     return EditOutcome(status="edited", seconds=seconds, patch=result.describe(), fallback=fallback)
 
 
@@ -159,10 +182,11 @@ def _probe_records(
     case: EditCase,
     questions: QuestionsByProtocol,
     before: AnswersByProtocol,
-    after: AnswersByProtocol | None,
+    after: tuple[QuestionsByProtocol, AnswersByProtocol] | None,
 ) -> Iterator[ProbeRecord]:
     for protocol, posed in questions.items():
         for index, (probe, question) in enumerate(zip(case.probes, posed, strict=True)):
+            asked = after[0][protocol][index] if after else question
             yield ProbeRecord(
                 protocol=protocol,
                 probe=index,
@@ -170,8 +194,9 @@ def _probe_records(
                 question=probe.prompt,
                 answers=probe.answers,
                 prompt=question.prompt.text,
+                prompt_after=None if asked.prompt == question.prompt else asked.prompt.text,
                 gold_token_ids=question.gold.token_ids,
                 before=before[protocol][index],
-                after=after[protocol][index] if after else (),
-                unanswered=unanswerable(model, question),
+                after=after[1][protocol][index] if after else (),
+                unanswered=unanswerable(model, question) or unanswerable(model, asked),
             )

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from wildcore import EditRequest, Environment
+from wildcore import EditRequest, Environment, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.prompt_patches import PromptPatch
 from wildcore.testing import conformance
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
@@ -134,11 +135,66 @@ class Accumulates(HonestEditor):
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
         self.edits += 1
-        self.seed += self.edits
+        self.seed += 1
         return super().edit(model, requests)
 
     def reset(self) -> None:
+        self.seed -= self.edits
         self.edits = 0
+
+
+class Remembers(Accumulates):
+    """Builds upon its earlier edits, and keeps independent ones apart."""
+
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Any]:
+        patches = []
+        for request in requests:
+            self.reset()
+            patches.append(self.edit(model, [request]))
+        self.reset()
+        return patches
+
+    @property
+    def state(self) -> Saved | None:
+        return Saved({"edits": torch.tensor(self.edits)}, {})
+
+    def restore(self, state: Saved) -> None:
+        self.reset()
+        self.edits = int(state.tensors["edits"])
+        self.seed += self.edits
+
+
+class LosesItsState(Remembers):
+    def restore(self, state: Saved) -> None: ...
+
+
+class Kept(PromptPatch):
+    """Puts a text before every prompt."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        return [prompt.model_copy(update={"text": f"{self.text} {prompt.text}"}) for prompt in prompts]
+
+    def saved(self) -> Saved:
+        return Saved({}, {"text": self.text})
+
+    def describe(self) -> dict[str, Any]:
+        return {"finite": True}
+
+
+class ChangesPrompts(HonestEditor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        return Kept(" ".join(f"{request.prompt} {request.target}." for request in requests))
+
+    def load_patch(self, model: LoadedModel, saved: Saved) -> Kept:
+        return Kept(saved.facts["text"])
+
+
+class LosesItsPatch(ChangesPrompts):
+    def load_patch(self, model: LoadedModel, saved: Saved) -> Kept:
+        return Kept("Lisbon")
 
 
 class NeverForgets(HonestEditor):
@@ -172,6 +228,11 @@ def test_an_honest_editor_passes(model_type: str, tmp_path: Path) -> None:
     check_editor(HonestEditor, tiny_model(model_type), REQUESTS, quiet_environment(tmp_path))
 
 
+@pytest.mark.parametrize("editor", [Remembers, ChangesPrompts])
+def test_editors_of_other_kinds_pass(editor: type[HonestEditor], tmp_path: Path) -> None:
+    check_editor(editor, tiny_model("llama"), REQUESTS, quiet_environment(tmp_path))
+
+
 def test_in_half_precision_too(tmp_path: Path) -> None:
     check_editor(HonestEditor, tiny_model("llama", dtype=torch.bfloat16), REQUESTS, quiet_environment(tmp_path))
 
@@ -192,6 +253,8 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (NeverForgets, r"after reset\(\) an earlier edit still has an effect"),
         (EachDiffers, r"edit_each\(\) gives another patch than edit\(\)"),
         (EachLosesOne, r"edit_each\(\) gave 2 patches for 3 requests"),
+        (LosesItsState, r"restore\(\) does not bring back the whole state"),
+        (LosesItsPatch, r"load_patch\(\) loses something"),
     ],
 )
 def test_a_dishonest_editor_is_caught(editor: type[HonestEditor], message: str, tmp_path: Path) -> None:

@@ -164,5 +164,5 @@ def test_the_rival_of_a_probe_goes_with_its_gold(model: LoadedModel) -> None:
 
 @pytest.mark.parametrize(("prompt_length", "fitting"), [(MAX_LENGTH - 2, True), (MAX_LENGTH - 1, False)])
 def test_prompt_and_gold_may_just_fill_the_context(prompt_length: int, fitting: bool, model: LoadedModel) -> None:
-    question = Question(Prompt(text="?"), Gold(text="x", token_ids=(1, 2)), prompt_length)
+    question = Question("?", Prompt(text="?"), Gold(text="x", token_ids=(1, 2)), prompt_length)
     assert (unanswerable(model, question) is None) is fitting

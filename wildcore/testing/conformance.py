@@ -10,17 +10,21 @@ Every check is a function of its own with the same arguments. Patches are compar
 model gives under them to each request's prompt and target.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from wildcore.errors import Refused
-from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.forcing import over_targets
+from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.tokens import join
 from wildcore.types import EditRequest, Prompt
 
@@ -72,7 +76,7 @@ def check_changes_something(
     editor = _prepared(make_editor, model, environment)
     for request in requests:
         before = _logits(model, [request])
-        after = _effect(model, editor.edit(model, [request]), [request])
+        after = _effect(model, _alone(editor, model, request), [request])
         patch = f"the patch for {request.prompt!r}"
         assert after.isfinite().all(), f"{patch} makes the model's logits infinite or not a number"
         assert not torch.equal(before, after), f"{patch} leaves the model's logits as they were"
@@ -126,11 +130,10 @@ def check_same_seed_same_patch(
 def check_order_does_not_matter(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """Edits made one after another are independent: in the opposite order each request gets the same patch."""
-    forth = _prepared(make_editor, model, environment)
-    back = _prepared(make_editor, model, environment)
-    patches = [forth.edit(model, [request]) for request in requests]
-    reversed_patches = [back.edit(model, [request]) for request in reversed(requests)][::-1]
+    """Edits that should be independent are: in the opposite order each request gets the same patch."""
+    editor = _prepared(make_editor, model, environment)
+    patches = _each(editor, model, requests)
+    reversed_patches = _each(editor, model, requests[::-1])[::-1]
     otherwise = "the order of independent edits changes the patch"
     _require_same_patches(model, requests, patches, reversed_patches, otherwise)
 
@@ -139,12 +142,12 @@ def check_each_equals_one_by_one(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
     """``edit_each`` gives the patches that ``edit`` gives to one request at a time."""
-    given = _prepared(make_editor, model, environment).edit_each(model, requests)
-    together = [patch for patch in given if not isinstance(patch, Refused)]
-    assert len(together) == len(requests), f"edit_each() gave {len(together)} patches for {len(requests)} requests"
+    together = _each(_prepared(make_editor, model, environment), model, requests)
     alone = _prepared(make_editor, model, environment)
-    patches = [alone.edit(model, [request]) for request in requests]
+    patches = [_alone(alone, model, request) for request in requests]
     _require_same_patches(model, requests, together, patches, "edit_each() gives another patch than edit()")
+    of_one = _each(alone, model, requests[:1])
+    _require_same_patches(model, requests[:1], of_one, patches[:1], "edit_each() of one request gives another patch")
 
 
 def check_reset_forgets(
@@ -154,11 +157,40 @@ def check_reset_forgets(
     used = _prepared(make_editor, model, environment)
     used.edit(model, requests[:-1])
     used.reset()
-    used.prepare(model, environment)
     new = _prepared(make_editor, model, environment)
     last = requests[-1:]
     patches = used.edit(model, last), new.edit(model, last)
     _require_same_patches(model, last, patches[:1], patches[1:], "after reset() an earlier edit still has an effect")
+
+
+def check_state_can_be_taken_up(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """An editor that is given the state of another goes on as that one does."""
+    first = _prepared(make_editor, model, environment)
+    with first.edit(model, requests[:-1]).applied(model):
+        state = getattr(first, "state", None)
+        if state is None:
+            return
+        second = _prepared(make_editor, model, environment)
+        second.restore(Saved(dict(state.tensors), json.loads(json.dumps(dict(state.facts)))))
+        patches = first.edit(model, requests[-1:]), second.edit(model, requests[-1:])
+    _require_same_patches(
+        model, requests[-1:], patches[:1], patches[1:], "restore() does not bring back the whole state"
+    )
+
+
+def check_patch_can_be_kept(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """A patch that is no change of weights is the same after it was written down and read back by a new editor."""
+    patch = _prepared(make_editor, model, environment).edit(model, requests)
+    if isinstance(patch, WeightPatch):
+        return
+    saved = cast(KeptPatch, patch).saved()
+    facts = json.loads(json.dumps(dict(saved.facts)))
+    read = _prepared(make_editor, model, environment).load_patch(model, Saved(dict(saved.tensors), facts))
+    assert torch.equal(_effect(model, patch, requests), _effect(model, read, requests)), "load_patch() loses something"
 
 
 CHECKS = (
@@ -166,9 +198,11 @@ CHECKS = (
     check_edit_leaves_the_model,
     check_patch_puts_back,
     check_same_seed_same_patch,
+    check_reset_forgets,
     check_order_does_not_matter,
     check_each_equals_one_by_one,
-    check_reset_forgets,
+    check_state_can_be_taken_up,
+    check_patch_can_be_kept,
 )
 
 
@@ -232,15 +266,23 @@ def _prepared(make_editor: MakeEditor, model: LoadedModel, environment: Environm
     return editor
 
 
+def _alone(editor: Editor, model: LoadedModel, request: EditRequest) -> Patch:
+    editor.reset()
+    return editor.edit(model, [request])
+
+
+def _each(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch]:
+    given = editor.edit_each(model, requests)
+    patches = [patch for patch in given if not isinstance(patch, Refused)]
+    assert len(patches) == len(requests), f"edit_each() gave {len(patches)} patches for {len(requests)} requests"
+    return patches
+
+
 def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
-    """Return the logits of every token of every prompt and target, one after another: [tokens, vocabulary]."""
-    rows = []
-    for request in requests:
-        joined = join(model.tokenizer, Prompt(text=request.prompt), request.target)
-        ids = torch.tensor([joined.token_ids], device=model.device)
-        with torch.inference_mode():
-            rows.append(model.network(input_ids=ids, use_cache=False).logits[0].float().cpu())
-    return torch.cat(rows)
+    """Return the logits that predict each request's target, one after another: [target tokens, vocabulary]."""
+    prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
+    rows = [join(model.tokenizer, prompt, request.target) for prompt, request in zip(prompts, requests, strict=True)]
+    return torch.cat([over_targets(model, [row], lambda _, logits: logits.float().cpu())[0] for row in rows])
 
 
 def _effect(model: LoadedModel, patch: Patch, requests: Sequence[EditRequest]) -> Tensor:
