@@ -2,7 +2,8 @@
 
 While only the output of that projection changes, as in optimising a value or the projection's weight, everything below it and
 beside it stays what it was: the layers below, and in the layer itself the attention and what goes into the projection. One
-ordinary pass records these; each further pass gives what was recorded in their place and computes only the rest.
+ordinary pass records these; each further pass gives what was recorded in their place and computes only the rest. Rows of
+unlike length are filled up for the attention alone: what works token by token is given the real tokens only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,9 @@ from torch import Tensor, nn
 from wildcore.models import LoadedModel
 
 Forward = Callable[..., Any]
+
+WORTH_PACKING = 0.9
+"""Largest share of real tokens at which leaving out the others pays for picking them."""
 
 
 class UpperLayers:
@@ -36,7 +40,9 @@ class UpperLayers:
         self._projection = model.mlp_output(layer).module
         self._ids, self._mask, self._positions = ids, mask, positions
         self._cache = cache
+        self._real: Tensor | None = None
         self._layers_below: tuple[nn.Module, ...] = tuple(model.layers[:layer])
+        self._tokenwise = [module for index in range(layer + 1, len(model.layers)) for module in _tokenwise(model, index)]
         self._record(_beside(model, layer))
 
     @torch.no_grad()
@@ -67,12 +73,22 @@ class UpperLayers:
         replayed |= {module: _giving(given) for module, given in self._beside.items()}
         if output is not None:
             replayed[self._projection] = _giving(output)
-        with _forwards(replayed):
+        with _forwards(replayed | self._packed()):
             return self._read()
+
+    def _packed(self) -> Mapping[nn.Module, Forward]:
+        """Return forwards that are given the real tokens only, where there are few enough of them."""
+        if self._real is None:
+            self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
+        real = self._real
+        if len(real) > WORTH_PACKING * self._ids.numel():
+            return {}
+        return {module: _on_tokens(module.forward, real) for module in self._tokenwise}
 
     def keep(self, rows: Tensor) -> None:
         """Go on with ``rows``, indices into the present ones; the others leave the batch."""
         self._ids, self._mask, self._positions = (t[rows] for t in (self._ids, self._mask, self._positions))
+        self._real = None
         self.inputs, self.outputs, self.hidden = (_chosen(t, rows) for t in (self.inputs, self.outputs, self.hidden))
         self._below = _chosen(self._below, rows)
         self._beside = {module: _chosen(given, rows) for module, given in self._beside.items()}
@@ -94,6 +110,25 @@ def _beside(model: LoadedModel, layer: int) -> tuple[nn.Module, ...]:
     attention = family.attention_output.rpartition(".")[0]
     names = (*([attention] if attention else []), *family.mlp_input)
     return tuple(model.layers[layer].get_submodule(name) for name in names)
+
+
+def _tokenwise(model: LoadedModel, layer: int) -> list[nn.Module]:
+    """Return the parts of a layer that hold its weights and work token by token: the attention's projections, and the MLP."""
+    family = model.family
+    names = (*family.attention_input, family.attention_output, family.mlp_output.rpartition(".")[0])
+    return [model.layers[layer].get_submodule(name) for name in names]
+
+
+def _on_tokens(forward: Forward, chosen: Tensor) -> Forward:
+    """Return a forward that computes only the tokens ``chosen`` of all rows one after another; the others get zeros."""
+
+    def run(states: Tensor) -> Tensor:
+        places = chosen.to(states.device)
+        computed: Tensor = forward(states.flatten(0, 1).index_select(0, places)[None])[0]
+        filled = computed.new_zeros(states.shape[:2].numel(), computed.shape[-1]).index_copy(0, places, computed)
+        return filled.view(*states.shape[:2], -1)
+
+    return run
 
 
 def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:

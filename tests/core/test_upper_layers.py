@@ -74,7 +74,8 @@ def test_the_recording_is_the_model_as_it_is(model: LoadedModel) -> None:
     with torch.no_grad():
         assert torch.equal(model.head(upper.hidden), model.read(*read)[0])
         assert torch.equal(projection.module(upper.inputs), upper.outputs)
-        assert torch.equal(upper.run(), upper.hidden)
+        real = read[1].bool()
+        torch.testing.assert_close(upper.run()[real], upper.hidden[real])
     assert not any(t.requires_grad for t in (upper.inputs, upper.outputs, upper.hidden))
 
 
@@ -195,8 +196,27 @@ def test_hooks_that_are_there_apply_once() -> None:
     ):
         upper = UpperLayers(model, 1, *read)
         expected, _ = model.read(*read)
+        real = read[1].bool()
         torch.testing.assert_close(model.head(upper.hidden), expected)
-        torch.testing.assert_close(model.head(upper.run()), expected)
+        torch.testing.assert_close(model.head(upper.run())[real], expected[real])
+
+
+def test_what_works_token_by_token_is_given_no_filling(model: LoadedModel) -> None:
+    read = batch(model, "right")
+    upper = UpperLayers(model, 0, *read)
+    seen: list[torch.Size] = []
+    watched = [model.projection(f"{model.family.layers}.1.{name}").module for name in model.family.mlp_input]
+    hooks = [module.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].shape)) for module in watched]
+    try:
+        upper.run(upper.outputs)
+        upper.keep(torch.tensor([2]))
+        upper.run(upper.outputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    lengths = read[1].sum(1)
+    assert {shape[:2].numel() for shape in seen[: len(watched)]} == {int(lengths.sum())}
+    assert {shape[:2].numel() for shape in seen[len(watched) :]} == {int(lengths[2])}
 
 
 def test_the_head_makes_the_logits(model: LoadedModel) -> None:
