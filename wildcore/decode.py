@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wildcore.fixed_batch import FixedBatch, can_be_fixed
 from wildcore.interfaces import StopRule
 from wildcore.models import LoadedModel
 from wildcore.tokens import encode, pad
@@ -22,6 +23,9 @@ Choose = Callable[[Tensor, Sequence[int]], Tensor]
 
 ENDED_SHARE = 0.25
 """Share of a batch that must have ended before it is made smaller: a smaller cache is a copy of all that stays in it."""
+
+FEWEST_RECORDED = 4
+"""Steps ahead for which recording them pays: recording takes about as long as two ordinary ones."""
 
 
 def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
@@ -113,7 +117,7 @@ class _Decoding:
                 batch = self._joined(batch, self._begin(waiting[-count:]))
                 del waiting[-count:]
             elif batch is not None:
-                self._step(batch)
+                self._go_on(batch, places, bool(waiting))
             batch = self._without_ended(batch, places, bool(waiting))
 
     def _has_room(self, batch: _Batch, places: int) -> bool:
@@ -125,9 +129,9 @@ class _Decoding:
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         indices = [row.index for row in rows]
         logits, cache = self.model.read(ids, mask, positions, logits_to_keep=1, rows=indices)
-        batch = _Batch(rows, cache, mask, ids, positions)
-        self._extend(batch, logits)
-        return batch
+        chosen = self.choose(logits[:, -1], indices)
+        self._take(rows, chosen.tolist())
+        return _Batch(rows, cache, mask, chosen[:, None], _next(positions, self.model.max_length))
 
     def _joined(self, batch: _Batch | None, new: _Batch) -> _Batch:
         if batch is None:
@@ -135,22 +139,54 @@ class _Decoding:
         batch.take_in(new)
         return batch
 
+    def _go_on(self, batch: _Batch, places: int, others_wait: bool) -> None:
+        """Take a step, or as many as there are without a change of rows where that goes without Python."""
+        left = max(row.limit - len(row.token_ids) for row in batch.rows if row.stop_reason is None)
+        if left >= FEWEST_RECORDED and can_be_fixed(self.model, batch.cache):
+            self._steps(batch, left, places, others_wait)
+        else:
+            self._step(batch)
+
     def _step(self, batch: _Batch) -> None:
         mask = torch.cat([batch.mask, torch.ones_like(batch.ids)], dim=1)
         indices = [row.index for row in batch.rows]
         logits, batch.cache = self.model.read(batch.ids, mask, batch.positions, batch.cache, 1, indices)
-        batch.mask = mask
-        self._extend(batch, logits)
+        chosen = self.choose(logits[:, -1], indices)
+        batch.mask, batch.ids = mask, chosen[:, None]
+        batch.positions = _next(batch.positions, self.model.max_length)
+        self._take(batch.rows, chosen.tolist())
 
-    def _extend(self, batch: _Batch, logits: Tensor) -> None:
+    def _steps(self, batch: _Batch, most: int, places: int, others_wait: bool) -> None:
+        """Take steps until all rows have ended, or enough for others to come in; at most ``most``.
+
+        Rows that have ended stay: recording a smaller batch takes longer than they do. While the device takes a step, the host
+        looks at the tokens of the one before.
+        """
+        indices = [row.index for row in batch.rows]
+        fixed = FixedBatch(self.model, batch.cache, batch.mask, batch.ids, batch.positions, most, indices)
+        behind: _Arriving | None = None
+        for _ in range(most):
+            chosen = self.choose(fixed.step(), indices)
+            fixed.feed(chosen)
+            arriving = _Arriving(chosen)
+            if behind is not None:
+                self._take(batch.rows, behind.token_ids())
+            behind = arriving
+            if all(row.stop_reason for row in batch.rows):
+                break
+            if others_wait and self._are_to_leave(batch.rows, places, others_wait):
+                break
+        if behind is not None:
+            self._take(batch.rows, behind.token_ids())
+        batch.cache, batch.mask = fixed.cache(), fixed.mask_of_all()
+        batch.ids, batch.positions = fixed.ids, fixed.positions
+
+    def _take(self, rows: Sequence[_Row], token_ids: Sequence[int]) -> None:
         """Give every row that goes on its next token, and see whether it ends with that."""
-        chosen = self.choose(logits[:, -1], [row.index for row in batch.rows])
-        for row, token in zip(batch.rows, chosen.tolist(), strict=True):
+        for row, token in zip(rows, token_ids, strict=True):
             if row.stop_reason is None:
                 row.token_ids.append(token)
                 row.stop_reason = self._reason_to_stop(row)
-        batch.ids = chosen[:, None]
-        batch.positions = _next(batch.positions, self.model.max_length)
 
     def _reason_to_stop(self, row: _Row) -> StopReason | None:
         """Say why the row ends with the token just added, if it does; brings its text up to date."""
@@ -170,12 +206,33 @@ class _Decoding:
         if batch is None:
             return None
         going_on = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]
-        ended = len(batch.rows) - len(going_on)
         if not going_on:
             return None
-        if ended and ended >= ENDED_SHARE * (places if others_wait else len(batch.rows)):
+        if self._are_to_leave(batch.rows, places, others_wait):
             batch.keep(going_on)
         return batch
+
+    def _are_to_leave(self, rows: Sequence[_Row], places: int, others_wait: bool) -> bool:
+        """Say whether so many rows have ended that it is worth making the batch smaller."""
+        ended = sum(row.stop_reason is not None for row in rows)
+        return ended > 0 and ended >= ENDED_SHARE * (places if others_wait else len(rows))
+
+
+class _Arriving:
+    """Token ids on their way from the device to the host."""
+
+    def __init__(self, chosen: Tensor) -> None:
+        self._here = chosen.to("cpu", non_blocking=True)
+        self._event = torch.cuda.Event() if chosen.device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        if self._event is not None:
+            self._event.record()
+
+    def token_ids(self) -> list[int]:
+        """Return them, once they are here."""
+        if self._event is not None:
+            self._event.synchronize()
+        ids: list[int] = self._here.tolist()
+        return ids
 
 
 def _can_be_joined(cache: Any) -> bool:

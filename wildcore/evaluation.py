@@ -167,6 +167,8 @@ class Evaluation:
                 advance(1)
 
             run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
+        for remark in self.model.remarks:
+            self.reporter.note(remark)
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"

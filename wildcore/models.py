@@ -79,6 +79,9 @@ class Reading:
 class ReadingListener(Protocol):
     """What has to know about the next batch before it is read."""
 
+    bears_recording: bool
+    """Whether it has nothing to do in the passes after the first, as long as the rows stay the same."""
+
     def listen(self, reading: Reading) -> None:
         """Take notice."""
         ...
@@ -104,6 +107,10 @@ class LoadedModel:
     notes: tuple[str, ...] = field(default=())
     rows_at_once: int | None = None
     """Most prompts to run in one batch; None for as many as are given."""
+    records_steps: bool | None = None
+    """Whether decoding goes through buffers of fixed length, recorded as a CUDA graph on CUDA; None for where it pays."""
+    remarks: list[str] = field(default_factory=list)
+    """What turned up while the model ran, such as a slower way taken."""
     listeners: list[ReadingListener] = field(default_factory=list)
     """Told of each batch, while patches are applied that tell rows or tokens apart."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
@@ -186,11 +193,20 @@ class LoadedModel:
         the rows are, where they are not all of them in order: each may be under a patch of its own. ``prompt_lengths`` [rows] is
         given where more than a prompt is read without a cache: how many of a row's real tokens are its prompt.
         """
-        for listener in self.listeners:
-            listener.listen(Reading(rows, prompt_lengths))
+        self.announce(Reading(rows, prompt_lengths))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
+
+    def announce(self, reading: Reading) -> None:
+        """Tell those who have to know what is about to be read."""
+        for listener in self.listeners:
+            listener.listen(reading)
+
+    def remark(self, message: str) -> None:
+        """Take down something that the user has to know, once."""
+        if message not in self.remarks:
+            self.remarks.append(message)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., vocabulary] of final hidden states [..., width], those after the last norm."""

@@ -65,6 +65,8 @@ class ModulePatch(ABC):
 class _Routing:
     """Follows the passes of one applied patch: which rows they are, where their prompts are, and which routes were chosen."""
 
+    bears_recording = False
+
     def __init__(self, patch: ModulePatch) -> None:
         self.patch = patch
         self.announced = Reading()

@@ -4,6 +4,7 @@ A low-rank change of a weight W for row i is computed beside it, ``y_i = W x_i +
 product; the weights themselves stay as they are. Hooks exist only while patches are applied, so nothing is spent otherwise.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,74 +18,106 @@ from wildcore.patches import Dense, LowRank, WeightPatch
 
 
 @dataclass(frozen=True)
+class _Grouping:
+    """The rows whose model has a dense change: row ``rows[i]`` is the ``slots[i]``-th of the change ``places[i]``."""
+
+    rows: Tensor
+    places: Tensor
+    slots: Tensor
+    most: int
+    """Most rows of one change."""
+
+
+@dataclass(frozen=True)
 class _Change:
     """The changes of one weight in all edited models.
 
     ``left`` [models, outputs, rank] and ``right`` [models, inputs, rank] hold the low-rank ones, filled up with zeros; ``dense``
-    [models with one, outputs, inputs] the others, and ``dense_place`` [models] where each stands in it, or -1.
+    [models with one, outputs, inputs] the others, and ``dense_places`` [models] where each stands in it, or -1.
     """
 
     left: Tensor | None
     right: Tensor | None
     dense: Tensor | None
-    dense_place: Tensor
+    dense_places: tuple[int, ...]
+    device: torch.device
 
-    def add_to(self, output: Tensor, inputs: Tensor, models: Tensor) -> Tensor:
+    def grouping(self, owners: Sequence[int]) -> _Grouping | None:
+        """Return which rows are under which dense change; ``owners`` [rows] says whose row each is."""
+        if self.dense is None:
+            return None
+        found = [(row, self.dense_places[owner]) for row, owner in enumerate(owners) if self.dense_places[owner] >= 0]
+        taken: Counter[int] = Counter()
+        slots = []
+        for _, place in found:
+            slots.append(taken[place])
+            taken[place] += 1
+        rows, places = [row for row, _ in found], [place for _, place in found]
+        rows_places_slots = torch.tensor([rows, places, slots], dtype=torch.long).to(self.device)
+        most = max(taken.values(), default=0)
+        return _Grouping(rows_places_slots[0], rows_places_slots[1], rows_places_slots[2], most)
+
+    def add_to(self, output: Tensor, inputs: Tensor, models: Tensor, grouping: _Grouping | None) -> Tensor:
         """Return ``output`` [rows, tokens, outputs] with each row's change added; ``models`` [rows] says whose row it is."""
         if self.left is not None and self.right is not None:
             thin = torch.bmm(inputs.float(), self.right[models])
             output = (output.float() + torch.bmm(thin, self.left[models].transpose(1, 2))).to(output.dtype)
-        if self.dense is not None:
-            output = output + self._dense_product(self.dense, inputs, self.dense_place[models])
+        if self.dense is not None and grouping is not None and grouping.most:
+            output = output + _dense_product(self.dense, inputs, grouping)
         return output
 
-    def _dense_product(self, dense: Tensor, inputs: Tensor, places: Tensor) -> Tensor:
-        """Multiply rows by the dense change of their model: rows of one model side by side, so that no change is copied."""
-        rows, tokens, width = inputs.shape
-        there = places >= 0
-        is_of = places[:, None] == torch.arange(len(dense), device=places.device)
-        number = (is_of.cumsum(0) - 1).gather(1, places.clamp(min=0)[:, None])[:, 0]
-        most = int(is_of.sum(0).max())
-        grouped = inputs.new_zeros(len(dense), most, tokens, width)
-        grouped[places[there], number[there]] = inputs[there]
-        products = torch.bmm(grouped.flatten(1, 2), dense.transpose(1, 2)).view(
-            len(dense), most, tokens, dense.shape[1]
-        )
-        result = inputs.new_zeros(rows, tokens, dense.shape[1])
-        result[there] = products[places[there], number[there]]
-        return result
+
+def _dense_product(dense: Tensor, inputs: Tensor, group: _Grouping) -> Tensor:
+    """Multiply rows by the dense change of their model: rows of one model side by side, so that no change is copied."""
+    rows, tokens, width = inputs.shape
+    grouped = inputs.new_zeros(len(dense), group.most, tokens, width)
+    grouped[group.places, group.slots] = inputs[group.rows]
+    products = torch.bmm(grouped.flatten(1, 2), dense.transpose(1, 2))
+    products = products.view(len(dense), group.most, tokens, dense.shape[1])
+    result = inputs.new_zeros(rows, tokens, dense.shape[1])
+    result[group.rows] = products[group.places, group.slots]
+    return result
 
 
 class RowPatches:
     """Patches of several edited models, applied together. ``model.read`` says which prompts the rows of each batch are."""
+
+    bears_recording = True
 
     def __init__(self, model: LoadedModel, patches: Sequence[Sequence[WeightPatch]]) -> None:
         """Stack the patches: one list for each edited model, of the patches that it carries one upon the other."""
         self.model = model
         names = dict.fromkeys(name for own in patches for patch in own for name in patch.changes)
         self.changes: Mapping[str, _Change] = {name: _stacked(model, name, patches) for name in names}
-        self._owners = torch.zeros(0, dtype=torch.long)
-        self._rows = self._owners
+        self._owners: Sequence[int] = ()
+        self._rows: Sequence[int] = ()
+        self._models: Mapping[str, Tensor] = {}
+        self._groupings: Mapping[str, _Grouping | None] = {}
 
     @contextmanager
     def applied(self, owners: Sequence[int]) -> Iterator[None]:
         """Let prompt i of the call inside be put to the edited model ``owners[i]``."""
-        self._owners = torch.tensor(owners, dtype=torch.long, device=self.model.device)
+        self._owners, self._rows = tuple(owners), ()
         self.listen(Reading())
         with ExitStack() as hooks:
             for name, change in self.changes.items():
                 module = self.model.projection(name).module
-                hooks.callback(module.register_forward_hook(self._hook(change)).remove)
+                hooks.callback(module.register_forward_hook(self._hook(name, change)).remove)
             self.model.listeners.append(self)
             hooks.callback(self.model.listeners.remove, self)
             yield
 
     def listen(self, reading: Reading) -> None:
         """Take notice of which prompts the rows of the next batch are."""
-        rows = reading.rows
-        self._rows = self._owners if rows is None else self._owners[torch.tensor(rows, device=self._owners.device)]
+        rows = self._owners if reading.rows is None else tuple(self._owners[row] for row in reading.rows)
+        if rows == self._rows:
+            return
+        self._rows = rows
+        models = torch.tensor(rows, dtype=torch.long)
+        self._models = {name: models.to(change.device) for name, change in self.changes.items()}
+        self._groupings = {name: change.grouping(rows) for name, change in self.changes.items()}
 
-    def _hook(self, change: _Change) -> Any:
+    def _hook(self, name: str, change: _Change) -> Any:
         def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             read = inputs[0]
             if len(read) != len(self._rows):
@@ -92,7 +125,7 @@ class RowPatches:
                     f"a batch of {len(read)} rows where {len(self._rows)} prompts are in work: a generator that is not "
                     "row_wise must not be given row patches"
                 )
-            return change.add_to(output, read, self._rows.to(read.device))
+            return change.add_to(output, read, self._models[name], self._groupings[name])
 
         return add
 
@@ -113,9 +146,8 @@ def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPat
         if has_thin
         else None,
         dense=torch.stack(full) if full else None,
-        dense_place=torch.tensor([next(places) if isinstance(change, Tensor) else -1 for change in dense]).to(
-            weight.device
-        ),
+        dense_places=tuple(next(places) if isinstance(change, Tensor) else -1 for change in dense),
+        device=weight.device,
     )
 
 

@@ -42,7 +42,9 @@ class UpperLayers:
         self._cache = cache
         self._real: Tensor | None = None
         self._layers_below: tuple[nn.Module, ...] = tuple(model.layers[:layer])
-        self._tokenwise = [module for index in range(layer + 1, len(model.layers)) for module in _tokenwise(model, index)]
+        self._tokenwise = [
+            module for index in range(layer + 1, len(model.layers)) for module in _tokenwise(model, index)
+        ]
         self._record(_beside(model, layer))
 
     @torch.no_grad()
@@ -76,7 +78,7 @@ class UpperLayers:
         with _forwards(replayed | self._packed()):
             return self._read()
 
-    def _packed(self) -> Mapping[nn.Module, Forward]:
+    def _packed(self) -> dict[nn.Module, Forward]:
         """Return forwards that are given the real tokens only, where there are few enough of them."""
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]

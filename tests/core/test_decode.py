@@ -39,10 +39,12 @@ def tokens(outputs: Sequence[Output]) -> list[tuple[int, ...]]:
     [(model_type, None) for model_type in MODEL_TYPES] + [(model_type, WINDOW) for model_type in WINDOWED],
 )
 @pytest.mark.parametrize("rows_at_once", [None, 2, 3])
+@pytest.mark.parametrize("records_steps", [None, True])
 def test_whoever_leaves_and_comes_in_every_row_gets_what_the_plainest_loop_gives(
-    model_type: str, window: int | None, rows_at_once: int | None
+    model_type: str, window: int | None, rows_at_once: int | None, records_steps: bool | None
 ) -> None:
     model = tiny_model(model_type, sliding_window=window)
+    model.records_steps = records_steps
     expected = [plainest(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
     model.rows_at_once = rows_at_once
     outputs = decode(model, PROMPTS, LIMITS, None)

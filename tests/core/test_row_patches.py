@@ -98,9 +98,14 @@ def test_several_patches_of_one_model_add_up() -> None:
     st.lists(st.tuples(st.integers(0, 4), st.sampled_from(PROMPTS), st.integers(1, 8)), min_size=1, max_size=9),
     st.integers(1, 6),
     st.sampled_from(["llama", "gpt2"]),
+    st.sampled_from([None, True]),
 )
 def test_what_is_decoded_is_token_for_token_what_each_edited_model_says_alone(
-    kinds: list[tuple[str, int]], asked: list[tuple[int, Prompt, int]], rows_at_once: int, family: str
+    kinds: list[tuple[str, int]],
+    asked: list[tuple[int, Prompt, int]],
+    rows_at_once: int,
+    family: str,
+    records_steps: bool | None,
 ) -> None:
     model = tiny_model(family)
     patches = [patch_of(model, kind, seed) for kind, seed in kinds]
@@ -109,7 +114,7 @@ def test_what_is_decoded_is_token_for_token_what_each_edited_model_says_alone(
     for owner, (_, prompt, limit) in zip(owners, asked, strict=True):
         with patches[owner].applied(model):
             expected += decode(model, [prompt], [limit], None)
-    model.rows_at_once = rows_at_once
+    model.rows_at_once, model.records_steps = rows_at_once, records_steps
     with RowPatches(model, [[patch] for patch in patches]).applied(owners):
         together = decode(model, [prompt for _, prompt, _ in asked], [limit for _, _, limit in asked], None)
     assert [output.token_ids for output in together] == [output.token_ids for output in expected]

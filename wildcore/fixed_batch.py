@@ -1,0 +1,141 @@
+"""Decoding steps without Python in the way: recorded once as a CUDA graph, then started as one.
+
+A step of a small batch takes the device less time than it takes Python to start its kernels. A graph needs everything in the
+same place in every step: here keys and values lie in buffers as long as they can become, the mask says how far they are filled,
+and the place of the next token is counted on the device.
+"""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from wildcore.models import LoadedModel, Reading
+
+
+class FixedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
+    """The cache of one layer in buffers [rows, heads, length, width], written at ``place`` [1]."""
+
+    def __init__(self, layer: Any, length: int, place: Tensor) -> None:
+        super().__init__()
+        self.is_initialized = True
+        self.dtype, self.device = layer.keys.dtype, layer.keys.device
+        more = length - layer.keys.shape[-2]
+        self.keys = torch.nn.functional.pad(layer.keys, (0, 0, 0, more))
+        self.values = torch.nn.functional.pad(layer.values, (0, 0, 0, more))
+        self.place = place.to(self.device)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Write the keys and values of one token, and return all."""
+        self.keys.index_copy_(2, self.place, key_states)
+        self.values.index_copy_(2, self.place, value_states)
+        return self.keys, self.values
+
+    def cut_to(self, layer: Any, length: int) -> Any:
+        """Return a growing layer like ``layer`` with the first ``length`` tokens."""
+        grown = copy(layer)
+        grown.keys, grown.values = self.keys[:, :, :length].clone(), self.values[:, :, :length].clone()
+        return grown
+
+
+class FixedBatch:
+    """The next steps of a batch: at most ``steps``, the same rows in each."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        cache: Any,
+        mask: Tensor,
+        ids: Tensor,
+        positions: Tensor,
+        steps: int,
+        rows: Sequence[int],
+    ) -> None:
+        """Take over a batch. Arguments are as for ``LoadedModel.read``; ``ids`` [rows, 1] are read in the first step."""
+        self.model, self._growing, self._rows = model, cache, rows
+        self.held, self.taken = mask.shape[1], 0
+        self.mask, self.ids, self.positions = mask, ids.clone(), positions.clone()
+        self._place = torch.tensor([self.held], device=ids.device)
+        self._cache = copy(cache)
+        self._cache.layers = [FixedLayer(layer, self.held + steps, self._place) for layer in cache.layers]
+        self._bias = self._masked(steps)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._logits: Tensor | None = None
+        self.recorded = model.device.type != "cuda"
+        """Whether there is nothing left to record: no graph can be had, or there is one."""
+
+    def _masked(self, steps: int) -> Tensor:
+        """Return what is added to attention scores [rows, 1, 1, held + steps]: nothing at real tokens, a lot elsewhere."""
+        lowest = torch.finfo(self.model.dtype).min
+        real = torch.nn.functional.pad(self.mask, (0, steps))
+        bias = torch.zeros(real.shape, dtype=self.model.dtype, device=real.device)
+        return bias.masked_fill_(real == 0, lowest)[:, None, None, :]
+
+    def step(self) -> Tensor:
+        """Read ``ids`` and return the logits of the next token [rows, vocabulary]; overwritten by the next step."""
+        self.taken += 1
+        if self._graph is not None:
+            self._graph.replay()
+        elif self.taken == 1 or self.recorded:
+            self._logits = self._read()
+        else:
+            self._record()
+            if self._graph is not None:
+                self._graph.replay()
+            else:
+                self._logits = self._read()
+        assert self._logits is not None
+        return self._logits
+
+    def feed(self, chosen: Tensor) -> None:
+        """Let ``chosen`` [rows] be read in the next step."""
+        self.ids.copy_(chosen[:, None])
+
+    def _read(self) -> Tensor:
+        self.model.announce(Reading(self._rows))
+        return self._compute()
+
+    def _record(self) -> None:
+        """Record the step. What has run once needs nothing from the host any more, unless the architecture is out of line."""
+        self.recorded = True
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._logits = self._compute()
+        except RuntimeError as error:
+            self.model.remark(f"decoding steps could not be recorded as a CUDA graph, so they are slower ({error})")
+            self.model.records_steps = False
+            return
+        self._graph = graph
+
+    def _compute(self) -> Tensor:
+        self._bias.index_fill_(3, self._place, 0)
+        inputs = {"input_ids": self.ids, "attention_mask": self._bias, "position_ids": self.positions}
+        inputs[self.model.cache_name] = self._cache
+        logits: Tensor = self.model.network(**inputs, use_cache=True, logits_to_keep=1).logits[:, -1]
+        self._place.add_(1)
+        self.positions.add_(1)
+        if self.model.max_length is not None:
+            self.positions.clamp_(max=self.model.max_length - 1)
+        return logits
+
+    def cache(self) -> Any:
+        """Return a growing cache with everything that was read."""
+        grown = copy(self._growing)
+        pairs = zip(self._cache.layers, self._growing.layers, strict=True)
+        grown.layers = [fixed.cut_to(layer, self.held + self.taken) for fixed, layer in pairs]
+        return grown
+
+    def mask_of_all(self) -> Tensor:
+        """Return the mask of everything that was read: [rows, tokens]."""
+        return torch.nn.functional.pad(self.mask, (0, self.taken), value=1)
+
+
+def can_be_fixed(model: LoadedModel, cache: Any) -> bool:
+    """Say whether steps behind ``cache`` are to be taken so: where it pays, and nothing has to know of every batch."""
+    wanted = model.device.type == "cuda" if model.records_steps is None else model.records_steps
+    plain = all(type(layer) is DynamicLayer for layer in cache.layers)
+    return wanted and plain and all(listener.bears_recording for listener in model.listeners)
