@@ -20,6 +20,8 @@ Forward = Callable[..., Any]
 
 WORTH_PACKING = 0.9
 """Largest share of real tokens at which leaving out the others pays for picking them."""
+FEW_TOKENS = 2048
+"""Fewer than these an accelerator computes in less time than it takes to start the picking."""
 
 
 class UpperLayers:
@@ -83,7 +85,8 @@ class UpperLayers:
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
         real = self._real
-        if len(real) > WORTH_PACKING * self._ids.numel():
+        few = self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS
+        if few or len(real) > WORTH_PACKING * self._ids.numel():
             return {}
         return {module: _on_tokens(module.forward, real) for module in self._tokenwise}
 
