@@ -1,0 +1,54 @@
+"""The edits to demonstrate with: a small sample that comes along, or a table."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from wildcore import EditRequest, Malformed, UserError
+from wildcore.rows import MalformedRow, Row
+from wildcore.tables import TableParams, read_table
+from wildcore.types import Record
+from wildcore_ike.parameters import SAMPLE
+
+
+class PoolCase(Record):
+    """An edit, its prompt in other words, and prompts that it does not touch, each with its answer."""
+
+    request: EditRequest
+    rephrased: tuple[str, ...] = ()
+    unrelated: tuple[tuple[str, str], ...] = ()
+
+
+def read_pool(name: str) -> list[PoolCase]:
+    """Return the cases of the sample or of a table. Raises ``UserError`` naming file, row and field."""
+    if name == SAMPLE:
+        with as_file(files("wildcore_ike").joinpath("sample_pool.jsonl")) as path:
+            return _read(path)
+    try:
+        cases = _read(Path(name))
+    except UserError as error:
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise UserError(f"editor.pool: {str(error).removeprefix('dataset.path=')}") from error
+    if not cases:
+        raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")
+    return cases
+
+
+def _read(path: Path) -> list[PoolCase]:
+    return [_case(row) for row in read_table(TableParams(path=path))]
+
+
+def _case(row: Row | Malformed) -> PoolCase:
+    if isinstance(row, Malformed):
+        raise UserError(f"{row.place}: {row.problem}")
+    prompts, answers = _texts(row, "locality_prompt"), _texts(row, "locality_answer")
+    if len(prompts) != len(answers):
+        raise MalformedRow(row.place, f"{len(prompts)} locality prompts and {len(answers)} locality answers")
+    return PoolCase(
+        request=EditRequest(prompt=row.text("prompt"), target=row.text("target"), subject=row.optional_text("subject")),
+        rephrased=_texts(row, "rephrase"),
+        unrelated=tuple(zip(prompts, answers, strict=True)),
+    )
+
+
+def _texts(row: Row, name: str) -> tuple[str, ...]:
+    return row.texts(name) if row.holds(name) else ()

@@ -1,0 +1,59 @@
+"""Likeness by embeddings of sentences (Reimers and Gurevych, EMNLP 2019), made by the package sentence-transformers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from wildcore import UserError
+from wildcore.models import no_progress_bar
+from wildcore_retrieval.retrievers import highest
+
+
+class Embeddings:
+    """Compares texts by the cosine of their embeddings. A text is embedded once."""
+
+    def __init__(self, model: str) -> None:
+        """Load the embedding model. Raises ``UserError`` where there is none that can be loaded."""
+        self.model = _load(model)
+        self.known: dict[str, Tensor] = {}
+
+    def index(self, texts: Sequence[str]) -> "EmbeddingIndex":
+        """Make ``texts`` ready for search."""
+        return EmbeddingIndex(self, texts)
+
+    def embed(self, texts: Sequence[str]) -> list[Tensor]:
+        """Return the embedding of each text, of length 1: [width], float32, on the CPU."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self.known]
+        if missing:
+            found = self.model.encode(
+                missing, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False
+            )
+            self.known |= dict(zip(missing, found.float().cpu(), strict=True))
+        return [self.known[text] for text in texts]
+
+
+class EmbeddingIndex:
+    """Texts by their embeddings."""
+
+    def __init__(self, embeddings: Embeddings, texts: Sequence[str]) -> None:
+        self.embeddings, self.texts = embeddings, embeddings.embed(texts)
+
+    def nearest(self, query: str, count: int) -> list[int]:
+        """Return the places of the ``count`` texts most like ``query``, the nearest first; of equals the earlier."""
+        (wanted,) = self.embeddings.embed([query])
+        return highest([float(text @ wanted) for text in self.texts], count)
+
+
+def _load(name: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with no_progress_bar():
+            return SentenceTransformer(name, model_kwargs={"use_safetensors": True})
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"editor.embedding_model={name}: cannot be loaded ({reason:.300}); name a folder with such a model, or set "
+            "editor.retriever=words"
+        ) from error

@@ -1,0 +1,59 @@
+"""The facts that an editor was given: its state, and what the patches in force hold together."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from wildcore import Editor, EditRequest, Saved
+from wildcore.models import LoadedModel
+from wildcore.prompt_patches import PromptPatch
+
+P = TypeVar("P", bound=PromptPatch)
+F = TypeVar("F")
+
+
+def statement(request: EditRequest) -> str:
+    """Return the fact as one text: the prompt and its answer."""
+    return f"{request.prompt} {request.target}"
+
+
+class RememberingEditor(Editor):
+    """Base of editors whose state is the facts that they were given, in order."""
+
+    def __init__(self) -> None:
+        self.facts: list[EditRequest] = []
+
+    def remember(self, requests: Sequence[EditRequest]) -> list[EditRequest]:
+        """Add facts to the memory and return all that it holds. A fact with the prompt of an earlier one replaces it."""
+        self.facts = latest([*self.facts, *requests], lambda fact: fact.prompt)
+        return list(self.facts)
+
+    def reset(self) -> None:
+        """Forget all facts."""
+        self.facts = []
+
+    @property
+    def state(self) -> Saved:
+        """The facts."""
+        return Saved({}, {"facts": [fact.model_dump(mode="json") for fact in self.facts]})
+
+    def restore(self, state: Saved) -> None:
+        """Go on with the facts of ``state``."""
+        self.facts = [EditRequest.model_validate(fact) for fact in state.facts["facts"]]
+
+
+def latest(facts: Iterable[F], prompt: Callable[[F], str]) -> list[F]:
+    """Return ``facts`` without those whose prompt a later one has too, in order."""
+    by_prompt: dict[str, F] = {}
+    for fact in facts:
+        by_prompt.pop(prompt(fact), None)
+        by_prompt[prompt(fact)] = fact
+    return list(by_prompt.values())
+
+
+def in_force(model: LoadedModel, patch: P) -> list[P]:
+    """Return all patches of the kind of ``patch`` that are applied to ``model``, if ``patch`` is the last of them; else none.
+
+    Patches that put facts before a question must not each do so, one around the other: the last one does it for all.
+    """
+    applied = [other for other in model.prompt_patches if isinstance(other, type(patch))]
+    return applied if applied and applied[-1] is patch else []

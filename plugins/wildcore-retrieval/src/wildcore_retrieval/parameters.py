@@ -1,0 +1,16 @@
+"""Parameters that editors share which look for texts like a question."""
+
+from typing import Literal
+
+from wildcore import Params
+
+
+class RetrieverParams(Params):
+    """How texts are compared."""
+
+    retriever: Literal["words", "embeddings"] = "words"
+    """What makes texts alike: the words that they share, weighed by how rare they are (TF-IDF), or embeddings of sentences by the
+    package sentence-transformers."""
+
+    embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """Model of the embeddings: a name on the hub, or a folder."""

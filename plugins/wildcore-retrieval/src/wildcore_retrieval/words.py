@@ -1,0 +1,47 @@
+"""Likeness by shared words: the cosine of TF-IDF vectors (Salton and Buckley, 1988), with smoothed document frequencies."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from wildcore_retrieval.retrievers import highest
+
+WORD = re.compile(r"\w+")
+
+
+class Words:
+    """Compares texts by their words; needs nothing."""
+
+    def index(self, texts: Sequence[str]) -> "WordIndex":
+        """Make ``texts`` ready for search."""
+        return WordIndex(texts)
+
+
+class WordIndex:
+    """Texts by their words. A word is worth the more, the fewer of the texts have it."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        counts = [Counter(words(text)) for text in texts]
+        having = Counter(word for count in counts for word in count)
+        self.worth = {word: math.log((1 + len(texts)) / (1 + number)) + 1 for word, number in having.items()}
+        self.vectors = [self._vector(count) for count in counts]
+
+    def nearest(self, query: str, count: int) -> list[int]:
+        """Return the places of the ``count`` texts most like ``query``, the nearest first; of equals the earlier."""
+        return highest(self.similarities(query), count)
+
+    def similarities(self, query: str) -> list[float]:
+        """Return the cosine of ``query`` and each text, from 0 to 1; words that no text has do not count."""
+        wanted = self._vector(Counter(words(query)))
+        return [sum(weight * vector.get(word, 0.0) for word, weight in wanted.items()) for vector in self.vectors]
+
+    def _vector(self, counts: Mapping[str, int]) -> dict[str, float]:
+        weights = {word: number * self.worth[word] for word, number in counts.items() if word in self.worth}
+        length = math.hypot(*weights.values())
+        return {word: weight / length for word, weight in weights.items()}
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in small letters, without punctuation."""
+    return WORD.findall(text.casefold())

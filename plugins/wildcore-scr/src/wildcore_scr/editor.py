@@ -1,0 +1,80 @@
+"""A memory of edited facts, of which those that answer a question are put before it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
+from wildcore_retrieval.retrievers import Retriever, make_retriever
+from wildcore_retrieval.room import put_before
+
+from wildcore import EditRequest, Prompt, Refused, Saved
+from wildcore.models import LoadedModel
+from wildcore.prompt_patches import PromptPatch
+from wildcore_scr.confirming import confirmed_facts, filled
+from wildcore_scr.parameters import FACTS, ScrParams
+
+PACKAGE = "wildcore-scr"
+
+
+class Scr(RememberingEditor):
+    """Selective contextual reasoning."""
+
+    def __init__(self, params: ScrParams) -> None:
+        """Make the retriever. Raises ``UserError`` for one that is not there."""
+        super().__init__()
+        self.params, self.retriever = params, make_retriever(params, PACKAGE)
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "ScrPatch":
+        """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
+        if not all(request.target.strip() for request in requests):
+            raise Refused("the target is empty")
+        return ScrPatch(self.remember(requests), self.params, self.retriever)
+
+    def load_patch(self, model: LoadedModel, saved: Saved) -> "ScrPatch":
+        """Return the patch that ``saved`` holds; how it retrieves and asks is in it."""
+        params = ScrParams.model_validate(saved.facts["params"])
+        facts = [EditRequest.model_validate(fact) for fact in saved.facts["facts"]]
+        return ScrPatch(facts, params, make_retriever(params, PACKAGE))
+
+
+class ScrPatch(PromptPatch):
+    """The facts. Counts what became of the questions asked."""
+
+    def __init__(self, facts: Sequence[EditRequest], params: ScrParams, retriever: Retriever) -> None:
+        self.facts, self.params, self.retriever = tuple(facts), params, retriever
+        self.counts = {"with_facts": 0, "without": 0, "no_room_to_ask": 0}
+
+    def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        """Put before each prompt the facts confirmed for its question; a prompt without any stays as it is."""
+        facts = latest((f for patch in in_force(model, self) for f in patch.facts), lambda fact: fact.prompt)
+        if not facts:
+            return list(prompts)
+        memory = [statement(fact) for fact in facts]
+        index = self.retriever.index(memory)
+        near = [[memory[p] for p in index.nearest(question, self.params.retrieved)] for question in questions]
+        found = self._confirmed(model, prompts, questions, near)
+        return [self._rewritten(*one) for one in zip(prompts, questions, found, strict=True)]
+
+    def saved(self) -> Saved:
+        """Return the facts and the parameters."""
+        facts = [fact.model_dump(mode="json") for fact in self.facts]
+        return Saved({}, {"params": self.params.model_dump(mode="json"), "facts": facts})
+
+    def describe(self) -> dict[str, Any]:
+        """Return how many facts there are and how texts are compared; once questions were asked, what became of them."""
+        asked = {"questions": dict(self.counts)} if any(self.counts.values()) else {}
+        return {"finite": True, "facts": len(self.facts), "retriever": self.params.retriever, **asked}
+
+    def _confirmed(
+        self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str], near: Sequence[Sequence[str]]
+    ) -> list[list[str] | None]:
+        if self.params.confirm == "none":
+            return [[facts[0]] for facts in near]
+        chat = bool(model.tokenizer.chat_template) and not any(prompt.joint for prompt in prompts)
+        return confirmed_facts(model, self.params, questions, near, chat)
+
+    def _rewritten(self, prompt: Prompt, question: str, facts: Sequence[str] | None) -> Prompt:
+        self.counts["no_room_to_ask" if facts is None else "with_facts" if facts else "without"] += 1
+        if not facts:
+            return prompt
+        return put_before(prompt, question, filled(self.params.answer_template, {FACTS: "\n".join(facts)}))
