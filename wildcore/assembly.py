@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from wildcore.errors import UserError, nearest
-from wildcore.interfaces import Editor, Metric, Offer
+from wildcore.interfaces import Editor, Metric, Offer, Transform
 from wildcore.params import ContextParams, EditorParams, ModelShape, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.registry import OFFER_HOOKS, Found, Registry
@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 PARTS = ("context", "generator", "truncator")
+AND = "+"
+"""Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
 
 class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``added_metrics`` score besides the protocols' own; ``only_failures`` names the protocol of the failure filter.
+    ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
+    ``only_failures`` names the protocol of the failure filter.
     """
 
     model: str
     dataset: str
     editor: str
+    patch: str | None = None
     protocols: tuple[str, ...]
     revision: str | None = None
     dtype: str = "auto"
@@ -138,15 +142,71 @@ def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, An
     return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
+@dataclass(frozen=True)
+class EditorOffers:
+    """What an editor's name stands for: the editor, and the transforms of what it writes, in the order of their use."""
+
+    editor: Found[Offer[Editor]]
+    transforms: tuple[Found[Offer[Transform]], ...]
+
+
+def find_editor(registry: Registry, name: str) -> EditorOffers:
+    """Look up EDITOR or EDITOR+TRANSFORM+...; each may be asked for as plugin/name.
+
+    Raises ``UserError`` for a part that is unknown, offered by several plugins, or named twice.
+    """
+    editor, *transforms = name.split(AND)
+    found = EditorOffers(
+        registry.find("editor", editor), tuple(registry.find("transform", transform) for transform in transforms)
+    )
+    for number, transform in enumerate(found.transforms):
+        if transform in found.transforms[:number]:
+            raise UserError(f"editor {name}: the transform {transform.offer.name} is named twice; leave one out")
+    return found
+
+
+def names_used(editors: Sequence[str]) -> dict[str, set[str]]:
+    """Return the names of the editors and transforms that take part, by section, as ``check_names`` takes them."""
+    parts = [[_own_name(part) for part in editor.split(AND)] for editor in editors]
+    return {"editor": {own[0] for own in parts}, "transform": {name for own in parts for name in own[1:]}}
+
+
 def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
-    """Make the job's editor for a model of ``shape``. Raises ``UserError`` for parameters that do not suit it."""
-    found = registry.find("editor", spec.editor)
+    """Make the job's editor for a model of ``shape``, with its transforms; returns it and what the record says of it.
+
+    Raises ``UserError`` for parameters that do not suit it, or transforms of a method that takes none.
+    """
+    offers = find_editor(registry, spec.editor)
+    found = offers.editor
     where = f"editor {found.offer.name} (plugin {found.plugin})"
     params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
     if isinstance(params, EditorParams):
         params = params.for_model(shape)
     editor: Editor = found.offer.make(params)
-    return editor, identity(found, params)
+    said = identity(found, params)
+    return editor, said | _add_transforms(editor, where, offers.transforms, spec.settings)
+
+
+def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
+    """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
+    editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
+    return editor
+
+
+def _add_transforms(
+    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
+    if not found:
+        return {}
+    if getattr(editor, "transforms", None) is None:
+        names = ", ".join(one.offer.name for one in found)
+        raise UserError(
+            f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
+        )
+    made = [make(one, "transform", settings_for(settings, "transform", one.offer.name)) for one in found]
+    editor.transforms = tuple(transform for transform, _ in made)
+    return {"transforms": [identity(one, params) for one, (_, params) in zip(found, made, strict=True)]}
 
 
 def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
@@ -164,7 +224,7 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
         ready[protocol.name] = make_protocol(registry, _with_examples(registry, protocol, reader))
         for section, use in _uses(protocol):
             used[section].add(_own_name(use.name))
-    used["editor"] = {_own_name(editor) for editor in editors}
+    used |= names_used(editors)
     used["dataset"] = {_own_name(spec.dataset)}
     used["metric"] |= {_own_name(metric) for metric in spec.added_metrics}
     check_names(spec.settings, used)

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wildcore import provenance
-from wildcore.assembly import JobSpec, check_names, make_editor, model_request
+from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, remake_editor
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError
-from wildcore.interfaces import Environment, Progress
+from wildcore.interfaces import Environment, Patch, Progress
 from wildcore.models import (
     DTYPES,
     LoadedModel,
@@ -28,20 +28,19 @@ from wildcore.patch_files import (
     require_new,
     write_patch,
 )
-from wildcore.patches import WeightPatch
 from wildcore.registry import Registry
 from wildcore.rows import Row
 from wildcore.tables import TableParams, read_table
 from wildcore.types import EditRequest, Malformed
 
 
-def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> WeightPatch:
+def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> Patch:
     """Write all facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
 
-    Raises ``UserError`` for bad input, a fact that the editor refuses, or a method whose patch is no change of weights.
+    Raises ``UserError`` for bad input, or a fact that the editor refuses.
     """
     require_new(out)
-    check_names(spec.settings, {"editor": {spec.editor.split("/")[-1]}})
+    check_names(spec.settings, names_used([spec.editor]))
     requests = read_requests(edits)
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
@@ -54,9 +53,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         patch = editor.edit(model, requests)
     except Refused as refusal:
         raise UserError(f"{edits}: {spec.editor} refuses: {refusal}; take that fact out, or mend it") from refusal
-    if not isinstance(patch, WeightPatch):
-        raise UserError(f"editor {spec.editor}: what it changes cannot be written as a change of weights")
-    if not patch.describe()["finite"]:
+    if not patch.describe().get("finite", True):
         raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
     manifest = PatchManifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -99,18 +96,29 @@ def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], ou
     another model.
     """
     require_new(out)
-    read = [(path, *read_patch(path)) for path in patches]
-    dtypes = {manifest.model.dtype for _, _, manifest in read}
+    read = [read_patch(path) for path in patches]
+    changes = [file.weights() for file in read]
+    dtypes = {file.manifest.model.dtype for file in read}
     if len(dtypes) > 1:
         raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
     with ExitStack() as applied:
-        for path, _, manifest in read:
-            require_made_for(path, manifest, model)
-        for _, patch, _ in read:
-            applied.enter_context(patch.applied(model))
+        for file in read:
+            require_made_for(file.path, file.manifest, model)
+        for change in changes:
+            applied.enter_context(change.applied(model))
         _save(model, out, progress)
+
+
+def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
+    """Return the patch in a file, ready for ``with patch.applied(model):``.
+
+    Raises ``UserError`` for a file that is no patch, one for another model, or an editor that is not installed.
+    """
+    file = read_patch(path)
+    require_made_for(path, file.manifest, model)
+    return file.patch(model, remake_editor(registry, file.manifest.editor))
 
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> None:

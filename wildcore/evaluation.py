@@ -1,6 +1,7 @@
 """One call of the main job: everything checked before the model is loaded, then each run carried out in its folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,7 @@ from wildcore.assembly import (
     make_reader,
     model_request,
     ready_protocols,
+    remake_editor,
 )
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
@@ -23,6 +25,7 @@ from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.models import LoadedModel, load_model, read_shape
 from wildcore.parallel import AUTO, edits_at_once
+from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry
@@ -55,17 +58,23 @@ class Evaluation:
         first = specs[0]
         self.environment = Environment(cache_folder(), first.seed, reporter)
         self.reader, self.dataset = make_reader(registry, first)
-        self.protocols = ready_protocols(registry, first, [spec.editor for spec in specs], self.reader)
+        editors = [] if first.patch else [spec.editor for spec in specs]
+        self.protocols = ready_protocols(registry, first, editors, self.reader)
         self.added = added_metrics(registry, first.added_metrics, first.settings)
         self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
         candidates = _begun(self.reader) if first.only_failures else iter(self.reader.cases())
         prepare(_distinct(self.metrics), self.environment)
         request = model_request(registry, first)
+        file = read_patch(Path(first.patch)) if first.patch else None
+        if file and first.dtype == "auto":
+            request = replace(request, dtype=file.manifest.model.dtype)
         shape = read_shape(request, registry.families)
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
-            spec.editor: make_editor(registry, spec, shape) for spec in specs
+            spec.editor: make_editor(registry, spec, shape) for spec in specs if not file
         }
         self.model: LoadedModel = load_model(request, registry.families)
+        if file:
+            self.editors[first.editor] = self._given(file)
         for note in self.model.notes:
             reporter.note(note)
         self.model.rows_at_once = first.batch_size
@@ -73,6 +82,19 @@ class Evaluation:
         self.together = edits_at_once(first.parallel, self.model)
         self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
+
+    def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
+        """Return an editor that has nothing but the patch of a file, and what the record says of it."""
+        manifest = file.manifest
+        require_made_for(file.path, manifest, self.model)
+        patch = file.patch(self.model, remake_editor(self.registry, manifest.editor))
+        said = {
+            "file": file.path.name,
+            "sha256": file.digest,
+            "requests": len(manifest.requests),
+            "seed": manifest.seed,
+        }
+        return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
 
     def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
         """Return the cases to run, and complete what the record says of the dataset."""

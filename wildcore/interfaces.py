@@ -215,7 +215,7 @@ class Editor(Protocol):
 
     def train(self, model: "LoadedModel", environment: Environment, cases: Iterator[EditCase]) -> None:
         """Train what the method trains and keep it in the cache. Called by ``wildcore prepare`` only."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} trains nothing")
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
@@ -252,8 +252,11 @@ class Editor(Protocol):
 
     def restore(self, state: Saved) -> None:
         """Go on from a ``state``."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no state")
 
     def load_patch(self, model: "LoadedModel", saved: Saved) -> Patch:
-        """Return the patch that ``saved`` holds, one that this method made and that is no change of weights."""
-        raise NotImplementedError
+        """Return the patch that ``saved`` holds, one that this method made and that is no change of weights.
+
+        The editor need not be prepared.
+        """
+        raise TypeError(f"{type(self).__name__} makes changes of weights only")

@@ -1,16 +1,19 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from wildcore.errors import UserError
+from wildcore.errors import Refused, UserError
+from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.types import EditRequest, Record
@@ -30,7 +33,7 @@ class PatchedModel(Record):
 
 
 class PatchManifest(Record):
-    """What a patch file says of itself."""
+    """What a patch file says of itself. ``facts`` is None where the patch is a change of weights."""
 
     schema_number: int = SCHEMA
     created: str
@@ -39,6 +42,12 @@ class PatchManifest(Record):
     seed: int
     requests: tuple[EditRequest, ...]
     versions: Mapping[str, str]
+    facts: Mapping[str, Any] | None = None
+
+    @property
+    def editor_name(self) -> str:
+        """The editor as it is asked for, with its transforms."""
+        return "+".join([self.editor["name"], *(one["name"] for one in self.editor.get("transforms", ()))])
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
@@ -52,21 +61,35 @@ def patched_model(model: LoadedModel) -> PatchedModel:
     )
 
 
-def write_patch(path: Path, patch: WeightPatch, manifest: PatchManifest) -> None:
+def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     """Write a patch file. Raises ``UserError`` where it cannot be written or something is there already."""
     require_new(path)
-    tensors: dict[str, Tensor] = {}
-    for name, change in patch.changes.items():
-        parts = (
-            {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {"change": change.change}
-        )
-        tensors |= {f"{name}:{part}": tensor.detach().float().cpu().contiguous() for part, tensor in parts.items()}
+    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else _kept(patch).saved()
+    if not isinstance(patch, WeightPatch):
+        manifest = manifest.model_copy(update={"facts": saved.facts})
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in saved.tensors.items()}
     try:
         save_file(tensors, temporary, metadata={KEY: manifest.model_dump_json()})
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
+
+
+def _kept(patch: Patch) -> KeptPatch:
+    if not hasattr(patch, "saved"):
+        raise UserError(f"this method's patches ({type(patch).__name__}) can neither be weights nor be kept in a file")
+    return cast(KeptPatch, patch)
+
+
+def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, change in patch.changes.items():
+        parts = (
+            {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {"change": change.change}
+        )
+        tensors |= {f"{name}:{part}": tensor.float() for part, tensor in parts.items()}
+    return tensors
 
 
 def require_new(path: Path) -> None:
@@ -77,7 +100,46 @@ def require_new(path: Path) -> None:
         raise UserError(f"--out {path}: there is no folder {path.parent}; make it first")
 
 
-def read_patch(path: Path) -> tuple[WeightPatch, PatchManifest]:
+@dataclass(frozen=True)
+class PatchFile:
+    """A patch file that was read. ``digest`` is a hash of all of it."""
+
+    path: Path
+    manifest: PatchManifest
+    tensors: Mapping[str, Tensor]
+    digest: str
+
+    def weights(self) -> WeightPatch:
+        """Return the change of weights. Raises ``UserError`` where it is none, saying what runs it."""
+        if self.manifest.facts is not None:
+            raise UserError(
+                f"{self.path}: what {self.manifest.editor_name} changes cannot become weights; wildcore eval --patch judges "
+                "it, and wildcore.editing.open_patch applies it in Python"
+            )
+        return _patch(self.path, self.tensors)
+
+    def patch(self, model: LoadedModel, editor: Editor) -> Patch:
+        """Return the patch for ``model``, read back by the ``editor`` that made it where it is no change of weights."""
+        facts = self.manifest.facts
+        return self.weights() if facts is None else editor.load_patch(model, Saved(self.tensors, facts))
+
+
+class GivenPatch(Editor):
+    """Edits with a patch that is there already: every fact that it writes, and no other."""
+
+    def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
+        self.patch = patch
+        self.written = {(request.prompt, request.target) for request in requests}
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
+        """Return the patch. Raises ``Refused`` for a fact that it does not write."""
+        for request in requests:
+            if (request.prompt, request.target) not in self.written:
+                raise Refused("the patch does not write this fact")
+        return self.patch
+
+
+def read_patch(path: Path) -> PatchFile:
     """Read a patch file. Raises ``UserError`` if it is not there, is none, or is of another schema."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -89,7 +151,12 @@ def read_patch(path: Path) -> tuple[WeightPatch, PatchManifest]:
         raise UserError(f"{path}: not a patch file ({error})") from error
     if text is None:
         raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
-    return _patch(path, tensors), _manifest(path, text)
+    manifest = _manifest(path, text)
+    if manifest.facts is None:
+        _patch(path, tensors)  # damage is to show now
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    return PatchFile(path, manifest, tensors, digest)
 
 
 def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:

@@ -57,6 +57,8 @@ class Examiner:
 
         The questions are those of ``questions_after``, so that a patch that changes prompts has done its part.
         """
+        if len(patches) > 1 and all(patch is patches[0] for patch in patches):
+            return self._after_one(cases, patches[0])
         together = len(patches) > 1 and all(shares_a_batch(patch) for patch in patches)
         stacked = RowPatches(self.model, [_weights(patch) for patch in patches]) if together else None
         answers: dict[str, list[Answers]] = {}
@@ -70,6 +72,11 @@ class Examiner:
                     for case, patch in zip(cases, patches, strict=True)
                     for given in self._under(patch, protocol, case[protocol.name])
                 ]
+        return _by_case(cases, answers)
+
+    def _after_one(self, cases: Sequence[QuestionsByProtocol], patch: Patch) -> list[AnswersByProtocol]:
+        """Return the answers of one edited model to all cases."""
+        answers = {p.name: self._under(patch, p, _all(cases, p.name)) for p in self.protocols}
         return _by_case(cases, answers)
 
     def _under(self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
@@ -128,9 +135,9 @@ def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> 
     """Judge independent edits: answers before, the edits, answers after."""
     questions = [examiner.questions(case) for case in cases]
     before = examiner.before(questions)
-    patches, outcomes = attempt(editor, examiner.model, cases)
-    edited = [index for index, patch in enumerate(patches) if patch is not None]
-    changes = [patch for patch in patches if patch is not None]
+    results, seconds = attempt(editor, examiner.model, cases)
+    edited = [index for index, result in enumerate(results) if not isinstance(result, Refused)]
+    changes = [result for result in results if not isinstance(result, Refused)]
     asked = [examiner.questions_after(questions[i], patch) for i, patch in zip(edited, changes, strict=True)]
     after = dict(zip(edited, zip(asked, examiner.after(asked, changes), strict=True), strict=True))
     return [
@@ -138,22 +145,20 @@ def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> 
             case=case.id,
             request=case.request,
             tags=case.tags,
-            edit=outcomes[index],
+            edit=_outcome(results[index], seconds),
             probes=tuple(_probe_records(examiner.model, case, questions[index], before[index], after.get(index))),
         )
         for index, case in enumerate(cases)
     ]
 
 
-def attempt(
-    editor: Editor, model: LoadedModel, cases: Sequence[EditCase]
-) -> tuple[list[Patch | None], list[EditOutcome]]:
-    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Edits made together share the time."""
+def attempt(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
+    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Returns also the seconds for each edit:
+    those made together share the time.
+    """
     start = time.perf_counter()
     results = editor.edit_each(model, [case.request for case in cases])
-    seconds = (time.perf_counter() - start) / len(cases)
-    outcomes = [_outcome(result, seconds) for result in results]
-    return [None if isinstance(result, Refused) else result for result in results], outcomes
+    return results, (time.perf_counter() - start) / len(cases)
 
 
 def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:

@@ -1,6 +1,7 @@
 """Patches on disk: what is read is what was written, and what cannot be used is said."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from wildcore import EditRequest, UserError
+from wildcore import Editor, EditRequest, Prompt, Refused, Saved, UserError
 from wildcore.models import LoadedModel
 from wildcore.patch_files import (
     KEY,
+    GivenPatch,
     PatchManifest,
     patched_model,
     read_patch,
@@ -20,6 +22,7 @@ from wildcore.patch_files import (
     write_patch,
 )
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.prompt_patches import PromptPatch
 from wildcore.testing.networks import tiny_model
 
 
@@ -45,12 +48,57 @@ def test_a_patch_is_read_as_it_was_written(kinds: list[tuple[bool, int, int]]) -
         path = Path(folder) / "p.safetensors"
         write_patch(path, WeightPatch(changes), wanted)
         assert [file.name for file in Path(folder).iterdir()] == ["p.safetensors"]
-        patch, found = read_patch(path)
-    assert found == wanted
+        read = read_patch(path)
+    patch = read.weights()
+    assert read.manifest == wanted
     assert patch.changes.keys() == changes.keys()
     for name, change in changes.items():
         assert type(patch.changes[name]) is type(change)
         assert torch.equal(patch.changes[name].dense(), change.dense())
+
+
+class Hint(PromptPatch):
+    """Puts a text before every prompt."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        return [prompt.model_copy(update={"text": f"{self.text} {prompt.text}"}) for prompt in prompts]
+
+    def saved(self) -> Saved:
+        return Saved({"length": torch.tensor(len(self.text))}, {"text": self.text})
+
+    def describe(self) -> dict[str, bool]:
+        return {"finite": True}
+
+
+class Hinter(Editor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Hint:
+        return Hint(" ".join(request.prompt for request in requests))
+
+    def load_patch(self, model: LoadedModel, saved: Saved) -> Hint:
+        assert int(saved.tensors["length"]) == len(saved.facts["text"])
+        return Hint(saved.facts["text"])
+
+
+def test_a_patch_that_is_no_change_of_weights_is_read_by_its_editor(tmp_path: Path) -> None:
+    model, path = tiny_model("llama"), tmp_path / "p.safetensors"
+    write_patch(path, Hint("Rome is in Peru."), manifest(model))
+    read = read_patch(path)
+    patch = read.patch(model, Hinter())
+    assert isinstance(patch, Hint)
+    assert patch.text == "Rome is in Peru."
+    with pytest.raises(UserError, match="cannot become weights; wildcore eval --patch judges it"):
+        read.weights()
+
+
+def test_a_patch_that_is_there_refuses_what_it_does_not_write() -> None:
+    fact = EditRequest(prompt="Rome is in", target="Peru")
+    given = GivenPatch(PATCH, [fact])
+    other = given.edit_each(tiny_model("llama"), [fact, fact.model_copy(update={"target": "Italy"})])
+    assert other[0] is PATCH
+    assert isinstance(other[1], Refused)
 
 
 PATCH = WeightPatch({"layers.0": LowRank(torch.ones(3, 1), torch.ones(2, 1))})

@@ -3,13 +3,16 @@
 import json
 import subprocess
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from wildcore_pocket.dataset import PocketQA
 
 import wildcore.testing
+from wildcore import EditCase
 from wildcore.patch_files import read_patch
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
@@ -56,7 +59,7 @@ def test_a_model_with_the_patch_in_it_says_the_facts(
     editor: str, model: str, facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
 ) -> None:
     patch = edit(facts, "p.safetensors", "--editor", editor, model=model)
-    _, manifest = read_patch(patch)
+    manifest = read_patch(patch).manifest
     assert [request.prompt for request in manifest.requests] == [fact["prompt"] for fact in FACTS]
     assert manifest.editor["name"] == editor
     done = wildcore("apply", patch, "--model", MODELS / model, "--out", tmp_path / "edited", "--quiet")
@@ -78,8 +81,8 @@ def test_merged_patches_add_up(facts: Path, edit: Callable[..., Path], wildcore:
     done = wildcore("apply", *patches, *model, "--out", tmp_path / "edited", "--merge", "--quiet")
     assert done.returncode == 0, done.stderr
     before, after = (AutoModelForCausalLM.from_pretrained(f) for f in (MODELS / "tiny-llama", tmp_path / "edited"))
-    for name, change in read_patch(patches[0])[0].changes.items():
-        other = read_patch(patches[1])[0].changes[name]
+    for name, change in read_patch(patches[0]).weights().changes.items():
+        other = read_patch(patches[1]).weights().changes[name]
         found = after.get_submodule(name).weight - before.get_submodule(name).weight
         torch.testing.assert_close(found, change.dense() + other.dense(), rtol=1e-4, atol=1e-6)
 
@@ -122,3 +125,31 @@ def test_another_model_is_refused(facts: Path, edit: Callable[..., Path], wildco
     assert "made for" in done.stderr
     assert "model_type llama, not gpt2" in " ".join(done.stderr.split())
     assert not (tmp_path / "edited").exists()
+
+
+@pytest.mark.parametrize("editor", ["ft-m", "ike"])
+def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: Path) -> None:
+    cases = [case for case in islice(PocketQA().cases(), 3) if isinstance(case, EditCase)]
+    facts, patch = tmp_path / "facts.jsonl", tmp_path / "p.safetensors"
+    facts.write_text("".join(case.request.model_dump_json() + "\n" for case in cases))
+    made = wildcore("edit", "--editor", editor, "--edits", facts, "--out", patch, "--quiet")
+    assert made.returncode == 0, made.stderr
+    judged = wildcore("eval", "--patch", patch, "--limit", 5, "--out", tmp_path / "run", "--json", "--quiet")
+    assert judged.returncode == 0, judged.stderr
+    summary = json.loads(judged.stdout)
+    assert summary["identity"]["editor"]["name"] == editor
+    assert summary["identity"]["editor"]["patch"]["requests"] == 3
+    assert (summary["cases"], summary["refused"]) == (5, 2)
+    cell = next(c for c in summary["cells"] if (c["protocol"], c["kind"]) == ("synthetic", "reliability"))
+    first = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[0])
+    if editor == "ike":
+        assert all(probe["prompt"] in probe["prompt_after"] for probe in first["probes"])
+    else:
+        assert cell["after"] > cell["before"]
+    refused = wildcore("eval", "--patch", patch, "--editor", "rome")
+    assert refused.returncode == 2
+    assert "give one of them" in refused.stderr
+    applied = wildcore("apply", patch, "--out", tmp_path / "edited", "--quiet")
+    assert applied.returncode == (2 if editor == "ike" else 0)
+    if editor == "ike":
+        assert "cannot become weights" in applied.stderr

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from wildcore.assembly import JobSpec, parse_settings
+from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import eval_command
 from wildcore.cli.screen import Reporter, out, plain
 from wildcore.errors import UserError
@@ -16,24 +16,24 @@ Place = click.Path(path_type=Path)
 
 
 @click.command("edit")
-@click.option("--editor", required=True, metavar="NAME", help="Editing method.")
+@click.option("--editor", required=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM.")
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject where needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """Write all facts of a table into one patch of a model. The model itself stays as it is."""
     registry: Registry = ctx.obj
-    registry.find("editor", options["editor"])
+    find_editor(registry, options["editor"])
     from wildcore.editing import make_patch  # heavy: only once the name is known to be right
 
     spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
     patch = make_patch(registry, spec, options["edits"], options["destination"], Reporter(options["quiet"]))
-    facts, console = patch.describe(), out()
-    console.print(
-        plain(f"Changed: {', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}")
-    )
-    console.print(plain(f"Patch: {options['destination']}"))
-    console.print(plain(f"Next: wildcore apply {options['destination']} --out DIR"))
+    facts, console, file = patch.describe(), out(), options["destination"]
+    if "change_norm" in facts:
+        changed = f"{', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}"
+        console.print(plain(f"Changed: {changed}"))
+    console.print(plain(f"Patch: {file}"))
+    console.print(plain(f"Next: wildcore eval --patch {file}, or wildcore apply {file} --out DIR"))
 
 
 @click.command("apply")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from wildcore.assembly import JobSpec
+from wildcore.assembly import JobSpec, find_editor
 from wildcore.cli import shortcuts
 from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
 from wildcore.cli.screen import Reporter, out
@@ -35,7 +35,10 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 
 
 @click.command("eval")
-@click.option("--editor", multiple=True, metavar="NAME", help="Editing method; several make several runs.")
+@click.option(
+    "--editor", multiple=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM; several make several runs."
+)
+@click.option("--patch", type=Folder, metavar="FILE", help="Judge this patch file instead of making edits.")
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
 @click.option(
@@ -104,7 +107,9 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
 def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     """Return one job for each editor named."""
     options = ctx.params
-    if not options["editor"]:
+    if options["patch"] and options["editor"]:
+        raise UserError("--patch judges a patch that is there, and --editor makes patches; give one of them")
+    if not options["patch"] and not options["editor"]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
@@ -115,7 +120,16 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
     if chosen["only_failures"] == WILD_OR_FIRST:
         chosen["only_failures"] = "wild" if "wild" in protocols else protocols[0]
+    if options["patch"]:
+        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"]), "patch": str(options["patch"])})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
+
+
+def _editor_of(patch: Path) -> str:
+    """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
+    from wildcore.patch_files import read_patch  # heavy
+
+    return read_patch(patch).manifest.editor_name
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
     paths = list(run_paths(specs, destination))
     for spec, path in paths:
         require_free(path)
-        registry.find("editor", spec.editor)
+        find_editor(registry, spec.editor)
         registry.find("dataset", spec.dataset)
         for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
             registry.find_protocol(protocol)

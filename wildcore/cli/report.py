@@ -1,8 +1,9 @@
 """Runs as a person reads them: the table, the gap, edit by edit, examples, and runs side by side."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +44,7 @@ def print_head(console: Console, manifest: Manifest, done: int) -> None:
     console.print()
     console.print(
         plain(
-            f"{editor['name']} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
+            f"{_name(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
     for note in manifest.notes:
@@ -53,6 +54,11 @@ def print_head(console: Console, manifest: Manifest, done: int) -> None:
             console.print(
                 plain(f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}")
             )
+
+
+def _name(editor: Mapping[str, Any]) -> str:
+    """Return an editor's name with those of its transforms, as it is asked for."""
+    return "+".join([editor["name"], *(transform["name"] for transform in editor.get("transforms", ()))])
 
 
 def print_table(console: Console, cells: Sequence[Cell]) -> None:
@@ -184,7 +190,7 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
-        table.add_column(plain(f"{index}: {manifest.identity['editor']['name']}"), justify="right")
+        table.add_column(plain(f"{index}: {_name(manifest.identity['editor'])}"), justify="right")
     rows = dict.fromkeys(key for run in cells for key in run)
     for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
         befores = {number(run[key].before) for run in cells if key in run}

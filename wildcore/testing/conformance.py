@@ -183,13 +183,13 @@ def check_state_can_be_taken_up(
 def check_patch_can_be_kept(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """A patch that is no change of weights is the same after it was written down and read back by a new editor."""
+    """A patch that is no change of weights is the same after it was written down and read back by an editor not prepared."""
     patch = _prepared(make_editor, model, environment).edit(model, requests)
     if isinstance(patch, WeightPatch):
         return
     saved = cast(KeptPatch, patch).saved()
     facts = json.loads(json.dumps(dict(saved.facts)))
-    read = _prepared(make_editor, model, environment).load_patch(model, Saved(dict(saved.tensors), facts))
+    read = make_editor().load_patch(model, Saved(dict(saved.tensors), facts))
     assert torch.equal(_effect(model, patch, requests), _effect(model, read, requests)), "load_patch() loses something"
 
 
