@@ -20,18 +20,22 @@ NOWHERE = -1
 
 
 class ModulePatch(ABC):
-    """A change of what one module gives. The model itself stays as it is; hooks exist only while the patch is applied."""
+    """A change of what one module gives. The model itself stays as it is; hooks exist only while the patch is applied.
+
+    An editor with state makes each patch upon all that it wrote before. So of the patches of one class on one module only the one
+    applied last does anything, as long as it is applied.
+    """
 
     def __init__(self, module: str) -> None:
         """Change the linear map called ``module`` in the network."""
         self.module = module
 
     @abstractmethod
-    def route(self, inputs: Tensor, prompt: Tensor) -> Tensor:
+    def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
         """Choose a route for each sequence, ``NOWHERE`` to leave it alone: [rows], of whole numbers.
 
-        ``inputs`` [rows, tokens, inputs] are the module's; ``prompt`` [rows, tokens] is true at the prompt's own tokens. The
-        choice must not depend on anything else: neither on other tokens nor on other rows.
+        ``inputs`` [rows, tokens, inputs] and ``output`` [rows, tokens, outputs] are the module's; ``prompt`` [rows, tokens] is
+        true at the prompt's own tokens. The choice must not depend on anything else: neither on other tokens nor on other rows.
         """
 
     @abstractmethod
@@ -54,12 +58,30 @@ class ModulePatch(ABC):
         """Let ``model`` carry the change."""
         routing = _Routing(self)
         with ExitStack() as hooks:
+            hooks.enter_context(set_aside(model, type(self), self.module))
             network, module = model.network.base_model, model.network.get_submodule(self.module)
             hooks.callback(network.register_forward_pre_hook(routing.begin, with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(routing.change).remove)
             model.listeners.append(routing)
             hooks.callback(model.listeners.remove, routing)
             yield
+
+
+@contextmanager
+def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Iterator[None]:
+    """Let the patches of the class ``kind`` applied to ``module`` do nothing, as while the next one is made."""
+    resting = [
+        listener
+        for listener in model.listeners
+        if isinstance(listener, _Routing) and type(listener.patch) is kind and listener.patch.module == module
+    ]
+    for routing in resting:
+        routing.set_aside += 1
+    try:
+        yield
+    finally:
+        for routing in resting:
+            routing.set_aside -= 1
 
 
 class _Routing:
@@ -69,6 +91,7 @@ class _Routing:
 
     def __init__(self, patch: ModulePatch) -> None:
         self.patch = patch
+        self.set_aside = 0
         self.announced = Reading()
         self.rows: Sequence[int] = ()
         self.prompt: Tensor | None = None
@@ -91,12 +114,14 @@ class _Routing:
 
     def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Choose routes where prompts are read, and give what the patch gives."""
+        if self.set_aside:
+            return output
         read = inputs[0]
         if self.prompt is None:
             prompt_end = torch.full((len(read),), NOWHERE, device=read.device)
         else:
             prompt = self.prompt.to(read.device)
-            chosen = self.patch.route(read, prompt)
+            chosen = self.patch.route(read, output, prompt)
             self.routes.update(zip(self.rows, chosen.tolist(), strict=True))
             prompt_end = _last(prompt)
         routes = torch.tensor([self.routes[row] for row in self.rows], device=read.device)

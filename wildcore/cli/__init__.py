@@ -84,16 +84,18 @@ def main(context: click.Context, plugins: str | None, strict_plugins: bool) -> N
 def _add_commands() -> None:
     from wildcore.cli.agreement import agreement
     from wildcore.cli.audit import audit_command
+    from wildcore.cli.cache import cache_command
     from wildcore.cli.compare import compare
     from wildcore.cli.describe import describe
     from wildcore.cli.edit import apply_command, edit_command
     from wildcore.cli.eval import eval_command
     from wildcore.cli.plugins import plugins_command
+    from wildcore.cli.prepare import prepare_command
     from wildcore.cli.score import score
     from wildcore.cli.show import show
 
-    running = (eval_command, score, edit_command, apply_command)
-    for command in (*running, show, compare, agreement, audit_command, plugins_command, describe):
+    running = (eval_command, score, edit_command, apply_command, prepare_command)
+    for command in (*running, cache_command, show, compare, agreement, audit_command, plugins_command, describe):
         main.add_command(command)
 
 

@@ -28,6 +28,18 @@ def plain(text: str, limit: int | None = None) -> Text:
     return Text(shown)
 
 
+def bytes_of(count: int) -> str:
+    """Return a number of bytes for people: 512 B, 1.4 MiB."""
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
+
+
 class Reporter:
     """Progress on stderr: bars with rate and time left on a terminal, else a line now and then."""
 

@@ -1,0 +1,125 @@
+"""``wildcore cache``: what was prepared and kept, listed, verified, pruned."""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import click
+from rich.table import Table
+
+from wildcore.caching import cache_folder
+from wildcore.cli.screen import bytes_of, out, plain
+from wildcore.errors import UserError
+from wildcore.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
+
+DAMAGED = 1
+AGE = re.compile(r"(\d+)([hdw])")
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def _age(ctx: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    if value is None:
+        return None
+    matched = AGE.fullmatch(value)
+    try:
+        return timedelta(**{UNITS[matched[2]]: int(matched[1])}) if matched else _no_age(value)
+    except OverflowError:
+        return _no_age(value)
+
+
+def _no_age(value: str) -> NoReturn:
+    raise click.BadParameter(f"{value!r} is no age; write 12h, 30d or 8w")
+
+
+@click.group("cache")
+def cache_command() -> None:
+    """Show, verify and remove what was prepared for models and kept."""
+
+
+@cache_command.command("list")
+def list_command() -> None:
+    """List what is kept: its kind, model, facts, size, date and file."""
+    found = entries(cache_folder())
+    if found:
+        table = Table("kind", "model", "facts", "size", "created")
+        table.add_column("file", no_wrap=True)
+        for entry in found:
+            table.add_row(*(plain(text) for text in _row(entry)))
+        out().print(table)
+    _print_total(found)
+
+
+@cache_command.command("verify")
+@click.pass_context
+def verify_command(ctx: click.Context) -> None:
+    """Read every file to its last byte and name those that are damaged. The exit code is 1 if any is."""
+    found = entries(cache_folder())
+    problems = [problem for entry in found if (problem := damage(entry))]
+    for problem in problems:
+        _print(problem)
+    _print_total(found)
+    _print(f"Damaged: {len(problems)}")
+    if problems:
+        ctx.exit(DAMAGED)
+
+
+@cache_command.command("prune")
+@click.option("--kind", "kinds", multiple=True, help="Only this kind, such as second-moments; several allowed.")
+@click.option("--model", "models", multiple=True, help="Only what is for this model, by name or fingerprint.")
+@click.option("--older-than", callback=_age, metavar="AGE", help="Only what was made longer ago: 12h, 30d, 8w.")
+@click.option("--unfinished", is_flag=True, help="Only unfinished work.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune_command(yes: bool, **options: Any) -> None:
+    """Remove what is kept, unfinished work too. Several options remove what all of them name."""
+    doomed = _doomed(**options)
+    for entry in doomed:
+        _print(f"{entry.kind}, {bytes_of(entry.size)}: {entry.path}")
+    if not doomed:
+        _print("Nothing to remove.")
+        return
+    total = bytes_of(sum(entry.size for entry in doomed))
+    if not yes:
+        click.confirm(f"Remove {_files(doomed)} and free {total}?", abort=True)
+    _print(f"Freed {bytes_of(remove(doomed))}.")
+
+
+def _doomed(
+    kinds: Sequence[str], models: Sequence[str], older_than: timedelta | None, unfinished: bool, everything: bool
+) -> list[Entry]:
+    narrowed = bool(kinds or models or unfinished) or older_than is not None
+    if narrowed == everything:
+        raise UserError("say what to remove: --kind, --model, --older-than, --unfinished, or --all alone")
+    return chosen(entries(cache_folder()), kinds, models, older_than, unfinished)
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    model = f"{entry.manifest.model} ({entry.manifest.dtype})" if entry.manifest else "?"
+    created = f"{entry.created.astimezone():%Y-%m-%d %H:%M}"
+    return entry.kind, model, _facts(entry), bytes_of(entry.size), created, entry.path.name
+
+
+def _facts(entry: Entry) -> str:
+    if entry.manifest is None:
+        return "DAMAGED" if entry.problem else "not finished writing"
+    facts = ", ".join(f"{name}={_value(value)}" for name, value in entry.manifest.facts.items())
+    return facts if entry.whole else f"UNFINISHED {facts}"
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _print_total(found: Sequence[Entry]) -> None:
+    size = bytes_of(sum(entry.size for entry in found))
+    _print(f"Total: {_files(found)}, {size}, in {store_folder(cache_folder())}")
+
+
+def _files(found: Sequence[Entry]) -> str:
+    return f"{len(found)} file{'' if len(found) == 1 else 's'}"
+
+
+def _print(line: str) -> None:
+    out().print(plain(line), soft_wrap=True)  # a path that is broken over lines cannot be copied

@@ -1,0 +1,55 @@
+"""``wildcore prepare``: what an editor needs once for a model, made ahead of its first run."""
+
+from typing import Any
+
+import click
+
+from wildcore.assembly import JobSpec, find_editor, parse_settings
+from wildcore.cli.edit import MODEL_OPTIONS
+from wildcore.cli.eval import eval_command
+from wildcore.cli.screen import Reporter, bytes_of, out, plain
+from wildcore.errors import UserError
+from wildcore.registry import Registry
+from wildcore.selection import parse_where
+
+SHARED_OPTIONS = (*MODEL_OPTIONS, "dtype", "seed", "settings", "where", "limit", "sample", "skip_malformed")
+
+
+@click.command("prepare")
+@click.argument("editor")
+@click.option("--dataset", default="", metavar="NAME", help="Edit cases to train on, for editors that are trained.")
+@click.pass_context
+def prepare_command(ctx: click.Context, /, **options: Any) -> None:
+    """Make what EDITOR needs once for a model, and train what it trains.
+
+    What is made is kept in the cache, where eval and edit find it under the same parameters; `wildcore cache list` shows it.
+    Interrupted work goes on when the same command is given again.
+    """
+    registry: Registry = ctx.obj
+    find_editor(registry, options["editor"])
+    if options["dataset"]:
+        registry.find("dataset", options["dataset"])
+    if options["limit"] and options["sample"]:
+        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
+    chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
+    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"]))
+
+
+def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter) -> None:
+    from wildcore.preparing import prepare  # heavy: only once the names are known to be right
+
+    try:
+        made = prepare(registry, spec, reporter)
+    except KeyboardInterrupt:
+        click.echo("Interrupted; what is finished is kept. Give the same command again to go on.", err=True)
+        raise
+    console = out()
+    for one in made:
+        when = "was there already" if one.known else "prepared"
+        console.print(plain(f"{one.kind}, {bytes_of(one.size)}, {when}: {one.path}"), soft_wrap=True)
+    if not made:
+        console.print(plain(f"Editor {spec.editor} keeps nothing for this model; there is nothing to prepare."))
+
+
+prepare_command.params += [option for option in eval_command.params if option.name in SHARED_OPTIONS]

@@ -1,0 +1,250 @@
+"""The one store of what is prepared once for a model and kept: second moments, projections, hyper-networks.
+
+A file for each content, found by everything that it depends on. It is an ordinary safetensors file whose metadata say what it
+is and hold a hash of that and of the content.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pydantic import AwareDatetime
+from safetensors import SafetensorError, safe_open
+
+from wildcore.errors import UserError
+from wildcore.interfaces import Environment, Saved
+from wildcore.types import Record
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from wildcore.models import LoadedModel
+
+SCHEMA = 1
+FOLDER = "prepared"
+WHOLE, PARTIAL, UNFINISHED = ".safetensors", ".partial", ".writing"
+"""Endings of what is ready, of work that can be taken up again, and of a file that is being written or was left so."""
+
+KIND = re.compile(r"[a-z0-9][a-z0-9-]*")
+MANIFEST, HASH = "wildcore-prepared", "sha256"
+
+
+class PreparedManifest(Record):
+    """What a prepared file says of itself.
+
+    ``kind`` to ``facts`` are what its address is made of, ``model`` is what the user called the model, and ``content`` holds the
+    facts that were saved.
+    """
+
+    schema_number: int = SCHEMA
+    kind: str
+    model: str
+    fingerprint: str
+    revision: str | None
+    dtype: str
+    facts: Mapping[str, Any]
+    content: Mapping[str, Any] = {}
+    created: AwareDatetime | None = None
+    wildcore: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The name of its file, without the ending: a hash of all that the content depends on."""
+        parts = self.model_dump(include={"kind", "fingerprint", "revision", "dtype", "facts"}, mode="json")
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class PreparedFile:
+    """The place of one prepared thing; ``manifest`` says what belongs there."""
+
+    path: Path
+    manifest: PreparedManifest
+
+    @property
+    def partial(self) -> "PreparedFile":
+        """A second place, for unfinished work that is to go on after an interruption; saving the whole removes it."""
+        return replace(self, path=self.path.with_suffix(PARTIAL))
+
+    def exists(self) -> bool:
+        """Say whether it was saved."""
+        return self.path.is_file()
+
+    def save(self, saved: Saved) -> None:
+        """Keep ``saved``; on return it survives the death of the process and of the machine.
+
+        Whoever reads or saves at the same time sees the earlier file or the new one, whole. Raises ``UserError`` where it
+        cannot be written.
+        """
+        complete = {
+            "content": dict(saved.facts),
+            "created": datetime.now(UTC).replace(microsecond=0),
+            "wildcore": version("wildcore"),
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(self.path, saved.tensors, self.manifest.model_copy(update=complete).model_dump_json())
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{self.path}: cannot be written ({error}); make room, or name another folder by $WILDCORE_CACHE"
+            ) from error
+        if self.path.suffix == WHOLE:
+            self.partial.remove()
+
+    def load(self) -> Saved:
+        """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or not this one's."""
+        manifest, tensors = read_sound(self.path)
+        if manifest.address != self.manifest.address:
+            raise UserError(f"{self.path}: it holds something else than its name says; {_way_out(self.path)}")
+        return Saved(tensors, manifest.content)
+
+    def remove(self) -> None:
+        """Remove it, if it is there."""
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class WatchedEnvironment(Environment):
+    """An environment that notes which prepared things were asked for, and whether each was there already."""
+
+    asked: dict[Path, bool] = field(default_factory=dict)
+
+
+def prepared_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedFile:
+    """Return the place of ``kind`` for this model, as loaded, and ``facts``, which are JSON values.
+
+    ``facts`` must hold everything else that the content depends on. Nothing is read or written yet.
+    """
+    if not KIND.fullmatch(kind):
+        raise ValueError(f"kind {kind!r}: small letters, digits and hyphens only, as it names a folder")
+    manifest = PreparedManifest(
+        kind=kind,
+        model=model.request.name,
+        fingerprint=model.fingerprint,
+        revision=model.revision,
+        dtype=str(model.dtype).removeprefix("torch."),
+        facts=facts,
+    )
+    file = PreparedFile(environment.cache / FOLDER / kind / f"{manifest.address}{WHOLE}", manifest)
+    if isinstance(environment, WatchedEnvironment):
+        environment.asked.setdefault(file.path, file.exists())
+    return file
+
+
+def read_manifest(path: Path) -> PreparedManifest:
+    """Read what a prepared file says of itself, not its content. Raises ``UserError`` if it is none, or of another schema."""
+    with _readable(path), safe_open(path, framework="np") as stream:
+        return _manifest(path, stream.metadata())
+
+
+def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
+    """Read a prepared file to its end. Raises ``UserError`` unless its hash is the one that it was saved with.
+
+    safetensors opens a file twice for this, and another may be put in its place in between. Then it is read again.
+    """
+    while True:
+        with _readable(path), path.open("rb") as held:
+            try:
+                return _read(path)
+            except UserError:
+                if _is_still(path, held):
+                    raise
+
+
+def _read(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
+    with _readable(path), safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata()
+        manifest = _manifest(path, metadata)
+        tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
+    if metadata.get(HASH) != _hash(metadata[MANIFEST], tensors):
+        raise UserError(f"{path}: damaged: its content is not what was saved; {_way_out(path)}")
+    return manifest, tensors
+
+
+def _is_still(path: Path, held: IO[bytes]) -> bool:
+    """Say whether ``path`` is the file that is held open; while it is, no other can have its number."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(held.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
+
+
+def _manifest(path: Path, metadata: Mapping[str, str] | None) -> PreparedManifest:
+    try:
+        raw = json.loads((metadata or {})[MANIFEST])
+        if raw.get("schema_number") == SCHEMA:
+            return PreparedManifest.model_validate(raw)
+    except (KeyError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
+    raise UserError(
+        f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}; {_way_out(path)}"
+    )
+
+
+def _hash(manifest: str, tensors: "Mapping[str, Tensor]") -> str:
+    """Return a hash of all that a file says and of every byte of its tensors."""
+    import torch  # heavy
+
+    digest = hashlib.sha256(manifest.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _write(path: Path, tensors: "Mapping[str, Tensor]", manifest: str) -> None:
+    from safetensors.torch import save_file  # heavy
+
+    unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
+    plain = _plain(tensors)
+    try:
+        save_file(plain, unfinished, metadata={MANIFEST: manifest, HASH: _hash(manifest, plain)})
+        with unfinished.open("r+b") as stream:
+            os.fsync(stream.fileno())
+        unfinished.replace(path)
+        _make_durable(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _plain(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Return tensors as files hold them: on the CPU, contiguous, none sharing memory with another."""
+    plain: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        plain[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
+        seen.add(own.untyped_storage().data_ptr())
+    return plain
+
+
+def _make_durable(folder: Path) -> None:
+    """Make a rename in ``folder`` survive the death of the machine, where the system can."""
+    with suppress(OSError):  # Windows opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _way_out(path: Path) -> str:
+    return "delete the file and run again" if path.suffix == WHOLE else "delete the file; its work begins anew"

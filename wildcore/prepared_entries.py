@@ -1,0 +1,113 @@
+"""What is in the store of prepared things: listed, verified, and pruned."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from wildcore.errors import UserError
+from wildcore.prepared import FOLDER, PARTIAL, UNFINISHED, WHOLE, PreparedManifest, read_manifest, read_sound
+
+ABANDONED_AFTER = timedelta(hours=1)
+"""A file that nobody has written to for so long is not being written any more."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the store. ``manifest`` is None where it cannot be read, and ``problem`` then says why."""
+
+    path: Path
+    size: int
+    """Bytes."""
+    written: datetime
+    manifest: PreparedManifest | None
+    problem: str | None
+
+    @property
+    def kind(self) -> str:
+        """What sort of thing it is."""
+        return self.path.parent.name
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is finished; else it can be taken up again, or was left by a process that died."""
+        return self.path.suffix == WHOLE
+
+    @property
+    def created(self) -> datetime:
+        """When its content was made."""
+        return (self.manifest and self.manifest.created) or self.written
+
+
+def store_folder(cache: Path) -> Path:
+    """Return the folder that holds the store."""
+    return cache / FOLDER
+
+
+def entries(cache: Path) -> list[Entry]:
+    """Return all files of the store under ``cache``, by kind; of each only the first bytes are read."""
+    files = sorted(store_folder(cache).glob("*/*"))
+    return [entry for path in files if path.suffix in (WHOLE, PARTIAL, UNFINISHED) for entry in _entry(path)]
+
+
+def damage(entry: Entry) -> str | None:
+    """Read an entry to its last byte and say what is wrong with it; None for a sound one."""
+    if entry.problem or entry.path.suffix == UNFINISHED:
+        return entry.problem
+    try:
+        read_sound(entry.path)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def chosen(
+    found: Iterable[Entry],
+    kinds: Sequence[str] = (),
+    models: Sequence[str] = (),
+    older_than: timedelta | None = None,
+    only_unfinished: bool = False,
+) -> list[Entry]:
+    """Return the entries to which all that is given applies; ``models`` are names or fingerprints.
+
+    A file that is being written is never among them.
+    """
+    now = datetime.now(UTC)
+    return [
+        entry
+        for entry in found
+        if (not kinds or entry.kind in kinds)
+        and (not models or (entry.manifest and {entry.manifest.model, entry.manifest.fingerprint} & {*models}))
+        and (older_than is None or now - entry.created > older_than)
+        and not (only_unfinished and entry.whole)
+        and not (entry.path.suffix == UNFINISHED and now - entry.written < ABANDONED_AFTER)
+    ]
+
+
+def remove(entries_to_remove: Iterable[Entry]) -> int:
+    """Remove entries and return the bytes that this freed. Raises ``UserError`` where one cannot be removed."""
+    freed = 0
+    for entry in entries_to_remove:
+        try:
+            entry.path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(f"{entry.path}: cannot be removed ({error})") from error
+        freed += entry.size
+    return freed
+
+
+def _entry(path: Path) -> Iterator[Entry]:
+    """Yield the entry of a file; none where it vanished in the meantime."""
+    try:
+        facts = path.stat()
+    except FileNotFoundError:
+        return
+    manifest, problem = None, None
+    if path.suffix != UNFINISHED:
+        try:
+            manifest = read_manifest(path)
+        except UserError as error:
+            problem = str(error)
+    yield Entry(path, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC), manifest, problem)

@@ -1,0 +1,87 @@
+"""Preparing an editor for a model ahead of its first run: what it trains, and what its edits share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wildcore.assembly import JobSpec, check_names, make_editor, make_reader, model_request, names_used
+from wildcore.caching import cache_folder
+from wildcore.errors import UserError
+from wildcore.interfaces import Progress
+from wildcore.models import load_model, read_shape
+from wildcore.prepared import WatchedEnvironment
+from wildcore.registry import Registry
+from wildcore.selection import require_some
+from wildcore.types import EditCase
+
+OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A file of the store that an editor uses; ``known`` when an earlier call or run had made it."""
+
+    path: Path
+    known: bool
+
+    @property
+    def kind(self) -> str:
+        """What sort of thing it is."""
+        return self.path.parent.name
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.path.stat().st_size
+
+
+def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepared]:
+    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty where none is named.
+
+    Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
+    """
+    check_names(spec.settings, names_used([spec.editor]) | _dataset_used(spec))
+    request = model_request(registry, spec)
+    editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
+    _require_dataset(spec, editor.trains)
+    cases = _cases(registry, spec, progress) if editor.trains else []
+    model = load_model(request, registry.families)
+    for note in model.notes:
+        progress.note(note)
+    environment = WatchedEnvironment(cache_folder(), spec.seed, progress)
+    if editor.trains:
+        editor.train(model, environment, iter(cases))
+    editor.prepare(model, environment)
+    return _made(environment.asked)
+
+
+def _dataset_used(spec: JobSpec) -> dict[str, set[str]]:
+    return {"dataset": {spec.dataset.split("/")[-1]}} if spec.dataset else {}
+
+
+def _require_dataset(spec: JobSpec, trains: bool) -> None:
+    if trains and not spec.dataset:
+        raise UserError(f"editor {spec.editor} is trained on edit cases; name some with --dataset NAME")
+    if trains:
+        return
+    if spec.dataset:
+        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it away")
+    for name in OF_THE_DATASET:
+        if getattr(spec, name):
+            raise UserError(
+                f"--{name.replace('_', '-')}: it chooses cases of a dataset, and editor {spec.editor} trains nothing; "
+                "leave it away"
+            )
+
+
+def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCase]:
+    reader, _ = make_reader(registry, spec)
+    cases = require_some(reader.name, reader.cases())
+    for note in reader.notes():
+        progress.note(note)
+    return cases
+
+
+def _made(asked: Mapping[Path, bool]) -> list[Prepared]:
+    """Return those of the files asked for that are there now."""
+    return [Prepared(path, known) for path, known in asked.items() if path.is_file()]
