@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+from wildcore_keyvalue import prefixes
 from wildcore_keyvalue.prefixes import STARTS, sampled_prefixes
 
 from wildcore import Prompt
@@ -21,11 +23,10 @@ def test_the_bare_prompt_comes_first_and_each_prefix_is_closed(tmp_path: Path) -
     assert all(len(encode(model.tokenizer, Prompt(text=prefix))) >= 5 for prefix in sampled)
 
 
-def test_the_seed_decides_and_the_cache_keeps(tmp_path: Path) -> None:
+def test_the_seed_decides_and_the_cache_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model("gpt2")
     first = sampled_prefixes(model, quiet_environment(tmp_path / "a"), LENGTHS, 5)
     assert sampled_prefixes(model, quiet_environment(tmp_path / "b"), LENGTHS, 5) == first
     assert sampled_prefixes(model, quiet_environment(tmp_path / "a", seed=1), LENGTHS, 5) != first
-    kept = next((tmp_path / "b").rglob("*.json"))
-    kept.write_text('["The kept text"]')
-    assert sampled_prefixes(model, quiet_environment(tmp_path / "b"), LENGTHS, 5) == ("", "The kept text. ")
+    monkeypatch.setattr(prefixes, "_sample", lambda *arguments: pytest.fail("sampled again"))
+    assert sampled_prefixes(model, quiet_environment(tmp_path / "b"), LENGTHS, 5) == first

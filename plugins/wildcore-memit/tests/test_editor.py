@@ -6,16 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wildcore_keyvalue.moments import MomentSolver
+from wildcore_keyvalue import several_layers
+from wildcore_keyvalue.least_squares import written_alone, written_together
+from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.values import optimise_values, required
-from wildcore_memit import editor as module
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
-from wildcore_memit.solve import written_alone, written_together
 
-from wildcore import EditRequest, ModelShape, Refused, UserError
+from wildcore import EditRequest, ModelShape, Refused, Transform, UserError
 from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
@@ -62,11 +62,11 @@ def test_a_reverted_edit_leaves_every_bit_and_an_applied_one_changes_the_layers_
 @pytest.mark.parametrize("family", ["llama", "qwen3", "phi3", "gpt2", "gptj", "gpt_neox"])
 def test_with_light_moments_the_edited_model_has_the_value_after_the_last_layer(family: str) -> None:
     model, made = tiny_model(family), Memit(MemitParams(**LIGHT | {"moment_weight": 1e-6}))
-    problems = required(made._posed(model, REQUESTS))
-    goals = made._goals(model, problems)
+    problems = required(made.posed(model, REQUESTS))
+    goals = made.goals(model, problems)
     with made.edit(model, REQUESTS).applied(model):
-        _, states = made._keys_and_states(model, 0, problems)
-    _, before = made._keys_and_states(model, 0, problems)
+        _, states = made.keys_and_states(model, 0, problems)
+    _, before = made.keys_and_states(model, 0, problems)
     assert relative_error(states, goals) < 1e-3 < relative_error(before, goals)
 
 
@@ -74,7 +74,7 @@ def test_with_light_moments_the_edited_model_has_the_value_after_the_last_layer(
 def test_the_value_lies_in_the_residual_stream_also_where_a_norm_follows_the_mlp(family: str) -> None:
     """The first loss is the model's own, the last that of the model with z put in place of what the layer gives."""
     model, made = tiny_model(family), Memit(MemitParams(**LIGHT | {"kl_factor": 0.0, "weight_decay": 0.0}))
-    (problem,) = required(made._posed(model, REQUESTS[:1]))
+    (problem,) = required(made.posed(model, REQUESTS[:1]))
     (value,) = optimise_values(model, 1, [problem], made.params, "layer-output")
     text = problem.texts[0]
 
@@ -118,7 +118,7 @@ def test_the_solve_is_the_formula(edits: int, width: int, weight: float, seed: i
 def test_in_how_many_batches_the_texts_are_read_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     model, made = tiny_model("llama"), Memit(MemitParams(**LIGHT))
     together, each = made.edit(model, REQUESTS), made.edit_each(model, REQUESTS)
-    monkeypatch.setattr(module, "REQUESTS_TOGETHER", 2)
+    monkeypatch.setattr(several_layers, "REQUESTS_TOGETHER", 2)
     assert relative_error(dense(made.edit(model, REQUESTS)), dense(together)) < 1e-4
     for found, expected in zip(made.edit_each(model, REQUESTS), each, strict=True):
         assert relative_error(dense(found), dense(expected)) < 1e-4
@@ -195,3 +195,33 @@ def test_presets_come_by_shape_and_layers_by_depth() -> None:
 def test_layers_that_cannot_be_edited_are_refused(given_layers: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         MemitParams(**given_layers).for_model(LLAMA)
+
+
+class Halved(Transform):
+    """Writes half of what is missing, and half of each update, as a matrix where asked."""
+
+    def __init__(self, as_matrix: bool) -> None:
+        self.as_matrix = as_matrix
+        self.weights: list[torch.Tensor] = []
+
+    def value(self, solved: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+        return (solved + original) / 2
+
+    def update(self, change: LowRank | Dense, weight: torch.Tensor) -> LowRank | Dense:
+        self.weights.append(weight)
+        half = change.dense() / 2
+        return Dense(half) if self.as_matrix else LowRank(half, torch.eye(half.shape[1]))
+
+
+@pytest.mark.parametrize("as_matrix", [False, True])
+@pytest.mark.parametrize("layers", [(1,), (0, 1)])
+def test_transforms_change_the_values_and_each_layers_update(as_matrix: bool, layers: tuple[int, ...]) -> None:
+    model = tiny_model("llama")
+    plain, halving = (Memit(MemitParams(**LIGHT | {"layers": layers})) for _ in range(2))
+    halving.transforms = [Halved(as_matrix)]
+    first = model.mlp_output(layers[0]).name
+    together, halved = plain.edit(model, REQUESTS), halving.edit(model, REQUESTS)
+    assert relative_error(halved.changes[first].dense(), together.changes[first].dense() / 4) < 1e-4
+    assert all(map(torch.equal, halving.transforms[0].weights, (model.mlp_output(layer).weight for layer in layers)))
+    for request, found in zip(REQUESTS, halving.edit_each(model, REQUESTS), strict=True):
+        assert relative_error(dense(found), dense(halving.edit(model, [request]))) < 1e-4

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from wildcore_keyvalue.moments import MomentSolver
+from wildcore_keyvalue.solver import MomentSolver
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from wildcore_keyvalue.moments import MomentSolver
+from wildcore_keyvalue.solver import MomentSolver
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 

@@ -1,139 +1,279 @@
-"""Second moments C = E[k k^T] of a projection's input, estimated on a corpus, kept, and solved with.
+"""Second moments C = E[k k^T] of projections' inputs, estimated on a corpus and kept.
 
 C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics).
+One pass over the corpus serves several layers and ends below the topmost one's projection. Products are in float32, sums in
+float64.
 """
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
+from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from wildcore import Environment, Prompt, UserError
+from wildcore import Environment, Prompt, Saved, UserError
+from wildcore.memory import GIB, free_memory
 from wildcore.models import LoadedModel
-from wildcore.tokens import encode
-from wildcore_keyvalue.cache import cache_file
+from wildcore.prepared import PreparedFile, prepared_file
+from wildcore.tokens import encode, pad
 from wildcore_keyvalue.corpus import Corpus, open_corpus
-from wildcore_keyvalue.traces import recorded
+from wildcore_keyvalue.solver import MomentSolver
 
+KIND = "second-moments"
 WINDOW = 512
+BATCH_TOKENS = 4096
+"""Most tokens in one batch, padding counted."""
+WINDOWS_SORTED = 256
+"""Windows that are brought into order of length at a time, so that those in a batch are of like length."""
+BLOCK = 1024
+"""Rows of products made at a time: it bounds what is needed beside the sums."""
+SHARE_FOR_SUMS = 0.5
+"""Part of the free memory that the sums of a pass may take."""
 SECONDS_BETWEEN_SAVES = 30.0
+SAVES_TAKE_AT_MOST = 0.05
+"""Part of the time that saving unfinished sums may take."""
+
+Window = tuple[int, ...]
+Files = Mapping[int, PreparedFile]
+
+
+def second_moments(
+    model: LoadedModel, layers: Sequence[int], corpus_name: str, tokens: int, environment: Environment
+) -> dict[int, Tensor]:
+    """Return C [inputs, inputs] of each layer in float32 on the CPU, from ``tokens`` tokens of a corpus.
+
+    Kept in the store of prepared things, each layer for itself; only those not there yet are estimated, and an interrupted
+    estimate goes on where it was saved. Raises ``UserError`` for a corpus that cannot be read or holds no text; a shorter one
+    than asked for is noted.
+    """
+    corpus = open_corpus(corpus_name)
+    facts = moment_facts(corpus, tokens)
+    files = {layer: prepared_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
+    for places in _groups(model, [layer for layer, file in files.items() if not file.exists()]):
+        sums = {layer: _begun(model, layer, files[layer].partial, place) for layer, place in places.items()}
+        _estimate(model, corpus, tokens, environment, sums, files)
+    kept = {layer: file.load() for layer, file in files.items()}
+    found = min((saved.facts["tokens"] for saved in kept.values()), default=tokens)
+    if found < tokens:
+        environment.progress.note(f"the corpus {corpus.name!r} has only {found} tokens; second moments are of those")
+    return {layer: saved.tensors["moments"] for layer, saved in kept.items()}
+
+
+def moment_facts(corpus: Corpus, tokens: int) -> dict[str, Any]:
+    """Return what second moments depend on beside the model and the layer, and so does all that is made of them."""
+    return {"corpus": corpus.identity, "tokens": tokens, "window": WINDOW, "batch": [BATCH_TOKENS, WINDOWS_SORTED]}
+
+
+def moment_solvers(
+    model: LoadedModel, layers: Sequence[int], corpus: str, tokens: int, damping: float, environment: Environment
+) -> dict[int, MomentSolver]:
+    """Return each layer's second moments, as ``second_moments`` has them, ready to solve with; notes their condition numbers."""
+    moments = second_moments(model, layers, corpus, tokens, environment)
+    solvers = {}
+    for layer in layers:
+        solvers[layer] = MomentSolver(moments.pop(layer), damping, model.device)
+        condition = solvers[layer].condition_number
+        environment.progress.note(f"second moments of layer {layer}: condition number {condition:.2g}")
+    return solvers
 
 
 @dataclass
 class _Sum:
+    """What was summed so far for a layer: the upper triangle of ``total`` [inputs, inputs], float64."""
+
     total: Tensor
-    tokens: int
-    windows: int
+    tokens: int = 0
+    batches: int = 0
+    half_added: bool = False
+
+    def add(self, keys: Tensor, batch: int) -> None:
+        """Add the keys [tokens, inputs] of a batch, unless it is among those that were added before."""
+        if batch < self.batches:
+            return
+        self.half_added = True
+        add_products(self.total, keys.float())
+        self.tokens, self.batches = self.tokens + len(keys), batch + 1
+        self.half_added = False
+
+    def mean(self) -> Tensor:
+        """Return C in float32 on the CPU; the sum is used up."""
+        mirror(self.total)
+        return self.total.div_(self.tokens).float().cpu()
 
 
-def second_moments(model: LoadedModel, layer: int, corpus_name: str, tokens: int, environment: Environment) -> Tensor:
-    """Return C [inputs, inputs] in float32 on the CPU, from ``tokens`` tokens of a corpus.
+def add_products(total: Tensor, keys: Tensor) -> None:
+    """Add K^T K of keys K [n, inputs] to the upper triangle of ``total`` [inputs, inputs], some rows at a time."""
+    for start in range(0, len(total), BLOCK):
+        rows = slice(start, start + BLOCK)
+        total[rows, start:] += (keys[:, rows].T @ keys[:, start:]).to(total.device)
 
-    Kept in the cache under model, revision, layer, corpus and count; an interrupted estimate goes on where it was saved.
-    Raises ``UserError`` for a corpus that cannot be read or is too short by more than it can say (it notes a shorter one).
-    """
-    corpus = open_corpus(corpus_name)
-    facts = {"layer": layer, "corpus": corpus.identity, "tokens": tokens, "window": WINDOW}
-    file = cache_file(environment, model, "second-moments", facts, ".safetensors")
-    if not file.exists():
-        _estimate(model, layer, corpus, tokens, environment, file)
-    found = _load(file)
-    if found.tokens < tokens:
-        environment.progress.note(
-            f"the corpus {corpus.name!r} has only {found.tokens} tokens; second moments are of those"
-        )
-    return (found.total / found.tokens).float()
+
+def mirror(total: Tensor) -> None:
+    """Fill the lower triangle of ``total`` [n, n] from the upper one."""
+    for start in range(0, len(total), BLOCK):
+        rows, below = slice(start, start + BLOCK), slice(start + BLOCK, None)
+        corner = total[rows, rows]
+        corner.copy_(corner.triu() + corner.triu(1).T)
+        total[below, rows] = total[rows, below].T
+
+
+def _groups(model: LoadedModel, layers: Sequence[int]) -> list[dict[int, torch.device]]:
+    """Divide layers into those whose sums fit into memory together, and say on which device each is summed up."""
+    rooms: dict[torch.device, float] = {}
+    groups: list[dict[int, torch.device]] = []
+    left: dict[torch.device, float] = {}
+    for layer in sorted(layers):
+        place, needed = _place(model, layer, rooms), _bytes(model, layer)
+        if not groups or left.get(place, rooms[place]) < needed:
+            groups.append({})
+            left = {}
+        groups[-1][layer] = place
+        left[place] = left.get(place, rooms[place]) - needed
+    return groups
+
+
+def _place(model: LoadedModel, layer: int, rooms: dict[torch.device, float]) -> torch.device:
+    """Return the layer's own device if it can hold the sum in float64, else the CPU; ``rooms`` collects the bytes to use."""
+    own, cpu = model.mlp_output(layer).weight.device, torch.device("cpu")
+    needed = _bytes(model, layer)
+    for place in (own, cpu) if own.type == "cuda" else (cpu,):  # mps has no float64
+        if place not in rooms:
+            rooms[place] = SHARE_FOR_SUMS * (free_memory(place) or 0)
+        if needed <= rooms[place]:
+            return place
+    raise UserError(
+        f"second moments of layer {layer}: they need {needed / GIB:.1f} GiB of memory, and {rooms[cpu] / GIB:.1f} GiB can be "
+        "used; free some, or edit without them (--set editor.second_moments=identity)"
+    )
+
+
+def _bytes(model: LoadedModel, layer: int) -> int:
+    return 8 * model.mlp_output(layer).weight.shape[1] ** 2
+
+
+def _begun(model: LoadedModel, layer: int, partial: PreparedFile, place: torch.device) -> _Sum:
+    """Return the sum to go on with."""
+    if not partial.exists():
+        width = model.mlp_output(layer).weight.shape[1]
+        return _Sum(torch.zeros(width, width, dtype=torch.float64, device=place))
+    saved = partial.load()
+    return _Sum(saved.tensors["total"].to(place, copy=True), saved.facts["tokens"], saved.facts["batches"])
 
 
 def _estimate(
-    model: LoadedModel, layer: int, corpus: Corpus, tokens: int, environment: Environment, file: Path
+    model: LoadedModel, corpus: Corpus, tokens: int, environment: Environment, sums: dict[int, _Sum], files: Files
 ) -> None:
-    partial = file.with_suffix(".partial")
-    width = model.mlp_output(layer).weight.shape[1]
-    done = _load(partial) if partial.exists() else _Sum(torch.zeros(width, width, dtype=torch.float64), 0, 0)
-    with environment.progress.track(f"second moments of layer {layer}", tokens) as advance:
-        advance(done.tokens)
-        saved = time.monotonic()
-        for number, window in enumerate(_windows(model, corpus)):
-            if number < done.windows:
-                continue
-            if done.tokens >= tokens:
-                break
-            window = window[: tokens - done.tokens]
-            done.total += _products(model, layer, window)
-            done.tokens, done.windows = done.tokens + len(window), number + 1
-            advance(len(window))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                _save(partial, done)
-                saved = time.monotonic()
+    """Go over the corpus once and keep the moments of the layers of ``sums``, which is used up."""
+    label = f"second moments of layer{'s' if len(sums) > 1 else ''} {', '.join(map(str, sums))}"
+    keeper = _Keeper(sums, files)
+    with environment.progress.track(label, tokens) as advance:
+        try:
+            for length in _sum_up(model, corpus, tokens, sums):
+                advance(length)
+                keeper.save_if_due()
+        except KeyboardInterrupt:
+            keeper.save()
+            raise
+    for layer in sorted(sums):
+        done = sums.pop(layer)
+        _require_usable(corpus, layer, done)
+        files[layer].save(Saved({"moments": done.mean()}, {"tokens": done.tokens}))
+
+
+def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum]) -> Iterator[int]:
+    """Add the batches that any of ``sums`` lacks, and yield the number of tokens that are done since the last time."""
+    known = min(done.batches for done in sums.values())
+    for number, batch in enumerate(_batches(_windows(model, corpus, tokens))):
+        if number >= known:
+            _add(model, batch, number, sums)
+        yield sum(map(len, batch))
+
+
+class _Keeper:
+    """Saves unfinished sums now and then, and so seldom that it costs little."""
+
+    def __init__(self, sums: Mapping[int, _Sum], files: Files) -> None:
+        self.sums, self.files = sums, files
+        self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
+
+    def save_if_due(self) -> None:
+        """Save if it is time."""
+        if time.monotonic() >= self.due:
+            self.save()
+
+    def save(self) -> None:
+        """Save all sums but one that an interruption left half added: what was saved of that one before still holds."""
+        begun = time.monotonic()
+        for layer, done in self.sums.items():
+            if not done.half_added:
+                facts = {"tokens": done.tokens, "batches": done.batches}
+                self.files[layer].partial.save(Saved({"total": done.total}, facts))
+        now = time.monotonic()
+        self.due = now + max(SECONDS_BETWEEN_SAVES, (now - begun) / SAVES_TAKE_AT_MOST)
+
+
+def _require_usable(corpus: Corpus, layer: int, done: _Sum) -> None:
     if not done.tokens:
         raise UserError(f"editor.corpus={corpus.name}: it holds no text")
-    _save(file, done)
-    partial.unlink(missing_ok=True)
+    if not done.total.diagonal().isfinite().all():
+        raise UserError(f"second moments of layer {layer}: its keys are not finite; load the model by --dtype float32")
 
 
-def _windows(model: LoadedModel, corpus: Corpus) -> Iterator[tuple[int, ...]]:
+def _windows(model: LoadedModel, corpus: Corpus, tokens: int) -> Iterator[Window]:
+    """Yield the corpus cut into windows, ``tokens`` tokens in all."""
     length = min(WINDOW, model.max_length or WINDOW)
+    left = tokens
     for document in corpus.documents():
         ids = encode(model.tokenizer, Prompt(text=document))
-        yield from (ids[start : start + length] for start in range(0, len(ids), length))
+        for start in range(0, len(ids), length):
+            if not left:
+                return
+            window = ids[start : start + min(length, left)]
+            left -= len(window)
+            yield window
+
+
+def _batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
+    """Yield the windows in batches of like length. Which are together depends on nothing but the windows."""
+    source = iter(windows)
+    while some := sorted(islice(source, WINDOWS_SORTED), key=len):
+        batch: list[Window] = []
+        for window in some:
+            if batch and (len(batch) + 1) * len(window) > BATCH_TOKENS:
+                yield batch
+                batch = []
+            batch.append(window)
+        yield batch
+
+
+class _NothingMoreNeeded(Exception):
+    """Ends a pass through the network at the topmost layer."""
 
 
 @torch.inference_mode()
-def _products(model: LoadedModel, layer: int, window: tuple[int, ...]) -> Tensor:
-    with recorded(model.mlp_output(layer)) as seen:
-        model.network(input_ids=torch.tensor([window], device=model.device), use_cache=False, logits_to_keep=1)
-    keys = seen[0][0][0].float()
-    return (keys.T @ keys).double().cpu()
+def _add(model: LoadedModel, batch: Sequence[Window], number: int, sums: Mapping[int, _Sum]) -> None:
+    """Run a batch up to the topmost layer, and add each layer's keys as they come by."""
+    ids, mask = pad(batch, model.padding, "right", model.device)
+    top = max(sums)
+    with ExitStack() as hooks:
+        for layer, done in sums.items():
+            hook = _adding(done, number, mask.bool(), last=layer == top)
+            hooks.callback(model.mlp_output(layer).module.register_forward_pre_hook(hook).remove)
+        try:
+            model.network.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        except _NothingMoreNeeded:
+            return
 
 
-def _save(file: Path, done: _Sum) -> None:
-    temporary = file.with_name(f"{file.name}.{time.monotonic_ns()}")
-    facts = {"tokens": done.tokens, "windows": done.windows}
-    save_file({"total": done.total}, temporary, metadata={"facts": json.dumps(facts)})
-    temporary.replace(file)
+def _adding(done: _Sum, number: int, mask: Tensor, last: bool) -> Callable[[torch.nn.Module, tuple[Tensor, ...]], None]:
+    def add(module: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        keys = inputs[0]
+        done.add(keys[mask.to(keys.device)], number)
+        if last:
+            raise _NothingMoreNeeded
 
-
-def _load(file: Path) -> _Sum:
-    try:
-        with safe_open(file, framework="pt") as stream:
-            facts = json.loads(stream.metadata()["facts"])
-            return _Sum(stream.get_tensor("total"), facts["tokens"], facts["windows"])
-    except Exception as error:  # safetensors raises a type of its own for a damaged file
-        raise UserError(f"{file}: damaged second moments ({error}); delete the file and run again") from error
-
-
-class MomentSolver:
-    """Solves with second moments, factorised once: (C + damping * mean(diag C) * I)^-1 k, by Cholesky in float64.
-
-    Raises ``UserError`` when C is singular, as it is when fewer tokens were read than it has rows and nothing is added.
-    """
-
-    def __init__(self, moments: Tensor, damping: float, device: torch.device | None = None) -> None:
-        wide = moments.to(_float64_device(device), torch.float64)
-        wide = wide + damping * wide.diagonal().mean() * torch.eye(len(wide), dtype=torch.float64, device=wide.device)
-        self.factor, info = torch.linalg.cholesky_ex(wide)
-        if int(info):
-            raise UserError(
-                "the second moments are singular: read more tokens (--set editor.moment_tokens=...) or add damping "
-                "(--set editor.damping=0.01)"
-            )
-
-    def solve(self, keys: Tensor) -> Tensor:
-        """Solve for keys [inputs, n]; the solution is of their type, on their device."""
-        return torch.cholesky_solve(keys.to(self.factor), self.factor).to(keys)
-
-
-def widened(keys: Tensor) -> Tensor:
-    """Return keys in float64, on a device that has it."""
-    return keys.to(_float64_device(keys.device), torch.float64)
-
-
-def _float64_device(device: torch.device | None) -> torch.device:
-    return device if device is not None and device.type == "cuda" else torch.device("cpu")  # mps has no float64
+    return add

@@ -7,8 +7,8 @@ from pydantic import Field
 from wildcore import EditorParams
 
 
-class KeyValueParams(EditorParams):
-    """How a value is optimised, on which prefixes, and what is known of the keys of ordinary text."""
+class ValueParams(EditorParams):
+    """How a value is optimised, on which prefixes, and where second moments are estimated."""
 
     steps: int = Field(default=25, gt=0)
     """Adam steps for the value; the last only measures."""
@@ -31,21 +31,26 @@ class KeyValueParams(EditorParams):
     loss_threshold: float = Field(default=0.05, ge=0)
     """The optimisation ends when the loss is below this."""
 
-    second_moments: Literal["corpus", "identity"] = "corpus"
-    """Statistics of the layer's keys: estimated on a corpus, or none."""
-
     corpus: str = "sample"
-    """Corpus for them: "sample" (comes along), a text file with one document to a line, or "hub:NAME:CONFIG:SPLIT"."""
+    """Corpus for the second moments of keys: "sample" (comes along), a text file with one document to a line, or
+    "hub:NAME:CONFIG:SPLIT"."""
 
     moment_tokens: int = Field(default=4096, gt=0)
     """Tokens of the corpus to read."""
-
-    damping: float = Field(default=0.01, ge=0)
-    """Added to the second moments' diagonal, as a multiple of its mean; 0, as published, needs many more tokens than keys
-    are wide."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 10), (10, 10))
     """Prefixes to sample from the model: pairs of tokens and how many."""
 
     prefix_top_k: int = Field(default=5, gt=0)
     """Prefix tokens are drawn from so many most probable ones."""
+
+
+class KeyValueParams(ValueParams):
+    """The same, and how an update is weighed by the second moments."""
+
+    second_moments: Literal["corpus", "identity"] = "corpus"
+    """Statistics of the layer's keys: estimated on a corpus, or none."""
+
+    damping: float = Field(default=0.01, ge=0)
+    """Added to the second moments' diagonal, as a multiple of its mean; 0, as published, needs many more tokens than keys
+    are wide."""

@@ -3,17 +3,15 @@
 Sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes.
 """
 
-import json
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Prompt
+from wildcore import Environment, Prompt, Saved
 from wildcore.models import LoadedModel
-from wildcore.records import write_durably
+from wildcore.prepared import prepared_file
 from wildcore.tokens import encode
-from wildcore_keyvalue.cache import cache_file
 
 STARTS = ("The", "Therefore", "Because", "I", "You")
 
@@ -26,13 +24,10 @@ def sampled_prefixes(
     ``lengths`` holds pairs (tokens, how many); of each, the starts in ``STARTS`` are continued in turn.
     """
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k, "starts": STARTS}
-    file = cache_file(environment, model, "prefixes", facts, ".json")
-    if file.exists():
-        texts = json.loads(file.read_text(encoding="utf-8"))
-    else:
-        texts = _sample(model, environment.seed, lengths, top_k)
-        write_durably(file, json.dumps(texts, indent=1) + "\n")
-    return ("", *(f"{text}. " for text in texts))
+    file = prepared_file(environment, model, "prefixes", facts)
+    if not file.exists():
+        file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k)}))
+    return ("", *(f"{text}. " for text in file.load().facts["texts"]))
 
 
 def _sample(model: LoadedModel, seed: int, lengths: Sequence[tuple[int, int]], top_k: int) -> list[str]:

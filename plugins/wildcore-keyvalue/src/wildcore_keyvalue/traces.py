@@ -67,13 +67,13 @@ def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]
 
 @torch.inference_mode()
 def keys_and_states(
-    model: LoadedModel, layer: int, last_layer: int, texts: Sequence[SubjectText]
+    model: LoadedModel, layer: int, module: nn.Module, texts: Sequence[SubjectText]
 ) -> tuple[Tensor, Tensor]:
-    """Return the keys [texts, inputs] of ``layer`` and what ``last_layer`` gives [texts, width], at the subject's last token.
+    """Return the keys [texts, inputs] of ``layer`` and what ``module`` gives [texts, width], at the subject's last token.
 
     Both are in float32.
     """
-    with recorded(model.mlp_output(layer)) as seen, recorded_layer(model.layers[last_layer]) as given:
+    with recorded(model.mlp_output(layer)) as seen, recorded_layer(module) as given:
         _read(model, texts)
     return _at_subjects(seen[0][0], texts), _at_subjects(given[0], texts)
 

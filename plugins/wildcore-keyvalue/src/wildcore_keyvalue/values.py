@@ -6,11 +6,12 @@ subject's last one on, and logits where a token of interest is predicted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from wildcore import EditRequest, Refused
@@ -18,11 +19,11 @@ from wildcore.models import LoadedModel
 from wildcore.params import CloseTarget
 from wildcore.tokens import pad
 from wildcore.upper_layers import UpperLayers
-from wildcore_keyvalue.parameters import KeyValueParams
+from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
 from wildcore_keyvalue.traces import adding_to_first_token, recorded_layer
 
-Place = Literal["mlp-output", "layer-output"]
+Place = Literal["mlp-output", "layer-output", "attention-and-mlp"]
 FEWEST_TOGETHER = 32
 """Problems that go together on an accelerator whatever their lengths: for fewer, starting kernels takes longer than they do."""
 
@@ -60,8 +61,23 @@ def _posed(
 
 
 @dataclass(frozen=True)
+class OnceSaid:
+    """What is different for a problem once each token of its target is the most probable one in all of its texts.
+
+    In the step after, the log-probability of the target counts ``target_factor`` as much. Where the divergence, times its factor,
+    is no more than ``divergence_threshold``, the problem ends.
+    """
+
+    target_factor: float
+    divergence_threshold: float
+
+
+@dataclass(frozen=True)
 class OptimisedValue:
-    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs], float32."""
+    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs], float32.
+
+    Of two vectors that were optimised it is the MLP's.
+    """
 
     initial: Tensor
     delta: Tensor
@@ -73,24 +89,31 @@ class OptimisedValue:
         return self.initial + self.delta
 
 
+def written_module(model: LoadedModel, layer: int, place: Place) -> nn.Module:
+    """Return the module whose output the value stands for: a layer, or the output projection of its MLP."""
+    return model.layers[layer] if place == "layer-output" else model.mlp_output(layer).module
+
+
 def optimise_values(
     model: LoadedModel,
     layer: int,
     problems: Sequence[ValueProblem],
-    settings: KeyValueParams,
+    settings: ValueParams,
     place: Place = "mlp-output",
+    once_said: OnceSaid | None = None,
 ) -> list[OptimisedValue]:
     """Find for each problem the vector that, added at a place of a layer at the subject's last token, brings out the target.
 
-    The place is the output of the layer's MLP projection, as in ROME, or that of the whole layer, as in MEMIT. Minimises for each
-    the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the divergence
-    KL(edited || unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2``.
-    After each Adam step ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only
-    measures. A problem ends when its loss is below ``loss_threshold``.
+    The place is the output of the layer's MLP projection, as in ROME, or that of the whole layer, as in MEMIT, or there are two
+    vectors, one for the output of the layer's attention and one for its MLP's, as in PMET. Minimises for each the mean negative
+    log-probability per target token over its texts, plus ``kl_factor`` times the divergence KL(edited || unedited) of the
+    next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each vector. After each Adam
+    step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only measures. A problem
+    ends when its loss is below ``loss_threshold``, or as ``once_said`` has it.
     """
     found: dict[int, OptimisedValue] = {}
     for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
-        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place)
+        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place, once_said)
         found |= dict(zip(bucket, values, strict=True))
     return [found[index] for index in range(len(problems))]
 
@@ -112,9 +135,14 @@ def _buckets(problems: Sequence[ValueProblem], fewest: int) -> list[list[int]]:
 
 
 def _optimise(
-    model: LoadedModel, layer: int, problems: Sequence[ValueProblem], settings: KeyValueParams, place: Place
+    model: LoadedModel,
+    layer: int,
+    problems: Sequence[ValueProblem],
+    settings: ValueParams,
+    place: Place,
+    once_said: OnceSaid | None,
 ) -> list[OptimisedValue]:
-    rows = _Rows(model, layer, problems, settings, place)
+    rows = _Rows(model, layer, problems, settings, place, once_said)
     deltas = torch.zeros_like(rows.initial).requires_grad_(True)
     optimiser = torch.optim.Adam([deltas], lr=settings.learning_rate)
     losses: list[list[float]] = [[] for _ in problems]
@@ -125,7 +153,12 @@ def _optimise(
             loss = rows.losses(deltas, going_on)
             for problem, value in zip(going_on, loss.tolist(), strict=True):
                 losses[problem].append(value)
-            keep = [place for place, problem in enumerate(going_on) if losses[problem][-1] >= settings.loss_threshold]
+            done = rows.satisfied.tolist() if once_said else [False] * len(problems)
+            keep = [
+                place
+                for place, problem in enumerate(going_on)
+                if losses[problem][-1] >= settings.loss_threshold and not done[problem]
+            ]
             found |= {problem: deltas.detach()[problem].clone() for problem in going_on}
             going_on = [going_on[place] for place in keep]
             if not keep or step == settings.steps - 1:
@@ -133,8 +166,8 @@ def _optimise(
             optimiser.zero_grad()
             loss[keep].sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            _project(deltas, settings.clamp_factor * rows.initial.norm(dim=1, keepdim=True))
-    return [OptimisedValue(rows.initial[i], found[i], tuple(losses[i])) for i in range(len(problems))]
+            _project(deltas, settings.clamp_factor * rows.initial.norm(dim=-1, keepdim=True))
+    return [OptimisedValue(rows.initial[i, 0], found[i][0], tuple(losses[i])) for i in range(len(problems))]
 
 
 @dataclass(frozen=True)
@@ -158,6 +191,9 @@ class _Rows:
 
     A head does not depend on the vector, so its keys and values are computed once; the same holds for what the layers below
     the edited one make of the tails.
+
+    ``initial`` [problems, vectors, outputs] is what the model has where vectors are added. Of a problem's last pass are noted how
+    its target counts in the next, ``target_weight`` [problems], and whether it is to end, ``satisfied`` [problems].
     """
 
     def __init__(
@@ -165,11 +201,14 @@ class _Rows:
         model: LoadedModel,
         layer: int,
         problems: Sequence[ValueProblem],
-        settings: KeyValueParams,
+        settings: ValueParams,
         place: Place,
+        once_said: OnceSaid | None,
     ) -> None:
-        self.model, self.settings = model, settings
-        self.layer = model.layers[layer] if place == "layer-output" else None
+        self.model, self.settings, self.place, self.once_said = model, settings, place, once_said
+        self.modules = [written_module(model, layer, place)]
+        if place == "attention-and-mlp":
+            self.modules.append(model.layers[layer].get_submodule(model.family.attention_output.rpartition(".")[0]))
         self.texts: list[SubjectText] = []
         self.owners: list[int] = []
         self.essences: list[int] = []
@@ -182,13 +221,18 @@ class _Rows:
         self.upper, outputs = self._read(layer)
         self.predicted = self._find()
         firsts = [self.owners.index(number) for number in self.going_on]
-        self.initial = outputs[firsts, 0].float()
+        self.initial = outputs[firsts].float()
+        self.target_weight = torch.ones(len(problems), device=model.device)
+        self.satisfied = torch.zeros(len(problems), dtype=torch.bool, device=model.device)
         with torch.no_grad():
             self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
 
     @torch.no_grad()
     def _read(self, layer: int) -> tuple[UpperLayers, Tensor]:
-        """Read heads, padded on the left, and tails, padded on the right; return also what the tails have at the place."""
+        """Read heads, padded on the left, and tails, padded on the right.
+
+        Return also what each tail's first token has where vectors are added: [rows, vectors, outputs].
+        """
         heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
         tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
         head_ids, head_mask = pad(heads, self.model.padding, "left", self.model.device)
@@ -199,12 +243,16 @@ class _Rows:
         tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
         mask = torch.cat([head_mask, tail_mask], dim=1)
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
-        if self.layer is None:
-            upper = UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
-            return upper, upper.outputs
-        with recorded_layer(self.layer) as seen:
-            upper = UpperLayers(self.model, layer, tail_ids, mask, positions, cache)
-        return upper, seen[0]
+        with ExitStack() as stack:
+            seen = [stack.enter_context(recorded_layer(module)) for module in self.modules]
+            upper = UpperLayers(self._replayed(), layer, tail_ids, mask, positions, cache)
+        return upper, torch.stack([states[0][:, 0] for states in seen], dim=1)
+
+    def _replayed(self) -> LoadedModel:
+        """Return the model as it is to be replayed: what goes into the MLP is not, where it depends on the attention's vector."""
+        if self.place != "attention-and-mlp":
+            return self.model
+        return replace(self.model, family=replace(self.model.family, mlp_input=()))
 
     def _find(self) -> _Predicted:
         here = {number: place for place, number in enumerate(self.going_on)}
@@ -237,34 +285,54 @@ class _Rows:
 
     def _log_probabilities(self, hidden: Tensor) -> Tensor:
         """Return log-probabilities [predicted, vocabulary] where something is predicted, in float32."""
-        return self.model.head(hidden[self.predicted.row, self.predicted.place]).float().log_softmax(-1)
+        logits: Tensor = self.model.head(hidden[self.predicted.row, self.predicted.place])
+        return logits.float().log_softmax(-1)
 
     def losses(self, deltas: Tensor, going_on: Sequence[int]) -> Tensor:
-        """Return the objective of each problem ``going_on`` at its row of ``deltas`` [problems, outputs]."""
+        """Return the objective of each problem ``going_on`` at its row of ``deltas`` [problems, vectors, outputs]."""
         if self.going_on != list(going_on):
             self._let_go(going_on)
         predicted, mine = self.predicted, deltas[self.going_on]
         log_probabilities = self._log_probabilities(self._run_with(mine[predicted.owner]))
-        targets, essences = log_probabilities.split([len(predicted.label), len(self.going_on)])
+        targets, essences = log_probabilities[: len(predicted.label)], log_probabilities[len(predicted.label) :]
         each = -targets.gather(1, predicted.label[:, None])[:, 0] * predicted.weight
-        fit = torch.zeros(len(self.going_on), device=each.device).index_add(0, predicted.of, each)
+        fit = self._by_owner(each)
         before = self.essence_before[self.going_on]
         divergence = kl_div(before, essences, log_target=True, reduction="none").sum(1)  # KL(edited || unedited)
-        decay = self.settings.weight_decay * mine.norm(dim=1) / self.initial[self.going_on].norm(dim=1) ** 2
-        return fit + self.settings.kl_factor * divergence + decay.to(fit.device)
+        divergence = self.settings.kl_factor * divergence
+        decay = self.settings.weight_decay * mine.norm(dim=-1) / self.initial[self.going_on].norm(dim=-1) ** 2
+        if self.once_said is not None:
+            fit = fit * self.target_weight[self.going_on]
+            self._note_said(self.once_said, targets.detach(), divergence.detach())
+        loss: Tensor = fit + divergence + decay.sum(1).to(fit.device)
+        return loss
+
+    def _by_owner(self, each: Tensor) -> Tensor:
+        """Return sums [problems going on] of what ``each`` target token has."""
+        sums: Tensor = torch.zeros(len(self.going_on), device=each.device).index_add(0, self.predicted.of, each)
+        return sums
+
+    def _note_said(self, once_said: OnceSaid, targets: Tensor, divergence: Tensor) -> None:
+        """Note what follows from log-probabilities ``targets`` [predicted, vocabulary] and ``divergence`` [problems going on]."""
+        missed = targets.amax(1) > targets.gather(1, self.predicted.label[:, None])[:, 0]
+        said = self._by_owner(missed.float()) == 0
+        self.target_weight[self.going_on] = torch.where(said, once_said.target_factor, 1.0)
+        self.satisfied[self.going_on] = said & (divergence <= once_said.divergence_threshold)
 
     def _run_with(self, added: Tensor) -> Tensor:
-        """Return the final hidden states with ``added`` [rows, outputs] at the place of each row's first token.
+        """Return the final hidden states with ``added`` [rows, vectors, outputs] at the place of each row's first token.
 
         A tail begins with the subject's last token. At a layer's output a hook adds it, and not the projection: some
         architectures norm what the projection gives before it enters the residual stream.
         """
-        if self.layer is not None:
-            with adding_to_first_token(self.layer, added):
-                return self.upper.run(self.upper.outputs)
-        output = self.upper.outputs.clone()
-        output[:, 0] += added.to(output.dtype)
-        return self.upper.run(output)
+        if self.place == "mlp-output":
+            output = self.upper.outputs.clone()
+            output[:, 0] += added[:, 0].to(output.dtype)
+            return self.upper.run(output)
+        with ExitStack() as stack:
+            for module, vectors in zip(self.modules, added.unbind(1), strict=True):
+                stack.enter_context(adding_to_first_token(module, vectors))
+            return self.upper.run(self.upper.outputs if self.place == "layer-output" else None)
 
     def _let_go(self, going_on: Sequence[int]) -> None:
         """Let the rows of problems that have ended leave."""
@@ -277,5 +345,5 @@ class _Rows:
 
 @torch.no_grad()
 def _project(deltas: Tensor, radius: Tensor) -> None:
-    norms = deltas.norm(dim=1, keepdim=True)
+    norms = deltas.norm(dim=-1, keepdim=True)
     deltas.copy_(torch.where(norms > radius, deltas * (radius / norms), deltas))

@@ -14,20 +14,24 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.moments import MomentSolver, second_moments
+from wildcore_keyvalue.moments import moment_solvers
 from wildcore_keyvalue.prefixes import sampled_prefixes
 from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.traces import keys_and_values
-from wildcore_keyvalue.values import OptimisedValue, ValueProblem, optimise_values, pose, required
+from wildcore_keyvalue.transforms import transformed_update, transformed_values
+from wildcore_keyvalue.values import ValueProblem, optimise_values, pose, required
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Transform
 from wildcore.models import LoadedModel
-from wildcore.patches import LowRank, WeightPatch
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore_rome.parameters import RomeParams, UpdateKey
 
 
 class Rome(Editor):
     """ROME and R-ROME, which differ in ``update_key`` only."""
+
+    transforms: Sequence[Transform] = ()
 
     def __init__(self, params: RomeParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
@@ -41,20 +45,20 @@ class Rome(Editor):
         params = self.params
         self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k)
         if params.second_moments == "corpus":
-            moments = second_moments(model, self.layer, params.corpus, params.moment_tokens, environment)
-            self.solver = MomentSolver(moments, params.damping, model.device)
+            layers, tokens = (self.layer,), params.moment_tokens
+            solvers = moment_solvers(model, layers, params.corpus, tokens, params.damping, environment)
+            self.solver = solvers[self.layer]
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""
-        steps: list[LowRank] = []
+        steps: list[LowRank | Dense] = []
         name = model.mlp_output(self.layer).name
         with ExitStack() as earlier:
             for request in requests:
                 steps += self._rank_one(model, required(self._posed(model, [request])))
                 if len(requests) > 1:
                     earlier.enter_context(WeightPatch({name: steps[-1]}).applied(model))
-        left = torch.cat([step.left for step in steps], dim=1)
-        return WeightPatch({name: LowRank(left, torch.cat([step.right for step in steps], dim=1))})
+        return WeightPatch({name: _sum(steps)})
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an update for each of the independent ``requests``, all values optimised together."""
@@ -67,15 +71,20 @@ class Rome(Editor):
     def _posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
         return pose(model, requests, self.prefixes, self.params.close_target)
 
-    def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank]:
-        values = optimise_values(model, self.layer, problems, self.params)
-        keys_and_values = self._keys_and_values(model, [problem.request for problem in problems])
-        return [self._update(value, *own) for value, own in zip(values, keys_and_values, strict=True)]
+    def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank | Dense]:
+        """Return the update of each problem, of rank one before the transforms."""
+        found = optimise_values(model, self.layer, problems, self.params)
+        solved, original = (torch.stack(rows) for rows in zip(*((v.value, v.initial) for v in found), strict=True))
+        values = transformed_values(self.transforms, solved, original)
+        read = self._keys_and_values(model, [problem.request for problem in problems])
+        updates = [self._update(value, *own) for value, own in zip(values, read, strict=True)]
+        weight = model.mlp_output(self.layer).weight
+        return [transformed_update(self.transforms, update, weight) for update in updates]
 
-    def _update(self, value: OptimisedValue, keys: Tensor, values: Tensor) -> LowRank:
+    def _update(self, value: Tensor, keys: Tensor, values: Tensor) -> LowRank:
         direction = self._direction(_chosen(keys, self.params.direction_key))
         key, replaced = _chosen(keys, self.params.update_key), _chosen(values, self.params.update_key)
-        left = (value.value - replaced) / (key @ direction)
+        left = (value - replaced) / (key @ direction)
         return LowRank(left[:, None], direction[:, None])
 
     def _keys_and_values(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[tuple[Tensor, Tensor]]:
@@ -86,14 +95,23 @@ class Rome(Editor):
             for prefix in self.prefixes
         ]
         keys, values = keys_and_values(model, self.layer, texts)
-        count = len(self.prefixes)
-        return list(zip(keys.split(count), values.split(count), strict=True))
+        shape = (len(requests), len(self.prefixes), -1)
+        return list(zip(keys.view(shape), values.view(shape), strict=True))
 
     def _direction(self, key: Tensor) -> Tensor:
         raw = key if self.solver is None else self.solver.solve(key[:, None])[:, 0]
-        return raw / raw.norm()
+        direction: Tensor = raw / raw.norm()
+        return direction
 
 
 def _chosen(rows: Tensor, key: UpdateKey) -> Tensor:
     """Return the mean over all prefixes, or the row of the bare prompt, which comes first."""
     return rows.mean(0) if key == "prefixed" else rows[0]
+
+
+def _sum(steps: Sequence[LowRank | Dense]) -> LowRank | Dense:
+    """Return the sum of changes: of low rank where each is."""
+    thin = [step for step in steps if isinstance(step, LowRank)]
+    if len(thin) < len(steps):
+        return Dense(torch.stack([step.dense() for step in steps]).sum(0))
+    return LowRank(torch.cat([step.left for step in thin], dim=1), torch.cat([step.right for step in thin], dim=1))

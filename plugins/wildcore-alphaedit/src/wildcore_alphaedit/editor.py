@@ -1,0 +1,104 @@
+"""The update of several layers, projected, and the memory of earlier edits.
+
+Each layer l writes its share R of what is still missing (Fang et al., ICLR 2025)::
+
+    Delta_l = R K^T P (K_p K_p^T P + K K^T P + c I)^-1
+
+K has the keys of the requests as columns, K_p those of all requests before, and P projects onto the directions that ordinary
+text hardly uses. Values and shares are those of MEMIT.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from wildcore_keyvalue.several_layers import SeveralLayers
+from wildcore_keyvalue.values import required
+
+from wildcore import EditRequest, Environment, Saved, UserError
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
+from wildcore_alphaedit.null_space import NullSpace, Spectrum, spectra
+from wildcore_alphaedit.parameters import AlphaEditParams
+from wildcore_alphaedit.solve import united, written_alone, written_together
+
+
+class AlphaEdit(SeveralLayers):
+    """AlphaEdit. Its state is the keys of the requests written so far, ``earlier``: [inputs, requests] of each layer."""
+
+    params: AlphaEditParams
+
+    def __init__(self, params: AlphaEditParams) -> None:
+        super().__init__(params)
+        self.null_spaces: dict[int, NullSpace] = {}
+        self.earlier: dict[int, Tensor] = {}
+
+    def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
+        """Find each layer's null space, or take it from the cache, and note how large it is.
+
+        Raises ``UserError`` where nothing can be written to, or nothing would be protected.
+        """
+        note = environment.progress.note
+        found = spectra(model, self.layers, self.params.corpus, self.params.moment_tokens, environment)
+        for layer, spectrum in found.items():
+            directions, width = self._directions(layer, spectrum), len(spectrum.values)
+            share = f"{spectrum.share(directions):.2g} of the keys' mean square"
+            note(f"null space of layer {layer}: {directions} of {width} directions, {share}")
+            self.null_spaces[layer] = NullSpace(spectrum, directions, model.device)
+        if any(self.params.moment_tokens < len(spectrum.values) for spectrum in found.values()):
+            note(
+                f"the null space is that of {self.params.moment_tokens} tokens, fewer than keys are wide, and so larger than it "
+                "should be; read more (--set editor.moment_tokens=...)"
+            )
+
+    def _directions(self, layer: int, spectrum: Spectrum) -> int:
+        threshold, share = self.params.nullspace_threshold, self.params.nullspace_share
+        if threshold is None:
+            assert share is not None, "parameters are completed for a model first"
+            given, directions = f"editor.nullspace_share={share}", spectrum.within(share)
+        else:
+            given, directions = f"editor.nullspace_threshold={threshold}", spectrum.below(threshold)
+        if 0 < directions < len(spectrum.values):
+            return directions
+        low, high = (float(spectrum.values[end]) for end in (0, -1))
+        fault = "no direction may be written to; raise it" if not directions else "no direction is protected; lower it"
+        raise UserError(f"{given}: in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}")
+
+    def together(self, layer: int, keys: Tensor) -> Tensor:
+        """Return the right factor [inputs, n] for keys [inputs, n], after the earlier ones, in float32."""
+        earlier = self.earlier.get(layer, keys[:, :0])
+        return written_together(keys, earlier, self.null_spaces[layer], self.params.update_penalty)
+
+    def alone(self, layer: int, keys: Tensor) -> Tensor:
+        """Return the right factors [inputs, n] for keys [inputs, n], each column as a new editor would write it."""
+        return written_alone(keys, self.null_spaces[layer], self.params.update_penalty)
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return the update that writes all ``requests`` and spares the keys of those before; their own join these.
+
+        They are the keys that the edited model has, as in published code: later updates have those to spare. Raises
+        ``Refused`` if the subject of any request is not in its prompt.
+        """
+        problems = required(self.posed(model, requests))
+        patch = self.written(model, problems)
+        with patch.applied(model):
+            keys = {layer: self.keys_and_states(model, layer, problems)[0].T for layer in self.layers}
+        self.earlier = {layer: united(self.earlier.get(layer, own[:, :0]), own) for layer, own in keys.items()}
+        return patch
+
+    def reset(self) -> None:
+        """Forget the keys of earlier edits."""
+        self.earlier = {}
+
+    @property
+    def state(self) -> Saved:
+        """The keys of earlier edits."""
+        return Saved({f"earlier-keys.{layer}": keys for layer, keys in self.earlier.items()}, {})
+
+    def restore(self, state: Saved) -> None:
+        """Take up the keys of earlier edits. Raises ``UserError`` if they are those of other layers."""
+        layers = {int(name.rpartition(".")[2]): keys for name, keys in state.tensors.items()}
+        if layers and tuple(sorted(layers)) != self.layers:
+            raise UserError(
+                f"editor.layers={list(self.layers)}: the earlier edits were written to {sorted(layers)}; edit the same layers"
+            )
+        self.earlier = layers

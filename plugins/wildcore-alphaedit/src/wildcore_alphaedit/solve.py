@@ -1,0 +1,43 @@
+"""The solve of AlphaEdit, in float64.
+
+With P the projection onto the null space of ordinary keys, K the new keys, K_p those of earlier edits and c the weight of the
+update's size, the update R K^T P (K_p K_p^T P + K K^T P + c I)^-1 (Fang et al., ICLR 2025) has the right factor
+(P (K_p K_p^T + K K^T) + c I)^-1 P K. With A = [K_p, K] the columns of P A (A^T P A + c I)^-1 that belong to K are the same thing,
+and need a solve only as large as there are keys.
+"""
+
+import torch
+from torch import Tensor
+
+from wildcore_alphaedit.null_space import NullSpace
+
+
+def written_together(keys: Tensor, earlier: Tensor, null_space: NullSpace, penalty: float) -> Tensor:
+    """Return the right factor [inputs, n], in float32, for keys [inputs, n] of one edit.
+
+    ``earlier`` [inputs, m] are the keys of the edits before it.
+    """
+    projected = null_space.projected(torch.cat([earlier.to(keys), keys], dim=1))
+    small = projected.T @ projected
+    small.diagonal().add_(penalty)
+    own = torch.eye(len(small), dtype=small.dtype, device=small.device)[:, earlier.shape[1] :]
+    right: Tensor = projected @ torch.linalg.solve(small, own)
+    return right.float().to(keys.device)
+
+
+def written_alone(keys: Tensor, null_space: NullSpace, penalty: float) -> Tensor:
+    """Return the right factor for each column of keys [inputs, n], each an edit of its own with none before it; float32."""
+    projected = null_space.projected(keys)
+    return (projected / (penalty + projected.square().sum(0))).float().to(keys.device)
+
+
+def united(earlier: Tensor, keys: Tensor) -> Tensor:
+    """Return keys A that stand for ``earlier`` [inputs, m] and ``keys`` [inputs, n]: A A^T is the sum of theirs.
+
+    There are never more of them than inputs.
+    """
+    both = torch.cat([earlier.to(keys), keys], dim=1)
+    if both.shape[1] <= both.shape[0]:
+        return both
+    triangle: Tensor = torch.linalg.qr(both.T, mode="r").R
+    return triangle.T.contiguous()

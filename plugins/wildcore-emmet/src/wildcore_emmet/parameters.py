@@ -1,0 +1,40 @@
+"""Hyper-parameters of EMMET, with the published ones for known models."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from wildcore_keyvalue.layer_parameters import LeastSquaresParams
+
+from wildcore import ModelShape, Preset
+
+_META: dict[str, Any] = {"clamp_factor": 0.75, "weight_decay": 0.5}
+
+PRESETS = (
+    Preset(
+        "gpt2-xl",
+        ModelShape("gpt2", 48, 1600, 50257),
+        {**_META, "layers": (17,), "steps": 20, "moment_weight": 1000.0},
+    ),
+    Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {**_META, "layers": (5,)}),
+    Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), {"layers": (5,)}),
+    Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), {"layers": (5,), "moment_weight": 1e5}),
+)
+
+
+class EmmetParams(LeastSquaresParams):
+    """Parameters of ``emmet``; the defaults are those published for Llama-2-7B."""
+
+    presets: ClassVar[tuple[Preset, ...]] = PRESETS
+    depth: ClassVar[float] = 5 / 32
+    layers_edited: ClassVar[int] = 1
+
+    moment_weight: float | None = Field(default=1.0, gt=0)
+    """Weight of the second moments against ``ridge``: the higher, the more of the values is given up where several requests are
+    written together. It changes nothing where ``ridge`` is 0, or for a single request."""
+
+    ridge: float = Field(default=0.1, ge=0)
+    """How far the values of several requests may be missed where their keys are alike: added to the diagonal of
+    K^T (lambda C)^-1 K. With 0 every value is met, whatever it takes."""
+
+    second_moments: Literal["corpus", "identity"] = "corpus"
+    """Statistics of each layer's keys: estimated on a corpus, or none."""

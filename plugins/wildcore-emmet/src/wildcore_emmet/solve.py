@@ -1,0 +1,38 @@
+"""The solve of EMMET, in float64.
+
+With K the keys [inputs, n], C the second moments and lambda their weight, the right factor of the update is
+T (K^T T + ridge I)^-1 with T = (lambda C)^-1 K; without the ridge lambda cancels (Gupta et al., EMNLP 2024).
+"""
+
+import torch
+from torch import Tensor
+from wildcore_keyvalue.least_squares import weighed
+from wildcore_keyvalue.solver import MomentSolver
+
+from wildcore import UserError
+
+
+def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, ridge: float) -> Tensor:
+    """Return the right factor [inputs, n] in float32 for keys [inputs, n] of one edit; no solver: C is the identity.
+
+    A single key is written exactly, without the ridge. Raises ``UserError`` where keys depend on each other, so that their values
+    cannot all be met.
+    """
+    thin, wide = weighed(keys, solver, weight)
+    small = wide.T @ thin
+    if len(small) > 1:
+        small.diagonal().add_(ridge)
+    factor, fault = torch.linalg.cholesky_ex(small)
+    if int(fault):
+        raise UserError(
+            f"editor.ridge={ridge}: the keys of requests written together depend on each other, so that not all values can be "
+            "met; raise it (--set editor.ridge=0.1), or write fewer requests together"
+        )
+    right: Tensor = torch.cholesky_solve(thin.T, factor).T
+    return right.float().to(keys.device)
+
+
+def written_alone(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
+    """Return C^-1 k / (k^T C^-1 k) for each column k of keys [inputs, n], each an edit of its own; float32."""
+    thin, wide = weighed(keys, solver, weight)
+    return (thin / (wide * thin).sum(0)).float().to(keys.device)

@@ -1,0 +1,101 @@
+"""EMMET against what published code makes of the same requests, prefixes and second moments.
+
+Where the values come from is said in tests/golden/emmet/README.md.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from wildcore_emmet.editor import Emmet
+from wildcore_emmet.parameters import EmmetParams
+from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.values import required
+
+from wildcore import EditRequest
+from wildcore.patches import WeightPatch
+from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+
+GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")
+AGREEMENT = 1e-3
+NAMES = {
+    "v_num_grad_steps": "steps",
+    "v_lr": "learning_rate",
+    "v_weight_decay": "weight_decay",
+    "clamp_norm_factor": "clamp_factor",
+    "kl_factor": "kl_factor",
+    "mom2_update_weight": "moment_weight",
+    "emmet_lambda": "ridge",
+}
+RELAXED = [i for i in GOLDEN.runs("") if "/easyedit/" in i and "+" not in i]
+"""Runs of EasyEdit with one request, to which it gives a ridge too."""
+
+
+def editor(run: dict[str, Any], **changes: Any) -> Emmet:
+    """Return the run's editor as the published code has it."""
+    settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
+    settings |= {ours: published_settings(run)[name] for name, ours in NAMES.items()}
+    made = Emmet(EmmetParams(**settings | changes))
+    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    model = GOLDEN.model(run["model"])
+    for layer in run["layers"]:
+        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+    return made
+
+
+def published_settings(run: dict[str, Any]) -> dict[str, Any]:
+    settings: dict[str, Any] = GOLDEN.content["emmet_hyperparameters"] | run["overrides"]
+    return settings
+
+
+def requests(run: dict[str, Any]) -> list[EditRequest]:
+    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["steps"][0]]
+
+
+def errors(run: dict[str, Any], patch: Any) -> list[float]:
+    """Return each layer's relative error."""
+    assert isinstance(patch, WeightPatch)
+    found = [change.dense() for change in patch.changes.values()]
+    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
+
+
+def published(run: dict[str, Any], layer: int) -> torch.Tensor:
+    """Return the published weight change [outputs, inputs] of a layer."""
+    left, right = (GOLDEN.tensor(run["model"], run["tensors"][0][f"{side}.{layer}"]) for side in ("left", "right"))
+    return left @ right.T
+
+
+@pytest.mark.parametrize("identifier", [i for i in GOLDEN.runs("") if i not in RELAXED])
+def test_the_update_agrees_with_published_code(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    assert max(errors(run, editor(run).edit(GOLDEN.model(run["model"]), requests(run)))) < AGREEMENT
+
+
+def test_independent_updates_agree_with_published_code() -> None:
+    runs = [GOLDEN.run(i) for i in GOLDEN.runs("tiny-gpt2") if "/plain/" in i]
+    assert len(runs) == 3
+    asked = [request for run in runs for request in requests(run)]
+    for run, patch in zip(runs, editor(runs[0]).edit_each(GOLDEN.model("tiny-gpt2"), asked), strict=True):
+        assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("identifier", RELAXED)
+def test_a_single_request_is_written_exactly_and_easyedit_gives_it_a_ridge_too(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    model, made = GOLDEN.model(run["model"]), editor(run)
+    (layer,) = run["layers"]
+    key = made.keys_and_states(model, layer, required(made.posed(model, requests(run))))[0][0].double()
+    moments = published_settings(run)["mom2_update_weight"] * closed_formula_moments(len(key)).double()
+    certainty = float(key @ torch.linalg.solve(moments, key))
+    factor = certainty / (certainty + published_settings(run)["emmet_lambda"])
+    (change,) = made.edit(model, requests(run)).changes.values()
+    assert relative_error(factor * change.dense(), published(run, layer)) < AGREEMENT < 1 - factor
+
+
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
+    assert {name: getattr(EmmetParams(), name) for name in changes} == changes
+    run = GOLDEN.run("tiny-gpt2/authors/emmet/plain/tiny-one-token")
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), requests(run))
+    assert min(errors(run, patch)) > AGREEMENT

@@ -1,0 +1,78 @@
+"""Parameters of editors that write into several layers."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
+
+from wildcore import ModelShape, UserError
+from wildcore_keyvalue.parameters import KeyValueParams, ValueParams
+
+WEIGHT_TO_WIDTH = 15000 / 4096
+"""The published weight of the second moments over the width of the models it was published for."""
+
+
+class SeveralLayersParams(ValueParams):
+    """Which layers are written to, and how their keys are averaged."""
+
+    layers_edited: ClassVar[int] = 5
+    """How many layers are edited where nothing says which."""
+
+    layers: tuple[int, ...] | None = None
+    """Layers whose MLP output projections are edited, ascending, from 0. Left out: ``layer`` and those right before it, as many
+    as the method edits, else from the preset, else by depth."""
+
+    layer: int | None = None
+    """Last of the layers, after which the value is added to the residual stream. Left out: the last of ``layers``."""
+
+    prefix_lengths: tuple[tuple[int, int], ...] = ((10, 5),)
+    """Prefixes to sample from the model: pairs of tokens and how many."""
+
+    key_mean: Literal["prompts", "groups"] = "prompts"
+    """How a key is averaged: the bare prompt weighs as much as each prefixed one, as the paper has it, or as much as all of them
+    together, as in published code."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+
+        Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
+        ``layer`` that is not the last of ``layers``.
+        """
+        layers = self._layers(shape)
+        if not layers or list(layers) != sorted(set(layers)):
+            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
+        if layers[0] < 0 or layers[-1] >= shape.layers:
+            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
+        if self.layer not in (None, layers[-1]):
+            raise UserError(
+                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
+            )
+        named = self.model_copy(update={"layers": layers, "layer": layers[-1]})
+        return super(SeveralLayersParams, named).for_model(shape)
+
+    def _layers(self, shape: ModelShape) -> tuple[int, ...]:
+        preset = self._preset(shape)
+        if self.layers is not None:
+            return self.layers
+        if self.layer is None and preset is not None:
+            return tuple(preset.values["layers"])
+        last = int(self.depth * shape.layers) if self.layer is None else self.layer
+        return tuple(range(min(last, max(0, last - self.layers_edited + 1)), last + 1))
+
+
+class LeastSquaresParams(SeveralLayersParams, KeyValueParams):
+    """What the least-squares solve weighs the new keys against."""
+
+    moment_weight: float | None = Field(default=None, gt=0)
+    """Weight of the second moments against the new keys (lambda): the higher, the less is changed for other texts, and the less
+    of the value is written. Left out: from the preset, else 15,000 for a model 4,096 wide and in proportion for others."""
+
+    second_moments: Literal["corpus", "identity"] = "corpus"
+    """Statistics of each layer's keys: estimated on a corpus, or none. Without them ``moment_weight`` is weighed against the
+    keys' own length, and the published weights leave next to nothing of the edit."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model; raises ``UserError`` as ``SeveralLayersParams`` does."""
+        completed = super().for_model(shape)
+        if completed.moment_weight is not None:
+            return completed
+        return completed.model_copy(update={"moment_weight": WEIGHT_TO_WIDTH * shape.hidden_size})

@@ -1,0 +1,61 @@
+"""The least-squares update of MEMIT, in float64, and the editors that weigh keys by second moments.
+
+With K the keys [inputs, n], C the second moments and lambda their weight, the update R K^T (lambda C + K K^T)^-1 has the right
+factor (lambda C + K K^T)^-1 K (Meng et al., ICLR 2023, equation 14). By Woodbury's identity this is T (I + K^T T)^-1 with
+T = (lambda C)^-1 K, so that C is factorised once for all edits.
+"""
+
+import torch
+from torch import Tensor
+
+from wildcore import Environment
+from wildcore.models import LoadedModel
+from wildcore_keyvalue.layer_parameters import LeastSquaresParams
+from wildcore_keyvalue.moments import moment_solvers
+from wildcore_keyvalue.several_layers import SeveralLayers
+from wildcore_keyvalue.solver import MomentSolver, widened
+
+
+class LeastSquares(SeveralLayers):
+    """Base of editors with that solve, or another one made of the same parts."""
+
+    def __init__(self, params: LeastSquaresParams) -> None:
+        assert params.moment_weight is not None, "parameters are completed for a model first"
+        super().__init__(params)
+        self.moments_from, self.damping = params.second_moments, params.damping
+        self.moment_weight = params.moment_weight
+        self.solvers: dict[int, MomentSolver] = {}
+
+    def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
+        """Estimate the layers' second moments, or take them from the cache, and factorise them."""
+        if self.moments_from == "corpus":
+            corpus, tokens = self.params.corpus, self.params.moment_tokens
+            self.solvers = moment_solvers(model, self.layers, corpus, tokens, self.damping, environment)
+
+    def together(self, layer: int, keys: Tensor) -> Tensor:
+        """Return (lambda C + K K^T)^-1 K [inputs, n] for keys [inputs, n], in float32."""
+        return written_together(keys, self.solvers.get(layer), self.moment_weight)
+
+    def alone(self, layer: int, keys: Tensor) -> Tensor:
+        """Return (lambda C + k k^T)^-1 k for each column k of keys [inputs, n], in float32."""
+        return written_alone(keys, self.solvers.get(layer), self.moment_weight)
+
+
+def written_together(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
+    """Return (weight C + K K^T)^-1 K [inputs, n] in float32, for keys [inputs, n] of one edit; no solver: C is the identity."""
+    thin, wide = weighed(keys, solver, weight)
+    small = torch.eye(keys.shape[1], dtype=wide.dtype, device=wide.device) + wide.T @ thin
+    right: Tensor = torch.linalg.solve(small, thin, left=False)
+    return right.float().to(keys.device)
+
+
+def written_alone(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
+    """Return (weight C + k k^T)^-1 k for each column k of keys [inputs, n], each an edit of its own; float32."""
+    thin, wide = weighed(keys, solver, weight)
+    return (thin / (1 + (wide * thin).sum(0))).float().to(keys.device)
+
+
+def weighed(keys: Tensor, solver: MomentSolver | None, weight: float) -> tuple[Tensor, Tensor]:
+    """Return (weight C)^-1 K and K, both [inputs, n] in float64; no solver: C is the identity."""
+    wide = widened(keys)
+    return (wide if solver is None else solver.solve(wide)) / weight, wide

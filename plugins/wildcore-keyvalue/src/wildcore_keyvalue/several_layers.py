@@ -1,0 +1,169 @@
+"""Editors that write into the MLPs of several layers, each layer its share (Meng et al., ICLR 2023, algorithm 1).
+
+With L the last of the layers, h^L the residual stream after it at the subject's last token, and z the vector in its place that
+makes the model say the target, each layer l in order writes R X^T, where::
+
+    R = (z - h^L) / (number of layers from l on)
+
+and X, the right factor, is what a method makes of the keys of all requests. Keys and h^L are read anew for each layer, under the
+updates of those before it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Transform
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.row_patches import RowPatches
+from wildcore_keyvalue.layer_parameters import SeveralLayersParams
+from wildcore_keyvalue.prefixes import sampled_prefixes
+from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.traces import keys_and_states
+from wildcore_keyvalue.transforms import transformed_update, transformed_values
+from wildcore_keyvalue.values import (
+    Place,
+    ValueProblem,
+    optimise_values,
+    pose,
+    required,
+    written_module,
+)
+
+T = TypeVar("T")
+
+REQUESTS_TOGETHER = 32
+"""Requests whose texts are in one batch: it bounds memory, not how many are written in one solve."""
+
+
+class SeveralLayers(Editor):
+    """Base of the editors. A method says what it makes of keys, ``together`` and ``alone``; the other slots have defaults."""
+
+    transforms: Sequence[Transform] = ()
+
+    place: ClassVar[Place] = "layer-output"
+    """Where in the last of the layers the value stands."""
+
+    def __init__(self, params: SeveralLayersParams) -> None:
+        assert params.layers is not None, "parameters are completed for a model first"
+        self.params = params
+        self.layers = params.layers
+        self.prefixes: tuple[str, ...] = ("",)
+
+    @abstractmethod
+    def together(self, layer: int, keys: Tensor) -> Tensor:
+        """Return the right factor [inputs, n] for the keys [inputs, n] of requests that are written in one solve."""
+
+    @abstractmethod
+    def alone(self, layer: int, keys: Tensor) -> Tensor:
+        """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own."""
+
+    def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
+        """Compute once what the layers' solves need, or take it from the cache."""
+        return None
+
+    def values(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> tuple[Tensor, Tensor]:
+        """Return the values to bring about and those that the model has: [problems, width] each."""
+        found = optimise_values(model, self.layers[-1], problems, self.params, self.place)
+        return torch.stack([value.value for value in found]), torch.stack([value.initial for value in found])
+
+    def read(self, model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
+        """Return the texts' keys in ``layer`` [texts, inputs] and what stands where the value is to be [texts, width]."""
+        return keys_and_states(model, layer, written_module(model, self.layers[-1], self.place), texts)
+
+    def mean_key(self, keys: Tensor) -> Tensor:
+        """Return the means [problems, inputs] of keys [problems, prefixes, inputs], the bare prompt's first."""
+        if self.params.key_mean == "prompts" or keys.shape[1] == 1:
+            return keys.mean(1)
+        return (keys[:, 0] + keys[:, 1:].mean(1)) / 2
+
+    def share(self, layer: int, missing: Tensor) -> Tensor:
+        """Return what ``layer`` is to write of what is missing: [problems, width]."""
+        return missing / (len(self.layers) - self.layers.index(layer))
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Sample the prefixes and compute what the layers' solves need, or take them from the cache."""
+        self.prefixes = sampled_prefixes(model, environment, self.params.prefix_lengths, self.params.prefix_top_k)
+        self.prepare_layers(model, environment)
+        if self.place == "layer-output" and hasattr(model.layers[self.layers[-1]], "post_feedforward_layernorm"):
+            environment.progress.note(
+                "this architecture norms what an MLP gives before adding it to the residual stream; the editor does not "
+                "account for the norm, and what its update brings there is not the value that it aims at"
+            )
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return the update that writes all ``requests``, in one solve for each layer.
+
+        Raises ``Refused`` if the subject of any is not in its prompt.
+        """
+        return self.written(model, required(self.posed(model, requests)))
+
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return an update for each of the independent ``requests``, their texts read together."""
+        problems = self.posed(model, requests)
+        solvable = [problem for problem in problems if not isinstance(problem, Refused)]
+        patches = iter([patch for some in _batches(solvable) for patch in self._independent(model, some)])
+        return [problem if isinstance(problem, Refused) else next(patches) for problem in problems]
+
+    def posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
+        """Return the problem that each request poses, or why it poses none."""
+        return pose(model, requests, self.prefixes, self.params.close_target)
+
+    def written(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> WeightPatch:
+        """Return the update that writes all ``problems``, solved for layer after layer."""
+        goals = torch.cat([self.goals(model, some) for some in _batches(problems)])
+        patch = WeightPatch({})
+        for layer in self.layers:
+            with patch.applied(model):
+                keys, states = self.keys_and_states(model, layer, problems)
+            right = self.together(layer, keys.T)
+            left = self.share(layer, goals - states).T.to(right.device)
+            patch = self._with_update(model, layer, patch, LowRank(left, right))
+        return patch
+
+    def _independent(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[WeightPatch]:
+        goals = self.goals(model, problems)
+        owners = [number for number in range(len(problems)) for _ in self.prefixes]
+        patches = [WeightPatch({}) for _ in problems]
+        for layer in self.layers:
+            with RowPatches(model, [[patch] for patch in patches]).applied(owners):
+                keys, states = self._read_together(model, layer, problems)
+            right = self.alone(layer, keys.T)
+            left = self.share(layer, goals - states).T.to(right.device)
+            updates = [LowRank(left[:, [i]], right[:, [i]]) for i in range(len(problems))]
+            patches = [self._with_update(model, layer, *both) for both in zip(patches, updates, strict=True)]
+        return patches
+
+    def goals(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> Tensor:
+        """Return the values to write, after the transforms: [problems, width]."""
+        return transformed_values(self.transforms, *self.values(model, problems))
+
+    def _with_update(self, model: LoadedModel, layer: int, patch: WeightPatch, update: LowRank) -> WeightPatch:
+        projection = model.mlp_output(layer)
+        change: LowRank | Dense = transformed_update(self.transforms, update, projection.weight)
+        return WeightPatch({**patch.changes, projection.name: change})
+
+    def keys_and_states(
+        self, model: LoadedModel, layer: int, problems: Sequence[ValueProblem]
+    ) -> tuple[Tensor, Tensor]:
+        """Return each problem's mean key [problems, inputs] and what its bare prompt has in the value's place.
+
+        The latter is [problems, width].
+        """
+        read = [self._read_together(model, layer, some) for some in _batches(problems)]
+        keys, states = zip(*read, strict=True)
+        return torch.cat(keys), torch.cat(states)
+
+    def _read_together(self, model: LoadedModel, layer: int, problems: Sequence[ValueProblem]) -> tuple[Tensor, Tensor]:
+        requests = [problem.request for problem in problems]
+        texts = [without_target(model, p + r.prompt, r.subject) for r in requests for p in self.prefixes]
+        keys, states = self.read(model, layer, texts)
+        return self.mean_key(keys.view(len(requests), len(self.prefixes), -1)), states[:: len(self.prefixes)]
+
+
+def _batches(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[start : start + REQUESTS_TOGETHER] for start in range(0, len(items), REQUESTS_TOGETHER)]

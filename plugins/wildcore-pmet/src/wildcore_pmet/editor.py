@@ -1,0 +1,42 @@
+"""The update of several layers, with values that stand for the MLP's output alone.
+
+A layer's output is the sum of what comes in, its attention's output and its MLP's. MEMIT finds a vector for the whole, and has
+the MLPs write all of it. PMET finds two, one added to the attention's output of the last layer L and one to its MLP's, m^L,
+which together make the model say the target, and has the MLPs write only theirs (Li et al., AAAI 2024). Each layer l in order
+writes::
+
+    Delta_l = R K^T (lambda C + K K^T)^-1    with    R = (m* - m^L) / sqrt(number of layers from l on)
+
+where m* is m^L and its vector. K has the keys of all requests as columns, C the second moments of the layer's keys in the
+unedited model. Keys and m^L are read anew for each layer, under the updates of those before it.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+
+import torch
+from torch import Tensor
+from wildcore_keyvalue.least_squares import LeastSquares
+from wildcore_keyvalue.values import OnceSaid, ValueProblem, optimise_values
+
+from wildcore.models import LoadedModel
+from wildcore_pmet.parameters import PmetParams
+
+
+class Pmet(LeastSquares):
+    """PMET: the least-squares solve, in several layers, for values of the MLP found beside the attention's."""
+
+    place = "attention-and-mlp"
+
+    def __init__(self, params: PmetParams) -> None:
+        super().__init__(params)
+        self.once_said = OnceSaid(params.target_factor_once_said, params.divergence_threshold)
+
+    def values(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> tuple[Tensor, Tensor]:
+        """Return the values to bring about in the MLP and those that it has: [problems, width] each."""
+        found = optimise_values(model, self.layers[-1], problems, self.params, self.place, self.once_said)
+        return torch.stack([value.value for value in found]), torch.stack([value.initial for value in found])
+
+    def share(self, layer: int, missing: Tensor) -> Tensor:
+        """Return what ``layer`` is to write of what is missing: [problems, width]."""
+        return missing / sqrt(len(self.layers) - self.layers.index(layer))

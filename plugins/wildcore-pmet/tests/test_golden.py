@@ -1,0 +1,124 @@
+"""PMET against what published code makes of the same requests, prefixes and second moments.
+
+Where the values come from is said in tests/golden/pmet/README.md.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.values import optimise_values, required
+from wildcore_pmet.editor import Pmet
+from wildcore_pmet.parameters import PmetParams
+
+from wildcore import EditRequest
+from wildcore.patches import WeightPatch
+from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+
+GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")
+AGREEMENT = 1e-3
+NAMES = {
+    "v_num_grad_steps": "steps",
+    "v_lr": "learning_rate",
+    "v_weight_decay": "weight_decay",
+    "clamp_norm_factor": "clamp_factor",
+    "kl_factor": "kl_factor",
+    "mom2_update_weight": "moment_weight",
+}
+
+
+def editor(run: dict[str, Any], **changes: Any) -> Pmet:
+    """Return the run's editor as the published code has it."""
+    settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
+    published_settings = GOLDEN.content["pmet_hyperparameters"] | run["overrides"]
+    settings |= {ours: published_settings[name] for name, ours in NAMES.items()}
+    made = Pmet(PmetParams(**settings | changes))
+    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    model = GOLDEN.model(run["model"])
+    for layer in run["layers"]:
+        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+    return made
+
+
+def requests(run: dict[str, Any]) -> list[EditRequest]:
+    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["requests"]]
+
+
+def errors(run: dict[str, Any], patch: Any) -> list[float]:
+    """Return each layer's relative error."""
+    assert isinstance(patch, WeightPatch)
+    model = GOLDEN.model(run["model"])
+    assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
+    found = [change.dense() for change in patch.changes.values()]
+    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
+
+
+def published(run: dict[str, Any], layer: int) -> torch.Tensor:
+    """Return the published weight change [outputs, inputs] of a layer."""
+    left, right = (GOLDEN.tensor(run["model"], run["tensors"][f"{side}.{layer}"]) for side in ("left", "right"))
+    return left @ right.T
+
+
+@pytest.mark.parametrize("identifier", GOLDEN.runs(""))
+def test_the_update_agrees_with_published_code(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    patch = editor(run).edit(GOLDEN.model(run["model"]), requests(run))
+    assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("identifier", GOLDEN.runs(""))
+def test_the_values_agree_and_are_found_in_as_many_steps(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    model, made = GOLDEN.model(run["model"]), editor(run)
+    problems = required(made.posed(model, requests(run)))
+    found = optimise_values(model, made.layers[-1], problems, made.params, made.place, made.once_said)
+    expected = GOLDEN.tensor(run["model"], run["tensors"]["mlp"])
+    assert relative_error(torch.stack([value.value for value in found], dim=1), expected) < AGREEMENT
+    assert [len(value.losses) for value in found] == run["forward_passes"]
+    assert [value.losses[-1] for value in found] == pytest.approx(run["final_loss"], abs=2e-3)
+
+
+def test_problems_side_by_side_each_count_and_end_by_their_own_target() -> None:
+    runs = [GOLDEN.run(i) for i in GOLDEN.runs("tiny-gpt2") if "/plain/" in i]
+    assert [run["forward_passes"] for run in runs] == [[6], [20], [20]]
+    model, made = GOLDEN.model("tiny-gpt2"), editor(runs[0])
+    problems = required(made.posed(model, [request for run in runs for request in requests(run)]))
+    found = optimise_values(model, made.layers[-1], problems, made.params, made.place, made.once_said)
+    for run, value in zip(runs, found, strict=True):
+        assert [len(value.losses)] == run["forward_passes"]
+        assert relative_error(value.value[:, None], GOLDEN.tensor("tiny-gpt2", run["tensors"]["mlp"])) < AGREEMENT
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+def test_independent_updates_agree_with_published_code(model: str) -> None:
+    runs = [GOLDEN.run(i) for i in GOLDEN.runs(model) if "/plain/" in i]
+    assert len(runs) == 3
+    patches = editor(runs[0]).edit_each(GOLDEN.model(model), [r for run in runs for r in requests(run)])
+    for run, patch in zip(runs, patches, strict=True):
+        assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(model: str) -> None:
+    (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
+    run = GOLDEN.run(identifier)
+    other = EditRequest(prompt="The colour of Tarsin is", subject="Tarsin", target="red")
+    patch = editor(run).edit_each(GOLDEN.model(model), [other, *requests(run)])[1]
+    assert max(errors(run, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
+    assert {name: getattr(PmetParams(), name) for name in changes} == changes
+    run = GOLDEN.run("tiny-llama/easyedit/pmet/plain/tiny-one-token")
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), requests(run))
+    assert min(errors(run, patch)) > AGREEMENT
+
+
+@pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}])
+def test_what_is_different_once_the_target_is_said_shows_in_the_update(changes: dict[str, Any]) -> None:
+    run = GOLDEN.run("tiny-gpt2/easyedit/pmet/told/tiny-one-token")
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), requests(run))
+    assert min(errors(run, patch)) > AGREEMENT
