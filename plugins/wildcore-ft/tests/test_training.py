@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
-from wildcore_ft import training, wildcore_editors
+from wildcore_ft import wildcore_editors
 from wildcore_ft.editor import FineTuning
 
 from wildcore import EditRequest, Prompt, Refused
@@ -24,7 +24,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.tokens import join
-from wildcore.upper_layers import UpperLayers
 
 EDITORS = {offer.name: offer for offer in wildcore_editors()}
 REQUESTS = (
@@ -138,62 +137,6 @@ def test_neighbours_order_and_size_of_a_batch_have_no_effect(
     found = together(editor, model, [requests[index] for index in shuffled])
     for place, index in enumerate(shuffled):
         assert float((found[place] - expected[index]).norm()) <= 1e-5 * float(expected[index].norm())
-
-
-@pytest.mark.parametrize("poison", [float("nan"), float("inf"), -1e30])
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
-def test_a_diverging_neighbour_disturbs_no_one(family: str, poison: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, editor = tiny_model(family), make("ft-m", steps=6)
-    healthy = together(editor, model, REQUESTS)
-    diverging = editor._asked(model, REQUESTS[1])
-    step = training._Weight.step
-
-    def poisoned(weight: training._Weight, inputs: Tensor, gradient: Tensor) -> None:
-        step(weight, inputs, gradient)
-        if list(weight.group) == [diverging]:
-            weight.value.fill_(poison)
-
-    monkeypatch.setattr(training._Weight, "step", poisoned)
-    patches = editor.edit_each(model, REQUESTS)
-    assert float(change(patches[1]).abs().max()) > 1e20 or not change(patches[1]).isfinite().any()
-    for index in (0, 2, 3):
-        assert torch.equal(change(patches[index]), healthy[index])
-
-
-def test_a_request_ends_when_its_own_loss_is_small_and_leaves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, editor = tiny_model("llama"), make("ft-m", learning_rate=0.02, steps=60, loss_threshold=3.0)
-    steps: dict[tuple[int, ...], int] = {}
-    rows: list[int] = []
-    step, run = training._Weight.step, UpperLayers.run
-
-    def counted(weight: training._Weight, inputs: Tensor, gradient: Tensor) -> None:
-        labels = weight.group[0].labels
-        steps[labels] = steps.get(labels, 0) + 1
-        step(weight, inputs, gradient)
-
-    def watched(upper: UpperLayers, output: Tensor | None = None) -> Tensor:
-        rows.append(len(upper.inputs))
-        return run(upper, output)
-
-    monkeypatch.setattr(training._Weight, "step", counted)
-    monkeypatch.setattr(UpperLayers, "run", watched)
-    editor.edit_each(model, REQUESTS)
-    in_batch, rows_in_batch = dict(steps), list(rows)
-    steps.clear()
-    alone(editor, model, REQUESTS)
-    assert in_batch == steps
-    assert len(set(in_batch.values())) > 1
-    assert max(in_batch.values()) < 60
-    assert rows_in_batch == [sum(taken >= done for taken in in_batch.values()) for done in range(len(rows_in_batch))]
-
-
-def test_layers_below_are_computed_once() -> None:
-    model, calls = tiny_model("llama"), []
-    inside = model.projection("model.layers.0.mlp.down_proj").module
-    handle = inside.register_forward_hook(lambda *_: calls.append(1))
-    make("ft-m", steps=5).edit_each(model, REQUESTS)
-    handle.remove()
-    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -1,19 +1,11 @@
-"""What training asks of the model: which target token after which token of a request."""
+"""Of which positions the two methods ask the target's tokens."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from wildcore_training import asking
+from wildcore_training.asking import Asked
 
 from wildcore.tokens import Joined
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Of one request: ``labels[i]`` is to follow ``token_ids[places[i]]``. The ids end with the last one that is needed."""
-
-    token_ids: tuple[int, ...]
-    places: tuple[int, ...]
-    labels: tuple[int, ...]
-
 
 Ask = Callable[[Joined, int | None], Asked]
 """A method's way to ask, given a request's prompt with its target, and the tokenizer's beginning-of-sequence token."""
@@ -21,8 +13,7 @@ Ask = Callable[[Joined, int | None], Asked]
 
 def ask_in_place(row: Joined, beginning: int | None) -> Asked:
     """FT-M: each target token is asked of the position before it."""
-    end = len(row.token_ids) - 1
-    return Asked(row.token_ids[:end], tuple(range(row.prompt_length - 1, end)), row.target_ids)
+    return asking.ask_in_place(row)
 
 
 def ask_of_last_position(row: Joined, beginning: int | None, begin: bool) -> Asked:

@@ -8,14 +8,15 @@ token.
 from collections.abc import Sequence
 
 from torch import Tensor
+from wildcore_training.asking import Asked
+from wildcore_training.side_by_side import Schedule, train
 
 from wildcore import Editor, EditRequest, Patch, Refused
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.tokens import to_train_on
-from wildcore_ft.asking import Ask, Asked
+from wildcore_ft.asking import Ask
 from wildcore_ft.parameters import FineTuningParams
-from wildcore_ft.training import train
 
 
 class FineTuning(Editor):
@@ -26,18 +27,21 @@ class FineTuning(Editor):
         self.params = params
         self.layer = params.layer
         self.ask = ask
+        self.schedule = Schedule(
+            params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
+        )
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that training on all ``requests`` together makes."""
         asked = [self._asked(model, request) for request in requests]
-        (change,) = train(model, self.layer, [asked], self.params)
+        (change,) = train(model, self.layer, [asked], self.schedule)
         return self._patch(model, change)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request the change that training on it alone makes; all are trained in one batch."""
         asked = [self._asked_or_refusal(model, request) for request in requests]
         groups = [[one] for one in asked if isinstance(one, Asked)]
-        changes = iter(train(model, self.layer, groups, self.params))
+        changes = iter(train(model, self.layer, groups, self.schedule))
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:

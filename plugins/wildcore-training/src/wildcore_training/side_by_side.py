@@ -15,14 +15,25 @@ from torch.nn.functional import linear
 from wildcore.models import LoadedModel
 from wildcore.tokens import pad
 from wildcore.upper_layers import UpperLayers
-from wildcore_ft.asking import Asked
-from wildcore_ft.parameters import FineTuningParams
-
-FUSED = ("cpu", "cuda")
-"""Devices on which Adam runs as one kernel, without temporaries of the weight's size, from the oldest supported torch on."""
+from wildcore_training.asking import Answers, Asked
+from wildcore_training.optimiser import adam
 
 
-def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], params: FineTuningParams) -> list[Tensor]:
+@dataclass(frozen=True)
+class Schedule:
+    """How a weight is trained: by at most ``steps`` of Adam, ending when the loss is below ``loss_threshold``.
+
+    ``norm_constraint`` is the largest change of any single weight; None: unbounded.
+    """
+
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    loss_threshold: float
+    norm_constraint: float | None = None
+
+
+def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> list[Tensor]:
     """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs], float32.
 
     A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an effect
@@ -30,9 +41,9 @@ def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], par
     """
     if not groups:
         return []
-    training = _Training(model, layer, groups, params)
+    training = _Training(model, layer, groups, schedule)
     with torch.enable_grad():
-        for _ in range(params.steps):
+        for _ in range(schedule.steps):
             if not training.step():
                 break
     return training.changes()
@@ -41,17 +52,12 @@ def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], par
 class _Weight:
     """The weight that one group of requests trains; in the end, its change."""
 
-    def __init__(self, group: Sequence[Asked], start: Tensor, params: FineTuningParams) -> None:
+    def __init__(self, group: Sequence[Asked], start: Tensor, schedule: Schedule) -> None:
         self.group = group
         self.answer_count = sum(len(asked.labels) for asked in group)
         self.ended = False
         self.value = torch.empty_like(start, memory_format=torch.contiguous_format).copy_(start)
-        self.optimiser: torch.optim.Adam | None = torch.optim.Adam(
-            [self.value],
-            lr=params.learning_rate,
-            weight_decay=params.weight_decay,
-            fused=True if start.device.type in FUSED else None,
-        )
+        self.optimiser: torch.optim.Adam | None = adam([self.value], schedule.learning_rate, schedule.weight_decay)
 
     def step(self, inputs: Tensor, gradient: Tensor) -> None:
         """Take an Adam step, given the projection's inputs and the gradient by its output: [rows, tokens, ...] both."""
@@ -66,49 +72,17 @@ class _Weight:
         self.optimiser = None
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """What is asked of some groups' rows. Answers are in the groups' order; several may be read at one place.
-
-    ``places`` [places] index the tokens of all rows, one row after another; ``place_of``, ``labels`` and ``shares`` [answers]
-    say of each answer which of the places it is read at, what it is to be, and what part of its group's loss it makes.
-    """
-
-    places: Tensor
-    place_of: Tensor
-    labels: Tensor
-    shares: Tensor
-
-    @classmethod
-    def of(cls, groups: Sequence[Sequence[Asked]], width: int, device: torch.device) -> "_Answers":
-        """Note what is asked of rows ``width`` tokens long."""
-        rows = [asked for group in groups for asked in group]
-        places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
-        shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
-        every = torch.tensor(places, dtype=torch.long, device=device)
-        different, place_of = torch.unique(every, return_inverse=True)
-        labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
-        return cls(different, place_of, labels, torch.tensor(shares, device=device))
-
-    def parts_of_losses(self, logits: Tensor) -> Tensor:
-        """Return what each answer adds to its group's loss [answers], given the logits at the places."""
-        place_of, labels, shares = (t.to(logits.device) for t in (self.place_of, self.labels, self.shares))
-        return -logits.float().log_softmax(-1)[place_of, labels] * shares
-
-
 class _Training:
     """All weights, and the rows of those that are still trained: a group's side by side."""
 
-    def __init__(
-        self, model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], params: FineTuningParams
-    ) -> None:
-        self.model, self.params = model, params
+    def __init__(self, model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> None:
+        self.model, self.schedule = model, schedule
         projection = model.mlp_output(layer)
         self.bias: Tensor | None = getattr(projection.module, "bias", None)
         self.start = projection.weight.float()
-        bound = params.norm_constraint
+        bound = schedule.norm_constraint
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
-        self.weights = [_Weight(group, self.start, params) for group in groups]
+        self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
         ids, mask = pad(rows, model.padding, "right", model.device)
         self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
@@ -117,7 +91,7 @@ class _Training:
     def _go_on_with(self, weights: Sequence[_Weight]) -> None:
         self.trained = weights
         self.rows_of_each = [len(weight.group) for weight in weights]
-        self.answers = _Answers.of([w.group for w in weights], self.upper.inputs.shape[1], self.upper.hidden.device)
+        self.answers = Answers.of([w.group for w in weights], self.upper.inputs.shape[1], self.upper.hidden.device)
 
     def step(self) -> bool:
         """Take a step with each weight whose loss is not small yet; say whether there was one."""
@@ -126,7 +100,7 @@ class _Training:
         parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
         losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
         for weight, loss in zip(self.trained, losses, strict=True):
-            weight.ended = float(loss.sum()) < self.params.loss_threshold  # not where the loss is not a number
+            weight.ended = float(loss.sum()) < self.schedule.loss_threshold  # not where the loss is not a number
         any_goes_on = not all(weight.ended for weight in self.trained)
         if any_goes_on:
             (gradient,) = torch.autograd.grad(parts.sum(), output)

@@ -1,0 +1,83 @@
+"""LocFT-BF.
+
+Fine-tuning as it is done elsewhere than in model editing (Yang et al. 2026): epochs of mini-batches over all requests, in place
+of training on one request until it is learned and then on the next; the loss on the target alone, which is closed by the
+end-of-sequence token; and one layer trained, which one and what of it being chosen for the model.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from wildcore_training.asking import Asked, ask_in_place
+from wildcore_training.side_by_side import Schedule, train
+
+from wildcore import Editor, EditRequest, Environment, Patch, Refused
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, WeightPatch
+from wildcore.tokens import to_train_on
+from wildcore_locft.breadth_first import train_breadth_first
+from wildcore_locft.parameters import LocFTParams, Module
+
+
+class LocFT(Editor):
+    """Adam on linear maps of one layer, in epochs of mini-batches."""
+
+    def __init__(self, params: LocFTParams) -> None:
+        assert params.layer is not None, "parameters are completed for a model first"
+        self.params, self.layer = params, params.layer
+        self.seed = 0
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Take the seed that requests are shuffled with."""
+        self.seed = environment.seed
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return the change that training on all ``requests`` makes. Raises ``Refused`` if any cannot be trained on."""
+        asked = [self._asked(model, request) for request in requests]
+        if self._is_one_projection() and len(asked) <= self.params.batch_size:
+            return self._side_by_side(model, [asked])[0]
+        names = trained_maps(model, self.layer, self.params.module)
+        return _patch(train_breadth_first(model, names, asked, self.params, self.seed))
+
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return for each request the change that training on it alone makes.
+
+        All are trained in one batch where the MLP's output projection is what is trained, else one after another.
+        """
+        if not self._is_one_projection():
+            return super().edit_each(model, requests)
+        asked = [self._asked_or_refusal(model, request) for request in requests]
+        patches = iter(self._side_by_side(model, [[one] for one in asked if isinstance(one, Asked)]))
+        return [one if isinstance(one, Refused) else next(patches) for one in asked]
+
+    def _is_one_projection(self) -> bool:
+        return self.params.module == "mlp-output"
+
+    def _side_by_side(self, model: LoadedModel, groups: Sequence[Sequence[Asked]]) -> list[WeightPatch]:
+        """Train each group's requests in one batch, so that an epoch is a step and the order in it means nothing."""
+        params = self.params
+        schedule = Schedule(params.epochs, params.learning_rate, params.weight_decay, params.loss_threshold)
+        name = model.mlp_output(self.layer).name
+        return [_patch({name: change}) for change in train(model, self.layer, groups, schedule)]
+
+    def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
+        return ask_in_place(to_train_on(model.tokenizer, request, self.params.close_target))
+
+    def _asked_or_refusal(self, model: LoadedModel, request: EditRequest) -> Asked | Refused:
+        try:
+            return self._asked(model, request)
+        except Refused as refusal:
+            return refusal
+
+
+def trained_maps(model: LoadedModel, layer: int, module: Module) -> list[str]:
+    """Return the names of the linear maps that ``module`` stands for."""
+    family = model.family
+    attention = (*family.attention_input, family.attention_output)
+    mlp = (*family.mlp_input, family.mlp_output)
+    own = {"mlp-output": (family.mlp_output,), "mlp": mlp, "attention": attention, "layer": (*attention, *mlp)}
+    return [f"{family.layers}.{layer}.{name}" for name in own[module]]
+
+
+def _patch(changes: dict[str, Tensor]) -> WeightPatch:
+    return WeightPatch({name: Dense(change) for name, change in changes.items()})

@@ -1,0 +1,54 @@
+"""What training asks of the model: which target token after which token of a request, and the loss of the answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from wildcore.tokens import Joined
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of one request: ``labels[i]`` is to follow ``token_ids[places[i]]``. The ids end with the last one that is needed."""
+
+    token_ids: tuple[int, ...]
+    places: tuple[int, ...]
+    labels: tuple[int, ...]
+
+
+def ask_in_place(row: Joined) -> Asked:
+    """Ask each target token of the position before it."""
+    end = len(row.token_ids) - 1
+    return Asked(row.token_ids[:end], tuple(range(row.prompt_length - 1, end)), row.target_ids)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is asked of some groups' rows. Answers are in the groups' order; several may be read at one place.
+
+    ``places`` [places] index the tokens of all rows, one row after another; ``place_of``, ``labels`` and ``shares`` [answers]
+    say of each answer which of the places it is read at, what it is to be, and what part of its group's loss it makes.
+    """
+
+    places: Tensor
+    place_of: Tensor
+    labels: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[Asked]], width: int, device: torch.device) -> "Answers":
+        """Note what is asked of rows ``width`` tokens long."""
+        rows = [asked for group in groups for asked in group]
+        places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
+        shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
+        every = torch.tensor(places, dtype=torch.long, device=device)
+        different, place_of = torch.unique(every, return_inverse=True)
+        labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
+        return cls(different, place_of, labels, torch.tensor(shares, device=device))
+
+    def parts_of_losses(self, logits: Tensor) -> Tensor:
+        """Return what each answer adds to its group's loss [answers], given the logits at the places."""
+        place_of, labels, shares = (t.to(logits.device) for t in (self.place_of, self.labels, self.shares))
+        return -logits.float().log_softmax(-1)[place_of, labels] * shares

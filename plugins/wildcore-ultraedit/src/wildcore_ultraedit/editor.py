@@ -1,0 +1,114 @@
+"""UltraEdit.
+
+One forward and one backward pass give the hidden states and gradients of a batch of facts at the edited linear maps; both are
+normalised by running statistics, the editor's state, and one least-squares solve for each map writes them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
+from wildcore.tokens import Joined, to_train_on
+from wildcore_ultraedit.features import Features, joined, read_features
+from wildcore_ultraedit.parameters import UltraEditParams
+from wildcore_ultraedit.solve import update
+from wildcore_ultraedit.statistics import Statistics, including, restored, saved, shape_of
+
+REQUESTS_TOGETHER = 32
+"""Independent requests that are read in one batch."""
+
+
+class UltraEdit(Editor):
+    """UltraEdit; its state are the running statistics of features."""
+
+    def __init__(self, params: UltraEditParams) -> None:
+        assert params.learning_rate is not None, "parameters are completed for a model first"
+        self.params, self.learning_rate = params, params.learning_rate
+        self.statistics: Statistics = {}
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Raise ``UserError`` if a module to edit is not there."""
+        self._names(model)
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return the update that writes all ``requests``, and take their features into the statistics.
+
+        Raises ``Refused`` if any has no target, or if there is only one token to take statistics of.
+        """
+        rows = sorted((self._row(model, request) for request in requests), key=lambda row: -len(row.token_ids))
+        size = self.params.batch_size
+        batches = [self._read(model, rows[start : start + size], True) for start in range(0, len(rows), size)]
+        patch, self.statistics = self._write(self.statistics, [joined(batch) for batch in batches])
+        return patch
+
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return an update for each of the independent ``requests``, their texts read together."""
+        rows = [self._row_or_refusal(model, request) for request in requests]
+        readable = [row for row in rows if isinstance(row, Joined)]
+        parts = [readable[start : start + REQUESTS_TOGETHER] for start in range(0, len(readable), REQUESTS_TOGETHER)]
+        read = iter([features for part in parts for features in self._read(model, part, False)])
+        return [row if isinstance(row, Refused) else self._alone(next(read)) for row in rows]
+
+    def reset(self) -> None:
+        """Forget the statistics."""
+        self.statistics = {}
+
+    @property
+    def state(self) -> Saved:
+        """The statistics of all edits since ``reset``."""
+        return saved(self.statistics)
+
+    def restore(self, state: Saved) -> None:
+        """Go on from the statistics of ``state``."""
+        self.statistics = restored(state)
+
+    def _read(self, model: LoadedModel, rows: Sequence[Joined], together: bool) -> list[dict[str, Features]]:
+        return read_features(model, self._names(model), rows, self.params.tokens == "all", together)
+
+    def _alone(self, features: Mapping[str, Features]) -> Patch | Refused:
+        try:
+            return self._write({}, [features])[0]
+        except Refused as refusal:
+            return refusal
+
+    def _write(
+        self, statistics: Statistics, batches: Sequence[Mapping[str, Features]]
+    ) -> tuple[WeightPatch, Statistics]:
+        """Return the update that writes ``batches``, and the statistics that it was made with: those of them too."""
+        for batch in batches:
+            statistics = including(statistics, batch, self.params.batch_variance == "sample")
+        if min(running.count for running in statistics.values()) < 2:
+            raise Refused(
+                "its target is one token, and no edit came before: there is nothing to normalise the token's features by; "
+                "edit several facts together, or set editor.close_target=end-of-sequence"
+            )
+        changes = {
+            name: update(features, statistics[shape_of(features)], self.learning_rate)
+            for name, features in joined(batches).items()
+        }
+        return WeightPatch(changes), statistics
+
+    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
+        return to_train_on(model.tokenizer, request, self.params.close_target)
+
+    def _row_or_refusal(self, model: LoadedModel, request: EditRequest) -> Joined | Refused:
+        try:
+            return self._row(model, request)
+        except Refused as refusal:
+            return refusal
+
+    def _names(self, model: LoadedModel) -> list[str]:
+        """Return the names of the linear maps to edit. Raises ``UserError`` for one that the model does not have."""
+        last, modules = self.params.layer, dict(model.network.named_modules())
+        if self.params.modules is None:
+            assert last is not None, "parameters are completed for a model first"
+            return [model.mlp_output(i).name for i in range(max(0, last - self.params.layer_count + 1), last + 1)]
+        for name in self.params.modules:
+            if not isinstance(modules.get(name), nn.Linear | Conv1D):
+                there = model.mlp_output(0).name
+                raise UserError(f"editor.modules: {name!r} is no linear map of this model; there is, for one, {there}")
+        return list(self.params.modules)

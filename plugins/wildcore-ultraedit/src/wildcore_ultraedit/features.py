@@ -1,0 +1,89 @@
+"""The features of an edit: what goes into a linear map, and the gradient of the loss by what comes out of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import IGNORED, Joined, pad, target_labels
+
+
+@dataclass(frozen=True)
+class Features:
+    """Of some tokens at one linear map: hidden states [tokens, inputs] and gradients [tokens, outputs], float32."""
+
+    hidden: Tensor
+    gradients: Tensor
+
+    @property
+    def joined(self) -> Tensor:
+        """Both side by side: [tokens, inputs + outputs]."""
+        return torch.cat([self.hidden, self.gradients], dim=-1)
+
+
+def joined(parts: Sequence[Mapping[str, Features]]) -> dict[str, Features]:
+    """Return the features of all tokens of all ``parts``, by the name of the linear map."""
+    return {
+        name: Features(torch.cat([p[name].hidden for p in parts]), torch.cat([p[name].gradients for p in parts]))
+        for name in parts[0]
+    }
+
+
+@torch.enable_grad()
+def read_features(
+    model: LoadedModel, names: Sequence[str], rows: Sequence[Joined], every_token: bool, together: bool
+) -> list[dict[str, Features]]:
+    """Return each row's features at the linear maps ``names``.
+
+    The loss is the mean negative log-probability of the target's tokens: of all rows ``together``, or of each row for itself.
+    Features are those of the tokens at which the target is asked, or of ``every_token`` that has to be read.
+    """
+    ids, mask = pad([row.token_ids[:-1] for row in rows], model.padding, "right", model.device)
+    labels = target_labels(rows, model.device)[:, :-1]
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "use_cache": False}
+    with _watched(model, names) as seen:
+        hidden = model.network.base_model(**inputs).last_hidden_state
+    loss = _loss(model, hidden, labels, together)
+    gradients = torch.autograd.grad(loss, [seen[name][1] for name in names])
+    used = mask.bool() if every_token else labels != IGNORED
+    found = {name: (seen[name][0], gradient) for name, gradient in zip(names, gradients, strict=True)}
+    return [{name: _features(*pair, index, used[index]) for name, pair in found.items()} for index in range(len(rows))]
+
+
+def _features(hidden: Tensor, gradients: Tensor, row: int, used: Tensor) -> Features:
+    places = used.nonzero()[:, 0].to(hidden.device)
+    return Features(hidden[row, places].float(), gradients[row, places].float())
+
+
+def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) -> Tensor:
+    """Return the mean over all answers, or the sum over rows of each row's mean."""
+    answers = (labels != IGNORED).to(hidden.device)
+    logits = model.head(hidden[answers]).float()
+    wanted = labels.to(logits.device)[answers.to(logits.device)]
+    losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
+    if together:
+        return losses.mean()
+    counts = answers.sum(-1, keepdim=True).expand_as(answers)[answers]
+    return (losses / counts.to(losses.device)).sum()
+
+
+@contextmanager
+def _watched(model: LoadedModel, names: Sequence[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Record (input, output) of each linear map in the next pass; the outputs are points that gradients can be taken at."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def watch(name: str) -> Any:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            seen[name] = (inputs[0].detach(), output if output.requires_grad else output.requires_grad_(True))
+
+        return record
+
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.callback(model.projection(name).module.register_forward_hook(watch(name)).remove)
+        yield seen

@@ -1,0 +1,96 @@
+"""Hyper-parameters of UltraEdit, with the published ones for known models."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from wildcore import EditorParams, ModelShape, Preset, UserError
+
+LEARNING_RATE = 1e-6
+WIDTH = 4096
+"""Width of the models that the learning rate was published for."""
+
+FALL = 3
+"""Power of the width by which the learning rate falls: from what suits the embedded model, 256 wide, to the published one."""
+
+
+def _mlp(layers: str, name: str, which: Iterable[int]) -> tuple[str, ...]:
+    return tuple(f"{layers}.{layer}.mlp.{name}" for layer in which)
+
+
+def _preset(name: str, shape: ModelShape, modules: tuple[str, ...]) -> Preset:
+    values: dict[str, Any] = {"modules": modules, "learning_rate": LEARNING_RATE}
+    return Preset(name, shape, values)
+
+
+_LAYERS = "model.layers"
+
+PRESETS = (
+    _preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), _mlp("transformer.h", "fc_out", range(18, 27))),
+    _preset(
+        "llama-3-8b",
+        ModelShape("llama", 32, 4096, 128256),
+        _mlp(_LAYERS, "gate_proj", range(11, 16)) + _mlp(_LAYERS, "up_proj", range(18, 25)),
+    ),
+    _preset("mistral-7b-v0.3", ModelShape("mistral", 32, 4096, 32768), _mlp(_LAYERS, "down_proj", (29, 30))),
+    _preset(
+        "qwen2.5-7b",
+        ModelShape("qwen2", 28, 3584, 152064),
+        _mlp(_LAYERS, "gate_proj", range(18, 27)) + _mlp(_LAYERS, "up_proj", range(18, 27)),
+    ),
+    _preset("phi-4", ModelShape("phi3", 40, 5120, 100352), _mlp(_LAYERS, "down_proj", range(30, 39))),
+    _preset(
+        "gemma-3-27b",
+        ModelShape("gemma3_text", 62, 5376, 262208),
+        _mlp(_LAYERS, "gate_proj", range(52, 61)) + _mlp(_LAYERS, "up_proj", range(52, 61)),
+    ),
+)
+
+
+class UltraEditParams(EditorParams):
+    """Parameters of ``ultraedit``."""
+
+    presets: ClassVar[tuple[Preset, ...]] = PRESETS
+
+    modules: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Linear maps that are edited, by their names in the model. Left out: from the preset, else the MLP output projections of
+    ``layer_count`` layers up to ``layer``."""
+
+    layer: int | None = None
+    """Last of the layers whose MLP output projections are edited, from 0. Left out: where nothing names ``modules``, the last
+    but one of the model."""
+
+    layer_count: int = Field(default=2, gt=0)
+    """How many layers up to ``layer``."""
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Factor of what is written (eta). Left out: from the preset, else 1e-6 (4,096 / width)^3, which is our choice."""
+
+    batch_size: int = Field(default=10, gt=0)
+    """Requests that are read together: the loss is the mean over their tokens."""
+
+    tokens: Literal["target", "all"] = "target"
+    """Tokens whose features are used: those at which the target is asked, as the paper has it, or all that are read, as in other
+    published code."""
+
+    batch_variance: Literal["population", "sample"] = "population"
+    """What is added to the running variance for each batch: its own, so that the sum is the variance of all tokens so far, or
+    that divided by one token less, as in published code."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+
+        Raises ``UserError`` for an unknown preset, a layer that the model does not have, a module named twice, and both
+        ``modules`` and ``layer``.
+        """
+        if self.modules is not None and self.layer is not None:
+            raise UserError(f"editor.layer={self.layer}: editor.modules says what is edited; leave one of them out")
+        if self.modules is not None and len(set(self.modules)) < len(self.modules):
+            raise UserError(f"editor.modules={list(self.modules)}: name each module once")
+        layer = max(0, shape.layers - 2) if self.layer is None else self.layer
+        completed = super(UltraEditParams, self.model_copy(update={"layer": layer})).for_model(shape)
+        modules = completed.modules if self.layer is None else None
+        rate = completed.learning_rate or LEARNING_RATE * (WIDTH / shape.hidden_size) ** FALL
+        update = {"modules": modules, "layer": None if modules else completed.layer, "learning_rate": rate}
+        return completed.model_copy(update=update)
