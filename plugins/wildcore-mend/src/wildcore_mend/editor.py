@@ -1,0 +1,129 @@
+"""The editor: one pass forward and back, and the hyper-network makes an edit of the gradient."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from wildcore import EditCase, Editor, EditRequest, Environment, Patch, Progress, Refused, Saved, UserError
+from wildcore.models import LoadedModel
+from wildcore.patches import LowRank, WeightPatch
+from wildcore.prepared import PreparedFile, read_manifest
+from wildcore.tokens import Joined, to_train_on
+from wildcore_mend.examples import examples, generator_for, number_of
+from wildcore_mend.gradients import edited_modules, gradients
+from wildcore_mend.network import HyperNetwork
+from wildcore_mend.parameters import MendParams
+from wildcore_mend.store import find, place_for
+from wildcore_mend.training import Training, Validation
+
+REQUESTS_TOGETHER = 32
+"""Requests in one pass: it bounds memory, not how many are edited together."""
+
+TRAINED_REQUESTS = "trained_requests"
+"""Name of the tensor that says which requests a network was trained on or validated with."""
+
+
+class Mend(Editor):
+    """MEND."""
+
+    trains = True
+
+    def __init__(self, params: MendParams) -> None:
+        assert params.layers is not None, "parameters are completed for a model first"
+        self.params, self.layers = params, params.layers
+        self.network: HyperNetwork | None = None
+        self.file: PreparedFile | None = None
+        self.trained_requests: frozenset[int] = frozenset()
+        self.progress: Progress | None = None
+
+    def train(self, model: LoadedModel, environment: Environment, cases: Iterator[EditCase]) -> None:
+        """Train the hyper-network and keep it in the cache, or do nothing if that was done before.
+
+        Raises ``UserError`` where too few of the cases can be trained on.
+        """
+        given = list(cases)
+        self.file = file = place_for(environment, model, self.params, given)
+        if file.exists():
+            environment.progress.note("mend: this training was done before; nothing is trained")
+            return
+        known = examples(model, given, self.params, environment.seed)
+        for reason, count in known.left_out.items():
+            environment.progress.note(f"mend: {count} of {len(given)} cases cannot be trained on: {reason}")
+        trained = Training(model, known, self.params, environment).run(file.partial)
+        numbers = torch.tensor([number_of(case.request) for case in given])
+        facts = {"learned": len(known.learned), "held_out": len(known.held_out), "left_out": known.left_out}
+        file.save(Saved({**trained.tensors, TRAINED_REQUESTS: numbers}, {**trained.facts, **facts}))
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Load the trained hyper-network and say which it is. Raises ``UserError`` with the command that makes one."""
+        file = self.file or find(environment, model, self.params)
+        saved = file.load()
+        network = HyperNetwork(model, edited_modules(model, self.layers), self.params, generator_for(0))
+        network.load_state_dict({name: t for name, t in saved.tensors.items() if name != TRAINED_REQUESTS})
+        self.network = network.requires_grad_(False)
+        self.trained_requests = frozenset(saved.tensors[TRAINED_REQUESTS].tolist())
+        self.progress = environment.progress
+        environment.progress.note(_which(file, saved.facts))
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        """Return the change that writes all ``requests``: the sum of what each would do alone.
+
+        Raises ``Refused`` if the target of any is empty.
+        """
+        rows = [self._row(model, request) for request in requests]
+        each = self._changes(model, rows, mean=self.params.batch_loss == "mean")
+        self._say_if_known(requests)
+        return WeightPatch({name: _side_by_side([changes[name] for changes in each]) for name in each[0]})
+
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
+        """Return an edit for each of the independent ``requests``, from passes that they share."""
+        rows = [self._row_or_refusal(model, request) for request in requests]
+        changes = iter(self._changes(model, [row for row in rows if isinstance(row, Joined)]))
+        self._say_if_known(requests)
+        return [row if isinstance(row, Refused) else WeightPatch(next(changes)) for row in rows]
+
+    def _changes(self, model: LoadedModel, rows: Sequence[Joined], mean: bool = False) -> list[dict[str, LowRank]]:
+        if self.network is None:
+            raise UserError("mend has no hyper-network yet; call prepare first")
+        begin, changes = self.params.train_beginning_of_sequence, []
+        size = len(rows) if mean else model.rows_at_once or REQUESTS_TOGETHER
+        for start in range(0, len(rows), max(1, size)):
+            of_each = gradients(model, self.network.names, rows[start : start + size], begin, mean)
+            with torch.no_grad():
+                changes += self.network.changes(of_each)
+        return changes
+
+    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
+        return to_train_on(model.tokenizer, request, self.params.close_target)
+
+    def _row_or_refusal(self, model: LoadedModel, request: EditRequest) -> Joined | Refused:
+        try:
+            return self._row(model, request)
+        except Refused as refusal:
+            return refusal
+
+    def _say_if_known(self, requests: Sequence[EditRequest]) -> None:
+        """Say once that an edit was among those that the network was trained on: its score says little of others."""
+        known = [request for request in requests if number_of(request) in self.trained_requests]
+        if known and self.progress is not None:
+            self.progress.note(
+                f"mend: the edit {known[0].prompt!r} is one that the hyper-network was trained on, and there may be more; their "
+                "scores say little of edits that are new to it"
+            )
+            self.progress = None
+
+
+def _side_by_side(changes: Sequence[LowRank]) -> LowRank:
+    """Return the sum of changes."""
+    return LowRank(
+        torch.cat([change.left for change in changes], 1), torch.cat([change.right for change in changes], 1)
+    )
+
+
+def _which(file: PreparedFile, facts: Mapping[str, Any]) -> str:
+    best, unedited = Validation(**facts["best"]), Validation(**facts["curve"][0])
+    return (
+        f"mend uses the hyper-network made on {read_manifest(file.path).created}, trained on {facts['learned']} cases "
+        f"({file.manifest.facts['cases']}) for {best.step} steps: {best}; without an edit: {unedited}"
+    )

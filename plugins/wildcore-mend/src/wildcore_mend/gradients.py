@@ -1,0 +1,79 @@
+"""The gradient of a request's loss by weights, as what it is made of.
+
+The gradient by a weight W [outputs, inputs] is the sum over tokens of d x^T, with x what goes into the projection and d the
+gradient of the loss by what comes out of it (Mitchell et al. 2022, section 3.1). The sum itself is never formed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import Joined
+from wildcore_mend.asking import Asked
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What one request's gradient by one weight is made of: ``inputs`` x [tokens, inputs] and ``deltas`` d [tokens, outputs].
+
+    Both in float32. Tokens whose share of the gradient is zero are left out.
+    """
+
+    inputs: Tensor
+    deltas: Tensor
+
+
+def edited_modules(model: LoadedModel, layers: Sequence[int]) -> tuple[str, ...]:
+    """Return the names of all MLP projections of ``layers``."""
+    paths = (*model.family.mlp_input, model.family.mlp_output)
+    return tuple(f"{model.family.layers}.{layer}.{path}" for layer in layers for path in paths)
+
+
+def gradients(
+    model: LoadedModel, names: Sequence[str], rows: Sequence[Joined], begin: bool, mean: bool = False
+) -> list[dict[str, Factors]]:
+    """Return, for each row, the gradient of its loss by the weights of the modules ``names``.
+
+    A row's loss is the mean negative log-probability of its target's tokens, and with ``mean`` its part in the mean over the
+    tokens of all rows. All are computed in one pass forward and back.
+    """
+    asked = Asked.of(model, rows, begin)
+    with torch.enable_grad(), _recording(model, names) as seen:
+        losses = cross_entropy(asked.logits(model), asked.wanted, reduction="none")
+        loss = losses.mean() if mean else asked.mean_of_rows(losses).sum()
+        deltas = torch.autograd.grad(loss, [seen[name][1] for name in names])
+    read = [(seen[name][0], delta) for name, delta in zip(names, deltas, strict=True)]
+    return [
+        {name: _factors(x[i], d[i], asked.read[i]) for name, (x, d) in zip(names, read, strict=True)}
+        for i in range(len(rows))
+    ]
+
+
+@contextmanager
+def _recording(model: LoadedModel, names: Sequence[str]) -> Iterator[Mapping[str, tuple[Tensor, Tensor]]]:
+    """Keep what goes into the modules and what comes out of them, and let gradients flow from there on."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def recorder(name: str) -> Any:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if not output.requires_grad:  # below the lowest of the modules nothing has a gradient
+                output.requires_grad_(True)
+            seen[name] = inputs[0].detach(), output
+
+        return record
+
+    with ExitStack() as hooks:
+        for name in names:
+            hooks.callback(model.projection(name).module.register_forward_hook(recorder(name)).remove)
+        yield seen
+
+
+def _factors(inputs: Tensor, deltas: Tensor, read: Tensor) -> Factors:
+    kept = (inputs != 0).any(-1) & (deltas != 0).any(-1) & read.to(inputs.device)
+    return Factors(inputs[kept].float(), deltas[kept].float())

@@ -1,0 +1,105 @@
+"""Hyper-parameters of MEND. The same ones were published for every model; for which layers, goes by depth."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from wildcore import EditorParams, ModelShape, UserError
+
+LAYERS_EDITED = 3
+"""How many layers are edited where nothing says which."""
+
+CHOSEN_PER_RUN = frozenset({"layer", "preset", "batch_loss", "trained_on"})
+"""Parameters that have no effect on training, or are there in another form."""
+
+
+class MendParams(EditorParams):
+    """Parameters of ``mend``; the defaults are the published ones, with which models of billions of parameters were trained."""
+
+    layers: tuple[int, ...] | None = None
+    """Layers whose MLP projections, all of them, are edited, ascending, from 0. Left out: ``layer`` and the two before it, else
+    the last three."""
+
+    layer: int | None = None
+    """Last of the layers. Left out: the last of ``layers``."""
+
+    rank: int = Field(default=1920, gt=0)
+    """Rank of the hyper-network's layers; never more than they are wide."""
+
+    residual_layers: int = Field(default=2, gt=0)
+    """Layers of the hyper-network."""
+
+    steps: int = Field(default=100_000, gt=0)
+    """Most training steps, each on one case."""
+
+    learning_rate: float = Field(default=1e-6, gt=0)
+    """Adam's learning rate in training the hyper-network."""
+
+    edit_rate: float = 1e-4
+    """Factor of an edit at the start of training, for every projection; it is learned, its sign too."""
+
+    edit_rate_learning_rate: float = Field(default=1e-4, gt=0)
+    """Adam's learning rate in training the factors of the edits."""
+
+    edit_weight: float = Field(default=0.1, ge=0)
+    """Weight of the edited model's negative log-probability of the target."""
+
+    locality_weight: float = Field(default=1.0, ge=0)
+    """Weight of the divergence of the edited model from the unedited one, on the answer to a locality probe."""
+
+    edit_loss: Literal["rephrasing", "prompt"] = "rephrasing"
+    """Where training asks for the target: after a rephrasing of the prompt where the case has any, as the paper has it, or
+    always after the edit prompt itself, as in EasyEdit."""
+
+    accumulate: int = Field(default=10, gt=0)
+    """Steps whose gradients make one update."""
+
+    gradient_bound: float = Field(default=100.0, gt=0)
+    """Largest norm of an update's gradient; a longer one is shortened."""
+
+    held_out: int = Field(default=500, gt=0)
+    """Most cases to set aside for validation, drawn by the seed; never more than a tenth of them."""
+
+    validate_every: int = Field(default=1000, gt=0)
+    """Steps between two validations."""
+
+    patience: int = Field(default=20_000, gt=0)
+    """Training ends when the loss on the cases held out has not fallen for so many steps; the best network is kept."""
+
+    train_beginning_of_sequence: bool = False
+    """Also ask the beginning-of-sequence token one position before the target, as published code does by oversight."""
+
+    batch_loss: Literal["sum", "mean"] = "sum"
+    """How requests are edited together: by the sum of what each would do alone, as the paper has it, or by the gradient of the
+    mean loss over all target tokens, as in published code."""
+
+    trained_on: str | None = None
+    """Which hyper-network to use, where several were trained for the model and these parameters: the beginning of the hash of
+    the cases it was trained on. Left out: the newest."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model: the user's over the defaults.
+
+        Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
+        ``layer`` that is not the last of ``layers``.
+        """
+        layers = self._layers(shape)
+        if not layers or list(layers) != sorted(set(layers)):
+            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
+        if layers[0] < 0 or layers[-1] >= shape.layers:
+            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
+        if self.layer not in (None, layers[-1]):
+            raise UserError(
+                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
+            )
+        return super(MendParams, self.model_copy(update={"layers": layers, "layer": layers[-1]})).for_model(shape)
+
+    def _layers(self, shape: ModelShape) -> tuple[int, ...]:
+        if self.layers is not None:
+            return self.layers
+        last = shape.layers - 1 if self.layer is None else self.layer
+        return tuple(range(min(last, max(0, last - LAYERS_EDITED + 1)), last + 1))
+
+    def of_training(self) -> dict[str, Any]:
+        """Return what the trained network depends on, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(CHOSEN_PER_RUN))
