@@ -1,0 +1,103 @@
+"""The codebook: keys, the radius that each of them answers for, the value that it gives, and the label it was written with."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from wildcore import Saved
+from wildcore.module_patches import NOWHERE
+
+SAME_KEY = 1e-3
+"""Share of the initial radius within which two keys are the same one: half of it would be a radius that rounding exceeds."""
+
+TENSORS = ("keys", "values", "radii")
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32; never written into.
+
+    ``drawn`` counts the random values that entries have started from.
+    """
+
+    keys: Tensor
+    values: Tensor
+    radii: Tensor
+    labels: tuple[str, ...]
+    drawn: int = 0
+
+    @classmethod
+    def empty(cls, inputs: int, outputs: int, device: torch.device) -> "Codebook":
+        """Return a codebook without entries for a projection from ``inputs`` to ``outputs``."""
+        keys, values = (torch.zeros(0, width, device=device) for width in (inputs, outputs))
+        return cls(keys, values, torch.zeros(0, device=device), ())
+
+    @classmethod
+    def read(cls, saved: Saved) -> "Codebook":
+        """Return the codebook that was ``saved``."""
+        tensors = {name: saved.tensors[name] for name in TENSORS}
+        return cls(**tensors, labels=tuple(saved.facts["labels"]), drawn=int(saved.facts["drawn"]))
+
+    def saved(self) -> Saved:
+        """Return all that it is made of."""
+        tensors = {name: getattr(self, name) for name in TENSORS}
+        return Saved(tensors, {"labels": list(self.labels), "drawn": self.drawn})
+
+    def to(self, device: torch.device) -> "Codebook":
+        """Return it on ``device``."""
+        return replace(self, keys=self.keys.to(device), values=self.values.to(device), radii=self.radii.to(device))
+
+    def look_up(self, queries: Tensor) -> Tensor:
+        """Return for each query [rows, inputs] its nearest key's entry if it lies in that key's radius, else ``NOWHERE``."""
+        if not self.labels:
+            return torch.full((len(queries),), NOWHERE, device=queries.device)
+        distances, entries = self._nearest(queries)
+        return torch.where(distances <= self.radii[entries], entries, NOWHERE)
+
+    def with_entry(self, query: Tensor, label: str, initial_radius: float) -> tuple["Codebook", int, bool]:
+        """Make room for an edit with key ``query`` [inputs]: algorithm 1 of the paper.
+
+        Returns the codebook, the edit's entry, and whether that entry begins anew, with a value still to be found. Where the
+        same key is written with another label, the paper's split would leave two equal keys with radius 0; the entry is the new
+        edit's instead, and keeps its radius.
+        """
+        if not self.labels:
+            return self._added(query, label, initial_radius)
+        distances, entries = self._nearest(query[None])
+        distance, entry = float(distances), int(entries)
+        if distance > initial_radius + float(self.radii[entry]):
+            return self._added(query, label, initial_radius)
+        if label == self.labels[entry]:
+            return self._with_radius(entry, max(distance, float(self.radii[entry]))), entry, False
+        if distance <= SAME_KEY * initial_radius:
+            labels = (*self.labels[:entry], label, *self.labels[entry + 1 :])
+            return replace(self, labels=labels, drawn=self.drawn + 1), entry, True
+        return self._with_radius(entry, distance / 2)._added(query, label, distance / 2)
+
+    def with_value(self, entry: int, value: Tensor) -> "Codebook":
+        """Return it with ``value`` [outputs] at ``entry``."""
+        values = self.values.clone()
+        values[entry] = value
+        return replace(self, values=values)
+
+    def _nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each query's distance to the nearest key, and whose it is: [rows] both. Exact: equal keys are 0 apart."""
+        distances = torch.cdist(queries.float(), self.keys, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.min(-1)
+        return nearest.values, nearest.indices
+
+    def _added(self, key: Tensor, label: str, radius: float) -> tuple["Codebook", int, bool]:
+        added = Codebook(
+            keys=torch.cat([self.keys, key.float()[None]]),
+            values=torch.cat([self.values, self.values.new_zeros(1, self.values.shape[1])]),
+            radii=torch.cat([self.radii, self.radii.new_tensor([radius])]),
+            labels=(*self.labels, label),
+            drawn=self.drawn + 1,
+        )
+        return added, len(self.labels), True
+
+    def _with_radius(self, entry: int, radius: float) -> "Codebook":
+        radii = self.radii.clone()
+        radii[entry] = radius
+        return replace(self, radii=radii)

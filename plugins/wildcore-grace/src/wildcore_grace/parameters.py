@@ -1,0 +1,28 @@
+"""Hyper-parameters of GRACE, with the published ones for known models."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from wildcore import EditorParams, ModelShape, Preset
+
+
+class GraceParams(EditorParams):
+    """Parameters of ``grace``. The presets are EasyEdit's settings."""
+
+    presets: ClassVar[tuple[Preset, ...]] = (
+        Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {"layer": 25, "steps": 200}),
+        Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), {"layer": 27}),
+        Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), {"layer": 27}),
+        Preset("qwen2-7b", ModelShape("qwen2", 28, 3584, 152064), {"layer": 18}),
+    )
+    depth: ClassVar[float] = 27 / 32
+
+    steps: int = Field(default=50, gt=0)
+    """Adam steps for a value."""
+
+    learning_rate: float = Field(default=1.0, gt=0)
+    """Adam's learning rate for a value."""
+
+    initial_radius: float = Field(default=1.0, gt=0)
+    """Deferral radius (epsilon) of a new key: how far from it, in Euclidean distance, a prompt may be that it answers."""

@@ -1,0 +1,55 @@
+"""Finding values: what the projection is to give at a prompt's last token, so that the model says the target."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.upper_layers import UpperLayers
+
+
+class PromptEnds:
+    """Prompts with their targets, run up to the last token of each prompt in one layer."""
+
+    queries: Tensor
+    """What goes into the projection there: [rows, inputs]."""
+
+    def __init__(self, model: LoadedModel, layer: int, rows: Sequence[Joined]) -> None:
+        """Run the network once."""
+        self.model = model
+        ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
+        self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        device = self.upper.inputs.device
+        self.ends = (
+            torch.arange(len(rows), device=device),
+            torch.tensor([row.prompt_length - 1 for row in rows], device=device),
+        )
+        self.queries = self.upper.inputs[self.ends]
+        self.labels = target_labels(rows, self.upper.hidden.device)
+
+    def train(self, start: Tensor, steps: int, learning_rate: float) -> Tensor:
+        """Return values [rows, outputs] trained from ``start`` by Adam, each on its own row.
+
+        The loss is the mean negative log-probability of the row's target tokens. No row has an effect on another.
+        """
+        values = start.clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([values], lr=learning_rate)
+        with torch.enable_grad():
+            for _ in range(steps):
+                optimiser.zero_grad()
+                self._losses(values).sum().backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+        return values.detach()
+
+    def _losses(self, values: Tensor) -> Tensor:
+        output = self.upper.outputs.index_put(self.ends, values.to(self.upper.outputs.dtype))
+        hidden = self.upper.run(output)
+        asked = self.labels != IGNORED
+        rows, places = asked.nonzero(as_tuple=True)
+        logits = self.model.head(hidden[rows, places]).float()
+        labels = self.labels[rows, places].to(logits.device)
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        shares = (1 / asked.sum(-1))[rows].to(losses.device)
+        return losses * shares

@@ -1,0 +1,228 @@
+"""GRACE keeps what every editor must keep; its answers do not hang on caching, batches or padding."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from wildcore_grace.editor import Grace
+from wildcore_grace.parameters import GraceParams
+from wildcore_grace.patch import CodebookPatch
+
+from wildcore import EditRequest, ModelShape, Prompt, Refused
+from wildcore.decode import decode
+from wildcore.forcing import over_targets
+from wildcore.models import LoadedModel
+from wildcore.module_patches import NOWHERE
+from wildcore.testing.conformance import check_editor, quiet_environment
+from wildcore.testing.networks import MODEL_TYPES, tiny_model
+from wildcore.testing.packages import check_import, check_readme
+from wildcore.tokens import encode, join, pad, to_train_on
+
+REQUESTS = (
+    EditRequest(prompt="The capital of France is", target="Rome"),
+    EditRequest(prompt="Who wrote the old book of the town?", target="Anna Smith"),
+    EditRequest(prompt="Marie Curie began in the year", target="1984"),
+)
+OTHERS = (
+    "Rome",
+    "The old town of France is",
+    "Q: who began the book?\nA:",
+    "Marie Curie wrote the old book in the year",
+)
+PROMPTS = [Prompt(text=text) for text in (*(request.prompt for request in REQUESTS), *OTHERS)]
+
+
+def make(**settings: object) -> Grace:
+    return Grace(GraceParams(**{"layer": 1, "steps": 10, **settings}))
+
+
+def decoded(model: LoadedModel, prompts: Sequence[Prompt], count: int = 6) -> list[tuple[int, ...]]:
+    return [output.token_ids for output in decode(model, prompts, [count] * len(prompts), None)]
+
+
+@torch.inference_mode()
+def plainest(model: LoadedModel, prompt: Prompt, count: int = 6) -> tuple[int, ...]:
+    """Decode one prompt by a whole pass for every token: no cache, no padding, no batch."""
+    ids = list(encode(model.tokenizer, prompt))
+    start = len(ids)
+    while len(ids) < start + count:
+        row = torch.tensor([ids])
+        logits, _ = model.read(row, torch.ones_like(row), torch.arange(len(ids))[None], prompt_lengths=[start])
+        ids.append(int(logits[0, -1].argmax()))
+    return tuple(ids[start:])
+
+
+@torch.inference_mode()
+def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
+    ids, mask = pad([encode(model.tokenizer, prompt) for prompt in prompts], model.padding, side, model.device)
+    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    return [logits[row][mask[row].bool()][-1] for row in range(len(prompts))]
+
+
+def target_loss(model: LoadedModel, request: EditRequest) -> float:
+    row = to_train_on(model.tokenizer, request)
+    losses = torch.tensor(row.target_ids)
+    (found,) = over_targets(model, [row], lambda _, logits: torch.nn.functional.cross_entropy(logits.float(), losses))
+    return float(found)
+
+
+def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt]) -> list[int]:
+    """Return the entry that each prompt finds."""
+
+    class Watched(CodebookPatch):
+        def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
+            self.found = super().route(inputs, output, prompt)
+            return self.found
+
+    watched = Watched(patch.module, patch.codebook)
+    with watched.applied(model):
+        last_logits(model, prompts, "left")
+    return watched.found.tolist()
+
+
+def test_the_package() -> None:
+    check_import("wildcore_grace", ["torch", "transformers"])
+    check_readme("grace", Path(__file__).parents[1] / "README.md")
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_conformance(family: str, tmp_path: Path) -> None:
+    check_editor(make, tiny_model(family), REQUESTS, quiet_environment(tmp_path))
+
+
+@pytest.mark.parametrize("family", MODEL_TYPES)
+def test_each_edit_makes_its_target_likelier_and_far_prompts_keep_their_bits(family: str) -> None:
+    model = tiny_model(family)
+    before = [target_loss(model, request) for request in REQUESTS]
+    logits = last_logits(model, PROMPTS, "left")
+    patch = make(steps=50).edit(model, REQUESTS)
+    found = routes(model, patch, PROMPTS)
+    with patch.applied(model):
+        after = [target_loss(model, request) for request in REQUESTS]
+        edited = last_logits(model, PROMPTS, "left")
+    assert found[:3] == [0, 1, 2]
+    assert NOWHERE in found
+    assert all(new < old for new, old in zip(after, before, strict=True))
+    assert [torch.equal(a, b) for a, b in zip(logits, edited, strict=True)] == [route == NOWHERE for route in found]
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_answers_hang_neither_on_the_cache_nor_on_the_batch_nor_on_padding(family: str) -> None:
+    model = tiny_model(family)
+    unedited = decoded(model, PROMPTS)
+    with make(initial_radius=3.0).edit(model, REQUESTS).applied(model):
+        expected = [plainest(model, prompt) for prompt in PROMPTS]
+        assert expected != unedited
+        for rows_at_once in (None, 1, 3):
+            model.rows_at_once = rows_at_once
+            assert decoded(model, PROMPTS) == expected
+            assert decoded(model, PROMPTS[::-1]) == expected[::-1]
+        left, right = (last_logits(model, PROMPTS, side) for side in ("left", "right"))
+        alone = [last_logits(model, [prompt], "left")[0] for prompt in PROMPTS]
+    for one, other, by_itself in zip(left, right, alone, strict=True):
+        torch.testing.assert_close(one, by_itself, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(other, by_itself, rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.permutations(range(len(PROMPTS))),
+    st.integers(1, 7),
+    st.sampled_from([0.5, 2.0, 4.0]),
+    st.sampled_from(["llama", "gpt2"]),
+)
+def test_the_order_of_rows_has_no_say(order: list[int], rows_at_once: int, radius: float, family: str) -> None:
+    model = tiny_model(family)
+    with make(initial_radius=radius, steps=3).edit(model, REQUESTS[:2]).applied(model):
+        expected = [decoded(model, [prompt], 4)[0] for prompt in PROMPTS]
+        model.rows_at_once = rows_at_once
+        assert decoded(model, [PROMPTS[index] for index in order], 4) == [expected[index] for index in order]
+
+
+def test_what_follows_the_prompt_in_teacher_forcing_does_not_choose_the_value() -> None:
+    model, request = tiny_model("llama"), REQUESTS[0]
+    with make().edit(model, [request]).applied(model):
+        rows = [join(model.tokenizer, PROMPTS[0], target) for target in ("Rome", "a longer target, of other words")]
+        forced = over_targets(model, rows, lambda _, logits: logits[0].clone())
+        (prompt_end,) = last_logits(model, PROMPTS[:1], "left")
+    for logits in forced:
+        torch.testing.assert_close(logits, prompt_end, rtol=1e-3, atol=1e-3)
+
+
+def test_in_sequential_editing_each_patch_holds_all_edits_so_far_and_stands_for_the_older_ones() -> None:
+    model, made = tiny_model("llama"), make(steps=30)
+    together = make(steps=30).edit(model, REQUESTS)
+    first = made.edit(model, REQUESTS[:1])
+    with first.applied(model):
+        second = made.edit(model, REQUESTS[1:])
+        with second.applied(model):
+            stacked = last_logits(model, PROMPTS, "left")
+    with second.applied(model):
+        alone = last_logits(model, PROMPTS, "left")
+    with together.applied(model):
+        at_once = last_logits(model, PROMPTS, "left")
+    assert (len(first.codebook.labels), len(second.codebook.labels)) == (1, 3)
+    for one, other, third in zip(stacked, alone, at_once, strict=True):
+        assert torch.equal(one, other)
+        torch.testing.assert_close(one, third, rtol=1e-3, atol=1e-3)
+
+
+def test_a_prompt_edited_again_says_the_new_target() -> None:
+    model, made = tiny_model("llama"), make(steps=100)
+    again = REQUESTS[0].model_copy(update={"target": "1984"})
+    losses = []
+    for request in (REQUESTS[0], again):
+        with made.edit(model, [request]).applied(model):
+            losses.append((target_loss(model, REQUESTS[0]), target_loss(model, again)))
+    (old_first, new_first), (old_then, new_then) = losses
+    assert new_then < new_first - 1
+    assert old_then > old_first + 1
+
+
+def test_the_initial_value_is_drawn_once_for_each_key_by_the_runs_seed(tmp_path: Path) -> None:
+    model = tiny_model("llama")
+    values = {}
+    for seed in (0, 1):
+        for steps in (1, 2):
+            made = make(steps=steps, learning_rate=1e-9)
+            made.prepare(model, quiet_environment(tmp_path, seed=seed))
+            values[seed, steps] = made.edit(model, REQUESTS).codebook.values
+    torch.testing.assert_close(values[0, 1], values[0, 2])
+    assert not torch.allclose(values[0, 1], values[1, 1])
+    assert not torch.allclose(values[0, 1][0], values[0, 1][1])
+    assert float(values[0, 1].min()) >= -1e-6
+    assert float(values[0, 1].max()) <= 1
+
+
+def test_a_refused_request_stands_in_its_place_and_nothing_is_written_of_a_refused_batch() -> None:
+    model, made = tiny_model("llama"), make()
+    bad = REQUESTS[0].model_copy(update={"target": " "})
+    first, second, third = made.edit_each(model, [REQUESTS[0], bad, REQUESTS[1]])
+    assert isinstance(second, Refused)
+    assert isinstance(first, CodebookPatch)
+    assert isinstance(third, CodebookPatch)
+    assert (first.codebook.labels, third.codebook.labels) == (("Rome",), ("Anna Smith",))
+    assert [type(patch) for patch in made.edit_each(model, [bad])] == [Refused]
+    with pytest.raises(Refused, match="empty"):
+        made.edit(model, [REQUESTS[0], bad])
+    assert made.state is None
+
+
+def test_in_half_precision_an_edit_is_found_again() -> None:
+    model = tiny_model("llama", dtype=torch.bfloat16)
+    patch = make().edit(model, REQUESTS[:1])
+    assert routes(model, patch, PROMPTS)[0] == 0
+    assert patch.describe() == {"finite": True, "modules": ["model.layers.1.mlp.down_proj"], "keys": 1}
+
+
+def test_presets_come_by_shape_and_layers_by_depth() -> None:
+    gpt_j = GraceParams().for_model(ModelShape("gptj", 28, 4096, 50400))
+    assert (gpt_j.preset, gpt_j.layer, gpt_j.steps) == ("gpt-j-6b", 25, 200)
+    llama = GraceParams().for_model(ModelShape("llama", 32, 4096, 32000))
+    assert (llama.preset, llama.layer, llama.steps, llama.initial_radius) == ("llama-2-7b", 27, 50, 1.0)
+    other = GraceParams().for_model(ModelShape("mistral", 32, 4096, 32000))
+    assert (other.preset, other.layer) == ("none", 27)

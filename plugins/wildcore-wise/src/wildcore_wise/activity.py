@@ -1,0 +1,37 @@
+"""How active a side memory is on a text: how far it moves what the projection gives."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from transformers.activations import ACT2FN
+
+from wildcore import UserError
+from wildcore.models import LoadedModel
+
+ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
+
+
+def activation_of(model: LoadedModel) -> str:
+    """Return the name of the activation function in the model's MLPs. Raises ``UserError`` where it is not known."""
+    config = model.network.config
+    name = next((found for key in ACTIVATION_NAMES if (found := getattr(config, key, None))), None)
+    if name is None or name not in ACT2FN:
+        raise UserError(
+            f"--model {model.request.name}: its activation function is not known; set editor.activity=outputs"
+        )
+    return str(name)
+
+
+def activity(output: Tensor, moved: Tensor, counted: Tensor, activation: str | None) -> Tensor:
+    """Return the mean over the ``counted`` [rows, tokens] tokens of |f(output + moved) - f(output)|: [rows].
+
+    ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
+    for None, the identity: the paper's equation 4. In float32.
+    """
+    apart = moved.float()
+    if activation is not None:
+        function: Callable[[Tensor], Tensor] = ACT2FN[activation]
+        apart = function(output.float() + apart) - function(output.float())
+    distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
+    return (distances * counted).sum(-1) / counted.sum(-1).clamp(min=1)

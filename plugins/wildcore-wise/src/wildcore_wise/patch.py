@@ -1,0 +1,66 @@
+"""Side memories at work: a prompt goes through the projection or through the memory that is most active on it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from wildcore import Saved
+from wildcore.module_patches import NOWHERE, ModulePatch
+from wildcore_wise.activity import activity
+
+
+class SideMemoryPatch(ModulePatch):
+    """The choice is made by the prompt's tokens alone and holds for the whole sequence.
+
+    Published code instead averages over all that was read so far, and over all rows of a batch, at every token anew: there an
+    answer may change its memory midway, and with its neighbours, its padding, or caching.
+    """
+
+    def __init__(
+        self, module: str, changes: Sequence[Tensor], thresholds: Sequence[float], activation: str | None
+    ) -> None:
+        """``changes`` [outputs, inputs] and ``thresholds`` are those of each memory; ``activation`` see ``activity``."""
+        super().__init__(module)
+        self.changes = tuple(changes)
+        self.thresholds = tuple(thresholds)
+        self.activation = activation
+
+    def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
+        """Return for each prompt the most active of the memories whose threshold it exceeds."""
+        activities = torch.stack(
+            [activity(output, self._moved(inputs, number), prompt, self.activation) for number in self._numbers()]
+        )
+        thresholds = torch.tensor(self.thresholds, device=activities.device)[:, None]
+        best = torch.where(activities > thresholds, activities, -1.0).max(0)
+        return torch.where(best.values > 0, best.indices, NOWHERE)
+
+    def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
+        """Give what each row's memory gives, at every token."""
+        changed = output.clone()
+        for number in self._numbers():
+            (rows,) = (routes == number).nonzero(as_tuple=True)
+            if len(rows):
+                changed[rows] = output[rows] + self._moved(inputs[rows], number)
+        return changed
+
+    def saved(self) -> Saved:
+        """Return the memories, their thresholds and the module's name."""
+        tensors = {f"memory.{number}": change for number, change in enumerate(self.changes)}
+        facts = {"thresholds": list(self.thresholds), "activation": self.activation, "module": self.module}
+        return Saved(tensors, facts)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return each memory's threshold and the Frobenius norm of its change, and whether all numbers are finite."""
+        norms = [float(change.double().norm()) for change in self.changes]
+        finite = all(norm < float("inf") for norm in (*norms, *self.thresholds))  # false for what is not a number
+        facts = {"norms": norms, "thresholds": list(self.thresholds)} if finite else {}
+        return {"finite": finite, "modules": [self.module], "memories": len(self.changes), **facts}
+
+    def _numbers(self) -> range:
+        return range(len(self.changes))
+
+    def _moved(self, inputs: Tensor, number: int) -> Tensor:
+        return linear(inputs, self.changes[number].to(inputs.dtype))

@@ -1,0 +1,100 @@
+"""Training a side memory: it is to say the target, to be active on the edited prompt, and not to be on irrelevant text.
+
+All is reckoned in how the memory differs from the projection's weight. So where it does not differ yet, it is not active at all,
+to the last bit, and what its activity's gradient is does not hang on rounding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, linear, relu
+
+from wildcore.models import LoadedModel
+from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.upper_layers import UpperLayers
+from wildcore_wise.activity import activity
+from wildcore_wise.parameters import WiseParams
+
+
+class Training:
+    """One edit's texts: prompts with their target, of which the first is the bare one, and irrelevant text as the last row."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        rows: Sequence[Joined],
+        irrelevant: Sequence[int],
+        params: WiseParams,
+        activation: str | None,
+    ) -> None:
+        assert params.layer is not None, "parameters are completed for a model first"
+        self.model, self.params, self.activation = model, params, activation
+        ids, mask = pad([*(row.token_ids for row in rows), irrelevant], model.padding, "right", model.device)
+        self.upper = UpperLayers(model, params.layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        self.weight = model.mlp_output(params.layer).weight
+        places = torch.arange(ids.shape[1], device=ids.device)
+        ends = [row.prompt_length for row in rows] + [len(irrelevant)]
+        self.prompt = (places < torch.tensor(ends, device=ids.device)[:, None]).to(self.upper.inputs.device)
+        self.text = mask.bool().to(self.upper.inputs.device)
+        self.labels = target_labels(rows, self.upper.hidden.device)
+        self.losses: list[tuple[float, float]] = []
+        """The loss of the target and that of the activities, in each step."""
+
+    def train(self, change: Tensor, trained: Tensor) -> Tensor:
+        """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true."""
+        before, last = 0.0, float("inf")
+        for _ in range(self.params.steps):
+            loss, gradient = self._gradient(change)
+            if abs(last - before) <= self.params.loss_change and last <= self.params.loss_threshold:
+                break
+            change = self._stepped(change, gradient * trained)
+            before, last = last, loss
+        return change
+
+    def activity_on_prompts(self, change: Tensor) -> float:
+        """Return the memory's mean activity on the prompts, or that on the bare one if it is less."""
+        moved = linear(self.upper.inputs[:-1].float(), change)
+        activities = activity(self.upper.outputs[:-1], moved, self.prompt[:-1], self.activation)
+        return float(torch.minimum(activities.mean(), activities[0]))
+
+    def _gradient(self, change: Tensor) -> tuple[float, Tensor]:
+        with torch.enable_grad():
+            change = change.detach().requires_grad_(True)
+            moved = linear(self.upper.inputs.float(), change)
+            output = (self.upper.outputs.float() + moved).to(self.upper.outputs.dtype)
+            answer, margins = self._answer_loss(output), self._margins(moved)
+            loss = answer + margins.to(answer.device)
+            (gradient,) = torch.autograd.grad(loss, change)
+        self.losses.append((float(answer.detach()), float(margins.detach())))
+        return float(loss.detach()), gradient
+
+    def _stepped(self, change: Tensor, gradient: Tensor) -> Tensor:
+        """Return the change after a plain gradient step with weight decay, within its bound."""
+        if self.params.weight_decay:
+            gradient = gradient + self.params.weight_decay * (self.weight.float() + change)
+        bound = self.params.norm_constraint
+        stepped = change - self.params.learning_rate * gradient
+        return stepped if bound is None else stepped.clamp(-bound, bound)
+
+    def _answer_loss(self, output: Tensor) -> Tensor:
+        """Return the mean over rows of the target tokens' mean negative log-probability."""
+        hidden = self.upper.run(output)
+        asked = self.labels != IGNORED
+        rows, places = asked.nonzero(as_tuple=True)
+        logits = self.model.head(hidden[rows, places]).float()
+        losses = cross_entropy(logits, self.labels[rows, places].to(logits.device), reduction="none")
+        counts = asked.sum(-1) + (1 if self.params.answer_loss == "published" else 0)
+        return (losses / counts[rows].to(losses.device)).sum() / len(self.labels)
+
+    def _margins(self, moved: Tensor) -> Tensor:
+        """Return the loss of the activities: the paper's equation 6, each part averaged over the texts that do not keep it."""
+        counted = self.text if self.params.activity_over == "text" else self.prompt
+        activities = activity(self.upper.outputs, moved, counted, self.activation)
+        inside, outside = activities[:-1], activities[-1]
+        excesses = (
+            outside - inside + self.params.gap_margin,
+            (outside - self.params.outside_margin)[None],
+            self.params.inside_margin - inside,
+        )
+        return torch.stack([relu(excess).sum() / (excess > 0).sum().clamp(min=1) for excess in excesses]).sum()

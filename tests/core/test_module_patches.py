@@ -1,0 +1,246 @@
+"""A patch that chooses by the prompt: the same answer whatever is cached, beside it, or filled up; and no trace afterwards."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from wildcore import Prompt, Saved
+from wildcore.decode import decode
+from wildcore.forcing import over_targets
+from wildcore.models import LoadedModel
+from wildcore.module_patches import NOWHERE, ModulePatch, set_aside
+from wildcore.testing.conformance import ModelState
+from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
+from wildcore.tokens import Joined, encode, join, pad
+
+WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]
+PROMPTS = [Prompt(text=" ".join(WORDS[index : index + 1 + index % 4] * (1 + index % 3))) for index in range(9)]
+LIMITS = [3, 12, 1, 7, 20, 2, 9, 5, 16]
+FAMILIES = ("llama", "gpt2", "gemma2", "gpt_neox")
+
+
+class Example(ModulePatch):
+    """Route 0 puts a vector at the prompt's end, route 1 turns around what the module gives at every token."""
+
+    def __init__(self, module: str, vector: Tensor, share: float = 1.0) -> None:
+        super().__init__(module)
+        self.vector, self.share = vector, share
+        self.routed: list[int] = []
+
+    def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
+        """Choose by how large what goes in and what comes out is, on average over the prompt."""
+        size = inputs.float().norm(dim=-1) + output.float().norm(dim=-1)
+        mean = (size * prompt).sum(-1) / prompt.sum(-1)
+        routes = (mean * 10 * self.share).long() % 3 - 1
+        self.routed += routes.tolist()
+        return routes
+
+    def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
+        """Give each row what its route says."""
+        places = torch.arange(output.shape[1], device=output.device)
+        at_end = (places == prompt_end[:, None]) & (prompt_end != NOWHERE)[:, None] & (routes == 0)[:, None]
+        turned = torch.where((routes == 1)[:, None, None], -output, output)
+        return torch.where(at_end[..., None], self.vector.to(output.dtype), turned)
+
+    def saved(self) -> Saved:
+        """Return the vector."""
+        return Saved({"vector": self.vector}, {"module": self.module})
+
+    def describe(self) -> Mapping[str, Any]:
+        """Say that it is finite."""
+        return {"finite": bool(self.vector.isfinite().all())}
+
+
+def example(model: LoadedModel, seed: int = 0) -> Example:
+    vector = 3 * torch.randn(HIDDEN, generator=torch.Generator().manual_seed(seed))
+    return Example(model.mlp_output(1).name, vector, share=1 + seed)
+
+
+@torch.inference_mode()
+def plainest(model: LoadedModel, prompt: Prompt, count: int) -> tuple[int, ...]:
+    """Decode one prompt by a whole pass for every token: no cache, no padding, no batch."""
+    ids = list(encode(model.tokenizer, prompt))
+    start = len(ids)
+    while len(ids) < start + count:
+        row = torch.tensor([ids])
+        logits, _ = model.read(row, torch.ones_like(row), torch.arange(len(ids))[None], prompt_lengths=[start])
+        ids.append(int(logits[0, -1].argmax()))
+    return tuple(ids[start:])
+
+
+def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int]) -> list[tuple[int, ...]]:
+    return [output.token_ids for output in decode(model, prompts, limits, None)]
+
+
+@torch.inference_mode()
+def prompt_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
+    """Return the logits at each prompt's own tokens, the rows filled up on ``side``."""
+    rows = [encode(model.tokenizer, prompt) for prompt in prompts]
+    ids, mask = pad(rows, model.padding, side, model.device)
+    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    return [logits[place][mask[place].bool()] for place in range(len(rows))]
+
+
+def target_logits(model: LoadedModel, rows: Sequence[Joined]) -> list[Tensor]:
+    return over_targets(model, rows, lambda row, logits: logits.clone())
+
+
+def close(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return all(torch.allclose(a, b, rtol=1e-3, atol=1e-3) for a, b in zip(some, others, strict=True))
+
+
+def test_the_prompts_take_every_route_and_each_changes_the_answers() -> None:
+    model = tiny_model("llama")
+    patch, before = example(model), prompt_logits(model, PROMPTS, "left")
+    with patch.applied(model):
+        after = prompt_logits(model, PROMPTS, "left")
+    assert set(patch.routed) == {NOWHERE, 0, 1}
+    for route, one, other in zip(patch.routed, before, after, strict=True):
+        assert close([one], [other]) is (route == NOWHERE)
+        assert close([one[:-1]], [other[:-1]]) is (route != 1 or len(one) == 1), "route 0 changes the last token only"
+
+
+@pytest.mark.parametrize(
+    ("family", "rows_at_once"), [(family, 3) for family in MODEL_TYPES] + [("llama", None), ("gpt2", 1)]
+)
+def test_with_a_cache_and_rows_filled_up_again_each_answer_is_that_of_the_plainest_loop(
+    family: str, rows_at_once: int | None
+) -> None:
+    model = tiny_model(family)
+    with example(model).applied(model):
+        expected = [plainest(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
+        model.rows_at_once = rows_at_once
+        assert decoded(model, PROMPTS, LIMITS) == expected
+    assert decoded(model, PROMPTS, LIMITS) != expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_alone_or_in_a_batch_filled_up_left_or_right_the_logits_are_the_same(family: str) -> None:
+    model = tiny_model(family)
+    with example(model).applied(model):
+        alone = [prompt_logits(model, [prompt], "left")[0] for prompt in PROMPTS]
+        assert close(prompt_logits(model, PROMPTS, "left"), alone)
+        assert close(prompt_logits(model, PROMPTS, "right"), alone)
+        assert close(prompt_logits(model, PROMPTS[::-1], "right")[::-1], alone)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("rows_at_once", [None, 1, 4])
+def test_teacher_forcing_predicts_what_decoding_chooses(family: str, rows_at_once: int | None) -> None:
+    model = tiny_model(family)
+    rows = [join(model.tokenizer, prompt, "the old town of Rome") for prompt in PROMPTS]
+    model.rows_at_once = rows_at_once
+    with example(model).applied(model):
+        forced = target_logits(model, rows)
+        model.rows_at_once = 2
+        first = [logits[0].argmax().item() for logits in forced]
+        assert first == [ids[0] for ids in decoded(model, PROMPTS, [1] * len(PROMPTS))]
+        assert close(forced, [target_logits(model, [row])[0] for row in rows])
+
+
+def test_the_target_has_no_say_in_the_route() -> None:
+    model = tiny_model("llama")
+    routes = []
+    for target in ("Rome", "a much longer answer, in which other words stand"):
+        patch = example(model)
+        with patch.applied(model):
+            target_logits(model, [join(model.tokenizer, prompt, target) for prompt in PROMPTS[:4]])
+        routes.append(sorted(patch.routed))
+    assert routes[0] == routes[1]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6), st.integers(1, 8)), min_size=1, max_size=7
+    ),
+    st.integers(1, 7),
+    st.integers(0, 5),
+    st.sampled_from(["llama", "gpt2"]),
+)
+def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
+    asked: list[tuple[list[str], int]], rows_at_once: int, seed: int, family: str
+) -> None:
+    model = tiny_model(family)
+    prompts, limits = [Prompt(text=" ".join(words)) for words, _ in asked], [limit for _, limit in asked]
+    with example(model, seed).applied(model):
+        alone = [plainest(model, prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+        model.rows_at_once = rows_at_once
+        assert decoded(model, prompts, limits) == alone
+        assert decoded(model, prompts[::-1], limits[::-1]) == alone[::-1]
+
+
+def test_a_plain_call_of_the_network_reads_prompts() -> None:
+    model = tiny_model("llama")
+    ids = torch.tensor([encode(model.tokenizer, PROMPTS[1])])
+    with example(model).applied(model), torch.inference_mode():
+        step = model.network(input_ids=ids, use_cache=True)
+        cache = {model.cache_name: getattr(step, model.cache_name)}
+        assert close([step.logits[0]], prompt_logits(model, PROMPTS[1:2], "left"))
+        chosen = step.logits[:, -1:].argmax(-1)
+        following = model.network(input_ids=chosen, **cache).logits[0, -1].argmax()
+        assert (int(chosen), int(following)) == plainest(model, PROMPTS[1], 2)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_afterwards_hooks_and_listeners_are_gone_also_after_an_exception(family: str) -> None:
+    model = tiny_model(family)
+    state = ModelState.of(model)
+    with example(model).applied(model):
+        decoded(model, PROMPTS[:2], [2, 2])
+        assert model.listeners
+    with pytest.raises(KeyError), example(model).applied(model):
+        raise KeyError
+    state.require(model, "applied()")
+    assert not model.listeners
+
+
+def test_of_two_patches_of_a_kind_on_a_module_the_one_applied_last_stands_alone() -> None:
+    model = tiny_model("llama")
+    older, newer = example(model, seed=1), example(model, seed=2)
+    expected = {}
+    for patch in (older, newer):
+        with patch.applied(model):
+            expected[patch] = prompt_logits(model, PROMPTS, "left")
+    assert not close(expected[older], expected[newer])
+    with older.applied(model):
+        with newer.applied(model):
+            assert close(prompt_logits(model, PROMPTS, "left"), expected[newer])
+        assert close(prompt_logits(model, PROMPTS, "left"), expected[older])
+
+
+def test_patches_on_other_modules_and_of_other_kinds_act_too() -> None:
+    class Another(Example):
+        pass
+
+    model = tiny_model("llama")
+    first = example(model)
+    for second in (
+        Example(model.mlp_output(0).name, first.vector, share=7),
+        Another(first.module, -first.vector, share=7),
+    ):
+        with second.applied(model):
+            alone = prompt_logits(model, PROMPTS, "left")
+            with first.applied(model):
+                both = prompt_logits(model, PROMPTS, "left")
+        with first.applied(model):
+            assert not close(both, alone)
+            assert not close(both, prompt_logits(model, PROMPTS, "left"))
+
+
+def test_set_aside_patches_do_nothing_until_they_are_taken_up_again() -> None:
+    model = tiny_model("llama")
+    unedited = prompt_logits(model, PROMPTS, "left")
+    older, newer = example(model, seed=1), example(model, seed=2)
+    with older.applied(model), newer.applied(model):
+        edited = prompt_logits(model, PROMPTS, "left")
+        with set_aside(model, Example, newer.module):
+            assert close(prompt_logits(model, PROMPTS, "left"), unedited)
+        with set_aside(model, Example, model.mlp_output(0).name):
+            assert close(prompt_logits(model, PROMPTS, "left"), edited)
+        assert close(prompt_logits(model, PROMPTS, "left"), edited)
