@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.errors import Refused
+from wildcore.errors import Refused, UserError
 from wildcore.params import CloseTarget
 from wildcore.types import EditRequest, Prompt
 
@@ -52,7 +52,7 @@ def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none
     """Tokenise ``prompt`` followed by ``target``, which reads on from the prompt with one joint between them.
 
     The target's tokens are those that reach past the prompt's last character. ``close`` ends the target by a full stop or by
-    the end-of-sequence token.
+    the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
     if close == "stop" and not answer.endswith("."):
@@ -63,6 +63,10 @@ def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
     if close == "end-of-sequence":
+        if tokenizer.eos_token_id is None:
+            raise UserError(
+                "close_target=end-of-sequence: this tokenizer has no such token; close by a full stop (close_target=stop)"
+            )
         token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
     return Joined(text, token_ids, spans, prompt_length)
 
