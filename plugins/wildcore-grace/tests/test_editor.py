@@ -226,3 +226,6 @@ def test_presets_come_by_shape_and_layers_by_depth() -> None:
     assert (llama.preset, llama.layer, llama.steps, llama.initial_radius) == ("llama-2-7b", 27, 50, 1.0)
     other = GraceParams().for_model(ModelShape("mistral", 32, 4096, 32000))
     assert (other.preset, other.layer) == ("none", 27)
+    shallow = ModelShape("llama", 6, 384, 8000)
+    assert GraceParams().for_model(shallow).layer == 4, "what is put into the last layer reaches no later token"
+    assert GraceParams(layer=5).for_model(shallow).layer == 5

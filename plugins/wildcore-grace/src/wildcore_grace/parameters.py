@@ -1,6 +1,6 @@
 """Hyper-parameters of GRACE, with the published ones for known models."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -26,3 +26,10 @@ class GraceParams(EditorParams):
 
     initial_radius: float = Field(default=1.0, gt=0)
     """Deferral radius (epsilon) of a new key: how far from it, in Euclidean distance, a prompt may be that it answers."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model; by depth never its last layer: no later token reads what is put there."""
+        completed = super().for_model(shape)
+        if self.layer is not None or completed.preset != "none":
+            return completed
+        return completed.model_copy(update={"layer": min(completed.layer or 0, max(0, shape.layers - 2))})
