@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt, Saved
-from wildcore.decode import decode
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
 from wildcore.module_patches import NOWHERE, ModulePatch, set_aside
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
+from wildcore.testing.plainly import decoded, plainest
 from wildcore.tokens import Joined, encode, join, pad
 
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]
@@ -59,22 +59,6 @@ class Example(ModulePatch):
 def example(model: LoadedModel, seed: int = 0) -> Example:
     vector = 3 * torch.randn(HIDDEN, generator=torch.Generator().manual_seed(seed))
     return Example(model.mlp_output(1).name, vector, share=1 + seed)
-
-
-@torch.inference_mode()
-def plainest(model: LoadedModel, prompt: Prompt, count: int) -> tuple[int, ...]:
-    """Decode one prompt by a whole pass for every token: no cache, no padding, no batch."""
-    ids = list(encode(model.tokenizer, prompt))
-    start = len(ids)
-    while len(ids) < start + count:
-        row = torch.tensor([ids])
-        logits, _ = model.read(row, torch.ones_like(row), torch.arange(len(ids))[None], prompt_lengths=[start])
-        ids.append(int(logits[0, -1].argmax()))
-    return tuple(ids[start:])
-
-
-def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int]) -> list[tuple[int, ...]]:
-    return [output.token_ids for output in decode(model, prompts, limits, None)]
 
 
 @torch.inference_mode()

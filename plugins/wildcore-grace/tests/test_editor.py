@@ -13,14 +13,14 @@ from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.decode import decode
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
 from wildcore.module_patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.testing.packages import check_import, check_readme
-from wildcore.tokens import encode, join, pad, to_train_on
+from wildcore.testing.plainly import decoded, last_logits, plainest, target_loss
+from wildcore.tokens import join
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", target="Rome"),
@@ -38,36 +38,6 @@ PROMPTS = [Prompt(text=text) for text in (*(request.prompt for request in REQUES
 
 def make(**settings: object) -> Grace:
     return Grace(GraceParams(**{"layer": 1, "steps": 10, **settings}))
-
-
-def decoded(model: LoadedModel, prompts: Sequence[Prompt], count: int = 6) -> list[tuple[int, ...]]:
-    return [output.token_ids for output in decode(model, prompts, [count] * len(prompts), None)]
-
-
-@torch.inference_mode()
-def plainest(model: LoadedModel, prompt: Prompt, count: int = 6) -> tuple[int, ...]:
-    """Decode one prompt by a whole pass for every token: no cache, no padding, no batch."""
-    ids = list(encode(model.tokenizer, prompt))
-    start = len(ids)
-    while len(ids) < start + count:
-        row = torch.tensor([ids])
-        logits, _ = model.read(row, torch.ones_like(row), torch.arange(len(ids))[None], prompt_lengths=[start])
-        ids.append(int(logits[0, -1].argmax()))
-    return tuple(ids[start:])
-
-
-@torch.inference_mode()
-def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
-    ids, mask = pad([encode(model.tokenizer, prompt) for prompt in prompts], model.padding, side, model.device)
-    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
-    return [logits[row][mask[row].bool()][-1] for row in range(len(prompts))]
-
-
-def target_loss(model: LoadedModel, request: EditRequest) -> float:
-    row = to_train_on(model.tokenizer, request)
-    losses = torch.tensor(row.target_ids)
-    (found,) = over_targets(model, [row], lambda _, logits: torch.nn.functional.cross_entropy(logits.float(), losses))
-    return float(found)
 
 
 def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt]) -> list[int]:

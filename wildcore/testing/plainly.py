@@ -1,0 +1,51 @@
+"""A model run in the plainest way, for comparing what caching, batches and filling up must leave as it is."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from wildcore.decode import decode
+from wildcore.forcing import over_targets
+from wildcore.models import LoadedModel
+from wildcore.tokens import encode, pad, to_train_on
+from wildcore.types import EditRequest, Prompt
+
+FEW = 6
+"""Tokens to decode where nobody says how many."""
+
+
+def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int] | int = FEW) -> list[tuple[int, ...]]:
+    """Return the ids that ``wildcore.decode`` continues each prompt with, as many as ``limits`` [prompts] says."""
+    limits = [limits] * len(prompts) if isinstance(limits, int) else limits
+    return [output.token_ids for output in decode(model, prompts, limits, None)]
+
+
+@torch.inference_mode()
+def plainest(model: LoadedModel, prompt: Prompt, count: int = FEW) -> tuple[int, ...]:
+    """Decode one prompt by a whole pass for every token: no cache, no filling up, no batch."""
+    ids = list(encode(model.tokenizer, prompt))
+    start = len(ids)
+    while len(ids) < start + count:
+        row = torch.tensor([ids], device=model.device)
+        positions = torch.arange(len(ids), device=model.device)[None]
+        logits, _ = model.read(row, torch.ones_like(row), positions, prompt_lengths=[start])
+        ids.append(int(logits[0, -1].argmax()))
+    return tuple(ids[start:])
+
+
+@torch.inference_mode()
+def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
+    """Return the logits [vocabulary] of the token after each prompt, from one batch filled up on ``side``."""
+    ids, mask = pad([encode(model.tokenizer, prompt) for prompt in prompts], model.padding, side, model.device)
+    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    return [logits[row][mask[row].bool()][-1] for row in range(len(prompts))]
+
+
+def target_loss(model: LoadedModel, request: EditRequest) -> float:
+    """Return the mean negative log-probability of a request's target after its prompt."""
+    row = to_train_on(model.tokenizer, request)
+    labels = torch.tensor(row.target_ids, device=model.device)
+    (found,) = over_targets(model, [row], lambda _, logits: cross_entropy(logits.float(), labels))
+    return float(found)
