@@ -41,10 +41,10 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
     Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
     """
     check_names(spec.settings, names_used([spec.editor]) | _dataset_used(spec))
+    cases = _cases(registry, spec, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
     _require_dataset(spec, editor.trains)
-    cases = _cases(registry, spec, progress) if editor.trains else []
     model = load_model(request, registry.families)
     for note in model.notes:
         progress.note(note)
