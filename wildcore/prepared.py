@@ -182,7 +182,7 @@ def _is_still(path: Path, held: IO[bytes]) -> bool:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # the second opening is torch's
         raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
 
 
