@@ -146,6 +146,9 @@ def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: P
         assert all(probe["prompt"] in probe["prompt_after"] for probe in first["probes"])
     else:
         assert cell["after"] > cell["before"]
+    resumed = wildcore("eval", "--resume", tmp_path / "run", "--patch", patch, "--json", "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["cells"] == summary["cells"]
     refused = wildcore("eval", "--patch", patch, "--editor", "rome")
     assert refused.returncode == 2
     assert "give one of them" in refused.stderr

@@ -121,7 +121,7 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     if chosen["only_failures"] == WILD_OR_FIRST:
         chosen["only_failures"] = "wild" if "wild" in protocols else protocols[0]
     if options["patch"]:
-        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"]), "patch": str(options["patch"])})]
+        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
@@ -135,6 +135,7 @@ def _editor_of(patch: Path) -> str:
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
     chosen = {name: value for name, value in ctx.params.items() if name in JobSpec.model_fields}
     return chosen | {
+        "patch": str(ctx.params["patch"]) if ctx.params["patch"] else None,
         "settings": shortcuts.settings(ctx, registry),
         "added_metrics": shortcuts.added_metrics(ctx, registry, ctx.params["added_metrics"]),
         "where": parse_where(ctx.params["where"]),
