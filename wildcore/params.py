@@ -89,6 +89,21 @@ class EditorParams(Params):
             raise UserError(f"editor.layer={values['layer']}: the model has layers 0 to {shape.layers - 1}")
         return type(self).model_validate(values)
 
+    def _of_layers(self, layers: Sequence[int], shape: ModelShape) -> dict[str, Any]:
+        """Return the fields ``layers`` and ``layer`` of a method that edits several layers, the last of which is ``layer``.
+
+        Raises ``UserError`` for layers that the model does not have or that are not ascending, and a ``layer`` that is another.
+        """
+        if not layers or list(layers) != sorted(set(layers)):
+            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
+        if layers[0] < 0 or layers[-1] >= shape.layers:
+            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
+        if self.layer not in (None, layers[-1]):
+            raise UserError(
+                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
+            )
+        return {"layers": tuple(layers), "layer": layers[-1]}
+
     def _preset(self, shape: ModelShape) -> Preset | None:
         if self.preset is None:
             return next((preset for preset in self.presets if preset.shape == shape), None)

@@ -5,6 +5,7 @@ as ``MODEL.safetensors``.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,9 @@ from torch import Tensor
 
 import wildcore.testing
 from wildcore.families import built_in_families
+from wildcore.interfaces import Patch
 from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.patches import WeightPatch
 from wildcore.types import EditRequest
 
 TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"
@@ -47,6 +50,27 @@ class Golden:
     def request(self, run: dict[str, Any]) -> EditRequest:
         """Return the edit that a run made."""
         return EditRequest(**self.content["requests"][run["request"]])
+
+    def requests(self, names: Sequence[str]) -> list[EditRequest]:
+        """Return the edits called ``names``."""
+        return [EditRequest(**self.content["requests"][name]) for name in names]
+
+    def published(self, run: Mapping[str, Any], tensors: Mapping[str, str], layer: int) -> Tensor:
+        """Return the weight change [outputs, inputs] that published code made to a layer.
+
+        ``tensors`` says what its factors are called, as "left.LAYER" and "right.LAYER".
+        """
+        left, right = (self.tensor(run["model"], tensors[f"{side}.{layer}"]) for side in ("left", "right"))
+        return left @ right.T
+
+    def layer_errors(self, run: Mapping[str, Any], tensors: Mapping[str, str], patch: Patch) -> list[float]:
+        """Return the relative error of each layer's change in a patch of the run's layers, and of no others."""
+        assert isinstance(patch, WeightPatch)
+        model = self.model(run["model"])
+        assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
+        found = [change.dense() for change in patch.changes.values()]
+        pairs = zip(found, run["layers"], strict=True)
+        return [relative_error(own, self.published(run, tensors, layer)) for own, layer in pairs]
 
     def tensor(self, model: str, name: str) -> Tensor:
         """Return a stored tensor."""

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 
-from wildcore import EditRequest
-from wildcore.patches import WeightPatch
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import Golden, closed_formula_moments
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "alphaedit")
 AGREEMENT = 1e-3
@@ -45,32 +42,14 @@ def editor(run: dict[str, Any], **changes: Any) -> AlphaEdit:
     return made
 
 
-def requests(names: list[str]) -> list[EditRequest]:
-    return [EditRequest(**GOLDEN.content["requests"][name]) for name in names]
-
-
-def errors(run: dict[str, Any], step: int, patch: Any) -> list[float]:
-    """Return each layer's relative error."""
-    assert isinstance(patch, WeightPatch)
-    found = [change.dense() for change in patch.changes.values()]
-    return [relative_error(own, published(run, step, layer)) for own, layer in zip(found, run["layers"], strict=True)]
-
-
-def published(run: dict[str, Any], step: int, layer: int) -> torch.Tensor:
-    """Return the published weight change [outputs, inputs] of a layer."""
-    names = (run["tensors"][step][f"{side}.{layer}"] for side in ("left", "right"))
-    left, right = (GOLDEN.tensor(run["model"], name) for name in names)
-    return left @ right.T
-
-
 @pytest.mark.parametrize("identifier", GOLDEN.runs(""))
 def test_the_updates_agree_with_published_code_one_after_the_other(identifier: str) -> None:
     run = GOLDEN.run(identifier)
     model, made = GOLDEN.model(run["model"]), editor(run)
     with ExitStack() as earlier:
         for step, names in enumerate(run["steps"]):
-            patch = made.edit(model, requests(names))
-            assert max(errors(run, step, patch)) < AGREEMENT
+            patch = made.edit(model, GOLDEN.requests(names))
+            assert max(GOLDEN.layer_errors(run, run["tensors"][step], patch)) < AGREEMENT
             earlier.enter_context(patch.applied(model))
 
 
@@ -78,26 +57,26 @@ def test_the_updates_agree_with_published_code_one_after_the_other(identifier: s
 def test_independent_updates_agree_with_published_code_whatever_was_edited_before(model: str) -> None:
     runs = [GOLDEN.run(i) for i in GOLDEN.runs(model) if "/plain/" in i]
     assert len(runs) == 3
-    asked = [request for run in runs for request in requests(run["steps"][0])]
+    asked = [request for run in runs for request in GOLDEN.requests(run["steps"][0])]
     made = editor(runs[0])
     made.edit(GOLDEN.model(model), asked[:1])
     for run, patch in zip(runs, made.edit_each(GOLDEN.model(model), asked), strict=True):
-        assert max(errors(run, 0, patch)) < AGREEMENT
+        assert max(GOLDEN.layer_errors(run, run["tensors"][0], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
 def test_without_the_keys_of_earlier_edits_a_later_one_is_another(model: str) -> None:
     (run,) = (GOLDEN.run(i) for i in GOLDEN.runs(model) if "/sequential/" in i)
     loaded, made = GOLDEN.model(run["model"]), editor(run)
-    with made.edit(loaded, requests(run["steps"][0])).applied(loaded):
+    with made.edit(loaded, GOLDEN.requests(run["steps"][0])).applied(loaded):
         made.reset()
-        patch = made.edit(loaded, requests(run["steps"][1]))
-    assert min(errors(run, 1, patch)) > AGREEMENT
+        patch = made.edit(loaded, GOLDEN.requests(run["steps"][1]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"][1], patch)) > AGREEMENT
 
 
 @pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(AlphaEditParams(), name) for name in changes} == changes
     run = GOLDEN.run("tiny-llama/easyedit/alphaedit/plain/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), requests(run["steps"][0]))
-    assert min(errors(run, 0, patch)) > AGREEMENT
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), GOLDEN.requests(run["steps"][0]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"][0], patch)) > AGREEMENT

@@ -13,8 +13,6 @@ from wildcore_emmet.parameters import EmmetParams
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.values import required
 
-from wildcore import EditRequest
-from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")
@@ -49,35 +47,25 @@ def published_settings(run: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def requests(run: dict[str, Any]) -> list[EditRequest]:
-    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["steps"][0]]
-
-
-def errors(run: dict[str, Any], patch: Any) -> list[float]:
-    """Return each layer's relative error."""
-    assert isinstance(patch, WeightPatch)
-    found = [change.dense() for change in patch.changes.values()]
-    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
-
-
-def published(run: dict[str, Any], layer: int) -> torch.Tensor:
-    """Return the published weight change [outputs, inputs] of a layer."""
-    left, right = (GOLDEN.tensor(run["model"], run["tensors"][0][f"{side}.{layer}"]) for side in ("left", "right"))
-    return left @ right.T
-
-
 @pytest.mark.parametrize("identifier", [i for i in GOLDEN.runs("") if i not in RELAXED])
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
-    assert max(errors(run, editor(run).edit(GOLDEN.model(run["model"]), requests(run)))) < AGREEMENT
+    assert (
+        max(
+            GOLDEN.layer_errors(
+                run, run["tensors"][0], editor(run).edit(GOLDEN.model(run["model"]), GOLDEN.requests(run["steps"][0]))
+            )
+        )
+        < AGREEMENT
+    )
 
 
 def test_independent_updates_agree_with_published_code() -> None:
     runs = [GOLDEN.run(i) for i in GOLDEN.runs("tiny-gpt2") if "/plain/" in i]
     assert len(runs) == 3
-    asked = [request for run in runs for request in requests(run)]
+    asked = [request for run in runs for request in GOLDEN.requests(run["steps"][0])]
     for run, patch in zip(runs, editor(runs[0]).edit_each(GOLDEN.model("tiny-gpt2"), asked), strict=True):
-        assert max(errors(run, patch)) < AGREEMENT
+        assert max(GOLDEN.layer_errors(run, run["tensors"][0], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("identifier", RELAXED)
@@ -85,17 +73,23 @@ def test_a_single_request_is_written_exactly_and_easyedit_gives_it_a_ridge_too(i
     run = GOLDEN.run(identifier)
     model, made = GOLDEN.model(run["model"]), editor(run)
     (layer,) = run["layers"]
-    key = made.keys_and_states(model, layer, required(made.posed(model, requests(run))))[0][0].double()
+    key = made.keys_and_states(model, layer, required(made.posed(model, GOLDEN.requests(run["steps"][0]))))[0][
+        0
+    ].double()
     moments = published_settings(run)["mom2_update_weight"] * closed_formula_moments(len(key)).double()
     certainty = float(key @ torch.linalg.solve(moments, key))
     factor = certainty / (certainty + published_settings(run)["emmet_lambda"])
-    (change,) = made.edit(model, requests(run)).changes.values()
-    assert relative_error(factor * change.dense(), published(run, layer)) < AGREEMENT < 1 - factor
+    (change,) = made.edit(model, GOLDEN.requests(run["steps"][0])).changes.values()
+    assert (
+        relative_error(factor * change.dense(), GOLDEN.published(run, run["tensors"][0], layer))
+        < AGREEMENT
+        < 1 - factor
+    )
 
 
 @pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(EmmetParams(), name) for name in changes} == changes
     run = GOLDEN.run("tiny-gpt2/authors/emmet/plain/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), requests(run))
-    assert min(errors(run, patch)) > AGREEMENT
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), GOLDEN.requests(run["steps"][0]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"][0], patch)) > AGREEMENT

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
-from wildcore.patches import WeightPatch
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import Golden, closed_formula_moments
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
@@ -45,52 +43,35 @@ def editor(run: dict[str, Any], **changes: Any) -> Memit:
     return made
 
 
-def requests(run: dict[str, Any]) -> list[EditRequest]:
-    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["requests"]]
-
-
-def errors(run: dict[str, Any], patch: Any) -> list[float]:
-    """Return each layer's relative error."""
-    assert isinstance(patch, WeightPatch)
-    model = GOLDEN.model(run["model"])
-    assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
-    found = [change.dense() for change in patch.changes.values()]
-    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
-
-
-def published(run: dict[str, Any], layer: int) -> torch.Tensor:
-    """Return the published weight change [outputs, inputs] of a layer."""
-    left, right = (GOLDEN.tensor(run["model"], run["tensors"][f"{side}.{layer}"]) for side in ("left", "right"))
-    return left @ right.T
-
-
 @pytest.mark.parametrize("identifier", GOLDEN.runs(""))
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
-    patch = editor(run).edit(GOLDEN.model(run["model"]), requests(run))
-    assert max(errors(run, patch)) < AGREEMENT
+    patch = editor(run).edit(GOLDEN.model(run["model"]), GOLDEN.requests(run["requests"]))
+    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
 def test_independent_updates_agree_with_published_code(model: str) -> None:
     runs = [GOLDEN.run(i) for i in ALONE if i.startswith(model) and "/plain/" in i]
     assert len(runs) == 3
-    patches = editor(runs[0]).edit_each(GOLDEN.model(model), [r for run in runs for r in requests(run)])
+    patches = editor(runs[0]).edit_each(
+        GOLDEN.model(model), [r for run in runs for r in GOLDEN.requests(run["requests"])]
+    )
     for run, patch in zip(runs, patches, strict=True):
-        assert max(errors(run, patch)) < AGREEMENT
+        assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("identifier", [i for i in ALONE if "/light-moments/" in i])
 def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(identifier: str) -> None:
     run = GOLDEN.run(identifier)
     other = EditRequest(prompt="The colour of Tarsin is", subject="Tarsin", target="red")
-    patch = editor(run).edit_each(GOLDEN.model(run["model"]), [other, *requests(run)])[1]
-    assert max(errors(run, patch)) < AGREEMENT
+    patch = editor(run).edit_each(GOLDEN.model(run["model"]), [other, *GOLDEN.requests(run["requests"])])[1]
+    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(MemitParams(), name) for name in changes} == changes
     run = GOLDEN.run("tiny-llama/fork/memit/plain/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), requests(run))
-    assert min(errors(run, patch)) > AGREEMENT
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), GOLDEN.requests(run["requests"]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"], patch)) > AGREEMENT

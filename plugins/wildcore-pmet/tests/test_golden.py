@@ -14,7 +14,6 @@ from wildcore_pmet.editor import Pmet
 from wildcore_pmet.parameters import PmetParams
 
 from wildcore import EditRequest
-from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")
@@ -42,37 +41,18 @@ def editor(run: dict[str, Any], **changes: Any) -> Pmet:
     return made
 
 
-def requests(run: dict[str, Any]) -> list[EditRequest]:
-    return [EditRequest(**GOLDEN.content["requests"][name]) for name in run["requests"]]
-
-
-def errors(run: dict[str, Any], patch: Any) -> list[float]:
-    """Return each layer's relative error."""
-    assert isinstance(patch, WeightPatch)
-    model = GOLDEN.model(run["model"])
-    assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
-    found = [change.dense() for change in patch.changes.values()]
-    return [relative_error(own, published(run, layer)) for own, layer in zip(found, run["layers"], strict=True)]
-
-
-def published(run: dict[str, Any], layer: int) -> torch.Tensor:
-    """Return the published weight change [outputs, inputs] of a layer."""
-    left, right = (GOLDEN.tensor(run["model"], run["tensors"][f"{side}.{layer}"]) for side in ("left", "right"))
-    return left @ right.T
-
-
 @pytest.mark.parametrize("identifier", GOLDEN.runs(""))
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
-    patch = editor(run).edit(GOLDEN.model(run["model"]), requests(run))
-    assert max(errors(run, patch)) < AGREEMENT
+    patch = editor(run).edit(GOLDEN.model(run["model"]), GOLDEN.requests(run["requests"]))
+    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("identifier", GOLDEN.runs(""))
 def test_the_values_agree_and_are_found_in_as_many_steps(identifier: str) -> None:
     run = GOLDEN.run(identifier)
     model, made = GOLDEN.model(run["model"]), editor(run)
-    problems = required(made.posed(model, requests(run)))
+    problems = required(made.posed(model, GOLDEN.requests(run["requests"])))
     found = optimise_values(model, made.layers[-1], problems, made.params, made.place, made.once_said)
     expected = GOLDEN.tensor(run["model"], run["tensors"]["mlp"])
     assert relative_error(torch.stack([value.value for value in found], dim=1), expected) < AGREEMENT
@@ -84,7 +64,7 @@ def test_problems_side_by_side_each_count_and_end_by_their_own_target() -> None:
     runs = [GOLDEN.run(i) for i in GOLDEN.runs("tiny-gpt2") if "/plain/" in i]
     assert [run["forward_passes"] for run in runs] == [[6], [20], [20]]
     model, made = GOLDEN.model("tiny-gpt2"), editor(runs[0])
-    problems = required(made.posed(model, [request for run in runs for request in requests(run)]))
+    problems = required(made.posed(model, [request for run in runs for request in GOLDEN.requests(run["requests"])]))
     found = optimise_values(model, made.layers[-1], problems, made.params, made.place, made.once_said)
     for run, value in zip(runs, found, strict=True):
         assert [len(value.losses)] == run["forward_passes"]
@@ -95,9 +75,11 @@ def test_problems_side_by_side_each_count_and_end_by_their_own_target() -> None:
 def test_independent_updates_agree_with_published_code(model: str) -> None:
     runs = [GOLDEN.run(i) for i in GOLDEN.runs(model) if "/plain/" in i]
     assert len(runs) == 3
-    patches = editor(runs[0]).edit_each(GOLDEN.model(model), [r for run in runs for r in requests(run)])
+    patches = editor(runs[0]).edit_each(
+        GOLDEN.model(model), [r for run in runs for r in GOLDEN.requests(run["requests"])]
+    )
     for run, patch in zip(runs, patches, strict=True):
-        assert max(errors(run, patch)) < AGREEMENT
+        assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
@@ -105,20 +87,20 @@ def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(mode
     (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
     run = GOLDEN.run(identifier)
     other = EditRequest(prompt="The colour of Tarsin is", subject="Tarsin", target="red")
-    patch = editor(run).edit_each(GOLDEN.model(model), [other, *requests(run)])[1]
-    assert max(errors(run, patch)) < AGREEMENT
+    patch = editor(run).edit_each(GOLDEN.model(model), [other, *GOLDEN.requests(run["requests"])])[1]
+    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
 
 
 @pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(PmetParams(), name) for name in changes} == changes
     run = GOLDEN.run("tiny-llama/easyedit/pmet/plain/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), requests(run))
-    assert min(errors(run, patch)) > AGREEMENT
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), GOLDEN.requests(run["requests"]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"], patch)) > AGREEMENT
 
 
 @pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}])
 def test_what_is_different_once_the_target_is_said_shows_in_the_update(changes: dict[str, Any]) -> None:
     run = GOLDEN.run("tiny-gpt2/easyedit/pmet/told/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), requests(run))
-    assert min(errors(run, patch)) > AGREEMENT
+    patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), GOLDEN.requests(run["requests"]))
+    assert min(GOLDEN.layer_errors(run, run["tensors"], patch)) > AGREEMENT

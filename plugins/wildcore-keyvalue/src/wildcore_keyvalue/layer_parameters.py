@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import ModelShape, UserError
+from wildcore import ModelShape
 from wildcore_keyvalue.parameters import KeyValueParams, ValueParams
 
 WEIGHT_TO_WIDTH = 15000 / 4096
@@ -37,16 +37,7 @@ class SeveralLayersParams(ValueParams):
         Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
         ``layer`` that is not the last of ``layers``.
         """
-        layers = self._layers(shape)
-        if not layers or list(layers) != sorted(set(layers)):
-            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
-        if layers[0] < 0 or layers[-1] >= shape.layers:
-            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
-        if self.layer not in (None, layers[-1]):
-            raise UserError(
-                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
-            )
-        named = self.model_copy(update={"layers": layers, "layer": layers[-1]})
+        named = self.model_copy(update=self._of_layers(self._layers(shape), shape))
         return super(SeveralLayersParams, named).for_model(shape)
 
     def _layers(self, shape: ModelShape) -> tuple[int, ...]:

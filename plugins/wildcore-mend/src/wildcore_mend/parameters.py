@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, UserError
+from wildcore import EditorParams, ModelShape
 
 LAYERS_EDITED = 3
 """How many layers are edited where nothing says which."""
@@ -83,16 +83,8 @@ class MendParams(EditorParams):
         Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
         ``layer`` that is not the last of ``layers``.
         """
-        layers = self._layers(shape)
-        if not layers or list(layers) != sorted(set(layers)):
-            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
-        if layers[0] < 0 or layers[-1] >= shape.layers:
-            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
-        if self.layer not in (None, layers[-1]):
-            raise UserError(
-                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
-            )
-        return super(MendParams, self.model_copy(update={"layers": layers, "layer": layers[-1]})).for_model(shape)
+        named = self.model_copy(update=self._of_layers(self._layers(shape), shape))
+        return super(MendParams, named).for_model(shape)
 
     def _layers(self, shape: ModelShape) -> tuple[int, ...]:
         if self.layers is not None:
