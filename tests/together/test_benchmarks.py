@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,15 @@ def test_edits_together_are_timed_beside_edits_alone(environment: dict[str, str]
     refused = run("parallel_edits.py", *job, "--require", "1000", environment=environment)
     assert refused.returncode == 1
     assert "less than 1000.0 times as fast together as alone: ft-m" in refused.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--filled-up",)])
+def test_a_step_is_timed(options: tuple[str, ...], environment: dict[str, str]) -> None:
+    done = run("step_times.py", "--editors", "ft-m", "--together", "2", *options, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(
+        r"ft-m, 2 together: -?[\d.]+ ms a step, -?[\d.]+ s to set up; [\d.]+ s the first time\n", done.stdout
+    )
 
 
 @pytest.fixture(scope="module")
