@@ -64,7 +64,7 @@ def patched_model(model: LoadedModel) -> PatchedModel:
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     """Write a patch file. Raises ``UserError`` where it cannot be written or something is there already."""
     require_new(path)
-    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else _kept(patch).saved()
+    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_kept(patch).saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -76,7 +76,8 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
         raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
 
 
-def _kept(patch: Patch) -> KeptPatch:
+def require_kept(patch: Patch) -> KeptPatch:
+    """Return ``patch`` as one that can be kept in a file. Raises ``UserError`` where it cannot."""
     if not hasattr(patch, "saved"):
         raise UserError(f"this method's patches ({type(patch).__name__}) can neither be weights nor be kept in a file")
     return cast(KeptPatch, patch)

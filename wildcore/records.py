@@ -22,9 +22,9 @@ R = TypeVar("R", bound=Record)
 
 
 class EditOutcome(Record):
-    """What became of one edit: done, or refused and why; the time it took; what the patch says of itself.
+    """What became of one edit: done, or refused; why nothing was written, if so; the time it took; what the patch says of itself.
 
-    ``fallback`` says how it was handled where not as most are.
+    ``fallback`` says how it was handled where not as most are. Edits that are written together share time and patch.
     """
 
     status: Literal["edited", "refused"]

@@ -1,7 +1,7 @@
 """The job itself: for every case, ask the unedited model, edit, ask again, record.
 
-Single edits are independent, so many are solved and judged together; each answer is what it would be alone. Knows resolved
-objects only: neither where they came from nor who asked.
+Single edits are independent, so many are solved and judged together; each answer is what it would be alone. Other schedules are
+in ``wildcore.sequences``. Knows resolved objects only: neither where they came from nor who asked.
 """
 
 import time
@@ -11,9 +11,10 @@ from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
+from wildcore.accumulated import changes_prompts
 from wildcore.errors import Refused
 from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
-from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.prompt_patches import PromptPatch
@@ -47,7 +48,7 @@ class Examiner:
 
     def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
         """Return the case's questions as the edited model is asked them: the same, unless the patch changes prompts."""
-        if not isinstance(patch, PromptPatch):
+        if not changes_prompts(patch):
             return case
         with patch.applied(self.model):
             return {protocol: rewritten(self.model, questions) for protocol, questions in case.items()}
@@ -95,34 +96,57 @@ def _weights(patch: Patch) -> list[WeightPatch]:
     return [patch] if isinstance(patch, WeightPatch) else []
 
 
+OnCase = Callable[[CaseRecord], None]
+
+
 def run(
     editor: Editor,
     examiner: Examiner,
     cases: Iterable[EditCase],
     environment: Environment,
     folder: RunFolder,
-    on_case: Callable[[CaseRecord], None],
+    on_case: OnCase,
     together: int = 1,
     done: Collection[str] = (),
 ) -> None:
     """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
 
-    ``together`` edits are solved and judged at a time; where memory does not suffice, half as many, and that is noted. Cases
-    ``done`` (ids) are not recorded again, but one is solved again where another of its group is missing: a group always has
-    the same members, so that a run taken up again ends with the same digits. The model is the unedited one before and after.
+    ``together`` edits are solved and judged at a time. The other arguments are those of ``in_groups``. The model is the unedited
+    one before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
+
+    def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
+        return run_cases(editor, examiner, group)
+
+    in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
+
+
+def in_groups(
+    carry_out: Callable[[Sequence[EditCase]], list[CaseRecord]],
+    cases: Iterable[EditCase],
+    folder: RunFolder,
+    on_case: OnCase,
+    progress: Progress,
+    together: int,
+    done: Collection[str],
+) -> None:
+    """Carry out ``together`` cases at a time, or where memory does not suffice half as many, which is noted.
+
+    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group
+    always has the same members, so that a run taken up again ends with the same digits.
+    """
     waiting = iter(cases)
     while group := list(islice(waiting, together)):
         while any(case.id not in done for case in group):
             try:
-                records = run_cases(editor, examiner, group[:together])
+                records = carry_out(group[:together])
             except OutOfMemoryError:
                 if together == 1:
                     raise
                 together //= 2
-                environment.progress.note(f"out of memory; going on with {together} edits at once")
+                progress.note(f"out of memory; going on with {together} edits at once")
                 continue
             for record in records:
                 if record.case not in done:
@@ -132,20 +156,27 @@ def run(
 
 
 def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
-    """Judge independent edits: answers before, the edits, answers after."""
+    """Make independent edits and judge them."""
+    results, seconds = attempt(editor, examiner.model, cases)
+    patches = [None if isinstance(result, Refused) else result for result in results]
+    return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
+
+
+def judge(
+    examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
+) -> list[CaseRecord]:
+    """Ask the unedited model each case's questions, then the model under its patch; not that where there is none."""
     questions = [examiner.questions(case) for case in cases]
     before = examiner.before(questions)
-    results, seconds = attempt(editor, examiner.model, cases)
-    edited = [index for index, result in enumerate(results) if not isinstance(result, Refused)]
-    changes = [result for result in results if not isinstance(result, Refused)]
-    asked = [examiner.questions_after(questions[i], patch) for i, patch in zip(edited, changes, strict=True)]
-    after = dict(zip(edited, zip(asked, examiner.after(asked, changes), strict=True), strict=True))
+    edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
+    asked = [examiner.questions_after(questions[index], patch) for index, patch in edited.items()]
+    after = dict(zip(edited, zip(asked, examiner.after(asked, list(edited.values())), strict=True), strict=True))
     return [
         CaseRecord(
             case=case.id,
             request=case.request,
             tags=case.tags,
-            edit=_outcome(results[index], seconds),
+            edit=outcomes[index],
             probes=tuple(_probe_records(examiner.model, case, questions[index], before[index], after.get(index))),
         )
         for index, case in enumerate(cases)

@@ -1,0 +1,75 @@
+"""What a sequence of updates wrote, as one patch."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wildcore.interfaces import KeptPatch, Patch
+from wildcore.models import LoadedModel
+from wildcore.patch_files import require_kept
+from wildcore.patches import Dense, WeightPatch
+from wildcore.prompt_patches import PromptPatch
+
+Place = tuple[type, str | None]
+"""The class of a patch that is no change of weights, and the module that it is on, if it is on one."""
+
+
+class Accumulated:
+    """The patches of updates that were made one upon the other; it stays as large as one of them.
+
+    Changes of weights are summed in float32, one matrix for each module, and applied as W plus the sum: rounded to the weight's
+    dtype once, not once for each update. Any other patch was built by its editor upon all that it wrote before, so it replaces
+    the earlier one of its class on its module.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        """Changes [outputs, inputs] by module name, in float32."""
+        self.newest: dict[Place, KeptPatch] = {}
+        """The other patches, in the order in which they are applied."""
+
+    def add(self, patch: Patch) -> None:
+        """Take in the patch of one more update. Raises ``UserError`` for one that can neither be summed nor be kept in a file."""
+        if not isinstance(patch, WeightPatch):
+            place = (type(patch), getattr(patch, "module", None))
+            kept = require_kept(patch)
+            self.newest.pop(place, None)
+            self.newest[place] = kept
+            return
+        for name, change in patch.changes.items():
+            dense = change.dense()
+            if name in self.sums:
+                self.sums[name] += dense.to(self.sums[name])
+            else:
+                self.sums[name] = dense.to(torch.float32, copy=isinstance(change, Dense))
+
+    @contextmanager
+    def applied(self, model: LoadedModel) -> Iterator[None]:
+        """Let ``model`` carry all changes; afterwards it is bit for bit what it was."""
+        with ExitStack() as applied:
+            for patch in (self.weights(), *self.newest.values()):
+                applied.enter_context(patch.applied(model))
+            yield
+
+    def weights(self) -> WeightPatch:
+        """Return the sums as one change of weights."""
+        return WeightPatch({name: Dense(total) for name, total in self.sums.items()})
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number of the sums, and of the other patches as they say, is finite."""
+        sums = all(bool(total.isfinite().all()) for total in self.sums.values())
+        return sums and all(patch.describe().get("finite", True) for patch in self.newest.values())
+
+    def describe(self) -> dict[str, Any]:
+        """Return whether every number is finite, and the modules whose weights are changed."""
+        return {"finite": self.finite, "modules": sorted(self.sums)}
+
+
+def changes_prompts(patch: Patch) -> bool:
+    """Say whether the model is asked otherwise under ``patch``."""
+    parts = patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
+    return any(isinstance(part, PromptPatch) for part in parts)

@@ -1,0 +1,181 @@
+"""How far a sequence of updates is, kept in the run folder: what was written, what became of the edits, the editor's state."""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from wildcore.accumulated import Accumulated
+from wildcore.errors import UserError
+from wildcore.interfaces import Editor, Patch, Saved
+from wildcore.models import LoadedModel
+from wildcore.records import EditOutcome, Manifest, RunFolder
+from wildcore.tensor_files import UNFINISHED, read_tensors, write_tensors
+from wildcore.types import Record
+
+SCHEMA = 1
+NAME = "sequence.safetensors"
+KEY = "wildcore-sequence"
+FACTS = "facts"
+"""Name of the tensor that holds all facts, as the bytes of JSON: they may be more than a file's metadata can be."""
+
+SECONDS_BETWEEN_SAVES = 30.0
+SAVES_TAKE_AT_MOST = 0.05
+"""Share of the time that may go into saving, before saves become less frequent."""
+
+
+class SequenceManifest(Record):
+    """What the file says of itself: the run, which of its sequences, and how many updates of that are done."""
+
+    schema_number: int = SCHEMA
+    run: str
+    sequence: int
+    updates: int
+
+
+@dataclass
+class Written:
+    """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them."""
+
+    sequence: int
+    outcomes: list[EditOutcome] = field(default_factory=list)
+    patch: Accumulated = field(default_factory=Accumulated)
+    state: Saved | None = None
+    finite: bool = True
+    """Whether every number that was written is finite."""
+    half_taken: bool = False
+    """Whether an interruption came while an update was taken in, so that the parts do not belong together."""
+
+    def take(self, outcome: EditOutcome, patch: Patch | None, state: Saved | None) -> None:
+        """Take in what became of the next update; ``patch`` is None where nothing was written."""
+        self.half_taken = True
+        if patch is not None:
+            self.patch.add(patch)
+            self.finite = self.patch.finite
+        if outcome.status == "edited" and not self.finite:
+            outcome = outcome.model_copy(update={"patch": {**(outcome.patch or {}), "finite": False}})
+        self.outcomes.append(outcome)
+        self.state = state
+        self.half_taken = False
+
+
+class SequenceFile:
+    """The place where a run keeps what was written of the sequence that it is at; afterwards the last one's stays there."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.path = folder.path / NAME
+        self.run = _digest(folder.manifest)
+
+    def save(self, written: Written) -> None:
+        """Keep ``written`` in place of what was kept before, in one step. Raises ``UserError`` where that cannot be."""
+        tensors, facts = _packed(written)
+        updates = len(written.outcomes)
+        manifest = SequenceManifest(run=self.run, sequence=written.sequence, updates=updates)
+        try:
+            write_tensors(self.path, {**tensors, FACTS: _as_tensor(facts)}, KEY, manifest.model_dump_json())
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{self.path}: cannot be written ({error}); make room, and go on with --resume") from error
+
+    def load(self, sequence: int, model: LoadedModel, editor: Editor) -> Written:
+        """Return what was written of a sequence, nothing where nothing of it was kept.
+
+        Raises ``UserError`` for a file that is damaged or of another run.
+        """
+        for left in self.path.parent.glob(f"{self.path.stem}.*{UNFINISHED}"):
+            left.unlink()
+        if not self.path.exists():
+            return Written(sequence)
+        manifest, tensors = self._read()
+        if manifest.run != self.run:
+            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+        if manifest.sequence != sequence:
+            return Written(sequence)
+        return _unpacked(sequence, tensors, model, editor)
+
+    def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
+        try:
+            text, tensors = read_tensors(self.path, KEY)
+            number = json.loads(text).get("schema_number")
+            if number != SCHEMA:
+                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schema {SCHEMA}")
+            return SequenceManifest.model_validate_json(text), tensors
+        except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.path}: damaged, or not such a file ({reason}); {self._way_out}") from error
+
+    @property
+    def _way_out(self) -> str:
+        return "delete the file, and what it kept is made again"
+
+
+class Keeper:
+    """Saves what was written now and then, and so seldom that it costs little."""
+
+    def __init__(self, file: SequenceFile, written: Written) -> None:
+        self.file, self.written = file, written
+        self.kept = len(written.outcomes)
+        self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
+
+    def save_if_due(self) -> None:
+        """Save if it is time."""
+        if time.monotonic() >= self.due:
+            self.save()
+
+    def save(self) -> None:
+        """Save what is not kept yet; not where an update is half taken in: what was kept before still holds."""
+        if self.written.half_taken or len(self.written.outcomes) == self.kept:
+            return
+        begun = time.monotonic()
+        self.file.save(self.written)
+        now = time.monotonic()
+        self.kept = len(self.written.outcomes)
+        self.due = now + max(SECONDS_BETWEEN_SAVES, (now - begun) / SAVES_TAKE_AT_MOST)
+
+
+def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors by name, and the facts as JSON values."""
+    tensors = {f"sum:{name}": total for name, total in written.patch.sums.items()}
+    newest = [patch.saved() for patch in written.patch.newest.values()]
+    for number, saved in enumerate(newest):
+        tensors |= {f"patch.{number}:{name}": tensor for name, tensor in saved.tensors.items()}
+    if written.state is not None:
+        tensors |= {f"state:{name}": tensor for name, tensor in written.state.tensors.items()}
+    facts = {
+        "outcomes": [outcome.model_dump(mode="json") for outcome in written.outcomes],
+        "patches": [dict(saved.facts) for saved in newest],
+        "state": None if written.state is None else dict(written.state.facts),
+    }
+    return tensors, facts
+
+
+def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, editor: Editor) -> Written:
+    facts = json.loads(tensors[FACTS].numpy().tobytes())
+    written = Written(sequence, [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]])
+    for name, total in _part("sum", tensors).items():
+        written.patch.sums[name] = total.to(model.projection(name).weight.device)
+    for number, own in enumerate(facts["patches"]):
+        written.patch.add(editor.load_patch(model, Saved(_part(f"patch.{number}", tensors), own)))
+    if facts["state"] is not None:
+        written.state = Saved(_part("state", tensors), facts["state"])
+    written.finite = written.patch.finite
+    return written
+
+
+def _part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors under ``prefix`` by their own names."""
+    return {name.partition(":")[2]: tensor for name, tensor in tensors.items() if name.partition(":")[0] == prefix}
+
+
+def _as_tensor(facts: Mapping[str, Any]) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(facts).encode()), dtype=torch.uint8)
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(manifest.identity, sort_keys=True).encode()).hexdigest()
