@@ -90,7 +90,7 @@ class SequenceRunner:
             self.say(f"  {_named(update)}: {result.reason}")
             return
         outcome = EditOutcome(status="edited", seconds=seconds, patch=result.describe())
-        written.take(outcome, result, self.editor.state)
+        written.take(outcome, result, getattr(self.editor, "state", None))
         if was_finite and not written.finite:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 

@@ -1,0 +1,454 @@
+"""Batches and sequences: what is written upon what, what is judged under what, and that nothing of it is lost."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from wildcore import (
+    Answer,
+    EditCase,
+    EditRequest,
+    EvalProtocol,
+    Generator,
+    Gold,
+    Output,
+    Patch,
+    Probe,
+    Prompt,
+    Refused,
+    Saved,
+    StopRule,
+    Use,
+    UserError,
+)
+from wildcore.accumulated import Accumulated
+from wildcore.decode import decode
+from wildcore.interfaces import Editor
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, WeightPatch
+from wildcore.protocols import ReadyProtocol
+from wildcore.records import CaseRecord, Manifest, RunFolder
+from wildcore.runner import Examiner, run
+from wildcore.schedules import Schedule, ScheduleName
+from wildcore.sequence_files import NAME, SequenceFile, Written
+from wildcore.sequences import SequenceRunner, gives_numbers
+from wildcore.testing.conformance import ModelState, quiet_environment
+from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
+from wildcore.tokens import encode
+from wildcore.unedited import UneditedAnswers
+
+TOKENS = 4
+COUNT = 7
+Act = Callable[[int], None]
+
+
+class Remembering(Editor):
+    """Writes a change that depends on the model as it is, the requests, and how many it wrote before: its state."""
+
+    def __init__(self, act: Act = lambda edits: None, size: float = 0.3) -> None:
+        self.act, self.size = act, size
+        self.edits = torch.zeros(1)
+        self.prepared = 0
+
+    def prepare(self, model: LoadedModel, environment: Any) -> None:
+        self.prepared += 1
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        if any(request.subject is None for request in requests):
+            self.edits = self.edits + 100  # an editor that is less careful than it should be
+            raise Refused("no subject")
+        ids = [i for request in requests for i in encode(model.tokenizer, Prompt(text=request.prompt))]
+        generator = torch.Generator().manual_seed(sum(ids) + int(self.edits))
+        projection = model.mlp_output(1)
+        noise = self.size * torch.randn(HIDDEN, INTERMEDIATE, generator=generator)
+        self.edits = self.edits + len(requests)
+        self.act(int(self.edits))
+        return WeightPatch({projection.name: Dense(noise + 0.01 * projection.weight)})
+
+    def reset(self) -> None:
+        self.edits = torch.zeros(1)
+
+    @property
+    def state(self) -> Saved:
+        return Saved({"edits": self.edits}, {})
+
+    def restore(self, state: Saved) -> None:
+        self.edits = state.tensors["edits"]
+
+
+class Greedy(Generator):
+    """Greedy decoding of a few tokens."""
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        return [(output,) for output in decode(model, prompts, [TOKENS] * len(prompts), stop)]
+
+
+class Bare:
+    """The bare question."""
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        return Prompt(text=question)
+
+
+class Whole:
+    """The whole output is the answer."""
+
+    reads_gold: ClassVar[bool] = False
+
+    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
+        return False
+
+    def truncate(self, output: Output, gold: Gold | None) -> Answer:
+        return Answer(text=output.text, token_ids=output.token_ids, output=output)
+
+
+def case(number: int, subject: str | None = "the place") -> EditCase:
+    request = EditRequest(prompt=f"The place {number} is in", target="Peru", subject=subject)
+    probes = tuple(Probe(kind="reliability", prompt=f"Place {number}, {i}:", answers=("Peru",)) for i in range(2))
+    return EditCase(id=str(number), request=request, probes=probes)
+
+
+CASES = [case(number) for number in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return tiny_model("llama")
+
+
+@pytest.fixture
+def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
+    use = Use(name="own")
+    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
+    ready = ReadyProtocol(definition, Bare(), Greedy(), Whole(), {})
+    return Examiner(model, [ready], UneditedAnswers(tmp_path / "cache", model))
+
+
+class Run:
+    """A run in a folder of its own, which can be taken up again with a new editor."""
+
+    def __init__(
+        self, examiner: Examiner, path: Path, name: ScheduleName, size: int | None = None, cases: Sequence[EditCase] = CASES
+    ) -> None:  # fmt: skip
+        self.examiner, self.cases = examiner, cases
+        self.schedule = Schedule.chosen(name, size, len(cases))
+        self.environment = quiet_environment(path / "cache")
+        self.lines: list[str] = []
+        manifest = Manifest(
+            created="2025-01-01T00:00:00+00:00",
+            job={},
+            identity={"schedule": self.schedule.identity()},
+            protocols=(),
+            case_count=len(cases),
+            versions={},
+            hardware={},
+            plugins={},
+        )
+        self.folder = RunFolder.create(path, manifest)
+        self.file = path / NAME
+
+    def go_on(self, editor: Editor, on_case: Callable[[CaseRecord], None] = lambda record: None) -> list[CaseRecord]:
+        done = {record.case for record in self.folder.cases()}
+        if self.schedule.name == "single":
+            run(editor, self.examiner, self.cases, self.environment, self.folder, on_case, 1, done)
+        else:
+            runner = SequenceRunner(editor, self.examiner, self.environment, self.folder, "own", self.lines.append)
+            runner.run(self.schedule, self.cases, on_case, 2, done)
+        return list(self.folder.cases())
+
+    def kept_updates(self) -> int:
+        return len(SequenceFile(self.folder).load(0, self.examiner.model, Remembering()).outcomes)
+
+
+def plain(records: Sequence[CaseRecord]) -> list[dict[str, Any]]:
+    """Return records without what may differ: how long an edit took."""
+    return [json.loads(record.model_dump_json(exclude={"edit": {"seconds"}})) for record in records]
+
+
+def said(records: Sequence[CaseRecord]) -> list[list[str]]:
+    return [[answer.text for probe in record.probes for answer in probe.after] for record in records]
+
+
+def asked_under(model: LoadedModel, patch: Patch, number: int) -> list[str]:
+    with patch.applied(model):
+        prompts = [Prompt(text=probe.prompt) for probe in case(number).probes]
+        return [output.text for output in decode(model, prompts, [TOKENS] * 2, lambda row, text, count: False)]
+
+
+def test_a_sequence_of_one_edit_and_batches_of_one_are_single_edits(examiner: Examiner, tmp_path: Path) -> None:
+    single = plain(Run(examiner, tmp_path / "single", "single").go_on(Remembering()))
+    batches = plain(Run(examiner, tmp_path / "batch", "batch", 1).go_on(Remembering()))
+    assert batches == single
+    sequence = plain(Run(examiner, tmp_path / "one", "sequential", cases=CASES[:1]).go_on(Remembering()))
+    assert sequence == single[:1]
+    longer = plain(Run(examiner, tmp_path / "all", "sequential").go_on(Remembering()))
+    assert [record["probes"] for record in longer] != [record["probes"] for record in single]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_all_cases_are_judged_under_the_sum_of_all_updates(examiner: Examiner, tmp_path: Path, size: int) -> None:
+    editor, total = Remembering(), Accumulated()
+    for start in range(0, COUNT, size):
+        with total.applied(examiner.model):
+            patch = editor.edit(examiner.model, [one.request for one in CASES[start : start + size]])
+        total.add(patch)
+    records = Run(examiner, tmp_path / "run", "sequential", size).go_on(Remembering())
+    assert said(records) == [asked_under(examiner.model, total, number) for number in range(COUNT)]
+    assert [record.edit.status for record in records] == ["edited"] * COUNT
+    unedited = [asked_under(examiner.model, WeightPatch({}), number) for number in range(COUNT)]
+    assert [[answer.text for probe in record.probes for answer in probe.before] for record in records] == unedited
+    assert said(records) != unedited
+
+
+def test_each_batch_is_written_by_one_update_onto_the_unedited_model(examiner: Examiner, tmp_path: Path) -> None:
+    records = Run(examiner, tmp_path / "run", "batch", 3).go_on(Remembering())
+    for start in range(0, COUNT, 3):
+        group = range(start, min(start + 3, COUNT))
+        patch = Remembering().edit(examiner.model, [CASES[number].request for number in group])
+        for number in group:
+            assert said(records)[number] == asked_under(examiner.model, patch, number)
+            assert records[number].edit.patch == patch.describe()
+        assert len({records[number].edit.seconds for number in group}) == 1
+
+
+@pytest.mark.parametrize(("name", "size"), [("batch", 3), ("sequential", 2)])
+def test_the_model_is_put_back_and_the_state_is_clear_at_the_start(
+    examiner: Examiner, tmp_path: Path, name: ScheduleName, size: int
+) -> None:
+    before = ModelState.of(examiner.model)
+    used = Remembering()
+    used.edit(examiner.model, [CASES[3].request])
+    records = Run(examiner, tmp_path / "used", name, size).go_on(used)
+    before.require(examiner.model, f"a run of the schedule {name}")
+    assert plain(records) == plain(Run(examiner, tmp_path / "new", name, size).go_on(Remembering()))
+    assert used.prepared == 1
+
+
+class Stop(BaseException):
+    """Comes like Ctrl-C, at any place."""
+
+
+def stop_at(number: int) -> Act:
+    def act(edits: int) -> None:
+        if edits == number:
+            raise Stop
+
+    return act
+
+
+class AtTheSecond:
+    """Stops at the second call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, what: object) -> None:
+        self.calls += 1
+        if self.calls == 2:
+            raise Stop
+
+
+@pytest.mark.parametrize(("name", "size"), [("sequential", 1), ("sequential", 3), ("batch", 2)])
+def test_stopped_after_every_update_and_every_record_it_ends_with_the_same_digits(
+    examiner: Examiner, tmp_path: Path, name: ScheduleName, size: int
+) -> None:
+    expected = plain(Run(examiner, tmp_path / "whole", name, size).go_on(Remembering()))
+    stopped = Run(examiner, tmp_path / "stopped", name, size)
+    made: list[int] = []
+    stops = 0
+    while True:
+        stop = AtTheSecond()
+
+        def act(edits: int, stop: AtTheSecond = stop) -> None:
+            stop(edits)
+            made.append(edits)
+
+        try:
+            records = stopped.go_on(Remembering(act), AtTheSecond())
+            break
+        except Stop:
+            stops += 1
+    assert stops >= 3
+    assert plain(records) == expected
+    assert len(made) == -(-COUNT // size), "an update was made again, or never"
+
+
+def test_a_run_taken_up_again_says_so_and_makes_only_what_is_left(examiner: Examiner, tmp_path: Path) -> None:
+    stopped = Run(examiner, tmp_path / "run", "sequential")
+    with pytest.raises(Stop):
+        stopped.go_on(Remembering(stop_at(4)))
+    made: list[int] = []
+    stopped.go_on(Remembering(made.append))
+    assert made == [4, 5, 6, 7]
+    assert f"3 of {COUNT} edits were written before" in stopped.lines
+    judged = Remembering()
+    (stopped.folder.path / "journal.jsonl").unlink()
+    stopped.go_on(judged)
+    assert judged.prepared == 0, "nothing was left to be written"
+
+
+def test_what_was_kept_before_holds_if_an_interruption_leaves_an_update_half_taken_in(
+    examiner: Examiner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = plain(Run(examiner, tmp_path / "whole", "sequential").go_on(Remembering()))
+    stopped = Run(examiner, tmp_path / "stopped", "sequential")
+    monkeypatch.setattr("wildcore.sequence_files.SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("wildcore.sequence_files.SAVES_TAKE_AT_MOST", 1e9)
+    add = Accumulated.add
+
+    def interrupted(self: Accumulated, patch: Patch) -> None:
+        add(self, patch)
+        if len(added) == 4:
+            raise Stop
+        added.append(patch)
+
+    added: list[Patch] = []
+    monkeypatch.setattr(Accumulated, "add", interrupted)
+    with pytest.raises(Stop):
+        stopped.go_on(Remembering())
+    monkeypatch.setattr(Accumulated, "add", add)
+    assert stopped.kept_updates() == 4
+    assert plain(stopped.go_on(Remembering())) == expected
+
+
+def test_a_refused_edit_is_left_out_with_what_it_did_to_the_state(examiner: Examiner, tmp_path: Path) -> None:
+    cases = [*CASES[:2], case(50, subject=None), *CASES[2:]]
+    refusing = Run(examiner, tmp_path / "refusing", "sequential", cases=cases)
+    records = refusing.go_on(Remembering())
+    (refused,) = (record for record in records if record.edit.status == "refused")
+    assert (refused.case, refused.edit.reason, refused.edit.patch) == ("50", "no subject", None)
+    assert [len(probe.before) for probe in refused.probes] == [1, 1]
+    assert [probe.after for probe in refused.probes] == [(), ()]
+    assert "  case 50 (The place 50 is in -> Peru): no subject" in refusing.lines
+    others = [record for record in records if record is not refused]
+    assert plain(others) == plain(Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
+
+
+def test_a_refusal_refuses_the_whole_update_and_says_so(examiner: Examiner, tmp_path: Path) -> None:
+    cases = [*CASES[:4], case(50, subject=None), case(51)]
+    refusing = Run(examiner, tmp_path / "run", "batch", 3, cases=cases)
+    records = refusing.go_on(Remembering())
+    assert [record.edit.status for record in records] == ["edited"] * 3 + ["refused"] * 3
+    assert {record.edit.reason for record in records[3:]} == {"its update of 3 edits was refused: no subject"}
+    assert any(
+        line.startswith("  case 3 and 2 more (The place 3 is in -> Peru): its update of 3") for line in refusing.lines
+    )
+
+
+class Diverging(Remembering):
+    """From the fourth edit on its numbers are no numbers."""
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        patch = super().edit(model, requests)
+        if self.edits == 4:
+            return WeightPatch({name: Dense(one.dense() * float("nan")) for name, one in patch.changes.items()})
+        return patch
+
+
+def test_numbers_that_are_not_finite_are_written_recorded_and_judged(examiner: Examiner, tmp_path: Path) -> None:
+    diverging = Run(examiner, tmp_path / "run", "sequential")
+    records = diverging.go_on(Diverging())
+    assert [(record.edit.patch or {})["finite"] for record in records] == [True] * 3 + [False] * 4
+    assert all(len(probe.after) == 1 for record in records for probe in record.probes)
+    (line,) = (line for line in diverging.lines if "not finite" in line)
+    assert line.startswith("  case 3 (The place 3 is in -> Peru): diverged")
+
+
+class Solving(Diverging):
+    """Cannot solve on a model that gives no numbers."""
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        if not gives_numbers(model, requests[0].prompt):
+            self.edits = self.edits + 1
+            raise torch.linalg.LinAlgError("the input is not positive-definite")
+        return super().edit(model, requests)
+
+
+def test_an_editor_that_fails_on_a_broken_model_is_a_finding(examiner: Examiner, tmp_path: Path) -> None:
+    records = Run(examiner, tmp_path / "run", "sequential").go_on(Solving())
+    assert [record.edit.status for record in records] == ["edited"] * COUNT
+    reasons = [record.edit.reason for record in records]
+    assert reasons[:4] == [None] * 4
+    assert all(reason and "nothing was written" in reason and "positive-definite" in reason for reason in reasons[4:])
+    assert all(len(probe.after) == 1 for record in records for probe in record.probes)
+
+
+def test_an_editor_that_fails_on_a_sound_model_is_an_error_and_nothing_is_lost(
+    examiner: Examiner, tmp_path: Path
+) -> None:
+    def fail(edits: int) -> None:
+        if edits == 5:
+            raise ZeroDivisionError
+
+    failing = Run(examiner, tmp_path / "run", "sequential")
+    with pytest.raises(ZeroDivisionError):
+        failing.go_on(Remembering(fail))
+    assert failing.kept_updates() == 4
+
+
+def test_too_large_an_update_is_told_with_the_way_out(examiner: Examiner, tmp_path: Path) -> None:
+    def exhaust(edits: int) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(UserError, match=r"3 edits were written in one update.*fewer --edits-per-update"):
+        Run(examiner, tmp_path / "batch", "batch", 3).go_on(Remembering(exhaust))
+    with pytest.raises(torch.OutOfMemoryError):
+        Run(examiner, tmp_path / "one", "sequential").go_on(Remembering(exhaust))
+
+
+def begun(examiner: Examiner, path: Path, size: int = 1) -> Run:
+    stopped = Run(examiner, path, "sequential", size)
+    with pytest.raises(Stop):
+        stopped.go_on(Remembering(stop_at(6)))
+    assert stopped.file.exists()
+    return stopped
+
+
+@pytest.mark.parametrize("place", [0, 8, 200, -1])
+def test_a_damaged_file_is_refused_with_the_way_out(examiner: Examiner, tmp_path: Path, place: int) -> None:
+    stopped = begun(examiner, tmp_path / "run")
+    content = bytearray(stopped.file.read_bytes())
+    content[place] ^= 255
+    stopped.file.write_bytes(content)
+    with pytest.raises(UserError, match=r"sequence\.safetensors: damaged.*delete the file"):
+        stopped.go_on(Remembering())
+    stopped.file.write_bytes(content[:40])
+    with pytest.raises(UserError, match="delete the file"):
+        stopped.go_on(Remembering())
+    stopped.file.unlink()
+    expected = plain(Run(examiner, tmp_path / "whole", "sequential").go_on(Remembering()))
+    assert plain(stopped.go_on(Remembering())) == expected
+
+
+def test_a_file_of_another_run_is_refused(examiner: Examiner, tmp_path: Path) -> None:
+    stopped, other = begun(examiner, tmp_path / "run"), begun(examiner, tmp_path / "other", size=2)
+    stopped.file.write_bytes(other.file.read_bytes())
+    with pytest.raises(UserError, match="belongs to another run; delete the file"):
+        stopped.go_on(Remembering())
+
+
+def test_what_a_killed_process_left_half_written_is_removed(examiner: Examiner, tmp_path: Path) -> None:
+    stopped = begun(examiner, tmp_path / "run")
+    left = stopped.file.with_name("sequence.0123abcd.writing")
+    left.write_bytes(b"half")
+    stopped.go_on(Remembering())
+    assert not left.exists()
+    assert {path.name for path in stopped.folder.path.iterdir()} == {"journal.jsonl", "manifest.json", NAME}
+
+
+def test_the_file_stays_with_everything_that_was_written(examiner: Examiner, tmp_path: Path) -> None:
+    finished = Run(examiner, tmp_path / "run", "sequential")
+    records = finished.go_on(Remembering())
+    kept: Written = SequenceFile(finished.folder).load(0, examiner.model, Remembering())
+    assert [outcome.patch for outcome in kept.outcomes] == [record.edit.patch for record in records]
+    assert kept.state is not None
+    edits: Tensor = kept.state.tensors["edits"]
+    assert edits.tolist() == [COUNT]
+    assert said(records) == [asked_under(examiner.model, kept.patch, number) for number in range(COUNT)]
