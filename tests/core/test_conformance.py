@@ -168,6 +168,21 @@ class LosesItsState(Remembers):
     def restore(self, state: Saved) -> None: ...
 
 
+class ChangesItsState(Remembers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted = torch.zeros(())
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        patch = super().edit(model, requests)
+        self.counted.fill_(self.edits)
+        return patch
+
+    @property
+    def state(self) -> Saved | None:
+        return Saved({"edits": self.counted}, {})
+
+
 class Kept(PromptPatch):
     """Puts a text before every prompt."""
 
@@ -254,6 +269,7 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (EachDiffers, r"edit_each\(\) gives another patch than edit\(\)"),
         (EachLosesOne, r"edit_each\(\) gave 2 patches for 3 requests"),
         (LosesItsState, r"restore\(\) does not bring back the whole state"),
+        (ChangesItsState, r"edit\(\) changes a state that was taken before it: edits"),
         (LosesItsPatch, r"load_patch\(\) loses something"),
     ],
 )

@@ -166,15 +166,19 @@ def check_reset_forgets(
 def check_state_can_be_taken_up(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """An editor that is given the state of another goes on as that one does."""
+    """An editor that is given the state of another goes on as that one does, and leaves that state as it was."""
     first = _prepared(make_editor, model, environment)
     with first.edit(model, requests[:-1]).applied(model):
         state = getattr(first, "state", None)
         if state is None:
             return
+        as_taken = _copied(state)
         second = _prepared(make_editor, model, environment)
-        second.restore(Saved(dict(state.tensors), json.loads(json.dumps(dict(state.facts)))))
+        second.restore(_copied(state))
         patches = first.edit(model, requests[-1:]), second.edit(model, requests[-1:])
+        changed = [name for name, tensor in as_taken.tensors.items() if not torch.equal(state.tensors[name], tensor)]
+        changed += [] if _copied(state).facts == as_taken.facts else ["the facts"]
+        assert not changed, f"edit() changes a state that was taken before it: {', '.join(changed)}"
     _require_same_patches(
         model, requests[-1:], patches[:1], patches[1:], "restore() does not bring back the whole state"
     )
@@ -257,6 +261,12 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
         return False
     flat_a, flat_b = (tensor.contiguous().reshape(-1).view(torch.uint8) for tensor in (a, b))
     return torch.equal(flat_a, flat_b)
+
+
+def _copied(saved: Saved) -> Saved:
+    """Return a copy as it comes out of a file."""
+    tensors = {name: tensor.clone() for name, tensor in saved.tensors.items()}
+    return Saved(tensors, json.loads(json.dumps(dict(saved.facts))))
 
 
 def _prepared(make_editor: MakeEditor, model: LoadedModel, environment: Environment) -> Editor:
