@@ -117,15 +117,12 @@ def untrained_loss(model: LoadedModel, known: Examples, params: MendParams) -> f
 
 
 @pytest.mark.parametrize("died_after", [4, 12, 24])
-def test_training_taken_up_again_ends_with_the_same_bits(
-    died_after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_taken_up_again_ends_with_the_same_bits(died_after: int, tmp_path: Path) -> None:
     model = tiny_model("llama")
     whole = quiet_environment(tmp_path / "whole")
     expected = find(whole, model, train(model, whole)).load()
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1)
     with pytest.raises(Interrupted):
-        train(model, Environment(tmp_path / "parts", 0, DyingProgress(died_after)))
+        train(model, Environment(tmp_path / "parts", 0, DyingProgress(died_after)), checkpoint_seconds=0)
     parts = quiet_environment(tmp_path / "parts")
     params = train(model, parts)
     assert any("going on with the training from step" in note for note in notes(parts))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding
 
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank
@@ -67,8 +68,10 @@ class ResidualLayer(nn.Module):
     def forward(self, vectors: Tensor, projections: Tensor) -> Tensor:
         """Return what becomes of vectors [vectors, width]; ``projections`` [vectors] says whose each one is."""
         inner = (vectors @ self.v.T) @ self.u.T + self.bias
+        # embedding, as several threads add up the gradient of an index in any order
+        scale, shift = embedding(projections, self.scale), embedding(projections, self.shift)
         # clamp, as relu has no gradient at 0, where every entry is at first
-        return vectors + (inner * self.scale[projections] + self.shift[projections]).clamp(min=0)
+        return vectors + (inner * scale + shift).clamp(min=0)
 
 
 class GradientTransform(nn.Module):

@@ -9,7 +9,7 @@ from wildcore import EditorParams, ModelShape
 LAYERS_EDITED = 3
 """How many layers are edited where nothing says which."""
 
-CHOSEN_PER_RUN = frozenset({"layer", "preset", "batch_loss", "trained_on"})
+CHOSEN_PER_RUN = frozenset({"layer", "preset", "batch_loss", "trained_on", "checkpoint_seconds"})
 """Parameters that have no effect on training, or are there in another form."""
 
 
@@ -65,6 +65,10 @@ class MendParams(EditorParams):
 
     patience: int = Field(default=20_000, gt=0)
     """Training ends when the loss on the cases held out has not fallen for so many steps; the best network is kept."""
+
+    checkpoint_seconds: float = Field(default=120.0, ge=0)
+    """Seconds of training between two checkpoints: what is lost when it is interrupted, give or take an update and a
+    validation."""
 
     train_beginning_of_sequence: bool = False
     """Also ask the beginning-of-sequence token one position before the target, as published code does by oversight."""

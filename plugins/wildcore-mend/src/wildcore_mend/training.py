@@ -18,9 +18,6 @@ from wildcore_mend.losses import Losses, losses_after, losses_under
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
-CHECKPOINT_SECONDS = 120
-"""Time of work that an interruption may lose."""
-
 ADAM = ("step", "exp_avg", "exp_avg_sq")
 """What torch's Adam remembers of a parameter; the first of them it keeps on the CPU."""
 
@@ -86,7 +83,7 @@ class Training:
                 self._update()
                 if self.step // self.params.validate_every > before // self.params.validate_every or not self._left():
                     self._validate()
-                if time.monotonic() - kept > CHECKPOINT_SECONDS:
+                if time.monotonic() - kept >= self.params.checkpoint_seconds:
                     file.save(self._state())
                     kept = time.monotonic()
                 advance(self.step - before)
