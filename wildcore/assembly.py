@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from wildcore.errors import UserError, nearest
-from wildcore.interfaces import Editor, Metric, Offer, Transform
+from wildcore.interfaces import Editor, Environment, Metric, Offer, Transform
 from wildcore.params import ContextParams, EditorParams, ModelShape, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.registry import OFFER_HOOKS, Found, Registry
@@ -15,13 +15,16 @@ from wildcore.selection import Choice, Reader
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Record, Use
 
 if TYPE_CHECKING:
-    from wildcore.models import ModelRequest
+    from wildcore.models import LoadedModel, ModelRequest
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 PARTS = ("context", "generator", "truncator")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
+
+TAKEN = "taken"
+"""Where the record of an editor has what ``Editor.take`` returned."""
 
 class JobSpec(Record):
     """One run as it was asked for.
@@ -190,6 +193,14 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
     """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
     editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
+def settled(
+    editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Let an editor settle what it takes; returns what the record says of that, nothing where it takes nothing."""
+    taken = editor.take(model, environment, recorded)
+    return {TAKEN: taken} if taken else {}
+
+
     return editor
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wildcore import provenance
-from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, remake_editor
+from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, remake_editor, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Environment, Patch, Progress
@@ -47,8 +47,10 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     model = load_model(request, registry.families)
     for note in model.notes:
         progress.note(note)
+    environment = Environment(cache_folder(), spec.seed, progress)
     editor.reset()
-    editor.prepare(model, Environment(cache_folder(), spec.seed, progress))
+    identity |= settled(editor, model, environment)
+    editor.prepare(model, environment)
     try:
         patch = editor.edit(model, requests)
     except Refused as refusal:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from wildcore import provenance
 from wildcore.assembly import (
+    TAKEN,
     JobSpec,
     added_metrics,
     by_kind,
@@ -18,6 +19,7 @@ from wildcore.assembly import (
     model_request,
     ready_protocols,
     remake_editor,
+    settled,
 )
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
@@ -72,6 +74,7 @@ class Evaluation:
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
             spec.editor: make_editor(registry, spec, shape) for spec in specs if not file
         }
+        self.settled: set[str] = set()
         self.model: LoadedModel = load_model(request, registry.families)
         if file:
             self.editors[first.editor] = self._given(file)
@@ -125,7 +128,10 @@ class Evaluation:
         return other
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
-        """Make the folder of a run."""
+        """Make the folder of a run. Before the first, all editors of the call settle what they take."""
+        for name in self.editors:
+            if name not in self.settled:
+                self._settle(name)
         manifest = Manifest(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             job=spec.model_dump(mode="json"),
@@ -141,6 +147,11 @@ class Evaluation:
         return RunFolder.create(path, manifest)
 
     def identity(self, spec: JobSpec) -> dict[str, Any]:
+    def _settle(self, name: str, recorded: Mapping[str, Any] | None = None) -> None:
+        editor, said = self.editors[name]
+        said |= settled(editor, self.model, self.environment, recorded)
+        self.settled.add(name)
+
         """Return everything that the answers of a run depend on, resolved."""
         return {
             "model": provenance.model_identity(self.model),
@@ -153,21 +164,25 @@ class Evaluation:
         }
 
     def check_same(self, spec: JobSpec, folder: RunFolder) -> None:
-        """Raise ``UserError`` naming every difference between this call and the run to be resumed."""
-        then, now = flat(folder.manifest.identity), flat(self.identity(spec))
-        different = [
-            f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
-            for key in sorted(then.keys() | now.keys())
-            if then.get(key) != now.get(key)
-        ]
-        if different:
-            raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
+        """Raise ``UserError`` naming every difference between this call and the run to be resumed.
+
+        Where edits are left to be made, the editor takes what it took for the run.
+        """
+        then = folder.manifest.identity
+        _require_same(folder, _without_taken(then), _without_taken(self.identity(spec)))
+        if self._unfinished(folder):
+            self._settle(spec.editor, then["editor"].get(TAKEN))
+            _require_same(folder, then, self.identity(spec))
         begun_with = folder.manifest.versions
         for name, version in provenance.versions(self.registry).items():
             if begun_with.get(name) != version:
                 self.reporter.note(f"the run was begun with {name} {begun_with.get(name)} and goes on with {version}")
 
     def carry_out(self, folder: RunFolder) -> None:
+    def _unfinished(self, folder: RunFolder) -> bool:
+        done = {record.case for record in folder.cases()}
+        return any(case.id not in done for case in self.cases)
+
         """Do what is left of a run, score it, and write its summary."""
         with folder.locked():
             self._do_cases(folder)
@@ -214,6 +229,21 @@ def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
 
 
 def _quick(metrics: Metrics) -> Metrics:
+def _require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
+    then, now = flat(identity), flat(identity_now)
+    different = [
+        f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    ]
+    if different:
+        raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
+
+
+def _without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
+
+
     """Return the first metric of reliability that may be asked edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 

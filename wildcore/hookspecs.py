@@ -38,7 +38,11 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def wildcore_editors() -> Iterable[Offer[Editor]]:  # type: ignore[empty-body]
-    """Offer methods that write facts into a model."""
+    """Offer methods that write facts into a model.
+
+    One whose edits use something that its parameters do not determine, such as a trained network, says by ``Editor.take`` what
+    it is: that goes into the record, and a run or patch is made with nothing else.
+    """
 
 
 @hookspec

@@ -237,6 +237,17 @@ class Editor(Protocol):
         try:
             return self.edit(model, [request])
         except Refused as refusal:
+    def take(
+        self, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """Settle what edits use that the parameters leave open or only name, such as which trained network or what a corpus
+        holds, and return it for the record, as JSON values.
+
+        Called before ``prepare``. ``recorded`` is what it returned when the run was begun that is to go on: use that very thing
+        again, or raise ``UserError`` that names it and the way out; a run does not go on with another.
+        """
+        return {}
+
             return refusal
         finally:
             self.reset()

@@ -112,6 +112,11 @@ class PreparedFile:
         self.path.unlink(missing_ok=True)
 
 
+def content_digest(saved: Saved) -> str:
+    """Return a hash of every byte of the tensors; whatever has the same ones has the same hash, whenever it was made."""
+    return _hash("", saved.tensors)
+
+
 @dataclass(frozen=True)
 class WatchedEnvironment(Environment):
     """An environment that notes which prepared things were asked for, and whether each was there already."""
@@ -126,7 +131,16 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
     """
     if not KIND.fullmatch(kind):
         raise ValueError(f"kind {kind!r}: small letters, digits and hyphens only, as it names a folder")
-    manifest = PreparedManifest(
+    manifest = manifest_for(model, kind, facts)
+    file = PreparedFile(environment.cache / FOLDER / kind / f"{manifest.address}{WHOLE}", manifest)
+    if isinstance(environment, WatchedEnvironment):
+        environment.asked.setdefault(file.path, file.exists())
+    return file
+
+
+def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedManifest:
+    """Return what the file of ``kind`` for this model, as loaded, and ``facts`` says of itself before anything is saved."""
+    return PreparedManifest(
         kind=kind,
         model=model.request.name,
         fingerprint=model.fingerprint,
@@ -134,10 +148,6 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
         dtype=str(model.dtype).removeprefix("torch."),
         facts=facts,
     )
-    file = PreparedFile(environment.cache / FOLDER / kind / f"{manifest.address}{WHOLE}", manifest)
-    if isinstance(environment, WatchedEnvironment):
-        environment.asked.setdefault(file.path, file.exists())
-    return file
 
 
 def read_manifest(path: Path) -> PreparedManifest:

@@ -1,12 +1,27 @@
-"""What is in the store of prepared things: listed, verified, and pruned."""
+"""What is in the store of prepared things: listed, verified, and pruned; and, for editors, all that is kept for a model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wildcore.errors import UserError
-from wildcore.prepared import FOLDER, PARTIAL, UNFINISHED, WHOLE, PreparedManifest, read_manifest, read_sound
+from wildcore.interfaces import Environment
+from wildcore.prepared import (
+    FOLDER,
+    PARTIAL,
+    UNFINISHED,
+    WHOLE,
+    PreparedFile,
+    PreparedManifest,
+    manifest_for,
+    read_manifest,
+    read_sound,
+)
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
 
 ABANDONED_AFTER = timedelta(hours=1)
 """A file that nobody has written to for so long is not being written any more."""
@@ -48,6 +63,24 @@ def entries(cache: Path) -> list[Entry]:
     """Return all files of the store under ``cache``, by kind; of each only the first bytes are read."""
     files = sorted(store_folder(cache).glob("*/*"))
     return [entry for path in files if path.suffix in (WHOLE, PARTIAL, UNFINISHED) for entry in _entry(path)]
+
+
+def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[PreparedFile]:
+    """Return all that is kept of ``kind`` for this model, as loaded, the newest last; of each only the first bytes are read.
+
+    For editors that leave it open which of several to take; they then say it for the record (``Editor.take``). A file that
+    cannot be read is noted.
+    """
+    paths = sorted((store_folder(environment.cache) / kind).glob(f"*{WHOLE}"))
+    found = sorted(
+        (entry for path in paths for entry in _entry(path)), key=lambda entry: (entry.created, entry.written)
+    )
+    for entry in found:
+        if entry.problem:
+            environment.progress.note(f"passed over: {entry.problem}")
+    of_model = manifest_for(model, kind, {}).address
+    files = [PreparedFile(entry.path, entry.manifest) for entry in found if entry.manifest]
+    return [file for file in files if file.manifest.model_copy(update={"facts": {}}).address == of_model]
 
 
 def damage(entry: Entry) -> str | None:

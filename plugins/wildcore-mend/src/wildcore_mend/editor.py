@@ -14,7 +14,7 @@ from wildcore_mend.examples import examples, generator_for, number_of
 from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
-from wildcore_mend.store import find, place_for
+from wildcore_mend.store import find, find_again, place_for, stated
 from wildcore_mend.training import Training, Validation
 
 REQUESTS_TOGETHER = 32
@@ -22,6 +22,9 @@ REQUESTS_TOGETHER = 32
 
 TRAINED_REQUESTS = "trained_requests"
 """Name of the tensor that says which requests a network was trained on or validated with."""
+
+NETWORK = "network"
+"""What a record calls the network that was taken."""
 
 
 class Mend(Editor):
@@ -34,6 +37,7 @@ class Mend(Editor):
         self.params, self.layers = params, params.layers
         self.network: HyperNetwork | None = None
         self.file: PreparedFile | None = None
+        self.taken: Mapping[str, Any] = {}
         self.trained_requests: frozenset[int] = frozenset()
         self.progress: Progress | None = None
 
@@ -43,7 +47,8 @@ class Mend(Editor):
         Raises ``UserError`` where too few of the cases can be trained on.
         """
         given = list(cases)
-        self.file = file = place_for(environment, model, self.params, given)
+        file = place_for(environment, model, self.params, given)
+        self.file, self.taken = file, {}
         if file.exists():
             environment.progress.note("mend: this training was done before; nothing is trained")
             return
@@ -55,16 +60,32 @@ class Mend(Editor):
         facts = {"learned": len(known.learned), "held_out": len(known.held_out), "left_out": known.left_out}
         file.save(Saved({**trained.tensors, TRAINED_REQUESTS: numbers}, {**trained.facts, **facts}))
 
-    def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Load the trained hyper-network and say which it is. Raises ``UserError`` with the command that makes one."""
-        file = self.file or find(environment, model, self.params)
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Choose the trained hyper-network and say which it is. Raises ``UserError`` with the command that makes one."""
+        if recorded:
+            file = find_again(environment, model, self.params, recorded[NETWORK])
+        else:
+            file = self.file or find(environment, model, self.params)
         saved = file.load()
+        self.file, self.taken = file, stated(file, saved)
+        environment.progress.note(_which(file, saved.facts))
+        return {NETWORK: self.taken}
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Load the hyper-network that was taken. Raises ``UserError`` where another is in its place by now."""
+        if not self.taken:
+            self.take(model, environment)
+        assert self.file is not None, "take chooses it"
+        saved = self.file.load()
+        if stated(self.file, saved) != self.taken:
+            raise UserError(f"{self.file.path}: another hyper-network is in its place since it was chosen; start again")
         network = HyperNetwork(model, edited_modules(model, self.layers), self.params, generator_for(0))
         network.load_state_dict({name: t for name, t in saved.tensors.items() if name != TRAINED_REQUESTS})
         self.network = network.requires_grad_(False)
         self.trained_requests = frozenset(saved.tensors[TRAINED_REQUESTS].tolist())
         self.progress = environment.progress
-        environment.progress.note(_which(file, saved.facts))
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that writes all ``requests``: the sum of what each would do alone.

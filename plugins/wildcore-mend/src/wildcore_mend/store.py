@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from wildcore import EditCase, Environment, UserError
+from wildcore import EditCase, Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.prepared import PreparedFile, PreparedManifest, prepared_file
-from wildcore.prepared_entries import chosen, entries
+from wildcore.prepared import PreparedFile, content_digest, prepared_file
+from wildcore.prepared_entries import kept_for
 from wildcore_mend.examples import hash_of
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.parameters import MendParams
@@ -20,8 +20,7 @@ def place_for(
     environment: Environment, model: LoadedModel, params: MendParams, cases: Sequence[EditCase]
 ) -> PreparedFile:
     """Return the place of the network that training on ``cases`` gives."""
-    facts = {**_wanted(model, params), "cases": hash_of(cases), "seed": environment.seed}
-    return prepared_file(environment, model, KIND, facts)
+    return _place(environment, model, params, hash_of(cases), environment.seed)
 
 
 def find(environment: Environment, model: LoadedModel, params: MendParams) -> PreparedFile:
@@ -29,16 +28,46 @@ def find(environment: Environment, model: LoadedModel, params: MendParams) -> Pr
 
     Raises ``UserError`` that says how to train one, or which there are.
     """
-    of_model = _of_model(environment, model)
+    of_model = kept_for(environment, model, KIND)
     wanted = _wanted(model, params)
-    fit = [stated for stated in of_model if {**stated.facts, **wanted} == stated.facts]
-    named = [stated for stated in fit if stated.facts["cases"].startswith(params.trained_on or "")]
+    fit = [file for file in of_model if {**file.manifest.facts, **wanted} == file.manifest.facts]
+    named = [file for file in fit if file.manifest.facts["cases"].startswith(params.trained_on or "")]
     if named:
-        return prepared_file(environment, model, KIND, named[-1].facts)
+        return named[-1]
     if fit:
-        known = ", ".join(sorted({str(stated.facts["cases"]) for stated in fit}))
+        known = ", ".join(sorted({str(file.manifest.facts["cases"]) for file in fit}))
         raise UserError(f"editor.trained_on={params.trained_on!r}: mend was not trained on these; known: {known}")
     raise UserError(_how_to_train(model, params) + _what_else(params, of_model))
+
+
+def find_again(
+    environment: Environment, model: LoadedModel, params: MendParams, recorded: Mapping[str, Any]
+) -> PreparedFile:
+    """Return the network that ``stated`` described as ``recorded``. Raises ``UserError`` where it is not kept any more."""
+    file = _place(environment, model, params, recorded["cases"], recorded["seed"])
+    if not file.exists():
+        raise UserError(
+            f"the hyper-network that the run was begun with is gone: {file.path}, trained on the cases {recorded['cases']} with "
+            f"seed {recorded['seed']}; train it on these again, with {_command(model, params)} --seed {recorded['seed']}, or "
+            "begin a new run"
+        )
+    found = stated(file, file.load())
+    if found != recorded:
+        raise UserError(
+            f"{file.path}: trained again since the run was begun, to other bits (sha256 {found['sha256']}, not "
+            f"{recorded['sha256']}); put the earlier file back, or begin a new run"
+        )
+    return file
+
+
+def stated(file: PreparedFile, saved: Saved) -> dict[str, Any]:
+    """Return what a record says of a network: what it was trained on, by which seed, and a hash of its bits."""
+    facts = file.manifest.facts
+    return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
+
+
+def _place(environment: Environment, model: LoadedModel, params: MendParams, cases: str, seed: int) -> PreparedFile:
+    return prepared_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
 
 
 def _wanted(model: LoadedModel, params: MendParams) -> dict[str, Any]:
@@ -46,17 +75,15 @@ def _wanted(model: LoadedModel, params: MendParams) -> dict[str, Any]:
     return {"parameters": params.of_training(), "modules": list(edited_modules(model, params.layers))}
 
 
-def _of_model(environment: Environment, model: LoadedModel) -> list[PreparedManifest]:
-    """Return what was trained for this very model, the newest last."""
-    own = prepared_file(environment, model, KIND, {}).manifest
-    found = [entry for entry in chosen(entries(environment.cache), [KIND], [own.fingerprint]) if entry.whole]
-    stated = [
-        entry.manifest for entry in sorted(found, key=lambda entry: (entry.created, entry.written)) if entry.manifest
-    ]
-    return [manifest for manifest in stated if (manifest.revision, manifest.dtype) == (own.revision, own.dtype)]
-
-
 def _how_to_train(model: LoadedModel, params: MendParams) -> str:
+    return (
+        "mend needs a hyper-network trained for this model and these parameters, and there is none; train it first, on cases "
+        f"other than those to judge: {_command(model, params)}"
+    )
+
+
+def _command(model: LoadedModel, params: MendParams) -> str:
+    """Return the command that trains, as a shell takes it."""
     request = model.request
     options = {"model": request.name, "revision": request.revision}
     if request.dtype != "auto":
@@ -64,18 +91,17 @@ def _how_to_train(model: LoadedModel, params: MendParams) -> str:
     given = "".join(f" --{option} {quote(value)}" for option, value in options.items() if value)
     usual, own = MendParams().for_model(model.shape).of_training(), params.of_training()
     settings = _settings({name: value for name, value in own.items() if value != usual[name]})
-    return (
-        "mend needs a hyper-network trained for this model and these parameters, and there is none; train it first, on cases "
-        f"other than those to judge: wildcore prepare mend{given} --dataset DATASET{settings}"
-    )
+    return f"wildcore prepare mend{given} --dataset DATASET{settings}"
 
 
-def _what_else(params: MendParams, trained: Sequence[PreparedManifest]) -> str:
+def _what_else(params: MendParams, trained: Sequence[PreparedFile]) -> str:
     """Say how the newest training of the model differs from what is asked for, where there is one."""
     if not trained:
         return ""
     own = params.of_training()
-    apart = {name: value for name, value in trained[-1].facts["parameters"].items() if own.get(name, value) != value}
+    apart = {
+        name: value for name, value in trained[-1].manifest.facts["parameters"].items() if own.get(name, value) != value
+    }
     return f". One was trained with other parameters; to use it, give{_settings(apart)}" if apart else ""
 
 
