@@ -10,7 +10,7 @@ from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
-from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Refused, UserError
+from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Refused, Saved, UserError
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank, WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
@@ -226,6 +226,34 @@ def test_training_again_trains_nothing_and_takes_that_network(tmp_path: Path) ->
     assert again.file is not None
     assert again.file.manifest.facts["cases"] == hash_of(CASES)
     assert torch.equal(dense(again.edit(model, REQUESTS)), dense(first.edit(model, REQUESTS)))
+
+
+def test_a_network_replaced_after_it_was_taken_is_not_used(tmp_path: Path) -> None:
+    model, environment = tiny_model("llama"), quiet_environment(tmp_path)
+    file = trained(model, environment).file
+    assert file is not None
+    made = Mend(quick(model))
+    made.take(model, environment)
+    saved = file.load()
+    file.save(Saved({**saved.tensors, "rates": saved.tensors["rates"] + 1e-4}, saved.facts))
+    with pytest.raises(UserError, match="another hyper-network is in its place"):
+        made.prepare(model, environment)
+
+
+def test_a_damaged_network_is_passed_over_and_that_is_noted(tmp_path: Path) -> None:
+    model, environment = tiny_model("llama"), quiet_environment(tmp_path)
+    first = trained(model, environment).file
+    second = Mend(quick(model))
+    second.train(model, environment, iter(CASES[:8]))
+    assert first is not None
+    assert second.file is not None
+    second.file.path.write_bytes(b"damaged")
+    again = quiet_environment(tmp_path)
+    made = Mend(quick(model))
+    made.prepare(model, again)
+    assert made.file is not None
+    assert made.file.path == first.path
+    assert f"passed over: {second.file.path}: damaged" in notes(again)[0]
 
 
 def test_an_edit_that_was_trained_on_is_noted_once(tmp_path: Path) -> None:
