@@ -16,9 +16,9 @@ import torch
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.prepared import PreparedFile, WatchedEnvironment, prepared_file, read_manifest
-from wildcore.prepared_entries import chosen, damage, entries, remove, store_folder
-from wildcore.testing.conformance import quiet_environment
+from wildcore.prepared import PreparedFile, WatchedEnvironment, content_digest, prepared_file, read_manifest
+from wildcore.prepared_entries import chosen, damage, entries, kept_for, remove, store_folder
+from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 
 FACTS = {"layer": 3, "corpus": 'a "quoted", "sha256":"name"', "pair": (1, 2)}
@@ -176,6 +176,32 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(
     assert str(file.path) in str(caught.value)
     require_same(file.load(), content())
     assert list(store_folder(environment.cache).rglob("*.*")) == [file.path]
+
+
+def test_all_that_is_kept_for_a_model_is_found_the_newest_last(environment: Environment, model: LoadedModel) -> None:
+    made = [prepared_file(environment, model, "sample", {"number": number}) for number in (2, 0, 1)]
+    for file in made:
+        file.save(content())
+    prepared_file(environment, model, "other-kind", {}).save(content())
+    prepared_file(environment, model, "sample", {"number": 3}).partial.save(content())
+    of_another = made[0].manifest.model_copy(update={"fingerprint": "another"})
+    PreparedFile(made[0].path.with_name(f"{of_another.address}.safetensors"), of_another).save(content())
+    found = kept_for(environment, model, "sample")
+    assert [file.path for file in found] == [file.path for file in made]
+    require_same(found[0].load(), content())
+    made[1].path.write_bytes(b"damaged")
+    assert [file.path for file in kept_for(environment, model, "sample")] == [made[0].path, made[2].path]
+    assert isinstance(environment.progress, SilentProgress)
+    assert environment.progress.notes[-1].startswith(f"passed over: {made[1].path}: damaged")
+
+
+def test_the_digest_of_a_content_is_that_of_its_bits_alone(file: PreparedFile) -> None:
+    file.save(content())
+    digest = content_digest(file.load())
+    assert digest == content_digest(Saved(content().tensors, {"other": "facts"}))
+    changed = {name: tensor.clone() for name, tensor in content().tensors.items()}
+    next(iter(changed.values())).view(-1)[-1] += 1
+    assert content_digest(Saved(changed, {})) != digest
 
 
 def test_a_kind_names_a_folder(environment: Environment, model: LoadedModel) -> None:

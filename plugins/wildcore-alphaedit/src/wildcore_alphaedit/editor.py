@@ -8,9 +8,11 @@ K has the keys of the requests as columns, K_p those of all requests before, and
 text hardly uses. Values and shares are those of MEMIT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
+from wildcore_keyvalue.corpus import corpus_taken
 from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.values import required
 
@@ -31,6 +33,12 @@ class AlphaEdit(SeveralLayers):
         super().__init__(params)
         self.null_spaces: dict[int, NullSpace] = {}
         self.earlier: dict[int, Tensor] = {}
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the corpus of the second moments holds."""
+        return corpus_taken(self.params.corpus)
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Find each layer's null space, or take it from the cache, and note how large it is.

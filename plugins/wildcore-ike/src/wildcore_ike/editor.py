@@ -1,6 +1,6 @@
 """In-context editing: the new fact, and demonstrations of edits, before every question."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
@@ -13,7 +13,7 @@ from wildcore.prompt_patches import PromptPatch
 from wildcore.types import Record
 from wildcore_ike.demonstrations import Demonstration, Demonstrations, copy_of, new_fact
 from wildcore_ike.parameters import IkeParams
-from wildcore_ike.pool import read_pool
+from wildcore_ike.pool import hash_of, read_pool
 
 PACKAGE = "wildcore-ike"
 
@@ -37,6 +37,12 @@ class Ike(RememberingEditor):
         self.demonstrations = Demonstrations(pool, self.retriever, params.kinds)
         self.seed = 0
         self.shown: dict[EditRequest, ShownFact] = {}
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the pool of demonstrations holds."""
+        return {"pool": hash_of(self.demonstrations.pool)} if self.params.demonstrations else {}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed."""

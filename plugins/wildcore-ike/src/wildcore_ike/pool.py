@@ -1,5 +1,7 @@
 """The edits to demonstrate with: a small sample that comes along, or a table."""
 
+from collections.abc import Sequence
+from hashlib import sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -31,6 +33,11 @@ def read_pool(name: str) -> list[PoolCase]:
     if not cases:
         raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")
     return cases
+
+
+def hash_of(cases: Sequence[PoolCase]) -> str:
+    """Return a hash of all that the cases hold, and of their order."""
+    return sha256(b"".join(case.model_dump_json().encode() + b"\n" for case in cases)).hexdigest()[:16]
 
 
 def _read(path: Path) -> list[PoolCase]:

@@ -37,6 +37,11 @@ def open_corpus(name: str) -> Corpus:
     return Corpus(name, hashlib.sha256(_local_text(name).encode()).hexdigest()[:16])
 
 
+def corpus_taken(name: str) -> dict[str, str]:
+    """Return what an editor that reads a corpus tells the record (``Editor.take``): a parameter holds no more than its name."""
+    return {"corpus": open_corpus(name).identity}
+
+
 def _local_text(name: str) -> str:
     if name == SAMPLE:
         return files("wildcore_keyvalue").joinpath("sample_corpus.txt").read_text(encoding="utf-8")

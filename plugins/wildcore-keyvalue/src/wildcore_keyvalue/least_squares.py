@@ -5,11 +5,15 @@ factor (lambda C + K K^T)^-1 K (Meng et al., ICLR 2023, equation 14). By Woodbur
 T = (lambda C)^-1 K, so that C is factorised once for all edits.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from wildcore import Environment
 from wildcore.models import LoadedModel
+from wildcore_keyvalue.corpus import corpus_taken
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 from wildcore_keyvalue.moments import moment_solvers
 from wildcore_keyvalue.several_layers import SeveralLayers
@@ -25,6 +29,12 @@ class LeastSquares(SeveralLayers):
         self.moments_from, self.damping = params.second_moments, params.damping
         self.moment_weight = params.moment_weight
         self.solvers: dict[int, MomentSolver] = {}
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the corpus of the second moments holds."""
+        return corpus_taken(self.params.corpus) if self.moments_from == "corpus" else {}
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Estimate the layers' second moments, or take them from the cache, and factorise them."""

@@ -9,11 +9,13 @@ ROME takes k_u as the mean over prefixed prompts and k of the bare prompt, two d
 al. 2024, equation 3) takes the mean for both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
+from wildcore_keyvalue.corpus import corpus_taken
 from wildcore_keyvalue.moments import moment_solvers
 from wildcore_keyvalue.prefixes import sampled_prefixes
 from wildcore_keyvalue.prompts import SubjectText, without_target
@@ -39,6 +41,12 @@ class Rome(Editor):
         self.layer = params.layer
         self.prefixes: tuple[str, ...] = ("",)
         self.solver: MomentSolver | None = None
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the corpus of the second moments holds."""
+        return corpus_taken(self.params.corpus) if self.params.second_moments == "corpus" else {}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and estimate the second moments, or take them from the cache."""

@@ -5,13 +5,14 @@ targets and is active on their prompts but not on irrelevant text. After enough 
 its weights; in time several are merged into one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.corpus import open_corpus
+from wildcore_keyvalue.corpus import corpus_taken, open_corpus
 from wildcore_keyvalue.prefixes import sampled_prefixes
 
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, UserError
@@ -39,6 +40,12 @@ class Wise(Editor):
         self.prefixes: tuple[str, ...] = ("",)
         self.documents = documents(params.corpus)
         self.memories = Memories()
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the corpus holds that irrelevant text is drawn from."""
+        return corpus_taken(self.params.corpus)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed and sample the prefixes."""
