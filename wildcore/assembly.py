@@ -11,6 +11,7 @@ from wildcore.interfaces import Editor, Environment, Metric, Offer, Transform
 from wildcore.params import ContextParams, EditorParams, ModelShape, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.registry import OFFER_HOOKS, Found, Registry
+from wildcore.schedules import ScheduleName
 from wildcore.selection import Choice, Reader
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Record, Use
 
@@ -22,16 +23,16 @@ PARTS = ("context", "generator", "truncator")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
-
 TAKEN = "taken"
 """Where the record of an editor has what ``Editor.take`` returned."""
+
 
 class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
     ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
-    ``only_failures`` names the protocol of the failure filter.
+    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has.
     """
 
     model: str
@@ -56,6 +57,8 @@ class JobSpec(Record):
     sample: int | None = None
     skip_malformed: bool = False
     only_failures: str | None = None
+    schedule: ScheduleName = "single"
+    edits_per_update: int | None = None
     seed: int = 0
     batch_size: int = 32
     parallel: str = "auto"
@@ -190,9 +193,6 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     return editor, said | _add_transforms(editor, where, offers.transforms, spec.settings)
 
 
-def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
-    """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
-    editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
 def settled(
     editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -201,6 +201,9 @@ def settled(
     return {TAKEN: taken} if taken else {}
 
 
+def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
+    """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
+    editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
     return editor
 
 

@@ -33,12 +33,12 @@ from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare, score
 from wildcore.runner import Examiner, run
+from wildcore.schedules import Schedule
 from wildcore.scoring import score_case
 from wildcore.selection import Reader, content_hash, require_some
+from wildcore.sequences import SequenceRunner
 from wildcore.types import EditCase, EvalProtocol
 from wildcore.unedited import UneditedAnswers
-
-SCHEDULE = {"edits": "single", "judged": "after each edit", "model": "put back after each edit"}
 
 
 class Reporting(Progress, Protocol):
@@ -85,6 +85,7 @@ class Evaluation:
         self.together = edits_at_once(first.parallel, self.model)
         self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
+        self.schedule = Schedule.chosen(first.schedule, first.edits_per_update, len(self.cases))
 
     def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
         """Return an editor that has nothing but the patch of a file, and what the record says of it."""
@@ -146,19 +147,19 @@ class Evaluation:
         )
         return RunFolder.create(path, manifest)
 
-    def identity(self, spec: JobSpec) -> dict[str, Any]:
     def _settle(self, name: str, recorded: Mapping[str, Any] | None = None) -> None:
         editor, said = self.editors[name]
         said |= settled(editor, self.model, self.environment, recorded)
         self.settled.add(name)
 
+    def identity(self, spec: JobSpec) -> dict[str, Any]:
         """Return everything that the answers of a run depend on, resolved."""
         return {
             "model": provenance.model_identity(self.model),
             "dataset": self.dataset,
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.protocols},
-            "schedule": SCHEDULE,
+            "schedule": self.schedule.identity(),
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }
@@ -178,11 +179,11 @@ class Evaluation:
             if begun_with.get(name) != version:
                 self.reporter.note(f"the run was begun with {name} {begun_with.get(name)} and goes on with {version}")
 
-    def carry_out(self, folder: RunFolder) -> None:
     def _unfinished(self, folder: RunFolder) -> bool:
         done = {record.case for record in folder.cases()}
         return any(case.id not in done for case in self.cases)
 
+    def carry_out(self, folder: RunFolder) -> None:
         """Do what is left of a run, score it, and write its summary."""
         with folder.locked():
             self._do_cases(folder)
@@ -195,17 +196,29 @@ class Evaluation:
         if all(case.id in done for case in self.cases):
             return
         together = folder.manifest.edits_at_once if self.automatic else self.together
+        if self.schedule.name == "single":
+            self._do_single_edits(folder, editor, together, done)
+        else:
+            runner = SequenceRunner(
+                editor, self.examiner, self.environment, folder, folder.manifest.job["editor"], self.reporter.line
+            )
+            runner.run(self.schedule, self.cases, self._say, together, done)
+        for remark in self.model.remarks:
+            self.reporter.note(remark)
+
+    def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")
         with self.reporter.track(folder.manifest.job["editor"], len(self.cases)) as advance:
             advance(len(done))
 
             def on_case(record: CaseRecord) -> None:
-                self.reporter.line(self._in_a_line(record))
+                self._say(record)
                 advance(1)
 
             run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
-        for remark in self.model.remarks:
-            self.reporter.note(remark)
+
+    def _say(self, record: CaseRecord) -> None:
+        self.reporter.line(self._in_a_line(record))
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"
@@ -216,19 +229,6 @@ class Evaluation:
         return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def _begun(reader: Reader) -> Iterator[EditCase]:
-    """Return a reader's candidates with the first one read, so that what is wrong with the file shows now."""
-    candidates = reader.candidates()
-    first = next(candidates, None)
-    return iter(()) if first is None else chain([first], candidates)
-
-
-def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
-    found = [metric for kinds in metrics.values() for labelled in kinds.values() for _, metric in labelled]
-    return list({id(metric): metric for metric in found}.values())
-
-
-def _quick(metrics: Metrics) -> Metrics:
 def _require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
     then, now = flat(identity), flat(identity_now)
     different = [
@@ -244,6 +244,19 @@ def _without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
 
 
+def _begun(reader: Reader) -> Iterator[EditCase]:
+    """Return a reader's candidates with the first one read, so that what is wrong with the file shows now."""
+    candidates = reader.candidates()
+    first = next(candidates, None)
+    return iter(()) if first is None else chain([first], candidates)
+
+
+def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
+    found = [metric for kinds in metrics.values() for labelled in kinds.values() for _, metric in labelled]
+    return list({id(metric): metric for metric in found}.values())
+
+
+def _quick(metrics: Metrics) -> Metrics:
     """Return the first metric of reliability that may be asked edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 

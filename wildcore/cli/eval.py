@@ -17,6 +17,7 @@ from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free
 from wildcore.registry import Registry
+from wildcore.schedules import SCHEDULES
 from wildcore.scoring import summary
 from wildcore.selection import parse_where
 
@@ -71,6 +72,19 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="[PROTOCOL]",
     help="Take only cases that the unedited model gets wrong under PROTOCOL (wild, else the first).",
 )
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    default="single",
+    show_default=True,
+    help="Write each edit alone, in batches, or one upon the other.",
+)
+@click.option(
+    "--edits-per-update",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Edits that one change of the model writes. [default: batch all, sequential 1]",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
@@ -81,7 +95,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     default="auto",
     show_default=True,
     callback=_auto_or_number,
-    help="Edits to solve and judge at once; a killed run loses at most those.",
+    help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
 )
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
@@ -118,11 +132,25 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     own = tuple(read_protocol(file) for file in options["protocol_files"])
     protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
+    _check_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
     if chosen["only_failures"] == WILD_OR_FIRST:
         chosen["only_failures"] = "wild" if "wild" in protocols else protocols[0]
     if options["patch"]:
         return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
+
+
+def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | None) -> None:
+    """Raise ``UserError`` for options that do not go together."""
+    if schedule == "single" and edits_per_update:
+        raise UserError(
+            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it away, or choose --schedule batch "
+            "or --schedule sequential"
+        )
+    if schedule != "single" and patch:
+        raise UserError(
+            f"--schedule {schedule}: it is for edits to be made, and the patch of --patch is there already; leave --schedule away"
+        )
 
 
 def _editor_of(patch: Path) -> str:
@@ -208,6 +236,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         given["editor"] = given["editor"][0]
     job = folder.manifest.job
     given["settings"] = {**job["settings"], **given.get("settings", {})}
+    _check_schedule({**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job["patch"])
     return JobSpec.model_validate({**job, **given})
 
 

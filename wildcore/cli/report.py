@@ -10,6 +10,7 @@ from rich.table import Table
 
 from wildcore.cli.screen import out, plain
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
+from wildcore.schedules import in_words
 from wildcore.scoring import REFUSED, Cell, summarise
 from wildcore.types import PROBE_KINDS, Answer
 
@@ -47,6 +48,7 @@ def print_head(console: Console, manifest: Manifest, done: int) -> None:
             f"{_name(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
+    console.print(plain(f"Schedule: {in_words(what['schedule'])}"))
     for note in manifest.notes:
         console.print(plain(f"Note: {note}"))
     for protocol in manifest.protocols:
@@ -109,6 +111,14 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     if refused:
         console.print(
             plain(f"{len(refused)} refused; the first, case {refused[0].case}: {refused[0].edit.reason}", 300)
+        )
+    failed = [case for case in cases if case.edit.status == "edited" and case.edit.reason]
+    if failed:
+        console.print(
+            plain(
+                f"{len(failed)} not written, and judged as they are; the first, case {failed[0].case}: {failed[0].edit.reason}",
+                300,
+            )
         )
     diverged = [case for case in cases if case.edit.patch and case.edit.patch.get("finite") is False]
     if diverged:
@@ -206,14 +216,19 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
 
 
 def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
-    first = flat({key: value for key, value in manifests[0].identity.items() if key != "editor"})
+    first = _besides_the_editor(manifests[0])
     found: dict[str, set[str]] = {}
     for manifest in manifests[1:]:
-        other = flat({key: value for key, value in manifest.identity.items() if key != "editor"})
+        other = _besides_the_editor(manifest)
         for key in first.keys() | other.keys():
             if first.get(key) != other.get(key):
                 found.setdefault(key, {str(first.get(key))}).add(str(other.get(key)))
     return [f"{key} is {' or '.join(sorted(values))}" for key, values in sorted(found.items())]
+
+
+def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
+    rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
+    return flat(rest | {"schedule": in_words(rest["schedule"])})
 
 
 def _seconds(folder: RunFolder) -> str:
