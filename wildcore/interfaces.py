@@ -258,7 +258,10 @@ class Editor(Protocol):
 
     @property
     def state(self) -> Saved | None:
-        """What earlier edits left in the editor, to go on from later; None where the method keeps nothing."""
+        """What earlier edits left in the editor, to go on from later; None where the method keeps nothing.
+
+        Later edits leave a state that was taken as it was.
+        """
         return None
 
     def restore(self, state: Saved) -> None:
