@@ -9,19 +9,19 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
-from uuid import uuid4
 
 from pydantic import AwareDatetime
 from safetensors import SafetensorError, safe_open
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
+from wildcore.tensor_files import HASH, hash_of, write_tensors
 from wildcore.types import Record
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FOLDER = "prepared"
-WHOLE, PARTIAL, UNFINISHED = ".safetensors", ".partial", ".writing"
-"""Endings of what is ready, of work that can be taken up again, and of a file that is being written or was left so."""
+WHOLE, PARTIAL = ".safetensors", ".partial"
+"""Endings of what is ready, and of work that can be taken up again."""
 
 KIND = re.compile(r"[a-z0-9][a-z0-9-]*")
-MANIFEST, HASH = "wildcore-prepared", "sha256"
+MANIFEST = "wildcore-prepared"
 
 
 class PreparedManifest(Record):
@@ -92,7 +92,8 @@ class PreparedFile:
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _write(self.path, saved.tensors, self.manifest.model_copy(update=complete).model_dump_json())
+            manifest = self.manifest.model_copy(update=complete).model_dump_json()
+            write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"{self.path}: cannot be written ({error}); make room, or name another folder by $WILDCORE_CACHE"
@@ -114,7 +115,7 @@ class PreparedFile:
 
 def content_digest(saved: Saved) -> str:
     """Return a hash of every byte of the tensors; whatever has the same ones has the same hash, whenever it was made."""
-    return _hash("", saved.tensors)
+    return hash_of("", saved.tensors)
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _read(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
         metadata = stream.metadata()
         manifest = _manifest(path, metadata)
         tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
-    if metadata.get(HASH) != _hash(metadata[MANIFEST], tensors):
+    if metadata.get(HASH) != hash_of(metadata[MANIFEST], tensors):
         raise UserError(f"{path}: damaged: its content is not what was saved; {_way_out(path)}")
     return manifest, tensors
 
@@ -207,53 +208,6 @@ def _manifest(path: Path, metadata: Mapping[str, str] | None) -> PreparedManifes
     raise UserError(
         f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}; {_way_out(path)}"
     )
-
-
-def _hash(manifest: str, tensors: "Mapping[str, Tensor]") -> str:
-    """Return a hash of all that a file says and of every byte of its tensors."""
-    import torch  # heavy
-
-    digest = hashlib.sha256(manifest.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)} ".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _write(path: Path, tensors: "Mapping[str, Tensor]", manifest: str) -> None:
-    from safetensors.torch import save_file  # heavy
-
-    unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
-    plain = _plain(tensors)
-    try:
-        save_file(plain, unfinished, metadata={MANIFEST: manifest, HASH: _hash(manifest, plain)})
-        with unfinished.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        _make_durable(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _plain(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Return tensors as files hold them: on the CPU, contiguous, none sharing memory with another."""
-    plain: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in tensors.items():
-        own = tensor.detach().cpu().contiguous()
-        plain[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
-        seen.add(own.untyped_storage().data_ptr())
-    return plain
-
-
-def _make_durable(folder: Path) -> None:
-    """Make a rename in ``folder`` survive the death of the machine, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _way_out(path: Path) -> str:

@@ -11,7 +11,6 @@ from wildcore.interfaces import Environment
 from wildcore.prepared import (
     FOLDER,
     PARTIAL,
-    UNFINISHED,
     WHOLE,
     PreparedFile,
     PreparedManifest,
@@ -19,6 +18,7 @@ from wildcore.prepared import (
     read_manifest,
     read_sound,
 )
+from wildcore.tensor_files import UNFINISHED
 
 if TYPE_CHECKING:
     from wildcore.models import LoadedModel
