@@ -44,8 +44,13 @@ class Schedule(Record):
         return [updates] if self.name == "sequential" else [[update] for update in updates]
 
 
-def in_words(identity: Mapping[str, Any]) -> str:
-    """Return in one line what a record says of its schedule."""
+def shortly(identity: Mapping[str, Any]) -> str:
+    """Return what tells the schedule of a record from others."""
     size = identity.get("edits_per_update")
     each = f", {size} edit{'s' if size > 1 else ''} per update" if size else ""
-    return f"{identity['edits']}{each}; judged {identity['judged']}; model {identity['model']}"
+    return f"{identity['edits']}{each}"
+
+
+def in_words(identity: Mapping[str, Any]) -> str:
+    """Return in one line what a record says of its schedule."""
+    return f"{shortly(identity)}; judged {identity['judged']}; model {identity['model']}"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from wildcore.cli.screen import out, plain
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
-from wildcore.schedules import in_words
+from wildcore.schedules import in_words, shortly
 from wildcore.scoring import REFUSED, Cell, summarise
 from wildcore.types import PROBE_KINDS, Answer
 
@@ -228,7 +228,7 @@ def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
     rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
-    return flat(rest | {"schedule": in_words(rest["schedule"])})
+    return flat(rest | {"schedule": shortly(rest["schedule"])})
 
 
 def _seconds(folder: RunFolder) -> str:

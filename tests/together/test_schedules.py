@@ -1,0 +1,198 @@
+"""Batches and sequences through the command line, whatever happens to their processes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import SafetensorError, safe_open
+
+Wildcore = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+COUNT = 10
+KEPT = "sequence.safetensors"
+
+# the command line, which keeps what it wrote after every update, and is slow enough to be killed where that is wanted
+KEEPING = """
+import time
+from wildcore.records import RunFolder
+from wildcore.sequence_files import Keeper
+append = RunFolder.append
+Keeper.save_if_due = lambda keeper: (keeper.save(), time.sleep(0.2))
+RunFolder.append = lambda folder, record: (append(folder, record), time.sleep(0.2))
+from wildcore.cli import main
+main()
+"""
+# the command line in its first half minute: it has kept nothing yet; it says how far it is
+COUNTING = """
+import sys, time
+from wildcore.sequence_files import Keeper
+def count(keeper):
+    print("written", len(keeper.written.outcomes), file=sys.stderr, flush=True)
+    time.sleep(0.2)
+Keeper.save_if_due = count
+from wildcore.cli import main
+main()
+"""
+
+
+def heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Return a function that runs a program with arguments in the background; what still runs at the end is killed."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(program: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running.append(subprocess.Popen(command, env=environment, text=True, preexec_fn=heed_interrupts, **pipes))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def records(run: Path, file: str = "journal.jsonl") -> list[dict[str, Any]]:
+    """Return the lines of a run's file, without the one thing that may differ: how long an edit took."""
+    lines = [json.loads(line) for line in (run / file).read_text().splitlines()]
+    for line in lines:
+        line.get("edit", {}).pop("seconds", None)
+    return lines
+
+
+def updates_kept(run: Path) -> int:
+    try:
+        with safe_open(run / KEPT, framework="numpy") as stream:
+            return int(json.loads(stream.metadata()["wildcore-sequence"])["updates"])
+    except (FileNotFoundError, SafetensorError):
+        return 0
+
+
+def cases_judged(run: Path) -> int:
+    journal = run / "journal.jsonl"
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def kill_at(process: subprocess.Popen[str], so_far: Callable[[], int], count: int) -> None:
+    """Kill a process as soon as ``so_far`` says ``count``."""
+    deadline = time.monotonic() + 120
+    while so_far() < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "the run makes no progress"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+
+
+def interrupt_at(process: subprocess.Popen[str], count: int) -> str:
+    """Send Ctrl-C to a process as soon as it has ``written`` so much; returns all that it says on stderr."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line == f"written {count}\n":
+            process.send_signal(signal.SIGINT)
+            break
+    return said + process.communicate(timeout=60)[1]
+
+
+STATELESS_AND_WITH_STATE = [("ft-m", ()), ("grace", ("--set", "editor.steps=30"))]
+
+
+@pytest.mark.parametrize(("name", "settings"), STATELESS_AND_WITH_STATE)
+def test_killed_and_interrupted_while_it_writes_and_judges_it_ends_with_the_same_records(
+    name: str, settings: tuple[str, ...], start: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    chosen = [*job[:-1], name, *settings, "--limit", COUNT, "--parallel", 3, "--schedule", "sequential"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    done = wildcore("eval", *chosen, "--out", whole, "--quiet")
+    assert done.returncode == 0, done.stderr
+    kill_at(start(KEEPING, "eval", *chosen, "--out", run, "--quiet"), lambda: updates_kept(run), 3)
+    before = updates_kept(run)
+    assert 3 <= before < COUNT - 2
+    interrupted = start(COUNTING, "eval", "--resume", run)
+    errors = interrupt_at(interrupted, before + 2)
+    assert interrupted.returncode == 130
+    assert f"{before} of {COUNT} edits were written before" in errors
+    assert f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {run}" in errors
+    assert "Traceback" not in errors
+    assert before + 2 <= updates_kept(run) < COUNT
+    assert cases_judged(run) == 0
+    kill_at(start(KEEPING, "eval", "--resume", run, "--quiet"), lambda: cases_judged(run), 1)
+    assert cases_judged(run) < COUNT
+    last = wildcore("eval", "--resume", run)
+    assert last.returncode == 0, last.stderr
+    assert f"{COUNT} of {COUNT} edits were written before" in last.stderr
+    assert records(run) == records(whole)
+    assert records(run, "scores.jsonl") == records(whole, "scores.jsonl")
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    return content
+
+
+def test_the_schedule_is_recorded_shown_and_compared(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
+    chosen = [*job, "--limit", 5, "--quiet"]
+    for name, options in {
+        "single": [],
+        "batch": ["--schedule", "batch"],
+        "pairs": ["--schedule", "sequential", "--edits-per-update", 2],
+    }.items():
+        done = wildcore("eval", *chosen, *options, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    assert manifest(tmp_path / "single")["identity"]["schedule"] == {
+        "edits": "single",
+        "judged": "after each edit",
+        "model": "put back after each edit",
+    }
+    assert manifest(tmp_path / "batch")["identity"]["schedule"]["edits_per_update"] == 5
+    said = "Schedule: sequential, 2 edits per update; judged after all edits; model put back after all edits"
+    for shown in (("show", tmp_path / "pairs"), ("show", tmp_path / "pairs", "--edits")):
+        assert said in wildcore(*shown).stdout
+    compared = wildcore("compare", tmp_path / "batch", tmp_path / "pairs").stdout
+    differences = [line for line in compared.splitlines() if line.startswith("Not like for like")]
+    (of_schedule,) = (line for line in differences if "schedule" in line)
+    assert of_schedule.endswith("schedule is batch, 5 edits per update or sequential, 2 edits per update")
+    resumed = wildcore("eval", "--resume", tmp_path / "pairs", "--schedule", "batch", "--edits-per-update", 3)
+    assert resumed.returncode == 2
+    assert "schedule.edits was 'sequential' and is now 'batch'" in resumed.stderr
+    assert "schedule.edits_per_update was 2 and is now 3" in resumed.stderr
+    same = wildcore("eval", "--resume", tmp_path / "pairs", "--schedule", "sequential", "--edits-per-update", 2)
+    assert same.returncode == 0, same.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--edits-per-update", 3], "--edits-per-update 3: single edits are written alone"),
+        (["--schedule", "batch", "--edits-per-update", 0], "0 is not in the range x>=1"),
+        (["--schedule", "serial"], "'serial' is not one of 'single', 'batch', 'sequential'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    options: list[object], message: str, wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    done = wildcore("eval", *job, "--limit", 2, *options, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_patch_that_is_there_is_judged_by_no_other_schedule(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    done = wildcore("eval", *job[:-2], "--patch", tmp_path / "facts.safetensors", "--schedule", "sequential")
+    assert done.returncode == 2
+    assert "--schedule sequential: it is for edits to be made, and the patch of --patch is there already" in done.stderr
