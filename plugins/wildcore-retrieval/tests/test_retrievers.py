@@ -89,3 +89,26 @@ def test_embeddings_find_what_shares_no_word() -> None:
     assert index.nearest("guitarists", 4)[0] == 3
     assert index.nearest("Danube", 2)[0] == 2
     assert sys.modules["sentence_transformers"]
+
+
+class GivenEmbeddings:
+    """Stands for a sentence encoder: each text has an embedding."""
+
+    def __init__(self, embeddings: dict[str, list[float]]) -> None:
+        self.embeddings = embeddings
+
+    def encode(self, texts: list[str], normalize_embeddings: bool, **others: bool) -> torch.Tensor:
+        rows = torch.tensor([self.embeddings[text] for text in texts])
+        return torch.nn.functional.normalize(rows) if normalize_embeddings else rows
+
+
+@pytest.mark.parametrize(("similarity", "nearest"), [("cosine", [1, 0]), ("dot", [0, 1])])
+def test_the_length_of_an_embedding_counts_where_the_product_is_asked_for(
+    similarity: str, nearest: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = GivenEmbeddings({"long": [3.0, 3.0], "like": [1.0, 0.1], "asked": [1.0, 0.0]})
+    monkeypatch.setattr("wildcore_retrieval.embeddings._load", lambda name: given)
+    monkeypatch.setattr("wildcore_retrieval.retrievers.find_spec", lambda name: True)
+    params = RetrieverParams(retriever="embeddings", embedding_similarity=similarity)
+    index = make_retriever(params, "wildcore-scr").index(["long", "like"])
+    assert index.nearest("asked", 2) == nearest

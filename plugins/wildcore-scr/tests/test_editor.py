@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from wildcore_scr import wildcore_editors
-from wildcore_scr.confirming import chosen
+from wildcore_scr.confirming import chosen, stated
 from wildcore_scr.editor import Scr, ScrPatch
 from wildcore_scr.parameters import ScrParams
 
@@ -89,7 +89,8 @@ def test_the_model_is_asked_about_the_nearest_facts_and_the_one_it_names_is_told
     asked = says(lambda text: "\n The Nile ends in Japan.")
     patch = make(retrieved=2).edit(model, REQUESTS)
     (text,) = read(model, [patch], "Where does the Nile end?")
-    assert text == "Answer by what is said here.\n\nFact: The Nile ends in Japan\n\nWhere does the Nile end?"
+    told = "Answer by what is said here.\n\nFact: The Nile ends in Japan\n\n"
+    assert text == f"{told}Question: Where does the Nile end?\nAnswer:"
     (prompt,) = asked
     assert "Facts:\nThe Nile ends in Japan\n" in prompt.text
     assert "Question: Where does the Nile end?\n" in prompt.text
@@ -122,22 +123,62 @@ def test_a_question_without_a_relevant_fact_stays_as_it_was(
         ("Anna Smith", FACTS[2:]),
         ("xyzzy", FACTS[:1]),
         ("", FACTS[:1]),
-        ("There is no relevant fact here", []),
-        ("NO RELEVANT FACT", []),
     ],
 )
 def test_what_a_reply_confirms(reply: str, expected: list[str]) -> None:
-    assert chosen(reply, FACTS, "no relevant fact") == expected
+    assert chosen(reply, FACTS) == expected
 
 
-def test_only_the_first_line_of_a_reply_counts(model: LoadedModel, says: Callable[[Say], list[Prompt]]) -> None:
-    says(lambda text: "\n\nRome is in Peru\nno relevant fact")
-    assert "Fact: Rome is in Peru" in read(model, [make().edit(model, REQUESTS)], "Where is Rome?")[0]
+@pytest.mark.parametrize(
+    ("reply", "pattern", "expected"),
+    [
+        ("Rome is in Peru", None, "Rome is in Peru."),
+        (" Rome is in Peru.", None, " Rome is in Peru."),
+        ("", None, ""),
+        ('I choose "Rome is in Peru", as it fits.', r'choose "(?P<fact>[^"]*)"', "Rome is in Peru."),
+        ("Rome is in Peru", r'choose "(?P<fact>[^"]*)"', "Rome is in Peru."),
+    ],
+)
+def test_what_a_reply_states(reply: str, pattern: str | None, expected: str) -> None:
+    assert stated(reply, pattern) == expected
 
 
-def test_the_model_itself_replies_and_ends_with_its_first_line(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reply", ["There is no relevant fact here", "NO RELEVANT FACT", "No relevant information."])
+@pytest.mark.parametrize("told", ["fact", "reply"])
+def test_a_reply_declines_by_any_of_the_words(
+    reply: str, told: str, model: LoadedModel, says: Callable[[Say], list[Prompt]]
 ) -> None:
+    says(lambda text: reply)
+    assert read(model, [make(told=told).edit(model, REQUESTS)], "Where is Rome?") == ["Where is Rome?"]
+
+
+def test_a_reply_is_told_in_place_of_a_fact_where_asked(
+    model: LoadedModel, says: Callable[[Say], list[Prompt]]
+) -> None:
+    says(lambda text: "It is in Chile")
+    patch = make(told="reply", answer_template="{facts} ").edit(model, REQUESTS)
+    assert read(model, [patch], "Where is Rome?") == ["It is in Chile. Question: Where is Rome?\nAnswer:"]
+    alone = make(told="reply", retrieved=1, answer_template="{facts} ").edit(model, REQUESTS)
+    assert read(model, [alone], "Where is Rome?") == ["Rome is in Peru Question: Where is Rome?\nAnswer:"]
+
+
+def test_where_a_reply_ends(model: LoadedModel, says: Callable[[Say], list[Prompt]]) -> None:
+    says(lambda text: "\n\nRome is in Peru\nno relevant fact")
+    line = make(reply_ends="line").edit(model, REQUESTS)
+    assert "Fact: Rome is in Peru" in read(model, [line], "Where is Rome?")[0]
+    assert read(model, [make().edit(model, REQUESTS)], "Where is Rome?") == ["Where is Rome?"]
+
+
+def test_a_question_is_framed_where_it_stands_bare_only(model: LoadedModel) -> None:
+    patch = make(confirm="none", answer_template="{facts}. ", question_template="Q {question} A").edit(model, REQUESTS)
+    assert read(model, [patch], "Where is Rome?") == ["Rome is in Peru. Q Where is Rome? A"]
+    put = [Prompt(text="Say: Where is Rome? It is")]
+    assert read(model, [patch], "Where is Rome?", prompts=put) == ["Rome is in Peru. Say: Where is Rome? It is"]
+    bare = [Prompt(text="Where is Rome?", joint="")]
+    assert read(model, [patch], "Where is Rome?", prompts=bare) == ["Rome is in Peru. Q Where is Rome? A"]
+
+
+def test_the_model_itself_replies_within_the_limit(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Output] = []
 
     def watched(*arguments: Any) -> list[Output]:
@@ -149,7 +190,7 @@ def test_the_model_itself_replies_and_ends_with_its_first_line(
     texts = read(model, [patch], "Where is Rome?", "Where does the Nile end?")
     assert [len(output.token_ids) <= 7 for output in kept] == [True, True]
     for text, output, question in zip(texts, kept, ("Where is Rome?", "Where does the Nile end?"), strict=True):
-        assert text.endswith(f"\n\n{question}"), output
+        assert text.endswith(f"\n\nQuestion: {question}\nAnswer:"), output
         assert any(f"Fact: {fact}\n" in text for fact in FACTS)
 
 
@@ -157,7 +198,7 @@ def test_without_confirmation_the_nearest_fact_is_told_and_nothing_asked(
     model: LoadedModel, says: Callable[[Say], list[Prompt]]
 ) -> None:
     asked = says(lambda text: "no relevant fact")
-    patch = make(confirm="none", answer_template="{facts}. ").edit(model, REQUESTS)
+    patch = make(confirm="none", answer_template="{facts}. ", question_template="{question}").edit(model, REQUESTS)
     told = read(model, [patch], "Who wrote it?", "Is the Nile long?")
     assert told == [f"{FACTS[2]}. Who wrote it?", f"{FACTS[1]}. Is the Nile long?"]
     assert not asked
@@ -188,7 +229,7 @@ def test_in_a_conversation_the_model_is_asked_in_one_and_the_fact_stands_in_the_
     asked = says(lambda text: "Rome is in Peru")
     model.tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
     turn = Prompt(text="<user>Where is Rome?<assistant>", joint="", special_tokens=False)
-    patch = make(answer_template="{facts}. ").edit(model, REQUESTS)
+    patch = make(answer_template="{facts}. ", question_template="{question}").edit(model, REQUESTS)
     assert read(model, [patch], "Where is Rome?", prompts=[turn]) == [
         "<user>Rome is in Peru. Where is Rome?<assistant>"
     ]
@@ -198,7 +239,7 @@ def test_in_a_conversation_the_model_is_asked_in_one_and_the_fact_stands_in_the_
 
 
 def test_the_memory_grows_from_edit_to_edit_and_is_told_once(model: LoadedModel) -> None:
-    editor = make(confirm="none", answer_template="{facts}. ")
+    editor = make(confirm="none", answer_template="{facts}. ", question_template="{question}")
     patches = [editor.edit(model, [request]) for request in REQUESTS]
     assert [patch.describe()["facts"] for patch in patches] == [1, 2, 3]
     for applied in (patches, patches[-1:]):
@@ -210,7 +251,10 @@ def test_the_memory_grows_from_edit_to_edit_and_is_told_once(model: LoadedModel)
 
 
 def test_separate_patches_share_their_memories(model: LoadedModel) -> None:
-    patches = [make(confirm="none", answer_template="{facts}. ").edit(model, [request]) for request in REQUESTS]
+    patches = [
+        make(confirm="none", answer_template="{facts}. ", question_template="{question}").edit(model, [request])
+        for request in REQUESTS
+    ]
     told = read(model, patches, "Where is Rome?", "Where does the Nile end?")
     assert told == ["Rome is in Peru. Where is Rome?", "The Nile ends in Japan. Where does the Nile end?"]
 
@@ -227,7 +271,7 @@ def test_braces_mean_nothing(model: LoadedModel, says: Callable[[Say], list[Prom
     patch = make().edit(model, [EditRequest(prompt="A {question} is", target="a {facts}")])
     (text,) = read(model, [patch], "Is {facts} one?")
     assert "Facts:\nA {question} is a {facts}\n\nQuestion: Is {facts} one?\n" in asked[0].text
-    assert text.endswith("Fact: A {question} is a {facts}\n\nIs {facts} one?")
+    assert text.endswith("Fact: A {question} is a {facts}\n\nQuestion: Is {facts} one?\nAnswer:")
 
 
 def test_a_target_of_nothing_is_refused(model: LoadedModel) -> None:
@@ -242,7 +286,11 @@ def test_a_target_of_nothing_is_refused(model: LoadedModel) -> None:
         ({"confirm_template": "{question}"}, "must contain {facts}"),
         ({"answer_template": "x"}, "must contain {facts}"),
         ({"retrieved": 0}, "'retrieved'"),
-        ({"declined": ""}, "'declined'"),
+        ({"declined": []}, "'declined'"),
+        ({"declined": ["none", " "]}, "every reply holds words that are empty"),
+        ({"reply_pattern": "(fact"}, "this is no regular expression"),
+        ({"reply_pattern": "(fact)"}, "must have a group"),
+        ({"question_template": "Answer:"}, "must contain {question}"),
         ({"layer": 3}, "unknown parameter 'layer'"),
     ],
 )

@@ -11,11 +11,11 @@ from wildcore_retrieval.retrievers import highest
 
 
 class Embeddings:
-    """Compares texts by the cosine of their embeddings. A text is embedded once."""
+    """Compares texts by the cosine of their embeddings, or by their product. A text is embedded once."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, cosine: bool = True) -> None:
         """Load the embedding model. Raises ``UserError`` where there is none that can be loaded."""
-        self.model = _load(model)
+        self.model, self.cosine = _load(model), cosine
         self.known: dict[str, Tensor] = {}
 
     def index(self, texts: Sequence[str]) -> "EmbeddingIndex":
@@ -23,11 +23,11 @@ class Embeddings:
         return EmbeddingIndex(self, texts)
 
     def embed(self, texts: Sequence[str]) -> list[Tensor]:
-        """Return the embedding of each text, of length 1: [width], float32, on the CPU."""
+        """Return the embedding of each text: [width], float32, on the CPU; where the cosine is asked for, of length 1."""
         missing = [text for text in dict.fromkeys(texts) if text not in self.known]
         if missing:
             found = self.model.encode(
-                missing, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False
+                missing, convert_to_tensor=True, normalize_embeddings=self.cosine, show_progress_bar=False
             )
             self.known |= dict(zip(missing, found.float().cpu(), strict=True))
         return [self.known[text] for text in texts]

@@ -12,5 +12,8 @@ class RetrieverParams(Params):
     """What makes texts alike: the words that they share, weighed by how rare they are (TF-IDF), or embeddings of sentences by the
     package sentence-transformers."""
 
+    embedding_similarity: Literal["cosine", "dot"] = "cosine"
+    """How embeddings are compared: by their cosine, or by their product, for which retrievers such as Contriever are trained."""
+
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
     """Model of the embeddings: a name on the hub, or a folder."""

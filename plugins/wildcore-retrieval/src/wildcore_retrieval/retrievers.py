@@ -40,7 +40,7 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
         )
     from wildcore_retrieval.embeddings import Embeddings
 
-    return Embeddings(params.embedding_model)
+    return Embeddings(params.embedding_model, params.embedding_similarity == "cosine")
 
 
 def highest(similarities: Sequence[float], count: int) -> list[int]:

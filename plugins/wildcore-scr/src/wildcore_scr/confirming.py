@@ -9,32 +9,46 @@ from wildcore_retrieval.words import words
 from wildcore import Prompt
 from wildcore.decode import decode
 from wildcore.models import LoadedModel
-from wildcore_scr.parameters import FACTS, QUESTION, ScrParams
+from wildcore_scr.parameters import FACT, FACTS, QUESTION, ScrParams
 
 
 def confirmed_facts(
     model: LoadedModel, params: ScrParams, questions: Sequence[str], facts: Sequence[Sequence[str]], chat: bool
 ) -> list[list[str] | None]:
-    """Return for each question those of its ``facts``, the nearest first, that ``model`` confirms; none where it declines.
+    """Return for each question what is to be told: those of its ``facts``, nearest first, that ``model`` confirms, or its reply.
 
-    As many facts are shown as the context has room for; None where there is room for none, so that nothing was asked.
+    That is nothing where it declines. As many facts are shown as the context has room for; None where there is room for none, so
+    that nothing was asked.
     """
     numbers = [_most(model, params, question, own, chat) for question, own in zip(questions, facts, strict=True)]
     asked = [place for place, number in enumerate(numbers) if number]
     prompts = [_asking(model, params, questions[place], facts[place][: numbers[place]], chat) for place in asked]
     found: list[list[str] | None] = [None] * len(questions)
-    for place, reply in zip(asked, _replies(model, prompts, params.reply_tokens), strict=True):
-        found[place] = chosen(reply, facts[place][: numbers[place]], params.declined)
+    for place, reply in zip(asked, _replies(model, params, prompts), strict=True):
+        found[place] = _told(params, reply, facts[place][: numbers[place]])
     return found
 
 
-def chosen(reply: str, facts: Sequence[str], declined: str) -> list[str]:
+def _told(params: ScrParams, reply: str, facts: Sequence[str]) -> list[str]:
+    if any(words.casefold() in reply.casefold() for words in params.declined):
+        return []
+    if params.retrieved == 1:
+        return list(facts)
+    return chosen(reply, facts) if params.told == "fact" else [stated(reply, params.reply_pattern)]
+
+
+def stated(reply: str, pattern: str | None) -> str:
+    """Return the fact that a reply states, closed by a full stop: what ``pattern`` finds in it, else all of it."""
+    found = re.search(pattern, reply) if pattern else None
+    text = found[FACT].strip() if found else reply
+    return text if text.endswith(".") or not text else f"{text}."
+
+
+def chosen(reply: str, facts: Sequence[str]) -> list[str]:
     """Return the facts that a reply confirms: those that it repeats, else the one that it shares most words with.
 
-    Of those that share as many, the first. None for a reply that says ``declined``.
+    Of those that share as many, the first.
     """
-    if declined.casefold() in reply.casefold():
-        return []
     said = words(reply)
     repeated = [fact for fact in facts if _contains(said, words(fact))]
     return repeated or [max(facts, key=lambda fact: len(set(said) & set(words(fact))))]
@@ -62,10 +76,12 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
     return Prompt(text=str(turn), joint="", special_tokens=False)
 
 
-def _replies(model: LoadedModel, prompts: Sequence[Prompt], limit: int) -> list[str]:
-    """Return the first line of what the model says to each prompt."""
-    outputs = decode(model, prompts, [limit] * len(prompts), lambda row, text, count: "\n" in text.lstrip())
-    return [output.text.strip().partition("\n")[0] for output in outputs]
+def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:
+    """Return what the model says to each prompt."""
+    by_line = params.reply_ends == "line"
+    limits = [params.reply_tokens] * len(prompts)
+    outputs = decode(model, prompts, limits, lambda row, text, count: by_line and "\n" in text.lstrip())
+    return [output.text.strip().partition("\n")[0] if by_line else output.text for output in outputs]
 
 
 def _contains(said: Sequence[str], wanted: Sequence[str]) -> bool:

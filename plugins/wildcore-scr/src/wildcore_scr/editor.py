@@ -11,7 +11,7 @@ from wildcore import EditRequest, Prompt, Refused, Saved
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
 from wildcore_scr.confirming import confirmed_facts, filled
-from wildcore_scr.parameters import FACTS, ScrParams
+from wildcore_scr.parameters import FACTS, QUESTION, ScrParams
 
 PACKAGE = "wildcore-scr"
 
@@ -77,4 +77,8 @@ class ScrPatch(PromptPatch):
         self.counts["no_room_to_ask" if facts is None else "with_facts" if facts else "without"] += 1
         if not facts:
             return prompt
-        return put_before(prompt, question, filled(self.params.answer_template, {FACTS: "\n".join(facts)}))
+        told = filled(self.params.answer_template, {FACTS: "\n".join(facts)})
+        if prompt.text != question:
+            return put_before(prompt, question, told)
+        framed = filled(self.params.question_template, {QUESTION: question})
+        return prompt.model_copy(update={"text": told + framed})

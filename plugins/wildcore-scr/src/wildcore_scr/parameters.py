@@ -1,5 +1,6 @@
 """Parameters of selective contextual reasoning."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -13,6 +14,8 @@ CONFIRM = (
     'Copy the one fact that answers the question. If none of them does, write "no relevant fact".\n\nFact:'
 )
 ANSWER = "Answer by what is said here.\n\nFact: {facts}\n\n"
+FRAME = "Question: {question}\nAnswer:"
+FACT = "fact"
 
 
 class ScrParams(RetrieverParams):
@@ -28,22 +31,58 @@ class ScrParams(RetrieverParams):
     """How the model is asked for the relevant fact; {facts} stands for the facts, one on each line, and {question} for the
     question. In a conversation it is put as a message of the user."""
 
-    declined: str = Field(default="no relevant fact", min_length=1)
-    """Words that say that no fact is relevant. A reply without them confirms: the facts that it repeats, else the one with
-    which it shares most words."""
-
     reply_tokens: int = Field(default=50, gt=0)
-    """Most tokens of that reply; it ends with its first line."""
+    """Most tokens of that reply."""
+
+    reply_ends: Literal["limit", "line"] = "limit"
+    """Where the reply ends: at the limit or where the model ends it, or already with its first line. A model that is not trained
+    to follow instructions runs on, and may say in a later line what means something else."""
+
+    declined: tuple[str, ...] = Field(default=("no relevant fact", "no relevant information"), min_length=1)
+    """Words that say that no fact is relevant. A reply with none of them confirms."""
+
+    told: Literal["fact", "reply"] = "fact"
+    """What is told: the facts of the memory that the reply repeats, else the one with which it shares most words, or the reply
+    itself, closed by a full stop. With ``retrieved=1`` it is the fact."""
+
+    reply_pattern: str | None = None
+    """Regular expression of what a model says around the fact, which is its group "fact", in a reply that is told. Left out, or
+    not found: the whole reply."""
 
     answer_template: str = ANSWER
     """What is put before a question for which facts were confirmed; {facts} stands for them, one on each line."""
+
+    question_template: str = FRAME
+    """What such a question is then put in, where it stands bare; {question} stands for it. What a protocol puts around a question
+    stays as it is. "{question}" puts nothing around it."""
+
+    embedding_similarity: Literal["cosine", "dot"] = "dot"
+    """How embeddings are compared: by their cosine, or by their product, for which retrievers such as Contriever are trained."""
 
     @field_validator("confirm_template", "answer_template")
     @classmethod
     def _holds_the_facts(cls, template: str) -> str:
         return _holding(FACTS, template)
 
-    @field_validator("confirm_template")
+    @field_validator("declined")
+    @classmethod
+    def _says_something(cls, declined: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(words.strip() for words in declined):
+            raise ValueError("every reply holds words that are empty; leave them out")
+        return declined
+
+    @field_validator("reply_pattern")
+    @classmethod
+    def _has_the_group(cls, pattern: str | None) -> str | None:
+        try:
+            known = pattern is None or FACT in re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from error
+        if not known:
+            raise ValueError(f"the expression must have a group (?P<{FACT}>...)")
+        return pattern
+
+    @field_validator("confirm_template", "question_template")
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
         return _holding(QUESTION, template)
