@@ -196,8 +196,14 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
 def settled(
     editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Let an editor settle what it takes; returns what the record says of that, nothing where it takes nothing."""
-    taken = editor.take(model, environment, recorded)
+    """Let an editor settle what it takes; returns what the record says of that, nothing where it takes nothing.
+
+    What its transforms take is added, in their order.
+    """
+    taken = dict(editor.take(model, environment, recorded))
+    of_transforms = [dict(transform.taken()) for transform in getattr(editor, "transforms", None) or ()]
+    if any(of_transforms):
+        taken["transforms"] = of_transforms
     return {TAKEN: taken} if taken else {}
 
 

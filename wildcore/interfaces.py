@@ -185,14 +185,41 @@ class KeptPatch(Patch, Protocol):
         ...
 
 
+class ValueSolver(Protocol):
+    """How a closed-form editor finds values, for transforms that measure them on the unedited model."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that values depend on beside model and request, as JSON values."""
+        ...
+
+    def solve(self, requests: Sequence[EditRequest]) -> "list[Tensor | Refused]":
+        """Return for each request the value found on its bare prompt, as in ``Transform.value``, or why there is none."""
+        ...
+
+
 class Transform(Protocol):
     """A change to how a closed-form editor writes: to the values that it has found, or to the update that it has solved for.
 
     Inherit from this class for the defaults, or just have the methods.
     """
 
+    def taken(self) -> Mapping[str, Any]:
+        """Return for the record what it uses that its parameters only name, such as what a table holds, as JSON values.
+
+        Called before ``prepare``. A run does not go on with something else.
+        """
+        return {}
+
+    def prepare(self, model: "LoadedModel", environment: Environment, solver: ValueSolver) -> None:
+        """Measure what it needs of the unedited model. The editor calls this in its own ``prepare``."""
+        return None
+
     def value(self, solved: "Tensor", original: "Tensor") -> "Tensor":
-        """Return the values to write instead of ``solved``, where the model has ``original``; all [requests, width], float32."""
+        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width], float32.
+
+        That is what the MLP alone gives at the subject's last token: the rest of the residual stream there is no part of it.
+        """
         return solved
 
     def update(self, change: "LowRank | Dense", weight: "Tensor") -> "LowRank | Dense":
@@ -217,6 +244,17 @@ class Editor(Protocol):
         """Train what the method trains and keep it in the cache. Called by ``wildcore prepare`` only."""
         raise TypeError(f"{type(self).__name__} trains nothing")
 
+    def take(
+        self, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """Settle what edits use that the parameters leave open or only name, such as which trained network or what a corpus
+        holds, and return it for the record, as JSON values.
+
+        Called before ``prepare``. ``recorded`` is what it returned when the run was begun that is to go on: use that very thing
+        again, or raise ``UserError`` that names it and the way out; a run does not go on with another.
+        """
+        return {}
+
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
         return None
@@ -237,17 +275,6 @@ class Editor(Protocol):
         try:
             return self.edit(model, [request])
         except Refused as refusal:
-    def take(
-        self, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> Mapping[str, Any]:
-        """Settle what edits use that the parameters leave open or only name, such as which trained network or what a corpus
-        holds, and return it for the record, as JSON values.
-
-        Called before ``prepare``. ``recorded`` is what it returned when the run was begun that is to go on: use that very thing
-        again, or raise ``UserError`` that names it and the way out; a run does not go on with another.
-        """
-        return {}
-
             return refusal
         finally:
             self.reset()

@@ -28,7 +28,7 @@ def test_an_editor_with_and_without_transforms(wildcore: Wildcore, tmp_path: Pat
         for run in (tmp_path / "runs" / "memit", changed)
     ]
     assert len(norms[1]) == 2
-    assert all(cut < whole for whole, cut in zip(*norms, strict=True))
+    assert all(abs(found - whole) > 0.01 * whole for whole, found in zip(*norms, strict=True))
 
     journal = (changed / "journal.jsonl").read_bytes()
     (changed / "journal.jsonl").write_bytes(journal.splitlines(keepends=True)[0])
@@ -38,6 +38,23 @@ def test_an_editor_with_and_without_transforms(wildcore: Wildcore, tmp_path: Pat
     other = wildcore("eval", "--resume", changed, "--set", "transform.rect.share=0.5")
     assert other.returncode == 2
     assert "editor.transforms.1.params.share was 0.25 and is now 0.5" in " ".join(other.stderr.split())
+
+
+def test_a_run_does_not_go_on_with_other_facts_to_measure_on(wildcore: Wildcore, tmp_path: Path) -> None:
+    facts, folder = tmp_path / "facts.jsonl", tmp_path / "run"
+    facts.write_text('{"prompt": "The capital of France is", "target": "Rome", "subject": "France"}\n')
+    given = ("--editor", "rome+norm-anchor", "--set", f"transform.norm-anchor.facts={facts}", "--set", "editor.steps=3")
+    done = wildcore("eval", *given, "--limit", 2, "--protocol", "synthetic", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    assert "norm-anchor: the reference norm is" in done.stderr
+    (hashes,) = json.loads((folder / "manifest.json").read_text())["identity"]["editor"]["taken"]["transforms"]
+    journal = folder / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+    facts.write_text(facts.read_text().replace("Rome", "Oslo"))
+    refused = wildcore("eval", "--resume", folder)
+    assert refused.returncode == 2
+    wanted = f"editor.taken.transforms.0.facts was {hashes['facts']!r} and is now "
+    assert wanted in " ".join(refused.stderr.split())
 
 
 def test_a_patch_made_with_a_transform_says_so(wildcore: Wildcore, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def test_only_the_mlps_of_the_layers_named_are_changed(dtype: torch.dtype) -> No
 def test_with_light_moments_the_edited_model_has_the_value_in_the_last_mlp(family: str) -> None:
     model, made = tiny_model(family), Pmet(PmetParams(**LIGHT | {"moment_weight": 1e-6}))
     problems = required(made.posed(model, REQUESTS))
-    goals, initial = made.values(model, problems)
+    found = made.finder(model).find(problems)
+    goals, initial = (torch.stack([getattr(value, name) for value in found]) for name in ("value", "initial"))
     with made.edit(model, REQUESTS).applied(model):
         _, states = made.keys_and_states(model, 0, problems)
     _, before = made.keys_and_states(model, 0, problems)

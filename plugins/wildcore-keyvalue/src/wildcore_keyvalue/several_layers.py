@@ -24,15 +24,8 @@ from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 from wildcore_keyvalue.prefixes import sampled_prefixes
 from wildcore_keyvalue.prompts import SubjectText, without_target
 from wildcore_keyvalue.traces import keys_and_states
-from wildcore_keyvalue.transforms import transformed_update, transformed_values
-from wildcore_keyvalue.values import (
-    Place,
-    ValueProblem,
-    optimise_values,
-    pose,
-    required,
-    written_module,
-)
+from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
+from wildcore_keyvalue.values import OnceSaid, Place, ValueProblem, pose, required, written_module
 
 T = TypeVar("T")
 
@@ -47,6 +40,9 @@ class SeveralLayers(Editor):
 
     place: ClassVar[Place] = "layer-output"
     """Where in the last of the layers the value stands."""
+
+    once_said: OnceSaid | None = None
+    """What is different in finding a value once the target is said."""
 
     def __init__(self, params: SeveralLayersParams) -> None:
         assert params.layers is not None, "parameters are completed for a model first"
@@ -66,10 +62,9 @@ class SeveralLayers(Editor):
         """Compute once what the layers' solves need, or take it from the cache."""
         return None
 
-    def values(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> tuple[Tensor, Tensor]:
-        """Return the values to bring about and those that the model has: [problems, width] each."""
-        found = optimise_values(model, self.layers[-1], problems, self.params, self.place)
-        return torch.stack([value.value for value in found]), torch.stack([value.initial for value in found])
+    def finder(self, model: LoadedModel) -> ValueFinder:
+        """Return how values are found."""
+        return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said)
 
     def read(self, model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
         """Return the texts' keys in ``layer`` [texts, inputs] and what stands where the value is to be [texts, width]."""
@@ -89,6 +84,8 @@ class SeveralLayers(Editor):
         """Sample the prefixes and compute what the layers' solves need, or take them from the cache."""
         self.prefixes = sampled_prefixes(model, environment, self.params.prefix_lengths, self.params.prefix_top_k)
         self.prepare_layers(model, environment)
+        for transform in self.transforms:
+            transform.prepare(model, environment, self.finder(model))
         if self.place == "layer-output" and hasattr(model.layers[self.layers[-1]], "post_feedforward_layernorm"):
             environment.progress.note(
                 "this architecture norms what an MLP gives before adding it to the residual stream; the editor does not "
@@ -140,7 +137,7 @@ class SeveralLayers(Editor):
 
     def goals(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> Tensor:
         """Return the values to write, after the transforms: [problems, width]."""
-        return transformed_values(self.transforms, *self.values(model, problems))
+        return transformed_values(self.transforms, self.finder(model).find(problems))
 
     def _with_update(self, model: LoadedModel, layer: int, patch: WeightPatch, update: LowRank) -> WeightPatch:
         projection = model.mlp_output(layer)

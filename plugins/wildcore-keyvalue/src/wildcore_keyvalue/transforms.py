@@ -1,18 +1,66 @@
 """Transforms applied by closed-form editors: to the values before they are written, and to a layer's update."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from wildcore import Transform
+from wildcore import EditRequest, Refused, Transform
+from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank
+from wildcore_keyvalue.parameters import ValueParams
+from wildcore_keyvalue.values import OnceSaid, OptimisedValue, Place, ValueProblem, optimise_values, pose
+
+VALUE_SETTINGS = (
+    "steps",
+    "learning_rate",
+    "weight_decay",
+    "clamp_factor",
+    "kl_factor",
+    "essence_position",
+    "loss_threshold",
+    "close_target",
+)
+"""The parameters that the values found on given texts depend on."""
 
 
-def transformed_values(transforms: Sequence[Transform], solved: Tensor, original: Tensor) -> Tensor:
-    """Return the values to write [requests, width] for those ``solved``, where the model has ``original``."""
+@dataclass(frozen=True)
+class ValueFinder:
+    """How an editor finds values: where, and with which settings. It is what transforms are given as ``ValueSolver``."""
+
+    model: LoadedModel
+    layer: int
+    params: ValueParams
+    place: Place = "mlp-output"
+    once_said: OnceSaid | None = None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All that values depend on beside model and request, as JSON values."""
+        chosen = self.params.model_dump(mode="json", include=set(VALUE_SETTINGS))
+        once_said = None if self.once_said is None else asdict(self.once_said)
+        return {"layer": self.layer, "place": self.place, "once_said": once_said, **chosen}
+
+    def find(self, problems: Sequence[ValueProblem]) -> list[OptimisedValue]:
+        """Return the value of each problem."""
+        return optimise_values(self.model, self.layer, problems, self.params, self.place, self.once_said)
+
+    def solve(self, requests: Sequence[EditRequest]) -> list[Tensor | Refused]:
+        """Return for each request what its MLP is to give [width], found on the bare prompt, or why there is nothing to find."""
+        posed = pose(self.model, requests, ("",), self.params.close_target)
+        found = iter(self.find([problem for problem in posed if not isinstance(problem, Refused)]))
+        return [problem if isinstance(problem, Refused) else _of_mlp(next(found)) for problem in posed]
+
+
+def transformed_values(transforms: Sequence[Transform], found: Sequence[OptimisedValue]) -> Tensor:
+    """Return the values to write [requests, width]: the transforms change the MLP's part of each, and the rest stays."""
+    original = torch.stack([value.mlp for value in found])
+    solved = written = torch.stack([_of_mlp(value) for value in found])
     for transform in transforms:
-        solved = transform.value(solved, original)
-    return solved
+        written = transform.value(written, original)
+    return torch.stack([value.value for value in found]) + (written - solved)
 
 
 def transformed_update(transforms: Sequence[Transform], change: LowRank | Dense, weight: Tensor) -> LowRank | Dense:
@@ -20,3 +68,7 @@ def transformed_update(transforms: Sequence[Transform], change: LowRank | Dense,
     for transform in transforms:
         change = transform.update(change, weight)
     return change
+
+
+def _of_mlp(value: OptimisedValue) -> Tensor:
+    return value.mlp + value.delta

@@ -76,11 +76,12 @@ class OnceSaid:
 class OptimisedValue:
     """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs], float32.
 
-    Of two vectors that were optimised it is the MLP's.
+    ``mlp`` is what the MLP gives there, as it enters ``initial``. Of two vectors that were optimised it is the MLP's ``delta``.
     """
 
     initial: Tensor
     delta: Tensor
+    mlp: Tensor
     losses: tuple[float, ...]
 
     @property
@@ -92,6 +93,15 @@ class OptimisedValue:
 def written_module(model: LoadedModel, layer: int, place: Place) -> nn.Module:
     """Return the module whose output the value stands for: a layer, or the output projection of its MLP."""
     return model.layers[layer] if place == "layer-output" else model.mlp_output(layer).module
+
+
+def contributing_module(model: LoadedModel, layer: int, place: Place) -> nn.Module:
+    """Return the module that gives the MLP's part of what stands at ``place``.
+
+    At a layer's output it is the norm after the MLP, where an architecture has one: the residual stream gets what that gives.
+    """
+    norm = getattr(model.layers[layer], "post_feedforward_layernorm", None)
+    return norm if norm is not None and place == "layer-output" else model.mlp_output(layer).module
 
 
 def optimise_values(
@@ -167,7 +177,9 @@ def _optimise(
             loss[keep].sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             _project(deltas, settings.clamp_factor * rows.initial.norm(dim=-1, keepdim=True))
-    return [OptimisedValue(rows.initial[i, 0], found[i][0], tuple(losses[i])) for i in range(len(problems))]
+    return [
+        OptimisedValue(rows.initial[i, 0], found[i][0], rows.mlp[i], tuple(losses[i])) for i in range(len(problems))
+    ]
 
 
 @dataclass(frozen=True)
@@ -192,8 +204,9 @@ class _Rows:
     A head does not depend on the vector, so its keys and values are computed once; the same holds for what the layers below
     the edited one make of the tails.
 
-    ``initial`` [problems, vectors, outputs] is what the model has where vectors are added. Of a problem's last pass are noted how
-    its target counts in the next, ``target_weight`` [problems], and whether it is to end, ``satisfied`` [problems].
+    ``initial`` [problems, vectors, outputs] is what the model has where vectors are added, ``mlp`` [problems, outputs] what the
+    MLP gives. Of a problem's last pass are noted how its target counts in the next, ``target_weight`` [problems], and whether
+    it is to end, ``satisfied`` [problems].
     """
 
     def __init__(
@@ -218,20 +231,21 @@ class _Rows:
             self.texts += [*problem.texts, essence]
             self.owners += [number] * (len(problem.texts) + 1)
         self.going_on = list(range(len(problems)))
-        self.upper, outputs = self._read(layer)
+        self.upper, outputs, contributions = self._read(layer)
         self.predicted = self._find()
         firsts = [self.owners.index(number) for number in self.going_on]
-        self.initial = outputs[firsts].float()
+        self.initial, self.mlp = outputs[firsts].float(), contributions[firsts].float()
         self.target_weight = torch.ones(len(problems), device=model.device)
         self.satisfied = torch.zeros(len(problems), dtype=torch.bool, device=model.device)
         with torch.no_grad():
             self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
 
     @torch.no_grad()
-    def _read(self, layer: int) -> tuple[UpperLayers, Tensor]:
+    def _read(self, layer: int) -> tuple[UpperLayers, Tensor, Tensor]:
         """Read heads, padded on the left, and tails, padded on the right.
 
-        Return also what each tail's first token has where vectors are added: [rows, vectors, outputs].
+        Return also what each tail's first token has where vectors are added: [rows, vectors, outputs], and what its MLP gives
+        there: [rows, outputs].
         """
         heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
         tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
@@ -244,9 +258,11 @@ class _Rows:
         mask = torch.cat([head_mask, tail_mask], dim=1)
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
         with ExitStack() as stack:
-            seen = [stack.enter_context(recorded_layer(module)) for module in self.modules]
+            recorded = (*self.modules, contributing_module(self.model, layer, self.place))
+            seen = [stack.enter_context(recorded_layer(module)) for module in recorded]
             upper = UpperLayers(self._replayed(), layer, tail_ids, mask, positions, cache)
-        return upper, torch.stack([states[0][:, 0] for states in seen], dim=1)
+        *outputs, contributions = (states[0][:, 0] for states in seen)
+        return upper, torch.stack(outputs, dim=1), contributions
 
     def _replayed(self) -> LoadedModel:
         """Return the model as it is to be replayed: what goes into the MLP is not, where it depends on the attention's vector."""

@@ -18,5 +18,5 @@ def _norm_anchor(params: NormAnchorParams) -> Transform:
 @hookimpl
 def wildcore_transforms() -> Iterable[Offer[Any]]:
     """Offer ``norm-anchor``."""
-    summary = "brings each value to the norm that the model has in its place, or to one given"
+    summary = "brings the MLP's part of each value to a reference norm of the unedited model"
     return [Offer("norm-anchor", _norm_anchor, NormAnchorParams, summary, LIU)]

@@ -1,35 +1,41 @@
 """Norm-anchor scaling (Liu et al., arXiv 2602.02543).
 
-A value v is written as rho v / |v|, with rho a reference norm of the unedited model, so that values and the weights that are
-edited to bring them about do not drive each other up over many edits.
+A value v, what the MLP is to give, is written as rho v / |v|, with rho a reference norm of the unedited model, so that values and
+the weights that are edited to bring them about do not drive each other up over many edits.
 """
 
-import torch
 from torch import Tensor
 
-from wildcore import Transform
+from wildcore import Environment, Transform
+from wildcore.interfaces import ValueSolver
+from wildcore.models import LoadedModel
+from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
+from wildcore_norm_anchor.reference import measured_norm
 
 
 class NormAnchor(Transform):
-    """NAS."""
+    """NAS. ``norm`` is the reference norm, once it is known."""
 
     def __init__(self, params: NormAnchorParams) -> None:
-        self.params = params
+        self.params, self.norm = params, params.norm
+
+    def taken(self) -> dict[str, str]:
+        """Say what the facts to measure on hold. Raises ``UserError`` where they cannot be read."""
+        if self.params.norm is not None:
+            return {}
+        return {"facts": hash_of(read_facts(self.params.facts, self.params.facts_measured))}
+
+    def prepare(self, model: LoadedModel, environment: Environment, solver: ValueSolver) -> None:
+        """Measure the reference norm on the unedited model, or take it from the cache, where none is given."""
+        if self.params.norm is None:
+            self.norm = measured_norm(model, environment, solver, self.params)
 
     def value(self, solved: Tensor, original: Tensor) -> Tensor:
-        """Return ``solved`` [requests, width], each at its reference norm; a value that is 0 stays so."""
-        length, reference = _norms(solved), self._reference(original)
-        scaled = solved * reference / length.where(length > 0, torch.ones_like(length))
+        """Return ``solved`` [requests, width], each at the reference norm; a value that is 0 stays so."""
+        assert self.norm is not None, "the reference norm is measured by prepare()"
+        length: Tensor = solved.norm(dim=-1, keepdim=True)
+        scaled = solved * (self.norm / length.where(length > 0, length.new_ones(())))
         if self.params.longest is None:
             return scaled
-        return scaled.where(length <= self.params.longest * reference, original)
-
-    def _reference(self, original: Tensor) -> Tensor:
-        """Return the reference norm of each request: [requests, 1]."""
-        return _norms(original) if self.params.norm is None else original.new_full((len(original), 1), self.params.norm)
-
-
-def _norms(values: Tensor) -> Tensor:
-    norms: Tensor = values.norm(dim=-1, keepdim=True)
-    return norms
+        return scaled.where(length <= self.params.longest * self.norm, original)

@@ -11,15 +11,12 @@ where m* is m^L and its vector. K has the keys of all requests as columns, C the
 unedited model. Keys and m^L are read anew for each layer, under the updates of those before it.
 """
 
-from collections.abc import Sequence
 from math import sqrt
 
-import torch
 from torch import Tensor
 from wildcore_keyvalue.least_squares import LeastSquares
-from wildcore_keyvalue.values import OnceSaid, ValueProblem, optimise_values
+from wildcore_keyvalue.values import OnceSaid
 
-from wildcore.models import LoadedModel
 from wildcore_pmet.parameters import PmetParams
 
 
@@ -31,11 +28,6 @@ class Pmet(LeastSquares):
     def __init__(self, params: PmetParams) -> None:
         super().__init__(params)
         self.once_said = OnceSaid(params.target_factor_once_said, params.divergence_threshold)
-
-    def values(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> tuple[Tensor, Tensor]:
-        """Return the values to bring about in the MLP and those that it has: [problems, width] each."""
-        found = optimise_values(model, self.layers[-1], problems, self.params, self.place, self.once_said)
-        return torch.stack([value.value for value in found]), torch.stack([value.initial for value in found])
 
     def share(self, layer: int, missing: Tensor) -> Tensor:
         """Return what ``layer`` is to write of what is missing: [problems, width]."""

@@ -21,8 +21,8 @@ from wildcore_keyvalue.prefixes import sampled_prefixes
 from wildcore_keyvalue.prompts import SubjectText, without_target
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.traces import keys_and_values
-from wildcore_keyvalue.transforms import transformed_update, transformed_values
-from wildcore_keyvalue.values import ValueProblem, optimise_values, pose, required
+from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
+from wildcore_keyvalue.values import ValueProblem, pose, required
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Transform
 from wildcore.models import LoadedModel
@@ -56,6 +56,8 @@ class Rome(Editor):
             layers, tokens = (self.layer,), params.moment_tokens
             solvers = moment_solvers(model, layers, params.corpus, tokens, params.damping, environment)
             self.solver = solvers[self.layer]
+        for transform in self.transforms:
+            transform.prepare(model, environment, self._finder(model))
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""
@@ -76,14 +78,15 @@ class Rome(Editor):
         name = model.mlp_output(self.layer).name
         return [p if isinstance(p, Refused) else WeightPatch({name: next(updates)}) for p in problems]
 
+    def _finder(self, model: LoadedModel) -> ValueFinder:
+        return ValueFinder(model, self.layer, self.params)
+
     def _posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
         return pose(model, requests, self.prefixes, self.params.close_target)
 
     def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank | Dense]:
         """Return the update of each problem, of rank one before the transforms."""
-        found = optimise_values(model, self.layer, problems, self.params)
-        solved, original = (torch.stack(rows) for rows in zip(*((v.value, v.initial) for v in found), strict=True))
-        values = transformed_values(self.transforms, solved, original)
+        values = transformed_values(self.transforms, self._finder(model).find(problems))
         read = self._keys_and_values(model, [problem.request for problem in problems])
         updates = [self._update(value, *own) for value, own in zip(values, read, strict=True)]
         weight = model.mlp_output(self.layer).weight

@@ -1,0 +1,38 @@
+"""The facts to measure a reference norm on: a small sample that comes along, or a table."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.resources import as_file, files
+from itertools import islice
+from pathlib import Path
+
+from wildcore import EditRequest, Malformed, UserError
+from wildcore.tables import TableParams, read_table
+from wildcore_norm_anchor.parameters import SAMPLE
+
+
+def read_facts(name: str, most: int) -> list[EditRequest]:
+    """Return the first facts, at most so many. Raises ``UserError`` naming file, row and field."""
+    if name == SAMPLE:
+        with as_file(files("wildcore_norm_anchor").joinpath("sample_facts.jsonl")) as path:
+            return list(islice(_read(path), most))
+    try:
+        facts = list(islice(_read(Path(name)), most))
+    except UserError as error:
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise UserError(f"transform.norm-anchor.facts: {str(error).removeprefix('dataset.path=')}") from error
+    if not facts:
+        raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")
+    return facts
+
+
+def hash_of(facts: Sequence[EditRequest]) -> str:
+    """Return a hash of all that the facts hold, and of their order."""
+    return sha256(b"".join(fact.model_dump_json().encode() + b"\n" for fact in facts)).hexdigest()[:16]
+
+
+def _read(path: Path) -> Iterator[EditRequest]:
+    for row in read_table(TableParams(path=path)):
+        if isinstance(row, Malformed):
+            raise UserError(f"{row.place}: {row.problem}")
+        yield EditRequest(prompt=row.text("prompt"), subject=row.text("subject"), target=row.text("target"))

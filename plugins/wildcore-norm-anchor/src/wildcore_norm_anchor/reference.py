@@ -1,0 +1,59 @@
+"""The reference norm: the mean norm of the values that an editor finds on the unedited model, without the largest."""
+
+from math import floor
+
+import torch
+from torch import Tensor
+
+from wildcore import EditRequest, Environment, Refused, Saved, UserError
+from wildcore.interfaces import ValueSolver
+from wildcore.models import LoadedModel
+from wildcore.prepared import prepared_file
+from wildcore_norm_anchor.facts import hash_of, read_facts
+from wildcore_norm_anchor.parameters import NormAnchorParams
+
+KIND = "value-norms"
+TOGETHER = 32
+"""Facts solved in one batch."""
+
+
+def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSolver, params: NormAnchorParams) -> float:
+    """Return the reference norm, and note it. The norms are kept in the store of prepared things.
+
+    Raises ``UserError`` where no fact names a subject that stands in its prompt, or values are not finite.
+    """
+    facts = read_facts(params.facts, params.facts_measured)
+    file = prepared_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
+    if not file.exists():
+        file.save(Saved({"norms": _norms(environment, solver, facts)}, {}))
+    norms = file.load().tensors["norms"]
+    where = f"transform.norm-anchor.facts={params.facts}"
+    if not len(norms):
+        raise UserError(f"{where}: no subject stands in its prompt; name facts of which it does")
+    norm, used = trimmed_mean(norms, params.left_out)
+    if not 0 < norm < float("inf"):
+        raise UserError(
+            f"{where}: the mean norm of the values found is {norm}; give a reference norm with transform.norm-anchor.norm"
+        )
+    environment.progress.note(
+        f"norm-anchor: the reference norm is {norm:.4g}, the mean of {used} of {len(facts)} facts' values; "
+        f"{len(norms) - used} left out as the longest, {len(facts) - len(norms)} without their subject in the prompt"
+    )
+    return norm
+
+
+def trimmed_mean(norms: Tensor, left_out: float) -> tuple[float, int]:
+    """Return the mean of ``norms`` [values] without the share ``left_out`` of them, the largest, and how many it is of."""
+    used = len(norms) - floor(left_out * len(norms) + 1e-9)
+    return float(norms.double().sort().values[:used].mean()), used
+
+
+def _norms(environment: Environment, solver: ValueSolver, facts: list[EditRequest]) -> Tensor:
+    """Return the norms of the values found [values], without those that are refused."""
+    norms: list[Tensor] = []
+    with environment.progress.track("reference norm", len(facts)) as advance:
+        for start in range(0, len(facts), TOGETHER):
+            some = facts[start : start + TOGETHER]
+            norms += [value.norm().cpu() for value in solver.solve(some) if not isinstance(value, Refused)]
+            advance(len(some))
+    return torch.stack(norms) if norms else torch.empty(0)

@@ -1,0 +1,131 @@
+"""norm-anchor in MEMIT, AlphaEdit and ROME, against what published code makes of the same requests.
+
+Where the values come from is said in tests/golden/norm-anchor/README.md.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from wildcore_alphaedit.editor import AlphaEdit
+from wildcore_alphaedit.null_space import NullSpace, spectrum
+from wildcore_alphaedit.parameters import AlphaEditParams
+from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.transforms import ValueFinder
+from wildcore_memit.editor import Memit
+from wildcore_memit.parameters import MemitParams
+from wildcore_norm_anchor.parameters import NormAnchorParams
+from wildcore_norm_anchor.reference import trimmed_mean
+from wildcore_norm_anchor.transform import NormAnchor
+from wildcore_rome.editor import Rome
+from wildcore_rome.parameters import RomeParams
+
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
+from wildcore.prepared import read_sound
+from wildcore.testing.conformance import quiet_environment
+from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+
+GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
+AGREEMENT = 1e-3
+NAMES = {
+    "v_num_grad_steps": "steps",
+    "v_lr": "learning_rate",
+    "v_weight_decay": "weight_decay",
+    "clamp_norm_factor": "clamp_factor",
+    "kl_factor": "kl_factor",
+    "mom2_update_weight": "moment_weight",
+    "nullspace_threshold": "nullspace_threshold",
+    "L2": "update_penalty",
+}
+PUBLISHED = {"essence_position": "subject-end"}
+
+
+def settings(editor: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the published hyper-parameters by our names."""
+    published = GOLDEN.content[f"{editor}_hyperparameters"] | overrides
+    return PUBLISHED | {ours: published[name] for name, ours in NAMES.items() if name in published}
+
+
+def memit(run: dict[str, Any], model: LoadedModel) -> Memit:
+    made = Memit(MemitParams(layers=run["layers"], key_mean="groups", **settings("memit", run["overrides"])))
+    made.solvers = {layer: MomentSolver(moments(model, layer), 0.0) for layer in run["layers"]}
+    return made
+
+
+def alphaedit(run: dict[str, Any], model: LoadedModel) -> AlphaEdit:
+    made = AlphaEdit(
+        AlphaEditParams(layers=run["layers"], key_mean="groups", **settings("alphaedit", run["overrides"]))
+    )
+    for layer, kept in zip(run["layers"], run["directions_kept"], strict=True):
+        made.null_spaces[layer] = NullSpace(spectrum(moments(model, layer)), kept)
+    return made
+
+
+def rome(run: dict[str, Any], model: LoadedModel) -> Rome:
+    (layer,) = run["layers"]
+    made = Rome(RomeParams(layer=layer, damping=0.0, **settings("rome", run["overrides"])))
+    made.solver = MomentSolver(moments(model, layer), 0.0)
+    return made
+
+
+def moments(model: LoadedModel, layer: int) -> torch.Tensor:
+    return closed_formula_moments(model.mlp_output(layer).weight.shape[1])
+
+
+def editor(run: dict[str, Any], model: LoadedModel) -> Memit | AlphaEdit | Rome:
+    """Return the run's editor as the published code has it, with the run's reference norm."""
+    made = {"memit": memit, "alphaedit": alphaedit, "rome": rome}[run["editor"]](run, model)
+    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.transforms = [NormAnchor(NormAnchorParams(norm=run["norm"], longest=run["longest"]))]
+    return made
+
+
+def errors(run: dict[str, Any], step: int, patch: WeightPatch) -> list[float]:
+    """Return each layer's relative error; where nothing was written, how large ours is beside the weight."""
+    model = GOLDEN.model(run["model"])
+    if max(run["frobenius_norm"][step].values()) > 1e-5:
+        return GOLDEN.layer_errors(run, run["tensors"][step], patch)
+    weights = [model.mlp_output(layer).weight for layer in run["layers"]]
+    return [float(c.dense().norm() / w.norm()) for c, w in zip(patch.changes.values(), weights, strict=True)]
+
+
+@pytest.mark.parametrize("identifier", GOLDEN.runs(""))
+def test_the_updates_agree_with_published_code_one_after_the_other(identifier: str) -> None:
+    run = GOLDEN.run(identifier)
+    model = GOLDEN.model(run["model"])
+    made = editor(run, model)
+    with ExitStack() as earlier:
+        for step, names in enumerate(run["steps"]):
+            patch = made.edit(model, GOLDEN.requests(names))
+            assert max(errors(run, step, patch)) < AGREEMENT
+            earlier.enter_context(patch.applied(model))
+
+
+@pytest.mark.parametrize("name", ["memit", "alphaedit", "rome"])
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+def test_independent_updates_agree_with_published_code(model: str, name: str) -> None:
+    runs = [GOLDEN.run(i) for i in GOLDEN.runs(f"{model}/nas/{name}/plain/")]
+    assert len(runs) == 3
+    made, asked = editor(runs[0], GOLDEN.model(model)), [r for run in runs for r in GOLDEN.requests(run["steps"][0])]
+    for run, patch in zip(runs, made.edit_each(GOLDEN.model(model), asked), strict=True):
+        assert isinstance(patch, WeightPatch)
+        assert max(errors(run, 0, patch)) < AGREEMENT
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+def test_the_measured_reference_norm_is_that_of_published_code(model: str, tmp_path: Path) -> None:
+    measured = GOLDEN.content["measured"][model]
+    loaded, environment = GOLDEN.model(model), quiet_environment(tmp_path)
+    params = MemitParams(layers=(0, measured["layer"]), **settings("memit", {}))
+    finder = ValueFinder(loaded, measured["layer"], params, "layer-output")
+    transform = NormAnchor(NormAnchorParams())
+    transform.prepare(loaded, environment, finder)
+    assert transform.norm == pytest.approx(measured["norm"], rel=AGREEMENT)
+    (kept,) = (tmp_path / "prepared" / "value-norms").glob("*.safetensors")
+    found = read_sound(kept)[1]["norms"].sort().values
+    assert relative_error(found, torch.tensor(measured["norms_ascending"])) < AGREEMENT
+    assert trimmed_mean(found, 0.05)[1] == len(found) - measured["left_out"]
+    assert trimmed_mean(found, 0)[0] == pytest.approx(measured["mean_of_all"], rel=AGREEMENT)
