@@ -73,3 +73,9 @@ def changes_prompts(patch: Patch) -> bool:
     """Say whether the model is asked otherwise under ``patch``."""
     parts = patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
     return any(isinstance(part, PromptPatch) for part in parts)
+
+
+def can_share_prompts(patch: Patch) -> bool:
+    """Say whether what the model makes of a prompt under ``patch`` serves whoever puts it next: nothing chooses by the prompt."""
+    parts = patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
+    return all(isinstance(part, WeightPatch | PromptPatch) for part in parts)

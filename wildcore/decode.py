@@ -14,8 +14,10 @@ from torch import Tensor
 
 from wildcore.fixed_batch import FixedBatch, can_be_fixed
 from wildcore.interfaces import StopRule
+from wildcore.key_values import can_be_joined, joined_caches, joined_masks
 from wildcore.models import LoadedModel
-from wildcore.tokens import encode, pad
+from wildcore.shared_prompts import read_prompts
+from wildcore.tokens import encode
 from wildcore.types import Output, Prompt, StopReason
 
 Choose = Callable[[Tensor, Sequence[int]], Tensor]
@@ -92,13 +94,10 @@ class _Batch:
         self.cache.batch_select_indices(chosen)
 
     def take_in(self, other: "_Batch") -> None:
-        """Put another batch's rows behind these. Needs a cache that ``_can_be_joined``."""
+        """Put another batch's rows behind these. Needs a cache that ``can_be_joined``."""
         length = max(self.mask.shape[1], other.mask.shape[1])
-        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
-            mine.keys = torch.cat([_filled_up(mine.keys, length), _filled_up(theirs.keys, length)])
-            mine.values = torch.cat([_filled_up(mine.values, length), _filled_up(theirs.values, length)])
-        masks = [torch.nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in (self.mask, other.mask)]
-        self.mask = torch.cat(masks)
+        self.cache = joined_caches([self.cache, other.cache], length)
+        self.mask = joined_masks([self.mask, other.mask], length)
         self.ids, self.positions = torch.cat([self.ids, other.ids]), torch.cat([self.positions, other.positions])
         self.rows += other.rows
 
@@ -121,17 +120,16 @@ class _Decoding:
             batch = self._without_ended(batch, places, bool(waiting))
 
     def _has_room(self, batch: _Batch, places: int) -> bool:
-        return _can_be_joined(batch.cache) and len(batch.rows) <= places * (1 - ENDED_SHARE)
+        return can_be_joined(batch.cache) and len(batch.rows) <= places * (1 - ENDED_SHARE)
 
     def _begin(self, rows: list[_Row]) -> _Batch:
         """Read the prompts of ``rows`` and choose their first tokens."""
-        ids, mask = pad([row.prompt_ids for row in rows], self.model.padding, "left", self.model.device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
         indices = [row.index for row in rows]
-        logits, cache = self.model.read(ids, mask, positions, logits_to_keep=1, rows=indices)
-        chosen = self.choose(logits[:, -1], indices)
+        read = read_prompts(self.model, indices, [row.prompt_ids for row in rows])
+        chosen = self.choose(read.logits, indices)
         self._take(rows, chosen.tolist())
-        return _Batch(rows, cache, mask, chosen[:, None], _next(positions, self.model.max_length))
+        last_places = read.mask.sum(1, keepdim=True) - 1
+        return _Batch(rows, read.cache, read.mask, chosen[:, None], _next(last_places, self.model.max_length))
 
     def _joined(self, batch: _Batch | None, new: _Batch) -> _Batch:
         if batch is None:
@@ -235,17 +233,7 @@ class _Arriving:
         return ids
 
 
-def _can_be_joined(cache: Any) -> bool:
-    """Say whether rows can be put behind those of a cache: not where a sliding window counts its places from the first token."""
-    return all(not getattr(layer, "is_sliding", False) for layer in cache.layers)
-
-
-def _filled_up(states: Tensor, length: int) -> Tensor:
-    """Return cached states [rows, heads, tokens, width] filled up to ``length`` tokens on the left; masked there."""
-    return torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))
-
-
 def _next(positions: Tensor, max_length: int | None) -> Tensor:
-    """Return the next position of each row; a row that has ended stays in the batch and must not run off the last one."""
-    following = positions[:, -1:] + 1
+    """Return the positions after these [rows, 1]; a row that has ended stays in the batch and must not run off the last one."""
+    following = positions + 1
     return following if max_length is None else following.clamp(max=max_length - 1)

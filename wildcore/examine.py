@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.row_patches import RowPatches
+from wildcore.shared_prompts import SharedPrompts
 from wildcore.tokens import encode, join
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
@@ -55,17 +56,20 @@ def ask(
     questions: Sequence[Question],
     patches: RowPatches | None = None,
     owners: Sequence[int] = (),
+    shared: SharedPrompts | None = None,
 ) -> list[Answers]:
     """Return the model's answers to each question in order; none to a question that is ``unanswerable``.
 
     With ``patches``, question i is put to the edited model ``owners[i]`` of them; the protocol's generator must be row-wise.
-    Generator and truncator are given the gold only if they declare that they read it.
+    ``shared`` holds what the same models made of prompts that they read before. Generator and truncator are given the gold only
+    if they declare that they read it.
     """
     answers: list[Answers] = [()] * len(questions)
     fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
     for batch in _batches(fitting, None if protocol.generator.row_wise else model.rows_at_once):
         chosen = [questions[index] for index in batch]
-        with patches.applied([owners[index] for index in batch]) if patches else nullcontext():
+        asked = [owners[index] if owners else 0 for index in batch]
+        with patches.applied(asked) if patches else nullcontext(), shared.serving(asked) if shared else nullcontext():
             given = _generate(model, protocol, chosen)
         for index, samples in zip(batch, given, strict=True):
             gold = questions[index].gold if protocol.truncator.reads_gold else None

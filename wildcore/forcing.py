@@ -1,12 +1,14 @@
 """Teacher forcing: the logits that predict a target whose earlier tokens are given, many rows at a time."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from wildcore.key_values import can_be_joined
 from wildcore.models import LoadedModel
+from wildcore.shared_prompts import ReadPrompts, only_prompts
 from wildcore.tokens import Joined, pad
 
 T = TypeVar("T")
@@ -22,7 +24,8 @@ def over_targets(
     """Return, for each row, what ``take`` makes of (row, logits [target tokens, vocabulary]): those that predict its target.
 
     Rows of like length run together, at most ``model.rows_at_once``; only the targets' logits are computed. ``prompts`` says
-    which of the prompts in work each row belongs to; left out, row i belongs to prompt i.
+    which of the prompts in work each row belongs to; left out, row i belongs to prompt i. A prompt that was read before is not
+    read again, see ``wildcore.shared_prompts``.
     """
     results: dict[int, T] = {}
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].token_ids))
@@ -35,11 +38,47 @@ def over_targets(
     return [results[index] for index in range(len(rows))]
 
 
-def _target_logits(model: LoadedModel, rows: Sequence[Joined], prompts: Sequence[int]) -> list[Tensor]:
-    """Run rows padded on the left, so that all targets stand at the end."""
+def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> list[Tensor]:
+    """Return the logits [target tokens, vocabulary] of each row; ``owners`` says which of the prompts in work it belongs to."""
+    shared, prompts = model.shared_prompts, [row.token_ids[: row.prompt_length] for row in rows]
+    if shared is not None and all(shared.holds(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)):
+        return _behind_prompts(model, rows, owners, shared.take(owners, prompts))
+    logits, cache = _with_prompts(model, rows, owners)
+    wanted = shared is not None and any(
+        shared.wants(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)
+    )
+    if shared is not None and wanted and can_be_joined(cache):
+        shared.keep(owners, prompts, _prompts_of(rows, cache, logits))
+    return logits
+
+
+def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> tuple[list[Tensor], Any]:
+    """Read whole rows, padded on the left, so that all targets stand at the end. Return also the cache."""
     ids, mask = pad([row.token_ids for row in rows], model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     longest = max(len(row.target_ids) for row in rows)
     lengths = [row.prompt_length for row in rows]
-    logits, _ = model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=prompts, prompt_lengths=lengths)
-    return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)]
+    logits, cache = model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
+    return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)], cache
+
+
+def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Sequence[Tensor]) -> ReadPrompts:
+    """Return the prompts of rows that were read whole."""
+    width = max(len(row.token_ids) for row in rows)
+    ends = [width - len(row.target_ids) for row in rows]
+    return only_prompts(cache, [row.prompt_length for row in rows], ends, torch.stack([given[0] for given in logits]))
+
+
+def _behind_prompts(
+    model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int], read: ReadPrompts
+) -> list[Tensor]:
+    """Read only the targets, padded on the right, behind prompts that were read."""
+    logits = read.logits[:, None]
+    rest = [row.target_ids[:-1] for row in rows]
+    if any(rest):
+        ids, mask = pad(rest, model.padding, "right", model.device)
+        positions = read.mask.sum(1, keepdim=True) + torch.arange(ids.shape[1], device=model.device)
+        bounded = positions if model.max_length is None else positions.clamp(max=model.max_length - 1)
+        behind, _ = model.read(ids, torch.cat([read.mask, mask], dim=1), bounded, read.cache, rows=owners)
+        logits = torch.cat([logits, behind], dim=1)
+    return [logits[place, : len(row.target_ids)] for place, row in enumerate(rows)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -23,6 +23,9 @@ from wildcore.families import Family
 from wildcore.memory import require_memory
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
+
+if TYPE_CHECKING:
+    from wildcore.shared_prompts import SharedPrompts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -115,6 +118,8 @@ class LoadedModel:
     """Told of each batch, while patches are applied that tell rows or tokens apart."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
     """Applied patches that change what the model is asked, in the order in which they came."""
+    shared_prompts: "SharedPrompts | None" = None
+    """What was made of prompts that are put more than once, while there are such."""
 
     def __post_init__(self) -> None:
         self.network.eval()

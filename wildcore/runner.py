@@ -6,12 +6,13 @@ in ``wildcore.sequences``. Knows resolved objects only: neither where they came 
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
-from wildcore.accumulated import changes_prompts
+from wildcore.accumulated import can_share_prompts, changes_prompts
 from wildcore.errors import Refused
 from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -21,6 +22,7 @@ from wildcore.prompt_patches import PromptPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
 from wildcore.row_patches import RowPatches
+from wildcore.shared_prompts import SharedPrompts
 from wildcore.types import EditCase
 from wildcore.unedited import UneditedAnswers
 
@@ -44,7 +46,8 @@ class Examiner:
 
     def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
         """Return the unedited model's answers to each case; the model must be unedited."""
-        return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name)) for p in self.protocols})
+        shared = self._shared(self.protocols, cases, [0] * len(cases))
+        return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name), shared) for p in self.protocols})
 
     def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
         """Return the case's questions as the edited model is asked them: the same, unless the patch changes prompts."""
@@ -58,33 +61,48 @@ class Examiner:
 
         The questions are those of ``questions_after``, so that a patch that changes prompts has done its part.
         """
-        if len(patches) > 1 and all(patch is patches[0] for patch in patches):
-            return self._after_one(cases, patches[0])
-        together = len(patches) > 1 and all(shares_a_batch(patch) for patch in patches)
-        stacked = RowPatches(self.model, [_weights(patch) for patch in patches]) if together else None
-        answers: dict[str, list[Answers]] = {}
-        for protocol in self.protocols:
-            if stacked and protocol.generator.row_wise:
-                owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
-                answers[protocol.name] = ask(self.model, protocol, _all(cases, protocol.name), stacked, owners)
-            else:
-                answers[protocol.name] = [
-                    given
-                    for case, patch in zip(cases, patches, strict=True)
-                    for given in self._under(patch, protocol, case[protocol.name])
-                ]
-        return _by_case(cases, answers)
+        if all(patch is patches[0] for patch in patches):
+            return self._after_one(cases, patches[0]) if patches else []
+        if not all(shares_a_batch(patch) for patch in patches):
+            return [self._after_one([case], patch)[0] for case, patch in zip(cases, patches, strict=True)]
+        return self._after_each(cases, patches)
 
     def _after_one(self, cases: Sequence[QuestionsByProtocol], patch: Patch) -> list[AnswersByProtocol]:
         """Return the answers of one edited model to all cases."""
-        answers = {p.name: self._under(patch, p, _all(cases, p.name)) for p in self.protocols}
+        shared = self._shared(self.protocols, cases, [0] * len(cases)) if can_share_prompts(patch) else None
+        answers = {p.name: self._under(patch, p, _all(cases, p.name), shared) for p in self.protocols}
         return _by_case(cases, answers)
 
-    def _under(self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
-        if isinstance(patch, PromptPatch):
-            return ask(self.model, protocol, questions)
-        with patch.applied(self.model):
-            return ask(self.model, protocol, questions)
+    def _after_each(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
+        """Return each edited model's answers to its case, all in one batch where the generator allows it."""
+        stacked = RowPatches(self.model, [_weights(patch) for patch in patches])
+        row_wise = [protocol for protocol in self.protocols if protocol.generator.row_wise]
+        shared = self._shared(row_wise, cases, range(len(cases)))
+        answers: dict[str, list[Answers]] = {}
+        for protocol in self.protocols:
+            if protocol.generator.row_wise:
+                owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
+                answers[protocol.name] = ask(self.model, protocol, _all(cases, protocol.name), stacked, owners, shared)
+            else:
+                pairs = zip(cases, patches, strict=True)
+                alone = [self._under(patch, protocol, case[protocol.name]) for case, patch in pairs]
+                answers[protocol.name] = [given for of_case in alone for given in of_case]
+        return _by_case(cases, answers)
+
+    def _under(
+        self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question], shared: SharedPrompts | None = None
+    ) -> list[Answers]:
+        with nullcontext() if isinstance(patch, PromptPatch) else patch.applied(self.model):
+            return ask(self.model, protocol, questions, shared=shared)
+
+    def _shared(
+        self, protocols: Sequence[ReadyProtocol], cases: Sequence[QuestionsByProtocol], owners: Sequence[int]
+    ) -> SharedPrompts:
+        """Return what keeps the prompts that several of ``protocols`` put; ``owners`` says which model each case is put to."""
+        asked = [
+            [(o, q.prompt) for o, case in zip(owners, cases, strict=True) for q in case[p.name]] for p in protocols
+        ]
+        return SharedPrompts(self.model, asked if len(protocols) > 1 else [])
 
 
 def shares_a_batch(patch: Patch) -> bool:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from wildcore.examine import Answers, Question, ask
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
+from wildcore.shared_prompts import SharedPrompts
 
 ANSWERS = TypeAdapter(Answers)
 DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")
@@ -34,13 +35,15 @@ class UneditedAnswers:
         with closing(self._connect()) as store, store:
             store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
 
-    def answers(self, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[Answers]:
+    def answers(
+        self, protocol: ReadyProtocol, questions: Sequence[Question], shared: SharedPrompts | None = None
+    ) -> list[Answers]:
         """Return the answers in order: those that are known from the store, the others from the model, which must be unedited."""
         keys = [_digest(_asked(protocol, question)) for question in questions]
         with closing(self._connect()) as store:
             known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
             missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
-            given = ask(self.model, protocol, list(missing.values()))
+            given = ask(self.model, protocol, list(missing.values()), shared=shared)
             known |= dict(zip(missing, given, strict=True))
             with store:
                 rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]

@@ -8,18 +8,20 @@ unlike length are filled up for the attention alone: what works token by token i
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from wildcore.key_values import apart
 from wildcore.models import LoadedModel
 
 Forward = Callable[..., Any]
 
 WORTH_PACKING = 0.9
 """Largest share of real tokens at which leaving out the others pays for picking them."""
+FEWEST_TOKENS = 16
+"""Of fewer tokens a matrix product may be summed in another order than of more, so they are not picked from among others."""
 FEW_TOKENS = 2048
 """Fewer than these an accelerator computes in less time than it takes to start the picking."""
 
@@ -85,7 +87,7 @@ class UpperLayers:
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
         real = self._real
-        few = self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS
+        few = len(real) < FEWEST_TOKENS or (self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS)
         if few or len(real) > WORTH_PACKING * self._ids.numel():
             return {}
         return {module: _on_tokens(module.forward, real) for module in self._tokenwise}
@@ -98,13 +100,13 @@ class UpperLayers:
         self._below = _chosen(self._below, rows)
         self._beside = {module: _chosen(given, rows) for module, given in self._beside.items()}
         if self._cache is not None:
-            self._cache = _shallow(self._cache)
+            self._cache = apart(self._cache)
             self._cache.batch_select_indices(rows)
 
     def _read(self) -> Tensor:
         inputs = {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": self._positions}
         if self._cache is not None:
-            inputs[self.model.cache_name] = _shallow(self._cache)
+            inputs[self.model.cache_name] = apart(self._cache)
         states: Tensor = self.model.network.base_model(**inputs, use_cache=self._cache is not None).last_hidden_state
         return states
 
@@ -174,10 +176,3 @@ def _chosen(given: Any, rows: Tensor) -> Any:
     if isinstance(given, tuple):
         return tuple(_chosen(part, rows) for part in given)
     return None if given is None else given[rows.to(given.device)]
-
-
-def _shallow(cache: Any) -> Any:
-    """Return a cache that grows apart from the given one: its layers put new tensors in place of those they share."""
-    copied = copy(cache)
-    copied.layers = [copy(layer) for layer in cache.layers]
-    return copied

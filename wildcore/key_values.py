@@ -1,0 +1,50 @@
+"""Key-value caches: copied, cut to rows, put one behind another."""
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def apart(cache: Any) -> Any:
+    """Return a cache that grows apart from the given one: its layers put new tensors in place of those they share."""
+    copied = copy(cache)
+    copied.layers = [copy(layer) for layer in cache.layers]
+    return copied
+
+
+def can_be_joined(cache: Any) -> bool:
+    """Say whether rows can be put behind those of a cache: not where a sliding window counts its places from the first token."""
+    return all(not getattr(layer, "is_sliding", False) for layer in cache.layers)
+
+
+def joined_caches(caches: Sequence[Any], length: int) -> Any:
+    """Return the rows of all ``caches`` in one, each filled up on the left to ``length`` tokens, which a mask must leave out."""
+    whole = apart(caches[0])
+    for place, layer in enumerate(whole.layers):
+        parts = [cache.layers[place] for cache in caches]
+        layer.keys = torch.cat([_filled_up(part.keys, length) for part in parts])
+        layer.values = torch.cat([_filled_up(part.values, length) for part in parts])
+    return whole
+
+
+def joined_masks(masks: Sequence[Tensor], length: int) -> Tensor:
+    """Return masks [rows, tokens] as one, filled up as ``joined_caches`` fills up."""
+    return torch.cat([torch.nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in masks])
+
+
+def of_places(cache: Any, places: Tensor) -> Any:
+    """Return a cache with only the tokens at ``places`` [rows, tokens] of each row."""
+    cut = apart(cache)
+    for layer in cut.layers:
+        rows, here = torch.arange(len(places), device=layer.keys.device)[:, None], places.to(layer.keys.device)
+        layer.keys = layer.keys[rows, :, here].transpose(1, 2)
+        layer.values = layer.values[rows, :, here].transpose(1, 2)
+    return cut
+
+
+def _filled_up(states: Tensor, length: int) -> Tensor:
+    """Return cached states [rows, heads, tokens, width] filled up on the left to ``length`` tokens."""
+    return torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))

@@ -1,0 +1,132 @@
+"""Prompts that are read once, although several protocols put them.
+
+Teacher forcing and decoding begin alike: the model reads the prompt. What it made of it, the keys and values and the logits
+behind it, is kept for the next protocol that puts the same prompt to the same edited model. A prompt that only one protocol puts
+is not kept. What chooses by the prompt while it is read, as a ``ModulePatch`` does, must read it itself: nothing is shared there.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from wildcore.key_values import apart, can_be_joined, joined_caches, joined_masks, of_places
+from wildcore.models import LoadedModel
+from wildcore.tokens import encode, pad
+from wildcore.types import Prompt
+
+Ids = Sequence[int]
+Key = tuple[int, tuple[int, ...]]
+"""Whose prompt it is, by the number of the edited model, and its token ids."""
+
+
+@dataclass(frozen=True)
+class ReadPrompts:
+    """Prompts that were read, each ending at the last place of the cache.
+
+    ``mask`` [rows, tokens] marks the cache's real tokens; ``logits`` [rows, vocabulary] are those of the token behind the prompt.
+    """
+
+    cache: Any
+    mask: Tensor
+    logits: Tensor
+
+    def rows(self, places: Sequence[int]) -> "ReadPrompts":
+        """Return the rows at ``places``, with a cache that grows apart from this one."""
+        chosen = torch.tensor(places, device=self.mask.device)
+        cache = apart(self.cache)
+        cache.batch_select_indices(chosen)
+        return ReadPrompts(cache, self.mask[chosen], self.logits[chosen])
+
+
+class SharedPrompts:
+    """What one or more edited models made of the prompts that several protocols put to them."""
+
+    def __init__(self, model: LoadedModel, asked: Iterable[Iterable[tuple[int, Prompt]]]) -> None:
+        """Note which prompts to keep. ``asked`` has, for each protocol, whose prompts it puts, and which."""
+        ids = {prompt: encode(model.tokenizer, prompt) for prompts in asked for _, prompt in prompts}
+        by_protocol = [{(owner, ids[prompt]) for owner, prompt in prompts} for prompts in asked]
+        times = Counter(key for keys in by_protocol for key in keys)
+        self._model = model
+        self._wanted = {key for key, count in times.items() if count > 1}
+        self._found: dict[Key, tuple[ReadPrompts, int]] = {}
+        self._owners: Sequence[int] = ()
+        self.taken = 0
+        """Prompts that did not have to be read."""
+
+    @contextmanager
+    def serving(self, owners: Sequence[int]) -> Iterator[None]:
+        """Let the model use this. Prompt i of the calls inside is put to the edited model ``owners[i]``."""
+        self._owners = owners
+        self._model.shared_prompts = self
+        try:
+            yield
+        finally:
+            self._model.shared_prompts = None
+
+    def holds(self, row: int, prompt: Ids) -> bool:
+        """Say whether prompt ``row`` of the call, given as token ids, was read already."""
+        return self._key(row, prompt) in self._found
+
+    def wants(self, row: int, prompt: Ids) -> bool:
+        """Say whether prompt ``row`` of the call is to be kept once it is read."""
+        return self._key(row, prompt) in self._wanted - self._found.keys()
+
+    def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
+        """Return what was made of prompts that it holds."""
+        found = [self._found[self._key(row, prompt)] for row, prompt in zip(rows, prompts, strict=True)]
+        sources = list({id(read): read for read, _ in found}.values())
+        parts = [read.rows([place for source, place in found if source is read]) for read in sources]
+        order = [index for read in sources for index, (source, _) in enumerate(found) if source is read]
+        self.taken += len(found)
+        return parts[0] if len(parts) == 1 else _joined(parts).rows([order.index(index) for index in range(len(found))])
+
+    def keep(self, rows: Sequence[int], prompts: Sequence[Ids], read: ReadPrompts) -> None:
+        """Keep those of the prompts that it wants; ``read`` has a row for each."""
+        if not can_be_joined(read.cache):
+            return
+        kept = ReadPrompts(apart(read.cache), read.mask, read.logits)
+        for place, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+            if self.wants(row, prompt):
+                self._found[self._key(row, prompt)] = kept, place
+
+    def _key(self, row: int, prompt: Ids) -> Key:
+        return self._owners[row], tuple(prompt)
+
+
+def read_prompts(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
+    """Read prompts, given as token ids, or take what was made of them. ``rows`` says which of the prompts in work they are."""
+    shared = model.shared_prompts
+    if shared is not None and all(shared.holds(row, prompt) for row, prompt in zip(rows, prompts, strict=True)):
+        return shared.take(rows, prompts)
+    ids, mask = pad(prompts, model.padding, "left", model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits, cache = model.read(ids, mask, positions, logits_to_keep=1, rows=rows)
+    read = ReadPrompts(cache, mask, logits[:, -1])
+    if shared is not None:
+        shared.keep(rows, prompts, read)
+    return read
+
+
+def only_prompts(cache: Any, lengths: Sequence[int], ends: Sequence[int], logits: Tensor) -> ReadPrompts:
+    """Return the prompts of rows that went on behind them.
+
+    A row's prompt has ``lengths[row]`` tokens and ends before the place ``ends[row]`` of the cache; ``logits`` [rows, vocabulary]
+    are those of its last token.
+    """
+    longest = max(lengths)
+    back = torch.arange(longest, 0, -1)
+    places = (torch.tensor(ends)[:, None] - back).clamp(min=0)
+    mask = (back <= torch.tensor(lengths)[:, None]).long()
+    return ReadPrompts(of_places(cache, places), mask.to(logits.device), logits)
+
+
+def _joined(parts: Sequence[ReadPrompts]) -> ReadPrompts:
+    """Return the rows of all ``parts`` one after another."""
+    length = max(part.mask.shape[1] for part in parts)
+    cache = joined_caches([part.cache for part in parts], length)
+    return ReadPrompts(cache, joined_masks([p.mask for p in parts], length), torch.cat([p.logits for p in parts]))
