@@ -98,9 +98,15 @@ def subject_span(text: str, subject: str | None) -> tuple[int, int]:
     return start, start + len(wanted)
 
 
-def pad(rows: Sequence[Sequence[int]], value: int, side: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids [rows, longest] filled up with ``value`` on ``side`` ("left" or "right"), and the mask of real tokens."""
+def pad(
+    rows: Sequence[Sequence[int]], value: int, side: str, device: torch.device, multiple_of: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Return ids [rows, longest] filled up with ``value`` on ``side`` ("left" or "right"), and the mask of real tokens.
+
+    With ``multiple_of`` rows become a little longer than the longest, up to the next multiple of it.
+    """
     longest = max(len(row) for row in rows)
+    longest += -longest % multiple_of
     ids = torch.full((len(rows), longest), value, dtype=torch.long)
     mask = torch.zeros((len(rows), longest), dtype=torch.long)
     for index, row in enumerate(rows):

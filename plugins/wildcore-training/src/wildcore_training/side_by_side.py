@@ -15,8 +15,11 @@ from torch.nn.functional import linear
 from wildcore.models import LoadedModel
 from wildcore.tokens import pad
 from wildcore.upper_layers import UpperLayers
-from wildcore_training.asking import Answers, Asked
+from wildcore_training.asking import EVEN, Answers, Asked
 from wildcore_training.optimiser import adam
+
+WEIGHTS_AT_ONCE = 32
+"""Most weights trained in one batch: each holds four times its size in float32, and more do not make a step cheaper."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,15 @@ def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], sch
     A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an effect
     on another: each has its own optimiser, bound and end. The network's weights are not written into.
     """
-    if not groups:
-        return []
-    training = _Training(model, layer, groups, schedule)
-    with torch.enable_grad():
-        for _ in range(schedule.steps):
-            if not training.step():
-                break
-    return training.changes()
+    changes: list[Tensor] = []
+    for start in range(0, len(groups), WEIGHTS_AT_ONCE):
+        training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule)
+        with torch.enable_grad():
+            for _ in range(schedule.steps):
+                if not training.step():
+                    break
+        changes += training.changes()
+    return changes
 
 
 class _Weight:
@@ -84,7 +88,7 @@ class _Training:
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
-        ids, mask = pad(rows, model.padding, "right", model.device)
+        ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=EVEN)
         self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
         self._go_on_with(self.weights)
 
