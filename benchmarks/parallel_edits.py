@@ -28,7 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from wildcore_pocket.dataset import PocketQA
 from wildcore_pocket.plugin import PocketModel
 
-from wildcore import EditCase
+from wildcore import EditCase, Editor
 from wildcore.assembly import JobSpec, make_editor, make_protocol
 from wildcore.families import built_in_families
 from wildcore.models import LoadedModel, ModelRequest, load_model
@@ -44,6 +44,8 @@ SHAPES: dict[str, dict[str, Any]] = {
 SEVEN_BILLION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
 FLOOR_KNOWN = ("rome", "r-rome", "ft-l", "ft-m")
 STEPS = 25
+TRAINING_STEPS = 20
+"""Steps of training for an editor that trains: enough to make a hyper-network of full size, not to make a good one."""
 PREFIXED = 21
 """Texts on which a value is optimised: the bare prompt and 20 prefixed ones."""
 
@@ -52,7 +54,7 @@ PREFIXED = 21
 class Timing:
     """Seconds for one edit in each phase, the floor where it is known, and the most memory held, in GiB.
 
-    ``prepare`` is what the editor needs once, in seconds.
+    ``prepare`` is what the editor needs once, in seconds; of one that trains, with ``TRAINING_STEPS`` of that.
     """
 
     editor: str
@@ -149,7 +151,7 @@ def time_edits(
     spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",), settings=_settings(name))
     editor, _ = make_editor(registry, spec, model.shape)
     protocol = make_protocol(registry, registry.find_protocol("wild").offer)
-    prepared, _ = _timed(model, partial(editor.prepare, model, quiet_environment(cache)))
+    prepared, _ = _timed(model, partial(_prepare, editor, model, cache))
     for number in range(2):
         group = cases(together, number * together)
         never_asked = UneditedAnswers(cache / f"{name}-{together}-{number}", model)
@@ -165,6 +167,13 @@ def time_edits(
         judging = sum(judging_floor(model, group, answers, ceilings) for answers in (said, said_after))
         floor = (judging + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, prepared, *seconds, floor, _peak(model))
+
+
+def _prepare(editor: Editor, model: LoadedModel, cache: Path) -> None:
+    environment = quiet_environment(cache)
+    if editor.trains:
+        editor.train(model, environment, iter(cases(10, 0)))
+    editor.prepare(model, environment)
 
 
 def gain(timings: Sequence[Timing], editor: str) -> float:
@@ -276,6 +285,8 @@ def _settings(name: str) -> dict[str, Any]:
     """
     if name == "locft":
         return {"editor.close_target": "stop"}
+    if name == "mend":
+        return {"editor.steps": TRAINING_STEPS, "editor.validate_every": TRAINING_STEPS}
     if name not in FLOOR_KNOWN:
         return {}
     identity = {} if name.startswith("ft") else {"editor.second_moments": "identity"}
