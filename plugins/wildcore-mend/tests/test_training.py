@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wildcore_mend.editor import Mend
 from wildcore_mend.examples import Examples, examples, generator_for, trial_at
 from wildcore_mend.losses import losses_after
-from wildcore_mend.network import HyperNetwork, Statistics
+from wildcore_mend.network import HyperNetwork, ResidualLayer, Statistics
 from wildcore_mend.parameters import MendParams
 from wildcore_mend.store import find, place_for
 
@@ -131,6 +131,18 @@ def test_training_taken_up_again_ends_with_the_same_bits(died_after: int, tmp_pa
     assert found.tensors.keys() == expected.tensors.keys()
     assert all(torch.equal(tensor, expected.tensors[name]) for name, tensor in found.tensors.items())
     assert not place_for(parts, model, params, CASES).partial.exists()
+
+
+def test_several_threads_add_up_gradients_in_one_order() -> None:
+    generator, before = generator_for(0), torch.get_num_threads()
+    layer = ResidualLayer(width=96, rank=6, projections=3, generator=generator)
+    vectors, places = torch.randn(4000, 96, generator=generator), torch.randint(3, (4000,), generator=generator)
+    torch.set_num_threads(2)
+    try:
+        found = [torch.autograd.grad(layer(vectors, places).sin().sum(), list(layer.parameters())) for _ in range(10)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for again in found[1:] for one, other in zip(found[0], again, strict=True))
 
 
 def test_the_best_network_is_kept_and_training_ends_when_it_gets_no_better(tmp_path: Path) -> None:
