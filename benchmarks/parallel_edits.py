@@ -154,19 +154,26 @@ def time_edits(
     prepared, _ = _timed(model, partial(_prepare, editor, model, cache))
     for number in range(2):
         group = cases(together, number * together)
-        never_asked = UneditedAnswers(cache / f"{name}-{together}-{number}", model)
-        examiner = Examiner(model, [protocol], never_asked)
+        examiner = Examiner(model, [protocol], UneditedAnswers(cache / f"{name}-{together}-{number}", model))
         _reset_peak(model)
-        questions = [examiner.questions(case) for case in group]
-        before, said = _timed(model, partial(examiner.before, questions))
-        edit, patches = _timed(model, partial(editor.edit_each, model, [case.request for case in group]))
-        after, said_after = _timed(model, partial(examiner.after, questions, patches))
+        (before, edit, after), answers = _time_group(model, editor, examiner, group)
     seconds = [phase / together for phase in (before, edit, after)]
     floor = None
     if name in FLOOR_KNOWN:
-        judging = sum(judging_floor(model, group, answers, ceilings) for answers in (said, said_after))
+        judging = sum(judging_floor(model, group, said, ceilings) for said in answers)
         floor = (judging + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, prepared, *seconds, floor, _peak(model))
+
+
+def _time_group(
+    model: LoadedModel, editor: Editor, examiner: Examiner, group: Sequence[EditCase]
+) -> tuple[tuple[float, float, float], tuple[list[AnswersByProtocol], list[AnswersByProtocol]]]:
+    """Return the seconds of each phase, and what was said before and after. Nothing was asked before; no patch is held on to."""
+    questions = [examiner.questions(case) for case in group]
+    before, said = _timed(model, partial(examiner.before, questions))
+    edit, patches = _timed(model, partial(editor.edit_each, model, [case.request for case in group]))
+    after, said_after = _timed(model, partial(examiner.after, questions, patches))
+    return (before, edit, after), (said, said_after)
 
 
 def _prepare(editor: Editor, model: LoadedModel, cache: Path) -> None:

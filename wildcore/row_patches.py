@@ -134,9 +134,8 @@ def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPat
     weight = model.projection(name).weight
     own = [[patch.changes[name] for patch in of_model if name in patch.changes] for of_model in patches]
     thin = [[change for change in changes if isinstance(change, LowRank)] for changes in own]
-    dense = [sum(change.change for change in changes if isinstance(change, Dense)) for changes in own]
-    full = [change.to(weight.device, weight.dtype) for change in dense if isinstance(change, Tensor)]
-    places = iter(range(len(full)))
+    dense = [[change.change for change in changes if isinstance(change, Dense)] for changes in own]
+    places = iter(range(len(dense)))
     has_thin = any(thin)
     return _Change(
         left=_side_by_side([[change.left for change in changes] for changes in thin], weight.shape[0], weight.device)
@@ -145,10 +144,20 @@ def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPat
         right=_side_by_side([[change.right for change in changes] for changes in thin], weight.shape[1], weight.device)
         if has_thin
         else None,
-        dense=torch.stack(full) if full else None,
-        dense_places=tuple(next(places) if isinstance(change, Tensor) else -1 for change in dense),
+        dense=_summed([changes for changes in dense if changes], weight),
+        dense_places=tuple(next(places) if changes else -1 for changes in dense),
         device=weight.device,
     )
+
+
+def _summed(dense: Sequence[Sequence[Tensor]], weight: Tensor) -> Tensor | None:
+    """Return the sum of each model's changes in the weight's dtype [models, outputs, inputs], without a second copy of all."""
+    if not dense:
+        return None
+    sums = torch.empty(len(dense), *weight.shape, dtype=weight.dtype, device=weight.device)
+    for place, (first, *others) in enumerate(dense):
+        sums[place] = sum(others, start=first)
+    return sums
 
 
 def _side_by_side(factors: Sequence[Sequence[Tensor]], width: int, device: torch.device) -> Tensor:
