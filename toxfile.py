@@ -26,14 +26,20 @@ def project(name: str) -> dict[str, Any]:
     return content
 
 
+def for_tests(name: str) -> list[str]:
+    """Return what a plugin's tests need besides the plugin."""
+    extras: dict[str, list[str]] = project(name).get("optional-dependencies", {})
+    return extras.get("test", [])
+
+
 def folder(name: str) -> str:
     """Return the plugin's folder as pip takes it, with what its tests need."""
-    return f"./plugins/{name}" + ("[test]" if "test" in project(name).get("optional-dependencies", {}) else "")
+    return f"./plugins/{name}" + ("[test]" if for_tests(name) else "")
 
 
 def local_packages(name: str) -> list[str]:
-    """Return the plugin's folder and those of the packages of this repository that it depends on."""
-    needed = [found for found in plugin_names() if found in project(name)["dependencies"]]
+    """Return the plugin's folder and those of the packages of this repository that it, or its tests, depend on."""
+    needed = [found for found in plugin_names() if found in (*project(name)["dependencies"], *for_tests(name))]
     return [folder(name), *(path for found in needed for path in local_packages(found))]
 
 
