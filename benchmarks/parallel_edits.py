@@ -28,12 +28,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 from wildcore_pocket.dataset import PocketQA
 from wildcore_pocket.plugin import PocketModel
 
-from wildcore import EditCase, Editor
+from wildcore import EditCase, Editor, Patch, Refused
 from wildcore.assembly import JobSpec, make_editor, make_protocol
 from wildcore.families import built_in_families
 from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.registry import Registry, load_registry
-from wildcore.runner import AnswersByProtocol, Examiner
+from wildcore.runner import AnswersByProtocol, Examiner, QuestionsByProtocol
 from wildcore.testing.conformance import quiet_environment
 from wildcore.unedited import UneditedAnswers
 
@@ -172,8 +172,18 @@ def _time_group(
     questions = [examiner.questions(case) for case in group]
     before, said = _timed(model, partial(examiner.before, questions))
     edit, patches = _timed(model, partial(editor.edit_each, model, [case.request for case in group]))
-    after, said_after = _timed(model, partial(examiner.after, questions, patches))
+    after, said_after = _timed(model, partial(_ask_again, examiner, questions, patches))
     return (before, edit, after), (said, said_after)
+
+
+def _ask_again(
+    examiner: Examiner, questions: Sequence[QuestionsByProtocol], patches: Sequence[Patch | Refused]
+) -> list[AnswersByProtocol]:
+    """Ask the edited models, putting the questions first as a patch puts them that changes prompts."""
+    made = [patch for patch in patches if not isinstance(patch, Refused)]
+    assert len(made) == len(patches), "the cases are such as every editor can carry out"
+    asked = [examiner.questions_after(case, patch) for case, patch in zip(questions, made, strict=True)]
+    return examiner.after(asked, made)
 
 
 def _prepare(editor: Editor, model: LoadedModel, cache: Path) -> None:
@@ -291,7 +301,7 @@ def _settings(name: str) -> dict[str, Any]:
     The tokenizer of a shape has no end-of-sequence token, so that no answer ends early; a target is closed by a full stop.
     """
     if name == "locft":
-        return {"editor.close_target": "stop"}
+        return {"editor.close_target": "stop", "editor.loss_threshold": 0.0}
     if name == "mend":
         return {"editor.steps": TRAINING_STEPS, "editor.validate_every": TRAINING_STEPS}
     if name not in FLOOR_KNOWN:

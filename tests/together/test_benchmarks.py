@@ -40,6 +40,17 @@ def test_a_step_is_timed(options: tuple[str, ...], environment: dict[str, str]) 
     )
 
 
+def test_patches_made_together_and_alone_are_compared(environment: dict[str, str]) -> None:
+    done = run("together_and_alone.py", "--editors", "ft-m", "--edits", "2", environment=environment)
+    assert done.returncode == 0, done.stderr
+    number = r"[\d.]+e[-+]\d+"
+    apart = f"{number}, at most ({number}); without 100 numbers of [\\d,]+: {number}, at most {number}"
+    lines = rf"ft-m, together and alone: {apart}\nft-m, alone on two threads and on one: {apart}\n"
+    found = re.fullmatch(lines, done.stdout)
+    assert found, done.stdout
+    assert all(float(most) < 1e-2 for most in found.groups())
+
+
 @pytest.fixture(scope="module")
 def rule_judge() -> ModuleType:
     spec = importlib.util.spec_from_file_location("rule_judge", FOLDER / "rule_judge.py")
