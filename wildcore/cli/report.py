@@ -48,7 +48,8 @@ def print_head(console: Console, manifest: Manifest, done: int) -> None:
             f"{_name(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
-    console.print(plain(f"Schedule: {in_words(what['schedule'])}"))
+    if "schedule" in what:
+        console.print(plain(f"Schedule: {in_words(what['schedule'])}"))
     for note in manifest.notes:
         console.print(plain(f"Note: {note}"))
     for protocol in manifest.protocols:
@@ -228,7 +229,7 @@ def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
     rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
-    return flat(rest | {"schedule": shortly(rest["schedule"])})
+    return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
 
 
 def _seconds(folder: RunFolder) -> str:
