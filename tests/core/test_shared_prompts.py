@@ -85,7 +85,7 @@ def questions(draw: st.DrawFn) -> tuple[Asked, list[str]]:
     rows_at_once=st.sampled_from([None, 1, 2, 3]),
     order=st.randoms(use_true_random=False),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_answers_are_those_without_sharing(
     drawn: tuple[Asked, list[str]], family: str, forced_first: bool, rows_at_once: int | None, order: random.Random
 ) -> None:
