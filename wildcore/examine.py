@@ -69,7 +69,8 @@ def ask(
     for batch in _batches(fitting, None if protocol.generator.row_wise else model.rows_at_once):
         chosen = [questions[index] for index in batch]
         asked = [owners[index] if owners else 0 for index in batch]
-        with patches.applied(asked) if patches else nullcontext(), shared.serving(asked) if shared else nullcontext():
+        sharing = shared.serving(asked) if shared and protocol.generator.row_wise else nullcontext()
+        with patches.applied(asked) if patches else nullcontext(), sharing:
             given = _generate(model, protocol, chosen)
         for index, samples in zip(batch, given, strict=True):
             gold = questions[index].gold if protocol.truncator.reads_gold else None

@@ -46,7 +46,7 @@ class Examiner:
 
     def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
         """Return the unedited model's answers to each case; the model must be unedited."""
-        shared = self._shared(self.protocols, cases, [0] * len(cases))
+        shared = self._shared(cases, [0] * len(cases))
         return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name), shared) for p in self.protocols})
 
     def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
@@ -69,15 +69,14 @@ class Examiner:
 
     def _after_one(self, cases: Sequence[QuestionsByProtocol], patch: Patch) -> list[AnswersByProtocol]:
         """Return the answers of one edited model to all cases."""
-        shared = self._shared(self.protocols, cases, [0] * len(cases)) if can_share_prompts(patch) else None
+        shared = self._shared(cases, [0] * len(cases)) if can_share_prompts(patch) else None
         answers = {p.name: self._under(patch, p, _all(cases, p.name), shared) for p in self.protocols}
         return _by_case(cases, answers)
 
     def _after_each(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
         """Return each edited model's answers to its case, all in one batch where the generator allows it."""
         stacked = RowPatches(self.model, [_weights(patch) for patch in patches])
-        row_wise = [protocol for protocol in self.protocols if protocol.generator.row_wise]
-        shared = self._shared(row_wise, cases, range(len(cases)))
+        shared = self._shared(cases, range(len(cases)))
         answers: dict[str, list[Answers]] = {}
         for protocol in self.protocols:
             if protocol.generator.row_wise:
@@ -95,14 +94,12 @@ class Examiner:
         with nullcontext() if isinstance(patch, PromptPatch) else patch.applied(self.model):
             return ask(self.model, protocol, questions, shared=shared)
 
-    def _shared(
-        self, protocols: Sequence[ReadyProtocol], cases: Sequence[QuestionsByProtocol], owners: Sequence[int]
-    ) -> SharedPrompts:
-        """Return what keeps the prompts that several of ``protocols`` put; ``owners`` says which model each case is put to."""
-        asked = [
-            [(o, q.prompt) for o, case in zip(owners, cases, strict=True) for q in case[p.name]] for p in protocols
-        ]
-        return SharedPrompts(self.model, asked if len(protocols) > 1 else [])
+    def _shared(self, cases: Sequence[QuestionsByProtocol], owners: Sequence[int]) -> SharedPrompts:
+        """Return what keeps the prompts that several protocols put; ``owners`` says which model each case is put to."""
+        names = [protocol.name for protocol in self.protocols if protocol.generator.row_wise]
+        owned = list(zip(owners, cases, strict=True))
+        asked = [[(owner, question.prompt) for owner, case in owned for question in case[name]] for name in names]
+        return SharedPrompts(self.model, asked if len(names) > 1 else [])
 
 
 def shares_a_batch(patch: Patch) -> bool:

@@ -3,10 +3,11 @@
 Teacher forcing and decoding begin alike: the model reads the prompt. What it made of it, the keys and values and the logits
 behind it, is kept for the next protocol that puts the same prompt to the same edited model. A prompt that only one protocol puts
 is not kept. What chooses by the prompt while it is read, as a ``ModulePatch`` does, must read it itself: nothing is shared there.
+Nor is it where a generator is not row-wise: it may read more prompts, or others, than those that it was given.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,7 @@ class ReadPrompts:
 class SharedPrompts:
     """What one or more edited models made of the prompts that several protocols put to them."""
 
-    def __init__(self, model: LoadedModel, asked: Iterable[Iterable[tuple[int, Prompt]]]) -> None:
+    def __init__(self, model: LoadedModel, asked: Sequence[Sequence[tuple[int, Prompt]]]) -> None:
         """Note which prompts to keep. ``asked`` has, for each protocol, whose prompts it puts, and which."""
         ids = {prompt: encode(model.tokenizer, prompt) for prompts in asked for _, prompt in prompts}
         by_protocol = [{(owner, ids[prompt]) for owner, prompt in prompts} for prompts in asked]
@@ -74,7 +75,8 @@ class SharedPrompts:
 
     def wants(self, row: int, prompt: Ids) -> bool:
         """Say whether prompt ``row`` of the call is to be kept once it is read."""
-        return self._key(row, prompt) in self._wanted - self._found.keys()
+        key = self._key(row, prompt)
+        return key in self._wanted and key not in self._found
 
     def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
         """Return what was made of prompts that it holds."""

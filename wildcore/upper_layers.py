@@ -20,8 +20,9 @@ Forward = Callable[..., Any]
 
 WORTH_PACKING = 0.9
 """Largest share of real tokens at which leaving out the others pays for picking them."""
-FEWEST_TOKENS = 16
-"""Of fewer tokens a matrix product may be summed in another order than of more, so they are not picked from among others."""
+SUMMED_ALIKE = 16
+"""From so many tokens on a matrix product is mostly summed in the same order however many there are, so that a row comes out the
+same alone and beside others. Fewer are not picked from among others."""
 FEW_TOKENS = 2048
 """Fewer than these an accelerator computes in less time than it takes to start the picking."""
 
@@ -87,7 +88,7 @@ class UpperLayers:
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
         real = self._real
-        few = len(real) < FEWEST_TOKENS or (self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS)
+        few = len(real) < SUMMED_ALIKE or (self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS)
         if few or len(real) > WORTH_PACKING * self._ids.numel():
             return {}
         return {module: _on_tokens(module.forward, real) for module in self._tokenwise}

@@ -2,25 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
 from wildcore import (
-    Answer,
     EditCase,
     Editor,
     EditRequest,
     EvalProtocol,
-    Generator,
-    Gold,
-    Output,
     Patch,
     Probe,
     Prompt,
     Refused,
     Saved,
-    StopRule,
     Use,
 )
 from wildcore.decode import decode
@@ -28,6 +23,7 @@ from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.runner import Examiner, run_cases, shares_a_batch
+from wildcore.testing.modules import Greedy, Whole
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.tokens import join
 from wildcore.unedited import UneditedAnswers
@@ -74,33 +70,6 @@ class Instruction:
         return Prompt(text=f"Q: {question}")
 
 
-class Greedy(Generator):
-    """Greedy decoding; counts the batches that it is given."""
-
-    row_wise: ClassVar[bool] = True
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-
-    def generate(
-        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
-    ) -> list[tuple[Output, ...]]:
-        self.batches.append([prompt.text for prompt in prompts])
-        return [(output,) for output in decode(model, prompts, [TOKENS] * len(prompts), stop)]
-
-
-class Whole:
-    """The whole output is the answer."""
-
-    reads_gold: ClassVar[bool] = False
-
-    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        return False
-
-    def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        return Answer(text=output.text, token_ids=output.token_ids, output=output)
-
-
 def case(number: int, subject: str | None, *questions: str) -> EditCase:
     request = EditRequest(prompt=f"{subject} is in", target="Peru", subject=subject)
     probes = tuple(Probe(kind="reliability", prompt=question, answers=("Peru",)) for question in questions)
@@ -116,7 +85,7 @@ def model() -> LoadedModel:
 def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
     use = Use(name="own")
     definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    ready = ReadyProtocol(definition, Instruction(), Greedy(), Whole(), {})
+    ready = ReadyProtocol(definition, Instruction(), Greedy(TOKENS), Whole(), {})
     return Examiner(model, [ready], UneditedAnswers(tmp_path, model))
 
 

@@ -2,26 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from wildcore import (
-    Answer,
     EditCase,
     EditRequest,
     EvalProtocol,
-    Generator,
-    Gold,
-    Output,
     Patch,
     Probe,
     Prompt,
     Refused,
     Saved,
-    StopRule,
     Use,
     UserError,
 )
@@ -37,6 +32,7 @@ from wildcore.schedules import Schedule, ScheduleName
 from wildcore.sequence_files import NAME, SequenceFile, Written
 from wildcore.sequences import SequenceRunner, gives_numbers
 from wildcore.testing.conformance import ModelState, quiet_environment
+from wildcore.testing.modules import Bare, Greedy, Whole
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 from wildcore.tokens import encode
 from wildcore.unedited import UneditedAnswers
@@ -80,34 +76,6 @@ class Remembering(Editor):
         self.edits = state.tensors["edits"]
 
 
-class Greedy(Generator):
-    """Greedy decoding of a few tokens."""
-
-    def generate(
-        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
-    ) -> list[tuple[Output, ...]]:
-        return [(output,) for output in decode(model, prompts, [TOKENS] * len(prompts), stop)]
-
-
-class Bare:
-    """The bare question."""
-
-    def render(self, question: str, model: LoadedModel) -> Prompt:
-        return Prompt(text=question)
-
-
-class Whole:
-    """The whole output is the answer."""
-
-    reads_gold: ClassVar[bool] = False
-
-    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        return False
-
-    def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        return Answer(text=output.text, token_ids=output.token_ids, output=output)
-
-
 def case(number: int, subject: str | None = "the place") -> EditCase:
     request = EditRequest(prompt=f"The place {number} is in", target="Peru", subject=subject)
     probes = tuple(Probe(kind="reliability", prompt=f"Place {number}, {i}:", answers=("Peru",)) for i in range(2))
@@ -126,7 +94,7 @@ def model() -> LoadedModel:
 def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
     use = Use(name="own")
     definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    ready = ReadyProtocol(definition, Bare(), Greedy(), Whole(), {})
+    ready = ReadyProtocol(definition, Bare(), Greedy(TOKENS), Whole(), {})
     return Examiner(model, [ready], UneditedAnswers(tmp_path / "cache", model))
 
 

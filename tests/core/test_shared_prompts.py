@@ -9,15 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wildcore import Gold, Output, Probe, StopRule, Use
 from wildcore.decode import decode
+from wildcore.examine import ask, pose
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank, WeightPatch
+from wildcore.protocols import ReadyProtocol
 from wildcore.row_patches import RowPatches
 from wildcore.shared_prompts import SharedPrompts
+from wildcore.testing.modules import Bare, Greedy, Whole
 from wildcore.testing.networks import tiny_model
 from wildcore.tokens import encode, join
-from wildcore.types import Prompt
+from wildcore.types import EvalProtocol, Prompt
 
 WORDS = ("the", "capital", "of", "France", "is", "red", "old", "river", "town", "house")
 MODELS = {family: tiny_model(family) for family in ("llama", "gpt2", "qwen2")}
@@ -144,6 +148,34 @@ def test_a_prompt_that_one_protocol_puts_is_not_kept() -> None:
     with shared.serving([0, 0]):
         held = [shared.holds(0, encode(model.tokenizer, one)) for _, one in asked]
     assert held == [True, False]
+
+
+class Twice(Greedy):
+    """Reads each prompt twice, so that it is not row-wise."""
+
+    row_wise = False
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        outputs = super().generate(model, [*prompts, *prompts], [*golds, *golds], lambda row, text, count: False)
+        return outputs[len(prompts) :]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_generator_that_is_not_row_wise_reads_for_itself(last: bool) -> None:
+    model = tiny_model("llama")
+    use = Use(name="own")
+    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
+    once, twice = (ReadyProtocol(definition, Bare(), kind(NEW_TOKENS), Whole(), {}) for kind in (Greedy, Twice))
+    probes = [Probe(kind="reliability", prompt=text, answers=("red",)) for text in ("red is", "the old town of")]
+    questions = pose(model, once, probes)
+    asked = [(0, question.prompt) for question in questions]
+    shared = SharedPrompts(model, [asked, asked])
+    order = (once, twice) if last else (twice, once)
+    given = [[one.text for (one,) in ask(model, ready, questions, shared=shared)] for ready in order]
+    assert given[0] == given[1] == [one.text for (one,) in ask(model, once, questions)]
+    assert shared.taken == 0
 
 
 def test_a_cache_with_a_sliding_window_is_not_shared() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from wildcore import (
-    Answer,
     EditCase,
     EditRequest,
     EvalProtocol,
@@ -26,15 +25,9 @@ from wildcore.failures import FailureFilter
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.testing.conformance import SilentProgress
+from wildcore.testing.modules import Bare, Whole
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.unedited import UneditedAnswers
-
-
-class Bare:
-    """The bare question."""
-
-    def render(self, question: str, model: LoadedModel) -> Prompt:
-        return Prompt(text=question)
 
 
 class Echo(Generator):
@@ -63,18 +56,6 @@ class GoldEcho(Echo):
     ) -> list[tuple[Output, ...]]:
         self.prompts += [prompt.text for prompt in prompts]
         return [(Output(text=gold.text, token_ids=(1,), stop_reason="stop-rule"),) for gold in golds if gold]
-
-
-class Whole:
-    """Keeps everything."""
-
-    reads_gold = False
-
-    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        return True
-
-    def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        return Answer(text=output.text, token_ids=output.token_ids, output=output)
 
 
 class Equal(Metric):

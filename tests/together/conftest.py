@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,12 @@ def heed_interrupts() -> None:
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return a function that starts ``wildcore`` in the background; whatever still runs at the end is killed."""
+def start_python(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts Python with arguments in the background; whatever still runs at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(*arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "wildcore", *map(str, arguments)]
+        command = [sys.executable, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         running.append(subprocess.Popen(command, env=environment, text=True, preexec_fn=heed_interrupts, **pipes))
         return running[-1]
@@ -46,6 +47,12 @@ def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Pope
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts ``wildcore`` in the background."""
+    return partial(start_python, "-m", "wildcore")
 
 
 @pytest.fixture

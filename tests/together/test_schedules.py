@@ -3,9 +3,8 @@
 import json
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,27 +40,6 @@ Keeper.save_if_due = count
 from wildcore.cli import main
 main()
 """
-
-
-def heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Return a function that runs a program with arguments in the background; what still runs at the end is killed."""
-    running: list[subprocess.Popen[str]] = []
-
-    def begin(program: str, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", program, *map(str, arguments)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        running.append(subprocess.Popen(command, env=environment, text=True, preexec_fn=heed_interrupts, **pipes))
-        return running[-1]
-
-    yield begin
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 def records(run: Path, file: str) -> list[dict[str, Any]]:
@@ -128,16 +106,16 @@ def require_ends_as(whole: Path, run: Path, known: int, wildcore: Wildcore) -> N
 
 
 def test_killed_and_interrupted_while_it_writes_and_judges_it_ends_with_the_same_records(
-    start: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
+    start_python: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
 ) -> None:
     chosen = sequence(job, "grace", "--set", "editor.steps=30")
     whole, run = tmp_path / "whole", tmp_path / "run"
     done = wildcore("eval", *chosen, "--out", whole, "--quiet")
     assert done.returncode == 0, done.stderr
-    kill_at(start(KEEPING, "eval", *chosen, "--out", run, "--quiet"), lambda: updates_kept(run), 3)
+    kill_at(start_python("-c", KEEPING, "eval", *chosen, "--out", run, "--quiet"), lambda: updates_kept(run), 3)
     before = updates_kept(run)
     assert 3 <= before < COUNT - 2
-    interrupted = start(COUNTING, "eval", "--resume", run)
+    interrupted = start_python("-c", COUNTING, "eval", "--resume", run)
     errors = interrupt_at(interrupted, before + 2)
     assert interrupted.returncode == 130
     assert f"{before} of {COUNT} edits were written before" in errors
@@ -145,19 +123,19 @@ def test_killed_and_interrupted_while_it_writes_and_judges_it_ends_with_the_same
     assert "Traceback" not in errors
     assert before + 2 <= updates_kept(run) < COUNT
     assert cases_judged(run) == 0
-    kill_at(start(KEEPING, "eval", "--resume", run, "--quiet"), lambda: cases_judged(run), 1)
+    kill_at(start_python("-c", KEEPING, "eval", "--resume", run, "--quiet"), lambda: cases_judged(run), 1)
     assert cases_judged(run) < COUNT
     require_ends_as(whole, run, COUNT, wildcore)
 
 
 def test_an_editor_without_state_goes_on_too(
-    start: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
+    start_python: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
 ) -> None:
     chosen = sequence(job, "ft-m")
     whole, run = tmp_path / "whole", tmp_path / "run"
     done = wildcore("eval", *chosen, "--out", whole, "--quiet")
     assert done.returncode == 0, done.stderr
-    kill_at(start(KEEPING, "eval", *chosen, "--out", run, "--quiet"), lambda: updates_kept(run), 3)
+    kill_at(start_python("-c", KEEPING, "eval", *chosen, "--out", run, "--quiet"), lambda: updates_kept(run), 3)
     before = updates_kept(run)
     assert 3 <= before < COUNT
     require_ends_as(whole, run, before, wildcore)

@@ -24,6 +24,15 @@ from wildcore.types import EditRequest
 
 TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"
 
+VALUE_NAMES = {
+    "v_num_grad_steps": "steps",
+    "v_lr": "learning_rate",
+    "v_weight_decay": "weight_decay",
+    "clamp_norm_factor": "clamp_factor",
+    "kl_factor": "kl_factor",
+}
+"""What published code of closed-form editors calls the hyper-parameters of finding values, and what they are called here."""
+
 
 class Golden:
     """A folder of golden values. ``models`` maps the names of models that do not come along to their folders."""

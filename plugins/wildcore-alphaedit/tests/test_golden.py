@@ -12,19 +12,11 @@ from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 
-from wildcore.testing.golden import Golden, closed_formula_moments
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "alphaedit")
 AGREEMENT = 1e-3
-NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
-    "nullspace_threshold": "nullspace_threshold",
-    "L2": "update_penalty",
-}
+NAMES = VALUE_NAMES | {"nullspace_threshold": "nullspace_threshold", "L2": "update_penalty"}
 
 
 def editor(run: dict[str, Any], **changes: Any) -> AlphaEdit:

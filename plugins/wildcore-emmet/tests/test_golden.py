@@ -13,19 +13,11 @@ from wildcore_emmet.parameters import EmmetParams
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.values import required
 
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")
 AGREEMENT = 1e-3
-NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
-    "mom2_update_weight": "moment_weight",
-    "emmet_lambda": "ridge",
-}
+NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight", "emmet_lambda": "ridge"}
 RELAXED = [i for i in GOLDEN.runs("") if "/easyedit/" in i and "+" not in i]
 """Runs of EasyEdit with one request, to which it gives a ridge too."""
 

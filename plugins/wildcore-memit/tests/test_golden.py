@@ -12,19 +12,12 @@ from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import Golden, closed_formula_moments
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 AGREEMENT = 1e-3
-NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
-    "mom2_update_weight": "moment_weight",
-}
+NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
 ALONE = [i for i in GOLDEN.runs("") if "/together" not in i]
 
 

@@ -26,16 +26,11 @@ from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
 AGREEMENT = 1e-3
-NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
+NAMES = VALUE_NAMES | {
     "mom2_update_weight": "moment_weight",
     "nullspace_threshold": "nullspace_threshold",
     "L2": "update_penalty",

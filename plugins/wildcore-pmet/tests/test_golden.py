@@ -14,18 +14,11 @@ from wildcore_pmet.editor import Pmet
 from wildcore_pmet.parameters import PmetParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")
 AGREEMENT = 1e-3
-NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
-    "mom2_update_weight": "moment_weight",
-}
+NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
 
 
 def editor(run: dict[str, Any], **changes: Any) -> Pmet:

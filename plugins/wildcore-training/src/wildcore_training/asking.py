@@ -8,11 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from wildcore.tokens import Joined
-
-EVEN = 16
-"""Tokens are computed in multiples of so many. Of fewer a matrix product may be summed in another order, and Adam makes a full
-step of the difference where a gradient is nearly zero; so a weight comes out the same alone and beside others.
-"""
+from wildcore.upper_layers import SUMMED_ALIKE
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ def ask_in_place(row: Joined) -> Asked:
 class Answers:
     """What is asked of some groups' rows. Answers are in the groups' order; several may be read at one place.
 
-    ``places`` [a multiple of ``EVEN``] index the tokens of all rows, one row after another. ``place_of``, ``labels`` and
+    ``places`` [a multiple of ``SUMMED_ALIKE``] index the tokens of all rows, one row after another. ``place_of``, ``labels`` and
     ``shares`` [answers] say of each answer which of the places it is read at, what it is to be, and what part of its group's
     loss it makes.
     """
@@ -52,7 +48,7 @@ class Answers:
         shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
         every = torch.tensor(places, dtype=torch.long, device=device)
         different, place_of = torch.unique(every, return_inverse=True)
-        different = pad(different, (0, -len(different) % EVEN))
+        different = pad(different, (0, -len(different) % SUMMED_ALIKE))
         labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
         return cls(different, place_of, labels, torch.tensor(shares, device=device))
 

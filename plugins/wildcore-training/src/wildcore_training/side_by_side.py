@@ -14,8 +14,8 @@ from torch.nn.functional import linear
 
 from wildcore.models import LoadedModel
 from wildcore.tokens import pad
-from wildcore.upper_layers import UpperLayers
-from wildcore_training.asking import EVEN, Answers, Asked
+from wildcore.upper_layers import SUMMED_ALIKE, UpperLayers
+from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 
 WEIGHTS_AT_ONCE = 32
@@ -88,7 +88,8 @@ class _Training:
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
-        ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=EVEN)
+        # Adam makes a full step of a gradient that is nearly zero; which way must not depend on what else is in the batch
+        ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=SUMMED_ALIKE)
         self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
         self._go_on_with(self.weights)
 
