@@ -1,0 +1,48 @@
+"""The plainest modules that a protocol can have: the bare question, greedy decoding, the whole output."""
+
+from collections.abc import Sequence
+
+from wildcore.decode import decode
+from wildcore.interfaces import Generator, StopRule
+from wildcore.models import LoadedModel
+from wildcore.types import Answer, Gold, Output, Prompt
+
+
+class Bare:
+    """The bare question."""
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        """Return the question itself."""
+        return Prompt(text=question)
+
+
+class Greedy(Generator):
+    """Greedy decoding of at most ``tokens`` tokens. ``batches`` has the texts that it was given, call by call."""
+
+    reads_gold = False
+    row_wise = True
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.batches: list[list[str]] = []
+
+    def generate(
+        self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
+    ) -> list[tuple[Output, ...]]:
+        """Return one output for each prompt."""
+        self.batches.append([prompt.text for prompt in prompts])
+        return [(output,) for output in decode(model, prompts, [self.tokens] * len(prompts), stop)]
+
+
+class Whole:
+    """The whole output is the answer, and nothing stops it."""
+
+    reads_gold = False
+
+    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
+        """Say no."""
+        return False
+
+    def truncate(self, output: Output, gold: Gold | None) -> Answer:
+        """Return all of the output."""
+        return Answer(text=output.text, token_ids=output.token_ids, output=output)
