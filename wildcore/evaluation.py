@@ -208,8 +208,7 @@ class Evaluation:
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")
-        with self.reporter.track(folder.manifest.job["editor"], len(self.cases)) as advance:
-            advance(len(done))
+        with self.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)

@@ -67,8 +67,7 @@ class SequenceRunner:
             self.prepared = True
         _set_state(self.editor, written.state)
         keeper = Keeper(file, written)
-        with self.environment.progress.track(f"{self.label}: writing", sum(sizes)) as advance:
-            advance(sum(sizes[:known]))
+        with self.environment.progress.track(f"{self.label}: writing", sum(sizes), sum(sizes[:known])) as advance:
             try:
                 for update in updates[known:]:
                     self._update(written, update)
@@ -108,8 +107,8 @@ class SequenceRunner:
             return judge(self.examiner, group, own, patches)
 
         progress = self.environment.progress
-        with progress.track(f"{self.label}: judging", len(outcomes)) as advance:
-            advance(sum(case in done for case in outcomes))
+        known = sum(case in done for case in outcomes)
+        with progress.track(f"{self.label}: judging", len(outcomes), known) as advance:
 
             def judged(record: CaseRecord) -> None:
                 on_case(record)

@@ -60,16 +60,16 @@ class Reporter:
             self.console.print(plain(message))
 
     @contextmanager
-    def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Show a task of ``total`` steps; the callable given advances it."""
+    def track(self, label: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a task of ``total`` steps, ``done`` of them made earlier; the callable given advances it."""
         if self.quiet:
             yield lambda steps: None
         elif self.console.is_terminal:
-            yield from self._bar(label, total)
+            yield from self._bar(label, total, done)
         else:
-            yield self._lines(label, total)
+            yield self._lines(label, total, done)
 
-    def _bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    def _bar(self, label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
         outermost = self._bars is None
         if self._bars is None:
             columns = (
@@ -81,7 +81,7 @@ class Reporter:
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
             self._bars.start()
         bars = self._bars
-        task = bars.add_task(label, total=total, rate="")
+        task = bars.add_task(label, total=total, completed=done, rate="")
 
         def advance(steps: int) -> None:
             bars.advance(task, steps)
@@ -96,18 +96,18 @@ class Reporter:
                 bars.stop()
                 self._bars = None
 
-    def _lines(self, label: str, total: int) -> Callable[[int], None]:
+    def _lines(self, label: str, total: int, done: int) -> Callable[[int], None]:
         start = last = time.monotonic()
-        done = 0
+        made = 0
 
         def advance(steps: int) -> None:
-            nonlocal done, last
-            done += steps
+            nonlocal made, last
+            made += steps
             now = time.monotonic()
-            if now - last >= SECONDS_BETWEEN_LINES or done >= total:
+            if now - last >= SECONDS_BETWEEN_LINES or done + made >= total:
                 last = now
-                rate = done / max(now - start, 1e-9)
-                left = f", {(total - done) / rate:.0f} s left" if done < total else ""
-                self.line(f"{label}: {done}/{total}, {rate:.2f}/s{left}")
+                rate = made / max(now - start, 1e-9)
+                left = f", {(total - done - made) / rate:.0f} s left" if done + made < total else ""
+                self.line(f"{label}: {done + made}/{total}, {rate:.2f}/s{left}")
 
         return advance

@@ -41,7 +41,7 @@ class SilentProgress:
         self.notes: list[str] = []
 
     @contextmanager
-    def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+    def track(self, label: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Show nothing."""
         yield lambda steps: None
 

@@ -109,7 +109,7 @@ def test_layers_are_the_same_alone_together_and_in_groups(
     monkeypatch.setattr(moments, "free_memory", lambda device: room_for_one)
     passes = seen_in(monkeypatch, "_sum_up")
     grouped = second_moments(model, [1, 0], corpus, 1000, quiet_environment(tmp_path / "groups"))
-    assert [list(sums) for *_, sums in passes] == [[], []], "two passes, whose sums are used up"
+    assert [list(sums) for *_, sums, _ in passes] == [[], []], "two passes, whose sums are used up"
     for layer in (0, 1):
         assert torch.equal(together[layer], alone[layer])
         assert torch.equal(together[layer], grouped[layer])
@@ -180,12 +180,12 @@ class Stopping(SilentProgress):
         self.steps, self.error = steps, error
 
     @contextmanager
-    def track(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
-        done = []
+    def track(self, label: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+        advances = []
 
         def advance(steps: int) -> None:
-            done.append(steps)
-            if len(done) == self.steps:
+            advances.append(steps)
+            if len(advances) == self.steps:
                 raise self.error
 
         yield advance

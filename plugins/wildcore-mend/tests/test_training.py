@@ -70,7 +70,7 @@ class DyingProgress(SilentProgress):
         self.left = last
 
     @contextmanager
-    def track(self, label: str, total: int) -> Iterator[Any]:
+    def track(self, label: str, total: int, done: int = 0) -> Iterator[Any]:
         def advance(steps: int) -> None:
             self.left -= steps
             if self.left < 0:

@@ -170,9 +170,10 @@ def _estimate(
     """Go over the corpus once and keep the moments of the layers of ``sums``, which is used up."""
     label = f"second moments of layer{'s' if len(sums) > 1 else ''} {', '.join(map(str, sums))}"
     keeper = _Keeper(sums, files)
-    with environment.progress.track(label, tokens) as advance:
+    known = min(sums.values(), key=lambda done: done.batches)
+    with environment.progress.track(label, tokens, known.tokens) as advance:
         try:
-            for length in _sum_up(model, corpus, tokens, sums):
+            for length in _sum_up(model, corpus, tokens, sums, known.batches):
                 advance(length)
                 keeper.save_if_due()
         except KeyboardInterrupt:
@@ -184,13 +185,12 @@ def _estimate(
         files[layer].save(Saved({"moments": done.mean()}, {"tokens": done.tokens}))
 
 
-def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum]) -> Iterator[int]:
-    """Add the batches that any of ``sums`` lacks, and yield the number of tokens that are done since the last time."""
-    known = min(done.batches for done in sums.values())
+def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum], known: int) -> Iterator[int]:
+    """Add the batches after the first ``known``, which no sum lacks, and yield the number of tokens of each."""
     for number, batch in enumerate(_batches(_windows(model, corpus, tokens))):
         if number >= known:
             _add(model, batch, number, sums)
-        yield sum(map(len, batch))
+            yield sum(map(len, batch))
 
 
 class _Keeper:

@@ -75,8 +75,7 @@ class Training:
             self.environment.progress.note(f"mend: going on with the training from step {self.step}")
         else:
             self._validate_unedited()
-        with self.environment.progress.track("training mend", self.params.steps) as advance:
-            advance(self.step)
+        with self.environment.progress.track("training mend", self.params.steps, self.step) as advance:
             kept = time.monotonic()
             while self._goes_on():
                 before = self.step
