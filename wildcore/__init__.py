@@ -4,7 +4,7 @@ These are the names that plugin authors need; importing them loads neither torch
 ``wildcore.tokens`` and ``wildcore.patches`` hold what works on a loaded model.
 """
 
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Refused, UserError, each_or_refusal
 from wildcore.families import Family
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
@@ -79,5 +79,6 @@ __all__ = [
     "Truncator",
     "Use",
     "UserError",
+    "each_or_refusal",
     "hookimpl",
 ]

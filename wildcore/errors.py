@@ -1,5 +1,11 @@
 """What can go wrong in a way that a user can mend."""
 
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
 
 class UserError(Exception):
     """Bad input. The message names the thing, the place and the way out; the command line prints it and exits with 2."""
@@ -10,6 +16,18 @@ class Refused(Exception):
 
     The case is counted and shown as refused; the run goes on.
     """
+
+
+def each_or_refusal(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made | Refused]:
+    """Return what ``make`` gives for each item, and in the place of one that it refuses, the refusal."""
+    return [_made_or_refusal(make, item) for item in items]
+
+
+def _made_or_refusal(make: Callable[[Item], Made], item: Item) -> Made | Refused:
+    try:
+        return make(item)
+    except Refused as refusal:
+        return refusal
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Refused
+from wildcore.errors import Refused, each_or_refusal
 from wildcore.params import NoParams, Params
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
@@ -271,14 +272,12 @@ class Editor(Protocol):
 
     def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request one independent patch, as a new editor would make it, or why it cannot be carried out."""
-        return [self._patch_or_refusal(model, request) for request in requests]
+        return each_or_refusal(partial(self._edit_alone, model), requests)
 
-    def _patch_or_refusal(self, model: "LoadedModel", request: EditRequest) -> Patch | Refused:
+    def _edit_alone(self, model: "LoadedModel", request: EditRequest) -> Patch:
         self.reset()
         try:
             return self.edit(model, [request])
-        except Refused as refusal:
-            return refusal
         finally:
             self.reset()
 

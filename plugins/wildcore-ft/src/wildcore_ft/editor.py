@@ -6,12 +6,13 @@ token.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 from wildcore_training.asking import Asked
 from wildcore_training.side_by_side import Schedule, train
 
-from wildcore import Editor, EditRequest, Patch, Refused
+from wildcore import Editor, EditRequest, Patch, Refused, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.tokens import to_train_on
@@ -39,7 +40,7 @@ class FineTuning(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request the change that training on it alone makes; all are trained in one batch."""
-        asked = [self._asked_or_refusal(model, request) for request in requests]
+        asked = each_or_refusal(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         changes = iter(train(model, self.layer, groups, self.schedule))
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
@@ -47,12 +48,6 @@ class FineTuning(Editor):
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
         row = to_train_on(model.tokenizer, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
-
-    def _asked_or_refusal(self, model: LoadedModel, request: EditRequest) -> Asked | Refused:
-        try:
-            return self._asked(model, request)
-        except Refused as refusal:
-            return refusal
 
     def _patch(self, model: LoadedModel, change: Tensor) -> WeightPatch:
         return WeightPatch({model.mlp_output(self.layer).name: Dense(change)})

@@ -5,12 +5,13 @@ divides the room between them; else it gets an entry of its own. Only the entry'
 """
 
 from collections.abc import Sequence
+from functools import partial
 from hashlib import sha256
 
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
 from wildcore.tokens import Joined, to_train_on
@@ -48,7 +49,7 @@ class Grace(Editor):
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request a codebook of its own with one entry; all values are trained in one batch."""
         self.reset()
-        rows = [self._row_or_refusal(model, request) for request in requests]
+        rows = each_or_refusal(partial(self._row, model), requests)
         asked = [(r.target.strip(), row) for r, row in zip(requests, rows, strict=True) if isinstance(row, Joined)]
         codebooks = iter(self._alone(model, asked) if asked else ())
         module = model.mlp_output(self.layer).name
@@ -74,12 +75,6 @@ class Grace(Editor):
 
     def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
         return to_train_on(model.tokenizer, request, self.params.close_target)
-
-    def _row_or_refusal(self, model: LoadedModel, request: EditRequest) -> Joined | Refused:
-        try:
-            return self._row(model, request)
-        except Refused as refusal:
-            return refusal
 
     def _codebook(self, model: LoadedModel) -> Codebook:
         weight = model.mlp_output(self.layer).weight

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from wildcore import EditRequest, Refused
+from wildcore import EditRequest, Refused, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.params import CloseTarget
 from wildcore.tokens import pad
@@ -40,7 +40,11 @@ def pose(
     model: LoadedModel, requests: Sequence[EditRequest], prefixes: Sequence[str], close: CloseTarget
 ) -> list[ValueProblem | Refused]:
     """Return the problem that each request poses, or why it poses none: its subject is not in its prompt."""
-    return [_posed(model, request, prefixes, close) for request in requests]
+
+    def posed(request: EditRequest) -> ValueProblem:
+        return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
+
+    return each_or_refusal(posed, requests)
 
 
 def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
@@ -49,15 +53,6 @@ def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
         if isinstance(problem, Refused):
             raise problem
     return [problem for problem in problems if not isinstance(problem, Refused)]
-
-
-def _posed(
-    model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
-) -> ValueProblem | Refused:
-    try:
-        return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
-    except Refused as refusal:
-        return refusal
 
 
 @dataclass(frozen=True)

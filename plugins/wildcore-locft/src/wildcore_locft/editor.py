@@ -6,12 +6,13 @@ end-of-sequence token; and one layer trained, which one and what of it being cho
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.side_by_side import Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.tokens import to_train_on
@@ -46,7 +47,7 @@ class LocFT(Editor):
         """
         if not self._is_one_projection():
             return super().edit_each(model, requests)
-        asked = [self._asked_or_refusal(model, request) for request in requests]
+        asked = each_or_refusal(partial(self._asked, model), requests)
         patches = iter(self._side_by_side(model, [[one] for one in asked if isinstance(one, Asked)]))
         return [one if isinstance(one, Refused) else next(patches) for one in asked]
 
@@ -62,12 +63,6 @@ class LocFT(Editor):
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
         return ask_in_place(to_train_on(model.tokenizer, request, self.params.close_target))
-
-    def _asked_or_refusal(self, model: LoadedModel, request: EditRequest) -> Asked | Refused:
-        try:
-            return self._asked(model, request)
-        except Refused as refusal:
-            return refusal
 
 
 def trained_maps(model: LoadedModel, layer: int, module: Module) -> list[str]:

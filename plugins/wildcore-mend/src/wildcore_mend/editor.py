@@ -1,11 +1,23 @@
 """The editor: one pass forward and back, and the hyper-network makes an edit of the gradient."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
-from wildcore import EditCase, Editor, EditRequest, Environment, Patch, Progress, Refused, Saved, UserError
+from wildcore import (
+    EditCase,
+    Editor,
+    EditRequest,
+    Environment,
+    Patch,
+    Progress,
+    Refused,
+    Saved,
+    UserError,
+    each_or_refusal,
+)
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank, WeightPatch
 from wildcore.prepared import PreparedFile, read_manifest
@@ -99,7 +111,7 @@ class Mend(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an edit for each of the independent ``requests``, from passes that they share."""
-        rows = [self._row_or_refusal(model, request) for request in requests]
+        rows = each_or_refusal(partial(self._row, model), requests)
         changes = iter(self._changes(model, [row for row in rows if isinstance(row, Joined)]))
         self._say_if_known(requests)
         return [row if isinstance(row, Refused) else WeightPatch(next(changes)) for row in rows]
@@ -117,12 +129,6 @@ class Mend(Editor):
 
     def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
         return to_train_on(model.tokenizer, request, self.params.close_target)
-
-    def _row_or_refusal(self, model: LoadedModel, request: EditRequest) -> Joined | Refused:
-        try:
-            return self._row(model, request)
-        except Refused as refusal:
-            return refusal
 
     def _say_if_known(self, requests: Sequence[EditRequest]) -> None:
         """Say once that an edit was among those that the network was trained on: its score says little of others."""

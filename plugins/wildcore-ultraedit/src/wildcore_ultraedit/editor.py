@@ -5,11 +5,13 @@ normalised by running statistics, the editor's state, and one least-squares solv
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.tokens import Joined, to_train_on
@@ -47,11 +49,13 @@ class UltraEdit(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an update for each of the independent ``requests``, their texts read together."""
-        rows = [self._row_or_refusal(model, request) for request in requests]
+        rows = each_or_refusal(partial(self._row, model), requests)
         readable = [row for row in rows if isinstance(row, Joined)]
         parts = [readable[start : start + REQUESTS_TOGETHER] for start in range(0, len(readable), REQUESTS_TOGETHER)]
-        read = iter([features for part in parts for features in self._read(model, part, False)])
-        return [row if isinstance(row, Refused) else self._alone(next(read)) for row in rows]
+        written = iter(
+            each_or_refusal(self._alone, chain.from_iterable(self._read(model, part, False) for part in parts))
+        )
+        return [row if isinstance(row, Refused) else next(written) for row in rows]
 
     def reset(self) -> None:
         """Forget the statistics."""
@@ -69,11 +73,8 @@ class UltraEdit(Editor):
     def _read(self, model: LoadedModel, rows: Sequence[Joined], together: bool) -> list[dict[str, Features]]:
         return read_features(model, self._names(model), rows, self.params.tokens == "all", together)
 
-    def _alone(self, features: Mapping[str, Features]) -> Patch | Refused:
-        try:
-            return self._write({}, [features])[0]
-        except Refused as refusal:
-            return refusal
+    def _alone(self, features: Mapping[str, Features]) -> WeightPatch:
+        return self._write({}, [features])[0]
 
     def _write(
         self, statistics: Statistics, batches: Sequence[Mapping[str, Features]]
@@ -94,12 +95,6 @@ class UltraEdit(Editor):
 
     def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
         return to_train_on(model.tokenizer, request, self.params.close_target)
-
-    def _row_or_refusal(self, model: LoadedModel, request: EditRequest) -> Joined | Refused:
-        try:
-            return self._row(model, request)
-        except Refused as refusal:
-            return refusal
 
     def _names(self, model: LoadedModel) -> list[str]:
         """Return the names of the linear maps to edit. Raises ``UserError`` for one that the model does not have."""
