@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from wildcore.errors import UserError, nearest
 from wildcore.types import EditCase
@@ -12,6 +12,23 @@ from wildcore.types import EditCase
 P = TypeVar("P", bound="Params")
 
 CloseTarget = Literal["none", "end-of-sequence", "stop"]
+
+
+def _some_and_none_empty(stops: tuple[str, ...]) -> tuple[str, ...]:
+    if not stops or "" in stops:
+        raise ValueError("give at least one stop string, none of them empty")
+    return stops
+
+
+StopStrings = Annotated[tuple[str, ...], AfterValidator(_some_and_none_empty)]
+"""Strings that end an answer: at least one, none of them empty."""
+
+
+def require_placeholder(placeholder: str, template: str) -> str:
+    """Return ``template``, in which ``placeholder`` stands. Raises ``ValueError`` if it does not."""
+    if placeholder not in template:
+        raise ValueError(f"the template must contain {placeholder}")
+    return template
 
 
 class Params(BaseModel):

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from wildcore import ContextParams, EditCase, Malformed, Params, UserError
+from wildcore.params import require_placeholder
 from wildcore.rows import Row
 
 QUESTION = "{question}"
@@ -49,12 +50,12 @@ class FewShotParams(ContextParams):
     @field_validator("example_template", "template")
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
-        return _holding(QUESTION, template)
+        return require_placeholder(QUESTION, template)
 
     @field_validator("example_template")
     @classmethod
     def _holds_the_answer(cls, template: str) -> str:
-        return _holding(ANSWER, template)
+        return require_placeholder(ANSWER, template)
 
     @model_validator(mode="before")
     @classmethod
@@ -97,13 +98,7 @@ class PrefixParams(Params):
     @field_validator("template")
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
-        return _holding(QUESTION, template)
-
-
-def _holding(wanted: str, template: str) -> str:
-    if wanted not in template:
-        raise ValueError(f"the template must contain {wanted}")
-    return template
+        return require_placeholder(QUESTION, template)
 
 
 def _example(case: EditCase) -> Example:

@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from wildcore_retrieval.parameters import RetrieverParams
 
+from wildcore.params import require_placeholder
+
 FACTS = "{facts}"
 QUESTION = "{question}"
 
@@ -62,7 +64,7 @@ class ScrParams(RetrieverParams):
     @field_validator("confirm_template", "answer_template")
     @classmethod
     def _holds_the_facts(cls, template: str) -> str:
-        return _holding(FACTS, template)
+        return require_placeholder(FACTS, template)
 
     @field_validator("declined")
     @classmethod
@@ -85,10 +87,4 @@ class ScrParams(RetrieverParams):
     @field_validator("confirm_template", "question_template")
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
-        return _holding(QUESTION, template)
-
-
-def _holding(wanted: str, template: str) -> str:
-    if wanted not in template:
-        raise ValueError(f"the template must contain {wanted}")
-    return template
+        return require_placeholder(QUESTION, template)

@@ -3,6 +3,7 @@
 from pydantic import Field, field_validator
 
 from wildcore import Params
+from wildcore.params import StopStrings, require_placeholder
 
 QUESTION = "{question}"
 
@@ -16,9 +17,7 @@ class QAInstructionParams(Params):
     @field_validator("template")
     @classmethod
     def _holds_the_question(cls, template: str) -> str:
-        if QUESTION not in template:
-            raise ValueError(f"the template must contain {QUESTION}")
-        return template
+        return require_placeholder(QUESTION, template)
 
 
 class ChatParams(Params):
@@ -41,15 +40,8 @@ class AutoregressiveParams(Params):
 class StopStringsParams(Params):
     """Parameters of ``stop-strings``."""
 
-    stops: tuple[str, ...] = (".", "\n")
+    stops: StopStrings = (".", "\n")
     """An answer ends before the first of these. The end-of-sequence token ends every answer."""
-
-    @field_validator("stops")
-    @classmethod
-    def _not_empty(cls, stops: tuple[str, ...]) -> tuple[str, ...]:
-        if not stops or "" in stops:
-            raise ValueError("give at least one stop string, none of them empty")
-        return stops
 
 
 class ExactMatchParams(Params):
