@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from wildcore.decode import decode
 from wildcore.forcing import over_targets
+from wildcore.interfaces import Patch
 from wildcore.models import LoadedModel
 from wildcore.tokens import encode, pad, to_train_on
 from wildcore.types import EditRequest, Prompt
@@ -49,3 +50,25 @@ def target_loss(model: LoadedModel, request: EditRequest) -> float:
     labels = torch.tensor(row.target_ids, device=model.device)
     (found,) = over_targets(model, [row], lambda _, logits: cross_entropy(logits.float(), labels))
     return float(found)
+
+
+def check_same_answers_however_asked(model: LoadedModel, patch: Patch, prompts: Sequence[Prompt]) -> None:
+    """Under ``patch`` answers hang neither on the KV cache nor on other rows, their order, or the side that is filled up.
+
+    Raises ``AssertionError`` where they do, or where ``patch`` changes none of them, for then this check means nothing.
+    """
+    unedited, rows_at_once = decoded(model, prompts), model.rows_at_once
+    try:
+        with patch.applied(model):
+            expected = [plainest(model, prompt) for prompt in prompts]
+            assert expected != unedited, "the patch changes no answer"
+            for model.rows_at_once in (None, 1, 3):
+                assert decoded(model, prompts) == expected
+                assert decoded(model, prompts[::-1]) == expected[::-1]
+            left, right = (last_logits(model, prompts, side) for side in ("left", "right"))
+            alone = [last_logits(model, [prompt], "left")[0] for prompt in prompts]
+    finally:
+        model.rows_at_once = rows_at_once
+    for one, other, by_itself in zip(left, right, alone, strict=True):
+        torch.testing.assert_close(one, by_itself, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(other, by_itself, rtol=1e-3, atol=1e-3)

@@ -21,7 +21,7 @@ from wildcore.module_patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
 from wildcore.testing.packages import check_import, check_readme
-from wildcore.testing.plainly import decoded, last_logits, plainest, target_loss
+from wildcore.testing.plainly import check_same_answers_however_asked, decoded, last_logits, target_loss
 from wildcore.tokens import encode, join, pad
 
 REQUESTS = (
@@ -119,19 +119,7 @@ def test_answers_hang_neither_on_the_cache_nor_on_the_batch_nor_on_padding(famil
     model = tiny_model(family)
     patch = random_patch(model)
     assert set(routes(model, patch, PROMPTS)) == {NOWHERE, 0, 1}
-    unedited = decoded(model, PROMPTS)
-    with patch.applied(model):
-        expected = [plainest(model, prompt) for prompt in PROMPTS]
-        assert expected != unedited
-        for rows_at_once in (None, 1, 3):
-            model.rows_at_once = rows_at_once
-            assert decoded(model, PROMPTS) == expected
-            assert decoded(model, PROMPTS[::-1]) == expected[::-1]
-        left, right = (last_logits(model, PROMPTS, side) for side in ("left", "right"))
-        alone = [last_logits(model, [prompt], "left")[0] for prompt in PROMPTS]
-    for one, other, by_itself in zip(left, right, alone, strict=True):
-        torch.testing.assert_close(one, by_itself, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(other, by_itself, rtol=1e-3, atol=1e-3)
+    check_same_answers_however_asked(model, patch, PROMPTS)
 
 
 @settings(max_examples=15, deadline=None)
