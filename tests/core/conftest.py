@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from wildcore.testing.processes import run_python
 
 PACKAGES = Path(__file__).parent / "packages"
 VERSION = "1.0"
@@ -62,15 +64,19 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return install
 
 
+def environment_of(site: Path | None, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process away from the network and from the user's settings."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("WILDCORE_", "PYTHON"))}
+    path = {"PYTHONPATH": str(site)} if site else {}
+    return {**kept, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", **variables, **path}
+
+
 @pytest.fixture(scope="session")
 def python() -> Python:
     """A function that runs Python in a process of its own, away from the network and from the user's settings."""
 
     def run(*arguments: str | Path, site: Path | None = None, cwd: Path | None = None, **variables: str) -> Done:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("WILDCORE_", "PYTHON"))}
-        environment = {**kept, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", **variables}
-        if site:
-            environment["PYTHONPATH"] = str(site)
+        environment = environment_of(site, variables)
         command = [sys.executable, *map(str, arguments)]
         return subprocess.run(
             command,
@@ -87,10 +93,10 @@ def python() -> Python:
 
 
 @pytest.fixture(scope="session")
-def wildcore(python: Python) -> Python:
+def wildcore() -> Python:
     """A function that runs ``wildcore`` with the arguments given."""
 
     def run(*arguments: str | Path, site: Path | None = None, cwd: Path | None = None, **variables: str) -> Done:
-        return python("-m", "wildcore", *arguments, site=site, cwd=cwd, **variables)
+        return run_python(["-m", "wildcore", *map(str, arguments)], environment_of(site, variables), cwd, 120)
 
     return run

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import wildcore.testing
+from wildcore.testing.processes import run_python
 
 TINY_LLAMA = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 PLACES = ["harbour", "market", "library", "mill", "school", "station", "garden", "bridge", "tower", "theatre"]
@@ -60,8 +61,7 @@ def wildcore(environment: dict[str, str]) -> Wildcore:
     """Return a function that runs ``wildcore`` to its end."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wildcore", *map(str, arguments)]
-        return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=300)
+        return run_python(["-m", "wildcore", *map(str, arguments)], environment)
 
     return run
 

@@ -4,18 +4,18 @@ import importlib.util
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from wildcore.testing.processes import run_python
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 def run(name: str, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(FOLDER / name), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return run_python([str(FOLDER / name), *arguments], environment)
 
 
 def test_edits_together_are_timed_beside_edits_alone(environment: dict[str, str]) -> None:

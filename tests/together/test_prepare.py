@@ -14,6 +14,7 @@ import pytest
 import safetensors.torch
 
 import wildcore.testing
+from wildcore.testing.processes import run_python
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 ROME = ("rome", "--model", MODELS / "tiny-llama")
@@ -173,8 +174,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache = tmp_path_factory.mktemp("made") / "cache"
     variables = os.environ | {"WILDCORE_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     for model in ("tiny-llama", "tiny-gpt2"):
-        command = [sys.executable, "-m", "wildcore", "prepare", "rome", "--model", str(MODELS / model), "--quiet"]
-        subprocess.run(command, env=variables, check=True, capture_output=True, timeout=120)
+        command = ["-m", "wildcore", "prepare", "rome", "--model", str(MODELS / model), "--quiet"]
+        run_python(command, variables).check_returncode()
     return cache
 
 

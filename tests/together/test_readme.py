@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from click.testing import CliRunner
 import wildcore.testing
 from wildcore.cli import main
 from wildcore.registry import load_registry
+from wildcore.testing.processes import run_python
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md")))]
@@ -54,12 +54,14 @@ def test_every_command_shown_runs(document: str, environment: dict[str, str], tm
     for command in shown(document):
         if command in SETTING_UP:
             continue
-        words = shlex.split(command)
-        if words[0].endswith("wildcore"):
-            words[:1] = [sys.executable, "-m", "wildcore"]
-        elif words[0] == "python":
-            words[0] = sys.executable
-        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+        program, *arguments = shlex.split(command)
+        if program.endswith("wildcore"):
+            done = run_python(["-m", "wildcore", *arguments], environment, tmp_path, 600)
+        elif program == "python":
+            done = run_python(arguments, environment, tmp_path, 600)
+        else:
+            words = [program, *arguments]
+            done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
