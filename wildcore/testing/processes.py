@@ -32,6 +32,8 @@ def run_python(
         forkserver.ensure_running()
     with TemporaryDirectory() as kept:
         said = [Path(kept) / name for name in ("stdout", "stderr")]
+        for path in said:
+            path.touch()
         process = context.Process(target=_become, args=(list(arguments), dict(environment), folder or Path.cwd(), said))
         process.start()
         process.join(timeout)
@@ -49,7 +51,7 @@ def _become(arguments: list[str], environment: dict[str, str], folder: Path, sai
     os.environ.update(environment)
     os.chdir(folder)
     for descriptor, path in enumerate(said, start=1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), descriptor)
     sys.path[:0] = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
     program, *sys.argv[1:] = arguments if arguments[0] != "-m" else arguments[1:]
     if arguments[0] == "-m":
