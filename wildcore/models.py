@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
+from wildcore.checksums import weights_in_brief
 from wildcore.errors import UserError, nearest
 from wildcore.families import Family
 from wildcore.memory import require_memory
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from wildcore.shared_prompts import SharedPrompts
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-CHECKED_AT_ONCE = 2**22
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
 
@@ -234,8 +233,8 @@ class LoadedModel:
         }
         digest.update(json.dumps(config, sort_keys=True, default=str).encode())
         digest.update(self.tokenizer_fingerprint.encode())
-        for name, parameter in self.network.named_parameters():
-            digest.update(f"{name}{tuple(parameter.shape)}{_checksum(parameter.detach())}".encode())
+        for weight in weights_in_brief(self.network):
+            digest.update(weight.encode())
         return digest.hexdigest()[:16]
 
     @cached_property
@@ -387,17 +386,6 @@ def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch
         raise ValueError(f"{name} is {list(stored)} in its files and {list(wanted)} by config.json")
     unused = info["unexpected_keys"]
     return network, (f"weights that the network has no place for were left out: {_some(unused)}",) if unused else ()
-
-
-def _checksum(weight: Tensor) -> int:
-    """Return a number that depends on every bit of a weight and its place: whole-number sums, so equal on every device."""
-    bits = weight.contiguous().view(BITS[weight.dtype.itemsize]).reshape(-1)
-    places = torch.arange(min(bits.numel(), CHECKED_AT_ONCE), device=bits.device)
-    factors = 2 * places * places + 1  # odd, so that no change of one entry is lost; unequal, so that exchanges show
-    total = 0
-    for part in torch.split(bits, CHECKED_AT_ONCE):
-        total = (total * 1_000_003 + int((part.long() * factors[: part.numel()]).sum())) % 2**64
-    return total
 
 
 def _some(names: Iterable[str]) -> str:

@@ -120,9 +120,21 @@ class PatchFile:
         return _patch(self.path, self.tensors)
 
     def patch(self, model: LoadedModel, editor: Editor) -> Patch:
-        """Return the patch for ``model``, read back by the ``editor`` that made it where it is no change of weights."""
+        """Return the patch for ``model``, read back by the ``editor`` that made it where it is no change of weights.
+
+        Raises ``UserError`` where the editor does not find in it what it would have written.
+        """
         facts = self.manifest.facts
-        return self.weights() if facts is None else editor.load_patch(model, Saved(self.tensors, facts))
+        if facts is None:
+            return self.weights()
+        try:
+            return editor.load_patch(model, Saved(self.tensors, facts))
+        except (KeyError, ValueError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"{self.path}: its editor cannot read it back ({reason:.300}); another version of the editor may have "
+                "written it; make the patch again with the one installed"
+            ) from error
 
 
 class GivenPatch(Editor):

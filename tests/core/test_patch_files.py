@@ -93,6 +93,17 @@ def test_a_patch_that_is_no_change_of_weights_is_read_by_its_editor(tmp_path: Pa
         read.weights()
 
 
+def test_a_patch_of_another_version_of_its_editor_is_refused(tmp_path: Path) -> None:
+    class Older(Hint):
+        def saved(self) -> Saved:
+            return Saved({"length": torch.tensor(len(self.text))}, {"hint": self.text})
+
+    model, path = tiny_model("llama"), tmp_path / "p.safetensors"
+    write_patch(path, Older("Rome is in Peru."), manifest(model))
+    with pytest.raises(UserError, match=r"p.safetensors: its editor cannot read it back \(KeyError: 'text'\); another"):
+        read_patch(path).patch(model, Hinter())
+
+
 def test_a_patch_that_is_there_refuses_what_it_does_not_write() -> None:
     fact = EditRequest(prompt="Rome is in", target="Peru")
     given = GivenPatch(PATCH, [fact])

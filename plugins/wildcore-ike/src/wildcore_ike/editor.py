@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
-from wildcore_retrieval.retrievers import Retriever, make_retriever
+from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import most_that_fit, put_before
 
 from wildcore import EditRequest, Environment, Prompt, Refused, Saved
@@ -41,8 +41,9 @@ class Ike(RememberingEditor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
-        """Say what the pool of demonstrations holds."""
-        return {"pool": hash_of(self.demonstrations.pool)} if self.params.demonstrations else {}
+        """Say what the pool of demonstrations holds, and what the embedding model is."""
+        pool = {"pool": hash_of(self.demonstrations.pool)} if self.params.demonstrations else {}
+        return pool | self.retriever.taken()
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed."""
@@ -60,7 +61,7 @@ class Ike(RememberingEditor):
         """Return the patch that ``saved`` holds; how it compares texts is in it."""
         params = IkeParams.model_validate(saved.facts["params"])
         facts = [ShownFact.model_validate(fact) for fact in saved.facts["facts"]]
-        return IkePatch(facts, params, make_retriever(params, PACKAGE))
+        return IkePatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
 
     def _shown(self, request: EditRequest) -> ShownFact:
         if request not in self.shown:
@@ -94,9 +95,10 @@ class IkePatch(PromptPatch):
             model.rewritten([Prompt(text=prompt) for prompt in prompts], prompts)
 
     def saved(self) -> Saved:
-        """Return the facts with their demonstrations, and the parameters."""
+        """Return the facts with their demonstrations, the parameters, and what the embedding model is."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        return Saved({}, {"params": self.params.model_dump(mode="json"), "facts": facts})
+        taken = self.retriever.taken()
+        return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:
         """Return how many facts there are, how texts are compared, and the demonstrations shown so far, at least and at most.

@@ -1,11 +1,13 @@
 """Likeness by embeddings of sentences (Reimers and Gurevych, EMNLP 2019), made by the package sentence-transformers."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from wildcore import UserError
+from wildcore.checksums import hash_of_weights
 from wildcore.models import no_progress_bar
 from wildcore_retrieval.retrievers import highest
 
@@ -17,6 +19,15 @@ class Embeddings:
         """Load the embedding model. Raises ``UserError`` where there is none that can be loaded."""
         self.model, self.cosine = _load(model), cosine
         self.known: dict[str, Tensor] = {}
+
+    def taken(self) -> dict[str, str]:
+        """Return a hash of the embedding model's weights."""
+        return {"embedding_model": self.hash}
+
+    @cached_property
+    def hash(self) -> str:
+        """The hash of the model's weights."""
+        return hash_of_weights(self.model)
 
     def index(self, texts: Sequence[str]) -> "EmbeddingIndex":
         """Make ``texts`` ready for search."""

@@ -1,6 +1,6 @@
 """Finding the texts that are most like another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Protocol
 
@@ -18,6 +18,10 @@ class Index(Protocol):
 
 class Retriever(Protocol):
     """A way to compare texts."""
+
+    def taken(self) -> dict[str, str]:
+        """Say, for the record, what the parameters only name: the weights of an embedding model."""
+        ...
 
     def index(self, texts: Sequence[str]) -> Index:
         """Make ``texts`` ready for search."""
@@ -41,6 +45,20 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
     from wildcore_retrieval.embeddings import Embeddings
 
     return Embeddings(params.embedding_model, params.embedding_similarity == "cosine")
+
+
+def retriever_of_patch(params: RetrieverParams, package: str, recorded: Mapping[str, str]) -> Retriever:
+    """Return the retriever that a patch was made with, of which ``recorded`` says what ``taken`` said then.
+
+    Raises ``UserError`` as ``make_retriever`` does, and where the embedding model of that name is another by now.
+    """
+    retriever = make_retriever(params, package)
+    if recorded != retriever.taken():
+        raise UserError(
+            f"editor.embedding_model={params.embedding_model}: the model there is not the one that the patch was made with; "
+            "put that one back, or make the patch again"
+        )
+    return retriever
 
 
 def highest(similarities: Sequence[float], count: int) -> list[int]:

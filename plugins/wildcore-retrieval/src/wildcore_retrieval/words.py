@@ -13,6 +13,10 @@ WORD = re.compile(r"\w+")
 class Words:
     """Compares texts by their words; needs nothing."""
 
+    def taken(self) -> dict[str, str]:
+        """Say that there is nothing but the parameters."""
+        return {}
+
     def index(self, texts: Sequence[str]) -> "WordIndex":
         """Make ``texts`` ready for search."""
         return WordIndex(texts)

@@ -1,13 +1,13 @@
 """A memory of edited facts, of which those that answer a question are put before it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
-from wildcore_retrieval.retrievers import Retriever, make_retriever
+from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import put_before
 
-from wildcore import EditRequest, Prompt, Refused, Saved
+from wildcore import EditRequest, Environment, Prompt, Refused, Saved
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
 from wildcore_scr.confirming import confirmed_facts, filled
@@ -24,6 +24,12 @@ class Scr(RememberingEditor):
         super().__init__()
         self.params, self.retriever = params, make_retriever(params, PACKAGE)
 
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the embedding model is."""
+        return self.retriever.taken()
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "ScrPatch":
         """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
         if not all(request.target.strip() for request in requests):
@@ -34,7 +40,7 @@ class Scr(RememberingEditor):
         """Return the patch that ``saved`` holds; how it retrieves and asks is in it."""
         params = ScrParams.model_validate(saved.facts["params"])
         facts = [EditRequest.model_validate(fact) for fact in saved.facts["facts"]]
-        return ScrPatch(facts, params, make_retriever(params, PACKAGE))
+        return ScrPatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
 
 
 class ScrPatch(PromptPatch):
@@ -56,9 +62,10 @@ class ScrPatch(PromptPatch):
         return [self._rewritten(*one) for one in zip(prompts, questions, found, strict=True)]
 
     def saved(self) -> Saved:
-        """Return the facts and the parameters."""
+        """Return the facts, the parameters, and what the embedding model is."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        return Saved({}, {"params": self.params.model_dump(mode="json"), "facts": facts})
+        taken = self.retriever.taken()
+        return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:
         """Return how many facts there are and how texts are compared; once questions were asked, what became of them."""

@@ -1,0 +1,35 @@
+"""Hashes of weights: they depend on every bit, and are the same on every device."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+CHECKED_AT_ONCE = 2**22
+
+
+def hash_of_weights(network: nn.Module) -> str:
+    """Return a hash of every bit of every weight of ``network``."""
+    digest = hashlib.sha256()
+    for weight in weights_in_brief(network):
+        digest.update(weight.encode())
+    return digest.hexdigest()[:16]
+
+
+def weights_in_brief(network: nn.Module) -> Iterator[str]:
+    """Yield the name, the shape and the checksum of each weight of ``network``."""
+    for name, parameter in network.named_parameters():
+        yield f"{name}{tuple(parameter.shape)}{checksum(parameter.detach())}"
+
+
+def checksum(weight: Tensor) -> int:
+    """Return a number that depends on every bit of a weight and its place: whole-number sums, so equal on every device."""
+    bits = weight.contiguous().view(BITS[weight.dtype.itemsize]).reshape(-1)
+    places = torch.arange(min(bits.numel(), CHECKED_AT_ONCE), device=bits.device)
+    factors = 2 * places * places + 1  # odd, so that no change of one entry is lost; unequal, so that exchanges show
+    total = 0
+    for part in torch.split(bits, CHECKED_AT_ONCE):
+        total = (total * 1_000_003 + int((part.long() * factors[: part.numel()]).sum())) % 2**64
+    return total
