@@ -14,7 +14,8 @@ from wildcore.errors import UserError
 from wildcore.failures import FailureCount, FailureFilter, first_metric
 from wildcore.findings import Finding, Searches
 from wildcore.interfaces import Environment, Progress
-from wildcore.models import LoadedModel, load_model
+from wildcore.loading import load_model
+from wildcore.models import LoadedModel
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare
 from wildcore.selection import Reader

@@ -11,15 +11,8 @@ from wildcore.assembly import JobSpec, check_names, make_editor, model_request, 
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Environment, Patch, Progress
-from wildcore.models import (
-    DTYPES,
-    LoadedModel,
-    fetch_folder,
-    load_config,
-    load_model,
-    no_progress_bar,
-    read_shape,
-)
+from wildcore.loading import DTYPES, fetch_folder, load_config, load_model, no_progress_bar, read_shape
+from wildcore.models import LoadedModel
 from wildcore.patch_files import (
     PatchManifest,
     patched_model,

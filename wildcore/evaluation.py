@@ -25,7 +25,8 @@ from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
-from wildcore.models import LoadedModel, load_model, read_shape
+from wildcore.loading import load_model, read_shape
+from wildcore.models import LoadedModel
 from wildcore.parallel import AUTO, edits_at_once
 from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
 from wildcore.protocols import Metrics, ReadyProtocol, with_added

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -11,26 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
-from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
 from wildcore.checksums import weights_in_brief
-from wildcore.errors import UserError, nearest
 from wildcore.families import Family
-from wildcore.memory import require_memory
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
 if TYPE_CHECKING:
     from wildcore.shared_prompts import SharedPrompts
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-UNUSED = ["consolidated*", "original/*"]
-"""Files of a hub model that hold the weights a second time in another layout."""
 
 
 @dataclass(frozen=True)
@@ -243,174 +232,6 @@ class LoadedModel:
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
 
 
-def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedModel:
-    """Load a model folder or hub model. Raises ``UserError`` for anything a user can mend."""
-    device = pick_device(request.device)
-    folder = fetch_folder(request)
-    config = load_config(request, folder)
-    family = family_of(config, families)
-    _require_safetensors(folder, request)
-    dtype, notes = pick_dtype(request.dtype, config, device)
-    if request.device_map is None:
-        require_memory(request.name, folder, dtype, device)
-    try:
-        network, left_over = _read_network(request, folder, config, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"--model {request.name}: cannot be loaded: {error}") from error
-    if not getattr(tokenizer, "is_fast", False):
-        raise UserError(
-            f"--model {request.name}: its tokenizer reports no character offsets; a fast tokenizer is needed"
-        )
-    if not request.device_map:
-        network.to(device)
-    revision = getattr(config, "_commit_hash", None) or request.revision
-    return LoadedModel(network, tokenizer, family, request, revision, notes + left_over)
-
-
-def read_shape(request: ModelRequest, families: Mapping[str, Family]) -> ModelShape:
-    """Read a model's size without its weights. Raises ``UserError`` for a model or family that is not there."""
-    config = load_config(request, fetch_folder(request))
-    family_of(config, families)
-    return shape_of(config)
-
-
 def shape_of(config: Any) -> ModelShape:
     """Read a model's size off its configuration."""
     return ModelShape(config.model_type, config.num_hidden_layers, config.hidden_size, config.vocab_size)
-
-
-def family_of(config: Any, families: Mapping[str, Family]) -> Family:
-    """Return the family of a configuration. Raises ``UserError`` that says how to add an unknown one."""
-    family = families.get(config.model_type)
-    if family is None:
-        raise UserError(
-            f"model_type {config.model_type!r} is not a known family ({nearest(config.model_type, list(families))}). "
-            "A plugin adds one: offer a wildcore.Family with the paths of its layers and projections from the hook "
-            "wildcore_families (see wildcore/hookspecs.py)"
-        )
-    return family
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there, else raise ``UserError``."""
-    if name == "auto":
-        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(found)
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name}: not a device; use auto, cpu, cuda, cuda:N or mps") from None
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise UserError(f"--device {name}: not supported; use auto, cpu, cuda, cuda:N or mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name}: {torch.cuda.device_count()} CUDA devices are visible here")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("--device mps: not available here")
-    return device
-
-
-def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
-    """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own."""
-    if name != "auto":
-        return DTYPES[name], ()
-    own = getattr(config, "dtype", None) or torch.float32
-    if device.type == "cpu" and own is not torch.float32:
-        note = (
-            f"weights are stored as {_name(own)} and run as float32, which a CPU needs; --dtype {_name(own)} keeps them"
-        )
-        return torch.float32, (note,)
-    return own, ()
-
-
-def fetch_folder(request: ModelRequest) -> Path:
-    """Return a local folder for a folder name or a hub name, fetching only safetensors, configuration and tokenizer."""
-    folder = request.folder or Path(request.name)
-    if request.folder and not request.folder.is_dir():
-        raise UserError(
-            f"--model {request.name}: its plugin brings no folder {request.folder}; install the plugin again"
-        )
-    if folder.is_dir():
-        if request.revision:
-            raise UserError(f"--revision {request.revision}: {request.name} is a local folder, which has no revisions")
-        return folder
-    if request.name.startswith((".", "/", "~")) or request.name.count("/") > 1:
-        raise UserError(f"--model {request.name}: no such folder")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
-    if request.trust_remote_code:
-        patterns.append("*.py")
-    try:
-        return Path(
-            snapshot_download(request.name, revision=request.revision, allow_patterns=patterns, ignore_patterns=UNUSED)
-        )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"--model {request.name}: neither a local folder nor reachable on the hub ({reason})"
-        ) from error
-
-
-def load_config(request: ModelRequest, folder: Path) -> Any:
-    """Read the configuration of a model folder, without its weights."""
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
-        raise UserError(f"--model {request.name}: its config.json cannot be read: {error}") from error
-
-
-def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
-    """Read the weights; return the network and a note on weights that it has no place for.
-
-    A weight that the files lack, or hold in another shape, would be filled with random numbers, so it is refused.
-    """
-    placement = {"device_map": request.device_map} if request.device_map else {}
-    trust = request.trust_remote_code
-    with no_progress_bar():
-        network, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=trust,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # only to be told of them below
-            **placement,
-        )
-    if info["missing_keys"]:
-        raise ValueError(f"its files lack {_some(info['missing_keys'])}, which config.json asks for")
-    if info["mismatched_keys"]:
-        name, stored, wanted = sorted(info["mismatched_keys"])[0]
-        raise ValueError(f"{name} is {list(stored)} in its files and {list(wanted)} by config.json")
-    unused = info["unexpected_keys"]
-    return network, (f"weights that the network has no place for were left out: {_some(unused)}",) if unused else ()
-
-
-def _some(names: Iterable[str]) -> str:
-    first, *others = sorted(names)
-    return f"{first} and {len(others)} more" if others else first
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar of its own across ours."""
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bar()
-
-
-def _require_safetensors(folder: Path, request: ModelRequest) -> None:
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"--model {request.name}: no .safetensors file in it; other weight formats can run code when read and are not loaded"
-        )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -8,7 +8,7 @@ from wildcore.assembly import JobSpec, check_names, make_editor, make_reader, mo
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
-from wildcore.models import load_model, read_shape
+from wildcore.loading import load_model, read_shape
 from wildcore.prepared import WatchedEnvironment
 from wildcore.registry import Registry
 from wildcore.selection import require_some

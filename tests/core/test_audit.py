@@ -34,7 +34,8 @@ from wildcore.audit import Auditor
 from wildcore.ceilings import Ceiling, Oracle
 from wildcore.cli import main
 from wildcore.findings import STRAY_WHITE_SPACE, Searches
-from wildcore.models import ModelRequest, load_model
+from wildcore.loading import load_model
+from wildcore.models import ModelRequest
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
 from wildcore.testing.conformance import SilentProgress

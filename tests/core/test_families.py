@@ -10,7 +10,8 @@ from transformers.pytorch_utils import Conv1D
 
 from wildcore import Family, UserError
 from wildcore.families import built_in_families
-from wildcore.models import LoadedModel, ModelRequest, family_of
+from wildcore.loading import family_of
+from wildcore.models import LoadedModel, ModelRequest
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, LAYERS, MODEL_TYPES, tiny_model
 
 FAMILIES = {family.model_type: family for family in built_in_families()}

@@ -6,7 +6,8 @@ import pytest
 
 from wildcore.assembly import JobSpec, make_reader, model_request, ready_protocols
 from wildcore.examine import ask, pose
-from wildcore.models import LoadedModel, load_model
+from wildcore.loading import load_model
+from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EditCase, Probe, ProbeKind

@@ -18,7 +18,8 @@ from torch import Tensor
 import wildcore.testing
 from wildcore.families import built_in_families
 from wildcore.interfaces import Patch
-from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.loading import load_model
+from wildcore.models import LoadedModel, ModelRequest
 from wildcore.patches import WeightPatch
 from wildcore.types import EditRequest
 

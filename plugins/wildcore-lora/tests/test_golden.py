@@ -15,7 +15,8 @@ from wildcore_lora import wildcore_editors
 
 from wildcore import EditRequest
 from wildcore.families import built_in_families
-from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.loading import load_model
+from wildcore.models import LoadedModel, ModelRequest
 from wildcore.patches import WeightPatch
 from wildcore.testing.golden import TINY_MODELS, relative_error
 

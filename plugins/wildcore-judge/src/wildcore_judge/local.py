@@ -6,7 +6,8 @@ from functools import cached_property
 from wildcore import Environment, Prompt, UserError
 from wildcore.decode import decode
 from wildcore.families import Family, built_in_families
-from wildcore.models import LoadedModel, ModelRequest, load_model, pick_device, read_shape
+from wildcore.loading import load_model, pick_device, read_shape
+from wildcore.models import LoadedModel, ModelRequest
 from wildcore.tokens import encode
 from wildcore_judge.parameters import JudgeParams
 from wildcore_judge.store import VerdictStore, open_store
