@@ -7,7 +7,7 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
-from wildcore.assembly import JobSpec, make_reader, model_request, ready_protocols
+from wildcore.assembly import JobSpec, make_reader, model_request
 from wildcore.caching import cache_folder
 from wildcore.ceilings import Ceiling, Oracle
 from wildcore.errors import UserError
@@ -16,6 +16,7 @@ from wildcore.findings import Finding, Searches
 from wildcore.interfaces import Environment, Progress
 from wildcore.loading import load_model
 from wildcore.models import LoadedModel
+from wildcore.protocol_assembly import ready_protocols
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare
 from wildcore.selection import Reader

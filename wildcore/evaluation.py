@@ -8,19 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore import provenance
-from wildcore.assembly import (
-    TAKEN,
-    JobSpec,
-    added_metrics,
-    by_kind,
-    make_editor,
-    make_protocol,
-    make_reader,
-    model_request,
-    ready_protocols,
-    remake_editor,
-    settled,
-)
+from wildcore.assembly import TAKEN, JobSpec, make_editor, make_reader, model_request, remake_editor, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
@@ -29,6 +17,7 @@ from wildcore.loading import load_model, read_shape
 from wildcore.models import LoadedModel
 from wildcore.parallel import AUTO, edits_at_once
 from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
+from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.registry import Registry

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from wildcore import provenance
-from wildcore.assembly import AddedMetric, added_metrics, by_kind, check_names
+from wildcore.assembly import check_names
 from wildcore.interfaces import Environment, Metric
+from wildcore.protocol_assembly import AddedMetric, added_metrics, by_kind
 from wildcore.protocols import Metrics
 from wildcore.records import RunFolder, ScoreRecord, ScoringRecord
 from wildcore.registry import Registry

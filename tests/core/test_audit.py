@@ -29,13 +29,14 @@ from wildcore import (
     Use,
     UserError,
 )
-from wildcore.assembly import JobSpec, make_protocol
+from wildcore.assembly import JobSpec
 from wildcore.audit import Auditor
 from wildcore.ceilings import Ceiling, Oracle
 from wildcore.cli import main
 from wildcore.findings import STRAY_WHITE_SPACE, Searches
 from wildcore.loading import load_model
 from wildcore.models import ModelRequest
+from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
 from wildcore.testing.conformance import SilentProgress

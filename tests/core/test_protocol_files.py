@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from wildcore import EvalProtocol, Use, UserError
-from wildcore.assembly import resolve_protocol
+from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import read_protocol, to_toml
 from wildcore.registry import load_registry
 

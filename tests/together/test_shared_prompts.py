@@ -7,10 +7,11 @@ from wildcore_pocket.dataset import PocketQA
 from wildcore_pocket.plugin import PocketModel
 
 from wildcore import EditCase
-from wildcore.assembly import JobSpec, make_editor, make_protocol
+from wildcore.assembly import JobSpec, make_editor
 from wildcore.families import built_in_families
 from wildcore.loading import load_model
 from wildcore.models import LoadedModel, ModelRequest
+from wildcore.protocol_assembly import make_protocol
 from wildcore.registry import load_registry
 from wildcore.runner import AnswersByProtocol, Examiner
 from wildcore.testing.conformance import quiet_environment

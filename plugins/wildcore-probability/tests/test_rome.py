@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from wildcore import AnsweredProbe, Probe, Use
-from wildcore.assembly import make_protocol
 from wildcore.examine import ask, pose
 from wildcore.models import LoadedModel
+from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.networks import tiny_model

@@ -9,7 +9,7 @@ from wildcore_wild.metrics import ExactMatch, Unchanged
 from wildcore_wild.truncators import StopStrings
 
 from wildcore import Use
-from wildcore.assembly import make_protocol
+from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.packages import check_import, check_readme
