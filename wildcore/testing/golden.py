@@ -65,6 +65,21 @@ class Golden:
         """Return the edits called ``names``."""
         return [EditRequest(**self.content["requests"][name]) for name in names]
 
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The texts that published code put before the prompt while it looked for values."""
+        return tuple(template.removesuffix("{}") for template in self.content["prefixes"])
+
+    def hyper_parameters(self, editor: str, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the hyper-parameters that a run of ``editor`` had, by the names of published code."""
+        found: dict[str, Any] = self.content[f"{editor}_hyperparameters"] | run["overrides"]
+        return found
+
+    def settings(self, editor: str, run: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+        """Return those hyper-parameters by our names; ``names`` maps the published ones to them."""
+        published = self.hyper_parameters(editor, run)
+        return {ours: published[name] for name, ours in names.items()}
+
     def published(self, run: Mapping[str, Any], tensors: Mapping[str, str], layer: int) -> Tensor:
         """Return the weight change [outputs, inputs] that published code made to a layer.
 
@@ -101,6 +116,11 @@ class Golden:
         assert digest == self.content["models"][name]["model_safetensors_sha256"], f"{folder} holds other weights"
         families = {family.model_type: family for family in built_in_families()}
         return load_model(ModelRequest(name, folder=folder, dtype="float32", device="cpu"), families)
+
+
+def moments_of(model: LoadedModel, layer: int) -> Tensor:
+    """Return the second moments that stand for those of the keys of a layer, the same for published code and for ours."""
+    return closed_formula_moments(model.mlp_output(layer).weight.shape[1])
 
 
 def closed_formula_moments(width: int) -> Tensor:

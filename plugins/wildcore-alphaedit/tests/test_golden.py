@@ -12,7 +12,7 @@ from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments
+from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "alphaedit")
 AGREEMENT = 1e-3
@@ -21,15 +21,14 @@ NAMES = VALUE_NAMES | {"nullspace_threshold": "nullspace_threshold", "L2": "upda
 
 def editor(run: dict[str, Any], **changes: Any) -> AlphaEdit:
     """Return the run's editor as the published code has it."""
-    published = GOLDEN.content["alphaedit_hyperparameters"] | run["overrides"]
     settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
-    settings |= {ours: published[name] for name, ours in NAMES.items()}
+    settings |= GOLDEN.settings("alphaedit", run, NAMES)
     made = AlphaEdit(AlphaEditParams(**settings | changes))
-    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.prefixes = GOLDEN.prefixes
     model = GOLDEN.model(run["model"])
     for layer, kept in zip(run["layers"], run["directions_kept"], strict=True):
-        of = spectrum(closed_formula_moments(model.mlp_output(layer).weight.shape[1]))
-        assert of.below(published["nullspace_threshold"]) == kept
+        of = spectrum(moments_of(model, layer))
+        assert of.below(settings["nullspace_threshold"]) == kept
         made.null_spaces[layer] = NullSpace(of, kept)
     return made
 

@@ -13,7 +13,7 @@ from wildcore_emmet.parameters import EmmetParams
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.values import required
 
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, moments_of, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")
 AGREEMENT = 1e-3
@@ -25,18 +25,13 @@ RELAXED = [i for i in GOLDEN.runs("") if "/easyedit/" in i and "+" not in i]
 def editor(run: dict[str, Any], **changes: Any) -> Emmet:
     """Return the run's editor as the published code has it."""
     settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
-    settings |= {ours: published_settings(run)[name] for name, ours in NAMES.items()}
+    settings |= GOLDEN.settings("emmet", run, NAMES)
     made = Emmet(EmmetParams(**settings | changes))
-    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.prefixes = GOLDEN.prefixes
     model = GOLDEN.model(run["model"])
     for layer in run["layers"]:
-        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+        made.solvers[layer] = MomentSolver(moments_of(model, layer), 0.0)
     return made
-
-
-def published_settings(run: dict[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = GOLDEN.content["emmet_hyperparameters"] | run["overrides"]
-    return settings
 
 
 @pytest.mark.parametrize("identifier", [i for i in GOLDEN.runs("") if i not in RELAXED])
@@ -68,9 +63,10 @@ def test_a_single_request_is_written_exactly_and_easyedit_gives_it_a_ridge_too(i
     key = made.keys_and_states(model, layer, required(made.posed(model, GOLDEN.requests(run["steps"][0]))))[0][
         0
     ].double()
-    moments = published_settings(run)["mom2_update_weight"] * closed_formula_moments(len(key)).double()
+    published = GOLDEN.hyper_parameters("emmet", run)
+    moments = published["mom2_update_weight"] * closed_formula_moments(len(key)).double()
     certainty = float(key @ torch.linalg.solve(moments, key))
-    factor = certainty / (certainty + published_settings(run)["emmet_lambda"])
+    factor = certainty / (certainty + published["emmet_lambda"])
     (change,) = made.edit(model, GOLDEN.requests(run["steps"][0])).changes.values()
     assert (
         relative_error(factor * change.dense(), GOLDEN.published(run, run["tensors"][0], layer))

@@ -12,7 +12,7 @@ from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments
+from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
@@ -26,13 +26,12 @@ def editor(run: dict[str, Any], **changes: Any) -> Memit:
     if GOLDEN.model_folder(run["model"]) is None:
         pytest.skip(f"{run['model']} is not here")
     settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
-    published_settings = GOLDEN.content["memit_hyperparameters"] | run["overrides"]
-    settings |= {ours: published_settings[name] for name, ours in NAMES.items()}
+    settings |= GOLDEN.settings("memit", run, NAMES)
     made = Memit(MemitParams(**settings | changes))
-    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.prefixes = GOLDEN.prefixes
     model = GOLDEN.model(run["model"])
     for layer in run["layers"]:
-        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+        made.solvers[layer] = MomentSolver(moments_of(model, layer), 0.0)
     return made
 
 

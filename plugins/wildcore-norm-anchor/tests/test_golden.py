@@ -26,7 +26,7 @@ from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
 AGREEMENT = 1e-3
@@ -46,7 +46,7 @@ def settings(editor: str, overrides: dict[str, Any]) -> dict[str, Any]:
 
 def memit(run: dict[str, Any], model: LoadedModel) -> Memit:
     made = Memit(MemitParams(layers=run["layers"], key_mean="groups", **settings("memit", run["overrides"])))
-    made.solvers = {layer: MomentSolver(moments(model, layer), 0.0) for layer in run["layers"]}
+    made.solvers = {layer: MomentSolver(moments_of(model, layer), 0.0) for layer in run["layers"]}
     return made
 
 
@@ -55,25 +55,21 @@ def alphaedit(run: dict[str, Any], model: LoadedModel) -> AlphaEdit:
         AlphaEditParams(layers=run["layers"], key_mean="groups", **settings("alphaedit", run["overrides"]))
     )
     for layer, kept in zip(run["layers"], run["directions_kept"], strict=True):
-        made.null_spaces[layer] = NullSpace(spectrum(moments(model, layer)), kept)
+        made.null_spaces[layer] = NullSpace(spectrum(moments_of(model, layer)), kept)
     return made
 
 
 def rome(run: dict[str, Any], model: LoadedModel) -> Rome:
     (layer,) = run["layers"]
     made = Rome(RomeParams(layer=layer, damping=0.0, **settings("rome", run["overrides"])))
-    made.solver = MomentSolver(moments(model, layer), 0.0)
+    made.solver = MomentSolver(moments_of(model, layer), 0.0)
     return made
-
-
-def moments(model: LoadedModel, layer: int) -> torch.Tensor:
-    return closed_formula_moments(model.mlp_output(layer).weight.shape[1])
 
 
 def editor(run: dict[str, Any], model: LoadedModel) -> Memit | AlphaEdit | Rome:
     """Return the run's editor as the published code has it, with the run's reference norm."""
     made = {"memit": memit, "alphaedit": alphaedit, "rome": rome}[run["editor"]](run, model)
-    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.prefixes = GOLDEN.prefixes
     made.transforms = [NormAnchor(NormAnchorParams(norm=run["norm"], longest=run["longest"]))]
     return made
 

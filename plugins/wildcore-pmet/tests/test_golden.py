@@ -14,7 +14,7 @@ from wildcore_pmet.editor import Pmet
 from wildcore_pmet.parameters import PmetParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of, relative_error
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")
 AGREEMENT = 1e-3
@@ -24,13 +24,12 @@ NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
 def editor(run: dict[str, Any], **changes: Any) -> Pmet:
     """Return the run's editor as the published code has it."""
     settings = {"layers": run["layers"], "essence_position": "subject-end", "key_mean": "groups"}
-    published_settings = GOLDEN.content["pmet_hyperparameters"] | run["overrides"]
-    settings |= {ours: published_settings[name] for name, ours in NAMES.items()}
+    settings |= GOLDEN.settings("pmet", run, NAMES)
     made = Pmet(PmetParams(**settings | changes))
-    made.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    made.prefixes = GOLDEN.prefixes
     model = GOLDEN.model(run["model"])
     for layer in run["layers"]:
-        made.solvers[layer] = MomentSolver(closed_formula_moments(model.mlp_output(layer).weight.shape[1]), 0.0)
+        made.solvers[layer] = MomentSolver(moments_of(model, layer), 0.0)
     return made
 
 

@@ -14,7 +14,7 @@ from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import Refused
-from wildcore.testing.golden import Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import Golden, moments_of, relative_error
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
@@ -58,9 +58,9 @@ def edit(run: dict[str, Any], **changes: Any) -> torch.Tensor:
     model = GOLDEN.model(run["model"])
     params = (RRomeParams if run["method"] == "r-rome" else RomeParams)(**settings | changes)
     editor = Rome(params)
-    editor.prefixes = tuple(template.removesuffix("{}") for template in GOLDEN.content["prefixes"])
+    editor.prefixes = GOLDEN.prefixes
     if run["mom2_adjustment"]:
-        editor.solver = MomentSolver(closed_formula_moments(model.mlp_output(run["layer"]).weight.shape[1]), 0.0)
+        editor.solver = MomentSolver(moments_of(model, run["layer"]), 0.0)
     patch = editor.edit(model, [GOLDEN.request(run)])
     return next(iter(patch.changes.values())).dense()
 
