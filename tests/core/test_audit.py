@@ -17,7 +17,6 @@ from wildcore import (
     Answer,
     EditCase,
     EditRequest,
-    EvalProtocol,
     Gold,
     Malformed,
     Metric,
@@ -26,7 +25,6 @@ from wildcore import (
     Output,
     Probe,
     Score,
-    Use,
     UserError,
 )
 from wildcore.assembly import JobSpec
@@ -40,6 +38,7 @@ from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
 from wildcore.testing.conformance import SilentProgress
+from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.tokens import join
 from wildcore.types import Prompt
 
@@ -273,9 +272,7 @@ class Equal(Metric):
 
 
 def ready(metric: Metric, truncator: Whole | None = None) -> ReadyProtocol:
-    use = Use(name="x")
-    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    return ReadyProtocol(definition, None, None, truncator or Whole(), {"reliability": (("mute", metric),)})
+    return plain_protocol(Greedy(1), truncator=truncator, metrics={"reliability": (("mute", metric),)})
 
 
 def test_what_cannot_be_scored_is_counted_with_the_first_reason() -> None:

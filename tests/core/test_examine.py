@@ -5,10 +5,11 @@ from typing import ClassVar
 
 import pytest
 
-from wildcore import Answer, EvalProtocol, Generator, Gold, Output, Probe, Prompt, StopRule, Use
+from wildcore import Answer, Generator, Gold, Output, Probe, Prompt, StopRule
 from wildcore.examine import Answers, Question, ask, pose, unanswerable
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
+from wildcore.testing.modules import plain_protocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.tokens import encode
 
@@ -18,13 +19,6 @@ PROBES = [
     Probe(kind="generalization", prompt="The capital of Canada is", answers=("Ottawa",)),
 ]
 SAID = 3
-
-
-class Bare:
-    """The bare question."""
-
-    def render(self, question: str, model: LoadedModel) -> Prompt:
-        return Prompt(text=question)
 
 
 class RecordingGenerator(Generator):
@@ -91,9 +85,7 @@ def model() -> LoadedModel:
 
 
 def protocol(generator: RecordingGenerator, truncator: RecordingTruncator) -> ReadyProtocol:
-    use = Use(name="recording")
-    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    return ReadyProtocol(definition, Bare(), generator, truncator, {})
+    return plain_protocol(generator, truncator=truncator)
 
 
 def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answers]:

@@ -10,20 +10,17 @@ from wildcore import (
     EditCase,
     Editor,
     EditRequest,
-    EvalProtocol,
     Patch,
     Probe,
     Prompt,
     Refused,
     Saved,
-    Use,
 )
 from wildcore.decode import decode
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
-from wildcore.protocols import ReadyProtocol
 from wildcore.runner import Examiner, run_cases, shares_a_batch
-from wildcore.testing.modules import Greedy, Whole
+from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.tokens import join
 from wildcore.unedited import UneditedAnswers
@@ -83,10 +80,7 @@ def model() -> LoadedModel:
 
 @pytest.fixture
 def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
-    use = Use(name="own")
-    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    ready = ReadyProtocol(definition, Instruction(), Greedy(TOKENS), Whole(), {})
-    return Examiner(model, [ready], UneditedAnswers(tmp_path, model))
+    return Examiner(model, [plain_protocol(Greedy(TOKENS), Instruction())], UneditedAnswers(tmp_path, model))
 
 
 def said(model: LoadedModel, text: str) -> str:

@@ -11,13 +11,11 @@ from torch import Tensor
 from wildcore import (
     EditCase,
     EditRequest,
-    EvalProtocol,
     Patch,
     Probe,
     Prompt,
     Refused,
     Saved,
-    Use,
     UserError,
 )
 from wildcore.accumulated import Accumulated
@@ -25,14 +23,13 @@ from wildcore.decode import decode
 from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
-from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
 from wildcore.runner import Examiner, run
 from wildcore.schedules import Schedule, ScheduleName
 from wildcore.sequence_files import NAME, SequenceFile, Written
 from wildcore.sequences import SequenceRunner, gives_numbers
 from wildcore.testing.conformance import ModelState, quiet_environment
-from wildcore.testing.modules import Bare, Greedy, Whole
+from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 from wildcore.tokens import encode
 from wildcore.unedited import UneditedAnswers
@@ -92,10 +89,7 @@ def model() -> LoadedModel:
 
 @pytest.fixture
 def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
-    use = Use(name="own")
-    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    ready = ReadyProtocol(definition, Bare(), Greedy(TOKENS), Whole(), {})
-    return Examiner(model, [ready], UneditedAnswers(tmp_path / "cache", model))
+    return Examiner(model, [plain_protocol(Greedy(TOKENS))], UneditedAnswers(tmp_path / "cache", model))
 
 
 class Run:

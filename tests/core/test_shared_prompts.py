@@ -9,19 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildcore import Gold, Output, Probe, StopRule, Use
+from wildcore import Gold, Output, Probe, StopRule
 from wildcore.decode import decode
 from wildcore.examine import ask, pose
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank, WeightPatch
-from wildcore.protocols import ReadyProtocol
 from wildcore.row_patches import RowPatches
 from wildcore.shared_prompts import SharedPrompts
-from wildcore.testing.modules import Bare, Greedy, Whole
+from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.testing.networks import tiny_model
 from wildcore.tokens import encode, join
-from wildcore.types import EvalProtocol, Prompt
+from wildcore.types import Prompt
 
 WORDS = ("the", "capital", "of", "France", "is", "red", "old", "river", "town", "house")
 MODELS = {family: tiny_model(family) for family in ("llama", "gpt2", "qwen2")}
@@ -165,9 +164,7 @@ class Twice(Greedy):
 @pytest.mark.parametrize("last", [False, True])
 def test_a_generator_that_is_not_row_wise_reads_for_itself(last: bool) -> None:
     model = tiny_model("llama")
-    use = Use(name="own")
-    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
-    once, twice = (ReadyProtocol(definition, Bare(), kind(NEW_TOKENS), Whole(), {}) for kind in (Greedy, Twice))
+    once, twice = (plain_protocol(kind(NEW_TOKENS)) for kind in (Greedy, Twice))
     probes = [Probe(kind="reliability", prompt=text, answers=("red",)) for text in ("red is", "the old town of")]
     questions = pose(model, once, probes)
     asked = [(0, question.prompt) for question in questions]

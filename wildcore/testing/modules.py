@@ -1,11 +1,13 @@
 """The plainest modules that a protocol can have: the bare question, greedy decoding, the whole output."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from wildcore.decode import decode
-from wildcore.interfaces import Generator, StopRule
+from wildcore.interfaces import Context, Generator, StopRule, Truncator
 from wildcore.models import LoadedModel
-from wildcore.types import Answer, Gold, Output, Prompt
+from wildcore.protocols import Metrics, ReadyProtocol
+from wildcore.types import Answer, EvalProtocol, Gold, Output, Prompt, Use
 
 
 class Bare:
@@ -37,7 +39,7 @@ class Greedy(Generator):
 class Whole:
     """The whole output is the answer, and nothing stops it."""
 
-    reads_gold = False
+    reads_gold: ClassVar[bool] = False
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
         """Say no."""
@@ -46,3 +48,15 @@ class Whole:
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
         """Return all of the output."""
         return Answer(text=output.text, token_ids=output.token_ids, output=output)
+
+
+def plain_protocol(
+    generator: Generator,
+    context: Context | None = None,
+    truncator: Truncator | None = None,
+    metrics: Metrics | None = None,
+) -> ReadyProtocol:
+    """Return a protocol of modules that no plugin offers; left out: the bare question, the whole output, no metric."""
+    use = Use(name="own")
+    definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
+    return ReadyProtocol(definition, context or Bare(), generator, truncator or Whole(), metrics or {})
