@@ -71,6 +71,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a cache that holds a network, a finished run with it, and that run as an interruption leaves it."""
     pytest.importorskip("wildcore_pocket", reason="wildcore-pocket is not installed")
+    pytest.importorskip("wildcore_synthetic", reason="wildcore-synthetic is not installed")
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("WILDCORE_CACHE", str(folder / "cache"))
