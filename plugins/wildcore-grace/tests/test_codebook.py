@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from wildcore_grace.codebook import SAME_KEY, Codebook
+from wildcore_grace.codebook import Codebook, rounding
 
 from wildcore.module_patches import NOWHERE
 
@@ -13,7 +13,7 @@ POINTS = st.lists(st.integers(-6, 6).map(float), min_size=2, max_size=2)
 
 
 def point(*place: float) -> Tensor:
-    return torch.tensor(place)
+    return torch.tensor(place, dtype=torch.float32)
 
 
 def written(*edits: tuple[Tensor, str], radius: float = 1.0) -> Codebook:
@@ -45,8 +45,18 @@ def test_near_a_key_of_another_label_the_room_between_is_halved() -> None:
 
 
 def test_the_same_key_with_another_label_is_the_new_edits() -> None:
-    book = written((point(0, 0), "a"), (point(1.5, 0), "a"), (point(0, SAME_KEY / 2), "b"))
+    key = point(3, 4)
+    again = key + 0.7 * rounding(key)  # in both directions, so nearly as far as rounding can bring it
+    book = written((key, "a"), (point(4.5, 4), "a"), (again, "b"))
     assert (book.labels, book.radii.tolist(), book.values.tolist(), book.drawn) == (("b",), [1.5], [[2]], 2)
+    assert len(written((key, "a"), (key + 2 * rounding(key), "b")).labels) == 2
+
+
+def test_what_rounding_puts_outside_of_a_radius_lies_in_it() -> None:
+    book = written((point(3, 4), "a"), (point(4.5, 4), "a"))
+    edge = point(4.5, 4)
+    asked = torch.stack([edge, edge + torch.tensor([0.9, 0]) * rounding(edge), edge + 1.1 * rounding(edge)])
+    assert book.look_up(asked).tolist() == [0, 0, NOWHERE]
 
 
 def test_an_empty_codebook_finds_nothing() -> None:

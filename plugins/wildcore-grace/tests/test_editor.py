@@ -40,7 +40,7 @@ def make(**settings: object) -> Grace:
     return Grace(GraceParams(**{"layer": 1, "steps": 10, **settings}))
 
 
-def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt]) -> list[int]:
+def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt], side: str = "left") -> list[int]:
     """Return the entry that each prompt finds."""
 
     class Watched(CodebookPatch):
@@ -50,7 +50,7 @@ def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt]) 
 
     watched = Watched(patch.module, patch.codebook)
     with watched.applied(model):
-        last_logits(model, prompts, "left")
+        last_logits(model, prompts, side)
     return watched.found.tolist()
 
 
@@ -127,6 +127,46 @@ def test_in_sequential_editing_each_patch_holds_all_edits_so_far_and_stands_for_
     for one, other, third in zip(stacked, alone, at_once, strict=True):
         assert torch.equal(one, other)
         torch.testing.assert_close(one, third, rtol=1e-3, atol=1e-3)
+
+
+LIKE = (
+    ("The capital of France is", "The main city of France is"),
+    ("Who wrote the old book?", "Who has written the old book?"),
+    ("Marie was born in", "Marie was said to be born in"),
+    ("The river runs through", "The long river runs through"),
+)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize(("first", "second"), LIKE)
+def test_a_prompt_that_a_radius_grew_to_hold_is_found_however_it_is_asked(
+    first: str, second: str, family: str, dtype: torch.dtype
+) -> None:
+    model = tiny_model(family, dtype=dtype)
+    requests = [EditRequest(prompt=prompt, target="Rome") for prompt in (first, second)]
+    keys = make(steps=1, initial_radius=1e-3).edit(model, requests).codebook.keys
+    distance = float((keys[0] - keys[1]).norm())
+    patch = make(steps=1, initial_radius=0.7 * distance).edit(model, requests)
+    assert len(patch.codebook.labels) == 1
+    asked = Prompt(text=second)
+    longer = Prompt(text=f"Who knows it? {'word ' * 20}{first}")
+    for prompts in ([asked], [asked, Prompt(text=first), longer]):
+        for side in ("left", "right"):
+            assert routes(model, patch, prompts, side)[0] == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "phi3"])
+@pytest.mark.parametrize("target", ["Paris", "a very long other target than before, and more"])
+def test_a_prompt_edited_again_keeps_one_key(target: str, family: str, dtype: torch.dtype) -> None:
+    """The key of one prompt is not the same to the bit beside another target."""
+    model = tiny_model(family, dtype=dtype)
+    for prompt in (pair[0] for pair in LIKE):
+        requests = [EditRequest(prompt=prompt, target=said) for said in ("Rome", target)]
+        patch = make(steps=1).edit(model, requests)
+        assert patch.codebook.labels == (target,)
+        assert patch.codebook.radii.tolist() == [1]
 
 
 def test_a_prompt_edited_again_says_the_new_target() -> None:

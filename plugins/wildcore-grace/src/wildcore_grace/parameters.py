@@ -8,12 +8,11 @@ from wildcore import EditorParams, ModelShape, Preset
 
 
 class GraceParams(EditorParams):
-    """Parameters of ``grace``. The presets are EasyEdit's settings."""
+    """Parameters of ``grace``. The presets are EasyEdit's settings, without that which names a model's last layer."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {"layer": 25, "steps": 200}),
         Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), {"layer": 27}),
-        Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), {"layer": 27}),
         Preset("qwen2-7b", ModelShape("qwen2", 28, 3584, 152064), {"layer": 18}),
     )
     depth: ClassVar[float] = 27 / 32
