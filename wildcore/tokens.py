@@ -76,12 +76,17 @@ def to_train_on(tokenizer: Any, request: EditRequest, close: CloseTarget = "none
 
     Raises ``Refused`` for a request without a target, or with no token before it that could be asked for it.
     """
+    require_target(request)
     joined = join(tokenizer, Prompt(text=request.prompt), request.target, close)
-    if not joined.target_ids:
-        raise Refused("the target is empty")
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined
+
+
+def require_target(request: EditRequest) -> None:
+    """Raise ``Refused`` for a request whose target says nothing, also where the end of the answer would be trained after it."""
+    if not request.target.strip():
+        raise Refused("the target is empty")
 
 
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:

@@ -7,9 +7,10 @@ from wildcore_retrieval.memory import RememberingEditor, in_force, latest, state
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import most_that_fit, put_before
 
-from wildcore import EditRequest, Environment, Prompt, Refused, Saved
+from wildcore import EditRequest, Environment, Prompt, Saved
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
+from wildcore.tokens import require_target
 from wildcore.types import Record
 from wildcore_ike.demonstrations import Demonstration, Demonstrations, copy_of, new_fact
 from wildcore_ike.parameters import IkeParams
@@ -51,8 +52,8 @@ class Ike(RememberingEditor):
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "IkePatch":
         """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
-        if not all(request.target.strip() for request in requests):
-            raise Refused("the target is empty")
+        for request in requests:
+            require_target(request)
         patch = IkePatch([self._shown(request) for request in self.remember(requests)], self.params, self.retriever)
         patch.count(model, [request.prompt for request in requests])
         return patch

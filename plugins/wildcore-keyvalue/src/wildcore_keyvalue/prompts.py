@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wildcore import EditRequest, Prompt
 from wildcore.models import LoadedModel
 from wildcore.params import CloseTarget
-from wildcore.tokens import Joined, encode, join, subject_span
+from wildcore.tokens import Joined, encode, join, require_target, subject_span
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,11 @@ class SubjectText:
 def with_target(
     model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
 ) -> list[SubjectText]:
-    """Return prefix + prompt + target for each prefix. Raises ``Refused`` if the subject is not in the prompt."""
+    """Return prefix + prompt + target for each prefix.
+
+    Raises ``Refused`` if the target is empty, or the subject is not in the prompt.
+    """
+    require_target(request)
     span = subject_span(request.prompt, request.subject)
     texts = []
     for prefix in prefixes:

@@ -7,9 +7,10 @@ from wildcore_retrieval.memory import RememberingEditor, in_force, latest, state
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import put_before
 
-from wildcore import EditRequest, Environment, Prompt, Refused, Saved
+from wildcore import EditRequest, Environment, Prompt, Saved
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
+from wildcore.tokens import require_target
 from wildcore_scr.confirming import confirmed_facts, filled
 from wildcore_scr.parameters import FACTS, QUESTION, ScrParams
 
@@ -32,8 +33,8 @@ class Scr(RememberingEditor):
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "ScrPatch":
         """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
-        if not all(request.target.strip() for request in requests):
-            raise Refused("the target is empty")
+        for request in requests:
+            require_target(request)
         return ScrPatch(self.remember(requests), self.params, self.retriever)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> "ScrPatch":
