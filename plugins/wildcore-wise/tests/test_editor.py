@@ -97,6 +97,17 @@ def test_conformance_with_memories_done_and_merged(tmp_path: Path) -> None:
     check_editor(merging, tiny_model("llama"), REQUESTS, quiet_environment(tmp_path))
 
 
+def test_the_prefixes_begin_and_end_as_published(tmp_path: Path) -> None:
+    made = make(prefix_lengths=((5, 5), (10, 5)))
+    made.prepare(tiny_model("llama"), quiet_environment(tmp_path))
+    bare, *texts = made.prefixes
+    assert bare == ""
+    for text, start in zip(texts, ("I", "You", "Because", "Yes", "Q:") * 2, strict=True):
+        assert text.startswith(start)
+        assert text.endswith(" ")
+        assert not text.endswith(". ")
+
+
 @pytest.mark.parametrize("family", MODEL_TYPES)
 def test_an_edit_makes_its_target_likelier_and_other_routes_keep_their_bits(family: str, tmp_path: Path) -> None:
     model, made = tiny_model(family), make(steps=20, activity="activated-outputs", threshold_ratio=1.0)

@@ -4,6 +4,7 @@ Sampled from the model itself with a seed, and kept: the same model and seed alw
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,30 +14,49 @@ from wildcore.models import LoadedModel
 from wildcore.prepared import prepared_file
 from wildcore.tokens import encode
 
-STARTS = ("The", "Therefore", "Because", "I", "You")
+
+@dataclass(frozen=True)
+class PrefixStyle:
+    """What the sampled texts begin with, what stands between one and the prompt, and whether lengths count new tokens only."""
+
+    starts: tuple[str, ...]
+    ending: str
+    new_tokens_only: bool
+
+
+ROME_STYLE = PrefixStyle(("The", "Therefore", "Because", "I", "You"), ". ", new_tokens_only=False)
+"""As the published code of ROME and of the methods built on it has them."""
 
 
 def sampled_prefixes(
-    model: LoadedModel, environment: Environment, lengths: Sequence[tuple[int, int]], top_k: int
+    model: LoadedModel,
+    environment: Environment,
+    lengths: Sequence[tuple[int, int]],
+    top_k: int,
+    style: PrefixStyle = ROME_STYLE,
 ) -> tuple[str, ...]:
-    """Return the prefixes to edit under: none at all first, then the sampled ones, each closed by ". ".
+    """Return the prefixes to edit under: none at all first, then the sampled ones.
 
-    ``lengths`` holds pairs (tokens, how many); of each, the starts in ``STARTS`` are continued in turn.
+    ``lengths`` holds pairs (tokens, how many); of each, the style's starts are continued in turn.
     """
-    facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k, "starts": STARTS}
+    facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
+    facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
     file = prepared_file(environment, model, "prefixes", facts)
     if not file.exists():
-        file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k)}))
-    return ("", *(f"{text}. " for text in file.load().facts["texts"]))
+        file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
+    return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
 
 
-def _sample(model: LoadedModel, seed: int, lengths: Sequence[tuple[int, int]], top_k: int) -> list[str]:
+def _sample(
+    model: LoadedModel, seed: int, lengths: Sequence[tuple[int, int]], top_k: int, style: PrefixStyle
+) -> list[str]:
     generator = torch.Generator().manual_seed(seed)
     texts = []
     for tokens, count in lengths:
         for index in range(count):
-            start = list(encode(model.tokenizer, Prompt(text=STARTS[index % len(STARTS)])))
-            ids = _continue(model, start, tokens, top_k, generator)
+            start = list(encode(model.tokenizer, Prompt(text=style.starts[index % len(style.starts)])))
+            length = tokens + len(start) if style.new_tokens_only else tokens
+            ids = _continue(model, start, length, top_k, generator)
             texts.append(" ".join(model.tokenizer.decode(ids, skip_special_tokens=True).split()))
     return texts
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from wildcore_keyvalue.corpus import corpus_taken, open_corpus
-from wildcore_keyvalue.prefixes import sampled_prefixes
+from wildcore_keyvalue.prefixes import PrefixStyle, sampled_prefixes
 
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel
@@ -24,6 +24,9 @@ from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import SideMemoryPatch
 from wildcore_wise.training import Training
+
+PREFIX_STYLE = PrefixStyle(("I", "You", "Because", "Yes", "Q: "), " ", new_tokens_only=True)
+"""As published code has it, which is not as ROME's has it."""
 
 DOCUMENTS = 1000
 """Most documents of the corpus among which irrelevant text is drawn."""
@@ -50,7 +53,8 @@ class Wise(Editor):
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed and sample the prefixes."""
         self.seed = environment.seed
-        self.prefixes = sampled_prefixes(model, environment, self.params.prefix_lengths, self.params.prefix_top_k)
+        params = self.params
+        self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""

@@ -84,10 +84,11 @@ class WiseParams(EditorParams):
     """Share of each memory's changes, the largest, that a merge keeps."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 5), (10, 5))
-    """Prefixes to sample from the model: pairs of tokens and how many."""
+    """Texts to let the model write that go before the prompt: pairs of new tokens, and how many texts of so many."""
 
-    prefix_top_k: int = Field(default=5, gt=0)
-    """Prefix tokens are drawn from so many most probable ones."""
+    prefix_top_k: int = Field(default=1, gt=0)
+    """Tokens of those texts are drawn from so many most probable ones; from one, as published code has them of a model whose
+    own settings do not say that it is sampled from."""
 
     corpus: str = "sample"
     """Where irrelevant text is drawn from: "sample" (comes along), a text file with one document to a line, or
