@@ -16,7 +16,7 @@ from wildcore import Environment, Prompt, UserError
 from wildcore.models import LoadedModel
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.golden import Golden, relative_error
-from wildcore.testing.networks import tiny_model
+from wildcore.testing.networks import INTERMEDIATE, tiny_model
 from wildcore.tokens import encode
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden")
@@ -290,3 +290,12 @@ def test_solvers_come_with_a_note_of_their_condition(corpus: str, tmp_path: Path
     expected = direct(model, 1, 1000)
     expected += 0.01 * expected.diagonal().mean() * torch.eye(len(expected))
     assert torch.allclose(expected @ solvers[1].solve(keys), keys, atol=1e-3)
+
+
+@pytest.mark.parametrize(("tokens", "noted"), [(INTERMEDIATE - 1, True), (INTERMEDIATE, False)])
+def test_fewer_tokens_than_keys_are_wide_are_noted(tokens: int, noted: bool, corpus: str, tmp_path: Path) -> None:
+    environment = quiet_environment(tmp_path)
+    moment_solvers(tiny_model("llama"), [0, 1], corpus, tokens, 0.01, environment)
+    said = [note for note in environment.progress.notes if "only the damping counts" in note]
+    assert len(said) == noted
+    assert all(f"those of {tokens} tokens, and keys are up to {INTERMEDIATE} wide" in note for note in said)

@@ -71,8 +71,17 @@ def moment_facts(corpus: Corpus, tokens: int) -> dict[str, Any]:
 def moment_solvers(
     model: LoadedModel, layers: Sequence[int], corpus: str, tokens: int, damping: float, environment: Environment
 ) -> dict[int, MomentSolver]:
-    """Return each layer's second moments, as ``second_moments`` has them, ready to solve with; notes their condition numbers."""
+    """Return each layer's second moments, as ``second_moments`` has them, ready to solve with.
+
+    Notes their condition numbers, and where there are fewer tokens than a layer's keys are wide.
+    """
     moments = second_moments(model, layers, corpus, tokens, environment)
+    width = max(len(of_layer) for of_layer in moments.values())
+    if tokens < width:
+        environment.progress.note(
+            f"second moments are those of {tokens} tokens, and keys are up to {width} wide: in the directions that no key has, "
+            "only the damping counts; read more of a larger corpus (--set editor.corpus=... --set editor.moment_tokens=...)"
+        )
     solvers = {}
     for layer in layers:
         solvers[layer] = MomentSolver(moments.pop(layer), damping, model.device)

@@ -36,7 +36,8 @@ class ValueParams(EditorParams):
     "hub:NAME:CONFIG:SPLIT"."""
 
     moment_tokens: int = Field(default=4096, gt=0)
-    """Tokens of the corpus to read."""
+    """Tokens of the corpus to read. That few are our choice, so that a first edit does not wait: published code reads 100,000
+    documents of Wikipedia. There should be many more than the layer's keys are wide; where there are fewer, a note says so."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 10), (10, 10))
     """Prefixes to sample from the model: pairs of tokens and how many."""
@@ -52,5 +53,5 @@ class KeyValueParams(ValueParams):
     """Statistics of the layer's keys: estimated on a corpus, or none."""
 
     damping: float = Field(default=0.01, ge=0)
-    """Added to the second moments' diagonal, as a multiple of its mean; 0, as published, needs many more tokens than keys
-    are wide."""
+    """Added to the second moments' diagonal, as a multiple of its mean, which is our choice, for few tokens; 0, as published,
+    needs many more than keys are wide."""
