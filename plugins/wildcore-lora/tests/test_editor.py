@@ -31,8 +31,10 @@ ROLES = ("attention-input", "attention-output", "mlp-input", "mlp-output")
 DOUBLE = tiny_model("llama", dtype=torch.float64)
 
 
-def make(**parameters: Any) -> Any:
-    return OFFER.make(OFFER.params(**parameters))
+def make(seed: int = 0, **parameters: Any) -> Any:
+    editor = OFFER.make(OFFER.params(**parameters))
+    editor.seed = seed
+    return editor
 
 
 def dense(patch: WeightPatch) -> Tensor:
@@ -125,6 +127,12 @@ def test_requests_are_trained_together_whatever_their_order_and_batch(
     finally:
         DOUBLE.rows_at_once = None
     assert relative_error(found, expected) < 1e-5
+
+
+def test_the_seed_is_that_of_the_run(tmp_path: Path) -> None:
+    model, editor = tiny_model("llama"), make(steps=2)
+    editor.prepare(model, quiet_environment(tmp_path, seed=7))
+    assert torch.equal(dense(editor.edit(model, REQUESTS[:1])), dense(make(steps=2, seed=7).edit(model, REQUESTS[:1])))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

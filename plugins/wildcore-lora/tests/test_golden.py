@@ -67,9 +67,10 @@ def trained_by_peft(
     return network
 
 
-def edit(model: LoadedModel, requests: Sequence[EditRequest], **settings: Any) -> WeightPatch:
-    params = OFFER.params(modules=MODULES[model.request.name], steps=STEPS, **settings)
-    patch = OFFER.make(params).edit(model, requests)
+def edit(model: LoadedModel, requests: Sequence[EditRequest], seed: int = 0, **settings: Any) -> WeightPatch:
+    editor = OFFER.make(OFFER.params(modules=MODULES[model.request.name], steps=STEPS, **settings))
+    editor.seed = seed
+    patch = editor.edit(model, requests)
     assert isinstance(patch, WeightPatch)
     return patch
 

@@ -17,9 +17,11 @@ class Lora(Editor):
 
     def __init__(self, params: LoraParams) -> None:
         self.params = params
+        self.seed = 0
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Raise ``UserError`` where ``modules`` names something that the model does not have."""
+        """Take the seed. Raises ``UserError`` where ``modules`` names something that the model does not have."""
+        self.seed = environment.seed
         self._modules(model)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
@@ -28,7 +30,7 @@ class Lora(Editor):
         Raises ``Refused`` for a request without a target, or with nothing before it.
         """
         rows = [to_train_on(model.tokenizer, request, self.params.close_target) for request in requests]
-        with drawing(self.params.seed), adapters(model, self._modules(model), self.params) as added:
+        with drawing(self.seed), adapters(model, self._modules(model), self.params) as added:
             train(model, rows, [weight for adapter in added.values() for weight in (adapter.a, adapter.b)], self.params)
             return WeightPatch({name: adapter.change() for name, adapter in added.items()})
 

@@ -72,9 +72,6 @@ class LoraParams(EditorParams):
     loss_threshold: float = Field(default=0.0, ge=0)
     """Training ends when the loss is below this; 0: all steps are taken, as published."""
 
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of the adapters' first values and of dropout, the same for each edit."""
-
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model, as ``EditorParams.for_model`` does, with no single ``layer``.
 
