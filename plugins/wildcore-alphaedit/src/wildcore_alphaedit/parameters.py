@@ -6,6 +6,7 @@ from pydantic import Field
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 
 from wildcore import ModelShape, Preset, UserError
+from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_3_8B, QWEN_2_5_7B
 
 SHARE = 0.05
 """What ``nullspace_share`` is where neither it nor a threshold is given."""
@@ -18,16 +19,16 @@ _AUTHORS: dict[str, Any] = {
 }
 
 PRESETS = (
-    Preset("gpt2-xl", ModelShape("gpt2", 48, 1600, 50257), {**_AUTHORS, "layers": (13, 14, 15, 16, 17), "steps": 20}),
-    Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {**_AUTHORS, "layers": (3, 4, 5, 6, 7, 8)}),
+    Preset("gpt2-xl", GPT2_XL, {**_AUTHORS, "layers": (13, 14, 15, 16, 17), "steps": 20}),
+    Preset("gpt-j-6b", GPT_J_6B, {**_AUTHORS, "layers": (3, 4, 5, 6, 7, 8)}),
     Preset(
         "llama-3-8b",
-        ModelShape("llama", 32, 4096, 128256),
+        LLAMA_3_8B,
         {**_AUTHORS, "layers": (4, 5, 6, 7, 8), "learning_rate": 0.1},
     ),
     Preset(
         "qwen2.5-7b",
-        ModelShape("qwen2", 28, 3584, 152064),
+        QWEN_2_5_7B,
         {"layers": (4, 5, 6, 7, 8), "update_penalty": 1.0, "nullspace_threshold": 2e-2},
     ),
 )

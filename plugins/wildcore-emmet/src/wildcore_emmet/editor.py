@@ -1,7 +1,7 @@
 """The update with equality constraints.
 
 Each layer l writes its share R of what is still missing, and with C the second moments of the layer's keys in the unedited model
-(Gupta et al., EMNLP 2024) the update that meets it for all keys K while it changes least is::
+(Gupta et al., Findings of EMNLP 2024) the update that meets it for all keys K while it changes least is::
 
     Delta_l = R (K^T C^-1 K)^-1 K^T C^-1
 

@@ -5,19 +5,20 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 
-from wildcore import ModelShape, Preset
+from wildcore import Preset
+from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B
 
 _META: dict[str, Any] = {"clamp_factor": 0.75, "weight_decay": 0.5}
 
 PRESETS = (
     Preset(
         "gpt2-xl",
-        ModelShape("gpt2", 48, 1600, 50257),
+        GPT2_XL,
         {**_META, "layers": (17,), "steps": 20, "moment_weight": 1000.0},
     ),
-    Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {**_META, "layers": (5,)}),
-    Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), {"layers": (5,)}),
-    Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), {"layers": (5,), "moment_weight": 1e5}),
+    Preset("gpt-j-6b", GPT_J_6B, {**_META, "layers": (5,)}),
+    Preset("llama-2-7b", LLAMA_2_7B, {"layers": (5,)}),
+    Preset("llama-3.2-3b", LLAMA_3_2_3B, {"layers": (5,), "moment_weight": 1e5}),
 )
 
 

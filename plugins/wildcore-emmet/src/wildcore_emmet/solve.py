@@ -1,7 +1,7 @@
 """The solve of EMMET, in float64.
 
 With K the keys [inputs, n], C the second moments and lambda their weight, the right factor of the update is
-T (K^T T + ridge I)^-1 with T = (lambda C)^-1 K; without the ridge lambda cancels (Gupta et al., EMNLP 2024).
+T (K^T T + ridge I)^-1 with T = (lambda C)^-1 K; without the ridge lambda cancels (Gupta et al., Findings of EMNLP 2024).
 """
 
 import torch

@@ -4,17 +4,18 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset
-
-GPT2_MEDIUM = ModelShape("gpt2", 24, 1024, 50257)
-GPT2_LARGE = ModelShape("gpt2", 36, 1280, 50257)
-GPT2_XL = ModelShape("gpt2", 48, 1600, 50257)
-GPT_J = ModelShape("gptj", 28, 4096, 50400)
-LLAMA_2_7B = ModelShape("llama", 32, 4096, 32000)
-LLAMA_3_8B = ModelShape("llama", 32, 4096, 128256)
-LLAMA_32_3B = ModelShape("llama", 28, 3072, 128256)
-MISTRAL_7B = ModelShape("mistral", 32, 4096, 32000)
-QWEN2_7B = ModelShape("qwen2", 28, 3584, 152064)
+from wildcore import EditorParams, Preset
+from wildcore.shapes import (
+    GPT2_LARGE,
+    GPT2_MEDIUM,
+    GPT2_XL,
+    GPT_J_6B,
+    LLAMA_2_7B,
+    LLAMA_3_2_3B,
+    LLAMA_3_8B,
+    MISTRAL_7B,
+    QWEN_2_5_7B,
+)
 
 _LAYER_21: dict[str, Any] = {"layer": 21, "norm_constraint": None}
 
@@ -45,12 +46,12 @@ class FTMParams(FineTuningParams):
 
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt2-xl", GPT2_XL, {"layer": 0, "norm_constraint": 5e-4}),
-        Preset("gpt-j-6b", GPT_J, _LAYER_21),
+        Preset("gpt-j-6b", GPT_J_6B, _LAYER_21),
         Preset("llama-2-7b", LLAMA_2_7B, _LAYER_21),
         Preset("llama-3-8b", LLAMA_3_8B, _LAYER_21),
-        Preset("llama-3.2-3b", LLAMA_32_3B, _LAYER_21),
+        Preset("llama-3.2-3b", LLAMA_3_2_3B, _LAYER_21),
         Preset("mistral-7b", MISTRAL_7B, {"layer": 21, "norm_constraint": 5e-5}),
-        Preset("qwen2-7b", QWEN2_7B, {"layer": 27, "norm_constraint": None}),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 27, "norm_constraint": None}),
     )
 
 
@@ -61,12 +62,12 @@ class FTLParams(FineTuningParams):
         Preset("gpt2-medium", GPT2_MEDIUM, {"layer": 0, "norm_constraint": 2e-3}),
         Preset("gpt2-large", GPT2_LARGE, {"layer": 0, "norm_constraint": 1e-3}),
         Preset("gpt2-xl", GPT2_XL, {"layer": 0, "norm_constraint": 5e-4}),
-        Preset("gpt-j-6b", GPT_J, {"layer": 0, "norm_constraint": 5e-5}),
+        Preset("gpt-j-6b", GPT_J_6B, {"layer": 0, "norm_constraint": 5e-5}),
         Preset("llama-2-7b", LLAMA_2_7B, _LAYER_21),
         Preset("llama-3-8b", LLAMA_3_8B, _LAYER_21),
-        Preset("llama-3.2-3b", LLAMA_32_3B, _LAYER_21),
+        Preset("llama-3.2-3b", LLAMA_3_2_3B, _LAYER_21),
         Preset("mistral-7b", MISTRAL_7B, {"layer": 21, "norm_constraint": 5e-5}),
-        Preset("qwen2-7b", QWEN2_7B, {"layer": 27, "norm_constraint": None}),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 27, "norm_constraint": None}),
     )
 
     norm_constraint: float | None = Field(default=5e-4, gt=0)

@@ -5,15 +5,16 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from wildcore import EditorParams, ModelShape, Preset
+from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, QWEN_2_5_7B
 
 
 class GraceParams(EditorParams):
     """Parameters of ``grace``. The presets are EasyEdit's settings, without that which names a model's last layer."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
-        Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {"layer": 25, "steps": 200}),
-        Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), {"layer": 27}),
-        Preset("qwen2-7b", ModelShape("qwen2", 28, 3584, 152064), {"layer": 18}),
+        Preset("gpt-j-6b", GPT_J_6B, {"layer": 25, "steps": 200}),
+        Preset("llama-2-7b", LLAMA_2_7B, {"layer": 27}),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 18}),
     )
     depth: ClassVar[float] = 27 / 32
 

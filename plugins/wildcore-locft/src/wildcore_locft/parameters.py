@@ -4,8 +4,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset
+from wildcore import EditorParams, Preset
 from wildcore.params import CloseTarget
+from wildcore.shapes import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 Module = Literal["mlp-output", "mlp", "attention", "layer"]
 
@@ -14,11 +15,11 @@ class LocFTParams(EditorParams):
     """Parameters of ``locft``; the defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
-        Preset("llama-3-8b", ModelShape("llama", 32, 4096, 128256), {"layer": 22}),
-        Preset("qwen2.5-7b", ModelShape("qwen2", 28, 3584, 152064), {"layer": 6}),
+        Preset("llama-3-8b", LLAMA_3_8B, {"layer": 22}),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 6}),
         Preset(
             "mistral-7b",
-            ModelShape("mistral", 32, 4096, 32000),
+            MISTRAL_7B,
             {"layer": 23, "module": "layer", "learning_rate": 5e-5},
         ),
     )

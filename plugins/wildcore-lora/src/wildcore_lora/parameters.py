@@ -5,13 +5,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from wildcore import EditorParams, ModelShape, Preset, UserError
-
-GPT2_XL = ModelShape("gpt2", 48, 1600, 50257)
-GPT_J = ModelShape("gptj", 28, 4096, 50400)
-LLAMA_2_7B = ModelShape("llama", 32, 4096, 32000)
-LLAMA_3_8B = ModelShape("llama", 32, 4096, 128256)
-LLAMA_32_3B = ModelShape("llama", 28, 3072, 128256)
-QWEN2_7B = ModelShape("qwen2", 28, 3584, 152064)
+from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, QWEN_2_5_7B
 
 
 def _published(steps: int, *modules: str) -> dict[str, Any]:
@@ -32,12 +26,12 @@ class LoraParams(EditorParams):
 
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt2-xl", GPT2_XL, _published(30, "attention-input")),
-        Preset("gpt-j-6b", GPT_J, _published(50, "mlp-input", "mlp-output")),
+        Preset("gpt-j-6b", GPT_J_6B, _published(50, "mlp-input", "mlp-output")),
         Preset("llama-2-7b", LLAMA_2_7B, _published(70, "q_proj", "v_proj")),
         Preset("llama-3-8b", LLAMA_3_8B, _published(70, "q_proj", "v_proj")),
         Preset("llama-3.1-8b", LLAMA_3_8B, _published(50, "q_proj", "v_proj")),
-        Preset("llama-3.2-3b", LLAMA_32_3B, _published(70, "q_proj", "v_proj")),
-        Preset("qwen2.5-7b", QWEN2_7B, _published(60, "q_proj", "v_proj")),
+        Preset("llama-3.2-3b", LLAMA_3_2_3B, _published(70, "q_proj", "v_proj")),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, _published(60, "q_proj", "v_proj")),
     )
 
     layer: int | None = None

@@ -5,14 +5,15 @@ from typing import Any, ClassVar
 from pydantic import Field
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 
-from wildcore import ModelShape, Preset
+from wildcore import Preset
+from wildcore.shapes import GPT_J_6B, GPT_NEOX_20B, LLAMA_2_7B, LLAMA_3_2_3B
 
 _4_TO_8: dict[str, Any] = {"layers": (4, 5, 6, 7, 8), "moment_weight": 15000.0}
 
 PRESETS = (
     Preset(
         "gpt-j-6b",
-        ModelShape("gptj", 28, 4096, 50400),
+        GPT_J_6B,
         {
             "layers": (3, 4, 5, 6, 7, 8),
             "moment_weight": 6000.0,
@@ -24,7 +25,7 @@ PRESETS = (
     ),
     Preset(
         "gpt-neox-20b",
-        ModelShape("gpt_neox", 44, 6144, 50432),
+        GPT_NEOX_20B,
         {
             "layers": (6, 7, 8, 9, 10),
             "moment_weight": 15000.0,
@@ -33,8 +34,8 @@ PRESETS = (
             "clamp_factor": 0.8,
         },
     ),
-    Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), _4_TO_8),
-    Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), {**_4_TO_8, "steps": 25}),
+    Preset("llama-2-7b", LLAMA_2_7B, _4_TO_8),
+    Preset("llama-3.2-3b", LLAMA_3_2_3B, {**_4_TO_8, "steps": 25}),
 )
 
 

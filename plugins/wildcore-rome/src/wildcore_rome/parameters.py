@@ -4,7 +4,18 @@ from typing import Any, ClassVar, Literal
 
 from wildcore_keyvalue.parameters import KeyValueParams
 
-from wildcore import ModelShape, Preset
+from wildcore import Preset
+from wildcore.shapes import (
+    GPT2_LARGE,
+    GPT2_MEDIUM,
+    GPT2_XL,
+    GPT_J_6B,
+    LLAMA_2_7B,
+    LLAMA_3_2_3B,
+    LLAMA_3_8B,
+    MISTRAL_7B,
+    QWEN_2_5_7B,
+)
 
 UpdateKey = Literal["prompt", "prefixed"]
 
@@ -12,15 +23,15 @@ _META: dict[str, Any] = {"steps": 20, "weight_decay": 0.5, "second_moments": "co
 _MIRAGE: dict[str, Any] = {"layer": 5, "second_moments": "identity"}
 
 PRESETS = (
-    Preset("gpt2-medium", ModelShape("gpt2", 24, 1024, 50257), {**_META, "layer": 8, "clamp_factor": 3.0}),
-    Preset("gpt2-large", ModelShape("gpt2", 36, 1280, 50257), {**_META, "layer": 12}),
-    Preset("gpt2-xl", ModelShape("gpt2", 48, 1600, 50257), {**_META, "layer": 17}),
-    Preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), {**_META, "layer": 5}),
-    Preset("llama-2-7b", ModelShape("llama", 32, 4096, 32000), _MIRAGE),
-    Preset("llama-3-8b", ModelShape("llama", 32, 4096, 128256), _MIRAGE),
-    Preset("llama-3.2-3b", ModelShape("llama", 28, 3072, 128256), _MIRAGE),
-    Preset("mistral-7b", ModelShape("mistral", 32, 4096, 32000), _MIRAGE),
-    Preset("qwen2-7b", ModelShape("qwen2", 28, 3584, 152064), _MIRAGE),
+    Preset("gpt2-medium", GPT2_MEDIUM, {**_META, "layer": 8, "clamp_factor": 3.0}),
+    Preset("gpt2-large", GPT2_LARGE, {**_META, "layer": 12}),
+    Preset("gpt2-xl", GPT2_XL, {**_META, "layer": 17}),
+    Preset("gpt-j-6b", GPT_J_6B, {**_META, "layer": 5}),
+    Preset("llama-2-7b", LLAMA_2_7B, _MIRAGE),
+    Preset("llama-3-8b", LLAMA_3_8B, _MIRAGE),
+    Preset("llama-3.2-3b", LLAMA_3_2_3B, _MIRAGE),
+    Preset("mistral-7b", MISTRAL_7B, _MIRAGE),
+    Preset("qwen2.5-7b", QWEN_2_5_7B, _MIRAGE),
 )
 
 

@@ -19,7 +19,7 @@ from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 
 WEIGHTS_AT_ONCE = 32
-"""Most weights trained in one batch: each holds four times its size in float32, and more do not make a step cheaper."""
+"""Most weights trained in one batch: each holds three times its size in float32, and more do not make a step cheaper."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from wildcore import EditorParams, ModelShape, Preset, UserError
+from wildcore.shapes import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4, QWEN_2_5_7B
 
 LEARNING_RATE = 1e-6
 WIDTH = 4096
@@ -27,24 +28,19 @@ def _preset(name: str, shape: ModelShape, modules: tuple[str, ...]) -> Preset:
 _LAYERS = "model.layers"
 
 PRESETS = (
-    _preset("gpt-j-6b", ModelShape("gptj", 28, 4096, 50400), _mlp("transformer.h", "fc_out", range(18, 27))),
+    _preset("gpt-j-6b", GPT_J_6B, _mlp("transformer.h", "fc_out", range(18, 27))),
     _preset(
         "llama-3-8b",
-        ModelShape("llama", 32, 4096, 128256),
+        LLAMA_3_8B,
         _mlp(_LAYERS, "gate_proj", range(11, 16)) + _mlp(_LAYERS, "up_proj", range(18, 25)),
     ),
-    _preset("mistral-7b-v0.3", ModelShape("mistral", 32, 4096, 32768), _mlp(_LAYERS, "down_proj", (29, 30))),
+    _preset("mistral-7b-v0.3", MISTRAL_7B_V0_3, _mlp(_LAYERS, "down_proj", (29, 30))),
     _preset(
         "qwen2.5-7b",
-        ModelShape("qwen2", 28, 3584, 152064),
+        QWEN_2_5_7B,
         _mlp(_LAYERS, "gate_proj", range(18, 27)) + _mlp(_LAYERS, "up_proj", range(18, 27)),
     ),
-    _preset("phi-4", ModelShape("phi3", 40, 5120, 100352), _mlp(_LAYERS, "down_proj", range(30, 39))),
-    _preset(
-        "gemma-3-27b",
-        ModelShape("gemma3_text", 62, 5376, 262208),
-        _mlp(_LAYERS, "gate_proj", range(52, 61)) + _mlp(_LAYERS, "up_proj", range(52, 61)),
-    ),
+    _preset("phi-4", PHI_4, _mlp(_LAYERS, "down_proj", range(30, 39))),
 )
 
 

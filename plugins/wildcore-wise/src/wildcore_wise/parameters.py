@@ -5,13 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from wildcore import EditorParams, ModelShape, Preset, UserError
-
-LLAMA_2_7B = ModelShape("llama", 32, 4096, 32000)
-LLAMA_3_8B = ModelShape("llama", 32, 4096, 128256)
-LLAMA_32_3B = ModelShape("llama", 28, 3072, 128256)
-GPT_J = ModelShape("gptj", 28, 4096, 50400)
-MISTRAL_7B = ModelShape("mistral", 32, 4096, 32000)
-QWEN25_7B = ModelShape("qwen2", 28, 3584, 152064)
+from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 _LLAMA_3: dict[str, Any] = {"layer": 29, "learning_rate": 0.9, "steps": 30}
 
@@ -20,13 +14,13 @@ class WiseParams(EditorParams):
     """Parameters of ``wise``. The presets are EasyEdit's settings, with retrieval among memories and without replay."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
-        Preset("gpt-j-6b", GPT_J, {"layer": 21, "outside_margin": 15.0, "inside_margin": 40.0, "gap_margin": 20.0}),
+        Preset("gpt-j-6b", GPT_J_6B, {"layer": 21, "outside_margin": 15.0, "inside_margin": 40.0, "gap_margin": 20.0}),
         Preset("llama-2-7b", LLAMA_2_7B, {"layer": 27}),
         Preset("llama-3-8b", LLAMA_3_8B, {**_LLAMA_3, "outside_margin": 2.0, "threshold_ratio": 0.5}),
         Preset("llama-3.1-8b", LLAMA_3_8B, {**_LLAMA_3, "inside_margin": 10.0}),
-        Preset("llama-3.2-3b", LLAMA_32_3B, {"layer": 27}),
+        Preset("llama-3.2-3b", LLAMA_3_2_3B, {"layer": 27}),
         Preset("mistral-7b", MISTRAL_7B, {"layer": 27}),
-        Preset("qwen2.5-7b", QWEN25_7B, {"layer": 23}),
+        Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 23}),
     )
     depth: ClassVar[float] = 27 / 32
 
