@@ -19,7 +19,7 @@ from wildcore.parallel import AUTO, edits_at_once
 from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
 from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
-from wildcore.records import CaseRecord, Manifest, RunFolder, flat
+from wildcore.records import CaseRecord, Manifest, RunFolder, WorkRecord, flat
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare, score
 from wildcore.runner import Examiner, run
@@ -65,6 +65,7 @@ class Evaluation:
             spec.editor: make_editor(registry, spec, shape) for spec in specs if not file
         }
         self.settled: set[str] = set()
+        self.noted = 0
         self.model: LoadedModel = load_model(request, registry.families)
         if file:
             self.editors[first.editor] = self._given(file)
@@ -176,9 +177,24 @@ class Evaluation:
     def carry_out(self, folder: RunFolder) -> None:
         """Do what is left of a run, score it, and write its summary."""
         with folder.locked():
-            self._do_cases(folder)
-            self.reporter.line("Scoring")
-            score(self.registry, folder, self.metrics, self.added)
+            try:
+                self._do_cases(folder)
+                self.reporter.line("Scoring")
+                score(self.registry, folder, self.metrics, self.added)
+            finally:
+                self._record_work(folder)
+
+    def _record_work(self, folder: RunFolder) -> None:
+        """Write down with what this call did its part, and what it noted since the manifest was made."""
+        known, noted = folder.manifest.notes, self.reporter.notes[self.noted :]
+        self.noted = len(self.reporter.notes)
+        record = WorkRecord(
+            ended=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=provenance.versions(self.registry),
+            hardware=provenance.hardware(self.model),
+            notes=tuple(note for note in noted if note not in known),
+        )
+        folder.append_work(record)
 
     def _do_cases(self, folder: RunFolder) -> None:
         done = {record.case for record in folder.cases()}

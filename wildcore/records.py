@@ -93,6 +93,15 @@ class ScoringRecord(Record):
     versions: Mapping[str, str]
 
 
+class WorkRecord(Record):
+    """One line of ``work.jsonl``: a call that worked on a run, with what it did so, and what it noted beyond the manifest."""
+
+    ended: str
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
 class Manifest(Record):
     """How a run was made. ``identity`` holds everything that its answers depend on, resolved to the last default."""
 
@@ -180,6 +189,14 @@ class RunFolder:
     def append(self, record: CaseRecord) -> None:
         """Write a finished case; on return it survives the death of the process and of the machine."""
         _append(self.journal_path, record)
+
+    def work(self) -> Iterator[WorkRecord]:
+        """Read which calls worked on the run. One that was killed is not among them."""
+        return _read_lines(self.path / "work.jsonl", WorkRecord)
+
+    def append_work(self, record: WorkRecord) -> None:
+        """Write that a call worked on the run."""
+        _append(self.path / "work.jsonl", record)
 
     def scorings(self) -> Iterator[ScoringRecord]:
         """Read which metrics were added, and how they were made."""

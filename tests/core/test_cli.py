@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wildcore.cli import main
+from wildcore.assembly import JobSpec
+from wildcore.cli import Failure, main
+from wildcore.cli import eval as eval_cli
 from wildcore.cli.describe import KINDS
 from wildcore.records import Manifest, RunFolder
 from wildcore.registry import load_registry
@@ -215,3 +217,20 @@ def test_describe_of_a_protocol_is_a_file_with_every_parameter(described) -> Non
     assert shown["truncator"]["params"]["stops"] == [".", "\n"]
     assert shown["metrics"]["reliability"][0]["name"] == "exact-match"
     assert shown["metrics"]["locality"][0]["name"] == "unchanged"
+
+
+def test_a_message_cannot_act_upon_the_terminal() -> None:
+    message = Failure("facts.jsonl, line 1: \x1b[31mEVIL\x1b]0;title\x07\nleave it away").format_message()
+    assert message == "facts.jsonl, line 1: ·[31mEVIL·]0;title·\nleave it away"
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(eval_cli.time, "strftime", lambda form: "20260101-000000")
+    spec = JobSpec(model="m", dataset="d", editor="e", protocols=("wild",))
+    found = []
+    for _ in range(3):
+        ((_, path),) = eval_cli.run_paths([spec], None)
+        path.mkdir(parents=True)
+        found.append(path.name)
+    assert found == ["20260101-000000-e-d", "20260101-000000-e-d-2", "20260101-000000-e-d-3"]

@@ -109,3 +109,12 @@ def test_why_answers_have_no_score_is_shown(wildcore, site, tmp_path) -> None:
     done = wildcore(*JOB, "--metric", "target-probability", "--out", run, site=site)
     assert done.returncode == 0, done.stderr
     assert re.search(r"2 unscored by target-probability: .*likelihood", done.stdout), done.stdout
+
+
+def test_a_resumed_run_heeds_the_option(wildcore, site, tmp_path) -> None:
+    run, cache = tmp_path / "run", str(tmp_path / "cache")
+    assert wildcore(*JOB, "--add-metric", "contains", "--out", run, site=site, WILDCORE_CACHE=cache).returncode == 0
+    done = wildcore("eval", "--resume", run, "--says", "a", "--quiet", site=site, WILDCORE_CACHE=cache)
+    assert done.returncode == 0, done.stderr
+    assert len(scores(run, "says(word='a')")) == 2
+    assert len(scores(run, "contains")) == 2

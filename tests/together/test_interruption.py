@@ -135,3 +135,22 @@ def test_two_processes_in_one_run_are_refused(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert finished_cases(run) == 40
+
+
+def test_what_is_noted_after_the_beginning_is_recorded_and_shown(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert wildcore("eval", *job, "--limit", 2, "--out", run, "--quiet").returncode == 0
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["versions"]["wildcore-ft"] = "0.0.1"
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    journal = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(journal[0])
+    assert wildcore("eval", "--resume", run, "--quiet").returncode == 0
+    first, second = [json.loads(line) for line in (run / "work.jsonl").read_text().splitlines()]
+    said = f"the run was begun with wildcore-ft 0.0.1 and goes on with {second['versions']['wildcore-ft']}"
+    assert first["notes"] == []
+    assert said in second["notes"]
+    assert second["hardware"] == manifest["hardware"]
+    assert f"Note: {said}" in wildcore("show", run).stdout

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.registry import Registry, load_registry
@@ -13,9 +14,13 @@ INTERRUPTED = 130
 
 
 class Failure(click.ClickException):
-    """A user's error: one message, exit code 2."""
+    """A user's error: one message, exit code 2. What it quotes of a file may hold anything, and is shown as plain text."""
 
     exit_code = 2
+
+    def format_message(self) -> str:
+        """Return the message without characters that a terminal would act upon, but for ends of lines."""
+        return "\n".join(map(printable, self.message.splitlines()))
 
 
 class Driver(click.Group):

@@ -20,7 +20,7 @@ from wildcore.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.cli.screen import out, plain
+from wildcore.cli.screen import out, plain, printable
 from wildcore.cli.show import finished
 from wildcore.errors import UserError, nearest
 from wildcore.records import RunFolder, write_durably
@@ -115,7 +115,7 @@ def _compared(folder: RunFolder, chosen: Chosen, options: Mapping[str, Any]) -> 
         )
     left_out = [label for label in values if label not in fit]
     if left_out:
-        click.echo(f"Note: left out, since their scores are no verdicts: {'; '.join(left_out)}", err=True)
+        click.echo(printable(f"Note: left out, since their scores are no verdicts: {'; '.join(left_out)}"), err=True)
     compared = [one for one in agreements(folder, fit, *how) if one.both or one.neither]
     if not compared:
         raise UserError(

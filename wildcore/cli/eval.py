@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from pydantic import ValidationError
 
 from wildcore.assembly import JobSpec, find_editor
 from wildcore.cli import shortcuts
@@ -133,11 +135,17 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
     _check_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
-    if chosen["only_failures"] == WILD_OR_FIRST:
-        chosen["only_failures"] = "wild" if "wild" in protocols else protocols[0]
+    chosen["only_failures"] = _filter(chosen["only_failures"], protocols)
     if options["patch"]:
         return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
+
+
+def _filter(named: str | None, protocols: Sequence[str]) -> str | None:
+    """Return the protocol of the failure filter; where ``--only-failures`` names none, "wild", or the first of those chosen."""
+    if named != WILD_OR_FIRST:
+        return named
+    return "wild" if "wild" in protocols else protocols[0]
 
 
 def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | None) -> None:
@@ -199,9 +207,15 @@ def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tu
     for spec in specs:
         editor = spec.editor.replace("/", "-")
         if destination is None:
-            yield spec, Path("runs") / f"{stamp}-{editor}-{spec.dataset.replace('/', '-')}"
+            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{spec.dataset.replace('/', '-')}")
         else:
             yield spec, destination if len(specs) == 1 else destination / editor
+
+
+def _free(path: Path) -> Path:
+    """Return ``path``, with a number behind its name where another run of the same second has it."""
+    numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
+    return next(found for found in chain([path], numbered) if not found.exists())
 
 
 def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> RunFolder:
@@ -224,8 +238,10 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by what the command line says; a real change is refused later."""
-    options = _job_options(ctx, registry)
+    options, job = _job_options(ctx, registry), folder.manifest.job
     given = {n: v for n, v in options.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    if shortcuts.any_given(ctx, registry):
+        given |= {name: options[name] for name in ("settings", "added_metrics")}
     if ctx.params["protocol_files"]:
         raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it away")
     if ctx.params["destination"]:
@@ -234,10 +250,19 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         if len(given["editor"]) != 1:
             raise UserError("--resume takes up one run, which has one editor")
         given["editor"] = given["editor"][0]
-    job = folder.manifest.job
-    given["settings"] = {**job["settings"], **given.get("settings", {})}
-    _check_schedule({**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job["patch"])
-    return JobSpec.model_validate({**job, **given})
+    given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
+    given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))
+    if "only_failures" in given:
+        given["only_failures"] = _filter(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
+    _check_schedule({**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch"))
+    try:
+        return JobSpec.model_validate({**job, **given})
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
+        raise UserError(
+            f"--resume {folder.path}: its manifest.json does not hold a job as this version writes it ({wrong}); go on with the "
+            "version that began it"
+        ) from error
 
 
 def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter) -> None:

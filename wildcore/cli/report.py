@@ -11,7 +11,7 @@ from rich.table import Table
 from wildcore.cli.screen import out, plain
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
-from wildcore.scoring import REFUSED, Cell, summarise
+from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
@@ -25,9 +25,9 @@ Column = tuple[str, str]
 def print_run(folder: RunFolder) -> None:
     """Print what a finished run says: head, table, gap, examples, and what to do next."""
     console = out()
-    manifest, cases, scores = folder.manifest, list(folder.cases()), list(folder.scores())
+    cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
-    print_head(console, manifest, len(cases))
+    print_head(console, folder, len(cases))
     print_table(console, cells)
     print_gap(console, cells)
     print_refusals(console, cases)
@@ -38,8 +38,9 @@ def print_run(folder: RunFolder) -> None:
     console.print(plain(f"Next: wildcore show {folder.path} --edits"))
 
 
-def print_head(console: Console, manifest: Manifest, done: int) -> None:
-    """Print what was run."""
+def print_head(console: Console, folder: RunFolder, done: int) -> None:
+    """Print what was run, and what was noted meanwhile, each thing once."""
+    manifest = folder.manifest
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
     console.print()
@@ -50,7 +51,8 @@ def print_head(console: Console, manifest: Manifest, done: int) -> None:
     )
     if "schedule" in what:
         console.print(plain(f"Schedule: {in_words(what['schedule'])}"))
-    for note in manifest.notes:
+    later = (note for work in folder.work() for note in work.notes)
+    for note in dict.fromkeys([*manifest.notes, *later]):
         console.print(plain(f"Note: {note}"))
     for protocol in manifest.protocols:
         if protocol.variant_of:
@@ -233,14 +235,15 @@ def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
 
 
 def _seconds(folder: RunFolder) -> str:
-    seconds = [case.edit.seconds for case in folder.cases() if case.edit.status == "edited"]
-    return f"{sum(seconds) / len(seconds):.2f}" if seconds else "-"
+    seconds = seconds_per_edit(case.edit for case in folder.cases())
+    return "-" if seconds is None else f"{seconds:.2f}"
 
 
 def _with_interval(cell: Cell | None) -> str:
     if cell is None or cell.after is None:
         return "-"
-    return f"{cell.after:.3f} ({cell.low:.2f} to {cell.high:.2f})"
+    interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"
+    return f"{cell.after:.3f}{interval}"
 
 
 def number(value: float | None) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 WIDTH_OF_A_FILE = 140
@@ -22,10 +30,15 @@ def out() -> Console:
 
 def plain(text: str, limit: int | None = None) -> Text:
     """Return text of a model or a dataset as it may be shown: no markup, no control characters, cut to ``limit``."""
-    shown = "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
+    shown = printable(text)
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return Text(shown)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a sign in the place of each character that a terminal would act upon."""
+    return "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
 
 
 def bytes_of(count: int) -> str:
@@ -38,6 +51,14 @@ def bytes_of(count: int) -> str:
         if size < 1024:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
+
+
+class CountColumn(MofNCompleteColumn):
+    """The steps made of all; where nobody knows how many there are, only the steps made."""
+
+    def render(self, task: Task) -> Text:
+        """Return the count of a task."""
+        return Text(str(int(task.completed))) if task.total is None else super().render(task)
 
 
 class Reporter:
@@ -60,8 +81,8 @@ class Reporter:
             self.console.print(plain(message))
 
     @contextmanager
-    def track(self, label: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a task of ``total`` steps, ``done`` of them made earlier; the callable given advances it."""
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a task of ``total`` steps (None: unknown), ``done`` of them made earlier; the callable given advances it."""
         if self.quiet:
             yield lambda steps: None
         elif self.console.is_terminal:
@@ -69,13 +90,13 @@ class Reporter:
         else:
             yield self._lines(label, total, done)
 
-    def _bar(self, label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    def _bar(self, label: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
         outermost = self._bars is None
         if self._bars is None:
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                CountColumn(),
                 TextColumn("{task.fields[rate]}"),
             )
             self._bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self.console)
@@ -96,7 +117,7 @@ class Reporter:
                 bars.stop()
                 self._bars = None
 
-    def _lines(self, label: str, total: int, done: int) -> Callable[[int], None]:
+    def _lines(self, label: str, total: int | None, done: int) -> Callable[[int], None]:
         start = last = time.monotonic()
         made = 0
 
@@ -104,10 +125,12 @@ class Reporter:
             nonlocal made, last
             made += steps
             now = time.monotonic()
-            if now - last >= SECONDS_BETWEEN_LINES or done + made >= total:
+            to_do = None if total is None else total - done - made
+            if now - last >= SECONDS_BETWEEN_LINES or (to_do is not None and to_do <= 0):
                 last = now
                 rate = made / max(now - start, 1e-9)
-                left = f", {(total - done - made) / rate:.0f} s left" if done + made < total else ""
-                self.line(f"{label}: {done + made}/{total}, {rate:.2f}/s{left}")
+                of_total = "" if total is None else f"/{total}"
+                left = f", {to_do / rate:.0f} s left" if to_do is not None and to_do > 0 else ""
+                self.line(f"{label}: {done + made}{of_total}, {rate:.2f}/s{left}")
 
         return advance

@@ -38,6 +38,11 @@ def settings(ctx: click.Context, registry: Registry) -> dict[str, Any]:
     return parse_settings([*ctx.params["settings"], *pairs])
 
 
+def any_given(ctx: click.Context, registry: Registry) -> bool:
+    """Say whether an option that a plugin added was given."""
+    return any(True for _ in _given(ctx, registry))
+
+
 def _given(ctx: click.Context, registry: Registry) -> Iterator[tuple[Shortcut, str]]:
     for shortcut in registry.shortcuts.values():
         value = ctx.params.get(_name(shortcut))

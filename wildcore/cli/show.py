@@ -23,7 +23,7 @@ def show(run: Path, edits: bool, as_json: bool) -> None:
         click.echo(json.dumps(summary(folder), indent=2))
     elif edits:
         console, cases = out(), list(folder.cases())
-        print_head(console, folder.manifest, len(cases))
+        print_head(console, folder, len(cases))
         print_edits(console, cases, list(folder.scores()))
     else:
         print_run(folder)
