@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wildcore_retrieval.memory import in_force, latest
+from wildcore_retrieval.memory import in_force, latest, statement
 
-from wildcore import Prompt, Saved
+from wildcore import EditRequest, Prompt, Saved
 from wildcore.models import LoadedModel
 from wildcore.prompt_patches import PromptPatch
 from wildcore.testing.networks import tiny_model
@@ -49,3 +50,10 @@ def test_the_last_patch_of_a_kind_speaks_for_all() -> None:
             with other.applied(model):
                 assert in_force(model, other) == [other]
         assert in_force(model, one) == [one]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "target"), [("Rome is in", " Peru"), ("Rome is in ", "Peru"), ("Rome is in", "Peru\n")]
+)
+def test_one_space_stands_between_a_prompt_and_its_answer(prompt: str, target: str) -> None:
+    assert statement(EditRequest(prompt=prompt, target=target)) == "Rome is in Peru"

@@ -39,7 +39,7 @@ def new_fact(fact: str) -> str:
 
 def copy_of(request: EditRequest) -> Demonstration:
     """Return the demonstration that asks for a fact by its own prompt."""
-    return Demonstration(fact=statement(request), prompt=request.prompt, answer=request.target)
+    return Demonstration(fact=statement(request), prompt=request.prompt, answer=request.target.strip())
 
 
 class Demonstrations:
@@ -73,7 +73,7 @@ def shown_as(kind: Kind, case: PoolCase, generator: torch.Generator) -> Demonstr
     fact = statement(case.request)
     if kind == "update" and case.rephrased:
         prompt = case.rephrased[_draw(len(case.rephrased), generator)]
-        return Demonstration(fact=fact, prompt=prompt, answer=case.request.target)
+        return Demonstration(fact=fact, prompt=prompt, answer=case.request.target.strip())
     if kind == "retain" and case.unrelated:
         prompt, answer = case.unrelated[_draw(len(case.unrelated), generator)]
         return Demonstration(fact=fact, prompt=prompt, answer=answer)

@@ -12,8 +12,9 @@ F = TypeVar("F")
 
 
 def statement(request: EditRequest) -> str:
-    """Return the fact as one text: the prompt and its answer."""
-    return f"{request.prompt} {request.target}"
+    """Return the fact as one text: the prompt and its answer, with one space between them."""
+    joint = "" if request.prompt[-1:].isspace() else " "
+    return f"{request.prompt}{joint}{request.target.strip()}"
 
 
 class RememberingEditor(Editor):
