@@ -217,6 +217,25 @@ def test_in_half_precision_an_edit_is_found_again() -> None:
     assert patch.describe() == {"finite": True, "modules": ["model.layers.1.mlp.down_proj"], "keys": 1}
 
 
+def test_independent_edits_leave_what_was_written_one_after_another() -> None:
+    model, made = tiny_model("llama"), make(steps=2)
+    made.edit(model, REQUESTS[:2])
+    alone = make(steps=2).edit_each(model, REQUESTS[2:])[0]
+    (found,) = made.edit_each(model, REQUESTS[2:])
+    assert isinstance(found, CodebookPatch)
+    assert isinstance(alone, CodebookPatch)
+    assert torch.equal(found.codebook.values, alone.codebook.values)
+    assert made.codebook is not None
+    assert len(made.codebook.labels) == 2
+
+
+@pytest.mark.parametrize(("layer", "noted"), [(1, 0), (2, 1)])
+def test_the_last_layer_is_noted(layer: int, noted: int, tmp_path: Path) -> None:
+    environment = quiet_environment(tmp_path)
+    make(layer=layer).prepare(tiny_model("llama"), environment)
+    assert sum("is the model's last" in note for note in environment.progress.notes) == noted
+
+
 def test_presets_come_by_shape_and_layers_by_depth() -> None:
     gpt_j = GraceParams().for_model(ModelShape("gptj", 28, 4096, 50400))
     assert (gpt_j.preset, gpt_j.layer, gpt_j.steps) == ("gpt-j-6b", 25, 200)

@@ -34,6 +34,11 @@ class Grace(Editor):
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed from which values start."""
         self.seed = environment.seed
+        if self.layer == len(model.layers) - 1:
+            environment.progress.note(
+                f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target with "
+                "several tokens only the first can come (--set editor.layer=...)"
+            )
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
@@ -48,7 +53,6 @@ class Grace(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request a codebook of its own with one entry; all values are trained in one batch."""
-        self.reset()
         rows = each_or_refusal(partial(self._row, model), requests)
         asked = [(r.target.strip(), row) for r, row in zip(requests, rows, strict=True) if isinstance(row, Joined)]
         codebooks = iter(self._alone(model, asked) if asked else ())
@@ -77,9 +81,13 @@ class Grace(Editor):
         return to_train_on(model.tokenizer, request, self.params.close_target)
 
     def _codebook(self, model: LoadedModel) -> Codebook:
+        empty = self._empty(model)
+        return self.codebook.to(empty.keys.device) if self.codebook else empty
+
+    def _empty(self, model: LoadedModel) -> Codebook:
         weight = model.mlp_output(self.layer).weight
         outputs, inputs = weight.shape
-        return self.codebook.to(weight.device) if self.codebook else Codebook.empty(inputs, outputs, weight.device)
+        return Codebook.empty(inputs, outputs, weight.device)
 
     def _written(self, model: LoadedModel, codebook: Codebook, label: str, row: Joined) -> Codebook:
         ends = PromptEnds(model, self.layer, [row])
@@ -91,7 +99,7 @@ class Grace(Editor):
 
     def _alone(self, model: LoadedModel, asked: Sequence[tuple[str, Joined]]) -> list[Codebook]:
         """Return for each label and row a codebook with it alone."""
-        params, empty = self.params, self._codebook(model)
+        params, empty = self.params, self._empty(model)
         with set_aside(model, CodebookPatch, model.mlp_output(self.layer).name):
             ends = PromptEnds(model, self.layer, [row for _, row in asked])
             start = initial_value(self.seed, 0, empty.values).expand(len(asked), -1)
