@@ -1,17 +1,21 @@
 """Making patches from a file of facts, and models from patches."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
+from uuid import uuid4
+
+from safetensors import SafetensorError
 
 from wildcore import provenance
+from wildcore.accumulated import Accumulated
 from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, remake_editor, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Environment, Patch, Progress
-from wildcore.loading import DTYPES, fetch_folder, load_config, load_model, no_progress_bar, read_shape
+from wildcore.loading import DTYPES, dtype_name, fetch_folder, load_config, load_model, no_progress_bar, read_shape
 from wildcore.models import LoadedModel
 from wildcore.patch_files import (
     PatchManifest,
@@ -24,6 +28,7 @@ from wildcore.patch_files import (
 from wildcore.registry import Registry
 from wildcore.rows import Row
 from wildcore.tables import TableParams, read_table
+from wildcore.tensor_files import UNFINISHED
 from wildcore.types import EditRequest, Malformed
 
 
@@ -85,24 +90,25 @@ def _request(row: Row) -> EditRequest:
 
 
 def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress) -> None:
-    """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype.
+    """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype if models run in that.
 
-    The patches were each made for the model as it is, and their changes add up. Raises ``UserError`` for one that was made for
-    another model.
+    The patches were each made for the model as it is, and their changes add up before they are rounded. ``out`` is there whole
+    or not at all. Raises ``UserError`` for a patch that was made for another model or can be no weights, and where nothing can
+    be written.
     """
     require_new(out)
     read = [read_patch(path) for path in patches]
-    changes = [file.weights() for file in read]
+    together = Accumulated()
+    for file in read:
+        together.add(file.weights())
     dtypes = {file.manifest.model.dtype for file in read}
     if len(dtypes) > 1:
         raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
-    with ExitStack() as applied:
-        for file in read:
-            require_made_for(file.path, file.manifest, model)
-        for change in changes:
-            applied.enter_context(change.applied(model))
+    for file in read:
+        require_made_for(file.path, file.manifest, model)
+    with together.applied(model):
         _save(model, out, progress)
 
 
@@ -118,18 +124,20 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> None:
     own = load_config(model.request, fetch_folder(model.request)).dtype or model.dtype
-    if own != model.dtype:
+    if own not in DTYPES.values():
+        progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
+    elif own != model.dtype:
         progress.note(
-            f"saved as {_name(own)}, the model's own dtype; the changes are rounded to it from {_name(model.dtype)}"
+            f"saved as {dtype_name(own)}, the model's own dtype; the changes are rounded to it from {dtype_name(model.dtype)}"
         )
-    model.network.to(own)
+        model.network.to(own)
+    unfinished = out.with_name(f"{out.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
         with no_progress_bar():
-            model.network.save_pretrained(out)
-        model.tokenizer.save_pretrained(out)
-    except OSError as error:
+            model.network.save_pretrained(unfinished)
+        model.tokenizer.save_pretrained(unfinished)
+        unfinished.rename(out)
+    except (OSError, SafetensorError) as error:
         raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
-
-
-def _name(dtype: object) -> str:
-    return next(name for name, known in DTYPES.items() if known == dtype)
+    finally:
+        rmtree(unfinished, ignore_errors=True)

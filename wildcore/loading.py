@@ -18,6 +18,7 @@ from wildcore.models import LoadedModel, ModelRequest, shape_of
 from wildcore.params import ModelShape
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a model can run in. Changes of weights are added in float32, so nothing wider would be kept."""
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
 
@@ -85,13 +86,22 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
-    """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own."""
+    """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own.
+
+    Raises ``UserError`` for one that no model runs in.
+    """
     if name != "auto":
+        if name not in DTYPES:
+            raise UserError(f"dtype {name}: models run in {', '.join(DTYPES)} only; choose one of these")
         return DTYPES[name], ()
     own = getattr(config, "dtype", None) or torch.float32
+    if own not in DTYPES.values():
+        note = f"weights are stored as {dtype_name(own)} and run as float32: models run in {', '.join(DTYPES)} only"
+        return torch.float32, (note,)
     if device.type == "cpu" and own is not torch.float32:
         note = (
-            f"weights are stored as {_name(own)} and run as float32, which a CPU needs; --dtype {_name(own)} keeps them"
+            f"weights are stored as {dtype_name(own)} and run as float32, which a CPU needs; "
+            f"--dtype {dtype_name(own)} keeps them"
         )
         return torch.float32, (note,)
     return own, ()
@@ -186,5 +196,6 @@ def _require_safetensors(folder: Path, request: ModelRequest) -> None:
         )
 
 
-def _name(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return what ``dtype`` is called on the command line and in records."""
     return str(dtype).removeprefix("torch.")

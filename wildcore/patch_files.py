@@ -1,24 +1,25 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
-import os
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
-SCHEMA = 1
+SCHEMA = 2
 KEY = "wildcore-patch"
 
 
@@ -62,16 +63,16 @@ def patched_model(model: LoadedModel) -> PatchedModel:
 
 
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
-    """Write a patch file. Raises ``UserError`` where it cannot be written or something is there already."""
+    """Write a patch file; on return it survives the death of the process and of the machine.
+
+    Raises ``UserError`` where it cannot be written or something is there already.
+    """
     require_new(path)
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_kept(patch).saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in saved.tensors.items()}
     try:
-        save_file(tensors, temporary, metadata={KEY: manifest.model_dump_json()})
-        temporary.replace(path)
+        write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:
         raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
 
@@ -127,14 +128,21 @@ class PatchFile:
         facts = self.manifest.facts
         if facts is None:
             return self.weights()
-        try:
+        with read_by_its_editor(self.path, "make the patch again with the one installed"):
             return editor.load_patch(model, Saved(self.tensors, facts))
-        except (KeyError, ValueError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(
-                f"{self.path}: its editor cannot read it back ({reason:.300}); another version of the editor may have "
-                "written it; make the patch again with the one installed"
-            ) from error
+
+
+@contextmanager
+def read_by_its_editor(path: Path, way_out: str) -> Iterator[None]:
+    """Raise ``UserError`` with the ``way_out`` where an editor does not find in ``path`` what it would have written."""
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{path}: its editor cannot read it back ({reason:.300}); another version of the editor may have written it; "
+            f"{way_out}"
+        ) from error
 
 
 class GivenPatch(Editor):
@@ -153,18 +161,17 @@ class GivenPatch(Editor):
 
 
 def read_patch(path: Path) -> PatchFile:
-    """Read a patch file. Raises ``UserError`` if it is not there, is none, or is of another schema."""
+    """Read a patch file. Raises ``UserError`` if it is not there, is none, is damaged, or is of another schema."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with safe_open(path, framework="pt") as stream:
-            text = (stream.metadata() or {}).get(KEY)
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a patch file ({error})") from error
-    if text is None:
-        raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
-    manifest = _manifest(path, text)
+        text = read_text(path, KEY)
+        if text is None:
+            raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
+        manifest = _manifest(path, text)  # first: a file of the former schema has no hash
+        _, tensors = read_tensors(path, KEY)
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path}: damaged, or not a patch file ({error}); make the patch again") from error
     if manifest.facts is None:
         _patch(path, tensors)  # damage is to show now
     with path.open("rb") as file:
@@ -199,11 +206,12 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
 
 
 def _manifest(path: Path, text: str) -> PatchManifest:
+    raw = json.loads(text)
+    number = raw.get("schema_number", SCHEMA) if isinstance(raw, dict) else SCHEMA
+    if number != SCHEMA:
+        raise UserError(f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}; make the patch again")
     try:
-        manifest = PatchManifest.model_validate_json(text)
+        return PatchManifest.model_validate_json(text)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error
-    if manifest.schema_number != SCHEMA:
-        raise UserError(f"{path}: schema {manifest.schema_number}, and this wildcore reads schema {SCHEMA}")
-    return manifest

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
-from wildcore.tensor_files import HASH, hash_of, write_tensors
+from wildcore.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> P
 
 def read_manifest(path: Path) -> PreparedManifest:
     """Read what a prepared file says of itself, not its content. Raises ``UserError`` if it is none, or of another schema."""
-    with _readable(path), safe_open(path, framework="np") as stream:
-        return _manifest(path, stream.metadata())
+    with _readable(path):
+        return _manifest(path, read_text(path, MANIFEST))
 
 
 def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
@@ -172,13 +172,10 @@ def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
 
 
 def _read(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
-    with _readable(path), safe_open(path, framework="pt") as stream:
-        metadata = stream.metadata()
-        manifest = _manifest(path, metadata)
-        tensors = {name: stream.get_tensor(name) for name in sorted(stream.keys())}
-    if metadata.get(HASH) != hash_of(metadata[MANIFEST], tensors):
-        raise UserError(f"{path}: damaged: its content is not what was saved; {_way_out(path)}")
-    return manifest, tensors
+    read_manifest(path)  # one of another schema is to be called so, whatever its hash is made of
+    with _readable(path):
+        text, tensors = read_tensors(path, MANIFEST)
+    return _manifest(path, text), tensors
 
 
 def _is_still(path: Path, held: IO[bytes]) -> bool:
@@ -193,16 +190,18 @@ def _is_still(path: Path, held: IO[bytes]) -> bool:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError) as error:  # the second opening is torch's
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # the second opening is torch's
         raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
 
 
-def _manifest(path: Path, metadata: Mapping[str, str] | None) -> PreparedManifest:
+def _manifest(path: Path, text: str | None) -> PreparedManifest:
     try:
-        raw = json.loads((metadata or {})[MANIFEST])
+        if text is None:
+            raise ValueError(f"its metadata have no {MANIFEST}")
+        raw = json.loads(text)
         if raw.get("schema_number") == SCHEMA:
             return PreparedManifest.model_validate(raw)
-    except (KeyError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
     raise UserError(

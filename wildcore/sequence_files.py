@@ -16,6 +16,7 @@ from wildcore.accumulated import Accumulated
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models import LoadedModel
+from wildcore.patch_files import read_by_its_editor
 from wildcore.records import EditOutcome, Manifest, RunFolder
 from wildcore.tensor_files import UNFINISHED, read_tensors, write_tensors
 from wildcore.types import Record
@@ -86,7 +87,7 @@ class SequenceFile:
     def load(self, sequence: int, model: LoadedModel, editor: Editor) -> Written:
         """Return what was written of a sequence, nothing where nothing of it was kept.
 
-        Raises ``UserError`` for a file that is damaged or of another run.
+        Raises ``UserError`` for a file that is damaged or of another run, or that the editor cannot read back.
         """
         for left in self.path.parent.glob(f"{self.path.stem}.*{UNFINISHED}"):
             left.unlink()
@@ -97,7 +98,8 @@ class SequenceFile:
             raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
         if manifest.sequence != sequence:
             return Written(sequence)
-        return _unpacked(sequence, tensors, model, editor)
+        with read_by_its_editor(self.path, self._way_out):
+            return _unpacked(sequence, tensors, model, editor)
 
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:

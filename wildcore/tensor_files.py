@@ -40,6 +40,16 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", key: str, manifes
         unfinished.unlink(missing_ok=True)
 
 
+def read_text(path: Path, key: str) -> str | None:
+    """Return the manifest under ``key``, None where the file has none; its tensors are not read, and damage is not noticed.
+
+    Raises ``OSError`` or ``SafetensorError`` for a file that cannot be read.
+    """
+    with safe_open(path, framework="np") as stream:
+        text: str | None = (stream.metadata() or {}).get(key)
+        return text
+
+
 def read_tensors(path: Path, key: str) -> "tuple[str, dict[str, Tensor]]":
     """Return the manifest under ``key`` and the tensors, on the CPU.
 

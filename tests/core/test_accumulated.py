@@ -1,6 +1,7 @@
 """What several updates wrote acts as one patch, and stays as large as one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wildcore import Prompt, Saved, UserError
+from wildcore import Editor, EditRequest, Prompt, Saved, UserError
 from wildcore.accumulated import Accumulated, changes_prompts
 from wildcore.forcing import over_targets
 from wildcore.interfaces import Patch
@@ -17,6 +18,8 @@ from wildcore.models import LoadedModel
 from wildcore.module_patches import ModulePatch
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.prompt_patches import PromptPatch
+from wildcore.records import EditOutcome, Manifest, RunFolder
+from wildcore.sequence_files import SequenceFile, Written
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 from wildcore.tokens import join
@@ -172,6 +175,28 @@ def test_a_sum_that_overflows_is_told_though_no_change_did() -> None:
     large = WeightPatch({"m": Dense(torch.full((1, 1), 3e38))})
     assert together(large).finite
     assert not together(large, large).finite
+
+
+class OtherVersion(Editor):
+    """Knows other facts than the patches hold."""
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
+        return Louder(model.mlp_output(1).name, 3.0)
+
+    def load_patch(self, model: LoadedModel, saved: Saved) -> Patch:
+        return Louder(saved.facts["module"], saved.facts["factor"])
+
+
+def test_a_kept_sequence_that_its_editor_cannot_read_back_is_named(model: LoadedModel, tmp_path: Path) -> None:
+    run = {"created": "2025-01-01T00:00:00+00:00", "job": {}, "identity": {}, "protocols": (), "case_count": 1}
+    manifest = Manifest(**run, versions={}, hardware={}, plugins={})
+    file = SequenceFile(RunFolder.create(tmp_path / "run", manifest))
+    written = Written(0)
+    written.take(EditOutcome(status="edited", seconds=0), Louder(model.mlp_output(1).name, 3.0), None)
+    file.save(written)
+    said = r"sequence.safetensors: its editor cannot read it back \(KeyError: 'factor'\); .*; delete the file"
+    with pytest.raises(UserError, match=said):
+        file.load(0, model, OtherVersion())
 
 
 def test_what_can_neither_be_summed_nor_be_kept_is_refused() -> None:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from wildcore import EditRequest, Environment, Saved
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, Reading
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.prompt_patches import PromptPatch
+from wildcore.shared_prompts import SharedPrompts
 from wildcore.testing import conformance
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
@@ -24,6 +25,14 @@ REQUESTS = [
     EditRequest(prompt="The capital of Canada is", target="Tokyo", subject="Canada"),
     EditRequest(prompt="Rome is in", target="Peru", subject="Rome"),
 ]
+
+
+class Silent:
+    """Is told of every batch, and does nothing."""
+
+    bears_recording = True
+
+    def listen(self, reading: Reading) -> None: ...
 
 
 class HonestEditor:
@@ -69,6 +78,34 @@ class LeavesAHook(HonestEditor):
         return super().edit(model, requests)
 
 
+class LeavesAListener(HonestEditor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        model.listeners.append(Silent())
+        return super().edit(model, requests)
+
+
+class LeavesAPromptPatch(HonestEditor):
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Any]:
+        model.prompt_patches.append(Kept("Lisbon."))
+        return super().edit_each(model, requests)
+
+
+class LeavesSharedPrompts(HonestEditor):
+    def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Any]:
+        model.shared_prompts = SharedPrompts(model, [])
+        return super().edit_each(model, requests)
+
+
+class LeavesSmallBatches(HonestEditor):
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        model.rows_at_once = 1
+
+
+class LeavesStepsRecorded(HonestEditor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        return StaysRecorded(super().edit(model, requests))
+
+
 class LeavesGradients(HonestEditor):
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
         model.mlp_output(0).module.weight.requires_grad_(True)
@@ -96,6 +133,16 @@ class Subtracting:
 
     def describe(self) -> dict[str, Any]:
         return {}
+
+
+class StaysRecorded(Subtracting):
+    """Has steps recorded, also afterwards."""
+
+    @contextmanager
+    def applied(self, model: LoadedModel) -> Iterator[None]:
+        model.records_steps = True
+        with self.inner.applied(model):
+            yield
 
 
 class WithoutFinally(Subtracting):
@@ -261,6 +308,11 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (LeavesAHook, r"left model.layers.0 changed.*0 hooks.*[1-9] hooks"),
         (LeavesGradients, r"left .* changed.*requires_grad False.*requires_grad True"),
         (TrainsOn, r"left the network changed.*training False.*training True"),
+        (LeavesAListener, "left the model's listeners changed: it was empty and is Silent"),
+        (LeavesAPromptPatch, r"edit_each\(\) left the model's prompt_patches changed: it was empty and is Kept"),
+        (LeavesSharedPrompts, "left the model's shared_prompts changed: it was None and is SharedPrompts"),
+        (LeavesSmallBatches, "left the model's rows_at_once changed: it was None and is 1"),
+        (LeavesStepsRecorded, "left the model's records_steps changed: it was None and is True"),
         (Subtracts, r"left model.layers.1.mlp.down_proj.weight changed"),
         (ForgetsExceptions, r"applied\(\) ended by an exception left model.layers.1.mlp.down_proj.weight changed"),
         (UsesGlobalRandomness, "two runs with the same seed give different patches"),
@@ -285,6 +337,16 @@ def test_a_dishonest_editor_is_caught(editor: type[HonestEditor], message: str, 
 def test_a_check_by_itself_names_the_step_that_did_it(editor: type[HonestEditor], step: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=rf"^{step}\(\) left"):
         conformance.check_edit_leaves_the_model(editor, tiny_model("llama"), REQUESTS, quiet_environment(tmp_path))
+
+
+def test_that_recording_was_given_up_with_a_remark_is_not_held_against_an_editor() -> None:
+    model = tiny_model("llama")
+    before = ModelState.of(model)
+    model.records_steps = False
+    with pytest.raises(AssertionError, match="records_steps"):
+        before.require(model, "a pass")
+    model.remark("decoding steps could not be recorded")
+    before.require(model, "a pass")
 
 
 def test_one_request_is_not_enough(tmp_path: Path) -> None:

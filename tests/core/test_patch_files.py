@@ -1,5 +1,6 @@
 """Patches on disk: what is read is what was written, and what cannot be used is said."""
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from wildcore.patch_files import (
 )
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.prompt_patches import PromptPatch
+from wildcore.tensor_files import write_tensors
 from wildcore.testing.networks import tiny_model
 
 
@@ -113,6 +115,7 @@ def test_a_patch_that_is_there_refuses_what_it_does_not_write() -> None:
 
 
 PATCH = WeightPatch({"layers.0": LowRank(torch.ones(3, 1), torch.ones(2, 1))})
+MANIFEST = manifest(tiny_model("llama"))
 
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
@@ -142,7 +145,9 @@ def test_only_the_very_model_is_the_model(tmp_path: Path) -> None:
         ({"a": torch.ones(1)}, None, "a safetensors file, but no patch"),
         ({"a:left": torch.ones(1)}, "whole", "damaged: the change of a is not whole"),
         ({"a:change": torch.ones(1)}, "{}", "its manifest is damaged at created"),
-        ({"a:change": torch.ones(1)}, "other schema", "schema 99, and this wildcore reads schema 1"),
+        ({"a:change": torch.ones(1)}, "[]", "its manifest is damaged"),
+        ({"a:change": torch.ones(1)}, "no JSON", r"p.safetensors: damaged, .*make the patch again"),
+        ({"a:change": torch.ones(1)}, "other schema", "schema 99, and this wildcore reads schema 2"),
     ],
 )
 def test_a_file_that_is_no_patch(tensors, metadata: str | None, said: str, tmp_path: Path) -> None:
@@ -152,9 +157,57 @@ def test_a_file_that_is_no_patch(tensors, metadata: str | None, said: str, tmp_p
         "other schema": whole.model_copy(update={"schema_number": 99}).model_dump_json(),
     }
     path = tmp_path / "p.safetensors"
-    save_file(tensors, path, metadata=None if metadata is None else {KEY: texts.get(metadata, metadata)})
+    if metadata is None:
+        save_file(tensors, path)
+    else:
+        write_tensors(path, tensors, KEY, texts.get(metadata, metadata))
     with pytest.raises(UserError, match=said):
         read_patch(path)
+
+
+def test_a_file_of_the_former_schema_which_had_no_hash_is_said_to_be_one(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    former = manifest(tiny_model("llama")).model_copy(update={"schema_number": 1})
+    save_file({"a:change": torch.ones(1)}, path, metadata={KEY: former.model_dump_json()})
+    with pytest.raises(UserError, match="schema 1, and this wildcore reads schema 2; make the patch again"):
+        read_patch(path)
+
+
+def test_a_change_of_any_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "p.safetensors"
+    write_patch(path, PATCH, manifest(tiny_model("llama")))
+    sound = path.read_bytes()
+    for place in range(len(sound)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"make the patch again|wildcore edit writes those") as caught:
+            read_patch(path)
+        assert str(path) in str(caught.value)
+
+
+def test_modules_may_be_given_the_same_tensor(tmp_path: Path) -> None:
+    same = torch.ones(3, 2)
+    change = Dense(same)
+    write_patch(tmp_path / "p", WeightPatch({"a": change, "b": change, "c": Dense(same[:2])}), MANIFEST)
+    read = read_patch(tmp_path / "p").weights()
+    assert [read.changes[name].dense().shape for name in "abc"] == [(3, 2), (3, 2), (2, 2)]
+    assert all(bool((one.dense() == 1).all()) for one in read.changes.values())
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (OSError("No space left on device"), UserError)]
+)
+def test_a_patch_that_is_not_written_to_its_end_leaves_nothing(
+    failure: BaseException, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(descriptor: int) -> None:
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    with pytest.raises(raised):
+        write_patch(tmp_path / "p", PATCH, MANIFEST)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_not_there_or_nothing_at_all(tmp_path: Path) -> None:

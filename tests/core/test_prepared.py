@@ -16,7 +16,7 @@ import torch
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.prepared import PreparedFile, WatchedEnvironment, content_digest, prepared_file, read_manifest
+from wildcore.prepared import MANIFEST, PreparedFile, WatchedEnvironment, content_digest, prepared_file, read_manifest
 from wildcore.prepared_entries import chosen, damage, entries, kept_for, remove, store_folder
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
@@ -158,6 +158,14 @@ def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: Load
 def test_another_schema_is_named(file: PreparedFile) -> None:
     newer = replace(file, manifest=file.manifest.model_copy(update={"schema_number": 2}))
     newer.save(content())
+    with pytest.raises(UserError, match="schema 2, and this wildcore reads schema 1; delete the file"):
+        file.load()
+
+
+def test_another_schema_is_named_whatever_its_hash_is_made_of(file: PreparedFile) -> None:
+    newer = file.manifest.model_copy(update={"schema_number": 2})
+    file.path.parent.mkdir(parents=True)
+    safetensors.torch.save_file({"a": torch.ones(1)}, file.path, metadata={MANIFEST: newer.model_dump_json()})
     with pytest.raises(UserError, match="schema 2, and this wildcore reads schema 1; delete the file"):
         file.load()
 
@@ -316,6 +324,14 @@ def test_damage_is_found_only_where_it_is(filled: Environment) -> None:
     (entry,) = (entry for entry in entries(filled.cache) if entry.kind == "prefixes")
     assert entry.manifest is None
     assert "not a prepared file" in (damage(entry) or "")
+
+
+def test_a_file_that_vanished_in_the_meantime_is_not_damaged(filled: Environment) -> None:
+    next(entry for entry in entries(filled.cache) if entry.kind == "prefixes").path.write_bytes(b"no header")
+    found = entries(filled.cache)
+    for entry in found:
+        entry.path.unlink()
+    assert [damage(entry) for entry in found] == [None] * len(found)
 
 
 def test_entries_are_chosen_by_all_that_is_given(filled: Environment, model: LoadedModel) -> None:

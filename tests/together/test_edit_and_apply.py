@@ -8,12 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from wildcore_pocket.dataset import PocketQA
 
 import wildcore.testing
-from wildcore import EditCase
-from wildcore.patch_files import read_patch
+from wildcore import EditCase, UserError
+from wildcore.assembly import JobSpec
+from wildcore.editing import apply_patches
+from wildcore.families import built_in_families
+from wildcore.loading import load_model
+from wildcore.models import ModelRequest
+from wildcore.patch_files import PatchManifest, patched_model, read_patch, write_patch
+from wildcore.patches import Dense, WeightPatch
+from wildcore.registry import load_registry
+from wildcore.testing.conformance import SilentProgress
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
@@ -85,6 +94,85 @@ def test_merged_patches_add_up(facts: Path, edit: Callable[..., Path], wildcore:
         other = read_patch(patches[1]).weights().changes[name]
         found = after.get_submodule(name).weight - before.get_submodule(name).weight
         torch.testing.assert_close(found, change.dense() + other.dense(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture
+def stored_as(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function that stores the small model in another dtype."""
+
+    def store(dtype: str) -> Path:
+        folder = tmp_path / dtype
+        AutoModelForCausalLM.from_pretrained(MODELS / "tiny-llama", dtype=dtype).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(MODELS / "tiny-llama").save_pretrained(folder)
+        return folder
+
+    return store
+
+
+def small_change(folder: Path, dtype: str, to: Path) -> str:
+    """Write a patch that adds 0.0015 W to the output of an MLP; return the name of that."""
+    families = {family.model_type: family for family in built_in_families()}
+    model = load_model(ModelRequest(str(folder), dtype=dtype, device="cpu"), families)
+    projection = model.mlp_output(1)
+    made = {"created": "2026-01-01T00:00:00+00:00", "editor": {"name": "x"}, "seed": 0, "versions": {}}
+    manifest = PatchManifest(model=patched_model(model), requests=(), **made)
+    write_patch(to, WeightPatch({projection.name: Dense(0.0015 * projection.weight.float())}), manifest)
+    return f"{projection.name}.weight"
+
+
+def test_merged_patches_are_rounded_together(stored_as: Callable[[str], Path], tmp_path: Path) -> None:
+    folder, patches, out = stored_as("bfloat16"), [tmp_path / "a", tmp_path / "b"], tmp_path / "edited"
+    for patch in patches:
+        name = small_change(folder, "bfloat16", patch)
+    spec = JobSpec(model=str(folder), dataset="", editor="", protocols=(), device="cpu")
+    apply_patches(load_registry(), spec, patches, out, SilentProgress())
+    before, after = (load_file(place / "model.safetensors")[name] for place in (folder, out))
+    step = 0.0015 * before.float()
+    assert after.dtype is torch.bfloat16
+    assert torch.equal(after, (before.float() + (step + step)).bfloat16())
+    assert torch.equal(before, (before.float() + step).bfloat16()), "one patch alone is to be too small to be seen"
+    assert (after != before).float().mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (OSError("No space left on device"), UserError)]
+)
+def test_a_model_that_is_not_written_to_its_end_leaves_nothing(
+    failure: BaseException, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_change(MODELS / "tiny-llama", "float32", tmp_path / "p")
+    spec = JobSpec(model=str(MODELS / "tiny-llama"), dataset="", editor="", protocols=(), device="cpu")
+
+    def stopped(*arguments: object, **options: object) -> None:
+        assert len(list(tmp_path.iterdir())) == 2, "the weights are to be written by now"
+        raise failure
+
+    monkeypatch.setattr(PreTrainedTokenizerBase, "save_pretrained", stopped)
+    with pytest.raises(raised):
+        apply_patches(load_registry(), spec, [tmp_path / "p"], tmp_path / "edited", SilentProgress())
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_a_model_stored_in_float64_is_edited_in_float32(
+    stored_as: Callable[[str], Path], facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
+) -> None:
+    folder = stored_as("float64")
+    patch = edit(facts, "p.safetensors", "--editor", "ft-m", model=str(folder))
+    done = wildcore("apply", patch, "--model", folder, "--out", tmp_path / "edited")
+    assert done.returncode == 0, done.stderr
+    assert "saved as float32, not float64" in " ".join((done.stdout + done.stderr).split())
+    assert {t.dtype for t in load_file(tmp_path / "edited" / "model.safetensors").values()} == {torch.float32}
+    assert loss(tmp_path / "edited", FACTS[0]) < loss(MODELS / "tiny-llama", FACTS[0]) - 1
+
+
+def test_a_patch_made_in_a_dtype_that_no_model_runs_in_is_refused(wildcore: Wildcore, tmp_path: Path) -> None:
+    small_change(MODELS / "tiny-llama", "float32", tmp_path / "p")
+    read = read_patch(tmp_path / "p")
+    made = read.manifest.model.model_copy(update={"dtype": "float64"})
+    write_patch(tmp_path / "q", read.weights(), read.manifest.model_copy(update={"model": made}))
+    done = wildcore("apply", tmp_path / "q", "--model", MODELS / "tiny-llama", "--out", tmp_path / "edited")
+    assert done.returncode == 2
+    assert "dtype float64: models run in float32, bfloat16, float16 only" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ class SilentProgress:
         self.notes: list[str] = []
 
     @contextmanager
-    def track(self, label: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Show nothing."""
         yield lambda steps: None
 
@@ -210,13 +210,22 @@ CHECKS = (
 )
 
 
+SETTINGS = ("listeners", "prompt_patches", "rows_at_once", "records_steps", "shared_prompts")
+"""What patches and callers change of a ``LoadedModel`` for a while."""
+
+
 @dataclass(frozen=True)
 class ModelState:
-    """Everything of a network that an edit might leave behind: bits, gradients, flags, hooks, exchanged modules."""
+    """Everything that an edit might leave behind: bits, gradients, flags, hooks, exchanged modules, what listens or rewrites.
+
+    ``settings`` tells of what a ``LoadedModel`` has beside its network, ``remarks`` counts those made so far.
+    """
 
     tensors: dict[str, Tensor]
     modules: dict[str, str]
     gradients: dict[str, str]
+    settings: dict[str, str]
+    remarks: int
 
     @classmethod
     def of(cls, model: LoadedModel) -> "ModelState":
@@ -230,19 +239,31 @@ class ModelState:
                 name: f"requires_grad {p.requires_grad}, gradient {'kept' if p.grad is not None else 'none'}"
                 for name, p in network.named_parameters()
             },
+            settings={f"the model's {name}": _in_words(getattr(model, name)) for name in SETTINGS},
+            remarks=len(model.remarks),
         )
 
     def require(self, model: LoadedModel, after: str) -> None:
         """Raise ``AssertionError`` naming the first thing in which ``model`` is no longer what it was."""
         now = ModelState.of(model)
-        for what in ("modules", "gradients"):
+        for what in ("modules", "gradients", "settings"):
             then_facts, now_facts = getattr(self, what), getattr(now, what)
             for name in {**then_facts, **now_facts}:
+                if name.endswith("records_steps") and now.remarks > self.remarks:
+                    continue  # wildcore itself gives recording up where it fails, and remarks on it
                 was, is_now = then_facts.get(name, "absent"), now_facts.get(name, "absent")
                 assert was == is_now, f"{after} left {name or 'the network'} changed: it was {was} and is {is_now}"
         assert self.tensors.keys() == now.tensors.keys(), f"{after} left other parameters or buffers in the model"
         for name, tensor in self.tensors.items():
             assert _same_bits(tensor, now.tensors[name]), f"{after} left {name} changed; put the original bits back"
+
+
+def _in_words(setting: Any) -> str:
+    """Return plain values as they are, anything else by its class."""
+    parts = setting if isinstance(setting, list) else [setting]
+    plain = bool | int | None
+    words = [str(part) if isinstance(part, plain) else type(part).__name__ for part in parts]
+    return ", ".join(words) or "empty"
 
 
 class _Interruption(Exception):
