@@ -1,6 +1,6 @@
 """What a sequence of updates wrote, as one patch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -71,11 +71,14 @@ class Accumulated:
 
 def changes_prompts(patch: Patch) -> bool:
     """Say whether the model is asked otherwise under ``patch``."""
-    parts = patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
-    return any(isinstance(part, PromptPatch) for part in parts)
+    return any(isinstance(part, PromptPatch) for part in _parts(patch))
 
 
 def can_share_prompts(patch: Patch) -> bool:
     """Say whether what the model makes of a prompt under ``patch`` serves whoever puts it next: nothing chooses by the prompt."""
-    parts = patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
-    return all(isinstance(part, WeightPatch | PromptPatch) for part in parts)
+    return all(isinstance(part, WeightPatch | PromptPatch) for part in _parts(patch))
+
+
+def _parts(patch: Patch) -> Iterable[Patch]:
+    """Return the patches besides the sums of weights, or the one patch itself."""
+    return patch.newest.values() if isinstance(patch, Accumulated) else (patch,)

@@ -24,6 +24,8 @@ class Question:
     prompt: Prompt
     gold: Gold
     prompt_length: int
+    merged: bool = False
+    """Whether no token ends before the gold answer begins, where both are tokenised together; or before its rival does."""
 
 
 def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[Question]:
@@ -47,7 +49,11 @@ def _put(model: LoadedModel, question: Question, prompt: Prompt) -> Question:
     """Return the question as ``prompt`` puts it."""
     joined = join(model.tokenizer, prompt, question.gold.text)
     gold = question.gold.model_copy(update={"token_ids": joined.target_ids})
-    return replace(question, prompt=prompt, gold=gold, prompt_length=len(encode(model.tokenizer, prompt)))
+    rival = joined if gold.rival is None else join(model.tokenizer, prompt, gold.rival)
+    merged = not (joined.prompt_length and rival.prompt_length)
+    return replace(
+        question, prompt=prompt, gold=gold, prompt_length=len(encode(model.tokenizer, prompt)), merged=merged
+    )
 
 
 def ask(
@@ -82,6 +88,8 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
     """Say why a question cannot be put to the model, if it cannot."""
     if not question.prompt_length:
         return "the prompt has no token"
+    if question.merged:
+        return "no token stands before the gold answer's first, or its rival's, so nothing can be asked for it"
     needed = question.prompt_length + len(question.gold.token_ids)
     if model.max_length is not None and needed > model.max_length:
         return f"{question.prompt_length} prompt tokens and the gold answer exceed the model's {model.max_length}"

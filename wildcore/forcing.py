@@ -49,24 +49,28 @@ def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[
     )
     if shared is not None and wanted and can_be_joined(cache):
         shared.keep(owners, prompts, _prompts_of(rows, cache, logits))
-    return logits
+    longest = max(len(row.target_ids) for row in rows)
+    return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)]
 
 
-def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> tuple[list[Tensor], Any]:
-    """Read whole rows, padded on the left, so that all targets stand at the end. Return also the cache."""
+def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> tuple[Tensor, Any]:
+    """Read whole rows, padded on the left, so that all targets stand at the end.
+
+    Return the logits [rows, tokens, vocabulary] from the last token before the longest target on, and the cache.
+    """
     ids, mask = pad([row.token_ids for row in rows], model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     longest = max(len(row.target_ids) for row in rows)
     lengths = [row.prompt_length for row in rows]
-    logits, cache = model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
-    return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)], cache
+    return model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
 
 
-def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Sequence[Tensor]) -> ReadPrompts:
-    """Return the prompts of rows that were read whole."""
+def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Tensor) -> ReadPrompts:
+    """Return the prompts of rows that were read whole; each has logits behind it, also where no target follows."""
     width = max(len(row.token_ids) for row in rows)
     ends = [width - len(row.target_ids) for row in rows]
-    return only_prompts(cache, [row.prompt_length for row in rows], ends, torch.stack([given[0] for given in logits]))
+    behind = logits[range(len(rows)), [-1 - len(row.target_ids) for row in rows]]
+    return only_prompts(cache, [row.prompt_length for row in rows], ends, behind)
 
 
 def _behind_prompts(

@@ -84,11 +84,16 @@ def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[
 
 
 def damage(entry: Entry) -> str | None:
-    """Read an entry to its last byte and say what is wrong with it; None for a sound one."""
-    if entry.problem or entry.path.suffix == UNFINISHED:
-        return entry.problem
+    """Read an entry to its last byte and say what is wrong with it; None for a sound one, and for one that is gone by now."""
+    if entry.path.suffix == UNFINISHED:
+        return None
+    problem = entry.problem or _problem(entry.path)
+    return problem if entry.path.exists() else None
+
+
+def _problem(path: Path) -> str | None:
     try:
-        read_sound(entry.path)
+        read_sound(path)
     except UserError as error:
         return str(error)
     return None

@@ -1,7 +1,7 @@
 """Protocols ready for use, and variants of published ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wildcore.interfaces import Context, Generator, Metric, Truncator
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
@@ -22,6 +22,10 @@ class ReadyProtocol:
     generator: Generator
     truncator: Truncator
     metrics: Metrics
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Which code each of context, generator and truncator is, as ``wildcore.protocol_assembly`` says it; empty where no plugin
+    offers them.
+    """
 
     @property
     def name(self) -> str:

@@ -1,7 +1,10 @@
 """The job itself: for every case, ask the unedited model, edit, ask again, record.
 
-Single edits are independent, so many are solved and judged together; each answer is what it would be alone. Other schedules are
-in ``wildcore.sequences``. Knows resolved objects only: neither where they came from nor who asked.
+Single edits are independent, so many are solved and judged together. A change of weights is then computed beside the weights,
+for one edit as for many: each answer is what it would be alone, but for the last digits that a batch's size and shape decide.
+Only a generator that is not row-wise reads from weights into which the change is added, rounded to their dtype, again for one
+edit as for many. Other schedules, whose patch is the sum of all that was written, added likewise, are in
+``wildcore.sequences``. Knows resolved objects only: neither where they came from nor who asked.
 """
 
 import time
@@ -12,7 +15,7 @@ from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
-from wildcore.accumulated import can_share_prompts, changes_prompts
+from wildcore.accumulated import Accumulated, can_share_prompts, changes_prompts
 from wildcore.errors import Refused
 from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -59,13 +62,16 @@ class Examiner:
     def after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
         """Return each edited model's answers to its case: together where patches and generators allow it.
 
-        The questions are those of ``questions_after``, so that a patch that changes prompts has done its part.
+        How a patch is judged depends on the patch alone, not on those beside it. The questions are those of
+        ``questions_after``, so that a patch that changes prompts has done its part.
         """
+        if not patches:
+            return []
+        if all(shares_a_batch(patch) for patch in patches):
+            return self._after_each(cases, patches)
         if all(patch is patches[0] for patch in patches):
-            return self._after_one(cases, patches[0]) if patches else []
-        if not all(shares_a_batch(patch) for patch in patches):
-            return [self._after_one([case], patch)[0] for case, patch in zip(cases, patches, strict=True)]
-        return self._after_each(cases, patches)
+            return self._after_one(cases, patches[0])
+        return [self.after([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
 
     def _after_one(self, cases: Sequence[QuestionsByProtocol], patch: Patch) -> list[AnswersByProtocol]:
         """Return the answers of one edited model to all cases."""
@@ -103,8 +109,10 @@ class Examiner:
 
 
 def shares_a_batch(patch: Patch) -> bool:
-    """Say whether rows under this patch can be in one batch with rows under others."""
-    return isinstance(patch, WeightPatch | PromptPatch)
+    """Say whether rows under this patch can be in one batch with rows under others: it is one edit's, not a sequence's, and
+    chooses nothing by the prompt.
+    """
+    return not isinstance(patch, Accumulated) and can_share_prompts(patch)
 
 
 def _weights(patch: Patch) -> list[WeightPatch]:
@@ -147,20 +155,24 @@ def in_groups(
     together: int,
     done: Collection[str],
 ) -> None:
-    """Carry out ``together`` cases at a time, or where memory does not suffice half as many, which is noted.
+    """Carry out ``together`` cases at a time, or where memory does not suffice half as many as were tried, which is noted.
 
-    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group
-    always has the same members, so that a run taken up again ends with the same digits.
+    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group has
+    the same members in a run taken up again, which so ends with the same digits. That holds as long as memory suffices. Where a
+    group was halved, what is left of it and all later ones go on with fewer; a run taken up again begins with ``together``
+    once more, so that its groups may have other members and its measured numbers other last digits. Raises
+    ``OutOfMemoryError`` where not even one case can be carried out.
     """
     waiting = iter(cases)
     while group := list(islice(waiting, together)):
         while any(case.id not in done for case in group):
+            tried = min(together, len(group))
             try:
-                records = carry_out(group[:together])
+                records = carry_out(group[:tried])
             except OutOfMemoryError:
-                if together == 1:
+                if tried == 1:
                     raise
-                together //= 2
+                together = tried // 2
                 progress.note(f"out of memory; going on with {together} edits at once")
                 continue
             for record in records:
@@ -172,7 +184,7 @@ def in_groups(
 
 def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
     """Make independent edits and judge them."""
-    results, seconds = attempt(editor, examiner.model, cases)
+    results, seconds = timed_edits(editor, examiner.model, cases)
     patches = [None if isinstance(result, Refused) else result for result in results]
     return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
 
@@ -198,7 +210,7 @@ def judge(
     ]
 
 
-def attempt(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
+def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
     """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Returns also the seconds for each edit:
     those made together share the time.
     """

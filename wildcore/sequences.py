@@ -80,11 +80,10 @@ class SequenceRunner:
         """Make the next update upon those before it."""
         was_finite = written.finite
         start = time.perf_counter()
-        result = attempt(self.editor, self.examiner.model, [case.request for case in update], written)
+        result = write_upon(self.editor, self.examiner.model, [case.request for case in update], written)
         seconds = (time.perf_counter() - start) / len(update)
         if isinstance(result, EditOutcome):
-            if written.state is not None:
-                _set_state(self.editor, written.state)
+            _set_state(self.editor, written.state)
             written.take(result.model_copy(update={"seconds": seconds}), None, written.state)
             self.say(f"  {_named(update)}: {result.reason}")
             return
@@ -118,7 +117,7 @@ class SequenceRunner:
             in_groups(carry_out, cases, self.folder, judged, progress, together, done)
 
 
-def attempt(
+def write_upon(
     editor: Editor, model: LoadedModel, requests: Sequence[EditRequest], written: Written
 ) -> Patch | EditOutcome:
     """Ask the editor for the patch that writes ``requests`` upon what was ``written``, or return why there is none.

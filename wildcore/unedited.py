@@ -18,7 +18,7 @@ from wildcore.shared_prompts import SharedPrompts
 
 ANSWERS = TypeAdapter(Answers)
 DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")
-"""Packages whose other version may decode otherwise."""
+"""Packages whose other version may decode otherwise. Changes of their code that leave the version as it is are not noticed."""
 SECONDS_TO_WAIT = 60.0
 
 
@@ -72,12 +72,17 @@ def _identity(model: LoadedModel) -> Mapping[str, Any]:
 
 
 def _asked(protocol: ReadyProtocol, question: Question) -> Mapping[str, Any]:
-    """Return all that an answer depends on besides the model; the gold only where a module reads it."""
+    """Return all that an answer depends on besides the model; the gold only where a module reads it.
+
+    A module is told by its plugin's distribution and version too, and by its code where that is installed in editable form; not
+    by the code of other distributions that it imports.
+    """
     reads_gold = protocol.generator.reads_gold or protocol.truncator.reads_gold
     return {
         "prompt": question.prompt.model_dump(),
         "generator": protocol.definition.generator.model_dump(mode="json"),
         "truncator": protocol.definition.truncator.model_dump(mode="json"),
+        "sources": dict(protocol.sources),
         "gold": question.gold.model_dump() if reads_gold else None,
     }
 

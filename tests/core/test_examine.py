@@ -11,7 +11,7 @@ from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.testing.modules import plain_protocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.tokens import encode
+from wildcore.tokens import encode, join
 
 PROBES = [
     Probe(kind="reliability", prompt="Where was Marie Curie born?", answers=("Warsaw", "Warszawa")),
@@ -49,6 +49,13 @@ class GoldReadingGenerator(RecordingGenerator):
     """The same, declared as reading the gold."""
 
     reads_gold: ClassVar[bool] = True
+
+
+class WithoutSpecialTokens:
+    """The bare question, with no token before it."""
+
+    def render(self, question: str, model: LoadedModel) -> Prompt:
+        return Prompt(text=question, special_tokens=False)
 
 
 class RecordingTruncator:
@@ -158,3 +165,16 @@ def test_the_rival_of_a_probe_goes_with_its_gold(model: LoadedModel) -> None:
 def test_prompt_and_gold_may_just_fill_the_context(prompt_length: int, fitting: bool, model: LoadedModel) -> None:
     question = Question("?", Prompt(text="?"), Gold(text="x", token_ids=(1, 2)), prompt_length)
     assert (unanswerable(model, question) is None) is fitting
+
+
+@pytest.mark.parametrize(("gold", "rival"), [("Paris", None), ("the old Paris", None), ("1", "Paris")])
+def test_a_prompt_that_merges_with_the_answer_is_not_asked(gold: str, rival: str | None, model: LoadedModel) -> None:
+    generator = RecordingGenerator()
+    ready = plain_protocol(generator, WithoutSpecialTokens(), RecordingTruncator())
+    merging = Probe(kind="reliability", prompt=" ", answers=(gold,), rival=rival)
+    questions = pose(model, ready, [PROBES[0], merging, merging.model_copy(update={"answers": ("1",), "rival": None})])
+    lengths = [join(model.tokenizer, question.prompt, gold).prompt_length for question in questions[1:]]
+    assert [question.prompt_length for question in questions[1:]] == [1, 1]
+    assert lengths == [0, 0] if rival is None else [1, 1]
+    assert [len(answers) for answers in ask(model, ready, questions)] == [1, 0, 1]
+    assert "so nothing can be asked" in (unanswerable(model, questions[1]) or "")

@@ -293,6 +293,17 @@ def test_a_refused_edit_is_left_out_with_what_it_did_to_the_state(examiner: Exam
     assert not differences(others, Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
 
 
+def test_an_editor_that_refuses_the_first_edit_goes_on_without_state(examiner: Examiner, tmp_path: Path) -> None:
+    cases = [case(50, subject=None), *CASES]
+    first, *others = Run(examiner, tmp_path / "refusing", "sequential", cases=cases).go_on(Remembering())
+    assert first.edit.status == "refused"
+    assert not differences(others, Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
+    stopped = Run(examiner, tmp_path / "stopped", "sequential", cases=cases)
+    with pytest.raises(Stop):
+        stopped.go_on(Remembering(stop_at(1)))
+    assert not differences(stopped.go_on(Remembering())[1:], others)
+
+
 def test_a_refusal_refuses_the_whole_update_and_says_so(examiner: Examiner, tmp_path: Path) -> None:
     cases = [*CASES[:4], case(50, subject=None), case(51)]
     refusing = Run(examiner, tmp_path / "run", "batch", 3, cases=cases)

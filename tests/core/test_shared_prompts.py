@@ -132,6 +132,21 @@ def test_where_all_targets_have_one_token_nothing_at_all_is_read_behind_the_prom
     assert len(tokens) == NEW_TOKENS
 
 
+@pytest.mark.parametrize("targets", [["", "red", "the old house"], ["", "", ""]])
+@pytest.mark.parametrize("forced_first", [False, True])
+def test_a_row_without_a_target_has_no_logits_and_its_prompt_is_shared(targets: list[str], forced_first: bool) -> None:
+    model = tiny_model("llama")
+    asked = [(0, prompt("red", "is")), (1, prompt("the", "old", "town")), (0, prompt("the", "river"))]
+    shared = SharedPrompts(model, [asked, asked])
+    said, logits = both(model, asked, targets, shared, forced_first)
+    said_apart, logits_apart = both(model, asked, targets, None, forced_first)
+    assert said == said_apart
+    assert logits[0].shape == (0, model.shape.vocabulary)
+    for one, other in zip(logits, logits_apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert shared.taken == len(asked)
+
+
 def test_another_edited_model_reads_the_same_prompt_for_itself() -> None:
     model = tiny_model("llama")
     asked = [(owner, prompt("red", "is", "the", "old", "river")) for owner in range(3)]

@@ -1,6 +1,9 @@
 """The unedited model's answers, and the cases that it gets wrong."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +26,9 @@ from wildcore import (
 from wildcore.examine import pose
 from wildcore.failures import FailureFilter
 from wildcore.models import LoadedModel
+from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
+from wildcore.registry import load_registry
 from wildcore.testing.conformance import SilentProgress
 from wildcore.testing.modules import Bare, Whole
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
@@ -114,6 +119,78 @@ def test_another_generation_or_a_gold_that_is_read_is_another_question(model: Lo
     assert (longer.prompts, blind.prompts) == (["Snow is"], [])
 
 
+@pytest.mark.parametrize("part", ["context", "generator", "truncator"])
+def test_a_module_of_another_plugin_or_version_is_asked_anew(part: str, model: LoadedModel, tmp_path: Path) -> None:
+    store, first, again, other = UneditedAnswers(tmp_path, model), Echo(), Echo(), Echo()
+    sources = dict.fromkeys(("context", "generator", "truncator"), "some-plugin 1.0")
+    asked(store, replace(protocol(first), sources=sources), PROBES)
+    asked(store, replace(protocol(again), sources=sources), PROBES)
+    asked(store, replace(protocol(other), sources=sources | {part: "some-plugin 1.1"}), PROBES)
+    assert (len(first.prompts), len(again.prompts), len(other.prompts)) == (2, 0, 2)
+
+
+PLUGIN = """
+from wildcore import Offer, hookimpl
+from wildcore.testing.modules import Bare, Greedy, Whole
+
+@hookimpl
+def wildcore_contexts():
+    return [Offer("own-context", lambda params: Bare())]
+
+@hookimpl
+def wildcore_generators():
+    return [Offer("own-generator", lambda params: Greedy(4))]
+
+@hookimpl
+def wildcore_truncators():
+    return [Offer("own-truncator", lambda params: Whole())]
+"""
+OWN = EvalProtocol(
+    name="own",
+    summary="",
+    context=Use(name="own-context"),
+    generator=Use(name="own-generator"),
+    truncator=Use(name="own-truncator"),
+    metrics={},
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "editable"),
+    [
+        ("kept_file.py", False),
+        ("edited_file.py", True),
+        ("kept_folder/plugin.py", False),
+        ("edited_folder/plugin.py", True),
+    ],
+)
+def test_modules_say_what_they_came_in_and_their_code_where_it_may_be_edited(
+    module: str, editable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, info = tmp_path / "project", tmp_path / "site" / "own_plugin-2.5.dist-info"
+    info.mkdir(parents=True)
+    code = project / module
+    code.parent.mkdir(parents=True)
+    (code.parent / "__init__.py").touch()
+    code.write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text(f"[wildcore]\nown = {module.removesuffix('.py').replace('/', '.')}\n")
+    direct = {"url": project.as_uri(), "dir_info": {"editable": editable}}
+    (info / "direct_url.json").write_text(json.dumps(direct))
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.syspath_prepend(info.parent)
+    registry = load_registry(only=["own"])
+    before = make_protocol(registry, OWN).sources
+    assert set(before) == {"context", "generator", "truncator"}
+    assert all(source.startswith("own-plugin 2.5") for source in before.values())
+    assert make_protocol(registry, OWN).sources == before
+    code.write_text(PLUGIN.replace("Greedy(4)", "Greedy(5)"))
+    after = make_protocol(registry, OWN).sources
+    assert [after[part] != before[part] for part in before] == [editable] * 3
+    if not editable:
+        assert set(after.values()) == {"own-plugin 2.5"}
+
+
 def test_another_model_has_another_store(model: LoadedModel, tmp_path: Path) -> None:
     asked(UneditedAnswers(tmp_path, model), protocol(Echo()), PROBES)
     other, echo = tiny_model("llama"), Echo()
@@ -161,6 +238,26 @@ def test_as_many_as_wanted_are_kept_and_no_more_counted(model: LoadedModel, tmp_
     count = found.take(iter(CASES), 2, SilentProgress())
     assert [c.id for c in found.kept] == ["1", "3"]
     assert count.asked == 4
+
+
+class Steps(SilentProgress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[int | None] = []
+
+    @contextmanager
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        self.told.append(total)
+        yield self.told.append
+
+
+def test_progress_is_of_the_cases_wanted_or_of_those_asked(model: LoadedModel, tmp_path: Path) -> None:
+    wanted, every = Steps(), Steps()
+    sieve(model, tmp_path).take(iter(CASES), 2, wanted)
+    sieve(model, tmp_path).take(iter(CASES), None, every)
+    assert (wanted.told, every.told) == ([2, 2], [None, 5])
 
 
 def test_a_protocol_without_a_metric_for_edits_cannot_sift(model: LoadedModel, tmp_path: Path) -> None:
