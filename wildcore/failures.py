@@ -43,16 +43,19 @@ class FailureFilter:
     unscored: int = 0
 
     def take(self, candidates: Iterator[EditCase], wanted: int | None, progress: Progress) -> FailureCount:
-        """Keep the first ``wanted`` failing candidates, or all. Asks no more of them than that takes, but for the last batch."""
+        """Keep the first ``wanted`` failing candidates, or all. Asks no more of them than that takes, but for the last batch.
+
+        ``progress`` is told how many are kept of those wanted, or how many were asked.
+        """
         label, metric = first_metric(self.protocol)
-        with progress.track("asking the unedited model", wanted or 0) as advance:
+        with progress.track("asking the unedited model", wanted) as advance:
             while wanted is None or len(self.kept) < wanted:
                 batch = list(islice(candidates, ASKED_AT_ONCE))
                 if not batch:
                     break
                 before = len(self.kept)
                 self._sift(batch, metric, wanted)
-                advance(len(self.kept) - before)
+                advance(len(batch) if wanted is None else len(self.kept) - before)
         right = self.asked - self.unscored - len(self.kept)
         return FailureCount(
             protocol=self.protocol.name,

@@ -54,8 +54,8 @@ class Shortcut:
 class Progress(Protocol):
     """Where long work reports how far it is."""
 
-    def track(self, label: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a task of ``total`` steps; the callable given back advances it by so many steps.
+    def track(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
+        """Show a task of ``total`` steps, None where that is unknown; the callable given back advances it by so many steps.
 
         ``done`` steps were made before, in a run that is taken up again: they count as done, not as made at this speed.
         """

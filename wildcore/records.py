@@ -8,7 +8,7 @@ not ask for; ``summary.json`` adds them up.
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -128,13 +128,18 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> "RunFolder":
-        """Start a run in an empty or new folder. Raises ``UserError`` where that cannot be."""
+        """Start a run in an empty or new folder. Raises ``UserError`` where that cannot be.
+
+        Of two processes that start a run in the same folder, one does and the other is refused.
+        """
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_durably(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+        except FileExistsError as error:
+            raise _not_free(path) from error
         except OSError as error:
-            raise UserError(f"--out {path}: cannot be written ({error.strerror}); choose another folder") from error
+            raise UserError(f"--out {path}: cannot be written ({_why(error)}); choose another folder") from error
         return cls(path)
 
     @classmethod
@@ -178,51 +183,93 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process. Raises ``UserError`` if another process works in it."""
-        with (self.path / ".lock").open("w") as stream:
+        """Hold the run for this process. Raises ``UserError`` if another process works in it, or where it cannot be locked."""
+        path = self.path / ".lock"
+        with ExitStack() as held:
             try:
-                lock(stream)
-            except OSError:
+                lock(held.enter_context(path.open("w")))
+            except BlockingIOError:
                 raise UserError(f"{self.path}: another process is working in this run") from None
+            except OSError as error:
+                raise UserError(
+                    f"{path}: cannot be locked ({_why(error)}); a run that is worked on must lie where files can be written "
+                    "and locked"
+                ) from error
             yield
 
     def append(self, record: CaseRecord) -> None:
-        """Write a finished case; on return it survives the death of the process and of the machine."""
-        _append(self.journal_path, record)
+        """Write a finished case; on return it survives the death of the process and of the machine.
+
+        Raises ``UserError`` where it cannot be written; the cases before it stay as they are.
+        """
+        with self._written(self.journal_path, "the cases before are"):
+            _append(self.journal_path, record)
 
     def work(self) -> Iterator[WorkRecord]:
         """Read which calls worked on the run. One that was killed is not among them."""
         return _read_lines(self.path / "work.jsonl", WorkRecord)
 
     def append_work(self, record: WorkRecord) -> None:
-        """Write that a call worked on the run."""
-        _append(self.path / "work.jsonl", record)
+        """Write that a call worked on the run. Raises ``UserError`` where it cannot be written."""
+        path = self.path / "work.jsonl"
+        with self._written(path, "what is finished is"):
+            _append(path, record)
 
     def scorings(self) -> Iterator[ScoringRecord]:
         """Read which metrics were added, and how they were made."""
         return _read_lines(self.path / "scorings.jsonl", ScoringRecord)
 
     def append_scoring(self, record: ScoringRecord) -> None:
-        """Write that a metric was added."""
-        _append(self.path / "scorings.jsonl", record)
+        """Write that a metric was added. Raises ``UserError`` where it cannot be written."""
+        path = self.path / "scorings.jsonl"
+        with self._written(path, "the answers and earlier scores are"):
+            _append(path, record)
 
     def write_scores(self, scores: Iterable[ScoreRecord]) -> None:
-        """Write all scores at once: a reader sees the earlier file or the new one, never a part."""
-        write_durably(self.scores_path, "".join(score.model_dump_json() + "\n" for score in scores))
+        """Write all scores at once: a reader sees the earlier file or the new one, never a part.
+
+        Raises ``UserError`` where they cannot be written.
+        """
+        with self._written(self.scores_path, "the answers and earlier scores are"):
+            write_durably(self.scores_path, "".join(score.model_dump_json() + "\n" for score in scores))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the sums of the scores."""
-        write_durably(self.path / "summary.json", json.dumps(summary, indent=2) + "\n")
+        """Write the sums of the scores. Raises ``UserError`` where they cannot be written."""
+        path = self.path / "summary.json"
+        with self._written(path, "the answers and scores are"):
+            write_durably(path, json.dumps(summary, indent=2) + "\n")
+
+    @contextmanager
+    def _written(self, path: Path, kept: str) -> Iterator[None]:
+        """Turn the system's refusal to write a file into a ``UserError`` that says what is kept."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({_why(error)}); {kept} kept; once it can be, go on with: "
+                f"wildcore eval --resume {self.path}"
+            ) from error
 
 
 def require_free(path: Path) -> None:
     """Raise ``UserError`` unless ``path`` is an empty folder or nothing yet."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UserError(f"--out {path}: not an empty folder; choose another, or go on with --resume {path}")
+        raise _not_free(path)
+
+
+def _not_free(path: Path) -> UserError:
+    return UserError(f"--out {path}: not an empty folder; choose another, or go on with --resume {path}")
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def lock(stream: IO[str]) -> None:
-    """Lock an open file until it is closed or its process dies; raises ``OSError`` if it is locked. POSIX only."""
+    """Lock an open file until it is closed or its process dies. POSIX only.
+
+    Raises ``BlockingIOError`` if it is locked, another ``OSError`` where it cannot be.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: runs work there, unguarded
@@ -231,20 +278,58 @@ def lock(stream: IO[str]) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content in one step that a crash cannot leave half done."""
+    """Replace a file's content in one step that a crash cannot leave half done.
+
+    Raises ``OSError`` where that cannot be; the earlier file stays, and nothing beside it.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _make_durable(path.parent)
+
+
+def _write_first(path: Path, text: str) -> None:
+    """Write a file that no other process has made. Raises ``FileExistsError`` if one has, ``OSError`` where it cannot be."""
+    path.touch(exist_ok=False)
+    try:
+        write_durably(path, text)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    _make_durable(path.parent.parent)  # the folder may be new too
 
 
 def _append(path: Path, record: Record) -> None:
-    with path.open("ab") as stream:
-        stream.write(record.model_dump_json().encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Add a line to a file. Raises ``OSError`` where that cannot be, and leaves no part of the line."""
+    line = memoryview(record.model_dump_json().encode() + b"\n")
+    with path.open("ab", buffering=0) as stream:
+        end = stream.tell()
+        try:
+            while line:
+                line = line[stream.write(line) :]
+            os.fsync(stream.fileno())
+        except BaseException:
+            with suppress(OSError):  # the end of a half-written line is missing, so readers leave it out
+                stream.truncate(end)
+            raise
+    if end == 0:
+        _make_durable(path.parent)
+
+
+def _make_durable(folder: Path) -> None:
+    """Make the names of new files in ``folder`` survive the death of the machine, where the system can."""
+    with suppress(OSError):  # Windows opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _read_lines(path: Path, model: type[R]) -> Iterator[R]:

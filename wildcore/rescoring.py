@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from wildcore import provenance
-from wildcore.assembly import check_names
+from wildcore.assembly import check_names, own_name
 from wildcore.interfaces import Environment, Metric
 from wildcore.protocol_assembly import AddedMetric, added_metrics, by_kind
 from wildcore.protocols import Metrics
-from wildcore.records import RunFolder, ScoreRecord, ScoringRecord
+from wildcore.records import RunFolder, ScoringRecord
 from wildcore.registry import Registry
 from wildcore.scoring import score_run, summary
 
@@ -22,24 +22,21 @@ def add_scores(
 ) -> None:
     """Score a finished run by further metrics. Raises ``UserError`` for one that is not there or cannot work."""
     added = added_metrics(registry, names, settings)
-    check_names(settings, {"metric": {name.split("/")[-1] for name in names}})
+    check_names(settings, {"metric": {own_name(name) for name in names}})
     prepare((one.metric for one in added), environment)
     protocols = [protocol.name for protocol in folder.manifest.protocols]
     with folder.locked():
         score(registry, folder, dict.fromkeys(protocols, by_kind(added)), added)
 
 
-def score(
-    registry: Registry, folder: RunFolder, metrics: Mapping[str, Metrics], added: Sequence[AddedMetric]
-) -> list[ScoreRecord]:
+def score(registry: Registry, folder: RunFolder, metrics: Mapping[str, Metrics], added: Sequence[AddedMetric]) -> None:
     """Score a run by ``metrics`` (by protocol), of which ``added`` are recorded; write scores and summary."""
     known = {record.metric for record in folder.scorings()}
     for one in added:
         if one.label not in known:
             folder.append_scoring(_scoring_record(registry, one))
-    scores = score_run(folder, metrics)
+    score_run(folder, metrics)
     folder.write_summary(summary(folder))
-    return scores
 
 
 def prepare(metrics: Iterable[Metric], environment: Environment) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from wildcore.interfaces import Metric
 from wildcore.protocols import Metrics
-from wildcore.records import CaseRecord, ProbeRecord, RunFolder, ScoreRecord
+from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder, ScoreRecord
 from wildcore.types import PROBE_KINDS, Answer, AnsweredProbe, ProbeKind, Record, Score
 
 REFUSED = "refused"
@@ -163,9 +163,15 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "cases": len(edits),
         "refused": sum(edit.status == "refused" for edit in edits),
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
-        "seconds_per_edit": fmean([edit.seconds for edit in edits]) if edits else None,
+        "seconds_per_edit": seconds_per_edit(edits),
         "cells": [cell.model_dump() for cell in summarise(folder.scores())],
     }
+
+
+def seconds_per_edit(edits: Iterable[EditOutcome]) -> float | None:
+    """Return the mean time of the edits that were made, refused ones left out; None where none was made."""
+    seconds = [edit.seconds for edit in edits if edit.status == "edited"]
+    return fmean(seconds) if seconds else None
 
 
 def summarise(scores: Iterable[ScoreRecord]) -> list[Cell]:

@@ -4,7 +4,8 @@ All are frozen and validated, and all can be written as JSON and read back uncha
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from math import isfinite
+from typing import Any, Literal, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,9 +18,9 @@ StopReason = Literal[
 
 
 class Record(BaseModel):
-    """Base of every record: frozen, and closed to fields it does not know."""
+    """Base of every record: frozen, and closed to fields it does not know and to numbers that JSON cannot hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class EditRequest(Record):
@@ -91,7 +92,8 @@ class Gold(Record):
 class Output(Record):
     """What a generation strategy returned: token ids, their text, and why it ended.
 
-    ``measures`` are numbers that it took of the model on the way, such as the gold's log-probability.
+    ``measures`` are numbers that it took of the model on the way, such as the gold's log-probability; all are finite, and what
+    is not is left out.
     """
 
     text: str
@@ -122,12 +124,23 @@ class AnsweredProbe(Record):
 class Score(Record):
     """A value, or no value and the reason why the answer was not scored.
 
-    ``details`` are what a reader may want to see of how it came about, such as a judge's raw reply; JSON values.
+    A value that is not finite is none, for that reason. ``details`` are what a reader may want to see of how it came about, such
+    as a judge's raw reply; JSON values.
     """
 
     value: float | None
     reason: str | None = None
     details: Mapping[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reason_for_no_value(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "value" not in given:
+            return given
+        value, reason = given["value"], given.get("reason")
+        if isinstance(value, SupportsFloat) and not isfinite(value):
+            return {**given, "value": None, "reason": reason or f"the metric gave {float(value)}"}
+        return {**given, "reason": reason or "the metric gave no reason"} if value is None else given
 
 
 class Use(Record):

@@ -1,8 +1,10 @@
 """The run folder: durable, readable by others, and plain about what is wrong with it."""
 
+import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EditRequest, UserError
+from wildcore import EditRequest, Output, Score, UserError, records
 from wildcore.records import SCHEMA, CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord, flat, write_durably
 
 # Holds a run until it is killed.
@@ -34,6 +36,29 @@ from wildcore.records import write_durably
 for digit in cycle("0123456789"):
     write_durably(Path(sys.argv[1]), digit * 200_000)
     print("written", flush=True)
+"""
+# Appends cases to a run, then writes scores, where no file may grow beyond 10,000 bytes; prints what it is told.
+LIMITED = """
+import resource, sys
+from itertools import count
+from pathlib import Path
+from wildcore import EditRequest, UserError
+from wildcore.records import CaseRecord, EditOutcome, RunFolder, ScoreRecord
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+folder = RunFolder.open(Path(sys.argv[1]))
+request, edit = EditRequest(prompt="p" * 3000, target="t"), EditOutcome(status="edited", seconds=0)
+try:
+    for number in count():
+        folder.append(CaseRecord(case=str(number), request=request, edit=edit, probes=()))
+except UserError as error:
+    print(number, error)
+named = {"case": "c" * 3000, "protocol": "p", "probe": 0, "kind": "locality", "metric": "m"}
+score = ScoreRecord(**named, before=0, before_reason=None, after=0, after_reason=None)
+for write in (lambda: folder.write_scores([score] * 9), lambda: folder.write_summary({"x" * 10_000: 0})):
+    try:
+        write()
+    except UserError as error:
+        print(error)
 """
 
 MANIFEST = Manifest(
@@ -115,6 +140,32 @@ def test_create_does_not_touch_what_is_there(filled: RunFolder, tmp_path: Path) 
     file = tmp_path / "file"
     file.write_text("x")
     assert f"--out {file}: not an empty folder" in message(RunFolder.create, file, MANIFEST)
+
+
+def test_of_two_processes_one_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, free = tmp_path / "run", records.require_free
+
+    def overtaken(asked: Path) -> None:
+        """Find the folder free, as it is until another process makes its run there."""
+        free(asked)
+        monkeypatch.setattr(records, "require_free", free)
+        RunFolder.create(asked, MANIFEST.model_copy(update={"case_count": 5}))
+
+    monkeypatch.setattr(records, "require_free", overtaken)
+    assert f"--out {path}: not an empty folder" in message(RunFolder.create, path, MANIFEST)
+    assert RunFolder.open(path).manifest.case_count == 5
+    assert [file.name for file in path.iterdir()] == ["manifest.json"]
+
+
+def test_a_run_that_cannot_be_begun_leaves_a_free_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        said = message(RunFolder.create, tmp_path, MANIFEST)
+    assert said == f"--out {tmp_path}: cannot be written (No space left on device); choose another folder"
+    assert RunFolder.create(tmp_path, MANIFEST).manifest == MANIFEST
 
 
 def test_open_what_is_no_run(tmp_path: Path) -> None:
@@ -246,6 +297,73 @@ def test_a_run_held_by_another_process_is_refused_until_that_one_dies(folder: Ru
         folder.append(record("0"))
     with folder.locked():
         assert [case.case for case in folder.cases()] == ["0"]
+
+
+def test_a_run_that_cannot_be_locked_says_why(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = folder.path / ".lock"
+
+    def no_locks(stream: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "lock", no_locks)
+        assert message(folder.locked().__enter__).startswith(f"{lock}: cannot be locked (No locks available); ")
+    lock.unlink()
+    lock.mkdir()
+    assert message(folder.locked().__enter__).startswith(f"{lock}: cannot be locked (Is a directory); ")
+
+
+def test_what_goes_wrong_within_a_held_run_is_no_matter_of_its_lock(folder: RunFolder) -> None:
+    with pytest.raises(BlockingIOError, match="busy"), folder.locked():
+        raise BlockingIOError("busy")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file sizes")
+def test_a_file_that_may_not_grow_is_named_and_the_rest_kept(folder: RunFolder) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(folder.path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    journal, scores, summary = done.stdout.splitlines()
+    go_on = f"once it can be, go on with: wildcore eval --resume {folder.path}"
+    why = "cannot be written (File too large)"
+    assert journal == f"3 {folder.journal_path}: {why}; the cases before are kept; {go_on}"
+    assert scores == f"{folder.scores_path}: {why}; the answers and earlier scores are kept; {go_on}"
+    assert summary == f"{folder.path / 'summary.json'}: {why}; the answers and scores are kept; {go_on}"
+    assert [case.case for case in folder.cases()] == ["0", "1", "2"]
+    assert folder.repair() == 0
+    assert sorted(path.name for path in folder.path.iterdir()) == ["journal.jsonl", "manifest.json"]
+
+
+def test_the_name_of_a_new_journal_is_made_durable(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, fsync = [], os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    folder.append(record("0"))
+    folder.append(record("1"))
+    assert synced == ["file", "folder", "file"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_cannot_hold_is_refused_before_it_is_written(value: float) -> None:
+    with pytest.raises(ValueError, match=r"measures\.gold\s+Input should be a finite number"):
+        Output(text="x", token_ids=(1,), stop_reason="stop-rule", measures={"gold": value})
+    with pytest.raises(ValueError, match=r"seconds\s+Input should be a finite number"):
+        EditOutcome(status="edited", seconds=value)
+
+
+def test_a_score_has_a_value_or_a_reason() -> None:
+    given = [Score(value=value) for value in (float("nan"), float("-inf"), None)]
+    assert [score.value for score in given] == [None, None, None]
+    reasons = ["the metric gave nan", "the metric gave -inf", "the metric gave no reason"]
+    assert [score.reason for score in given] == reasons
+    assert Score(value=float("nan"), reason="no words").reason == "no words"
+    assert Score(value=True).model_dump() == {"value": 1.0, "reason": None, "details": {}}
+    for score in given:
+        assert Score.model_validate_json(score.model_dump_json()) == score
 
 
 def test_pandas_reads_the_journal(filled: RunFolder) -> None:

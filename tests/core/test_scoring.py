@@ -181,6 +181,21 @@ def test_why_an_answer_was_not_scored_is_kept(metrics) -> None:
     assert (too_long.before_reason, too_long.after_reason) == ("too long", "too long")
 
 
+class Broken(Metric):
+    """No number for any answer but "yes"."""
+
+    def score(self, items):
+        return [Score(value=1.0 if item.answer.text == "yes" else float("nan")) for item in items]
+
+
+def test_a_metric_that_gives_no_number_leaves_the_answer_unscored() -> None:
+    (score,) = score_case(case([("reliability", "no", "yes")]), {"wild": {"reliability": (("broken", Broken()),)}})
+    assert (score.before, score.before_reason) == (None, "the metric gave nan")
+    assert (score.after, score.after_reason) == (1.0, None)
+    (cell,) = summarise([ScoreRecord.model_validate_json(score.model_dump_json())])
+    assert (cell.before, cell.after) == (None, 1.0)
+
+
 def test_scores_stay_with_their_probes_when_some_are_missing(metrics) -> None:
     probes = [("reliability", "no", "yes"), ("reliability", None, None), ("reliability", "no", "no")]
     scores = list(score_case(case(probes), metrics))

@@ -1,8 +1,10 @@
 """How progress is told where there is no terminal."""
 
 import re
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from wildcore.cli import screen
 from wildcore.cli.screen import Reporter
@@ -35,6 +37,34 @@ def test_lines_come_only_now_and_then(clock: list[float], capsys: pytest.Capture
             advance(1)
     lines = capsys.readouterr().err.splitlines()
     assert [re.search(r"\d+/30", line).group() for line in lines] == ["10/30", "20/30"]
+
+
+def test_of_an_unknown_number_of_steps_only_the_count_and_the_rate_are_told(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Reporter(quiet=False).track("asking", None) as advance:
+        for _ in range(21):
+            clock[0] += 1
+            advance(2)
+    assert capsys.readouterr().err.splitlines() == ["asking: 20, 2.00/s", "asking: 40, 2.00/s"]
+
+
+@pytest.mark.parametrize(("total", "said"), [(None, " 2 "), (5, "2/5")])
+def test_a_bar_counts_with_and_without_a_total(total: int | None, said: str) -> None:
+    reporter = Reporter(quiet=False)
+    reporter.console = Console(file=StringIO(), force_terminal=True, width=120, color_system=None)
+    with reporter.track("asking", total, 2):
+        pass
+    lines = reporter.console.file.getvalue()
+    assert said in lines
+    assert ("/" in lines.replace("/s", "")) == (total is not None)
+
+
+def test_no_step_made_in_a_while_leaves_no_time_to_tell(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with Reporter(quiet=False).track("asking", 30) as advance:
+        clock[0] += 20
+        advance(0)
+    assert capsys.readouterr().err.splitlines() == ["asking: 0/30, 0.00/s"]
 
 
 def test_quiet_shows_nothing(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

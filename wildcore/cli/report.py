@@ -1,7 +1,7 @@
 """Runs as a person reads them: the table, the gap, edit by edit, examples, and runs side by side."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.cli.screen import out, plain
+from wildcore.errors import UserError
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
 from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
@@ -18,6 +19,13 @@ EXAMPLES = 3
 REASONS = 5
 EDITS_PRINTED = 60
 LONGEST = 70
+
+PRINTED = ("model.name", "model.dtype", "model.device", "dataset.name", "editor.name")
+PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
+
+REVISION = "source revision"
+NO_DIFFERENCE = frozenset({"device", "memory_gib"})
+"""Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
 
 Column = tuple[str, str]
 
@@ -39,8 +47,8 @@ def print_run(folder: RunFolder) -> None:
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
-    """Print what was run, and what was noted meanwhile, each thing once."""
-    manifest = folder.manifest
+    """Print what was run, and what was noted meanwhile, each thing once. Raises ``UserError`` where the record lacks it."""
+    manifest = _readable(folder)
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
     console.print()
@@ -59,6 +67,23 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
             console.print(
                 plain(f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}")
             )
+
+
+def _readable(folder: RunFolder) -> Manifest:
+    """Return the manifest of a run. Raises ``UserError`` where it lacks what is printed of every run."""
+    manifest = folder.manifest
+    said = flat(manifest.identity)
+    transforms = {".".join(key.split(".")[:3]) for key in said if key.startswith("editor.transforms.")}
+    needed = [*PRINTED, *(f"{transform}.name" for transform in sorted(transforms))]
+    if "schedule" in manifest.identity:
+        needed += PRINTED_OF_SCHEDULE
+    missing = [key for key in needed if not isinstance(said.get(key), str)]
+    if missing:
+        raise UserError(
+            f"{folder.path / 'manifest.json'}: its identity does not say {', '.join(missing)}; it is damaged or of another "
+            "version of wildcore, which can show the run"
+        )
+    return manifest
 
 
 def _name(editor: Mapping[str, Any]) -> str:
@@ -194,9 +219,12 @@ def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
 
 
 def print_comparison(folders: Sequence[RunFolder]) -> None:
-    """Print runs side by side, and say in what they differ besides the editor."""
+    """Print runs side by side, and say in what they differ besides the editor.
+
+    Raises ``UserError`` where the record of one lacks what is printed.
+    """
     console = out()
-    manifests = [folder.manifest for folder in folders]
+    manifests = [_readable(folder) for folder in folders]
     for difference in _other_differences(manifests):
         console.print(plain(f"Not like for like: {difference}"))
     cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
@@ -219,19 +247,32 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
 
 
 def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
-    first = _besides_the_editor(manifests[0])
-    found: dict[str, set[str]] = {}
-    for manifest in manifests[1:]:
-        other = _besides_the_editor(manifest)
-        for key in first.keys() | other.keys():
-            if first.get(key) != other.get(key):
-                found.setdefault(key, {str(first.get(key))}).add(str(other.get(key)))
-    return [f"{key} is {' or '.join(sorted(values))}" for key, values in sorted(found.items())]
+    of_all = set.intersection(*(set(manifest.versions) for manifest in manifests)) | {REVISION}
+    return [
+        *_differences([_besides_the_editor(manifest) for manifest in manifests]),
+        *_differences([_versions(manifest, of_all) for manifest in manifests]),
+        *_differences([_hardware(manifest) for manifest in manifests]),
+    ]
+
+
+def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = sorted({key for one in said for key in one})
+    values = {key: sorted({str(one.get(key)) for one in said}) for key in keys}
+    return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
 
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
     rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
     return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
+
+
+def _versions(manifest: Manifest, chosen: Container[str]) -> dict[str, str]:
+    """Return the versions of packages. One that a run did without took no part in it, so ``chosen`` are those of all runs."""
+    return {f"version of {name}": version for name, version in manifest.versions.items() if name in chosen}
+
+
+def _hardware(manifest: Manifest) -> dict[str, Any]:
+    return {f"hardware.{key}": value for key, value in manifest.hardware.items() if key not in NO_DIFFERENCE}
 
 
 def _seconds(folder: RunFolder) -> str:

@@ -130,7 +130,7 @@ class Reporter:
                 last = now
                 rate = made / max(now - start, 1e-9)
                 of_total = "" if total is None else f"/{total}"
-                left = f", {to_do / rate:.0f} s left" if to_do is not None and to_do > 0 else ""
+                left = f", {to_do / rate:.0f} s left" if to_do is not None and to_do > 0 and made else ""
                 self.line(f"{label}: {done + made}{of_total}, {rate:.2f}/s{left}")
 
         return advance

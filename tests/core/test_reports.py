@@ -1,0 +1,126 @@
+"""Runs as they are printed: what is shown of one, and of several side by side."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from wildcore import EditRequest
+from wildcore.cli import main
+from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
+
+NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
+IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)
+SCHEDULE = {"edits": "single", "judged": "after each edit", "model": "put back after each edit"}
+WHOLE = {**IDENTITY, "schedule": SCHEDULE}
+VERSIONS = {"torch": "2.4.0", "wildcore-rome": "1.0"}
+
+
+def make_run(path: Path, value: float = 0.5, edits: tuple[EditOutcome, ...] = (), **facts: Any) -> Path:
+    """A finished run of one scored case, and of other edits that have no scores."""
+    known: dict[str, Any] = {"identity": IDENTITY, "versions": VERSIONS, "hardware": {}, **facts}
+    manifest = Manifest(created="now", job={"seed": 0}, protocols=(), case_count=1, plugins={}, **known)
+    folder = RunFolder.create(path, manifest)
+    for number, edit in enumerate(edits or (EditOutcome(status="edited", seconds=1.0),)):
+        request = EditRequest(prompt="Who keeps the mill?", target="Anna")
+        folder.append(CaseRecord(case=str(number), request=request, edit=edit, probes=()))
+    place: dict[str, Any] = {"case": "0", "protocol": "wild", "probe": 0, "kind": "reliability", "metric": "entropy"}
+    folder.write_scores([ScoreRecord(**place, before=value, before_reason=None, after=value, after_reason=None)])
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)), catch_exceptions=False)
+
+
+def compared(*runs: Path) -> str:
+    done = call("compare", *runs)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def unlike(*runs: Path) -> list[str]:
+    """In what a comparison says that runs differ."""
+    start = "Not like for like: "
+    return [line.removeprefix(start) for line in compared(*runs).splitlines() if line.startswith(start)]
+
+
+def row(text: str, name: str) -> list[str]:
+    (line,) = (line for line in text.splitlines() if name in line)
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_one_case_outside_the_unit_interval_is_compared_without_an_interval(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "first", 3.25), make_run(tmp_path / "second", 0.5)]
+    first, second = row(compared(*runs), "entropy")[-2:]
+    assert first == "3.250"
+    assert second.startswith("0.500 (")
+
+
+def test_seconds_are_of_the_edits_that_were_made(tmp_path: Path) -> None:
+    edited, refused = EditOutcome(status="edited", seconds=3.0), EditOutcome(status="refused", reason="no", seconds=1.0)
+    some = make_run(tmp_path / "some", edits=(edited, refused))
+    none = make_run(tmp_path / "none", edits=(refused,))
+    assert row(compared(some, none), "seconds per edit")[-2:] == ["3.00", "-"]
+    assert json.loads(call("show", some, "--json").stdout)["seconds_per_edit"] == 3.0
+    assert json.loads(call("show", none, "--json").stdout)["seconds_per_edit"] is None
+
+
+def test_runs_under_the_same_versions_on_the_same_machine_are_alike(tmp_path: Path) -> None:
+    machines = [{"device": f"cuda:{number}", "accelerator": "A", "memory_gib": 31.2 + number} for number in range(2)]
+    assert unlike(*(make_run(tmp_path / str(one["device"]), hardware=one) for one in machines)) == []
+
+
+def test_other_versions_and_hardware_are_said_each_in_a_line(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / "a", hardware={"accelerator": "A", "threads": 4}),
+        make_run(tmp_path / "b", versions={"torch": "2.5.1", "wildcore-rome": "1.1"}, hardware={"threads": 4}),
+        make_run(tmp_path / "c", hardware={"accelerator": "B", "threads": 4}),
+    ]
+    assert unlike(*runs) == [
+        "version of torch is 2.4.0 or 2.5.1",
+        "version of wildcore-rome is 1.0 or 1.1",
+        "hardware.accelerator is A or B or None",
+    ]
+
+
+def test_a_package_that_one_run_did_without_is_no_difference_and_an_unknown_revision_is(tmp_path: Path) -> None:
+    more = {**VERSIONS, "wildcore-memit": "1.0", "source revision": "abc"}
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", versions=more)]
+    assert unlike(*runs) == ["version of source revision is None or abc"]
+
+
+@pytest.mark.parametrize(
+    ("identity", "missing"),
+    [
+        ({}, "model.name, model.dtype, model.device, dataset.name, editor.name"),
+        ({"dataset": NAMED, "editor": NAMED}, "model.name, model.dtype, model.device"),
+        ({**IDENTITY, "model": "x"}, "model.name, model.dtype, model.device"),
+        ({**IDENTITY, "dataset": {"name": None}}, "dataset.name"),
+        (
+            {**IDENTITY, "editor": {"name": "x", "transforms": [{"name": "y"}, {"nom": "z"}]}},
+            "editor.transforms.1.name",
+        ),
+        ({**IDENTITY, "schedule": {**SCHEDULE, "judged": {}}}, "schedule.judged"),
+    ],
+)
+def test_a_record_without_what_is_shown_is_one_message(
+    tmp_path: Path, identity: dict[str, object], missing: str
+) -> None:
+    run, whole = make_run(tmp_path / "run", identity=identity), make_run(tmp_path / "whole", identity=WHOLE)
+    said = f"Error: {run / 'manifest.json'}: its identity does not say {missing}; it is damaged or of another version"
+    for arguments in (("show", run), ("show", run, "--edits"), ("compare", whole, run)):
+        done = call(*arguments)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(said)
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_whole_record_is_shown(tmp_path: Path) -> None:
+    done = call("show", make_run(tmp_path / "run", identity=WHOLE))
+    assert done.exit_code == 0
+    assert "x on x (float32, cpu), 1 edits of x" in done.stdout
+    assert "Schedule: single; judged after each edit" in done.stdout
