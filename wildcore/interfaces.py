@@ -264,7 +264,7 @@ class Editor(Protocol):
         return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:
-        """Return one patch that writes all ``requests``; leave ``model`` as it was. May raise ``Refused``.
+        """Return one patch that writes all ``requests``, at least one; leave ``model`` as it was. May raise ``Refused``.
 
         An editor that has state builds upon the edits that it made since ``reset``.
         """

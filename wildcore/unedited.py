@@ -3,14 +3,15 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from wildcore.errors import UserError
 from wildcore.examine import Answers, Question, ask
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
@@ -23,16 +24,23 @@ SECONDS_TO_WAIT = 60.0
 
 
 class UneditedAnswers:
-    """Answers of one model as loaded. A second process may use the same store at the same time."""
+    """Answers of one model as loaded. A second process may use the same store at the same time.
+
+    Raises ``UserError`` for a store that cannot be used.
+    """
 
     def __init__(self, cache: Path, model: LoadedModel) -> None:
         self.model = model
         self.asked = 0
         self.found = 0
-        folder = cache / "unedited-answers"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{_digest(_identity(model))}.sqlite"
-        with closing(self._connect()) as store, store:
+        self.path = cache / "unedited-answers" / f"{_digest(_identity(model))}.sqlite"
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{self.path.parent}: cannot be made ({error.strerror}); name another cache folder by WILDCORE_CACHE"
+            ) from error
+        with self._usable(), closing(self._connect()) as store, store:
             store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
 
     def answers(
@@ -40,7 +48,7 @@ class UneditedAnswers:
     ) -> list[Answers]:
         """Return the answers in order: those that are known from the store, the others from the model, which must be unedited."""
         keys = [_digest(_asked(protocol, question)) for question in questions]
-        with closing(self._connect()) as store:
+        with self._usable(), closing(self._connect()) as store:
             known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
             missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
             given = ask(self.model, protocol, list(missing.values()), shared=shared)
@@ -51,6 +59,16 @@ class UneditedAnswers:
         self.asked += len(missing)
         self.found += len(keys) - len(missing)
         return [known[key] for key in keys]
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{self.path}: the kept answers of the unedited model cannot be used ({error}); free some disk space, or remove "
+                "the file, and they are asked anew"
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT)

@@ -264,3 +264,19 @@ def test_a_protocol_without_a_metric_for_edits_cannot_sift(model: LoadedModel, t
     ready = ReadyProtocol(protocol(Echo()).definition, Bare(), Echo(), Whole(), {})
     with pytest.raises(UserError, match="--only-failures: protocol test has no metric for reliability"):
         FailureFilter(UneditedAnswers(tmp_path, model), ready).take(iter(CASES), None, SilentProgress())
+
+
+def test_a_store_that_cannot_be_used_is_named_with_the_way_out(model: LoadedModel, tmp_path: Path) -> None:
+    store = UneditedAnswers(tmp_path, model)
+    store.path.write_bytes(b"no database " * 100)
+    with pytest.raises(
+        UserError, match=r"\.sqlite: the kept answers of the unedited model cannot be used \(file is not"
+    ):
+        asked(store, protocol(Echo()), PROBES)
+    with pytest.raises(UserError, match="remove the file"):
+        UneditedAnswers(tmp_path, model)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        UserError, match=r"cannot be made \(Not a directory\); name another cache folder by WILDCORE_CACHE"
+    ):
+        UneditedAnswers(tmp_path / "file", model)
