@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from wildcore.errors import UserError, nearest
-from wildcore.interfaces import Editor, Environment, Offer, Transform
+from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.params import EditorParams, ModelShape, Params, build
 from wildcore.registry import OFFER_HOOKS, Found, Registry
 from wildcore.schedules import ScheduleName
@@ -16,6 +16,7 @@ from wildcore.types import EvalProtocol, Record
 
 if TYPE_CHECKING:
     from wildcore.models import LoadedModel, ModelRequest
+    from wildcore.patch_files import PatchFile
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
@@ -209,6 +210,15 @@ def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
     """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
     editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
     return editor
+
+
+def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Patch:
+    """Return the patch in ``file`` for ``model``; the editor that made it is needed only where it is no change of weights.
+
+    Raises ``UserError`` where that editor is not installed, or cannot read it.
+    """
+    changes_weights = file.manifest.facts is None
+    return file.patch(model, None if changes_weights else remake_editor(registry, file.manifest.editor))
 
 
 def _add_transforms(

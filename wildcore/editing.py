@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 from wildcore import provenance
 from wildcore.accumulated import Accumulated
-from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, remake_editor, settled
+from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Environment, Patch, Progress
@@ -119,7 +119,7 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
     """
     file = read_patch(path)
     require_made_for(path, file.manifest, model)
-    return file.patch(model, remake_editor(registry, file.manifest.editor))
+    return read_back(registry, file, model)
 
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> None:

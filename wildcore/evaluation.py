@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore import provenance
-from wildcore.assembly import TAKEN, JobSpec, make_editor, make_reader, model_request, remake_editor, settled
+from wildcore.assembly import TAKEN, JobSpec, make_editor, make_reader, model_request, read_back, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
@@ -82,7 +82,7 @@ class Evaluation:
         """Return an editor that has nothing but the patch of a file, and what the record says of it."""
         manifest = file.manifest
         require_made_for(file.path, manifest, self.model)
-        patch = file.patch(self.model, remake_editor(self.registry, manifest.editor))
+        patch = read_back(self.registry, file, self.model)
         said = {
             "file": file.path.name,
             "sha256": file.digest,

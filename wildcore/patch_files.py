@@ -120,14 +120,15 @@ class PatchFile:
             )
         return _patch(self.path, self.tensors)
 
-    def patch(self, model: LoadedModel, editor: Editor) -> Patch:
-        """Return the patch for ``model``, read back by the ``editor`` that made it where it is no change of weights.
+    def patch(self, model: LoadedModel, editor: Editor | None) -> Patch:
+        """Return the patch for ``model``. Where it is no change of weights, the ``editor`` that made it reads it back.
 
         Raises ``UserError`` where the editor does not find in it what it would have written.
         """
         facts = self.manifest.facts
         if facts is None:
             return self.weights()
+        assert editor is not None, "what is no change of weights needs its editor"
         with read_by_its_editor(self.path, "make the patch again with the one installed"):
             return editor.load_patch(model, Saved(self.tensors, facts))
 

@@ -237,6 +237,13 @@ def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: P
     resumed = wildcore("eval", "--resume", tmp_path / "run", "--patch", patch, "--json", "--quiet")
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout)["cells"] == summary["cells"]
+    without = ("--plugins", "pocket,synthetic,wild", "eval", "--patch", patch, "--limit", 2, "--quiet")
+    done = wildcore(*without, "--out", tmp_path / "without")
+    if editor == "ike":
+        assert done.returncode == 2
+        assert "unknown editor 'ike/ike'" in done.stderr
+    else:
+        assert done.returncode == 0, "a change of weights needs no editor"
     refused = wildcore("eval", "--patch", patch, "--editor", "rome")
     assert refused.returncode == 2
     assert "give one of them" in refused.stderr

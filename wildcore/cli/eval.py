@@ -188,7 +188,8 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
     paths = list(run_paths(specs, destination))
     for spec, path in paths:
         require_free(path)
-        find_editor(registry, spec.editor)
+        if not spec.patch:
+            find_editor(registry, spec.editor)
         registry.find("dataset", spec.dataset)
         for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
             registry.find_protocol(protocol)
