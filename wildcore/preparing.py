@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildcore.assembly import JobSpec, check_names, make_editor, make_reader, model_request, names_used
+from wildcore.assembly import JobSpec, check_names, make_editor, make_reader, model_request, names_used, own_name
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
@@ -56,7 +56,7 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
 
 
 def _dataset_used(spec: JobSpec) -> dict[str, set[str]]:
-    return {"dataset": {spec.dataset.split("/")[-1]}} if spec.dataset else {}
+    return {"dataset": {own_name(spec.dataset)}} if spec.dataset else {}
 
 
 def _require_dataset(spec: JobSpec, trains: bool) -> None:

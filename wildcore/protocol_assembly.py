@@ -25,8 +25,10 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
     """Make the job's protocols, each with the modules that the job replaces in it.
 
     ``editors`` are all that run beside each other in the call; ``reader`` sets cases aside for contexts that show examples.
-    Raises ``UserError`` for a setting that reaches nothing.
+    Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
     """
+    if len(set(spec.metrics)) < len(spec.metrics):
+        raise UserError("--metric: a metric is named twice")
     ready: dict[str, ReadyProtocol] = {}
     used: dict[str, set[str]] = {section: set() for section in SECTIONS}
     for name in spec.protocols:

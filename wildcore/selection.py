@@ -134,6 +134,12 @@ def content_hash(cases: Iterable[EditCase]) -> str:
     return digest.hexdigest()[:16]
 
 
+def require_one_choice(limit: int | None, sample: int | None) -> None:
+    """Raise ``UserError`` where ``--limit`` and ``--sample`` are both given."""
+    if limit and sample:
+        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+
+
 def parse_where(pairs: Sequence[str]) -> dict[str, str]:
     """Read ``tag=value`` pairs. Raises ``UserError`` for any other form."""
     where: dict[str, str] = {}

@@ -31,8 +31,6 @@ class UneditedAnswers:
 
     def __init__(self, cache: Path, model: LoadedModel) -> None:
         self.model = model
-        self.asked = 0
-        self.found = 0
         self.path = cache / "unedited-answers" / f"{_digest(_identity(model))}.sqlite"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,8 +54,6 @@ class UneditedAnswers:
             with store:
                 rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]
                 store.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
-        self.asked += len(missing)
-        self.found += len(keys) - len(missing)
         return [known[key] for key in keys]
 
     @contextmanager

@@ -14,7 +14,7 @@ from wildcore.cli.screen import Reporter, out, plain
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.registry import Registry
-from wildcore.selection import parse_where
+from wildcore.selection import parse_where, require_one_choice
 
 if TYPE_CHECKING:
     from wildcore.audit import Audit, Lengths
@@ -64,8 +64,7 @@ audit_command.params += [option for option in eval_command.params if option.name
 
 
 def _spec(options: dict[str, Any]) -> JobSpec:
-    if options["limit"] and options["sample"]:
-        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    require_one_choice(options["limit"], options["sample"])
     settings = parse_settings(options["settings"])
     for key in settings:
         if key.startswith("editor."):

@@ -21,7 +21,7 @@ from wildcore.records import RunFolder, require_free
 from wildcore.registry import Registry
 from wildcore.schedules import SCHEDULES
 from wildcore.scoring import summary
-from wildcore.selection import parse_where
+from wildcore.selection import parse_where, require_one_choice
 
 EMBEDDED_MODEL = "pocket"
 EMBEDDED_DATASET = "pocketqa"
@@ -129,8 +129,7 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
-    if options["limit"] and options["sample"]:
-        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    require_one_choice(options["limit"], options["sample"])
     own = tuple(read_protocol(file) for file in options["protocol_files"])
     protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}

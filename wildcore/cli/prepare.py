@@ -8,9 +8,8 @@ from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
 from wildcore.cli.screen import Reporter, bytes_of, out, plain
-from wildcore.errors import UserError
 from wildcore.registry import Registry
-from wildcore.selection import parse_where
+from wildcore.selection import parse_where, require_one_choice
 
 SHARED_OPTIONS = (*MODEL_OPTIONS, "dtype", "seed", "settings", "where", "limit", "sample", "skip_malformed")
 
@@ -29,8 +28,7 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     find_editor(registry, options["editor"])
     if options["dataset"]:
         registry.find("dataset", options["dataset"])
-    if options["limit"] and options["sample"]:
-        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+    require_one_choice(options["limit"], options["sample"])
     chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
     chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
     _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"]))
