@@ -85,7 +85,10 @@ CHECKED_WITH_THE_MODEL = [
     (("--editor", "no-change", "--protocol", "wlid"), "unknown protocol 'wlid'; did you mean 'wild'?"),
     (("--editor", "no-change", "--dataset", "tow-facts"), "unknown dataset 'tow-facts'; did you mean 'two-facts'?"),
     (("--editor", "no-change", "--metric", "exact-mach"), "unknown metric 'exact-mach'; did you mean 'exact-match'?"),
-    (("--editor", "no-change", "--metric", "exact-match", "--metric", "exact-match"), "--metric: a metric is named twice"),
+    (
+        ("--editor", "no-change", "--metric", "exact-match", "--metric", "exact-match"),
+        "--metric: a metric is named twice",
+    ),
     (("--editor", "no-change", "--context", "chta"), "unknown context 'chta'; did you mean 'chat'?"),
     (
         ("--editor", "no-change", "--set", "editor.strenght=1"),

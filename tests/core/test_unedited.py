@@ -106,7 +106,6 @@ def test_each_question_is_asked_once_across_stores(model: LoadedModel, tmp_path:
     later = UneditedAnswers(tmp_path, model)
     assert asked(later, protocol(second), [*PROBES, probe("Grass", "green")]) == ["is", "sky", "is", "Grass"]
     assert second.prompts == ["Grass"]
-    assert (later.asked, later.found) == (1, 3)
 
 
 def test_another_generation_or_a_gold_that_is_read_is_another_question(model: LoadedModel, tmp_path: Path) -> None:
