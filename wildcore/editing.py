@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from uuid import uuid4
@@ -13,7 +14,7 @@ from wildcore import provenance
 from wildcore.accumulated import Accumulated
 from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
 from wildcore.caching import cache_folder
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Refused, UserError, each_or_refusal
 from wildcore.interfaces import Environment, Patch, Progress
 from wildcore.loading import DTYPES, dtype_name, fetch_folder, load_config, load_model, no_progress_bar, read_shape
 from wildcore.models import LoadedModel
@@ -29,6 +30,7 @@ from wildcore.registry import Registry
 from wildcore.rows import Row
 from wildcore.tables import TableParams, read_table
 from wildcore.tensor_files import UNFINISHED
+from wildcore.tokens import within_context
 from wildcore.types import EditRequest, Malformed
 
 
@@ -45,6 +47,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     model = load_model(request, registry.families)
     for note in model.notes:
         progress.note(note)
+    _require_within_context(model, requests, edits)
     environment = Environment(cache_folder(), spec.seed, progress)
     editor.reset()
     identity |= settled(editor, model, environment)
@@ -70,13 +73,24 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
 def read_requests(path: Path) -> list[EditRequest]:
     """Read facts from a table with the fields of ``EditRequest``. Raises ``UserError`` naming file, row and field."""
     requests = []
-    for row in read_table(TableParams(path=path)):
-        if isinstance(row, Malformed):
-            raise UserError(f"{row.place}: {row.problem}")
-        requests.append(_request(row))
+    try:
+        for row in read_table(TableParams(path=path)):
+            if isinstance(row, Malformed):
+                raise UserError(f"{row.place}: {row.problem}")
+            requests.append(_request(row))
+    except UserError as error:  # the reader of tables speaks of the dataset
+        raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
     if not requests:
         raise UserError(f"--edits {path}: it holds no fact")
     return requests
+
+
+def _require_within_context(model: LoadedModel, requests: Sequence[EditRequest], edits: Path) -> None:
+    for request, found in zip(requests, each_or_refusal(partial(within_context, model), requests), strict=True):
+        if isinstance(found, Refused):
+            raise UserError(
+                f"{edits}: the fact that begins {request.prompt[:60]!r}: {found}; take it out, or shorten it"
+            )
 
 
 def _request(row: Row) -> EditRequest:
@@ -98,6 +112,9 @@ def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], ou
     """
     require_new(out)
     read = [read_patch(path) for path in patches]
+    for place, file in enumerate(read):
+        if file.digest in {other.digest for other in read[:place]}:
+            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them away")
     together = Accumulated()
     for file in read:
         together.add(file.weights())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
 from wildcore.errors import UserError, nearest
 from wildcore.types import EditCase
@@ -32,9 +32,16 @@ def require_placeholder(placeholder: str, template: str) -> str:
 
 
 class Params(BaseModel):
-    """Base of a plugin's parameters: unknown names and ill-typed values are refused."""
+    """Base of a plugin's parameters: unknown names and ill-typed values are refused, and so are numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_into_64_bits(cls, value: Any) -> Any:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError("the number is too large")
+        return value
 
     without_effect: ClassVar[frozenset[str]] = frozenset()
     """Names of parameters that change how a result is come by and not the result, such as a time limit: they are recorded, but

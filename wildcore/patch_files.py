@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, cast
 
 from pydantic import ValidationError
@@ -100,6 +101,12 @@ def require_new(path: Path) -> None:
         raise UserError(f"--out {path}: it is there already; choose another name")
     if not path.parent.is_dir():
         raise UserError(f"--out {path}: there is no folder {path.parent}; make it first")
+    try:
+        TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise UserError(
+            f"--out {path}: nothing can be written there ({error.strerror}); choose another place"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,15 @@ def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) ->
         for name in ("model_type", "dtype", "revision", "fingerprint")
         if getattr(wanted, name) != getattr(found, name)
     ]
-    raise UserError(f"{path}: made for {wanted.name} ({'; '.join(differences)}); it means nothing to {found.name}")
+    if {difference.split()[0] for difference in differences} <= {
+        "dtype",
+        "fingerprint",
+    } and wanted.dtype != found.dtype:
+        way_out = f"load the model in that dtype (--dtype {wanted.dtype})"
+    else:
+        way_out = f"name that model (--model {wanted.name})"
+    made_for = f"made for {wanted.name} ({'; '.join(differences)})"
+    raise UserError(f"{path}: {made_for}; it means nothing to {found.name}; {way_out}")
 
 
 def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
 from wildcore.accumulated import Accumulated, can_share_prompts, changes_prompts
-from wildcore.errors import Refused
+from wildcore.errors import Refused, each_or_refusal
 from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
 from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.models import LoadedModel
@@ -26,6 +27,7 @@ from wildcore.protocols import ReadyProtocol
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
 from wildcore.row_patches import RowPatches
 from wildcore.shared_prompts import SharedPrompts
+from wildcore.tokens import within_context
 from wildcore.types import EditCase
 from wildcore.unedited import UneditedAnswers
 
@@ -215,7 +217,10 @@ def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -
     those made together share the time.
     """
     start = time.perf_counter()
-    results = editor.edit_each(model, [case.request for case in cases])
+    asked = each_or_refusal(partial(within_context, model), [case.request for case in cases])
+    readable = [request for request in asked if not isinstance(request, Refused)]
+    made = iter(editor.edit_each(model, readable) if readable else ())
+    results = [one if isinstance(one, Refused) else next(made) for one in asked]
     return results, (time.perf_counter() - start) / len(cases)
 
 

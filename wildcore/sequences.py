@@ -14,7 +14,7 @@ from wildcore.records import CaseRecord, EditOutcome, RunFolder
 from wildcore.runner import Examiner, OnCase, in_groups, judge
 from wildcore.schedules import Schedule
 from wildcore.sequence_files import Keeper, SequenceFile, Written
-from wildcore.tokens import encode
+from wildcore.tokens import encode, within_context
 from wildcore.types import EditCase, EditRequest, Prompt
 
 Update = Sequence[EditCase]
@@ -126,7 +126,7 @@ def write_upon(
     """
     with written.patch.applied(model):
         try:
-            return editor.edit(model, requests)
+            return editor.edit(model, [within_context(model, request) for request in requests])
         except Refused as refusal:
             return EditOutcome(status="refused", reason=_refusal(refusal, len(requests)), seconds=0)
         except OutOfMemoryError as error:

@@ -7,7 +7,7 @@ may occur twice, and a subject's last piece may merge with what follows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from torch import Tensor
 from wildcore.errors import Refused, UserError
 from wildcore.params import CloseTarget
 from wildcore.types import EditRequest, Prompt
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
 
 IGNORED = -100
 """Label of a position that a loss does not count (the convention of ``torch.nn.functional.cross_entropy``)."""
@@ -87,6 +90,14 @@ def require_target(request: EditRequest) -> None:
     """Raise ``Refused`` for a request whose target says nothing, also where the end of the answer would be trained after it."""
     if not request.target.strip():
         raise Refused("the target is empty")
+
+
+def within_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
+    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than what the model can read."""
+    length = len(join(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
+    if model.max_length is not None and length > model.max_length:
+        raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
+    return request
 
 
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:

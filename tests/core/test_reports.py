@@ -1,15 +1,19 @@
 """Runs as they are printed: what is shown of one, and of several side by side."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from wildcore import EditRequest
 from wildcore.cli import main
+from wildcore.cli.report import print_table
 from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
+from wildcore.scoring import Cell
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)
@@ -124,3 +128,29 @@ def test_a_whole_record_is_shown(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "x on x (float32, cpu), 1 edits of x" in done.stdout
     assert "Schedule: single; judged after each edit" in done.stdout
+
+
+@pytest.mark.parametrize(("width", "counts"), [(80, False), (130, True)])
+def test_no_word_of_the_table_is_cut_in_a_narrow_window(width: int, counts: bool) -> None:
+    values = {
+        "before": 0.5,
+        "after": 1.0,
+        "low": 0.439,
+        "high": 1.0,
+        "cases": 3,
+        "scored": 9,
+        "unscored": 0,
+        "refused": 0,
+    }
+    cells = [
+        Cell(protocol="synthetic", kind="generalization", metric="token-agreement", **values),
+        Cell(protocol="wild-authors", kind="reliability", metric="exact-match", **values),
+    ]
+    console = Console(width=width, file=StringIO())
+    print_table(console, cells)
+    assert isinstance(console.file, StringIO)
+    printed = console.file.getvalue()
+    for word in ("synthetic", "wild-authors", "generalization", "token-agreement", "0.439 to 1.000"):
+        assert word in printed
+    assert ("unscored " in printed.splitlines()[1 if counts else 0]) == counts
+    assert ("is shown in a window" in printed) != counts

@@ -13,10 +13,10 @@ from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder
-from wildcore.runner import NOT_STACKED, Examiner, in_groups, run_cases
+from wildcore.runner import NOT_STACKED, Examiner, in_groups, run_cases, timed_edits
 from wildcore.testing.conformance import ModelState, SilentProgress
 from wildcore.testing.modules import Greedy, plain_protocol
-from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
+from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MAX_LENGTH, tiny_model
 from wildcore.unedited import UneditedAnswers
 
 LARGE = 1024.0
@@ -159,3 +159,13 @@ def test_where_one_case_does_not_fit_the_error_comes_at_once(tmp_path: Path) -> 
     with pytest.raises(torch.OutOfMemoryError):
         in_groups(carry_out, [case(0, "dense")], folder(tmp_path / "run", 1), lambda record: None, progress, 64, ())
     assert (carry_out.tried, progress.notes) == ([1], [])
+
+
+def test_a_request_longer_than_the_context_is_refused_and_the_others_are_written() -> None:
+    model = tiny_model("llama")
+    cases = [case(number, "low-rank") for number in (1, MAX_LENGTH, 2)]
+    made, _ = timed_edits(SmallChanges(), model, cases)
+    assert [isinstance(patch, Refused) for patch in made] == [False, True, False]
+    assert f"tokens long, and the model reads {MAX_LENGTH}" in str(made[1])
+    only, _ = timed_edits(SmallChanges(), model, cases[1:2])
+    assert [type(patch) for patch in only] == [Refused]

@@ -114,7 +114,7 @@ def small_change(folder: Path, dtype: str, to: Path) -> str:
     families = {family.model_type: family for family in built_in_families()}
     model = load_model(ModelRequest(str(folder), dtype=dtype, device="cpu"), families)
     projection = model.mlp_output(1)
-    made = {"created": "2026-01-01T00:00:00+00:00", "editor": {"name": "x"}, "seed": 0, "versions": {}}
+    made = {"created": "2026-01-01T00:00:00+00:00", "editor": {"name": to.name}, "seed": 0, "versions": {}}
     manifest = PatchManifest(model=patched_model(model), requests=(), **made)
     write_patch(to, WeightPatch({projection.name: Dense(0.0015 * projection.weight.float())}), manifest)
     return f"{projection.name}.weight"
@@ -251,3 +251,46 @@ def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: P
     assert applied.returncode == (2 if editor == "ike" else 0)
     if editor == "ike":
         assert "cannot become weights" in applied.stderr
+
+
+def test_a_fact_longer_than_the_context_is_named_before_anything_is_written(wildcore: Wildcore, tmp_path: Path) -> None:
+    file, patch = tmp_path / "facts.jsonl", tmp_path / "p"
+    file.write_text(json.dumps({"prompt": "The keeper is " * 500, "target": "Anna"}))
+    done = wildcore("edit", "--editor", "ft-m", "--model", MODELS / "tiny-llama", "--edits", file, "--out", patch)
+    assert done.returncode == 2
+    assert "the fact that begins 'The keeper is" in done.stderr
+    assert "take it out, or shorten it" in " ".join(done.stderr.split())
+    assert not patch.exists()
+
+
+def test_a_patch_given_twice_is_refused(
+    facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
+) -> None:
+    patch = edit(facts, "p", "--editor", "ft-m")
+    model = ("--model", MODELS / "tiny-llama")
+    done = wildcore("apply", patch, patch, "--merge", *model, "--out", tmp_path / "edited")
+    assert done.returncode == 2
+    assert "that patch is given twice" in done.stderr
+
+
+@pytest.mark.parametrize(("editor", "applies"), [("ft-m", True), ("grace", False)])
+def test_the_next_step_names_the_model_and_only_what_can_be_done(
+    editor: str, applies: bool, facts: Path, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    patch, model = tmp_path / "p", MODELS / "tiny-llama"
+    done = wildcore(
+        "edit", "--editor", editor, "--model", model, "--edits", facts, "--out", patch, "--set", "editor.steps=2"
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Next: ")]
+    assert f"wildcore eval --patch {patch} --model {model}" in line
+    assert ("wildcore apply" in line) == applies
+
+
+def test_a_table_of_facts_that_is_not_there_is_named_by_its_option(wildcore: Wildcore, tmp_path: Path) -> None:
+    done = wildcore("edit", "--editor", "ft-m", "--edits", tmp_path / "none.jsonl", "--out", tmp_path / "p")
+    assert done.returncode == 2
+    assert f"Error: --edits {tmp_path / 'none.jsonl'}: cannot be read" in done.stderr
+    done = wildcore("edit", "--editor", "ft-m", "--edits", tmp_path / "none.jsonl", "--out", "/proc/p")
+    assert done.returncode == 2
+    assert "--out /proc/p: nothing can be written there" in done.stderr

@@ -44,7 +44,7 @@ def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
     table = Table("parameter", "type", "default", "meaning")
     for name, field in offer.params.model_fields.items():
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
-        meaning = " ".join((field.description or "").split())
+        meaning = " ".join((field.description or "").replace("``", "").split())
         table.add_row(plain(name), plain(_type(field.annotation)), plain(default), plain(meaning))
     console.print(table)
     console.print(plain(f"Set one with --set {kind}.PARAMETER=VALUE"))

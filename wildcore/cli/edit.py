@@ -1,12 +1,13 @@
 """``wildcore edit``: facts written into a patch file; ``wildcore apply``: patch files made into a model folder."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from wildcore.assembly import JobSpec, find_editor, parse_settings
-from wildcore.cli.eval import eval_command
+from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
 from wildcore.cli.screen import Reporter, out, plain
 from wildcore.errors import UserError
 from wildcore.registry import Registry
@@ -33,7 +34,11 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
         changed = f"{', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}"
         console.print(plain(f"Changed: {changed}"))
     console.print(plain(f"Patch: {file}"))
-    console.print(plain(f"Next: wildcore eval --patch {file}, or wildcore apply {file} --out DIR"))
+    model = "" if spec.model == EMBEDDED_MODEL else f" --model {quote(spec.model)}"
+    ways = [f"wildcore eval --patch {quote(str(file))}{model}"]
+    if "change_norm" in facts:
+        ways.append(f"wildcore apply {quote(str(file))}{model} --out DIR")
+    console.print(plain(f"Next: {', or '.join(ways)}"), soft_wrap=True)
 
 
 @click.command("apply")

@@ -87,7 +87,9 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="N",
     help="Edits that one change of the model writes. [default: batch all, sequential 1]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything that is drawn.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything that is drawn."
+)
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
 )
@@ -196,8 +198,8 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
 
     evaluation = Evaluation(registry, specs, reporter)
     folders = [evaluation.create(spec, path) for spec, path in paths]
-    for folder in folders:
-        _carry_out(evaluation, folder, reporter)
+    for number, folder in enumerate(folders, start=1):
+        _carry_out(evaluation, folder, reporter, folders[number:])
     return folders
 
 
@@ -265,11 +267,13 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         ) from error
 
 
-def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter) -> None:
+def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> None:
     try:
         evaluation.carry_out(folder)
     except KeyboardInterrupt:
         click.echo(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}", err=True)
+        for other in later:
+            click.echo(f"Not begun yet: wildcore eval --resume {other.path}", err=True)
         raise
 
 

@@ -5,6 +5,7 @@ from collections.abc import Container, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,9 @@ EXAMPLES = 3
 REASONS = 5
 EDITS_PRINTED = 60
 LONGEST = 70
+COUNTS = ("cases", "scored", "unscored", "refused")
+WIDTH_OF_THE_TABLE = 124
+"""Columns of a window that the table of a run needs so that no word in it is cut."""
 
 PRINTED = ("model.name", "model.dtype", "model.device", "dataset.name", "editor.name")
 PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
@@ -92,10 +96,11 @@ def _name(editor: Mapping[str, Any]) -> str:
 
 
 def print_table(console: Console, cells: Sequence[Cell]) -> None:
-    """Print one row for each protocol, probe kind and metric."""
-    table = Table("protocol", "probe", "metric")
-    for column in ("before", "after", "95 % interval", "cases", "scored", "unscored", "refused"):
-        table.add_column(column, justify="right")
+    """Print one row for each protocol, probe kind and metric; in a narrow window without the counts, which is said."""
+    narrow = console.width < WIDTH_OF_THE_TABLE
+    table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
+    for column in ("before", "after", "95 % interval", *(() if narrow else COUNTS)):
+        table.add_column(column, justify="right", no_wrap=True)
     last = None
     for cell in cells:
         if last not in (None, cell.protocol):
@@ -107,13 +112,15 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
             number(cell.before),
             number(cell.after),
             f"{cell.low:.3f} to {cell.high:.3f}" if cell.low is not None and cell.high is not None else "-",
-            str(cell.cases),
-            str(cell.scored),
-            str(cell.unscored),
-            str(cell.refused),
+            *(() if narrow else (str(getattr(cell, count)) for count in COUNTS)),
         )
         last = cell.protocol
     console.print(table)
+    if narrow:
+        console.print(
+            "How many cases there are, and how many answers were scored, unscored and refused, is shown in a window "
+            f"{WIDTH_OF_THE_TABLE} columns wide, and by --json."
+        )
 
 
 def print_gap(console: Console, cells: Sequence[Cell]) -> None:
