@@ -139,7 +139,7 @@ def test_edits_share_a_batch_and_each_is_asked_under_its_own(model: LoadedModel,
 
 
 def test_a_prompt_that_became_too_long_has_no_answer_and_a_reason(examiner: Examiner) -> None:
-    long = LONG * (MAX_LENGTH // 10)
+    long = LONG * (MAX_LENGTH // 12)  # fits, and before a question no more
     short, fitting = "Where is Rome?", "Is Oslo old?"
     request = EditRequest(prompt=long, target="x", subject="Rome")
     probes = tuple(Probe(kind="reliability", prompt=text, answers=("Peru",)) for text in (short, fitting))
