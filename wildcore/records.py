@@ -14,6 +14,7 @@ from typing import IO, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from wildcore.caching import make_durable
 from wildcore.errors import UserError
 from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record, Score
 
@@ -291,7 +292,7 @@ def write_durably(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _make_durable(path.parent)
+    make_durable(path.parent)
 
 
 def _write_first(path: Path, text: str) -> None:
@@ -302,7 +303,7 @@ def _write_first(path: Path, text: str) -> None:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    _make_durable(path.parent.parent)  # the folder may be new too
+    make_durable(path.parent.parent)  # the folder may be new too
 
 
 def _append(path: Path, record: Record) -> None:
@@ -319,17 +320,7 @@ def _append(path: Path, record: Record) -> None:
                 stream.truncate(end)
             raise
     if end == 0:
-        _make_durable(path.parent)
-
-
-def _make_durable(folder: Path) -> None:
-    """Make the names of new files in ``folder`` survive the death of the machine, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        make_durable(path.parent)
 
 
 def _read_lines(path: Path, model: type[R]) -> Iterator[R]:

@@ -6,12 +6,13 @@ The metadata hold a manifest, and a hash of it and of every byte of the tensors.
 import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from safetensors import safe_open
+
+from wildcore.caching import make_durable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", key: str, manifes
         with unfinished.open("r+b") as stream:
             os.fsync(stream.fileno())
         unfinished.replace(path)
-        _make_durable(path.parent)
+        make_durable(path.parent)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -86,13 +87,3 @@ def _plain(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         plain[name] = own.clone() if own.untyped_storage().data_ptr() in seen else own
         seen.add(own.untyped_storage().data_ptr())
     return plain
-
-
-def _make_durable(folder: Path) -> None:
-    """Make a rename in ``folder`` survive the death of the machine, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
