@@ -15,6 +15,7 @@ from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
 from wildcore.models import LoadedModel
+from wildcore.precision import wide_dtype
 from wildcore.prepared import prepared_file
 
 KIND = "null-space"
@@ -50,7 +51,7 @@ class Spectrum:
 def spectrum(moments: Tensor) -> Spectrum:
     """Take second moments [inputs, inputs] apart, in float64."""
     values, vectors = torch.linalg.eigh(widened(moments))
-    return Spectrum(values.cpu(), vectors.float().cpu())
+    return Spectrum(values.cpu(), vectors.to(wide_dtype(moments.dtype)).cpu())
 
 
 def spectra(

@@ -1,7 +1,7 @@
 """Second moments C = E[k k^T] of projections' inputs, estimated on a corpus and kept.
 
 C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics).
-One pass over the corpus serves several layers and ends below the topmost one's projection. Products are in float32, sums in
+One pass over the corpus serves several layers and ends below the topmost one's projection. Products are at least float32, sums in
 float64.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.memory import GIB, free_memory
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.prepared import PreparedFile, prepared_file
 from wildcore.tokens import encode, pad
 from wildcore_keyvalue.corpus import Corpus, open_corpus
@@ -44,7 +45,7 @@ Files = Mapping[int, PreparedFile]
 def second_moments(
     model: LoadedModel, layers: Sequence[int], corpus_name: str, tokens: int, environment: Environment
 ) -> dict[int, Tensor]:
-    """Return C [inputs, inputs] of each layer in float32 on the CPU, from ``tokens`` tokens of a corpus.
+    """Return C [inputs, inputs] of each layer, at least float32, on the CPU, from ``tokens`` tokens of a corpus.
 
     Kept in the store of prepared things, each layer for itself; only those not there yet are estimated, and an interrupted
     estimate goes on where it was saved. Raises ``UserError`` for a corpus that cannot be read or holds no text; a shorter one
@@ -104,14 +105,14 @@ class _Sum:
         if batch < self.batches:
             return
         self.half_added = True
-        add_products(self.total, keys.float())
+        add_products(self.total, at_least_float32(keys))
         self.tokens, self.batches = self.tokens + len(keys), batch + 1
         self.half_added = False
 
-    def mean(self) -> Tensor:
-        """Return C in float32 on the CPU; the sum is used up."""
+    def mean(self, dtype: torch.dtype) -> Tensor:
+        """Return C in ``dtype`` on the CPU; the sum is used up."""
         mirror(self.total)
-        return self.total.div_(self.tokens).float().cpu()
+        return self.total.div_(self.tokens).to(dtype).cpu()
 
 
 def add_products(total: Tensor, keys: Tensor) -> None:
@@ -191,7 +192,7 @@ def _estimate(
     for layer in sorted(sums):
         done = sums.pop(layer)
         _require_usable(corpus, layer, done)
-        files[layer].save(Saved({"moments": done.mean()}, {"tokens": done.tokens}))
+        files[layer].save(Saved({"moments": done.mean(wide_dtype(model.dtype))}, {"tokens": done.tokens}))
 
 
 def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum], known: int) -> Iterator[int]:
