@@ -34,6 +34,19 @@ VALUE_NAMES = {
 }
 """What published code of closed-form editors calls the hyper-parameters of finding values, and what they are called here."""
 
+APART = 10
+"""How many times as far as the tolerance a wrong method must be from golden values, at least."""
+
+
+def near(error: float, tolerance: float) -> bool:
+    """Say whether a relative ``error`` is one of rounding."""
+    return error < tolerance
+
+
+def far(error: float, tolerance: float) -> bool:
+    """Say whether a relative ``error`` is that of another method: so far beyond the tolerance that no rounding explains it."""
+    return error >= APART * tolerance
+
 
 class Golden:
     """A folder of golden values. ``models`` maps the names of models that do not come along to their folders."""
@@ -109,13 +122,15 @@ class Golden:
         return folder if folder.is_dir() else None
 
     def model(self, name: str) -> LoadedModel:
-        """Load a model in float32 after proving that its weights are those the golden values were made with."""
+        """Load a model as published code had it, after proving that its weights are those the values were made with."""
         folder = self.model_folder(name)
         assert folder is not None, f"{name} is not here"
+        facts = self.content["models"][name]
         digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        assert digest == self.content["models"][name]["model_safetensors_sha256"], f"{folder} holds other weights"
+        assert digest == facts["model_safetensors_sha256"], f"{folder} holds other weights"
         families = {family.model_type: family for family in built_in_families()}
-        return load_model(ModelRequest(name, folder=folder, dtype="float32", device="cpu"), families)
+        dtype = facts.get("loaded_as", "float32")
+        return load_model(ModelRequest(name, folder=folder, dtype=dtype, device="cpu"), families)
 
 
 def moments_of(model: LoadedModel, layer: int) -> Tensor:
