@@ -17,7 +17,7 @@ pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 AGREEMENT = 2e-4
-OF_LARGE = 2e-3
+OF_LARGE = 1.5e-3
 """Of changes of llama-14m: Adam makes a whole step of a gradient that is nearly nothing, and it has many of those."""
 EDITORS = {offer.name: offer for offer in wildcore_editors()}
 
@@ -64,12 +64,13 @@ def test_a_target_that_begins_with_a_space_is_the_target_without_it() -> None:
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
-@pytest.mark.parametrize("changes", [{"steps": 24}, {"weight_decay": 0.1}, {"learning_rate": 4.8e-4}])
+@pytest.mark.parametrize("wrong", ["steps", "weight_decay", "learning_rate"])
 @pytest.mark.parametrize("name", ["ft-m", "ft-l"])
-def test_a_wrong_method_is_told_from_rounding(name: str, changes: dict[str, Any], model: str) -> None:
+def test_a_wrong_method_is_told_from_rounding(name: str, wrong: str, model: str) -> None:
     request = "lab-several-tokens" if model == "llama-14m" else "tiny-several-tokens"
     run = GOLDEN.run(f"{model}/fork/ft/{name}/{request}")
-    change, names = edit(run, **changes), run["tensors"]
+    values = {"steps": run["optimizer_steps"] - 1, "weight_decay": 0.1, "learning_rate": 4.8e-4}
+    change, names = edit(run, **{wrong: values[wrong]}), run["tensors"]
     if model == "llama-14m":
         assert far(relative_error(sketch(change), GOLDEN.tensor(model, names["weight_change_sketch"])), OF_LARGE)
         return

@@ -55,7 +55,7 @@ def test_keys_values_and_radii_agree_with_published_code(identifier: str, monkey
 @pytest.mark.parametrize("name", ["steps", "learning_rate", "close_target"])
 def test_a_wrong_method_is_told_from_rounding(model: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = GOLDEN.run(f"{model}/easyedit/grace/single-long-target")
-    wrong = {"steps": run["n_iter"] - 1, "learning_rate": 0.99 * run["edit_lr"], "close_target": True}
+    wrong = {"steps": run["n_iter"] - 1, "learning_rate": 0.99 * run["edit_lr"], "close_target": "end-of-sequence"}
     found = codebook(run, monkeypatch, **{name: wrong[name]})
     assert far(relative_error(found.values, published(run, "values")), AGREEMENT)
 

@@ -30,7 +30,9 @@ from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near, 
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
-AGREEMENT = 1e-3
+AGREEMENT = 1e-4
+ILL_CONDITIONED = "tiny-llama/nas/rome/plain/tiny-several-tokens", 1e-3
+"""A run whose value is so found that rounding moves it further, and what it may move it by."""
 OF_NORMS = 1e-5
 NAMES = VALUE_NAMES | {
     "mom2_update_weight": "moment_weight",
@@ -38,6 +40,12 @@ NAMES = VALUE_NAMES | {
     "L2": "update_penalty",
 }
 PUBLISHED = {"essence_position": "subject-end"}
+
+
+def tolerance(run: dict[str, Any]) -> float:
+    """Return how far rounding may move the run's updates."""
+    identifier, wider = ILL_CONDITIONED
+    return wider if run["id"] == identifier else AGREEMENT
 
 
 def settings(editor: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +101,7 @@ def test_the_updates_agree_with_published_code_one_after_the_other(identifier: s
     with ExitStack() as earlier:
         for step, names in enumerate(run["steps"]):
             patch = made.edit(model, GOLDEN.requests(names))
-            assert near(max(errors(run, step, patch)), AGREEMENT)
+            assert near(max(errors(run, step, patch)), tolerance(run))
             earlier.enter_context(patch.applied(model))
 
 
@@ -105,15 +113,15 @@ def test_independent_updates_agree_with_published_code(model: str, name: str) ->
     made, asked = editor(runs[0], GOLDEN.model(model)), [r for run in runs for r in GOLDEN.requests(run["steps"][0])]
     for run, patch in zip(runs, made.edit_each(GOLDEN.model(model), asked), strict=True):
         assert isinstance(patch, WeightPatch)
-        assert near(max(errors(run, 0, patch)), AGREEMENT)
+        assert near(max(errors(run, 0, patch)), tolerance(run))
 
 
 @pytest.mark.parametrize("name", ["memit", "alphaedit", "rome"])
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
 def test_a_wrong_method_is_told_from_rounding(model: str, name: str) -> None:
-    """A reference norm one per cent too large; values as they were found, not scaled."""
+    """A reference norm two per cent too large; values as they were found, not scaled."""
     run = GOLDEN.run(GOLDEN.runs(f"{model}/nas/{name}/plain/")[0])
-    for wrong in ([NormAnchor(NormAnchorParams(norm=1.01 * run["norm"], longest=run["longest"]))], []):
+    for wrong in ([NormAnchor(NormAnchorParams(norm=1.02 * run["norm"], longest=run["longest"]))], []):
         made = editor(run, GOLDEN.model(model))
         made.transforms = wrong
         patch = made.edit(GOLDEN.model(model), GOLDEN.requests(run["steps"][0]))

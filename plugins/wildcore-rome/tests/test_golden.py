@@ -19,7 +19,9 @@ from wildcore.testing.golden import Golden, far, moments_of, near, relative_erro
 pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
-AGREEMENT = 1e-3
+AGREEMENT = 2e-5
+ILL_CONDITIONED = ("tiny-llama", "tiny-several-tokens"), 1e-3
+"""A model and a request whose value is so found that rounding moves it further, and what it may move it by."""
 KEYS = {
     "prefix-keys": {"update_key": "prefixed", "direction_key": "prefixed"},
     "prompt-keys": {"update_key": "prompt", "direction_key": "prompt"},
@@ -41,6 +43,12 @@ def comparable(methods: tuple[str, ...]) -> list[str]:
     models = ("tiny-llama", "tiny-gpt2", "llama-14m")
     ids = [i for model in models for m in methods for i in GOLDEN.runs(f"{model}/{m}/")]
     return [identifier for identifier in ids if not identifier.endswith(DEPARTURES)]
+
+
+def tolerance(run: dict[str, Any]) -> float:
+    """Return how far rounding may move the run's update."""
+    case, wider = ILL_CONDITIONED
+    return wider if (run["model"], run["request"]) == case else AGREEMENT
 
 
 def edit(run: dict[str, Any], **changes: Any) -> torch.Tensor:
@@ -75,7 +83,7 @@ def published(run: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize("identifier", comparable(("fork/rome", "fork/r-rome", "rebuild/r-rome", "kmeng/rome")))
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
-    assert near(relative_error(edit(run), published(run)), AGREEMENT)
+    assert near(relative_error(edit(run), published(run)), tolerance(run))
 
 
 def test_the_essence_is_read_at_the_prompt_s_end_by_default_as_the_paper_has_it() -> None:
@@ -87,10 +95,10 @@ def test_the_essence_is_read_at_the_prompt_s_end_by_default_as_the_paper_has_it(
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
 @pytest.mark.parametrize(
     "changes",
-    [{"steps": 19}, {"kl_factor": 0}, {"update_key": "prefixed"}, {"direction_key": "prompt"}, {"damping": 0.01}],
+    [{"steps": 19}, {"kl_factor": 0}, {"update_key": "prefixed"}, {"direction_key": "prompt"}, {"damping": 0.1}],
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
-    run = GOLDEN.run(f"{model}/fork/rome/second-moment/tiny-several-tokens")
+    run = GOLDEN.run(f"{model}/fork/rome/second-moment/tiny-one-token")
     assert far(relative_error(edit(run, **changes), published(run)), AGREEMENT)
 
 
