@@ -54,6 +54,7 @@ class Golden:
     def __init__(self, folder: Path, models: dict[str, Path] | None = None) -> None:
         self.folder = folder
         self.models = models or {}
+        self._loaded: dict[str, LoadedModel] = {}
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -122,7 +123,12 @@ class Golden:
         return folder if folder.is_dir() else None
 
     def model(self, name: str) -> LoadedModel:
-        """Load a model as published code had it, after proving that its weights are those the values were made with."""
+        """Return a model as published code had it, loaded once, after proving that its weights are those of the values."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> LoadedModel:
         folder = self.model_folder(name)
         assert folder is not None, f"{name} is not here"
         facts = self.content["models"][name]
