@@ -25,6 +25,8 @@ from wildcore.tokens import encode
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
 AGREEMENT = 1e-4
+OUTSIDE_THE_MASK = 1e-2
+"""Of what weight decay alone changes: so little beside the weight that published float32 rounds it by a few thousandths."""
 PUBLISHED = {"weight_decay": 1e-5, "activity": "activated-outputs", "activity_over": "text", "answer_loss": "published"}
 NAMES = {
     "edit_lr": "learning_rate",
@@ -92,7 +94,7 @@ def test_losses_side_memories_and_their_activities_agree_with_published_code(
         torch.testing.assert_close(losses, expected, rtol=1e-3, atol=1e-3)
         outside = ~again.tensor(f"mask.{number}")
         published = again.tensor(f"change.{number}")
-        assert near(relative_error(saved[number][outside], published[outside]), AGREEMENT)
+        assert near(relative_error(saved[number][outside], published[outside]), OUTSIDE_THE_MASK)
         assert near(relative_error(saved[number], again.tensor(f"change.{number}")), AGREEMENT)
         moved = torch.nn.functional.linear(made.upper.inputs, saved[number])
         found = activity(made.upper.outputs, moved, made.text, made.activation)
@@ -194,8 +196,11 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(
     again = Run("tiny-llama/easyedit/wise/single", monkeypatch, **changes)
     (patch,) = again.edits()
     published = again.tensor("change.0")
-    outside = ~again.tensor("mask.0") if "weight_decay" in changes else torch.ones_like(published).bool()
-    assert far(relative_error(patch.changes[0][outside], published[outside]), AGREEMENT)
+    if "weight_decay" in changes:
+        outside = ~again.tensor("mask.0")
+        assert far(relative_error(patch.changes[0][outside], published[outside]), OUTSIDE_THE_MASK)
+    else:
+        assert far(relative_error(patch.changes[0], published), AGREEMENT)
 
 
 @pytest.mark.parametrize("name", ["steps", "learning_rate"])
