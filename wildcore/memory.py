@@ -34,16 +34,20 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def parameter_count(folder: Path) -> int:
-    """Count the parameters in a folder's safetensors files from their headers.
+    """Count the parameters in a folder's safetensors files from their headers."""
+    return sum(_parameters(file) for file in weight_files(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files that a model folder's weights are read from.
 
     Some folders hold the weights twice, as one file of another layout beside the shards; the index says which are read.
     """
     index = folder / "model.safetensors.index.json"
     whole = folder / "model.safetensors"
     if whole.is_file():
-        return _parameters(whole)
-    files = _shards(index) if index.is_file() else set(folder.glob("*.safetensors"))
-    return sum(_parameters(file) for file in sorted(files))
+        return [whole]
+    return sorted(_shards(index) if index.is_file() else folder.glob("*.safetensors"))
 
 
 def _shards(index: Path) -> set[Path]:

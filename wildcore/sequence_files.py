@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,18 @@ from wildcore.accumulated import Accumulated
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models import LoadedModel
-from wildcore.patch_files import read_by_its_editor
+from wildcore.patch_files import (
+    CHANGE,
+    PatchedModel,
+    PatchFile,
+    PatchManifest,
+    digest_of,
+    read_by_its_editor,
+    read_patch,
+)
 from wildcore.records import EditOutcome, Manifest, RunFolder
-from wildcore.tensor_files import UNFINISHED, read_tensors, write_tensors
+from wildcore.schedules import Schedule
+from wildcore.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 1
@@ -93,13 +103,18 @@ class SequenceFile:
             left.unlink()
         if not self.path.exists():
             return Written(sequence)
-        manifest, tensors = self._read()
-        if manifest.run != self.run:
-            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+        manifest, tensors = self.read()
         if manifest.sequence != sequence:
             return Written(sequence)
         with read_by_its_editor(self.path, self._way_out):
             return _unpacked(sequence, tensors, model, editor)
+
+    def read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
+        """Return what the file says of itself, and its tensors. Raises ``UserError`` where it is damaged or of another run."""
+        manifest, tensors = self._read()
+        if manifest.run != self.run:
+            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+        return manifest, tensors
 
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:
@@ -139,6 +154,79 @@ class Keeper:
         now = time.monotonic()
         self.kept = len(self.written.outcomes)
         self.due = now + max(SECONDS_BETWEEN_SAVES, (now - begun) / SAVES_TAKE_AT_MOST)
+
+
+def read_patch_or_run(path: Path) -> PatchFile:
+    """Read a patch file; or as a patch what a run wrote together, given its folder or the ``sequence.safetensors`` in it.
+
+    Raises ``UserError`` for what is neither, and for a run that is unfinished or did not write changes of weights.
+    """
+    if path.is_dir():
+        return _patch_of(RunFolder.open(path))
+    if path.is_file() and _is_sequence(path):
+        if path.name != NAME or not (path.parent / "manifest.json").is_file():
+            raise UserError(f"{path}: it is read with the manifest.json of its run; give the run folder")
+        return _patch_of(RunFolder.open(path.parent))
+    return read_patch(path)
+
+
+def _is_sequence(path: Path) -> bool:
+    try:
+        return read_text(path, KEY) is not None
+    except (OSError, SafetensorError):
+        return False  # the reader of patches says what is wrong with it
+
+
+def _patch_of(folder: RunFolder) -> PatchFile:
+    """Return what a finished run wrote together as a patch of all the facts in it."""
+    file, run, cases = SequenceFile(folder), folder.manifest, list(folder.cases())
+    editor = run.job["editor"]
+    if run.job.get("schedule", "single") == "single":
+        raise UserError(
+            f"{folder.path}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
+            f"--schedule sequential, or make a patch with wildcore edit --editor {editor}"
+        )
+    if len(cases) < run.case_count or not file.path.exists():
+        raise UserError(
+            f"{folder.path}: the run is unfinished ({len(cases)} of {run.case_count} cases judged); finish it with wildcore eval "
+            f"--resume {folder.path}"
+        )
+    said, tensors = file.read()
+    if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
+        raise UserError(
+            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder.path} shows how the run judged it, "
+            f"and a patch of wildcore edit --editor {editor} is judged by wildcore eval --patch"
+        )
+    sums = _part("sum", tensors)
+    if not sums or not all(bool(total.isfinite().all()) for total in sums.values()):
+        what = (
+            "it holds numbers that are not finite: the edits diverged" if sums else "none of its edits changed a weight"
+        )
+        raise UserError(f"{file.path}: {what}; wildcore show {folder.path} --edits shows them")
+    sequences = Schedule.chosen(run.job["schedule"], run.job["edits_per_update"], run.case_count).sequences(cases)
+    own = [case for update in sequences[said.sequence] for case in update]
+    manifest = PatchManifest(
+        created=run.created,
+        model=_model_of(run),
+        editor=run.identity["editor"],
+        seed=run.identity["seed"],
+        requests=tuple(case.request for case in own if case.edit.status == "edited"),
+        versions=run.versions,
+    )
+    note = None
+    if len(sequences) > 1:
+        note = (
+            f"{file.path} holds the last of {len(sequences)} batches, {len(manifest.requests)} facts; each began anew"
+        )
+    named = {f"{name}:{CHANGE}": total for name, total in sums.items()}
+    return PatchFile(file.path, manifest, named, digest_of(file.path), note)
+
+
+def _model_of(run: Manifest) -> PatchedModel:
+    model = run.identity["model"]
+    return PatchedModel(
+        model_type=model["family"], **{name: model[name] for name in ("name", "revision", "dtype", "fingerprint")}
+    )
 
 
 def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
