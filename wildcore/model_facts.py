@@ -11,12 +11,14 @@ from wildcore.chat import chat_contexts
 from wildcore.families import Family
 from wildcore.family_guess import guess_family
 from wildcore.loading import dtype_name, fetch_folder, load_config
-from wildcore.memory import parameter_count, weight_files
+from wildcore.memory import parameter_count, stored_dtypes, weight_files
 from wildcore.model_hints import quantisation, quantised_problem, weights_problem
 from wildcore.models import ModelRequest, shape_of
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
 from wildcore.types import Record
+
+NOT_SAID = "not said by config.json"
 
 
 class ModelFacts(Record):
@@ -66,7 +68,7 @@ class _Found:
         }
         for label, attribute in named.items():
             value = getattr(self.config, attribute, None)
-            self.facts[label] = str(value) if value else "not said by config.json"
+            self.facts[label] = str(value) if value else NOT_SAID
         if family:
             self.facts["MLP output"] = f"{family.layers}.LAYER.{family.mlp_output}"
             return
@@ -94,10 +96,13 @@ class _Found:
             size, count = sum(file.stat().st_size for file in files), parameter_count(self.folder)
             shards = f" in {len(files)} files" if len(files) > 1 else ""
             self.facts["weights"] = f"{count / 1e6:,.1f} million parameters, {size / 2**20:,.1f} MiB{shards}"
+        self.facts["dtype"] = ", ".join(stored_dtypes(self.folder)) or self._dtype_named()
+        if how:
+            self.facts["quantised"] = how
+
+    def _dtype_named(self) -> str:
         own = getattr(self.config, "dtype", None)
-        self.facts["dtype"] = (dtype_name(own) if own else "not said by config.json") + (
-            f"; quantised: {how}" if how else ""
-        )
+        return f"{dtype_name(own)} by config.json" if own else NOT_SAID
 
     def describe_tokenizer(self) -> None:
         try:

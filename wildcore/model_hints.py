@@ -27,7 +27,7 @@ MAKERS = {
     "qwen": "Qwen",
     "smollm": "HuggingFaceTB",
 }
-"""How names that Ollama gives begin, and who publishes the original on the hub."""
+"""How names that Ollama gives begin, and who publishes the original on the hub. No name there without an owner begins so."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -41,8 +41,10 @@ def require_fetchable(name: str) -> None:
         problem = _about_file(path)
     elif (found := HUB.fullmatch(name)) is not None:
         problem = _about_address(found[1], found[2])
-    elif "://" in name:
+    elif "://" in name and "ollama" not in name:
         problem = f"an address; {FORMAT}. Download the model and give its folder, or OWNER/NAME of the hub"
+    elif "ollama.com/" in name or ("/" not in name and _maker(name)):
+        problem = f"it looks like an Ollama name. {_about_ollama(name)}"
     elif path.is_absolute() or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1:
         problem = "no such folder"
     elif ":" in name:
@@ -55,8 +57,11 @@ def after_failed_fetch(name: str, error: Exception) -> str:
     """Return what to do where the hub did not give the model ``name`` because of ``error``."""
     kind, page = type(error).__name__, f"https://huggingface.co/{name}"
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
-        way = "it was not downloaded before, and the hub is switched off (HF_HUB_OFFLINE) or out of reach"
-        way += f"; where there is a network: hf download {quote(name)} --local-dir FOLDER, then --model FOLDER"
+        wanted = quote(name) if "/" in name else "OWNER/NAME"
+        way = (
+            "it was not downloaded before, and the hub is switched off (HF_HUB_OFFLINE) or out of reach; where there is a "
+            f"network: hf download {wanted} --local-dir FOLDER, then --model FOLDER"
+        )
     elif kind == "GatedRepoError":
         way = f"accept its terms at {page}, then: hf auth login"
     elif kind == "RevisionNotFoundError":
@@ -118,16 +123,6 @@ def quantised_problem(how: str) -> str:
     )
 
 
-def has_chat_template(folder: Path) -> bool:
-    """Return whether a model folder holds a chat template."""
-    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
-        return True
-    try:
-        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def _about_file(path: Path) -> str:
     if path.suffix in PICKLES:
         return f"pickled weights, which can run code when read and are not loaded; {FORMAT}. Give the folder"
@@ -148,10 +143,13 @@ def _about_address(name: str, rest: str) -> str:
 
 
 def _about_ollama(name: str) -> str:
-    first = name.rpartition("/")[2].lower()
-    maker = next((owner for start, owner in sorted(MAKERS.items(), reverse=True) if first.startswith(start)), None)
-    where = f"https://huggingface.co/{maker}" if maker else "https://huggingface.co/models"
+    where = f"https://huggingface.co/{_maker(name.rpartition('/')[2]) or 'models'}"
     return f"Ollama keeps GGUF files, which are not read; {FORMAT}. Find the original at {where}: {DOWNLOAD}"
+
+
+def _maker(name: str) -> str | None:
+    """Return who publishes the model that Ollama calls ``name``, where its beginning tells."""
+    return next((owner for start, owner in MAKERS.items() if name.lower().startswith(start)), None)
 
 
 def _about_adapter(folder: Path) -> str:

@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 
 from wildcore.cli.screen import out, plain
+from wildcore.errors import UserError
 from wildcore.interfaces import Offer
 from wildcore.params import EditorParams
 from wildcore.protocol_assembly import resolve_protocol
@@ -40,7 +41,10 @@ def describe(registry: Registry, kind: str, name: str) -> None:
 def _print_model(registry: Registry, name: str) -> None:
     from wildcore.model_facts import describe_model  # heavy
 
-    found, console = describe_model(registry, name), out()
+    try:
+        found, console = describe_model(registry, name), out()
+    except UserError as error:  # loading speaks of the option by which models are named elsewhere
+        raise UserError(str(error).removeprefix("--model ")) from error
     brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
