@@ -51,7 +51,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         progress.note(note)
     if model.tokenizer.chat_template:
         progress.note(
-            f"the facts are written as bare text, though this model has a chat template{in_chat(registry)} in eval --patch"
+            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
         )
     _require_within_context(model, requests, edits)
     environment = Environment(cache_folder(), spec.seed, progress)

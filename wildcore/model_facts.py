@@ -1,5 +1,6 @@
 """What a model is, found without loading its weights."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,14 @@ NOT_SAID = "not said by config.json"
 
 
 class ModelFacts(Record):
-    """What a model folder holds. ``facts`` are named properties in the order to show them; ``missing`` says what is in the way
+    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
     of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
     """
 
     name: str
     folder: str
-    facts: dict[str, str]
-    missing: tuple[str, ...] = ()
+    facts: Mapping[str, str]
+    problems: tuple[str, ...] = ()
     family_lines: str | None = None
 
 
@@ -44,7 +45,11 @@ def describe_model(registry: Registry, name: str) -> ModelFacts:
     found.describe_tokenizer()
     found.describe_presets()
     return ModelFacts(
-        name=name, folder=str(folder), facts=found.facts, missing=tuple(found.missing), family_lines=found.family_lines
+        name=name,
+        folder=str(folder),
+        facts=found.facts,
+        problems=tuple(found.problems),
+        family_lines=found.family_lines,
     )
 
 
@@ -54,7 +59,7 @@ class _Found:
     def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
         self.registry, self.request, self.folder, self.config = registry, request, folder, config
         self.facts: dict[str, str] = {}
-        self.missing: list[str] = []
+        self.problems: list[str] = []
         self.family_lines: str | None = None
 
     def describe_network(self) -> None:
@@ -77,7 +82,7 @@ class _Found:
         lines = (
             "with these lines, found from the network's modules; check them:" if guessed else "which names its parts"
         )
-        self.missing.append(
+        self.problems.append(
             f"the family {model_type} is not known (known: {known}); a plugin adds it (CONTRIBUTING.md says how), {lines}"
         )
         self.family_lines = plugin_lines(guessed) if guessed else None
@@ -85,18 +90,19 @@ class _Found:
     def describe_weights(self) -> None:
         how, problem = quantisation(self.config), weights_problem(self.folder)
         if how:
-            self.missing.append(quantised_problem(how))
+            self.problems.append(quantised_problem(how))
+        self.facts["dtype"] = self._dtype_named()
         is_local = self.request.folder is not None or Path(self.request.name).is_dir()
         if problem and not is_local:
             self.facts["weights"] = "not downloaded yet"
         elif problem:
-            self.missing.append(problem)
+            self.problems.append(problem)
         else:
             files = weight_files(self.folder)
             size, count = sum(file.stat().st_size for file in files), parameter_count(self.folder)
             shards = f" in {len(files)} files" if len(files) > 1 else ""
             self.facts["weights"] = f"{count / 1e6:,.1f} million parameters, {size / 2**20:,.1f} MiB{shards}"
-        self.facts["dtype"] = ", ".join(stored_dtypes(self.folder)) or self._dtype_named()
+            self.facts["dtype"] = ", ".join(stored_dtypes(self.folder))
         if how:
             self.facts["quantised"] = how
 
@@ -108,14 +114,14 @@ class _Found:
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder)
         except Exception as error:  # transformers raises anything for a damaged one
-            self.missing.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
+            self.problems.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
             return
         fast = bool(getattr(tokenizer, "is_fast", False))
         self.facts["tokenizer"] = (
             f"{type(tokenizer).__name__}, {len(tokenizer)} tokens, {'fast' if fast else 'not fast'}"
         )
         if not fast:
-            self.missing.append(
+            self.problems.append(
                 "its tokenizer reports no character offsets; a fast tokenizer (tokenizer.json) is needed"
             )
         contexts = " or ".join(f"--context {name}" for name in chat_contexts(self.registry))

@@ -179,30 +179,11 @@ def _is_sequence(path: Path) -> bool:
 
 def _patch_of(folder: RunFolder) -> PatchFile:
     """Return what a finished run wrote together as a patch of all the facts in it."""
-    file, run, cases = SequenceFile(folder), folder.manifest, list(folder.cases())
-    editor = run.job["editor"]
-    if run.job.get("schedule", "single") == "single":
-        raise UserError(
-            f"{folder.path}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
-            f"--schedule sequential, or make a patch with wildcore edit --editor {editor}"
-        )
-    if len(cases) < run.case_count or not file.path.exists():
-        raise UserError(
-            f"{folder.path}: the run is unfinished ({len(cases)} of {run.case_count} cases judged); finish it with wildcore eval "
-            f"--resume {folder.path}"
-        )
+    run, cases = folder.manifest, list(folder.cases())
+    file = SequenceFile(folder)
+    _require_finished(file, run, len(cases))
     said, tensors = file.read()
-    if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
-        raise UserError(
-            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder.path} shows how the run judged it, "
-            f"and a patch of wildcore edit --editor {editor} is judged by wildcore eval --patch"
-        )
-    sums = _part("sum", tensors)
-    if not sums or not all(bool(total.isfinite().all()) for total in sums.values()):
-        what = (
-            "it holds numbers that are not finite: the edits diverged" if sums else "none of its edits changed a weight"
-        )
-        raise UserError(f"{file.path}: {what}; wildcore show {folder.path} --edits shows them")
+    sums = _sums(file, run, tensors)
     sequences = Schedule.chosen(run.job["schedule"], run.job["edits_per_update"], run.case_count).sequences(cases)
     own = [case for update in sequences[said.sequence] for case in update]
     manifest = PatchManifest(
@@ -213,13 +194,40 @@ def _patch_of(folder: RunFolder) -> PatchFile:
         requests=tuple(case.request for case in own if case.edit.status == "edited"),
         versions=run.versions,
     )
-    note = None
-    if len(sequences) > 1:
-        note = (
-            f"{file.path} holds the last of {len(sequences)} batches, {len(manifest.requests)} facts; each began anew"
-        )
+    note = f"{file.path} holds the last of {len(sequences)} batches only, with {len(own)} of {len(cases)} cases"
     named = {f"{name}:{CHANGE}": total for name, total in sums.items()}
-    return PatchFile(file.path, manifest, named, digest_of(file.path), note)
+    return PatchFile(file.path, manifest, named, digest_of(file.path), note if len(sequences) > 1 else None)
+
+
+def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
+    """Raise ``UserError`` unless all cases of a run that writes edits together are ``done``."""
+    folder = file.path.parent
+    if run.job.get("schedule", "single") == "single":
+        raise UserError(
+            f"{folder}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
+            "--schedule sequential, or make a patch with wildcore edit"
+        )
+    if done < run.case_count or not file.path.exists():
+        raise UserError(
+            f"{folder}: the run is unfinished ({done} of {run.case_count} cases judged); finish it with wildcore eval --resume "
+            f"{folder}"
+        )
+
+
+def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the changes of weights that were written. Raises ``UserError`` where something else was, or they diverged."""
+    folder, editor = file.path.parent, run.job["editor"]
+    if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
+        raise UserError(
+            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder} shows how the run judged it, and "
+            f"wildcore eval --patch judges a patch of wildcore edit --editor {editor}"
+        )
+    sums = _part("sum", tensors)
+    if not sums:
+        raise UserError(f"{file.path}: none of its edits changed a weight; wildcore show {folder} --edits shows them")
+    if not all(bool(total.isfinite().all()) for total in sums.values()):
+        raise UserError(f"{file.path}: the edits diverged (not finite); wildcore show {folder} --edits shows them")
+    return sums
 
 
 def _model_of(run: Manifest) -> PatchedModel:

@@ -361,7 +361,7 @@ def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_
     last = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[-1])
     assert [request.prompt for request in read.manifest.requests] == [last["request"]["prompt"]]
     assert read.note is not None
-    assert "holds the last of 2 batches, 1 facts" in read.note
+    assert "holds the last of 2 batches only, with 1 of 3 cases" in read.note
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_run_that_kept_no_change_of_weights_says_what_to_do(
 def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(wildcore: Wildcore, tmp_path: Path) -> None:
     run = run_of(wildcore, tmp_path / "run", "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
     shutil.copy(run / "sequence.safetensors", tmp_path / "moved.safetensors")
-    with pytest.raises(UserError, match="read with the manifest.json of its run; give the run folder"):
+    with pytest.raises(UserError, match=r"read with the manifest\.json of its run; give the run folder"):
         read_patch_or_run(tmp_path / "moved.safetensors")
     with pytest.raises(UserError, match="not a run folder"):
         read_patch_or_run(tmp_path)

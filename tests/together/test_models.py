@@ -51,7 +51,7 @@ def test_what_is_no_model_is_one_message(wildcore: Wildcore, tmp_path: Path) -> 
 def test_a_model_of_a_known_family_shows_template_and_presets(chatty: Path) -> None:
     registry = load_registry()
     found = describe_model(registry, str(chatty))
-    assert found.missing == ()
+    assert found.problems == ()
     assert found.facts["chat template"] == "yes; --context chat asks in it"
     assert found.facts["presets"].startswith("none")
     assert describe_model(registry, str(TINY)).facts["chat template"] == "no"
@@ -73,18 +73,20 @@ def test_what_is_missing_is_said_with_the_way_out(chatty: Path) -> None:
     (chatty / "model.safetensors").rename(chatty / "pytorch_model.bin")
     (chatty / "tokenizer.json").unlink()
     found = describe_model(registry, str(chatty))
-    family, weights, tokenizer = found.missing
+    family, weights, tokenizer = found.problems
     assert all(known.model_type in family for known in built_in_families())
     assert "mlp_output='fc2'" in (found.family_lines or "")
     assert "python -c" in weights
     assert tokenizer.startswith("its tokenizer cannot be read")
+    (chatty / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    assert describe_model(registry, str(chatty)).problems == found.problems
     config = json.loads((TINY / "config.json").read_text()) | {
         "quantization_config": {"quant_method": "awq", "bits": 4}
     }
     (chatty / "config.json").write_text(json.dumps(config))
-    assert any("quantised (awq, 4 bits)" in problem for problem in describe_model(registry, str(chatty)).missing)
+    assert any("quantised (awq, 4 bits)" in problem for problem in describe_model(registry, str(chatty)).problems)
     (chatty / "config.json").unlink()
-    with pytest.raises(UserError, match="no config.json in it"):
+    with pytest.raises(UserError, match=r"no config\.json in it"):
         describe_model(registry, str(chatty))
 
 

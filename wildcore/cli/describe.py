@@ -54,11 +54,11 @@ def _print_model(registry: Registry, name: str) -> None:
     for label, value in found.facts.items():
         table.add_row(label, plain(value))
     console.print(table)
-    for problem in found.missing:
-        console.print(plain(f"Missing: {problem}"), soft_wrap=True)
+    for problem in found.problems:
+        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
     if found.family_lines:
         click.echo(f"\n{found.family_lines}")
-    if not found.missing:
+    if not found.problems:
         console.print(plain(f"Next: wildcore eval --model {quote(name)} --editor NAME"), soft_wrap=True)
 
 
