@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,7 +53,7 @@ class Evaluation:
         self.protocols = ready_protocols(registry, first, editors, self.reader)
         self.added = added_metrics(registry, first.added_metrics, first.settings)
         self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
-        candidates = _begun(self.reader) if first.only_failures else iter(self.reader.cases())
+        candidates = self._candidates(first)
         prepare(_distinct(self.metrics), self.environment)
         request = model_request(registry, first)
         file = read_patch(Path(first.patch)) if first.patch else None
@@ -90,6 +89,12 @@ class Evaluation:
             "seed": manifest.seed,
         }
         return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
+
+    def _candidates(self, spec: JobSpec) -> Iterator[EditCase]:
+        """Return what the cases are chosen from, read and checked as far as that can be told before the model is loaded."""
+        if spec.only_failures:
+            return self.reader.read_ahead()
+        return iter(require_some(self.reader.name, self.reader.cases()))
 
     def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
         """Return the cases to run, and complete what the record says of the dataset."""
@@ -247,13 +252,6 @@ def _require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: 
 
 def _without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
-
-
-def _begun(reader: Reader) -> Iterator[EditCase]:
-    """Return a reader's candidates with the first one read, so that what is wrong with the file shows now."""
-    candidates = reader.candidates()
-    first = next(candidates, None)
-    return iter(()) if first is None else chain([first], candidates)
 
 
 def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
