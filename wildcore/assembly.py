@@ -30,7 +30,8 @@ class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
+    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
+    its own facts; ``added_metrics`` score besides the protocols' own;
     ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has.
     """
 
@@ -141,10 +142,14 @@ def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, An
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
-    choice = Choice(
+    return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
+
+
+def choice_of(spec: JobSpec) -> Choice:
+    """Return which cases a job asks for."""
+    return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
     )
-    return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
 @dataclass(frozen=True)

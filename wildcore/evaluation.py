@@ -7,18 +7,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore import provenance
-from wildcore.assembly import TAKEN, JobSpec, make_editor, make_reader, model_request, read_back, settled
+from wildcore.assembly import TAKEN, JobSpec, choice_of, make_editor, make_reader, model_request, read_back, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.loading import load_model, read_shape
 from wildcore.models import LoadedModel
+from wildcore.own_facts import NOTE, own_facts_reader
 from wildcore.parallel import AUTO, edits_at_once
 from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
 from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, WorkRecord, flat
+from wildcore.refusals import RefusalWatch
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare, score
 from wildcore.runner import Examiner, run
@@ -48,7 +50,8 @@ class Evaluation:
         self.reporter = reporter
         first = specs[0]
         self.environment = Environment(cache_folder(), first.seed, reporter)
-        self.reader, self.dataset = make_reader(registry, first)
+        file = read_patch(Path(first.patch)) if first.patch else None
+        self.reader, self.dataset = self._reader(first, file)
         editors = [] if first.patch else [spec.editor for spec in specs]
         self.protocols = ready_protocols(registry, first, editors, self.reader)
         self.added = added_metrics(registry, first.added_metrics, first.settings)
@@ -56,7 +59,6 @@ class Evaluation:
         candidates = self._candidates(first)
         prepare(_distinct(self.metrics), self.environment)
         request = model_request(registry, first)
-        file = read_patch(Path(first.patch)) if first.patch else None
         if file and first.dtype == "auto":
             request = replace(request, dtype=file.manifest.model.dtype)
         shape = read_shape(request, registry.families)
@@ -76,6 +78,12 @@ class Evaluation:
         self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
         self.schedule = Schedule.chosen(first.schedule, first.edits_per_update, len(self.cases))
+
+    def _reader(self, spec: JobSpec, file: PatchFile | None) -> tuple[Reader, dict[str, Any]]:
+        if file is None or spec.dataset:
+            return make_reader(self.registry, spec)
+        self.reporter.note(NOTE)
+        return own_facts_reader(file, choice_of(spec))
 
     def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
         """Return an editor that has nothing but the patch of a file, and what the record says of it."""
@@ -180,7 +188,10 @@ class Evaluation:
         return any(case.id not in done for case in self.cases)
 
     def carry_out(self, folder: RunFolder) -> None:
-        """Do what is left of a run, score it, and write its summary."""
+        """Do what is left of a run, score it, and write its summary.
+
+        Raises ``AllRefused`` where the first edits are all refused for one reason; what is recorded is kept.
+        """
         with folder.locked():
             try:
                 self._do_cases(folder)
@@ -219,11 +230,14 @@ class Evaluation:
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")
+        watch = RefusalWatch(len(self.cases))
+        watch.remember(record.edit for record in folder.cases())
         with self.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)
                 advance(1)
+                watch.take(record.edit)
 
             run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
 

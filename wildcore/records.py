@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -248,8 +249,13 @@ class RunFolder:
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be written ({_why(error)}); {kept} kept; once it can be, go on with: "
-                f"wildcore eval --resume {self.path}"
+                f"{resume_command(self.path)}"
             ) from error
+
+
+def resume_command(path: Path) -> str:
+    """Return the command that resumes the run at ``path``, ready to be pasted into a shell."""
+    return f"wildcore eval --resume {quote(str(path))}"
 
 
 def require_free(path: Path) -> None:

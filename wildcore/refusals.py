@@ -3,17 +3,14 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from wildcore.errors import Refused, each_or_refusal
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.records import EditOutcome
+from wildcore.schedules import FIRST_EDITS
 from wildcore.tokens import within_context
 from wildcore.types import EditRequest
-
-FIRST = 100
-"""Edits after which a run stops where all of them were refused for one reason."""
 
 PARTICULARS = re.compile(r"""(?<!\w)'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\d+""")
 """What tells a reason for one request from the same reason for another: quoted text and numbers."""
@@ -134,14 +131,14 @@ class RefusalWatch:
         """Take in what became of edits in an earlier call; a run that is resumed is not stopped for them again."""
         for outcome in outcomes:
             self.seen += 1
-            if self.seen <= FIRST:
+            if self.seen <= FIRST_EDITS:
                 refused = outcome.status == "refused"
                 self.reasons.add(without_particulars(outcome.reason or "") if refused else None)
 
     def take(self, outcome: EditOutcome) -> None:
         """Take in what became of the next edit. Raises ``AllRefused`` where it is the last of the first, and not of the run."""
         self.remember([outcome])
-        if self.seen == FIRST < self.total and len(self.reasons) == 1 and None not in self.reasons:
+        if self.seen == FIRST_EDITS < self.total and len(self.reasons) == 1 and None not in self.reasons:
             raise AllRefused(outcome.reason or "no reason given")
 
 

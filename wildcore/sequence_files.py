@@ -58,9 +58,7 @@ class Written:
     half_taken: bool = False
     """Whether an interruption came while an update was taken in, so that the parts do not belong together."""
 
-    def take(
-        self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None
-    ) -> None:
+    def take(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
         """Take in what became of the next update; ``patch`` is None where nothing was written."""
         self.half_taken = True
         if patch is not None:

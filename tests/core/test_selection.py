@@ -106,7 +106,10 @@ def test_all_malformed_rows_among_those_read_are_named(choice: dict[str, Any], n
 def test_of_many_malformed_rows_the_first_are_named_and_all_counted() -> None:
     with pytest.raises(UserError, match="dataset mills: 50 malformed rows") as refused:
         reader(Mills(60, set(range(10, 60)))).cases()
-    assert str(refused.value).splitlines()[-2:] == ["  mills.json, row 29: field 'prompt': expected text", "  ... and 30 more"]
+    assert str(refused.value).splitlines()[-2:] == [
+        "  mills.json, row 29: field 'prompt': expected text",
+        "  ... and 30 more",
+    ]
 
 
 def test_a_table_of_malformed_rows_is_read_no_further_than_cases_are_wanted() -> None:
@@ -120,11 +123,11 @@ def test_rows_read_ahead_are_checked_at_once_and_later_ones_when_they_are_reache
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(selection, "READ_AHEAD", 3)
-    with pytest.raises(UserError, match="mills.json, row 1: "):
+    with pytest.raises(UserError, match=r"mills.json, row 1: "):
         reader(Mills(9, {1, 7})).read_ahead()
     candidates = reader(Mills(9, {7})).read_ahead()
     assert [next(candidates).id for _ in range(7)] == [str(number) for number in range(7)]
-    with pytest.raises(UserError, match="mills.json, row 7: "):
+    with pytest.raises(UserError, match=r"mills.json, row 7: "):
         next(candidates)
 
 

@@ -26,9 +26,9 @@ from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
-from wildcore.refusals import FIRST, AllRefused, write_together
+from wildcore.refusals import AllRefused, write_together
 from wildcore.runner import Examiner, run
-from wildcore.schedules import Schedule, ScheduleName
+from wildcore.schedules import FIRST_EDITS, Schedule, ScheduleName
 from wildcore.sequence_files import NAME, SequenceFile, Written
 from wildcore.sequences import SequenceRunner, gives_numbers
 from wildcore.testing.conformance import ModelState, quiet_environment
@@ -372,7 +372,7 @@ def test_what_is_refused_only_together_is_refused_together(examiner: Examiner, t
 def test_a_sequence_whose_first_edits_are_all_refused_stops_once(
     examiner: Examiner, tmp_path: Path, name: ScheduleName, size: int | None
 ) -> None:
-    cases = [case(number, subject=None) for number in range(FIRST + 1)]
+    cases = [case(number, subject=None) for number in range(FIRST_EDITS + 1)]
     stopped = Run(examiner, tmp_path / "run", name, size, cases=cases)
     with pytest.raises(AllRefused, match="no subject"):
         stopped.go_on(Checking())

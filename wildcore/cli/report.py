@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from shlex import quote
 from statistics import fmean
 from typing import Any
 
@@ -46,8 +47,23 @@ def print_run(folder: RunFolder) -> None:
     print_unscored(console, scores)
     print_examples(console, cases)
     console.print()
-    console.print(plain(f"Run: {folder.path}"))
-    console.print(plain(f"Next: wildcore show {folder.path} --edits"))
+    console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
+    console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
+    if all_refused(cases):
+        console.print(plain(nothing_measured(cases)), soft_wrap=True)
+
+
+def all_refused(cases: Sequence[CaseRecord]) -> bool:
+    """Say whether every edit of a run was refused, so that it measured nothing."""
+    return bool(cases) and all(case.edit.status == "refused" for case in cases)
+
+
+def nothing_measured(cases: Sequence[CaseRecord]) -> str:
+    """Return the last line of a run whose edits were all refused."""
+    reasons = Counter(case.edit.reason or "" for case in cases)
+    why, count = reasons.most_common(1)[0]
+    others = f" ({count} of them)" if count < len(cases) else ""
+    return f"Nothing was measured: all {len(cases)} edits were refused{others}: {why}"
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
