@@ -22,6 +22,9 @@ SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
+CONTINUATION = 40
+"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
+
 TAKEN = "taken"
 """Where the record of an editor has what ``Editor.take`` returned."""
 
@@ -59,6 +62,7 @@ class JobSpec(Record):
     only_failures: str | None = None
     schedule: ScheduleName = "single"
     edits_per_update: int | None = None
+    continuation: int = CONTINUATION
     seed: int = 0
     batch_size: int = 32
     parallel: str = "auto"

@@ -75,7 +75,8 @@ class Evaluation:
         self.model.rows_at_once = first.batch_size
         self.automatic = first.parallel == AUTO
         self.together = edits_at_once(first.parallel, self.model)
-        self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
+        unedited = UneditedAnswers(self.environment.cache, self.model)
+        self.examiner = Examiner(self.model, self.protocols, unedited, first.continuation)
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
         self.schedule = Schedule.chosen(first.schedule, first.edits_per_update, len(self.cases))
 
@@ -164,6 +165,7 @@ class Evaluation:
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.protocols},
             "schedule": self.schedule.identity(),
+            "continuation": spec.continuation,
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }

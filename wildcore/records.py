@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from wildcore.caching import make_durable
 from wildcore.errors import UserError
-from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -40,7 +40,8 @@ class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
-    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that.
+    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that. ``continued``
+    is what the edited model said with the stop rule put off, where it was asked for that; it begins with the answer's tokens.
     """
 
     protocol: str
@@ -53,6 +54,7 @@ class ProbeRecord(Record):
     gold_token_ids: tuple[int, ...]
     before: tuple[Answer, ...]
     after: tuple[Answer, ...]
+    continued: Output | None = None
     unanswered: str | None = None
 
 

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from wildcore.assembly import JobSpec, find_editor
+from wildcore.assembly import CONTINUATION, JobSpec, find_editor
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.report import (
@@ -115,6 +115,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     show_default=True,
     callback=_auto_or_number,
     help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
+)
+@click.option(
+    "--continuation",
+    type=click.IntRange(min=0),
+    default=CONTINUATION,
+    show_default=True,
+    metavar="N",
+    help="Characters of what follows a cut answer to an edit prompt that are looked at; no score depends on it. 0: none.",
 )
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
