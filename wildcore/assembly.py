@@ -22,6 +22,9 @@ SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
+CONTINUATION = 40
+"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
+
 TAKEN = "taken"
 """Where the record of an editor has what ``Editor.take`` returned."""
 
@@ -30,7 +33,8 @@ class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
+    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
+    its own facts; ``added_metrics`` score besides the protocols' own;
     ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has.
     """
 
@@ -58,6 +62,7 @@ class JobSpec(Record):
     only_failures: str | None = None
     schedule: ScheduleName = "single"
     edits_per_update: int | None = None
+    continuation: int = CONTINUATION
     seed: int = 0
     batch_size: int = 32
     parallel: str = "auto"
@@ -141,10 +146,14 @@ def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, An
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
-    choice = Choice(
+    return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
+
+
+def choice_of(spec: JobSpec) -> Choice:
+    """Return which cases a job asks for."""
+    return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
     )
-    return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
 @dataclass(frozen=True)

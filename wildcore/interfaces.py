@@ -241,6 +241,10 @@ class Editor(Protocol):
     trains: ClassVar[bool] = False
     """True when the method has a part that is trained on edit cases, by ``train``, before the first edit."""
 
+    needs_subject: ClassVar[bool] = False
+    """True when a request must name a subject that occurs in its prompt. Tables of edits are checked for it before the model is
+    loaded."""
+
     transforms: "Sequence[Transform] | None" = None
     """The transforms to apply, in order; None where the method is not closed-form and takes none."""
 
@@ -261,6 +265,15 @@ class Editor(Protocol):
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
+        return None
+
+    def check(self, model: "LoadedModel", request: EditRequest) -> None:
+        """Raise ``Refused`` for a request that ``edit`` refuses whatever is edited beside it.
+
+        Called for each request before they are written together, so that one which cannot be written keeps no other from being
+        written. It looks at text and tokens only, and changes nothing. Without it, requests that ``edit`` refuses are searched
+        for by editing halves of them, which takes longer.
+        """
         return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:

@@ -160,11 +160,15 @@ class GivenPatch(Editor):
         self.patch = patch
         self.written = {(request.prompt, request.target) for request in requests}
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a fact that the patch does not write."""
+        if (request.prompt, request.target) not in self.written:
+            raise Refused("the patch does not write this fact")
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
         """Return the patch. Raises ``Refused`` for a fact that it does not write."""
         for request in requests:
-            if (request.prompt, request.target) not in self.written:
-                raise Refused("the patch does not write this fact")
+            self.check(model, request)
         return self.patch
 
 

@@ -32,6 +32,10 @@ class FineTuning(Editor):
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._asked(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that training on all ``requests`` together makes."""
         asked = [self._asked(model, request) for request in requests]

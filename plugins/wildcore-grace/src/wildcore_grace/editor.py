@@ -40,6 +40,10 @@ class Grace(Editor):
                 "several tokens only the first can come (--set editor.layer=...)"
             )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._row(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
         rows = [self._row(model, request) for request in requests]

@@ -56,6 +56,10 @@ class Wise(Editor):
         params = self.params
         self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE)
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._texts(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
         texts = [self._texts(model, request) for request in requests]
