@@ -24,6 +24,7 @@ from wildcore.interfaces import (
     StopRule,
     Transform,
     Truncator,
+    lazy,
 )
 from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
 from wildcore.types import (
@@ -81,4 +82,5 @@ __all__ = [
     "UserError",
     "each_or_refusal",
     "hookimpl",
+    "lazy",
 ]

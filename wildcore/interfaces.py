@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -24,8 +25,31 @@ StopRule = Callable[[int, str, int], bool]
 
 
 @dataclass(frozen=True)
+class Lazy:
+    """What an offer is made by, imported only when it is made. ``place`` is "module:name"."""
+
+    place: str
+
+    def resolve(self) -> Callable[..., Any]:
+        """Import and return it. Raises ``ImportError`` or ``AttributeError`` where it does not exist."""
+        module, _, name = self.place.partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), name)
+        return found
+
+    def __call__(self, params: Params) -> Any:
+        """Make the thing: from its parameters, or from nothing where it takes none (``NoParams``)."""
+        make = self.resolve()
+        return make() if type(params) is NoParams else make(params)
+
+
+def lazy(place: str) -> Lazy:
+    """Return a ``make`` for an offer that imports ``"module:name"`` only when the thing is made."""
+    return Lazy(place)
+
+
+@dataclass(frozen=True)
 class Offer(Generic[T_co]):
-    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import.
+    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import, most simply by ``lazy``.
 
     ``params`` is built by the core from the user's settings and handed to ``make``.
     """

@@ -110,4 +110,5 @@ class Codebook:
 def rounding(queries: Tensor) -> Tensor:
     """Return how far apart the keys [..., inputs] of one prompt may be in two passes: [...], float32."""
     share = OWN_ROUNDING * torch.finfo(queries.dtype).eps + INNER_ROUNDING * torch.finfo(torch.float32).eps
-    return share * queries.float().norm(dim=-1)
+    apart: Tensor = share * queries.float().norm(dim=-1)
+    return apart
