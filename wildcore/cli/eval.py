@@ -55,7 +55,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     "--patch",
     type=Folder,
     metavar="FILE",
-    help="Judge this patch file instead of making edits: on the facts that it writes, or on --dataset.",
+    help="Judge this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
@@ -213,9 +213,9 @@ def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | No
 
 def _editor_of(patch: Path) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.patch_files import read_patch  # heavy
+    from wildcore.sequence_files import read_patch_or_run  # heavy
 
-    return read_patch(patch).manifest.editor_name
+    return read_patch_or_run(patch).manifest.editor_name
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
