@@ -25,7 +25,7 @@ from wildcore.interfaces import (
     Transform,
     Truncator,
 )
-from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.params import ContextParams, DepartingParams, Departure, EditorParams, ModelShape, NoParams, Params, Preset
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -47,6 +47,8 @@ __all__ = [
     "Context",
     "ContextParams",
     "Dataset",
+    "DepartingParams",
+    "Departure",
     "EditCase",
     "EditRequest",
     "Editor",

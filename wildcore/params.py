@@ -76,15 +76,50 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Preset:
-    """Published hyper-parameters of a method for one model, recognised by its shape and never by its path."""
+    """The numbers published for a method on one model, such as layers, steps and factors, recognised by the model's shape and
+    never by its path. A preset does not make the method do as its published code does: ``Departure`` says where that differs."""
 
     name: str
     shape: ModelShape
     values: Mapping[str, Any]
 
 
-class EditorParams(Params):
-    """Parameters that every editor has. An editor adds its own fields, its presets and the depth it edits at."""
+@dataclass(frozen=True)
+class Departure:
+    """Where a method's published code does not do what its paper says.
+
+    ``paper`` is the value of ``parameter`` that the paper's way has, which is the default, and ``published`` the value that does
+    as the published code does. ``reason`` says what the difference is, and why the default is what it is.
+    """
+
+    parameter: str
+    paper: Any
+    published: Any
+    reason: str
+
+
+class DepartingParams(Params):
+    """Base for the parameters of a method that was published with code."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = None
+    """How the published code differs from the paper. None: the plugin does not say; (): it does not differ."""
+
+    def as_published(self) -> Self:
+        """Return the parameters set as the published code has it, except those that the user set.
+
+        A preset changes none of them, so this comes before ``for_model``. ``departures`` must be known.
+        """
+        assert self.departures is not None, "whether a plugin says how its published code differs is checked first"
+        given = self.model_dump(include=self.model_fields_set)
+        return type(self).model_validate({one.parameter: one.published for one in self.departures} | given)
+
+    def not_as_published(self) -> list[str]:
+        """Return the parameters among ``departures`` that are not set as the published code has it."""
+        return [one.parameter for one in self.departures or () if getattr(self, one.parameter) != one.published]
+
+
+class EditorParams(DepartingParams):
+    """Parameters that every editor has. An editor adds its own fields, its presets, its departures and the depth it edits at."""
 
     presets: ClassVar[tuple[Preset, ...]] = ()
     depth: ClassVar[float] = 0.0
