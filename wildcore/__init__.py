@@ -25,7 +25,16 @@ from wildcore.interfaces import (
     Transform,
     Truncator,
 )
-from wildcore.params import ContextParams, DepartingParams, Departure, EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.params import (
+    ContextParams,
+    DepartingParams,
+    Departure,
+    EditorParams,
+    ModelShape,
+    NoParams,
+    Params,
+    Preset,
+)
 from wildcore.types import (
     Answer,
     AnsweredProbe,

@@ -86,16 +86,18 @@ class Preset:
 
 @dataclass(frozen=True)
 class Departure:
-    """Where a method's published code does not do what its paper says.
+    """Where a method's published code does not do what is done by default.
 
-    ``paper`` is the value of ``parameter`` that the paper's way has, which is the default, and ``published`` the value that does
-    as the published code does. ``reason`` says what the difference is, and why the default is what it is.
+    ``paper`` is the default of ``parameter``: the paper's way, or our choice where ``reason`` says so. ``published`` is the value
+    that does as the published code does. With ``by_switch`` false it cannot be set for the user, because it takes a file of
+    theirs or is not offered: then ``parameter`` may be a plain name for the difference, and the values are texts about it.
     """
 
     parameter: str
     paper: Any
     published: Any
     reason: str
+    by_switch: bool = True
 
 
 class DepartingParams(Params):
@@ -107,15 +109,19 @@ class DepartingParams(Params):
     def as_published(self) -> Self:
         """Return the parameters set as the published code has it, except those that the user set.
 
-        A preset changes none of them, so this comes before ``for_model``. ``departures`` must be known.
+        What it sets is over a preset's values, so it comes before ``for_model``. ``departures`` must be known.
         """
         assert self.departures is not None, "whether a plugin says how its published code differs is checked first"
         given = self.model_dump(include=self.model_fields_set)
-        return type(self).model_validate({one.parameter: one.published for one in self.departures} | given)
+        published = {one.parameter: one.published for one in self.departures if one.by_switch}
+        return type(self).model_validate(published | given)
 
     def not_as_published(self) -> list[str]:
-        """Return the parameters among ``departures`` that are not set as the published code has it."""
-        return [one.parameter for one in self.departures or () if getattr(self, one.parameter) != one.published]
+        """Return which ``departures`` remain: those whose parameter does not have the published value.
+
+        A subclass leaves out what makes no difference beside its other parameters.
+        """
+        return [one.parameter for one in self.departures or () if getattr(self, one.parameter, None) != one.published]
 
 
 class EditorParams(DepartingParams):

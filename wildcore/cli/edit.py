@@ -13,6 +13,7 @@ from wildcore.errors import UserError
 from wildcore.registry import Registry
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
+OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
 
@@ -58,7 +59,7 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     out().print(plain(f"Model: {options['destination']}"))
 
 
-edit_command.params += [o for o in eval_command.params if o.name in (*MODEL_OPTIONS, "dtype", "seed", "settings")]
+edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]
 apply_command.params += [option for option in eval_command.params if option.name in MODEL_OPTIONS]
 
 
