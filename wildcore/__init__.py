@@ -35,6 +35,7 @@ from wildcore.params import (
     Params,
     Preset,
 )
+from wildcore.trace import Trace
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -86,6 +87,7 @@ __all__ = [
     "Score",
     "Shortcut",
     "StopRule",
+    "Trace",
     "Transform",
     "Truncator",
     "Use",

@@ -31,15 +31,21 @@ from wildcore.rows import Row
 from wildcore.tables import TableParams, read_table
 from wildcore.tensor_files import UNFINISHED
 from wildcore.tokens import within_context
+from wildcore.trace import Trace
+from wildcore.trace_files import trace_beside, write_patch_trace
 from wildcore.types import EditRequest, Malformed
 
 
 def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> Patch:
     """Write all facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
 
-    Raises ``UserError`` for bad input, or a fact that the editor refuses.
+    With ``spec.trace`` what happened inside is kept beside it. Raises ``UserError`` for bad input, or a fact that the editor
+    refuses.
     """
     require_new(out)
+    trace = Trace() if spec.trace else None
+    if trace is not None:
+        require_new(trace_beside(out))
     check_names(spec.settings, names_used([spec.editor]))
     requests = read_requests(edits)
     request = model_request(registry, spec)
@@ -48,7 +54,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     for note in model.notes:
         progress.note(note)
     _require_within_context(model, requests, edits)
-    environment = Environment(cache_folder(), spec.seed, progress)
+    environment = Environment(cache_folder(), spec.seed, progress, trace)
     editor.reset()
     identity |= settled(editor, model, environment)
     editor.prepare(model, environment)
@@ -56,6 +62,9 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         patch = editor.edit(model, requests)
     except Refused as refusal:
         raise UserError(f"{edits}: {spec.editor} refuses: {refusal}; take that fact out, or mend it") from refusal
+    if trace is not None:  # also of an edit that diverged
+        kept = write_patch_trace(out, trace, requests)
+        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
     if not patch.describe().get("finite", True):
         raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
     manifest = PatchManifest(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from wildcore.errors import Refused, each_or_refusal
 from wildcore.params import NoParams, Params
+from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
 if TYPE_CHECKING:
@@ -68,11 +69,15 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress."""
+    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress.
+
+    ``trace`` is where an editor records what happens inside its edits; None: nobody asked for it, and nothing is kept.
+    """
 
     cache: Path
     seed: int
     progress: Progress
+    trace: Trace | None = None
 
 
 class Dataset(Protocol):
