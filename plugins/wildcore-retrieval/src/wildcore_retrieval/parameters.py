@@ -2,10 +2,18 @@
 
 from typing import Literal
 
-from wildcore import Params
+from wildcore import DepartingParams, Departure
 
 
-class RetrieverParams(Params):
+RETRIEVER = Departure(
+    "retriever",
+    "words",
+    "embeddings",
+    "published code compares embeddings of sentences; comparing words is our default, because it needs no further model",
+)
+
+
+class RetrieverParams(DepartingParams):
     """How texts are compared."""
 
     retriever: Literal["words", "embeddings"] = "words"
