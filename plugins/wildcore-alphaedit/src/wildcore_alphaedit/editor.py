@@ -74,7 +74,7 @@ class AlphaEdit(SeveralLayers):
         raise UserError(f"{given}: in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}")
 
     def together(self, layer: int, keys: Tensor) -> Tensor:
-        """Return the right factor [inputs, n] for keys [inputs, n], after the earlier ones, in float32."""
+        """Return the right factor [inputs, n] for keys [inputs, n], after the earlier ones."""
         earlier = self.earlier.get(layer, keys[:, :0])
         return written_together(keys, earlier, self.null_spaces[layer], self.params.update_penalty)
 

@@ -14,6 +14,7 @@ from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
 from wildcore.models import LoadedModel
+from wildcore.precision import wide_dtype
 from wildcore.prepared import prepared_file
 
 KIND = "null-space"
@@ -51,7 +52,7 @@ class Spectrum:
 def spectrum(moments: Tensor, tokens: int | None = None) -> Spectrum:
     """Take second moments [inputs, inputs] of ``tokens`` tokens apart, in float64."""
     values, vectors = torch.linalg.eigh(widened(moments))
-    return Spectrum(values.cpu(), vectors.float().cpu(), tokens)
+    return Spectrum(values.cpu(), vectors.to(wide_dtype(moments.dtype)).cpu(), tokens)
 
 
 def spectra(
@@ -69,7 +70,8 @@ def spectra(
     for layer in missing:
         own = moments.pop(layer)
         found = spectrum(_on(model.device, own.matrix), own.count)
-        files[layer].save(Saved({"values": found.values, "vectors": found.vectors}, {"tokens": found.tokens}))
+        vectors = found.vectors.to(wide_dtype(model.dtype))
+        files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
     loaded = {layer: file.load() for layer, file in files.items()}
     return {
         layer: Spectrum(saved.tensors["values"], saved.tensors["vectors"], saved.facts["tokens"])

@@ -19,8 +19,8 @@ class IkeParams(RetrieverParams):
             "pool",
             SAMPLE,
             "a file of CounterFact",
-            "the paper shows 32 of 20,000 edits of CounterFact; the 40 that are bundled are our choice, because data of others are "
-            "not part of this package: name a file of them",
+            "the paper shows 32 of 20,000 edits of CounterFact; the 40 that are bundled are our choice, because data of others "
+            "are not part of this package: name a file of them",
             by_switch=False,
         ),
     )

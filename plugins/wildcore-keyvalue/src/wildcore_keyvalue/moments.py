@@ -175,9 +175,8 @@ def _estimate(
     for layer in sorted(sums):
         done = sums.pop(layer)
         _require_usable(corpus, layer, done)
-        tokens_read = done.tokens
-        tensors = {"moments": done.mean(), "count": torch.tensor(tokens_read)}
-        files[layer].save(Saved(tensors, {"tokens": tokens_read}))
+        tensors = {"moments": done.mean(), "count": torch.tensor(done.tokens)}
+        files[layer].save(Saved(tensors, {"tokens": done.tokens}))
 
 
 def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum], known: int) -> Iterator[int]:

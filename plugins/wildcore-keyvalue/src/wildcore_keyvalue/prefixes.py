@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.prepared import prepared_file
 from wildcore.tokens import encode
 
@@ -126,7 +127,7 @@ def _continue(model: LoadedModel, ids: list[int], length: int, top_k: int, gener
     never = list(model.end_of_sequence)
     while len(ids) < length:
         logits: Tensor = model.network(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
-        last = logits[0, -1].float().cpu()
+        last = at_least_float32(logits[0, -1]).cpu()
         last[never] = float("-inf")
         best = last.topk(min(top_k, last.numel()))
         drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)

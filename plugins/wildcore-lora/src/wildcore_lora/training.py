@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 from wildcore_lora.parameters import LoraParams
 
@@ -57,13 +58,14 @@ class _Batch:
         ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
         labels = target_labels(rows, model.device)
         asked = labels != IGNORED
-        return cls(ids, mask, labels, asked / asked.sum(1, keepdim=True) / all_rows)
+        shares = asked.to(wide_dtype(model.dtype)) / asked.sum(1, keepdim=True) / all_rows
+        return cls(ids, mask, labels, shares)
 
     def add_gradient(self, model: LoadedModel) -> float:
         """Add the gradient of these rows' part of the loss to what the weights have; return that part."""
         logits = model.network(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
         labels, shares = self.labels.to(logits.device), self.shares.to(logits.device)
         asked = labels != IGNORED
-        loss = (cross_entropy(logits[asked].float(), labels[asked], reduction="none") * shares[asked]).sum()
+        loss = (cross_entropy(at_least_float32(logits[asked]), labels[asked], reduction="none") * shares[asked]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())

@@ -4,7 +4,6 @@ from typing import Literal
 
 from wildcore import DepartingParams, Departure
 
-
 RETRIEVER = Departure(
     "retriever",
     "words",

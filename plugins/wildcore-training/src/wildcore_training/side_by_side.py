@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import pad
 from wildcore.upper_layers import SUMMED_ALIKE, UpperLayers
 from wildcore_training.asking import Answers, Asked
@@ -42,11 +43,11 @@ class Schedule:
 def train(
     model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule, losses: Losses | None = None
 ) -> list[Tensor]:
-    """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs], float32.
+    """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
-    Each group's loss in each pass is appended to ``losses``, a list for each group, where that is given. A group's loss is the
-    mean over its requests of the mean negative log-probability of what is asked. No group has an effect on another: each has its own
-    optimiser, bound and end. The network's weights are not written into.
+    They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, where that is
+    given. A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an
+    effect on another: each has its own optimiser, bound and end. The network's weights are not written into.
     """
     changes: list[Tensor] = []
     seen: Losses = []
@@ -77,7 +78,7 @@ class _Weight:
     def step(self, inputs: Tensor, gradient: Tensor) -> None:
         """Take an Adam step, given the projection's inputs and the gradient by its output: [rows, tokens, ...] both."""
         assert self.optimiser is not None, "a weight that has ended takes no steps"
-        self.value.grad = (gradient.flatten(0, 1).T @ inputs.flatten(0, 1)).float()
+        self.value.grad = at_least_float32(gradient.flatten(0, 1).T @ inputs.flatten(0, 1))
         self.optimiser.step()
         self.value.grad = None
 
@@ -94,7 +95,7 @@ class _Training:
         self.model, self.schedule = model, schedule
         projection = model.mlp_output(layer)
         self.bias: Tensor | None = getattr(projection.module, "bias", None)
-        self.start = projection.weight.float()
+        self.start = at_least_float32(projection.weight)
         bound = schedule.norm_constraint
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
@@ -107,7 +108,7 @@ class _Training:
     def _go_on_with(self, weights: Sequence[_Weight]) -> None:
         self.trained = weights
         self.rows_of_each = [len(weight.group) for weight in weights]
-        self.answers = Answers.of([w.group for w in weights], self.upper.inputs.shape[1], self.upper.hidden.device)
+        self.answers = Answers.of([w.group for w in weights], self.upper.hidden)
 
     def step(self) -> bool:
         """Take a step with each weight whose loss is not small yet; say whether there was one."""

@@ -53,8 +53,8 @@ class UltraEditParams(EditorParams):
             "batch_variance",
             "population",
             "sample",
-            "the paper normalises by the variance of all tokens so far; the code adds up the sample variance of each batch, which "
-            "comes out too large",
+            "the paper normalises by the variance of all tokens so far; the code adds up the sample variance of each batch, "
+            "which comes out too large",
         ),
     )
 
