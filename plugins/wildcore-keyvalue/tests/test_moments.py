@@ -43,6 +43,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moments, "BATCH_TOKENS", 24)
     monkeypatch.setattr(moments, "WINDOWS_SORTED", 3)
     monkeypatch.setattr(moments, "BLOCK", 7)
+    monkeypatch.setattr(moments, "WIDENED", 5)
 
 
 def direct(model: LoadedModel, layer: int, count: int) -> torch.Tensor:

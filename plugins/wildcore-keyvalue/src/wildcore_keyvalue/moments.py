@@ -30,7 +30,9 @@ BATCH_TOKENS = 4096
 WINDOWS_SORTED = 256
 """Windows that are brought into order of length at a time, so that those in a batch are of like length."""
 BLOCK = 1024
-"""Tokens widened at a time, and rows of products made at a time: it bounds what is needed beside the sums."""
+"""Rows of products made at a time: it bounds what is needed beside the sums."""
+WIDENED = 1024
+"""Tokens whose keys are in float64 at a time, for the same reason."""
 SHARE_FOR_SUMS = 0.5
 """Part of the free memory that the sums of a pass may take."""
 SECONDS_BETWEEN_SAVES = 30.0
@@ -98,7 +100,7 @@ def add_products(total: Tensor, keys: Tensor) -> None:
 
     The products are made where the keys lie, if that device has float64.
     """
-    for some in torch.split(keys, BLOCK):
+    for some in torch.split(keys, WIDENED):
         wide = widened(some)
         for start in range(0, len(total), BLOCK):
             rows = slice(start, start + BLOCK)
