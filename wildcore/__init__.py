@@ -26,7 +26,17 @@ from wildcore.interfaces import (
     Truncator,
     lazy,
 )
-from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.params import (
+    ContextParams,
+    DepartingParams,
+    Departure,
+    EditorParams,
+    ModelShape,
+    NoParams,
+    Params,
+    Preset,
+)
+from wildcore.trace import Trace
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -48,6 +58,8 @@ __all__ = [
     "Context",
     "ContextParams",
     "Dataset",
+    "DepartingParams",
+    "Departure",
     "EditCase",
     "EditRequest",
     "Editor",
@@ -76,6 +88,7 @@ __all__ = [
     "Score",
     "Shortcut",
     "StopRule",
+    "Trace",
     "Transform",
     "Truncator",
     "Use",

@@ -33,6 +33,8 @@ from wildcore.rows import bad_rows
 from wildcore.selection import WAY_OUT
 from wildcore.sequence_files import read_patch_or_run
 from wildcore.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.trace import Trace
+from wildcore.trace_files import trace_beside, write_patch_trace
 from wildcore.types import Malformed
 
 
@@ -51,10 +53,14 @@ class MadePatch:
 def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> MadePatch:
     """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
 
-    The table is read to its end before the model is loaded. Raises ``UserError`` for bad input, naming all bad rows, unless
-    ``spec.skip_malformed`` leaves them out. A fact that the editor refuses is left out of the patch.
+    The table is read to its end before the model is loaded. With ``spec.trace`` what happened inside is kept beside the patch.
+    A fact that the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all bad rows, unless
+    ``spec.skip_malformed`` leaves them out.
     """
     require_new(out)
+    trace = Trace() if spec.trace else None
+    if trace is not None:
+        require_new(trace_beside(out))
     check_names(spec.settings, names_used([spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
@@ -67,7 +73,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         progress.note(
             f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
         )
-    environment = Environment(cache_folder(), spec.seed, progress)
+    environment = Environment(cache_folder(), spec.seed, progress, trace)
     editor.reset()
     identity |= settled(editor, model, environment)
     if None in refusals(editor, model, requests):
@@ -76,6 +82,9 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
     if update.patch is None:
         return made
+    if trace is not None:  # also of an edit that diverged
+        kept = write_patch_trace(out, trace, requests)
+        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
     if not update.patch.describe().get("finite", True):
         raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
     pairs = zip(requests, update.refusals, strict=True)
@@ -144,7 +153,7 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
 def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
     source = fetch_folder(model.request)
     own = load_config(model.request, source).dtype or model.dtype
-    if own not in DTYPES.values():
+    if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
         progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
     elif own != model.dtype:
         progress.note(

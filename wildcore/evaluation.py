@@ -30,6 +30,8 @@ from wildcore.scoring import score_case
 from wildcore.selection import Reader, content_hash, require_some
 from wildcore.sequence_files import read_patch_or_run
 from wildcore.sequences import SequenceRunner
+from wildcore.trace import Trace
+from wildcore.trace_files import FOLDER as TRACES
 from wildcore.types import EditCase, EvalProtocol
 from wildcore.unedited import UneditedAnswers
 
@@ -51,7 +53,7 @@ class Evaluation:
         self.registry = registry
         self.reporter = reporter
         first = specs[0]
-        self.environment = Environment(cache_folder(), first.seed, reporter)
+        self.environment = Environment(cache_folder(), first.seed, reporter, Trace() if first.trace else None)
         file = read_patch_or_run(Path(first.patch)) if first.patch else None
         self.reader, self.dataset = self._reader(first, file)
         editors = [] if first.patch else [spec.editor for spec in specs]
@@ -234,6 +236,8 @@ class Evaluation:
             runner.run(self.schedule, self.cases, self._say, together, done)
         for remark in self.model.remarks:
             self.reporter.note(remark)
+        if self.environment.trace is not None and not (folder.path / TRACES).is_dir():
+            self.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")

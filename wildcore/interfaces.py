@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from wildcore.errors import Refused, each_or_refusal
 from wildcore.params import NoParams, Params
+from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
 if TYPE_CHECKING:
@@ -92,11 +93,15 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress."""
+    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress.
+
+    ``trace`` is where an editor records what happens inside its edits; None: nobody asked for it, and nothing is kept.
+    """
 
     cache: Path
     seed: int
     progress: Progress
+    trace: Trace | None = None
 
 
 class Dataset(Protocol):
@@ -244,9 +249,10 @@ class Transform(Protocol):
         return None
 
     def value(self, solved: "Tensor", original: "Tensor") -> "Tensor":
-        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width], float32.
+        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width].
 
-        That is what the MLP alone gives at the subject's last token: the rest of the residual stream there is no part of it.
+        They are at least float32. ``original`` is what the MLP alone gives at the subject's last token: the rest of the
+        residual stream there is no part of it.
         """
         return solved
 

@@ -18,7 +18,7 @@ from wildcore.registry import Registry
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
-OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed")
+OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
 
