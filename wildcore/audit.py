@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -81,6 +80,7 @@ class Auditor:
         found = _Found(oracles)
         for case in _wanted(self.reader):
             found.take(case)
+        self.reader.require_sound()
         if not found.searches.cases:
             raise UserError(f"dataset {self.reader.name}: it holds no case")
         self._note(self.reader.notes())
@@ -109,7 +109,7 @@ class Auditor:
 def _wanted(reader: Reader) -> Iterator[EditCase]:
     """Yield the cases wanted; as they are read, unless they are drawn."""
     drawn = reader.choice.sample is not None
-    return iter(reader.cases()) if drawn else islice(reader.candidates(), reader.choice.limit)
+    return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:

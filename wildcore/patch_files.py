@@ -17,6 +17,7 @@ from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.precision import at_least_float32
 from wildcore.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
@@ -91,7 +92,7 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, change in patch.changes.items():
         parts = {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {CHANGE: change.change}
-        tensors |= {f"{name}:{part}": tensor.float() for part, tensor in parts.items()}
+        tensors |= {f"{name}:{part}": at_least_float32(tensor) for part, tensor in parts.items()}
     return tensors
 
 
@@ -161,11 +162,15 @@ class GivenPatch(Editor):
         self.patch = patch
         self.written = {(request.prompt, request.target) for request in requests}
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a fact that the patch does not write."""
+        if (request.prompt, request.target) not in self.written:
+            raise Refused("the patch does not write this fact")
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
         """Return the patch. Raises ``Refused`` for a fact that it does not write."""
         for request in requests:
-            if (request.prompt, request.target) not in self.written:
-                raise Refused("the patch does not write this fact")
+            self.check(model, request)
         return self.patch
 
 

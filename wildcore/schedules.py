@@ -16,6 +16,10 @@ JUDGED_AND_PUT_BACK: Mapping[ScheduleName, str] = {
 }
 
 
+FIRST_EDITS = 100
+"""Edits after which a run stops where all of them were refused for one reason."""
+
+
 class Schedule(Record):
     """How a run's edits are written and judged.
 

@@ -31,7 +31,9 @@ from wildcore.schedules import Schedule
 from wildcore.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas that are read. The first did not say which cases of an update were refused: there it was all or none."""
 NAME = "sequence.safetensors"
 KEY = "wildcore-sequence"
 FACTS = "facts"
@@ -53,10 +55,14 @@ class SequenceManifest(Record):
 
 @dataclass
 class Written:
-    """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them."""
+    """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them.
+
+    ``refused`` says for each update which of its cases the editor refused, by id, and why; the outcome is that of the others.
+    """
 
     sequence: int
     outcomes: list[EditOutcome] = field(default_factory=list)
+    refused: list[Mapping[str, str]] = field(default_factory=list)
     patch: Accumulated = field(default_factory=Accumulated)
     state: Saved | None = None
     finite: bool = True
@@ -64,7 +70,7 @@ class Written:
     half_taken: bool = False
     """Whether an interruption came while an update was taken in, so that the parts do not belong together."""
 
-    def take(self, outcome: EditOutcome, patch: Patch | None, state: Saved | None) -> None:
+    def take(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
         """Take in what became of the next update; ``patch`` is None where nothing was written."""
         self.half_taken = True
         if patch is not None:
@@ -73,6 +79,7 @@ class Written:
         if outcome.status == "edited" and not self.finite:
             outcome = outcome.model_copy(update={"patch": {**(outcome.patch or {}), "finite": False}})
         self.outcomes.append(outcome)
+        self.refused.append(refused)
         self.state = state
         self.half_taken = False
 
@@ -120,8 +127,8 @@ class SequenceFile:
         try:
             text, tensors = read_tensors(self.path, KEY)
             number = json.loads(text).get("schema_number")
-            if number != SCHEMA:
-                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schema {SCHEMA}")
+            if number not in READABLE:
+                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schemas 1 and 2")
             return SequenceManifest.model_validate_json(text), tensors
         except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
             reason = " ".join(str(error).split())
@@ -247,6 +254,7 @@ def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors |= {f"state:{name}": tensor for name, tensor in written.state.tensors.items()}
     facts = {
         "outcomes": [outcome.model_dump(mode="json") for outcome in written.outcomes],
+        "refused": [dict(refused) for refused in written.refused],
         "patches": [dict(saved.facts) for saved in newest],
         "state": None if written.state is None else dict(written.state.facts),
     }
@@ -255,7 +263,8 @@ def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, editor: Editor) -> Written:
     facts = json.loads(tensors[FACTS].numpy().tobytes())
-    written = Written(sequence, [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]])
+    outcomes = [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]]
+    written = Written(sequence, outcomes, facts.get("refused", [{} for _ in outcomes]))
     for name, total in _part("sum", tensors).items():
         written.patch.sums[name] = total.to(model.projection(name).weight.device)
     for number, own in enumerate(facts["patches"]):

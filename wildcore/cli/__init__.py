@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
+from wildcore.cli.exit_codes import INTERRUPTED
 from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.registry import Registry, load_registry
-
-INTERRUPTED = 130
 
 
 class Failure(click.ClickException):

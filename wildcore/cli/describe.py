@@ -9,7 +9,7 @@ from rich.table import Table
 from wildcore.cli.screen import out, plain
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
-from wildcore.params import EditorParams
+from wildcore.params import DepartingParams, EditorParams
 from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
@@ -77,19 +77,48 @@ def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
         table.add_row(plain(name), plain(_type(field.annotation)), plain(default), plain(meaning))
     console.print(table)
     console.print(plain(f"Set one with --set {kind}.PARAMETER=VALUE"))
+    if issubclass(offer.params, DepartingParams):
+        _print_departures(offer.params)
     if issubclass(offer.params, EditorParams):
         _print_presets(offer.params)
+
+
+def _print_departures(params: type[DepartingParams]) -> None:
+    console = out()
+    if params.departures is None:
+        console.print(
+            "--as-published is refused: the plugin does not say how its published code differs from the default."
+        )
+        return
+    if not params.departures:
+        console.print("--as-published changes nothing: its published code does what is done by default.")
+        return
+    table = Table("parameter", "default", "published code", "reason", title="Where its published code differs")
+    for one in params.departures:
+        name = one.parameter if one.by_switch else f"{one.parameter} *"
+        table.add_row(plain(name), plain(_value(one.paper)), plain(_value(one.published)), plain(one.reason))
+    console.print(table)
+    console.print("--as-published sets all of these, except those that you set yourself.")
+    if not all(one.by_switch for one in params.departures):
+        console.print("* It cannot set this one: the record of a run names it where it differs.")
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _print_presets(params: type[EditorParams]) -> None:
     if not params.presets:
         return
-    table = Table("preset", "for", "values", title="Published hyper-parameters, used where the model's shape is theirs")
+    table = Table("preset", "for", "values", title="Presets, used where the model's shape is theirs")
     for preset in params.presets:
         shape = preset.shape
         model = f"{shape.model_type}, {shape.layers} layers, width {shape.hidden_size}, vocabulary {shape.vocabulary}"
         table.add_row(preset.name, model, plain(", ".join(f"{key}={value}" for key, value in preset.values.items())))
     out().print(table)
+    out().print(
+        "A preset holds published numbers for one model. How the published code works is chosen by --as-published."
+    )
 
 
 def _type(annotation: Any) -> str:

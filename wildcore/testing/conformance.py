@@ -25,6 +25,8 @@ from wildcore.forcing import over_targets
 from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
+from wildcore.precision import at_least_float32
+from wildcore.refusals import refusals, write_together
 from wildcore.tokens import join
 from wildcore.types import EditRequest, Prompt
 
@@ -199,6 +201,29 @@ def check_state_can_be_taken_up(
     )
 
 
+def check_a_refused_request_keeps_no_other_from_being_written(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """``check`` refuses none of ``requests``; if ``edit`` refuses one without a target, the others are written as without it."""
+    editor = _prepared(make_editor, model, environment)
+    for request, refusal in zip(requests, refusals(editor, model, requests), strict=True):
+        assert refusal is None, f"check() refuses {request.prompt!r}, which edit() writes: {refusal}"
+    blank = requests[0].model_copy(update={"prompt": f"{requests[0].prompt} also", "target": " "})
+    try:
+        editor.edit(model, [blank])
+        return
+    except Refused:
+        editor.reset()
+    update = write_together(editor, model, [requests[0], blank, *requests[1:]])
+    written = [refusal is None for refusal in update.refusals]
+    assert written == [True, False, *[True] * (len(requests) - 1)], "beside a refused request others are refused too"
+    assert update.patch is not None
+    expected = _prepared(make_editor, model, environment).edit(model, requests)
+    otherwise = "a refused request changes what is written of the others"
+    found, wanted = (_effect(model, patch, requests) for patch in (update.patch, expected))
+    _require_same(found, wanted, _logits(model, requests), otherwise)
+
+
 def check_patch_can_be_kept(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
@@ -221,6 +246,7 @@ CHECKS = (
     check_order_does_not_matter,
     check_each_equals_one_by_one,
     check_state_can_be_taken_up,
+    check_a_refused_request_keeps_no_other_from_being_written,
     check_patch_can_be_kept,
 )
 
@@ -331,7 +357,7 @@ def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
     """Return the logits that predict each request's target, one after another: [target tokens, vocabulary]."""
     prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
     rows = [join(model.tokenizer, prompt, request.target) for prompt, request in zip(prompts, requests, strict=True)]
-    return torch.cat([over_targets(model, [row], lambda _, logits: logits.float().cpu())[0] for row in rows])
+    return torch.cat([over_targets(model, [row], lambda _, logits: at_least_float32(logits).cpu())[0] for row in rows])
 
 
 def _effect(model: LoadedModel, patch: Patch, requests: Sequence[EditRequest]) -> Tensor:
