@@ -9,6 +9,7 @@ from typing import Any
 from wildcore.assembly import JobSpec, make_reader, model_request
 from wildcore.caching import cache_folder
 from wildcore.ceilings import Ceiling, Oracle
+from wildcore.chat import chat_note
 from wildcore.errors import UserError
 from wildcore.failures import FailureCount, FailureFilter, first_metric
 from wildcore.findings import Finding, Searches
@@ -88,7 +89,8 @@ class Auditor:
 
     def _with_model(self, audit: Audit) -> Audit:
         model = load_model(model_request(self.registry, self.spec), self.registry.families)
-        self._note(model.notes)
+        note = chat_note(self.registry, self.protocols, model)
+        self._note([*model.notes, *([note] if note else [])])
         model.rows_at_once = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
         unedited = UneditedAnswers(self.environment.cache, model)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from wildcore import provenance
 from wildcore.assembly import TAKEN, JobSpec, choice_of, make_editor, make_reader, model_request, read_back, settled
 from wildcore.caching import cache_folder
+from wildcore.chat import chat_note
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
@@ -16,7 +17,7 @@ from wildcore.loading import load_model, read_shape
 from wildcore.models import LoadedModel
 from wildcore.own_facts import NOTE, own_facts_reader
 from wildcore.parallel import AUTO, edits_at_once
-from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
+from wildcore.patch_files import GivenPatch, PatchFile, require_made_for
 from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, WorkRecord, flat
@@ -27,7 +28,10 @@ from wildcore.runner import Examiner, run
 from wildcore.schedules import Schedule
 from wildcore.scoring import score_case
 from wildcore.selection import Reader, content_hash, require_some
+from wildcore.sequence_files import read_patch_or_run
 from wildcore.sequences import SequenceRunner
+from wildcore.trace import Trace
+from wildcore.trace_files import FOLDER as TRACES
 from wildcore.types import EditCase, EvalProtocol
 from wildcore.unedited import UneditedAnswers
 
@@ -49,8 +53,8 @@ class Evaluation:
         self.registry = registry
         self.reporter = reporter
         first = specs[0]
-        self.environment = Environment(cache_folder(), first.seed, reporter)
-        file = read_patch(Path(first.patch)) if first.patch else None
+        self.environment = Environment(cache_folder(), first.seed, reporter, Trace() if first.trace else None)
+        file = read_patch_or_run(Path(first.patch)) if first.patch else None
         self.reader, self.dataset = self._reader(first, file)
         editors = [] if first.patch else [spec.editor for spec in specs]
         self.protocols = ready_protocols(registry, first, editors, self.reader)
@@ -70,8 +74,11 @@ class Evaluation:
         self.model: LoadedModel = load_model(request, registry.families)
         if file:
             self.editors[first.editor] = self._given(file)
-        for note in self.model.notes:
-            reporter.note(note)
+            if file.note:
+                reporter.note(file.note)
+        for note in (*self.model.notes, chat_note(registry, self.protocols, self.model)):
+            if note:
+                reporter.note(note)
         self.model.rows_at_once = first.batch_size
         self.automatic = first.parallel == AUTO
         self.together = edits_at_once(first.parallel, self.model)
@@ -229,6 +236,8 @@ class Evaluation:
             runner.run(self.schedule, self.cases, self._say, together, done)
         for remark in self.model.remarks:
             self.reporter.note(remark)
+        if self.environment.trace is not None and not (folder.path / TRACES).is_dir():
+            self.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")

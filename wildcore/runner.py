@@ -30,6 +30,7 @@ from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
 from wildcore.row_patches import RowPatches
 from wildcore.shared_prompts import SharedPrompts
 from wildcore.tokens import within_context
+from wildcore.trace_files import write_case_traces
 from wildcore.types import EditCase, Output, Probe
 from wildcore.unedited import UneditedAnswers
 
@@ -191,14 +192,16 @@ def run(
 ) -> None:
     """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
 
-    ``together`` edits are solved and judged at a time. The other arguments are those of ``in_groups``. The model is the unedited
-    one before and after.
+    ``together`` edits are solved and judged at a time. Where ``environment`` has a trace, each case's is kept in the folder. The
+    other arguments are those of ``in_groups``. The model is the unedited one before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
 
     def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
-        return run_cases(editor, examiner, group)
+        records = run_cases(editor, examiner, group)
+        write_case_traces(folder.path, environment.trace, group)
+        return records
 
     in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
 

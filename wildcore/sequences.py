@@ -16,6 +16,7 @@ from wildcore.runner import Examiner, OnCase, in_groups, judge
 from wildcore.schedules import Schedule
 from wildcore.sequence_files import Keeper, SequenceFile, Written
 from wildcore.tokens import encode
+from wildcore.trace_files import write_case_traces
 from wildcore.types import EditCase, EditRequest, Prompt
 
 Group = Sequence[EditCase]
@@ -89,6 +90,7 @@ class SequenceRunner:
         start = time.perf_counter()
         result = write_upon(self.editor, self.examiner.model, [case.request for case in update], written)
         seconds = (time.perf_counter() - start) / len(update)
+        write_case_traces(self.folder.path, self.environment.trace, update)
         if isinstance(result, EditOutcome):
             set_state(self.editor, written.state)
             written.take(result.model_copy(update={"seconds": seconds}), {}, None, written.state)

@@ -112,6 +112,14 @@ class LeavesGradients(HonestEditor):
         return super().edit(model, requests)
 
 
+class TrainsTheView(HonestEditor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        weight = model.mlp_output(0).weight
+        with torch.enable_grad():
+            model.head(weight.T.clone()).sum().backward()
+        return super().edit(model, requests)
+
+
 class TrainsOn(HonestEditor):
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         model.network.train()
@@ -332,6 +340,8 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (WritesIntoTheModel, r"left model.layers.0.mlp.down_proj.weight changed"),
         (LeavesAHook, r"left model.layers.0 changed.*0 hooks.*[1-9] hooks"),
         (LeavesGradients, r"left .* changed.*requires_grad False.*requires_grad True"),
+        (LeavesGradients, r"train it inside 'with model\.trainable\(projection\)'"),
+        (TrainsTheView, r"trains nothing.*inside 'with model\.trainable\(projection\) as \(parameter,\):'"),
         (TrainsOn, r"left the network changed.*training False.*training True"),
         (LeavesAListener, "left the model's listeners changed: it was empty and is Silent"),
         (LeavesAPromptPatch, r"edit_each\(\) left the model's prompt_patches changed: it was empty and is Kept"),

@@ -24,6 +24,7 @@ from wildcore.models import ModelRequest
 from wildcore.patch_files import PatchManifest, patched_model, read_patch, write_patch
 from wildcore.patches import Dense, WeightPatch
 from wildcore.registry import load_registry
+from wildcore.sequence_files import read_patch_or_run
 from wildcore.testing.conformance import SilentProgress
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
@@ -176,11 +177,11 @@ def test_a_model_stored_in_float64_is_edited_in_float32(
 def test_a_patch_made_in_a_dtype_that_no_model_runs_in_is_refused(wildcore: Wildcore, tmp_path: Path) -> None:
     small_change(MODELS / "tiny-llama", "float32", tmp_path / "p")
     read = read_patch(tmp_path / "p")
-    made = read.manifest.model.model_copy(update={"dtype": "float64"})
+    made = read.manifest.model.model_copy(update={"dtype": "float8"})
     write_patch(tmp_path / "q", read.weights(), read.manifest.model_copy(update={"model": made}))
     done = wildcore("apply", tmp_path / "q", "--model", MODELS / "tiny-llama", "--out", tmp_path / "edited")
     assert done.returncode == 2
-    assert "dtype float64: models run in float32, bfloat16, float16 only" in " ".join(done.stderr.split())
+    assert "dtype float8: models run in float32, bfloat16, float16, float64 only" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -401,3 +402,110 @@ def test_a_table_of_facts_that_is_not_there_is_named_by_its_option(wildcore: Wil
     done = wildcore("edit", "--editor", "ft-m", "--edits", tmp_path / "none.jsonl", "--out", "/proc/p")
     assert done.returncode == 2
     assert "--out /proc/p: nothing can be written there" in done.stderr
+
+
+def test_a_model_keeps_its_files_and_others_may_read_them(tmp_path: Path) -> None:
+    source, out = tmp_path / "model", tmp_path / "edited"
+    shutil.copytree(MODELS / "tiny-llama", source)
+    beside = {"tokenizer.model": "sp", "special_tokens_map.json": "{}", "LICENSE": "terms", "README.md": "# A model"}
+    for name, text in {**beside, "pytorch_model.bin": "x", "optimizer.pt": "x", "trainer_state.json": "{}"}.items():
+        (source / name).write_text(text)
+    (source / "NOTICE").symlink_to("/etc/hostname")
+    small_change(source, "float32", tmp_path / "p")
+    spec, progress = JobSpec(model=str(source), dataset="", editor="", protocols=(), device="cpu"), SilentProgress()
+    copied = apply_patches(load_registry(), spec, [tmp_path / "p"], out, progress)
+    tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    assert set(copied) == {*beside, *tokenizer, "generation_config.json"}
+    assert {path.name for path in out.iterdir()} == {*copied, "config.json", "model.safetensors"}
+    assert all((out / name).read_bytes() == (source / name).read_bytes() for name in copied)
+    assert progress.notes == ["NOTICE is a link that leads out of the model's folder; it was left out"]
+    (tmp_path / "new").touch()
+    modes = {path.name: path.stat().st_mode for path in [tmp_path / "p", *out.iterdir()]}
+    assert set(modes.values()) == {(tmp_path / "new").stat().st_mode}, modes
+    assert len(list(AutoTokenizer.from_pretrained(out).get_vocab())) == len(
+        AutoTokenizer.from_pretrained(source).get_vocab()
+    )
+
+
+def run_of(wildcore: Wildcore, run: Path, *options: object) -> Path:
+    """Carry out a run with two facts of the embedded dataset on a small model."""
+    model = ("--model", MODELS / "tiny-llama", "--protocol", "synthetic", "--quiet")
+    done = wildcore("eval", *model, *options, "--out", run)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.mark.parametrize("given", ["", "sequence.safetensors"])
+def test_what_a_sequence_wrote_becomes_a_model_and_is_judged_as_in_its_run(
+    given: str, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    model = ("--model", MODELS / "tiny-llama")
+    run = run_of(wildcore, tmp_path / "run", "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
+    applied = wildcore("apply", run / given, *model, "--out", tmp_path / "edited", "--quiet")
+    assert applied.returncode == 0, applied.stderr
+    before, after = (load_file(folder / "model.safetensors") for folder in (MODELS / "tiny-llama", tmp_path / "edited"))
+    kept = load_file(run / "sequence.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"{name.removeprefix('sum:')}.weight" for name in kept if name.startswith("sum:")} != set()
+    for name in changed:
+        change = kept[f"sum:{name.removesuffix('.weight')}"]
+        assert torch.equal(after[name], before[name] + change)
+    if given:
+        return
+    judged = run_of(wildcore, tmp_path / "judged", "--patch", run, "--limit", 3)
+    records = [[json.loads(line) for line in (r / "journal.jsonl").read_text().splitlines()] for r in (run, judged)]
+    assert [record["edit"]["status"] for record in records[1]] == ["edited", "edited", "refused"]
+    assert [record["probes"] for record in records[0]] == [record["probes"] for record in records[1][:2]]
+    other = wildcore("apply", run, "--model", MODELS / "tiny-gpt2", "--out", tmp_path / "other")
+    assert other.returncode == 2
+    assert "model_type llama, not gpt2" in " ".join(other.stderr.split())
+
+
+def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_path: Path) -> None:
+    options = ("--editor", "ft-m", "--schedule", "batch", "--edits-per-update", 2, "--limit", 3)
+    read = read_patch_or_run(run_of(wildcore, tmp_path / "run", *options))
+    last = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[-1])
+    assert [request.prompt for request in read.manifest.requests] == [last["request"]["prompt"]]
+    assert read.note is not None
+    assert "holds the last of 2 batches only, with 1 of 3 cases" in read.note
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--editor", "ft-m"),
+            "its edits were made and judged one by one, and none is kept; begin a run with --schedule batch",
+        ),
+        (
+            ("--editor", "grace", "--set", "editor.steps=2", "--schedule", "sequential"),
+            "what grace writes cannot become weights",
+        ),
+    ],
+)
+def test_a_run_that_kept_no_change_of_weights_says_what_to_do(
+    options: tuple[str, ...], said: str, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    run = run_of(wildcore, tmp_path / "run", *options, "--limit", 1)
+    done = wildcore("apply", run, "--model", MODELS / "tiny-llama", "--out", tmp_path / "edited")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "edited").exists()
+
+
+def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(wildcore: Wildcore, tmp_path: Path) -> None:
+    run = run_of(wildcore, tmp_path / "run", "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
+    shutil.copy(run / "sequence.safetensors", tmp_path / "moved.safetensors")
+    with pytest.raises(UserError, match=r"read with the manifest\.json of its run; give the run folder"):
+        read_patch_or_run(tmp_path / "moved.safetensors")
+    with pytest.raises(UserError, match="not a run folder"):
+        read_patch_or_run(tmp_path)
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (run / "journal.jsonl").write_text(lines[0])
+    with pytest.raises(UserError, match=r"unfinished \(1 of 2 cases judged\); finish it with wildcore eval --resume"):
+        read_patch_or_run(run)
+    (run / "journal.jsonl").write_text("".join(lines))
+    identity = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**identity, "identity": {**identity["identity"], "seed": 1}}))
+    with pytest.raises(UserError, match="it belongs to another run"):
+        read_patch_or_run(run)

@@ -13,11 +13,12 @@ from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.screen import Reporter, out, plain
 from wildcore.errors import UserError
+from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
-OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed")
+OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
 
@@ -87,13 +88,21 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
 )
 @click.pass_context
 def apply_command(ctx: click.Context, /, **options: Any) -> None:
-    """Write a model with PATCHES in it as an ordinary model folder."""
+    """Write a model with PATCHES in it as an ordinary model folder.
+
+    Each is a patch file, or the folder of a run with --schedule batch or sequential, for what that wrote.
+    """
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
     from wildcore.editing import apply_patches  # heavy
 
-    apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], Reporter(options["quiet"]))
-    out().print(plain(f"Model: {options['destination']}"))
+    reporter, console = Reporter(options["quiet"]), out()
+    copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
+    console.print(plain(f"Model: {options['destination']}"))
+    if copied:
+        console.print(plain(f"Copied as they were: {', '.join(copied)}"))
+    if MODEL_CARD in copied:
+        console.print(plain(f"{MODEL_CARD} describes the model before the edits."))
 
 
 edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]

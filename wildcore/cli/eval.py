@@ -55,12 +55,16 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     "--patch",
     type=Folder,
     metavar="FILE",
-    help="Judge this patch file instead of making edits: on the facts that it writes, or on --dataset.",
+    help="Judge this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
 @click.option(
-    "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16", "float64"]),
+    default="auto",
+    show_default=True,
+    help="Dtype of the weights; float64 is for comparing editors with other implementations.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
@@ -78,6 +82,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
+@click.option(
+    "--as-published",
+    is_flag=True,
+    help="Edit as the method's published code does, not as its paper says; describe shows where.",
+)
+@click.option(
+    "--trace", is_flag=True, help="Keep losses, keys and values of each edit: RUN/traces, or beside the patch."
+)
 @click.option("--where", multiple=True, metavar="TAG=VALUE", help="Take only cases with this tag, such as source=NQ.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
 @click.option("--sample", type=click.IntRange(min=1), help="Draw so many cases at random, by --seed.")
@@ -179,6 +191,12 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
+    for flag in ("as_published", "trace"):
+        if options["patch"] and options[flag]:
+            name = flag.replace("_", "-")
+            raise UserError(
+                f"--{name}: cannot be combined with --patch, whose edits are already made; leave --{name} out"
+            )
     require_one_choice(options["limit"], options["sample"])
     files = tuple(read_protocol(file) for file in options["protocol_files"])
     protocols = (*options["protocols"], *(protocol.name for protocol in files)) or BOTH_PROTOCOLS
@@ -213,9 +231,9 @@ def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | No
 
 def _editor_of(patch: Path) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.patch_files import read_patch  # heavy
+    from wildcore.sequence_files import read_patch_or_run  # heavy
 
-    return read_patch(patch).manifest.editor_name
+    return read_patch_or_run(patch).manifest.editor_name
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:

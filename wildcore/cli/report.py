@@ -10,6 +10,7 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from wildcore.assembly import name_in_words
 from wildcore.cli.screen import out, plain
 from wildcore.continuations import Continuation, after_the_answer, continuations
 from wildcore.errors import UserError
@@ -77,7 +78,7 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
     console.print()
     console.print(
         plain(
-            f"{_name(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
+            f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
     if "schedule" in what:
@@ -107,11 +108,6 @@ def _readable(folder: RunFolder) -> Manifest:
             "version of wildcore, which can show the run"
         )
     return manifest
-
-
-def _name(editor: Mapping[str, Any]) -> str:
-    """Return an editor's name with those of its transforms, as it is asked for."""
-    return "+".join([editor["name"], *(transform["name"] for transform in editor.get("transforms", ()))])
 
 
 def print_table(console: Console, cells: Sequence[Cell]) -> None:
@@ -286,7 +282,7 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
-        table.add_column(plain(f"{index}: {_name(manifest.identity['editor'])}"), justify="right")
+        table.add_column(plain(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
     rows = dict.fromkeys(key for run in cells for key in run)
     for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
         befores = {number(run[key].before) for run in cells if key in run}

@@ -14,6 +14,7 @@ from torch import Tensor
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
+from wildcore.precision import wide_dtype
 from wildcore.tokens import Joined, to_train_on
 from wildcore_grace.codebook import Codebook
 from wildcore_grace.parameters import GraceParams
@@ -91,7 +92,7 @@ class Grace(Editor):
     def _empty(self, model: LoadedModel) -> Codebook:
         weight = model.mlp_output(self.layer).weight
         outputs, inputs = weight.shape
-        return Codebook.empty(inputs, outputs, weight.device)
+        return Codebook.empty(inputs, outputs, weight.device, wide_dtype(weight.dtype))
 
     def _written(self, model: LoadedModel, codebook: Codebook, label: str, row: Joined) -> Codebook:
         ends = PromptEnds(model, self.layer, [row])
