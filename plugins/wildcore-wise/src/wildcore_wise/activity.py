@@ -23,15 +23,20 @@ def activation_of(model: LoadedModel) -> str:
     return str(name)
 
 
-def activity(output: Tensor, moved: Tensor, counted: Tensor, activation: str | None) -> Tensor:
+def activity(
+    output: Tensor, moved: Tensor, counted: Tensor, activation: str | None, peak_beyond: int | None = None
+) -> Tensor:
     """Return the mean over the ``counted`` [rows, tokens] tokens of |f(output + moved) - f(output)|: [rows].
 
     ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
-    for None, the identity: the paper's equation 4. In float32.
+    for None, the identity: the paper's equation 4. Where more than ``peak_beyond`` tokens are counted, it is the largest value
+    instead of the mean. In float32.
     """
     apart = moved.float()
     if activation is not None:
         function: Callable[[Tensor], Tensor] = ACT2FN[activation]
         apart = function(output.float() + apart) - function(output.float())
     distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
-    return (distances * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    distances, counts = distances * counted, counted.sum(-1)
+    mean = distances.sum(-1) / counts.clamp(min=1)
+    return mean if peak_beyond is None else torch.where(counts > peak_beyond, distances.amax(-1), mean)
