@@ -150,7 +150,7 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> None:
     own = load_config(model.request, fetch_folder(model.request)).dtype or model.dtype
-    if own not in DTYPES.values():
+    if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
         progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
     elif own != model.dtype:
         progress.note(

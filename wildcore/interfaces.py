@@ -225,9 +225,10 @@ class Transform(Protocol):
         return None
 
     def value(self, solved: "Tensor", original: "Tensor") -> "Tensor":
-        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width], float32.
+        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width].
 
-        That is what the MLP alone gives at the subject's last token: the rest of the residual stream there is no part of it.
+        They are at least float32. ``original`` is what the MLP alone gives at the subject's last token: the rest of the
+        residual stream there is no part of it.
         """
         return solved
 

@@ -17,8 +17,13 @@ from wildcore.memory import require_memory
 from wildcore.models import LoadedModel, ModelRequest, shape_of
 from wildcore.params import ModelShape
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-"""What a model can run in. Changes of weights are added in float32, so nothing wider would be kept."""
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+"""What a model can run in. float64 is for comparing with other implementations, and runs only where it is asked for."""
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
 
@@ -88,16 +93,20 @@ def pick_device(name: str) -> torch.device:
 def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtype, tuple[str, ...]]:
     """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own.
 
-    Raises ``UserError`` for one that no model runs in.
+    Raises ``UserError`` for one that no model runs in, or not on this device.
     """
     if name != "auto":
         if name not in DTYPES:
             raise UserError(f"dtype {name}: models run in {', '.join(DTYPES)} only; choose one of these")
+        if name == "float64" and device.type == "mps":
+            raise UserError("--dtype float64: mps has no float64; use --device cpu")
         return DTYPES[name], ()
     own = getattr(config, "dtype", None) or torch.float32
     if own not in DTYPES.values():
         note = f"weights are stored as {dtype_name(own)} and run as float32: models run in {', '.join(DTYPES)} only"
         return torch.float32, (note,)
+    if own is torch.float64:
+        return torch.float32, ("weights are stored as float64 and run as float32; --dtype float64 keeps them",)
     if device.type == "cpu" and own is not torch.float32:
         note = (
             f"weights are stored as {dtype_name(own)} and run as float32, which a CPU needs; "

@@ -17,7 +17,8 @@ def require_memory(name: str, folder: Path, dtype: torch.dtype, device: torch.de
     needed = parameter_count(folder) * dtype.itemsize
     free = free_memory(device)
     if free is not None and needed > free:
-        smaller = " --dtype bfloat16 halves it;" if dtype is torch.float32 else ""
+        half = {torch.float32: "bfloat16", torch.float64: "float32"}.get(dtype)
+        smaller = f" --dtype {half} halves it;" if half else ""
         raise UserError(
             f"--model {name}: its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
             f"{free / GIB:.1f} GiB are free on {device};{smaller} --device-map auto spreads it over all devices"

@@ -17,6 +17,7 @@ from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.precision import at_least_float32
 from wildcore.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
@@ -91,7 +92,7 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
         parts = (
             {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {"change": change.change}
         )
-        tensors |= {f"{name}:{part}": tensor.float() for part, tensor in parts.items()}
+        tensors |= {f"{name}:{part}": at_least_float32(tensor) for part, tensor in parts.items()}
     return tensors
 
 

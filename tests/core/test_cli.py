@@ -45,7 +45,7 @@ def refused(wildcore, good, tmp_path):
     [
         (("evl",), "No such command 'evl'. Did you mean 'eval'?"),
         (("eval", "--editr", "x"), "No such option"),
-        (("eval", "--dtype", "float8"), "'float8' is not one of 'auto', 'float32', 'bfloat16', 'float16'"),
+        (("eval", "--dtype", "float8"), "'float8' is not one of 'auto', 'float32', 'bfloat16', 'float16', 'float64'"),
         (("eval", "--limit", "0"), "'--limit': 0 is not in the range x>=1"),
         (("eval", "--batch-size", "many"), "'--batch-size': 'many' is not a valid integer"),
         (("eval", "--seed", "1.5"), "'--seed': '1.5' is not a valid integer"),

@@ -25,6 +25,7 @@ from wildcore.forcing import over_targets
 from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
+from wildcore.precision import at_least_float32
 from wildcore.tokens import join
 from wildcore.types import EditRequest, Prompt
 
@@ -313,7 +314,7 @@ def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
     """Return the logits that predict each request's target, one after another: [target tokens, vocabulary]."""
     prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
     rows = [join(model.tokenizer, prompt, request.target) for prompt, request in zip(prompts, requests, strict=True)]
-    return torch.cat([over_targets(model, [row], lambda _, logits: logits.float().cpu())[0] for row in rows])
+    return torch.cat([over_targets(model, [row], lambda _, logits: at_least_float32(logits).cpu())[0] for row in rows])
 
 
 def _effect(model: LoadedModel, patch: Patch, requests: Sequence[EditRequest]) -> Tensor:

@@ -48,10 +48,16 @@ class Published:
         self.model = GOLDEN.model(self.run["model"])
         self.requests = GOLDEN.requests(self.run["requests"])
         masks, texts = folder / "masks.safetensors", folder / "irrelevant.json"
-        begun = {number: request for number, request in enumerate(self.requests) if f"mask.{number}" in self.run["tensors"]}
-        save_file({f"{r.prompt} {r.target}": self.tensor(f"mask.{number}").contiguous() for number, r in begun.items()}, masks)
+        begun = {
+            number: request for number, request in enumerate(self.requests) if f"mask.{number}" in self.run["tensors"]
+        }
+        save_file(
+            {f"{r.prompt} {r.target}": self.tensor(f"mask.{number}").contiguous() for number, r in begun.items()}, masks
+        )
         edits = zip(self.requests, self.run["edits"], strict=True)
-        texts.write_text(json.dumps({f"{r.prompt} {r.target}": edit["irrelevant"] for r, edit in edits}), encoding="utf-8")
+        texts.write_text(
+            json.dumps({f"{r.prompt} {r.target}": edit["irrelevant"] for r, edit in edits}), encoding="utf-8"
+        )
         settings = {ours: self.run["hyperparameters"][name] for name, ours in NAMES.items()}
         given = {"layer": self.run["layer"], "masks": masks, "irrelevant": texts}
         self.editor = Wise(WiseParams(**{**given, **settings, **changes}).as_published())

@@ -17,6 +17,7 @@ from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Tr
 from wildcore.given import GivenTensors
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
+from wildcore.precision import wide_dtype
 from wildcore.tokens import IGNORED, Joined, to_train_on
 from wildcore_grace.codebook import Codebook, Rules
 from wildcore_grace.parameters import GraceParams
@@ -106,16 +107,14 @@ class Grace(Editor):
     def _empty(self, model: LoadedModel) -> Codebook:
         weight = model.mlp_output(self.layer).weight
         outputs, inputs = weight.shape
-        return Codebook.empty(inputs, outputs, weight.device)
+        return Codebook.empty(inputs, outputs, weight.device, wide_dtype(weight.dtype))
 
     def _written(self, model: LoadedModel, codebook: Codebook, task: "Task") -> Codebook:
         ends = PromptEnds(model, self.layer, [task.row])
         start = self._start(task, codebook.drawn, codebook.values)
         codebook, entry, anew = codebook.with_entry(ends.queries[0], task.label, self.params.initial_radius, self.rules)
         value = start if anew else codebook.values[entry]
-        if codebook.look_up(ends.queries).tolist() == [
-            entry
-        ]:  # else nothing that the value is trained for would use it
+        if codebook.look_up(ends.queries).tolist() == [entry]:  # else no prompt would use what is trained
             (value,) = ends.train(value[None], self.params.steps, self.params.learning_rate)
         self._record(task.request, ends.queries[0], value, ends.losses[0])
         return codebook.with_value(entry, value)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 from wildcore.upper_layers import UpperLayers
 
@@ -55,9 +56,9 @@ class PromptEnds:
         hidden = self.upper.run(output)
         asked = self.labels != IGNORED
         rows, places = asked.nonzero(as_tuple=True)
-        logits = self.model.head(hidden[rows, places]).float()
+        logits = at_least_float32(self.model.head(hidden[rows, places]))
         labels = self.labels[rows, places].to(logits.device)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         rows = rows.to(losses.device)
-        shares = (1 / asked.sum(-1)).to(losses.device)[rows]
+        shares = (1 / asked.sum(-1).to(losses))[rows]
         return losses.new_zeros(len(self.labels)).index_add(0, rows, losses * shares)

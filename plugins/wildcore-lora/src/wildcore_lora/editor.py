@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wildcore import Editor, EditRequest, Environment
+from wildcore import Editor, EditRequest, Environment, Trace
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.tokens import to_train_on
@@ -18,10 +18,11 @@ class Lora(Editor):
     def __init__(self, params: LoraParams) -> None:
         self.params = params
         self.seed = 0
+        self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed. Raises ``UserError`` where ``modules`` names something that the model does not have."""
-        self.seed = environment.seed
+        self.seed, self.trace = environment.seed, environment.trace
         self._modules(model)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
@@ -31,7 +32,12 @@ class Lora(Editor):
         """
         rows = [to_train_on(model.tokenizer, request, self.params.close_target) for request in requests]
         with drawing(self.seed), adapters(model, self._modules(model), self.params) as added:
-            train(model, rows, [weight for adapter in added.values() for weight in (adapter.a, adapter.b)], self.params)
+            weights = [weight for adapter in added.values() for weight in (adapter.a, adapter.b)]
+            losses = train(model, rows, weights, self.params)
+            if self.trace is not None:
+                for request in requests:
+                    self.trace.record(request, "losses", losses)
+                    self.trace.record(request, "passes", [len(losses)])
             return WeightPatch({name: adapter.change() for name, adapter in added.items()})
 
     def _modules(self, model: LoadedModel) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from transformers.activations import ACT2FN
 
 from wildcore import UserError
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 
 ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
 
@@ -30,12 +31,12 @@ def activity(
 
     ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
     for None, the identity: the paper's equation 4. Where more than ``peak_beyond`` tokens are counted, it is the largest value
-    instead of the mean. In float32.
+    instead of the mean. At least float32.
     """
-    apart = moved.float()
+    apart = at_least_float32(moved)
     if activation is not None:
         function: Callable[[Tensor], Tensor] = ACT2FN[activation]
-        apart = function(output.float() + apart) - function(output.float())
+        apart = function(at_least_float32(output) + apart) - function(at_least_float32(output))
     distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
     distances, counts = distances * counted, counted.sum(-1)
     mean = distances.sum(-1) / counts.clamp(min=1)

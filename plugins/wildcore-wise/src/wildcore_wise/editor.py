@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from wildcore_keyvalue.corpus import corpus_taken, open_corpus
-from wildcore_keyvalue.prefixes import PrefixStyle, sampled_prefixes
+from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, prefixes_taken
 
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
 from wildcore.given import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
+from wildcore.precision import wide_dtype
 from wildcore.tokens import Joined, encode, to_train_on
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
@@ -53,9 +54,9 @@ class Wise(Editor):
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Say what the files and the corpus hold that edits use. Every mask and text that is given is checked."""
-        taken = {}
+        taken = prefixes_taken(self.params.prefixes)
         if self.masks is not None:
             shape = model.mlp_output(self.layer).weight.shape
             self.masks.require(tuple(shape), lambda mask: bool(((mask == 0) | (mask == 1)).all()), "zeros and ones")
@@ -66,10 +67,12 @@ class Wise(Editor):
         return taken | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed and sample the prefixes."""
+        """Take the seed, and read or sample the prefixes."""
         self.seed, self.trace = environment.seed, environment.trace
         params = self.params
-        self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE)
+        self.prefixes = chosen_prefixes(
+            model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE
+        )
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
@@ -116,7 +119,7 @@ class Wise(Editor):
         memory, mask = memories.current, memories.mask
         if memory is None or mask is None:
             weight = model.mlp_output(self.layer).weight
-            memory = SideMemory(torch.zeros_like(weight, dtype=torch.float32), float("inf"))
+            memory = SideMemory(torch.zeros_like(weight, dtype=wide_dtype(weight.dtype)), float("inf"))
             mask = self._mask(weight, task.request, memories.edits)
         training = Training(model, task.rows, task.irrelevant, params, self._activation(model))
         change = training.train(memory.change, mask)

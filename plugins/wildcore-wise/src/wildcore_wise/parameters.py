@@ -198,6 +198,9 @@ class WiseParams(EditorParams):
     """Tokens of those texts are drawn from so many most probable ones; from one, as published code has them of a model whose
     own settings do not say that it is sampled from."""
 
+    prefixes: Path | None = None
+    """In place of those texts: a JSON list of texts, or a text file with one to a line, as for ROME. With none at all before it."""
+
     corpus: str = "sample"
     """Where irrelevant text is drawn from: "sample" (comes along), a text file with one document to a line, or
     "hub:NAME:CONFIG:SPLIT"."""

@@ -47,7 +47,7 @@ class SideMemoryPatch(ModulePatch):
     def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
         """Return for each prompt the most active of the memories whose threshold it exceeds."""
         activities = self.activities(inputs, output, prompt)
-        thresholds = torch.tensor(self.thresholds, device=activities.device)[:, None]
+        thresholds = torch.tensor(self.thresholds, dtype=activities.dtype, device=activities.device)[:, None]
         best = torch.where(activities > thresholds, activities, -1.0).max(0)
         chosen = best.values > 0
         if self.choice.unfinished:
