@@ -15,11 +15,10 @@ from wildcore_wise.editor import Wise
 from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import SideMemoryPatch
 
-from wildcore import Environment, Prompt, Refused, Trace, UserError
+from wildcore import Environment, Prompt, Trace
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.plainly import check_same_answers_however_asked, decoded
-from wildcore.tokens import encode
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
 AGREEMENT = 1e-3

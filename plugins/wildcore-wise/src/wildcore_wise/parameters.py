@@ -199,7 +199,8 @@ class WiseParams(EditorParams):
     own settings do not say that it is sampled from."""
 
     prefixes: Path | None = None
-    """In place of those texts: a JSON list of texts, or a text file with one to a line, as for ROME. With none at all before it."""
+    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is put
+    before the prompt with a space between; where it ends in {}, that stands for the prompt. The bare prompt is used besides."""
 
     corpus: str = "sample"
     """Where irrelevant text is drawn from: "sample" (comes along), a text file with one document to a line, or
