@@ -58,8 +58,8 @@ class Grace(Editor):
             )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
-        self._row(model, request)
+        """Raise ``Refused`` for a request without a target, with no token before it, or without a given start value."""
+        self._task(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
