@@ -8,9 +8,9 @@ import click
 from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
-
-INTERRUPTED = 130
+from wildcore.threads import sleep_while_waiting
 
 
 class Failure(click.ClickException):
@@ -46,12 +46,14 @@ class Driver(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
+        sleep_while_waiting()
         try:
-            return super().invoke(ctx)
+            with interrupts_raised():
+                return super().invoke(ctx)
         except UserError as error:
             raise Failure(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupted:
+            click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if type(error).__name__ != "OutOfMemoryError":

@@ -9,10 +9,11 @@ import click
 from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
 from wildcore.cli.screen import Reporter, out, plain
+from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
 from wildcore.registry import Registry
 
-MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
+MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
 Place = click.Path(path_type=Path)
 
 
@@ -25,10 +26,13 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """Write all facts of a table into one patch of a model. The model itself stays as it is."""
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
-    from wildcore.editing import make_patch  # heavy: only once the name is known to be right
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import make_patch  # heavy: only once the name is known to be right
 
     spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
-    patch = make_patch(registry, spec, options["edits"], options["destination"], Reporter(options["quiet"]))
+    with reporter.track("making the patch", None):
+        patch = make_patch(registry, spec, options["edits"], options["destination"], reporter)
     facts, console, file = patch.describe(), out(), options["destination"]
     if "change_norm" in facts:
         changed = f"{', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}"
@@ -52,9 +56,12 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     """Write a model with PATCHES in it as an ordinary model folder."""
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
-    from wildcore.editing import apply_patches  # heavy
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import apply_patches  # heavy
 
-    apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], Reporter(options["quiet"]))
+    with reporter.track("writing the model", None):
+        apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
     out().print(plain(f"Model: {options['destination']}"))
 
 

@@ -15,6 +15,7 @@ from wildcore.assembly import JobSpec, find_editor
 from wildcore.cli import shortcuts
 from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
 from wildcore.cli.screen import Reporter, out
+from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free
@@ -27,6 +28,7 @@ EMBEDDED_MODEL = "pocket"
 EMBEDDED_DATASET = "pocketqa"
 BOTH_PROTOCOLS = ("synthetic", "wild")
 WILD_OR_FIRST = ""
+PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
 
@@ -102,6 +104,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
 )
 @click.option(
+    "--threads",
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    callback=_auto_or_number,
+    help="Threads on the CPU. auto: one for each core that nothing else uses, or OMP_NUM_THREADS.",
+)
+@click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")
@@ -115,14 +125,14 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     if options["resume"]:
         folders = [_resume(ctx, registry, options["resume"], reporter)]
     else:
-        specs = _specs(ctx, registry)
+        specs = _specs(ctx, registry, reporter)
         registry.add_protocols(specs[0].own_protocols)
         _say_what_is_embedded(ctx, reporter)
-        folders = _start(registry, specs, options["destination"], reporter)
+        folders = _start(ctx, registry, specs, reporter)
     _print(folders, options["as_json"])
 
 
-def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
+def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[JobSpec]:
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
@@ -138,7 +148,7 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     _check_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
     chosen["only_failures"] = _filter(chosen["only_failures"], protocols)
     if options["patch"]:
-        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
+        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"], reporter)})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
@@ -162,9 +172,10 @@ def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | No
         )
 
 
-def _editor_of(patch: Path) -> str:
+def _editor_of(patch: Path, reporter: Reporter) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.patch_files import read_patch  # heavy
+    with loading_libraries(reporter):
+        from wildcore.patch_files import read_patch  # heavy
 
     return read_patch(patch).manifest.editor_name
 
@@ -185,8 +196,8 @@ def _say_what_is_embedded(ctx: click.Context, reporter: Reporter) -> None:
             reporter.note(f"no --{name} given, so this uses the embedded {what} {ctx.params[name]!r}")
 
 
-def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[RunFolder]:
-    paths = list(run_paths(specs, destination))
+def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter) -> list[RunFolder]:
+    paths = list(run_paths(specs, ctx.params["destination"]))
     for spec, path in paths:
         require_free(path)
         if not spec.patch:
@@ -194,10 +205,12 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
         registry.find("dataset", spec.dataset)
         for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
             registry.find_protocol(protocol)
-    from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
 
-    evaluation = Evaluation(registry, specs, reporter)
-    folders = [evaluation.create(spec, path) for spec, path in paths]
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, specs, reporter)
+        folders = [evaluation.create(spec, path) for spec, path in paths]
     for number, folder in enumerate(folders, start=1):
         _carry_out(evaluation, folder, reporter, folders[number:])
     return folders
@@ -224,10 +237,12 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
-    from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
 
-    evaluation = Evaluation(registry, [spec], reporter)
-    evaluation.check_same(spec, folder)
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, [spec], reporter)
+        evaluation.check_same(spec, folder)
     with folder.locked():  # or it would cut a line that another process is still writing
         lost = folder.repair()
     if lost:
@@ -271,10 +286,9 @@ def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Se
     try:
         evaluation.carry_out(folder)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}", err=True)
-        for other in later:
-            click.echo(f"Not begun yet: wildcore eval --resume {other.path}", err=True)
-        raise
+        said = [f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}"]
+        said += [f"Not begun yet: wildcore eval --resume {other.path}" for other in later]
+        raise KeyboardInterrupt("\n".join(said)) from None
 
 
 def _print(folders: list[RunFolder], as_json: bool) -> None:
