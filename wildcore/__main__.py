@@ -7,7 +7,9 @@ def run() -> None:
     """Run the command line; Ctrl-C ends it with one line and exit code 130, whenever it comes."""
     heed_interrupts()
     from wildcore.cli import main
+    from wildcore.threads import sleep_while_waiting
 
+    sleep_while_waiting()
     main(prog_name="wildcore")
 
 

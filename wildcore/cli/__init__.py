@@ -10,7 +10,6 @@ from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
-from wildcore.threads import sleep_while_waiting
 
 
 class Failure(click.ClickException):
@@ -46,7 +45,6 @@ class Driver(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
-        sleep_while_waiting()
         try:
             with interrupts_raised():
                 return super().invoke(ctx)

@@ -136,7 +136,8 @@ class Pace:
     def speed(self) -> str:
         """The rate and the time left, as far as they can be told."""
         rate, left = self.rate, self.seconds_left
-        return ", ".join([f"{rate:.2f}/s"] * (rate is not None) + [f"{duration(left or 0)} left"] * (left is not None))
+        said = [] if rate is None else [f"{rate:.2f}/s"]
+        return ", ".join(said if left is None else [*said, f"{duration(left)} left"])
 
     def __str__(self) -> str:
         facts = [fact for fact in (self.count, self.speed or duration(self.elapsed)) if fact]
@@ -187,14 +188,11 @@ class Reporter:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[pace].count}"),
-            )
-            self._bars = Progress(
-                *columns,
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[pace].speed}"),
-                console=self.console,
-                redirect_stderr=False,
-            )  # downloads draw bars of their own to stderr
+            )
+            # stderr stays as it is, for downloads draw bars of their own there
+            self._bars = Progress(*columns, console=self.console, redirect_stderr=False)
             self._bars.start()
         bars = self._bars
         task = bars.add_task(pace.label, total=pace.total, completed=pace.done, pace=pace)
