@@ -1,10 +1,9 @@
 """On how many threads torch works, and how they wait for each other. Loads neither torch nor numpy.
 
-By default torch takes all cores, and a thread that waits for another spins. On cores that other processes use too, that burns
-many times the work itself: beside a load of ten for each core, five steps of the bundled model took 0.5 s of processor time
-without spinning, 3 s at a tenth of the default spinning. So threads sleep while they wait, which costs up to a third on idle
-cores, and only as many are taken as cores are free. The size of the model is not asked: on idle cores, even a step of the
-bundled model of 5.8 million parameters gets faster with each doubling up to 16 threads, the most that was measured.
+By default torch takes all cores, and a thread that waits for another spins. Beside other processes that costs many times the
+work itself (benchmarks/README.md, "threads"). So threads sleep while they wait, which costs up to a third of the speed on idle
+cores, and only as many are used as cores are free. The size of the model does not matter: on idle cores even the bundled model
+of 5.8 million parameters gets faster with each doubling up to 16 threads, the most that was measured.
 """
 
 import os

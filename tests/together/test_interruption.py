@@ -96,7 +96,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
     assert f"wildcore eval --resume {run}" in errors
     assert "Traceback" not in errors
     kept = finished_cases(run)
-    assert 3 <= kept < 40
+    assert 2 <= kept < 40, "only a case that was just being written may be taken back"
     shown = wildcore("show", run)
     assert shown.returncode == 2
     assert f"unfinished, {kept} of 40" in shown.stderr
@@ -104,9 +104,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(
     assert finished_cases(run) == 40
 
 
-@pytest.mark.parametrize(
-    "imported", ["wildcore.interruption", "pydantic", "rich.console", "wildcore.cli", "torch._C", "transformers"]
-)
+@pytest.mark.parametrize("imported", ["click", "pydantic", "rich.console", "wildcore.cli", "torch._C", "transformers"])
 def test_ctrl_c_while_the_command_starts_ends_it_with_one_line(
     imported: str, start_python: Callable[..., subprocess.Popen[str]], job: list[object], tmp_path: Path
 ) -> None:

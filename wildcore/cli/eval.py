@@ -109,6 +109,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     default="auto",
     show_default=True,
     callback=_auto_or_number,
+    envvar="WILDCORE_THREADS",
     help="Threads on the CPU. auto: one for each core that nothing else uses, or OMP_NUM_THREADS.",
 )
 @click.option(
