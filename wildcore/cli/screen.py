@@ -80,12 +80,13 @@ class Pace:
 
     def advance(self, steps: int) -> None:
         """Count steps."""
+        if not steps:
+            return
         now = time.monotonic()
         if self._bunch is None or now - self._last >= ONE_BUNCH:
             self._before = (self.made, self._last - self.start)
             self._bunch = now
-        if steps:
-            self._last = now
+        self._last = now
         self.made += steps
 
     @property
