@@ -8,7 +8,7 @@ import click
 from wildcore.cli.report import print_edits, print_head, print_run
 from wildcore.cli.screen import out
 from wildcore.errors import UserError
-from wildcore.records import RunFolder
+from wildcore.records import RunFolder, resume_command
 from wildcore.scoring import summary
 
 
@@ -36,6 +36,6 @@ def finished(run: Path) -> RunFolder:
         done = sum(1 for _ in folder.cases())
         raise UserError(
             f"{run}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
-            f"go on with: wildcore eval --resume {run}"
+            f"go on with: {resume_command(run)}"
         )
     return folder
