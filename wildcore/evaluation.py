@@ -205,7 +205,8 @@ class Evaluation:
             try:
                 self._do_cases(folder)
                 self.reporter.line("Scoring")
-                score(self.registry, folder, self.metrics, self.added)
+                with self.reporter.track("scoring", None):
+                    score(self.registry, folder, self.metrics, self.added)
             finally:
                 self._record_work(folder)
 

@@ -246,3 +246,14 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatc
         path.mkdir(parents=True)
         found.append(path.name)
     assert found == ["20260101-000000-e-d", "20260101-000000-e-d-2", "20260101-000000-e-d-3"]
+
+
+@pytest.mark.parametrize("command", [("eval",), ("edit",), ("apply", "a"), ("prepare", "a"), ("audit", "a")])
+def test_the_number_of_threads_is_an_option_and_a_variable_of_what_runs_a_model(
+    wildcore, command: tuple[str, ...]
+) -> None:
+    given = wildcore(*command, "--threads", "two")
+    from_environment = wildcore(*command, WILDCORE_THREADS="two")
+    for done in (given, from_environment):
+        assert done.returncode == 2
+        assert "'two' is neither auto nor a number from 1" in done.stderr

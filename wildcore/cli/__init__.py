@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from wildcore.cli.exit_codes import INTERRUPTED
 from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
 
 
@@ -46,11 +46,12 @@ class Driver(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with interrupts_raised():
+                return super().invoke(ctx)
         except UserError as error:
             raise Failure(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupted:
+            click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if type(error).__name__ != "OutOfMemoryError":

@@ -12,12 +12,13 @@ from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.screen import Reporter, out, plain
+from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
 from wildcore.types import Malformed
 
-MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
+MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
 OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
@@ -35,10 +36,13 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
-    from wildcore.editing import make_patch  # heavy: only once the name is known to be right
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import make_patch  # heavy: only once the name is known to be right
 
     spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
-    made = make_patch(registry, spec, options["edits"], options["destination"], Reporter(options["quiet"]))
+    with reporter.track("making the patch", None):
+        made = make_patch(registry, spec, options["edits"], options["destination"], reporter)
     console = out()
     _print_rows(console, "Malformed rows left out", made.left_out)
     _print_rows(console, f"Facts refused by {spec.editor}", made.refused)
@@ -94,10 +98,13 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     """
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
-    from wildcore.editing import apply_patches  # heavy
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import apply_patches  # heavy
 
-    reporter, console = Reporter(options["quiet"]), out()
-    copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
+    with reporter.track("writing the model", None):
+        copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
+    console = out()
     console.print(plain(f"Model: {options['destination']}"))
     if copied:
         console.print(plain(f"Copied as they were: {', '.join(copied)}"))

@@ -23,6 +23,7 @@ from wildcore.cli.report import (
     print_run,
 )
 from wildcore.cli.screen import Reporter, out, printable
+from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free, resume_command
@@ -37,6 +38,7 @@ BOTH_PROTOCOLS = ("synthetic", "wild")
 WILD_OR_FIRST = ""
 NOT_ASKED_FOR = {"continuation": 0}
 """What a run was begun with whose job does not say: an earlier version did not have it."""
+PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
 Begun = tuple[RunFolder, str | None]
@@ -131,6 +133,15 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
 )
 @click.option(
+    "--threads",
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    callback=_auto_or_number,
+    envvar="WILDCORE_THREADS",
+    help="Threads on the CPU. auto: one for each core that nothing else uses, or OMP_NUM_THREADS.",
+)
+@click.option(
     "--continuation",
     type=click.IntRange(min=0),
     default=CONTINUATION,
@@ -156,10 +167,10 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     if options["resume"]:
         begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:
-        specs = _specs(ctx, registry)
+        specs = _specs(ctx, registry, reporter)
         registry.add_protocols(specs[0].own_protocols)
         _say_what_is_embedded(ctx, reporter)
-        begun = _start(registry, specs, options["destination"], reporter)
+        begun = _start(ctx, registry, specs, reporter)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
         _print(folders, options["as_json"])
@@ -184,7 +195,7 @@ def _refused(folder: RunFolder) -> str:
     return f"{folder.path}: {nothing_measured(list(folder.cases()))}"
 
 
-def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
+def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[JobSpec]:
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
@@ -207,7 +218,7 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
     chosen["only_failures"] = _filter(chosen["only_failures"], protocols)
     if options["patch"]:
         own = {} if _is_given(ctx, "dataset") else {"dataset": ""}
-        return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"])})]
+        return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"], reporter)})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
@@ -231,9 +242,10 @@ def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | No
         )
 
 
-def _editor_of(patch: Path) -> str:
+def _editor_of(patch: Path, reporter: Reporter) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.sequence_files import read_patch_or_run  # heavy
+    with loading_libraries(reporter):
+        from wildcore.sequence_files import read_patch_or_run  # heavy
 
     return read_patch_or_run(patch).manifest.editor_name
 
@@ -258,8 +270,8 @@ def _is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[Begun]:
-    paths = list(run_paths(specs, destination))
+def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter) -> list[Begun]:
+    paths = list(run_paths(specs, ctx.params["destination"]))
     for spec, path in paths:
         require_free(path)
         if not spec.patch:
@@ -268,10 +280,12 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
             registry.find("dataset", spec.dataset)
         for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
             registry.find_protocol(protocol)
-    from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
 
-    evaluation = Evaluation(registry, specs, reporter)
-    folders = [evaluation.create(spec, path) for spec, path in paths]
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, specs, reporter)
+        folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
         (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
         for number, folder in enumerate(folders, start=1)
@@ -300,10 +314,12 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
-    from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
 
-    evaluation = Evaluation(registry, [spec], reporter)
-    evaluation.check_same(spec, folder)
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, [spec], reporter)
+        evaluation.check_same(spec, folder)
     with folder.locked():  # or it would cut a line that another process is still writing
         lost = folder.repair()
     if lost:
@@ -352,10 +368,9 @@ def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Se
     except AllRefused as stopped:
         return str(stopped)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is finished is kept. Go on with: {resume_command(folder.path)}", err=True)
-        for other in later:
-            click.echo(f"Not begun yet: {resume_command(other.path)}", err=True)
-        raise
+        said = [f"Interrupted; what is finished is kept. Go on with: {resume_command(folder.path)}"]
+        said += [f"Not begun yet: {resume_command(other.path)}" for other in later]
+        raise KeyboardInterrupt("\n".join(said)) from None
 
 
 def _print(folders: list[RunFolder], as_json: bool) -> None:

@@ -2,5 +2,3 @@
 
 ALL_REFUSED = 3
 """Every edit was refused, so that nothing was written or measured."""
-
-INTERRUPTED = 130

@@ -30,6 +30,8 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     names = shortcuts.added_metrics(ctx, registry, metrics)
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
-    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), Reporter(quiet))
-    add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
+    reporter = Reporter(quiet)
+    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), reporter)
+    with reporter.track("scoring", None):
+        add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
     print_run(folder)
