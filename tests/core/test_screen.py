@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from wildcore.cli import screen
-from wildcore.cli.screen import Reporter
+from wildcore import screen
+from wildcore.screen import Reporter
 
 
 @pytest.fixture

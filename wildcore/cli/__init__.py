@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.registry import Registry, load_registry
+from wildcore.screen import printable
 
 INTERRUPTED = 130
 

@@ -20,10 +20,10 @@ from wildcore.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.cli.screen import out, plain, printable
 from wildcore.cli.show import finished
 from wildcore.errors import UserError, nearest
 from wildcore.records import RunFolder, write_durably
+from wildcore.screen import out, plain, printable
 from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")

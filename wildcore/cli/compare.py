@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from wildcore.cli.report import print_comparison
 from wildcore.cli.show import finished
+from wildcore.report import print_comparison
 
 
 @click.command()

@@ -5,12 +5,12 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
 from wildcore.interfaces import Offer
 from wildcore.params import EditorParams
 from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.screen import out, plain
 
 KINDS = (*OFFER_HOOKS, "protocol")
 

@@ -8,9 +8,9 @@ import click
 
 from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
-from wildcore.cli.screen import Reporter, out, plain
 from wildcore.errors import UserError
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, out, plain
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
 Place = click.Path(path_type=Path)

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 
 from wildcore.assembly import JobSpec, find_editor
 from wildcore.cli import shortcuts
-from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
-from wildcore.cli.screen import Reporter, out
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free
 from wildcore.registry import Registry
+from wildcore.report import EDITS_PRINTED, print_comparison, print_edits, print_run
 from wildcore.schedules import SCHEDULES
 from wildcore.scoring import summary
+from wildcore.screen import Reporter, out
 from wildcore.selection import parse_where, require_one_choice
 
 EMBEDDED_MODEL = "pocket"

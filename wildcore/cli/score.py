@@ -7,12 +7,12 @@ import click
 
 from wildcore.caching import cache_folder
 from wildcore.cli import shortcuts
-from wildcore.cli.report import print_run
-from wildcore.cli.screen import Reporter
 from wildcore.cli.show import finished
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
 from wildcore.registry import Registry
+from wildcore.report import print_run
+from wildcore.screen import Reporter
 
 
 @click.command()

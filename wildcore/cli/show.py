@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from wildcore.cli.report import print_edits, print_head, print_run
-from wildcore.cli.screen import out
 from wildcore.errors import UserError
 from wildcore.records import RunFolder
+from wildcore.report import print_edits, print_head, print_run
 from wildcore.scoring import summary
+from wildcore.screen import out
 
 
 @click.command()

@@ -9,11 +9,11 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
 from wildcore.errors import UserError
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
 from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
+from wildcore.screen import out, plain
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
