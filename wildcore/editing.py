@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 from uuid import uuid4
 
 from safetensors import SafetensorError
@@ -15,7 +16,7 @@ from wildcore.accumulated import Accumulated
 from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
 from wildcore.caching import cache_folder
 from wildcore.errors import Refused, UserError, each_or_refusal
-from wildcore.interfaces import Environment, Patch, Progress
+from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.loading import DTYPES, dtype_name, fetch_folder, load_config, load_model, no_progress_bar, read_shape
 from wildcore.models import LoadedModel
 from wildcore.patch_files import (
@@ -27,7 +28,7 @@ from wildcore.patch_files import (
     write_patch,
 )
 from wildcore.registry import Registry
-from wildcore.rows import Row
+from wildcore.rows import edit_request
 from wildcore.tables import TableParams, read_table
 from wildcore.tensor_files import UNFINISHED
 from wildcore.tokens import within_context
@@ -47,27 +48,46 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     model = load_model(request, registry.families)
     for note in model.notes:
         progress.note(note)
-    _require_within_context(model, requests, edits)
     environment = Environment(cache_folder(), spec.seed, progress)
+    patch, manifest = solve(registry, (editor, identity), model, requests, environment, str(edits))
+    write_patch(out, patch, manifest)
+    return patch
+
+
+def solve(
+    registry: Registry,
+    made: tuple[Editor, dict[str, Any]],
+    model: LoadedModel,
+    requests: Sequence[EditRequest],
+    environment: Environment,
+    place: str,
+) -> tuple[Patch, PatchManifest]:
+    """Return one patch that writes all ``requests``, and what its file says of it; ``model`` stays as it was.
+
+    ``made`` is the editor and what the record says of it, ``place`` where the requests come from. Raises ``UserError`` for a
+    request that is too long or that the editor refuses, and for an edit that diverged.
+    """
+    editor, said = made
+    _require_within_context(model, requests, place)
     editor.reset()
-    identity |= settled(editor, model, environment)
+    said |= settled(editor, model, environment)
     editor.prepare(model, environment)
-    try:
-        patch = editor.edit(model, requests)
-    except Refused as refusal:
-        raise UserError(f"{edits}: {spec.editor} refuses: {refusal}; take that fact out, or mend it") from refusal
-    if not patch.describe().get("finite", True):
-        raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
     manifest = PatchManifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=patched_model(model),
-        editor=identity,
-        seed=spec.seed,
+        editor=said,
+        seed=environment.seed,
         requests=tuple(requests),
         versions=provenance.versions(registry),
     )
-    write_patch(out, patch, manifest)
-    return patch
+    name = manifest.editor_name
+    try:
+        patch = editor.edit(model, requests)
+    except Refused as refusal:
+        raise UserError(f"{place}: {name} refuses: {refusal}; take that fact out, or mend it") from refusal
+    if not patch.describe().get("finite", True):
+        raise UserError(f"editor {name}: the edit diverged (not finite); nothing was written")
+    return patch, manifest
 
 
 def read_requests(path: Path) -> list[EditRequest]:
@@ -77,7 +97,7 @@ def read_requests(path: Path) -> list[EditRequest]:
         for row in read_table(TableParams(path=path)):
             if isinstance(row, Malformed):
                 raise UserError(f"{row.place}: {row.problem}")
-            requests.append(_request(row))
+            requests.append(edit_request(row))
     except UserError as error:  # the reader of tables speaks of the dataset
         raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
     if not requests:
@@ -85,22 +105,12 @@ def read_requests(path: Path) -> list[EditRequest]:
     return requests
 
 
-def _require_within_context(model: LoadedModel, requests: Sequence[EditRequest], edits: Path) -> None:
+def _require_within_context(model: LoadedModel, requests: Sequence[EditRequest], place: str) -> None:
     for request, found in zip(requests, each_or_refusal(partial(within_context, model), requests), strict=True):
         if isinstance(found, Refused):
             raise UserError(
-                f"{edits}: the fact that begins {request.prompt[:60]!r}: {found}; take it out, or shorten it"
+                f"{place}: the fact that begins {request.prompt[:60]!r}: {found}; take it out, or shorten it"
             )
-
-
-def _request(row: Row) -> EditRequest:
-    return EditRequest(
-        prompt=row.text("prompt"),
-        target=row.text("target"),
-        subject=row.optional_text("subject"),
-        aliases=row.texts("aliases") if row.holds("aliases") else (),
-        ground_truth=row.optional_text("ground_truth"),
-    )
 
 
 def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress) -> None:

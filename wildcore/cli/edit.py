@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from wildcore.assembly import JobSpec, find_editor, parse_settings
-from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
+from wildcore.assembly import EMBEDDED_MODEL, JobSpec, find_editor, parse_settings
+from wildcore.cli.eval import eval_command
 from wildcore.errors import UserError
 from wildcore.registry import Registry
 from wildcore.screen import Reporter, out, plain
