@@ -36,18 +36,18 @@ Column = tuple[str, str]
 
 def print_run(folder: RunFolder) -> None:
     """Print what a finished run says: head, table, gap, examples, and what to do next."""
-    console = out()
     cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
-    print_head(console, folder, len(cases))
-    print_table(console, cells)
-    print_gap(console, cells)
-    print_refusals(console, cases)
-    print_unscored(console, scores)
-    print_examples(console, cases)
-    console.print()
-    console.print(plain(f"Run: {folder.path}"))
-    console.print(plain(f"Next: wildcore show {folder.path} --edits"))
+    with out() as console:  # in a notebook all of it is one output
+        print_head(console, folder, len(cases))
+        print_table(console, cells)
+        print_gap(console, cells)
+        print_refusals(console, cases)
+        print_unscored(console, scores)
+        print_examples(console, cases)
+        console.print()
+        console.print(plain(f"Run: {folder.path}"))
+        console.print(plain(f"Next: wildcore show {folder.path} --edits"))
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import (
@@ -59,6 +60,33 @@ class CountColumn(MofNCompleteColumn):
     def render(self, task: Task) -> Text:
         """Return the count of a task."""
         return Text(str(int(task.completed))) if task.total is None else super().render(task)
+
+
+@dataclass
+class Pace:
+    """A task of ``total`` steps (None: unknown), ``done`` of them made earlier and ``made`` since ``start``, in a line."""
+
+    label: str
+    total: int | None
+    done: int
+    made: int = 0
+    start: float = field(default_factory=lambda: time.monotonic())
+
+    @property
+    def left(self) -> int | None:
+        """Steps to be made; None where nobody knows."""
+        return None if self.total is None else self.total - self.done - self.made
+
+    @property
+    def complete(self) -> bool:
+        """Whether no step is left."""
+        return self.left is not None and self.left <= 0
+
+    def __str__(self) -> str:
+        rate = self.made / max(time.monotonic() - self.start, 1e-9)
+        of_total = "" if self.total is None else f"/{self.total}"
+        left = f", {self.left / rate:.0f} s left" if self.left is not None and self.left > 0 and self.made else ""
+        return f"{self.label}: {self.done + self.made}{of_total}, {rate:.2f}/s{left}"
 
 
 class Reporter:
@@ -118,19 +146,15 @@ class Reporter:
                 self._bars = None
 
     def _lines(self, label: str, total: int | None, done: int) -> Callable[[int], None]:
-        start = last = time.monotonic()
-        made = 0
+        pace = Pace(label, total, done)
+        last = pace.start
 
         def advance(steps: int) -> None:
-            nonlocal made, last
-            made += steps
+            nonlocal last
+            pace.made += steps
             now = time.monotonic()
-            to_do = None if total is None else total - done - made
-            if now - last >= SECONDS_BETWEEN_LINES or (to_do is not None and to_do <= 0):
+            if now - last >= SECONDS_BETWEEN_LINES or pace.complete:
                 last = now
-                rate = made / max(now - start, 1e-9)
-                of_total = "" if total is None else f"/{total}"
-                left = f", {to_do / rate:.0f} s left" if to_do is not None and to_do > 0 and made else ""
-                self.line(f"{label}: {done + made}{of_total}, {rate:.2f}/s{left}")
+                self.line(str(pace))
 
         return advance

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
 from wildcore.api.patches import ModelPatch, fitting
+from wildcore.api.progress import reporter_for
 from wildcore.assembly import JobSpec, make_reader
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
@@ -123,7 +124,7 @@ def ask(
     _require_answers(ready, probes)
     applied = None if patch is None else fitting(patch, model).patch
     with in_use(model, batch_size):
-        replies = list(_replies(model, ready, probes, applied, batch_size * BATCHES_AT_ONCE, Reporter(not progress)))
+        replies = list(_replies(model, ready, probes, applied, batch_size * BATCHES_AT_ONCE, reporter_for(progress)))
     return replies
 
 

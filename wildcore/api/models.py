@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wildcore.api.jobs import job, plugins
+from wildcore.api.progress import reporter_for
 from wildcore.assembly import model_request
-from wildcore.screen import Reporter
 
 if TYPE_CHECKING:
     from wildcore.models import LoadedModel
@@ -40,7 +40,7 @@ def load(
     from wildcore.loading import load_model  # heavy
 
     loaded = load_model(request, registry.families)
-    reporter = Reporter(quiet=not progress)
+    reporter = reporter_for(progress)
     for note in loaded.notes:
         reporter.note(note)
     return loaded

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from wildcore.api.editors import EditorChoice, chosen, made
 from wildcore.api.jobs import in_use, job, plugins, require_unedited
+from wildcore.api.progress import reporter_for
 from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.rows import Row, edit_request
-from wildcore.screen import Reporter
 from wildcore.types import EditRequest
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def edit(
     spec = job(model, editor=choice.name, settings=choice.settings, seed=seed)
     from wildcore.editing import solve  # heavy
 
-    environment = Environment(cache_folder(), spec.seed, Reporter(quiet=not progress))
+    environment = Environment(cache_folder(), spec.seed, reporter_for(progress))
     with in_use(model):
         return ModelPatch(*solve(plugins(), made(spec, own, model), model, requests, environment, "facts"))
 

@@ -19,6 +19,7 @@ from wildcore.api.jobs import (
     require_unedited,
 )
 from wildcore.api.patches import ModelPatch, fitting
+from wildcore.api.progress import reporter_for
 from wildcore.assembly import (
     BOTH_PROTOCOLS,
     EMBEDDED_DATASET,
@@ -37,7 +38,6 @@ from wildcore.report import print_edits, print_head, print_run
 from wildcore.rescoring import add_scores
 from wildcore.schedules import require_fitting_schedule
 from wildcore.scoring import mean_of_samples, summary
-from wildcore.screen import Reporter
 from wildcore.screen import out as console_for_results
 from wildcore.selection import require_one_choice
 from wildcore.types import Answer, AnsweredProbe, Score
@@ -189,7 +189,7 @@ def evaluate(
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
     from wildcore.evaluation import Evaluation  # heavy
 
-    reporter = Reporter(quiet=not progress)
+    reporter = reporter_for(progress)
     with in_use(model, batch_size):
         evaluation = Evaluation(registry, [spec], reporter, model, own)
         run = evaluation.create(spec, folder)
@@ -241,7 +241,7 @@ def score(
     are the unedited model's replies to the same questions, for metrics that compare with them. ``settings`` are those of
     ``--set metric.NAME=VALUE``, ``seed`` is that of the run, else 0. Raises ``UserError`` for bad input.
     """
-    registry, chosen_settings, reporter = plugins(), joined_settings(settings), Reporter(quiet=not progress)
+    registry, chosen_settings, reporter = plugins(), joined_settings(settings), reporter_for(progress)
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
             raise UserError("unedited: a run has the unedited model's answers; leave it out")
