@@ -12,7 +12,7 @@ class UserError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows instead of a traceback: the message alone."""
-        return [f"{type(self).__name__}: {self}"]
+        return [f"UserError: {self}"]
 
 
 class Refused(Exception):
