@@ -8,8 +8,9 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import torch
 
-from wildcore import Editor, EditRequest, UserError, api
+from wildcore import Answer, Editor, EditRequest, UserError, api
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.records import RunFolder
@@ -26,11 +27,14 @@ FACT = EditRequest(prompt="Which country does the cheese Gouda come from?", targ
 
 
 @pytest.fixture(scope="module", autouse=True)
-def same_cache(environment: dict[str, str]) -> Iterator[None]:
-    """Keep what is measured where the command line keeps it."""
+def as_the_command_line(environment: dict[str, str]) -> Iterator[None]:
+    """Keep what is measured where the command line keeps it, and compute with as many threads: last digits depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WILDCORE_CACHE", environment["WILDCORE_CACHE"])
         yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,11 @@ def same_run(one: Path, other: Path) -> None:
     assert jobs[0].job == jobs[1].job
 
 
+def said(answers: Sequence[Answer]) -> list[tuple[str, str]]:
+    """Return answers as cut and whole; what is measured beside them depends in its last digit on what is asked together."""
+    return [(answer.text, answer.output.text) for answer in answers]
+
+
 def texts(replies: Sequence[api.Reply]) -> list[str | None]:
     return [reply.text for reply in replies]
 
@@ -131,7 +140,7 @@ def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in
         questions = [api.question(p.question, *p.answers, kind=p.kind) for p in probes]
         for given, asked in ((None, "before"), (patch, "after"), (tmp_path / "patch", "after")):
             replies = api.ask(model, questions, protocol, patch=given, **QUIET)
-            assert [reply.answers for reply in replies] == [getattr(probe, asked) for probe in probes]
+            assert [said(reply.answers) for reply in replies] == [said(getattr(probe, asked)) for probe in probes]
     judged = api.evaluate(model, patch=patch, limit=1, **QUIET)
     ours, of_the_run = judged.summary, api.Result(run.path).summary
     assert ours["cells"] == of_the_run["cells"]
@@ -142,15 +151,14 @@ def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in
 def test_what_is_called_before_changes_nothing(model: LoadedModel, fine_tuning: api.EditorChoice) -> None:
     question = api.question(FACT.prompt, "Peru")
     first = api.evaluate(model, fine_tuning, limit=2, batch_size=3, **QUIET)
-    grace = api.editor("grace", layer=3, steps=20)
-    patch = api.edit(model, grace, [FACT], **QUIET)
+    patch = api.edit(model, "wise", [FACT], **QUIET)  # an editor with state
     replies = api.ask(model, question, patch=patch, **QUIET)
     assert texts(replies) == ["Peru"]
     assert replies[0].output.startswith(" Peru")
     assert texts(api.ask(model, FACT.prompt, **QUIET)) == ["Georgia"]
     again = api.evaluate(model, fine_tuning, limit=2, batch_size=3, **QUIET)
     same_run(first.folder, again.folder)
-    assert api.ask(model, question, patch=api.edit(model, grace, FACT, **QUIET), **QUIET) == replies
+    assert api.ask(model, question, patch=api.edit(model, "wise", FACT, **QUIET), **QUIET) == replies
 
 
 @pytest.mark.parametrize("editor", ["ft-m", "grace", "ike"])
@@ -205,7 +213,7 @@ def test_answers_can_be_scored_without_the_model(
     before = api.ask(model, questions, **QUIET)
     after = api.ask(model, questions, patch=patch, **QUIET)
     assert [score.value for score in api.score(before, "exact-match")] == [0.0, float(before[1].text == "Peru")]
-    assert [score.value for score in api.score(after, "exact-match")][0] == 1.0
+    assert api.score(after, "exact-match")[0].value == 1.0
     unchanged = api.score(after, "unchanged", unedited=before)
     assert [score.value for score in unchanged] == [0.0, float(after[1].text == before[1].text)]
     result = api.evaluate(model, fine_tuning, limit=2, protocols="wild", **QUIET)
@@ -238,8 +246,8 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "no transform takes part here": lambda model: api.editor("rome", transform={"share": 1}),
     "parameter 'layer': Input should be a valid integer": lambda model: api.editor("ft-m", layer="x"),
     "editor.layer=77: the model has layers 0 to 5": lambda model: api.edit(model, api.editor("ft-m", layer=77), FACT),
-    "the subject 'Brie' does not occur": lambda model: api.edit(
-        model, "rome", api.fact("Gouda is from", "Peru", "Brie")
+    "facts: ft-l refuses: the target is empty": lambda model: api.edit(
+        model, "ft-l", EditRequest(prompt="Where is Lima?", target=" ")
     ),
     "facts: there is none to write": lambda model: api.edit(model, "ft-m", []),
     "Louder is a class": lambda model: api.edit(model, Louder, FACT),
@@ -279,7 +287,7 @@ def test_a_patch_fits_only_its_model_and_one_that_carries_a_patch_is_not_edited(
     patch = api.edit(model, api.editor("ft-m", steps=1), FACT, **QUIET)
     half = api.load("pocket", dtype="bfloat16", **QUIET)
     for call in (lambda: api.ask(half, "Where?", patch=patch), lambda: api.evaluate(half, patch=patch, limit=1)):
-        with pytest.raises(UserError, match="made for pocket .dtype float32, not bfloat16.*--dtype float32"):
+        with pytest.raises(UserError, match=r"made for pocket \(dtype float32, not bfloat16.*--dtype float32"):
             call()
     with pytest.raises(UserError, match="not bfloat16"), patch.applied(half):
         pass
