@@ -24,8 +24,19 @@ from wildcore.interfaces import (
     StopRule,
     Transform,
     Truncator,
+    lazy,
 )
-from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
+from wildcore.params import (
+    ContextParams,
+    DepartingParams,
+    Departure,
+    EditorParams,
+    ModelShape,
+    NoParams,
+    Params,
+    Preset,
+)
+from wildcore.trace import Trace
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -47,6 +58,8 @@ __all__ = [
     "Context",
     "ContextParams",
     "Dataset",
+    "DepartingParams",
+    "Departure",
     "EditCase",
     "EditRequest",
     "Editor",
@@ -75,10 +88,12 @@ __all__ = [
     "Score",
     "Shortcut",
     "StopRule",
+    "Trace",
     "Transform",
     "Truncator",
     "Use",
     "UserError",
     "each_or_refusal",
     "hookimpl",
+    "lazy",
 ]

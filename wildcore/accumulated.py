@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from wildcore.interfaces import KeptPatch, Patch
 from wildcore.models import LoadedModel
 from wildcore.patch_files import require_kept
 from wildcore.patches import Dense, WeightPatch
+from wildcore.precision import wide_dtype
 from wildcore.prompt_patches import PromptPatch
 
 Place = tuple[type, str | None]
@@ -20,14 +20,14 @@ Place = tuple[type, str | None]
 class Accumulated:
     """The patches of updates that were made one upon the other; it stays as large as one of them.
 
-    Changes of weights are summed in float32, one matrix for each module, and applied as W plus the sum: rounded to the weight's
-    dtype once, not once for each update. Any other patch was built by its editor upon all that it wrote before, so it replaces
-    the earlier one of its class on its module.
+    Changes of weights are summed in float32, those in float64 in float64, one matrix for each module, and applied as W plus the
+    sum: rounded to the weight's dtype once, not once for each update. Any other patch was built by its editor upon all that it
+    wrote before, so it replaces the earlier one of its class on its module.
     """
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        """Changes [outputs, inputs] by module name, in float32."""
+        """Changes [outputs, inputs] by module name, in float32 or float64."""
         self.newest: dict[Place, KeptPatch] = {}
         """The other patches, in the order in which they are applied."""
 
@@ -44,7 +44,7 @@ class Accumulated:
             if name in self.sums:
                 self.sums[name] += dense.to(self.sums[name])
             else:
-                self.sums[name] = dense.to(torch.float32, copy=isinstance(change, Dense))
+                self.sums[name] = dense.to(wide_dtype(dense.dtype), copy=isinstance(change, Dense))
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class WeightPatch:
             for name, change in self.changes.items():
                 weight = model.projection(name).weight
                 originals[name] = weight.clone()
-                weight.copy_(weight.float() + change.dense().to(weight.device, torch.float32))
+                wide = at_least_float32(weight)
+                weight.copy_(wide + change.dense().to(wide))
             yield
         finally:
             for name, original in originals.items():

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wildcore.models import LoadedModel, Reading
 from wildcore.patches import Dense, LowRank, WeightPatch
+from wildcore.precision import at_least_float32, wide_dtype
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class _Change:
     def add_to(self, output: Tensor, inputs: Tensor, models: Tensor, grouping: _Grouping | None) -> Tensor:
         """Return ``output`` [rows, tokens, outputs] with each row's change added; ``models`` [rows] says whose row it is."""
         if self.left is not None and self.right is not None:
-            thin = torch.bmm(inputs.float(), self.right[models])
-            output = (output.float() + torch.bmm(thin, self.left[models].transpose(1, 2))).to(output.dtype)
+            thin = torch.bmm(at_least_float32(inputs), self.right[models])
+            output = (at_least_float32(output) + torch.bmm(thin, self.left[models].transpose(1, 2))).to(output.dtype)
         if self.dense is not None and grouping is not None and grouping.most:
             output = output + _dense_product(self.dense, inputs, grouping)
         return output
@@ -138,10 +139,10 @@ def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPat
     places = iter(range(len(dense)))
     has_thin = any(thin)
     return _Change(
-        left=_side_by_side([[change.left for change in changes] for changes in thin], weight.shape[0], weight.device)
+        left=_side_by_side([[change.left for change in changes] for changes in thin], weight.shape[0], weight)
         if has_thin
         else None,
-        right=_side_by_side([[change.right for change in changes] for changes in thin], weight.shape[1], weight.device)
+        right=_side_by_side([[change.right for change in changes] for changes in thin], weight.shape[1], weight)
         if has_thin
         else None,
         dense=_summed([changes for changes in dense if changes], weight),
@@ -160,11 +161,12 @@ def _summed(dense: Sequence[Sequence[Tensor]], weight: Tensor) -> Tensor | None:
     return sums
 
 
-def _side_by_side(factors: Sequence[Sequence[Tensor]], width: int, device: torch.device) -> Tensor:
-    """Return each model's factors [width, rank] as one, filled up to the highest rank: [models, width, rank], in float32."""
-    joined = [
-        torch.cat([torch.zeros(width, 0, device=device), *(f.float().to(device) for f in of_model)], dim=1)
-        for of_model in factors
-    ]
+def _side_by_side(factors: Sequence[Sequence[Tensor]], width: int, weight: Tensor) -> Tensor:
+    """Return each model's factors [width, rank] as one, filled up to the highest rank: [models, width, rank].
+
+    They are in float32, beside a weight in float64 in float64.
+    """
+    nothing = torch.zeros(width, 0, device=weight.device, dtype=wide_dtype(weight.dtype))
+    joined = [torch.cat([nothing, *(factor.to(nothing) for factor in of_model)], dim=1) for of_model in factors]
     highest = max(factor.shape[1] for factor in joined)
     return torch.stack([nn.functional.pad(factor, (0, highest - factor.shape[1])) for factor in joined])

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,9 @@ from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
 """Tag of a case: the fields of its row that had white space around their text, which is taken away."""
+
+ROWS_NAMED = 20
+"""Most rows that one message names."""
 
 _ABSENT = object()
 
@@ -112,6 +115,20 @@ class Row:
 
     def _wrong(self, name: str, expected: str, value: Any) -> MalformedRow:
         return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
+
+
+def bad_rows(source: str, rows: Sequence[Malformed], way_out: str) -> UserError:
+    """Return the error that names every one of ``rows``, or the first of them and how many more there are."""
+    if len(rows) == 1:
+        return UserError(f"{rows[0].place}: {rows[0].problem} ({way_out})")
+    return UserError("\n".join([f"{source}: {len(rows)} malformed rows ({way_out}):", *listed(rows)]))
+
+
+def listed(rows: Sequence[Malformed]) -> list[str]:
+    """Return a line for each row, for the first ``ROWS_NAMED`` of them, and one that counts the others."""
+    lines = [f"  {row.place}: {row.problem}" for row in rows[:ROWS_NAMED]]
+    more = len(rows) - ROWS_NAMED
+    return [*lines, f"  ... and {more} more"] if more > 0 else lines
 
 
 def parsed(rows: Iterable[Row | Malformed], parse: Callable[[Row], EditCase]) -> Iterator[EditCase | Malformed]:

@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+from wildcore.continuations import continuations
 from wildcore.interfaces import Metric
 from wildcore.protocols import Metrics
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder, ScoreRecord
@@ -156,15 +157,17 @@ def _worth_keeping(samples: Sequence[Score]) -> bool:
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
-    """Return a scored run's sums as JSON values: what was run, the number of cases, and every cell of the table."""
-    edits = [case.edit for case in folder.cases()]
+    """Return a scored run's sums as JSON values: what was run, how many cases, each cell of the table, what followed answers."""
+    cases, scores = list(folder.cases()), list(folder.scores())
+    edits = [case.edit for case in cases]
     return {
         "identity": folder.manifest.identity,
         "cases": len(edits),
         "refused": sum(edit.status == "refused" for edit in edits),
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
-        "cells": [cell.model_dump() for cell in summarise(folder.scores())],
+        "cells": [cell.model_dump() for cell in summarise(scores)],
+        "continuations": [one.model_dump() for one in continuations(cases, scores)],
     }
 
 

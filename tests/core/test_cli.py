@@ -45,7 +45,7 @@ def refused(wildcore, good, tmp_path):
     [
         (("evl",), "No such command 'evl'. Did you mean 'eval'?"),
         (("eval", "--editr", "x"), "No such option"),
-        (("eval", "--dtype", "float8"), "'float8' is not one of 'auto', 'float32', 'bfloat16', 'float16'"),
+        (("eval", "--dtype", "float8"), "'float8' is not one of 'auto', 'float32', 'bfloat16', 'float16', 'float64'"),
         (("eval", "--limit", "0"), "'--limit': 0 is not in the range x>=1"),
         (("eval", "--batch-size", "many"), "'--batch-size': 'many' is not a valid integer"),
         (("eval", "--seed", "1.5"), "'--seed': '1.5' is not a valid integer"),
@@ -63,6 +63,7 @@ def refused(wildcore, good, tmp_path):
         (("describe", "editor", "no-chnge"), "unknown editor 'no-chnge'; did you mean 'no-change'?"),
         (("describe", "protocol", "wlid"), "unknown protocol 'wlid'; did you mean 'wild'?"),
         (("describe", "dataset", "good/two-fact"), "did you mean 'two-facts'?"),
+        (("describe", "model", "nowhere/at/all"), "nowhere/at/all: no such folder"),
     ],
 )
 def test_refused_before_anything_heavy(refused, arguments, said: str) -> None:
@@ -109,7 +110,8 @@ CHECKED_WITH_THE_MODEL = [
     (("--editor", "no-change", "--set", "dataset.path=x"), "dataset two-facts (plugin good): unknown parameter 'path'"),
     (("--editor", "no-change", "--set", "metric.bleu.n=4"), "this run uses no metric 'bleu'"),
     (("--editor", "no-change", "--model", "/nowhere/at/all"), "--model /nowhere/at/all: no such folder"),
-    (("--editor", "no-change", "--model", "."), "--model .: its config.json cannot be read"),
+    (("--editor", "no-change", "--model", "."), "--model .: no config.json in it; wildcore reads Hugging Face folders"),
+    (("--editor", "no-change", "--model", "llama3:8b"), "--model llama3:8b: it looks like an Ollama name."),
     (("--editor", "no-change", "--device", "gpu"), "--device gpu: not a device; use auto, cpu, cuda, cuda:N or mps"),
     (("--editor", "no-change", "--revision", "main"), "is a local folder, which has no revisions"),
 ]

@@ -68,7 +68,7 @@ def test_a_saved_folder_loads_as_the_same_model(model_type: str, save: Save) -> 
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
 def test_a_dtype_asked_for_is_the_one_used(dtype: str, save: Save) -> None:
     model = load(save(), dtype=dtype)
     assert {parameter.dtype for parameter in model.network.parameters()} == {getattr(torch, dtype)}
@@ -82,6 +82,12 @@ def test_auto_runs_half_precision_weights_as_float32_on_a_cpu_and_says_so(save: 
     (note,) = model.notes
     assert "bfloat16" in note
     assert "--dtype bfloat16" in note
+
+
+def test_auto_runs_float64_weights_as_float32_and_says_how_to_keep_them(save: Save) -> None:
+    model = load(save(dtype=torch.float64), device="cpu")
+    assert model.dtype is torch.float32
+    assert "--dtype float64" in model.notes[0]
 
 
 def test_device_map_auto_spreads_the_model_itself(save: Save) -> None:

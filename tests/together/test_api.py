@@ -141,7 +141,7 @@ def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in
         for given, asked in ((None, "before"), (patch, "after"), (tmp_path / "patch", "after")):
             replies = api.ask(model, questions, protocol, patch=given, **QUIET)
             assert [said(reply.answers) for reply in replies] == [said(getattr(probe, asked)) for probe in probes]
-    judged = api.evaluate(model, patch=patch, limit=1, **QUIET)
+    judged = api.evaluate(model, patch=patch, dataset="pocketqa", limit=1, **QUIET)
     ours, of_the_run = judged.summary, api.Result(run.path).summary
     assert ours["cells"] == of_the_run["cells"]
     assert ours["identity"]["editor"].pop("patch")["requests"] == 1
@@ -246,7 +246,7 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "no transform takes part here": lambda model: api.editor("rome", transform={"share": 1}),
     "parameter 'layer': Input should be a valid integer": lambda model: api.editor("ft-m", layer="x"),
     "editor.layer=77: the model has layers 0 to 5": lambda model: api.edit(model, api.editor("ft-m", layer=77), FACT),
-    "facts: ft-l refuses: the target is empty": lambda model: api.edit(
+    "facts: ft-l refuses all 1; 'Where is Lima?': the target is empty": lambda model: api.edit(
         model, "ft-l", EditRequest(prompt="Where is Lima?", target=" ")
     ),
     "facts: there is none to write": lambda model: api.edit(model, "ft-m", []),

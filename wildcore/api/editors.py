@@ -27,14 +27,18 @@ class EditorChoice:
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    as_published: bool = False
 
 
-def editor(name: str, /, *, transform: Mapping[str, Any] | None = None, **parameters: Any) -> EditorChoice:
+def editor(
+    name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
+) -> EditorChoice:
     """Choose an editing method, EDITOR or EDITOR+TRANSFORM, with its ``parameters`` (``wildcore describe editor NAME``).
 
-    ``transform`` holds those of the transforms: ``{"share": 0.4}``, or ``{"rect.share": 0.4}`` to reach one of several. Raises
-    ``UserError`` for an unknown name or parameter, with the nearest that there is, and for a value of a wrong type. What depends
-    on the model, such as whether it has the layer, is checked once a model is there.
+    ``transform`` holds those of the transforms: ``{"share": 0.4}``, or ``{"rect.share": 0.4}`` to reach one of several. With
+    ``as_published`` the method runs as its published code does (``--as-published``). Raises ``UserError`` for an unknown name or
+    parameter, with the nearest that there is, and for a value of a wrong type. What depends on the model, such as whether it has
+    the layer, is checked once a model is there.
     """
     registry = plugins()
     offers = find_editor(registry, name)
@@ -46,7 +50,7 @@ def editor(name: str, /, *, transform: Mapping[str, Any] | None = None, **parame
     _check_parameters(offers.editor, "editor", settings)
     for found in offers.transforms:
         _check_parameters(found, "transform", settings)
-    return EditorChoice(name, settings)
+    return EditorChoice(name, settings, as_published)
 
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:

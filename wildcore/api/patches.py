@@ -115,8 +115,9 @@ def edit(
 ) -> ModelPatch:
     """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` stays as it was.
 
-    ``editor`` is what ``wildcore.api.editor`` returned, a name, or an object with the methods of ``wildcore.Editor``. Raises
-    ``UserError`` for bad input, a fact that the editor refuses, and an edit that diverged.
+    ``editor`` is what ``wildcore.api.editor`` returned, a name, or an object with the methods of ``wildcore.Editor``. A fact
+    that it refuses is left out, which is noted; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
+    all facts are refused, and for an edit that diverged.
     """
     require_unedited(model)
     requests = [facts] if isinstance(facts, EditRequest) else list(facts)
@@ -126,12 +127,24 @@ def edit(
         if not isinstance(request, EditRequest):
             raise UserError(f"facts: expected what wildcore.api.fact returns, found {request!r:.80}")
     choice, own = chosen(editor)
-    spec = job(model, editor=choice.name, settings=choice.settings, seed=seed)
-    from wildcore.editing import solve  # heavy
+    spec = job(model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed)
+    from wildcore.editing import require_finite, solve  # heavy
 
-    environment = Environment(cache_folder(), spec.seed, reporter_for(progress))
+    reporter = reporter_for(progress)
     with in_use(model):
-        return ModelPatch(*solve(plugins(), made(spec, own, model), model, requests, environment, "facts"))
+        environment = Environment(cache_folder(), spec.seed, reporter)
+        update, manifest = solve(plugins(), made(spec, own, model), model, requests, environment)
+    refused = [
+        f"{request.prompt[:60]!r}: {refusal}"
+        for request, refusal in zip(requests, update.refusals, strict=True)
+        if refusal is not None
+    ]
+    if update.patch is None:
+        raise UserError(f"facts: {manifest.editor_name} refuses all {len(refused)}; {refused[0]}")
+    for refusal in refused:
+        reporter.note(f"refused and left out of the patch: {refusal}")
+    require_finite(update.patch, manifest.editor_name)
+    return ModelPatch(update.patch, manifest)
 
 
 def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:

@@ -22,6 +22,7 @@ from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.assembly import (
     BOTH_PROTOCOLS,
+    CONTINUATION,
     EMBEDDED_DATASET,
     WILD_OR_FIRST,
     check_names,
@@ -33,7 +34,7 @@ from wildcore.caching import cache_folder
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.protocol_assembly import added_metrics
-from wildcore.records import RunFolder, require_free
+from wildcore.records import RunFolder, require_free, resume_command
 from wildcore.report import print_edits, print_head, print_run
 from wildcore.rescoring import add_scores
 from wildcore.schedules import require_fitting_schedule
@@ -122,7 +123,7 @@ def evaluate(
     editor: EditorChoice | Editor | str | None = None,
     *,
     patch: ModelPatch | str | Path | None = None,
-    dataset: str = EMBEDDED_DATASET,
+    dataset: str | None = None,
     protocols: Protocols = BOTH_PROTOCOLS,
     limit: int | None = None,
     sample: int | None = None,
@@ -140,16 +141,19 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 32,
     parallel: int | str = "auto",
+    continuation: int = CONTINUATION,
+    trace: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
 ) -> Result:
     """Edit ``model`` fact by fact, and judge each edit under ``protocols``, as ``wildcore eval`` does: the numbers are the same.
 
     Parameters are the options of ``wildcore eval``; ``settings`` are those of ``--set``, such as {"dataset.path": "facts.json"}.
-    Instead of an ``editor``, a ``patch`` can be judged on a dataset that holds its facts. ``only_failures`` is True or names a
-    protocol. ``out`` is the run folder; without it, that is a new temporary folder. An interrupted run keeps what is finished,
-    and ``wildcore eval --resume`` goes on with it, unless its editor is an object of this program. Raises ``UserError`` for bad
-    input, before anything is run.
+    ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be judged, on its own facts or on a
+    dataset that holds them. ``only_failures`` is True or names a protocol. ``out`` is the run folder; without it, that is a new
+    temporary folder. An interrupted run keeps what is finished, and ``wildcore eval --resume`` goes on with it, unless its
+    editor is an object of this program. Raises ``UserError`` for bad input, before anything is run, and for a run that is stopped
+    because its first edits are all refused.
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
@@ -163,7 +167,7 @@ def evaluate(
     spec = job(
         model,
         editor=choice.name,
-        dataset=dataset,
+        dataset=(EMBEDDED_DATASET if patch is None else "") if dataset is None else dataset,
         protocols=named,
         own_protocols=own_protocols,
         limit=limit,
@@ -182,12 +186,16 @@ def evaluate(
         seed=seed,
         batch_size=batch_size,
         parallel=str(parallel),
+        continuation=continuation,
+        as_published=choice.as_published,
+        trace=trace,
     )
     registry = plugins(own_protocols)
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
     from wildcore.evaluation import Evaluation  # heavy
+    from wildcore.refusals import AllRefused
 
     reporter = reporter_for(progress)
     with in_use(model, batch_size):
@@ -195,8 +203,10 @@ def evaluate(
         run = evaluation.create(spec, folder)
         try:
             evaluation.carry_out(run)
+        except AllRefused as stopped:
+            raise UserError(f"{folder}: stopped, because the first edits were all refused: {stopped}") from stopped
         except KeyboardInterrupt:
-            way_on = "" if own else f" Go on with: wildcore eval --resume {folder}"
+            way_on = "" if own else f" Go on with: {resume_command(folder)}"
             reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
             raise
     return Result(folder)

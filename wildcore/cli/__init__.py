@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
+from wildcore.cli.exit_codes import INTERRUPTED
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.registry import Registry, load_registry
 from wildcore.screen import printable
-
-INTERRUPTED = 130
 
 
 class Failure(click.ClickException):

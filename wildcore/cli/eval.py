@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from wildcore.assembly import (
     BOTH_PROTOCOLS,
+    CONTINUATION,
     EMBEDDED_DATASET,
     EMBEDDED_MODEL,
     WILD_OR_FIRST,
@@ -22,17 +23,27 @@ from wildcore.assembly import (
     require_offered,
 )
 from wildcore.cli import shortcuts
+from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
-from wildcore.records import RunFolder, require_free
+from wildcore.records import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
-from wildcore.report import EDITS_PRINTED, print_comparison, print_edits, print_run
-from wildcore.schedules import SCHEDULES, require_fitting_schedule
+from wildcore.report import (
+    EDITS_PRINTED,
+    all_refused,
+    nothing_measured,
+    print_comparison,
+    print_edits,
+    print_run,
+)
+from wildcore.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
 from wildcore.scoring import summary
-from wildcore.screen import Reporter, out
+from wildcore.screen import Reporter, out, printable
 from wildcore.selection import parse_where, require_one_choice
 
 Folder = click.Path(path_type=Path)
+Begun = tuple[RunFolder, str | None]
+"""A run that was carried out, and why it was stopped if it was, because its first edits were all refused."""
 
 
 def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -45,11 +56,20 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--editor", multiple=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM; several make several runs."
 )
-@click.option("--patch", type=Folder, metavar="FILE", help="Judge this patch file instead of making edits.")
+@click.option(
+    "--patch",
+    type=Folder,
+    metavar="FILE",
+    help="Judge this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
+)
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
 @click.option(
-    "--dtype", type=click.Choice(["auto", "float32", "bfloat16", "float16"]), default="auto", show_default=True
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16", "float64"]),
+    default="auto",
+    show_default=True,
+    help="Dtype of the weights; float64 is for comparing editors with other implementations.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
@@ -67,6 +87,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
+@click.option(
+    "--as-published",
+    is_flag=True,
+    help="Edit as the method's published code does, not as its paper says; describe shows where.",
+)
+@click.option(
+    "--trace", is_flag=True, help="Keep losses, keys and values of each edit: RUN/traces, or beside the patch."
+)
 @click.option("--where", multiple=True, metavar="TAG=VALUE", help="Take only cases with this tag, such as source=NQ.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
 @click.option("--sample", type=click.IntRange(min=1), help="Draw so many cases at random, by --seed.")
@@ -106,6 +134,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
 )
 @click.option(
+    "--continuation",
+    type=click.IntRange(min=0),
+    default=CONTINUATION,
+    show_default=True,
+    metavar="N",
+    help="Characters of what follows a cut answer to an edit prompt that are looked at; no score depends on it. 0: none.",
+)
+@click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")
@@ -113,17 +149,42 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
-    """Edit a model fact by fact, and judge each edit under one or more protocols."""
+    """Edit a model fact by fact, and judge each edit under one or more protocols.
+
+    A run stops early where its first hundred edits are all refused for one reason. The exit code is 3 if a run was stopped so, or
+    all its edits were refused.
+    """
     registry: Registry = ctx.obj
     reporter = Reporter(quiet=options["quiet"])
     if options["resume"]:
-        folders = [_resume(ctx, registry, options["resume"], reporter)]
+        begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:
         specs = _specs(ctx, registry)
         registry.add_protocols(specs[0].own_protocols)
         _say_what_is_embedded(ctx, reporter)
-        folders = _start(registry, specs, options["destination"], reporter)
-    _print(folders, options["as_json"])
+        begun = _start(registry, specs, options["destination"], reporter)
+    folders = [folder for folder, stopped in begun if stopped is None]
+    if folders:
+        _print(folders, options["as_json"])
+    stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
+    refused = [folder for folder in folders if all_refused(list(folder.cases()))]
+    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
+        click.echo(printable(line), err=True)
+    if stopped or refused:
+        ctx.exit(ALL_REFUSED)
+
+
+def _stopped(folder: RunFolder, reason: str) -> str:
+    """Return the last line of a run that was stopped because its first edits were all refused."""
+    return (
+        f"Nothing was measured: the first {FIRST_EDITS} edits were all refused for one reason, the last of them: {reason}. "
+        "Mend the edits or choose another editor. What is recorded is kept; to go on with the other edits all the same: "
+        f"{resume_command(folder.path)}"
+    )
+
+
+def _refused(folder: RunFolder) -> str:
+    return f"{folder.path}: {nothing_measured(list(folder.cases()))}"
 
 
 def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
@@ -135,22 +196,29 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
+    for flag in ("as_published", "trace"):
+        if options["patch"] and options[flag]:
+            name = flag.replace("_", "-")
+            raise UserError(
+                f"--{name}: cannot be combined with --patch, whose edits are already made; leave --{name} out"
+            )
     require_one_choice(options["limit"], options["sample"])
-    own = tuple(read_protocol(file) for file in options["protocol_files"])
-    protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
-    chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
+    files = tuple(read_protocol(file) for file in options["protocol_files"])
+    protocols = (*options["protocols"], *(protocol.name for protocol in files)) or BOTH_PROTOCOLS
+    chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": files}
     require_fitting_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
     chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:
-        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
+        own = {} if _is_given(ctx, "dataset") else {"dataset": ""}
+        return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"])})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
 def _editor_of(patch: Path) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.patch_files import read_patch  # heavy
+    from wildcore.sequence_files import read_patch_or_run  # heavy
 
-    return read_patch(patch).manifest.editor_name
+    return read_patch_or_run(patch).manifest.editor_name
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
@@ -164,12 +232,16 @@ def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
 
 
 def _say_what_is_embedded(ctx: click.Context, reporter: Reporter) -> None:
-    for name, what in (("model", "model"), ("dataset", "dataset")):
-        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
-            reporter.note(f"no --{name} given, so this uses the embedded {what} {ctx.params[name]!r}")
+    for name in ("model",) if ctx.params["patch"] else ("model", "dataset"):
+        if not _is_given(ctx, name):
+            reporter.note(f"no --{name} given, so this uses the embedded {name} {ctx.params[name]!r}")
 
 
-def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[RunFolder]:
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[Begun]:
     paths = list(run_paths(specs, destination))
     for spec, path in paths:
         require_free(path)
@@ -180,9 +252,10 @@ def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, r
 
     evaluation = Evaluation(registry, specs, reporter)
     folders = [evaluation.create(spec, path) for spec, path in paths]
-    for number, folder in enumerate(folders, start=1):
-        _carry_out(evaluation, folder, reporter, folders[number:])
-    return folders
+    return [
+        (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
+        for number, folder in enumerate(folders, start=1)
+    ]
 
 
 def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tuple[JobSpec, Path]]:
@@ -191,7 +264,8 @@ def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tu
     for spec in specs:
         editor = spec.editor.replace("/", "-")
         if destination is None:
-            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{spec.dataset.replace('/', '-')}")
+            data = spec.dataset.replace("/", "-") or "patch"
+            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{data}")
         else:
             yield spec, destination if len(specs) == 1 else destination / editor
 
@@ -202,7 +276,7 @@ def _free(path: Path) -> Path:
     return next(found for found in chain([path], numbered) if not found.exists())
 
 
-def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> RunFolder:
+def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> Begun:
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
@@ -216,14 +290,13 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
         reporter.note(
             f"the journal's last line was half written ({lost} bytes); it was cut off and its case is done again"
         )
-    _carry_out(evaluation, folder, reporter)
-    return folder
+    return folder, _carry_out(evaluation, folder, reporter)
 
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by what the command line says; a real change is refused later."""
     options, job = _job_options(ctx, registry), folder.manifest.job
-    given = {n: v for n, v in options.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    given = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
     if ctx.params["protocol_files"]:
@@ -251,13 +324,19 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         ) from error
 
 
-def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> None:
+def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> str | None:
+    """Carry a run out. Returns the reason where it was stopped because its first edits were all refused for it."""
+    from wildcore.refusals import AllRefused  # heavy
+
     try:
         evaluation.carry_out(folder)
+        return None
+    except AllRefused as stopped:
+        return str(stopped)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}", err=True)
+        click.echo(f"Interrupted; what is finished is kept. Go on with: {resume_command(folder.path)}", err=True)
         for other in later:
-            click.echo(f"Not begun yet: wildcore eval --resume {other.path}", err=True)
+            click.echo(f"Not begun yet: {resume_command(other.path)}", err=True)
         raise
 
 

@@ -11,7 +11,17 @@ from wildcore.registry import Registry
 from wildcore.screen import Reporter, bytes_of, out, plain
 from wildcore.selection import parse_where, require_one_choice
 
-SHARED_OPTIONS = (*MODEL_OPTIONS, "dtype", "seed", "settings", "where", "limit", "sample", "skip_malformed")
+SHARED_OPTIONS = (
+    *MODEL_OPTIONS,
+    "dtype",
+    "seed",
+    "settings",
+    "as_published",
+    "where",
+    "limit",
+    "sample",
+    "skip_malformed",
+)
 
 
 @click.command("prepare")

@@ -10,6 +10,7 @@ from wildcore.decode import decode
 from wildcore.forcing import over_targets
 from wildcore.interfaces import Patch
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import encode, pad, to_train_on
 from wildcore.types import EditRequest, Prompt
 
@@ -48,7 +49,7 @@ def target_loss(model: LoadedModel, request: EditRequest) -> float:
     """Return the mean negative log-probability of a request's target after its prompt."""
     row = to_train_on(model.tokenizer, request)
     labels = torch.tensor(row.target_ids, device=model.device)
-    (found,) = over_targets(model, [row], lambda _, logits: cross_entropy(logits.float(), labels))
+    (found,) = over_targets(model, [row], lambda _, logits: cross_entropy(at_least_float32(logits), labels))
     return float(found)
 
 

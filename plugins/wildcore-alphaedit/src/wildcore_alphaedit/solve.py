@@ -9,11 +9,12 @@ and need a solve only as large as there are keys.
 import torch
 from torch import Tensor
 
+from wildcore.precision import wide_dtype
 from wildcore_alphaedit.null_space import NullSpace
 
 
 def written_together(keys: Tensor, earlier: Tensor, null_space: NullSpace, penalty: float) -> Tensor:
-    """Return the right factor [inputs, n], in float32, for keys [inputs, n] of one edit.
+    """Return the right factor [inputs, n], of the keys' dtype, for keys [inputs, n] of one edit.
 
     ``earlier`` [inputs, m] are the keys of the edits before it.
     """
@@ -22,13 +23,14 @@ def written_together(keys: Tensor, earlier: Tensor, null_space: NullSpace, penal
     small.diagonal().add_(penalty)
     own = torch.eye(len(small), dtype=small.dtype, device=small.device)[:, earlier.shape[1] :]
     right: Tensor = projected @ torch.linalg.solve(small, own)
-    return right.float().to(keys.device)
+    return right.to(keys.device, wide_dtype(keys.dtype))
 
 
 def written_alone(keys: Tensor, null_space: NullSpace, penalty: float) -> Tensor:
-    """Return the right factor for each column of keys [inputs, n], each an edit of its own with none before it; float32."""
+    """Return the right factor for each column of keys [inputs, n], each an edit of its own with none before it."""
     projected = null_space.projected(keys)
-    return (projected / (penalty + projected.square().sum(0))).float().to(keys.device)
+    right = projected / (penalty + projected.square().sum(0))
+    return right.to(keys.device, wide_dtype(keys.dtype))
 
 
 def united(earlier: Tensor, keys: Tensor) -> Tensor:

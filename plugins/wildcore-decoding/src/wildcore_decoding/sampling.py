@@ -15,6 +15,7 @@ from torch import Tensor
 from wildcore import Generator, Gold, Output, Prompt, StopRule
 from wildcore.decode import decode
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore_decoding.parameters import SamplingParams
 
 
@@ -48,7 +49,7 @@ class Drawing:
 
     def __call__(self, logits: Tensor, rows: Sequence[int]) -> Tensor:
         """Return a token id for each row of ``logits`` [rows, vocabulary]."""
-        scaled = logits.float() / self.temperature
+        scaled = at_least_float32(logits) / self.temperature
         if self.top_p < 1:
             scaled = scaled.masked_fill(~nucleus(scaled, self.top_p), float("-inf"))
         noise = torch.stack([_gumbel(logits.shape[-1], self.streams[row]) for row in rows])

@@ -23,12 +23,12 @@ class Emmet(LeastSquares):
         self.ridge = params.ridge
 
     def together(self, layer: int, keys: Tensor) -> Tensor:
-        """Return the right factor [inputs, n] for keys [inputs, n], in float32.
+        """Return the right factor [inputs, n] for keys [inputs, n].
 
         Raises ``UserError`` where the keys are alike and there is no ridge.
         """
         return written_together(keys, self.solvers.get(layer), self.moment_weight, self.ridge)
 
     def alone(self, layer: int, keys: Tensor) -> Tensor:
-        """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own, in float32."""
+        """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own."""
         return written_alone(keys, self.solvers.get(layer), self.moment_weight)

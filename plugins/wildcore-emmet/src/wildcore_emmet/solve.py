@@ -10,10 +10,11 @@ from wildcore_keyvalue.least_squares import weighed
 from wildcore_keyvalue.solver import MomentSolver
 
 from wildcore import UserError
+from wildcore.precision import wide_dtype
 
 
 def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, ridge: float) -> Tensor:
-    """Return the right factor [inputs, n] in float32 for keys [inputs, n] of one edit; no solver: C is the identity.
+    """Return the right factor [inputs, n] for keys [inputs, n] of one edit; no solver: C is the identity.
 
     A single key is written exactly, without the ridge. Raises ``UserError`` where keys depend on each other, so that their values
     cannot all be met.
@@ -29,10 +30,10 @@ def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, r
             "met; raise it (--set editor.ridge=0.1), or write fewer requests together"
         )
     right: Tensor = torch.cholesky_solve(thin.T, factor).T
-    return right.float().to(keys.device)
+    return right.to(keys.device, wide_dtype(keys.dtype))
 
 
 def written_alone(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
-    """Return C^-1 k / (k^T C^-1 k) for each column k of keys [inputs, n], each an edit of its own; float32."""
+    """Return C^-1 k / (k^T C^-1 k) for each column k of keys [inputs, n], each an edit of its own."""
     thin, wide = weighed(keys, solver, weight)
-    return (thin / (wide * thin).sum(0)).float().to(keys.device)
+    return (thin / (wide * thin).sum(0)).to(keys.device, wide_dtype(keys.dtype))

@@ -7,17 +7,19 @@ from torch import Tensor
 
 from wildcore import Saved
 from wildcore.module_patches import NOWHERE
+from wildcore.precision import at_least_float32, wide_dtype
 
 OWN_ROUNDING, INNER_ROUNDING = 4, 64
 """How far apart a prompt's key is in two passes, beside other prompts or alone: as a share of its length at most so many times
-the rounding of the model's dtype, and of float32, in which sums are taken. Our choice; the tests find small models within it."""
+the rounding of the model's dtype, and of float32, in which sums are taken (float64 in a float64 model). Our choice; the tests
+find small models within it."""
 
 TENSORS = ("keys", "values", "radii")
 
 
 @dataclass(frozen=True)
 class Codebook:
-    """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32; never written into.
+    """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32 or float64; never written into.
 
     ``drawn`` counts the random values that entries have started from.
     """
@@ -29,10 +31,10 @@ class Codebook:
     drawn: int = 0
 
     @classmethod
-    def empty(cls, inputs: int, outputs: int, device: torch.device) -> "Codebook":
+    def empty(cls, inputs: int, outputs: int, device: torch.device, dtype: torch.dtype = torch.float32) -> "Codebook":
         """Return a codebook without entries for a projection from ``inputs`` to ``outputs``."""
-        keys, values = (torch.zeros(0, width, device=device) for width in (inputs, outputs))
-        return cls(keys, values, torch.zeros(0, device=device), ())
+        nothing = torch.zeros(0, device=device, dtype=dtype)
+        return cls(nothing.new_zeros(0, inputs), nothing.new_zeros(0, outputs), nothing, ())
 
     @classmethod
     def read(cls, saved: Saved) -> "Codebook":
@@ -87,13 +89,13 @@ class Codebook:
 
     def _nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Return each query's distance to the nearest key, and whose it is: [rows] both. Exact: equal keys are 0 apart."""
-        distances = torch.cdist(queries.float(), self.keys, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cdist(at_least_float32(queries), self.keys, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distances.min(-1)
         return nearest.values, nearest.indices
 
     def _added(self, key: Tensor, label: str, radius: float) -> tuple["Codebook", int, bool]:
         added = Codebook(
-            keys=torch.cat([self.keys, key.float()[None]]),
+            keys=torch.cat([self.keys, at_least_float32(key)[None]]),
             values=torch.cat([self.values, self.values.new_zeros(1, self.values.shape[1])]),
             radii=torch.cat([self.radii, self.radii.new_tensor([radius])]),
             labels=(*self.labels, label),
@@ -108,6 +110,7 @@ class Codebook:
 
 
 def rounding(queries: Tensor) -> Tensor:
-    """Return how far apart the keys [..., inputs] of one prompt may be in two passes: [...], float32."""
-    share = OWN_ROUNDING * torch.finfo(queries.dtype).eps + INNER_ROUNDING * torch.finfo(torch.float32).eps
-    return share * queries.float().norm(dim=-1)
+    """Return how far apart the keys [..., inputs] of one prompt may be in two passes: [...]."""
+    share = OWN_ROUNDING * torch.finfo(queries.dtype).eps + INNER_ROUNDING * torch.finfo(wide_dtype(queries.dtype)).eps
+    apart: Tensor = share * at_least_float32(queries).norm(dim=-1)
+    return apart

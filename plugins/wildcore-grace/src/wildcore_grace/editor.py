@@ -14,6 +14,7 @@ from torch import Tensor
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
+from wildcore.precision import wide_dtype
 from wildcore.tokens import Joined, to_train_on
 from wildcore_grace.codebook import Codebook
 from wildcore_grace.parameters import GraceParams
@@ -39,6 +40,10 @@ class Grace(Editor):
                 f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target with "
                 "several tokens only the first can come (--set editor.layer=...)"
             )
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._row(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
@@ -87,7 +92,7 @@ class Grace(Editor):
     def _empty(self, model: LoadedModel) -> Codebook:
         weight = model.mlp_output(self.layer).weight
         outputs, inputs = weight.shape
-        return Codebook.empty(inputs, outputs, weight.device)
+        return Codebook.empty(inputs, outputs, weight.device, wide_dtype(weight.dtype))
 
     def _written(self, model: LoadedModel, codebook: Codebook, label: str, row: Joined) -> Codebook:
         ends = PromptEnds(model, self.layer, [row])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 from wildcore.upper_layers import UpperLayers
 
@@ -48,8 +49,8 @@ class PromptEnds:
         hidden = self.upper.run(output)
         asked = self.labels != IGNORED
         rows, places = asked.nonzero(as_tuple=True)
-        logits = self.model.head(hidden[rows, places]).float()
+        logits = at_least_float32(self.model.head(hidden[rows, places]))
         labels = self.labels[rows, places].to(logits.device)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        shares = (1 / asked.sum(-1))[rows].to(losses.device)
+        shares = (1 / asked.sum(-1).to(losses))[rows.to(losses.device)]
         return losses * shares

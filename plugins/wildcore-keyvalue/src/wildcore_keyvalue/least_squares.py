@@ -13,9 +13,9 @@ from torch import Tensor
 
 from wildcore import Environment
 from wildcore.models import LoadedModel
-from wildcore_keyvalue.corpus import corpus_taken
+from wildcore.precision import wide_dtype
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
-from wildcore_keyvalue.moments import moment_solvers
+from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
 from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.solver import MomentSolver, widened
 
@@ -32,37 +32,38 @@ class LeastSquares(SeveralLayers):
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
-        """Say what the corpus of the second moments holds."""
-        return corpus_taken(self.params.corpus) if self.moments_from == "corpus" else {}
+    ) -> dict[str, Any]:
+        """Say what the prefixes' file and the corpus or the files of the second moments hold."""
+        moments = MomentSource.of(self.params).taken(self.layers) if self.moments_from == "corpus" else {}
+        return super().take(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Estimate the layers' second moments, or take them from the cache, and factorise them."""
         if self.moments_from == "corpus":
-            corpus, tokens = self.params.corpus, self.params.moment_tokens
-            self.solvers = moment_solvers(model, self.layers, corpus, tokens, self.damping, environment)
+            source = MomentSource.of(self.params)
+            self.solvers = moment_solvers(model, self.layers, source, self.damping, environment)
 
     def together(self, layer: int, keys: Tensor) -> Tensor:
-        """Return (lambda C + K K^T)^-1 K [inputs, n] for keys [inputs, n], in float32."""
+        """Return (lambda C + K K^T)^-1 K [inputs, n] for keys [inputs, n]."""
         return written_together(keys, self.solvers.get(layer), self.moment_weight)
 
     def alone(self, layer: int, keys: Tensor) -> Tensor:
-        """Return (lambda C + k k^T)^-1 k for each column k of keys [inputs, n], in float32."""
+        """Return (lambda C + k k^T)^-1 k for each column k of keys [inputs, n]."""
         return written_alone(keys, self.solvers.get(layer), self.moment_weight)
 
 
 def written_together(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
-    """Return (weight C + K K^T)^-1 K [inputs, n] in float32, for keys [inputs, n] of one edit; no solver: C is the identity."""
+    """Return (weight C + K K^T)^-1 K [inputs, n] for keys [inputs, n] of one edit; no solver: C is the identity."""
     thin, wide = weighed(keys, solver, weight)
     small = torch.eye(keys.shape[1], dtype=wide.dtype, device=wide.device) + wide.T @ thin
     right: Tensor = torch.linalg.solve(small, thin, left=False)
-    return right.float().to(keys.device)
+    return right.to(keys.device, wide_dtype(keys.dtype))
 
 
 def written_alone(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
-    """Return (weight C + k k^T)^-1 k for each column k of keys [inputs, n], each an edit of its own; float32."""
+    """Return (weight C + k k^T)^-1 k for each column k of keys [inputs, n], each an edit of its own."""
     thin, wide = weighed(keys, solver, weight)
-    return (thin / (1 + (wide * thin).sum(0))).float().to(keys.device)
+    return (thin / (1 + (wide * thin).sum(0))).to(keys.device, wide_dtype(keys.dtype))
 
 
 def weighed(keys: Tensor, solver: MomentSolver | None, weight: float) -> tuple[Tensor, Tensor]:

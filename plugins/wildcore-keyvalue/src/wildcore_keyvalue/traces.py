@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wildcore.models import LoadedModel, Projection
+from wildcore.precision import at_least_float32
 from wildcore.tokens import pad
 from wildcore_keyvalue.prompts import SubjectText
 
@@ -58,7 +59,7 @@ def _states(output: Any) -> Tensor:
 
 @torch.inference_mode()
 def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
-    """Return the keys [texts, inputs] and values [texts, outputs] of a layer at the subject's last token, in float32."""
+    """Return the keys [texts, inputs] and values [texts, outputs] of a layer at the subject's last token, at least float32."""
     with recorded(model.mlp_output(layer)) as seen:
         _read(model, texts)
     inputs, outputs = seen[0]
@@ -71,7 +72,7 @@ def keys_and_states(
 ) -> tuple[Tensor, Tensor]:
     """Return the keys [texts, inputs] of ``layer`` and what ``module`` gives [texts, width], at the subject's last token.
 
-    Both are in float32.
+    Both are at least float32.
     """
     with recorded(model.mlp_output(layer)) as seen, recorded_layer(module) as given:
         _read(model, texts)
@@ -86,4 +87,4 @@ def _read(model: LoadedModel, texts: Sequence[SubjectText]) -> None:
 def _at_subjects(states: Tensor, texts: Sequence[SubjectText]) -> Tensor:
     rows = torch.arange(len(texts), device=states.device)
     places = torch.tensor([text.subject_index for text in texts], device=states.device)
-    return states[rows, places].float().clone()
+    return at_least_float32(states[rows, places]).clone()

@@ -17,6 +17,7 @@ from torch.nn.functional import kl_div
 from wildcore import EditRequest, Refused, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.params import CloseTarget
+from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.tokens import pad
 from wildcore.upper_layers import UpperLayers
 from wildcore_keyvalue.parameters import ValueParams
@@ -69,9 +70,10 @@ class OnceSaid:
 
 @dataclass(frozen=True)
 class OptimisedValue:
-    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs], float32.
+    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs].
 
-    ``mlp`` is what the MLP gives there, as it enters ``initial``. Of two vectors that were optimised it is the MLP's ``delta``.
+    Both are at least float32. ``mlp`` is what the MLP gives there, as it enters ``initial``. Of two vectors that were
+    optimised it is the MLP's ``delta``.
     """
 
     initial: Tensor
@@ -229,8 +231,8 @@ class _Rows:
         self.upper, outputs, contributions = self._read(layer)
         self.predicted = self._find()
         firsts = [self.owners.index(number) for number in self.going_on]
-        self.initial, self.mlp = outputs[firsts].float(), contributions[firsts].float()
-        self.target_weight = torch.ones(len(problems), device=model.device)
+        self.initial, self.mlp = (at_least_float32(found[firsts]) for found in (outputs, contributions))
+        self.target_weight = torch.ones(len(problems), dtype=self.initial.dtype, device=model.device)
         self.satisfied = torch.zeros(len(problems), dtype=torch.bool, device=model.device)
         with torch.no_grad():
             self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
@@ -276,7 +278,7 @@ class _Rows:
             row=torch.tensor([found[0] for found in (*targets, *essences)], device=device),
             place=torch.tensor([found[1] for found in (*targets, *essences)], device=device),
             label=torch.tensor([found[2] for found in targets], device=device),
-            weight=torch.tensor([found[3] for found in targets], device=device),
+            weight=torch.tensor([found[3] for found in targets], dtype=wide_dtype(self.model.dtype), device=device),
             of=torch.tensor([found[4] for found in targets], device=device),
         )
 
@@ -295,9 +297,9 @@ class _Rows:
         return 0 if self.settings.essence_position == "subject-end" else end
 
     def _log_probabilities(self, hidden: Tensor) -> Tensor:
-        """Return log-probabilities [predicted, vocabulary] where something is predicted, in float32."""
+        """Return log-probabilities [predicted, vocabulary] where something is predicted, at least float32."""
         logits: Tensor = self.model.head(hidden[self.predicted.row, self.predicted.place])
-        return logits.float().log_softmax(-1)
+        return at_least_float32(logits).log_softmax(-1)
 
     def losses(self, deltas: Tensor, going_on: Sequence[int]) -> Tensor:
         """Return the objective of each problem ``going_on`` at its row of ``deltas`` [problems, vectors, outputs]."""
@@ -320,14 +322,15 @@ class _Rows:
 
     def _by_owner(self, each: Tensor) -> Tensor:
         """Return sums [problems going on] of what ``each`` target token has."""
-        sums: Tensor = torch.zeros(len(self.going_on), device=each.device).index_add(0, self.predicted.of, each)
+        sums: Tensor = each.new_zeros(len(self.going_on)).index_add(0, self.predicted.of, each)
         return sums
 
     def _note_said(self, once_said: OnceSaid, targets: Tensor, divergence: Tensor) -> None:
         """Note what follows from log-probabilities ``targets`` [predicted, vocabulary] and ``divergence`` [problems going on]."""
         missed = targets.amax(1) > targets.gather(1, self.predicted.label[:, None])[:, 0]
         said = self._by_owner(missed.float()) == 0
-        self.target_weight[self.going_on] = torch.where(said, once_said.target_factor, 1.0)
+        whole = targets.new_ones(())
+        self.target_weight[self.going_on] = torch.where(said, whole * once_said.target_factor, whole)
         self.satisfied[self.going_on] = said & (divergence <= once_said.divergence_threshold)
 
     def _run_with(self, added: Tensor) -> Tensor:

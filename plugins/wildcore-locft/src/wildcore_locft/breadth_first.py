@@ -12,29 +12,39 @@ from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import pad
 from wildcore_locft.parameters import LocFTParams
 
 
 def train_breadth_first(
-    model: LoadedModel, names: Sequence[str], asked: Sequence[Asked], params: LocFTParams, seed: int
+    model: LoadedModel,
+    names: Sequence[str],
+    asked: Sequence[Asked],
+    params: LocFTParams,
+    seed: int,
+    losses: list[float] | None = None,
 ) -> dict[str, Tensor]:
-    """Train the linear maps ``names`` on all of ``asked``; return the change of each [outputs, inputs], float32.
+    """Train the linear maps ``names`` on all of ``asked``; return the change of each [outputs, inputs], at least float32.
 
-    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of what is asked. The network's
-    weights are not written into.
+    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of what is asked. Each epoch's
+    mean loss is appended to ``losses``, where that is given. The network's weights are not written into.
     """
     starts = {name: model.projection(name).weight for name in names}
-    weights = {name: start.float().clone(memory_format=torch.contiguous_format) for name, start in starts.items()}
+    weights = {
+        name: at_least_float32(start).clone(memory_format=torch.contiguous_format) for name, start in starts.items()
+    }
     optimiser = adam(list(weights.values()), params.learning_rate, params.weight_decay)
     for order in shuffled(len(asked), params.epochs, seed):
         total = 0.0
         for start in range(0, len(order), params.batch_size):
             batch = [asked[index] for index in order[start : start + params.batch_size]]
             total += len(batch) * _step(model, weights, optimiser, batch, params.loss_threshold)
+        if losses is not None:
+            losses.append(total / len(asked))
         if total / len(asked) < params.loss_threshold:
             break
-    return {name: weight.detach() - starts[name].float() for name, weight in weights.items()}
+    return {name: weight.detach() - at_least_float32(starts[name]) for name, weight in weights.items()}
 
 
 def shuffled(count: int, epochs: int, seed: int) -> Iterator[list[int]]:
@@ -57,7 +67,7 @@ def _step(
         weight.requires_grad_(True)
     ids, mask = pad([one.token_ids for one in batch], model.padding, "right", model.device)
     hidden = _hidden(model, weights, ids, mask)
-    answers = Answers.of([batch], ids.shape[1], hidden.device)
+    answers = Answers.of([batch], hidden)
     loss = answers.parts_of_losses(model.head(hidden.flatten(0, 1)[answers.places])).sum()
     value = float(loss.detach())
     if not value < threshold:  # also where it is not a number, so that the record says so

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 from wildcore_lora.parameters import LoraParams
 
@@ -21,21 +22,25 @@ def drawing(seed: int) -> Iterator[None]:
         yield
 
 
-def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> None:
+def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> list[float]:
     """Train ``weights`` in place with Adam until the loss on ``rows`` is small or the steps are used.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
-    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step.
+    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step. Returns the
+    loss of each pass.
     """
     at_once = model.rows_at_once or len(rows)
     batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
     optimiser = torch.optim.Adam(weights, lr=params.learning_rate, weight_decay=params.weight_decay)
+    losses: list[float] = []
     with torch.enable_grad():
         for _ in range(params.steps):
             optimiser.zero_grad()
-            if sum(batch.add_gradient(model) for batch in batches) < params.loss_threshold:
+            losses.append(sum(batch.add_gradient(model) for batch in batches))
+            if losses[-1] < params.loss_threshold:
                 break
             optimiser.step()
+    return losses
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ class _Batch:
         ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
         labels = target_labels(rows, model.device)
         asked = labels != IGNORED
-        return cls(ids, mask, labels, asked / asked.sum(1, keepdim=True) / all_rows)
+        shares = asked.to(wide_dtype(model.dtype)) / asked.sum(1, keepdim=True) / all_rows
+        return cls(ids, mask, labels, shares)
 
     def add_gradient(self, model: LoadedModel) -> float:
         """Add the gradient of these rows' part of the loss to what the weights have; return that part."""
         logits = model.network(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
         labels, shares = self.labels.to(logits.device), self.shares.to(logits.device)
         asked = labels != IGNORED
-        loss = (cross_entropy(logits[asked].float(), labels[asked], reduction="none") * shares[asked]).sum()
+        loss = (cross_entropy(at_least_float32(logits[asked]), labels[asked], reduction="none") * shares[asked]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())

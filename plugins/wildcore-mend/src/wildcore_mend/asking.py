@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 
 
@@ -49,11 +50,11 @@ class Asked:
         return self.labels[self.asked]
 
     def logits(self, model: LoadedModel) -> Tensor:
-        """Run the network and return what it gives where something is asked, row after row: [answers, vocabulary], float32."""
+        """Run the network and return what it gives where something is asked, row after row: [answers, vocabulary]."""
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
         inputs = {"input_ids": self.ids, "attention_mask": self.mask, "position_ids": positions}
         hidden: Tensor = model.network.base_model(**inputs, use_cache=False).last_hidden_state
-        return model.head(hidden[self.asked.to(hidden.device)]).float().to(self.ids.device)
+        return at_least_float32(model.head(hidden[self.asked.to(hidden.device)])).to(self.ids.device)
 
     def mean_of_rows(self, values: Tensor) -> Tensor:
         """Return the mean of each row's ``values`` [answers]: [rows]."""

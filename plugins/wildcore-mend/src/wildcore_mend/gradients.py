@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import Joined
 from wildcore_mend.asking import Asked
 
@@ -22,7 +23,7 @@ from wildcore_mend.asking import Asked
 class Factors:
     """What one request's gradient by one weight is made of: ``inputs`` x [tokens, inputs] and ``deltas`` d [tokens, outputs].
 
-    Both in float32. Tokens whose share of the gradient is zero are left out.
+    Both at least float32. Tokens whose share of the gradient is zero are left out.
     """
 
     inputs: Tensor
@@ -76,4 +77,4 @@ def _recording(model: LoadedModel, names: Sequence[str]) -> Iterator[Mapping[str
 
 def _factors(inputs: Tensor, deltas: Tensor, read: Tensor) -> Factors:
     kept = (inputs != 0).any(-1) & (deltas != 0).any(-1) & read.to(inputs.device)
-    return Factors(inputs[kept].float(), deltas[kept].float())
+    return Factors(at_least_float32(inputs[kept]), at_least_float32(deltas[kept]))

@@ -55,7 +55,7 @@ def losses_under(
         after_target, after = target.logits(model), locality.logits(model)
     return Losses(
         edit=target.mean_of_rows(cross_entropy(after_target, target.wanted, reduction="none")),
-        accuracy=target.mean_of_rows((after_target.argmax(-1) == target.wanted).float()),
+        accuracy=target.mean_of_rows((after_target.argmax(-1) == target.wanted).to(after_target)),
         locality=locality.mean_of_rows(_divergence(before, after)),
     )
 

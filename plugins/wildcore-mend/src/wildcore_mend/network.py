@@ -17,6 +17,7 @@ from torch.nn.functional import embedding
 
 from wildcore.models import LoadedModel
 from wildcore.patches import LowRank
+from wildcore.precision import wide_dtype
 from wildcore_mend.gradients import Factors
 from wildcore_mend.parameters import MendParams
 
@@ -127,7 +128,7 @@ class HyperNetwork(nn.Module):
         made = {f"{i}-{o}": GradientTransform((i, o), n, params, generator) for (i, o), n in counts.items()}
         self.transforms = nn.ModuleDict(made)
         self.rates = nn.Parameter(torch.full((len(names),), params.edit_rate))
-        self.to(model.device)
+        self.to(model.device, wide_dtype(model.dtype))
 
     def changes(self, of_each: Sequence[Mapping[str, Factors]], observe: bool = False) -> list[dict[str, LowRank]]:
         """Return for each request's factors the changes that make up its edit; their rank is the number of tokens.

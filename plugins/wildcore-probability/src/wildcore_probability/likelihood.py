@@ -9,6 +9,7 @@ from torch import Tensor
 from wildcore import Generator, Gold, Output, Prompt, StopRule
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import Joined, join
 
 Scored = tuple[tuple[int, ...], float | None]
@@ -63,7 +64,7 @@ def _score(model: LoadedModel, rows: Sequence[tuple[int, Joined]]) -> list[Score
 def _mean_log_probability(logits: Tensor, target_ids: Sequence[int]) -> float | None:
     """Return the mean over the target's tokens, or None where that is no finite number; ``logits`` [tokens, vocabulary]."""
     places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
-    mean = float(logits.float().log_softmax(-1).gather(-1, places).mean())
+    mean = float(at_least_float32(logits).log_softmax(-1).gather(-1, places).mean())
     return mean if isfinite(mean) else None
 
 

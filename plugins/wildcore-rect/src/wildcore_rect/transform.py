@@ -7,6 +7,7 @@ from torch import Tensor
 
 from wildcore import Transform
 from wildcore.patches import Dense, LowRank
+from wildcore.precision import at_least_float32
 
 
 class Rect(Transform):
@@ -17,7 +18,7 @@ class Rect(Transform):
 
     def update(self, change: LowRank | Dense, weight: Tensor) -> Dense:
         """Return the largest relative changes of ``weight`` [outputs, inputs]."""
-        dense = change.dense().float()
+        dense = at_least_float32(change.dense())
         kept = largest_relative_changes(dense, weight.to(dense), self.share)
         return Dense(dense.where(kept, dense.new_zeros(())))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from wildcore import Answer, Generator, Gold, Output, Prompt, StopRule
 from wildcore.forcing import over_targets
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import Joined, join
 
 
@@ -51,7 +52,7 @@ def _output(model: LoadedModel, row: Joined, logits: Tensor) -> Output:
 def _measures(logits: Tensor, target_ids: Sequence[int]) -> dict[str, float]:
     """Return the mean natural log-probability of the gold's tokens, in float32; nothing where that is no finite number."""
     places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
-    mean = float(logits.float().log_softmax(-1).gather(-1, places).mean())
+    mean = float(at_least_float32(logits).log_softmax(-1).gather(-1, places).mean())
     return {"target-log-probability": mean} if isfinite(mean) else {}
 
 

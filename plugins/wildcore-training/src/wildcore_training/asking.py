@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.tokens import Joined
 from wildcore.upper_layers import SUMMED_ALIKE
 
@@ -41,8 +42,9 @@ class Answers:
     shares: Tensor
 
     @classmethod
-    def of(cls, groups: Sequence[Sequence[Asked]], width: int, device: torch.device) -> "Answers":
-        """Note what is asked of rows ``width`` tokens long."""
+    def of(cls, groups: Sequence[Sequence[Asked]], hidden: Tensor) -> "Answers":
+        """Note what is asked of rows whose final hidden states are ``hidden`` [rows, tokens, width]."""
+        width, device = hidden.shape[1], hidden.device
         rows = [asked for group in groups for asked in group]
         places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
         shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
@@ -50,9 +52,9 @@ class Answers:
         different, place_of = torch.unique(every, return_inverse=True)
         different = pad(different, (0, -len(different) % SUMMED_ALIKE))
         labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
-        return cls(different, place_of, labels, torch.tensor(shares, device=device))
+        return cls(different, place_of, labels, torch.tensor(shares, dtype=wide_dtype(hidden.dtype), device=device))
 
     def parts_of_losses(self, logits: Tensor) -> Tensor:
         """Return what each answer adds to its group's loss [answers], given the logits at the places."""
         place_of, labels, shares = (t.to(logits.device) for t in (self.place_of, self.labels, self.shares))
-        return -logits.float().log_softmax(-1)[place_of, labels] * shares
+        return -at_least_float32(logits).log_softmax(-1)[place_of, labels] * shares

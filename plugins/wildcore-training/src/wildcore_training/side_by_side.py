@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import pad
 from wildcore.upper_layers import SUMMED_ALIKE, UpperLayers
 from wildcore_training.asking import Answers, Asked
@@ -20,6 +21,9 @@ from wildcore_training.optimiser import adam
 
 WEIGHTS_AT_ONCE = 32
 """Most weights trained in one batch: each holds three times its size in float32, and more do not make a step cheaper."""
+
+
+Losses = list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,17 @@ class Schedule:
     norm_constraint: float | None = None
 
 
-def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> list[Tensor]:
-    """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs], float32.
+def train(
+    model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule, losses: Losses | None = None
+) -> list[Tensor]:
+    """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
-    A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an effect
-    on another: each has its own optimiser, bound and end. The network's weights are not written into.
+    They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, where that is
+    given. A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an
+    effect on another: each has its own optimiser, bound and end. The network's weights are not written into.
     """
     changes: list[Tensor] = []
+    seen: Losses = []
     for start in range(0, len(groups), WEIGHTS_AT_ONCE):
         training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule)
         with torch.enable_grad():
@@ -50,6 +58,9 @@ def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], sch
                 if not training.step():
                     break
         changes += training.changes()
+        seen += [weight.losses for weight in training.weights]
+    if losses is not None:
+        losses += seen
     return changes
 
 
@@ -60,13 +71,14 @@ class _Weight:
         self.group = group
         self.answer_count = sum(len(asked.labels) for asked in group)
         self.ended = False
+        self.losses: list[float] = []
         self.value = torch.empty_like(start, memory_format=torch.contiguous_format).copy_(start)
         self.optimiser: torch.optim.Adam | None = adam([self.value], schedule.learning_rate, schedule.weight_decay)
 
     def step(self, inputs: Tensor, gradient: Tensor) -> None:
         """Take an Adam step, given the projection's inputs and the gradient by its output: [rows, tokens, ...] both."""
         assert self.optimiser is not None, "a weight that has ended takes no steps"
-        self.value.grad = (gradient.flatten(0, 1).T @ inputs.flatten(0, 1)).float()
+        self.value.grad = at_least_float32(gradient.flatten(0, 1).T @ inputs.flatten(0, 1))
         self.optimiser.step()
         self.value.grad = None
 
@@ -83,7 +95,7 @@ class _Training:
         self.model, self.schedule = model, schedule
         projection = model.mlp_output(layer)
         self.bias: Tensor | None = getattr(projection.module, "bias", None)
-        self.start = projection.weight.float()
+        self.start = at_least_float32(projection.weight)
         bound = schedule.norm_constraint
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
@@ -96,7 +108,7 @@ class _Training:
     def _go_on_with(self, weights: Sequence[_Weight]) -> None:
         self.trained = weights
         self.rows_of_each = [len(weight.group) for weight in weights]
-        self.answers = Answers.of([w.group for w in weights], self.upper.inputs.shape[1], self.upper.hidden.device)
+        self.answers = Answers.of([w.group for w in weights], self.upper.hidden)
 
     def step(self) -> bool:
         """Take a step with each weight whose loss is not small yet; say whether there was one."""
@@ -105,7 +117,8 @@ class _Training:
         parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
         losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
         for weight, loss in zip(self.trained, losses, strict=True):
-            weight.ended = float(loss.sum()) < self.schedule.loss_threshold  # not where the loss is not a number
+            weight.losses.append(float(loss.sum()))
+            weight.ended = weight.losses[-1] < self.schedule.loss_threshold  # not where the loss is not a number
         any_goes_on = not all(weight.ended for weight in self.trained)
         if any_goes_on:
             (gradient,) = torch.autograd.grad(parts.sum(), output)

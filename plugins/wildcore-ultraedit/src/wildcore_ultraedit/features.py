@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 
 
 @dataclass(frozen=True)
 class Features:
-    """Of some tokens at one linear map: hidden states [tokens, inputs] and gradients [tokens, outputs], float32."""
+    """Of some tokens at one linear map: hidden states [tokens, inputs] and gradients [tokens, outputs], at least float32."""
 
     hidden: Tensor
     gradients: Tensor
@@ -57,13 +58,13 @@ def read_features(
 
 def _features(hidden: Tensor, gradients: Tensor, row: int, used: Tensor) -> Features:
     places = used.nonzero()[:, 0].to(hidden.device)
-    return Features(hidden[row, places].float(), gradients[row, places].float())
+    return Features(at_least_float32(hidden[row, places]), at_least_float32(gradients[row, places]))
 
 
 def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) -> Tensor:
     """Return the mean over all answers, or the sum over rows of each row's mean."""
     answers = (labels != IGNORED).to(hidden.device)
-    logits = model.head(hidden[answers]).float()
+    logits = at_least_float32(model.head(hidden[answers]))
     wanted = labels.to(logits.device)[answers.to(logits.device)]
     losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
     if together:

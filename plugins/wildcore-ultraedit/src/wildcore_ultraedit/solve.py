@@ -18,8 +18,8 @@ from wildcore_ultraedit.statistics import Running, widened
 
 
 def update(features: Features, statistics: Running, learning_rate: float) -> LowRank | Dense:
-    """Return the change of a linear map, in float32, on the features' device."""
-    return _least_squares(widened(features.hidden), values(features, statistics, learning_rate), features.hidden.device)
+    """Return the change of a linear map, of the features' dtype, on their device."""
+    return _least_squares(widened(features.hidden), values(features, statistics, learning_rate), features.hidden)
 
 
 def values(features: Features, statistics: Running, learning_rate: float) -> Tensor:
@@ -30,14 +30,14 @@ def values(features: Features, statistics: Running, learning_rate: float) -> Ten
     return -learning_rate * hidden.square().sum(-1, keepdim=True) * gradients
 
 
-def _least_squares(hidden: Tensor, values: Tensor, device: torch.device) -> LowRank | Dense:
-    """Solve in as many unknowns as there are tokens or inputs, whichever are fewer."""
+def _least_squares(hidden: Tensor, values: Tensor, like: Tensor) -> LowRank | Dense:
+    """Solve in as many unknowns as there are tokens or inputs, whichever are fewer; return what is of the type of ``like``."""
     tokens, inputs = hidden.shape
     if tokens <= inputs:
         right = torch.linalg.solve(hidden @ hidden.T + _identity(tokens, hidden), hidden).T
-        return LowRank(values.T.float().to(device), right.float().to(device))
+        return LowRank(values.T.to(like), right.to(like))
     change = torch.linalg.solve(hidden.T @ hidden + _identity(inputs, hidden), hidden.T @ values).T
-    return Dense(change.float().to(device))
+    return Dense(change.to(like))
 
 
 def _identity(size: int, like: Tensor) -> Tensor:

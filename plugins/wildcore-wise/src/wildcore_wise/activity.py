@@ -8,6 +8,7 @@ from transformers.activations import ACT2FN
 
 from wildcore import UserError
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 
 ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
 
@@ -27,11 +28,11 @@ def activity(output: Tensor, moved: Tensor, counted: Tensor, activation: str | N
     """Return the mean over the ``counted`` [rows, tokens] tokens of |f(output + moved) - f(output)|: [rows].
 
     ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
-    for None, the identity: the paper's equation 4. In float32.
+    for None, the identity: the paper's equation 4. At least float32.
     """
-    apart = moved.float()
+    apart = at_least_float32(moved)
     if activation is not None:
         function: Callable[[Tensor], Tensor] = ACT2FN[activation]
-        apart = function(output.float() + apart) - function(output.float())
+        apart = function(at_least_float32(output) + apart) - function(at_least_float32(output))
     distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
     return (distances * counted).sum(-1) / counted.sum(-1).clamp(min=1)

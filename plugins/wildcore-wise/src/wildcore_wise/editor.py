@@ -18,6 +18,7 @@ from wildcore_keyvalue.prefixes import PrefixStyle, sampled_prefixes
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
+from wildcore.precision import wide_dtype
 from wildcore.tokens import Joined, encode, to_train_on
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
@@ -55,6 +56,10 @@ class Wise(Editor):
         self.seed = environment.seed
         params = self.params
         self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE)
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._texts(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
@@ -98,7 +103,7 @@ class Wise(Editor):
         memory, mask = memories.current, memories.mask
         if memory is None or mask is None:
             weight = model.mlp_output(self.layer).weight
-            memory = SideMemory(torch.zeros_like(weight, dtype=torch.float32), float("inf"))
+            memory = SideMemory(torch.zeros_like(weight, dtype=wide_dtype(weight.dtype)), float("inf"))
             mask = drawn_mask(weight, params.mask_ratio, self._generator("mask", memories.edits))
         irrelevant = self.irrelevant(model, memories.edits)
         training = Training(model, rows, irrelevant, params, self._activation(model))

@@ -11,7 +11,7 @@ from wildcore import Saved
 
 @dataclass(frozen=True)
 class SideMemory:
-    """``change`` [outputs, inputs] is how it differs from the projection's weight, in float32.
+    """``change`` [outputs, inputs] is how it differs from the projection's weight, at least float32.
 
     ``least_active`` is its smallest activity on the prompts of an edit that was written into it, as it was right after that.
     """

@@ -33,7 +33,7 @@ class SideMemoryPatch(ModulePatch):
         activities = torch.stack(
             [activity(output, self._moved(inputs, number), prompt, self.activation) for number in self._numbers()]
         )
-        thresholds = torch.tensor(self.thresholds, device=activities.device)[:, None]
+        thresholds = torch.tensor(self.thresholds, dtype=activities.dtype, device=activities.device)[:, None]
         best = torch.where(activities > thresholds, activities, -1.0).max(0)
         return torch.where(best.values > 0, best.indices, NOWHERE)
 

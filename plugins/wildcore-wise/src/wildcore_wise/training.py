@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, relu
 
 from wildcore.models import LoadedModel
+from wildcore.precision import at_least_float32
 from wildcore.tokens import IGNORED, Joined, pad, target_labels
 from wildcore.upper_layers import UpperLayers
 from wildcore_wise.activity import activity
@@ -54,15 +55,15 @@ class Training:
 
     def activity_on_prompts(self, change: Tensor) -> float:
         """Return the memory's mean activity on the prompts, or that on the bare one if it is less."""
-        moved = linear(self.upper.inputs[:-1].float(), change)
+        moved = linear(at_least_float32(self.upper.inputs[:-1]), change)
         activities = activity(self.upper.outputs[:-1], moved, self.prompt[:-1], self.activation)
         return float(torch.minimum(activities.mean(), activities[0]))
 
     def _gradient(self, change: Tensor) -> tuple[float, Tensor]:
         with torch.enable_grad():
             change = change.detach().requires_grad_(True)
-            moved = linear(self.upper.inputs.float(), change)
-            output = (self.upper.outputs.float() + moved).to(self.upper.outputs.dtype)
+            moved = linear(at_least_float32(self.upper.inputs), change)
+            output = (at_least_float32(self.upper.outputs) + moved).to(self.upper.outputs.dtype)
             answer, margins = self._answer_loss(output), self._margins(moved)
             loss = answer + margins.to(answer.device)
             (gradient,) = torch.autograd.grad(loss, change)
@@ -72,7 +73,7 @@ class Training:
     def _stepped(self, change: Tensor, gradient: Tensor) -> Tensor:
         """Return the change after a plain gradient step with weight decay, within its bound."""
         if self.params.weight_decay:
-            gradient = gradient + self.params.weight_decay * (self.weight.float() + change)
+            gradient = gradient + self.params.weight_decay * (at_least_float32(self.weight) + change)
         bound = self.params.norm_constraint
         stepped = change - self.params.learning_rate * gradient
         return stepped if bound is None else stepped.clamp(-bound, bound)
@@ -82,7 +83,7 @@ class Training:
         hidden = self.upper.run(output)
         asked = self.labels != IGNORED
         rows, places = asked.nonzero(as_tuple=True)
-        logits = self.model.head(hidden[rows, places]).float()
+        logits = at_least_float32(self.model.head(hidden[rows, places]))
         losses = cross_entropy(logits, self.labels[rows, places].to(logits.device), reduction="none")
         counts = asked.sum(-1) + (1 if self.params.answer_loss == "published" else 0)
         return (losses / counts[rows].to(losses.device)).sum() / len(self.labels)
