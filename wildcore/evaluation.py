@@ -183,7 +183,7 @@ class Evaluation:
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.protocols},
             "schedule": self.schedule.identity(),
-            "continuation": spec.continuation,
+            **({"continuation": spec.continuation} if spec.continuation else {}),
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }

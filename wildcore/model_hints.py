@@ -128,7 +128,7 @@ def _about_file(path: Path) -> str:
         return f"pickled weights, which can run code when read and are not loaded; {FORMAT}. Give the folder"
     if path.name in ("config.json", "tokenizer.json") or path.suffix == ".safetensors":
         return f"a file; give the folder that it is in: --model {quote(str(path.parent))}"
-    return f"a file and no folder; {FORMAT}"
+    return f"a file, not a folder; {FORMAT}"
 
 
 def _about_address(name: str, rest: str) -> str:
@@ -159,8 +159,8 @@ def _about_adapter(folder: Path) -> str:
         f"m.merge_and_unload().save_pretrained({_out(folder)}); T.from_pretrained(b).save_pretrained({_out(folder)})"
     )
     return (
-        "it holds an adapter (adapter_config.json), which changes another model and is none itself. Merge it into that one, "
-        f"which needs the package peft: python -c {quote(code)}"
+        "it holds an adapter (adapter_config.json), not a whole model. Merge it into its base model, which needs the package "
+        f"peft: python -c {quote(code)}"
     )
 
 
@@ -195,4 +195,5 @@ def _convert_gguf(path: Path) -> str:
 
 
 def _out(path: Path) -> str:
-    return json.dumps(f"{path.name}-safetensors")
+    """Return the name of a new folder for what is made of ``path``, as Python writes it."""
+    return json.dumps(f"{path.resolve().name}-safetensors")

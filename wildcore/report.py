@@ -35,6 +35,9 @@ REVISION = "source revision"
 NO_DIFFERENCE = frozenset({"device", "memory_gib"})
 """Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
 
+NO_SCORE_DEPENDS_ON = "continuation"
+"""Of the identity: what runs may differ in and still be compared."""
+
 Column = tuple[str, str]
 
 
@@ -313,7 +316,7 @@ def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
-    rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
+    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
     return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
 
 

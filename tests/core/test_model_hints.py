@@ -73,7 +73,7 @@ def test_a_name_is_recognised(name: str, said: str) -> None:
     [
         ("model.safetensors", "give the folder"),
         ("pytorch_model.bin", "can run code"),
-        ("notes.txt", "a file and no folder"),
+        ("notes.txt", "a file, not a folder"),
     ],
 )
 def test_a_file_is_recognised(file: str, said: str, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from wildcore.patches import Dense, WeightPatch
 from wildcore.registry import load_registry
 from wildcore.sequence_files import read_patch_or_run
 from wildcore.testing.conformance import SilentProgress
+from wildcore.testing.processes import run_python
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
@@ -435,30 +436,46 @@ def run_of(wildcore: Wildcore, run: Path, *options: object) -> Path:
     return run
 
 
-@pytest.mark.parametrize("given", ["", "sequence.safetensors"])
-def test_what_a_sequence_wrote_becomes_a_model_and_is_judged_as_in_its_run(
-    given: str, wildcore: Wildcore, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def sequence(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that wrote two facts one upon the other; tests leave it as it is."""
+
+    def wildcore(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return run_python(["-m", "wildcore", *map(str, arguments)], environment)
+
+    run = tmp_path_factory.mktemp("sequence") / "run"
+    return run_of(wildcore, run, "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
+
+
+def test_what_a_sequence_wrote_becomes_a_model(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    assert read_patch_or_run(sequence).digest == read_patch_or_run(sequence / "sequence.safetensors").digest
     model = ("--model", MODELS / "tiny-llama")
-    run = run_of(wildcore, tmp_path / "run", "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
-    applied = wildcore("apply", run / given, *model, "--out", tmp_path / "edited", "--quiet")
+    applied = wildcore("apply", sequence, *model, "--out", tmp_path / "edited", "--quiet")
     assert applied.returncode == 0, applied.stderr
-    before, after = (load_file(folder / "model.safetensors") for folder in (MODELS / "tiny-llama", tmp_path / "edited"))
-    kept = load_file(run / "sequence.safetensors")
+    before, after = (load_file(place / "model.safetensors") for place in (MODELS / "tiny-llama", tmp_path / "edited"))
+    kept = load_file(sequence / "sequence.safetensors")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {f"{name.removeprefix('sum:')}.weight" for name in kept if name.startswith("sum:")} != set()
     for name in changed:
-        change = kept[f"sum:{name.removesuffix('.weight')}"]
-        assert torch.equal(after[name], before[name] + change)
-    if given:
-        return
-    judged = run_of(wildcore, tmp_path / "judged", "--patch", run, "--limit", 3)
-    records = [[json.loads(line) for line in (r / "journal.jsonl").read_text().splitlines()] for r in (run, judged)]
-    assert [record["edit"]["status"] for record in records[1]] == ["edited", "edited", "refused"]
-    assert [record["probes"] for record in records[0]] == [record["probes"] for record in records[1][:2]]
-    other = wildcore("apply", run, "--model", MODELS / "tiny-gpt2", "--out", tmp_path / "other")
+        assert torch.equal(after[name], before[name] + kept[f"sum:{name.removesuffix('.weight')}"])
+    other = wildcore("apply", sequence, "--model", MODELS / "tiny-gpt2", "--out", tmp_path / "other")
     assert other.returncode == 2
     assert "model_type llama, not gpt2" in " ".join(other.stderr.split())
+
+
+def test_what_a_sequence_wrote_is_judged_as_in_its_run(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    judged = run_of(wildcore, tmp_path / "judged", "--patch", sequence, "--limit", 3)
+    records = [
+        [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()] for run in (sequence, judged)
+    ]
+    assert [record["edit"]["status"] for record in records[1]] == ["edited", "edited", "refused"]
+    said = [[_token_ids(probe) for record in own[:2] for probe in record["probes"]] for own in records]
+    assert said[0] == said[1]
+
+
+def _token_ids(probe: dict[str, list[dict[str, object]]]) -> list[object]:
+    """Return what was answered; numbers that were measured on the way differ in their last digits."""
+    return [answer["token_ids"] for answer in (*probe["before"], *probe["after"])]
 
 
 def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_path: Path) -> None:
@@ -493,8 +510,9 @@ def test_a_run_that_kept_no_change_of_weights_says_what_to_do(
     assert not (tmp_path / "edited").exists()
 
 
-def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(wildcore: Wildcore, tmp_path: Path) -> None:
-    run = run_of(wildcore, tmp_path / "run", "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
+def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(sequence, run)
     shutil.copy(run / "sequence.safetensors", tmp_path / "moved.safetensors")
     with pytest.raises(UserError, match=r"read with the manifest\.json of its run; give the run folder"):
         read_patch_or_run(tmp_path / "moved.safetensors")

@@ -66,6 +66,14 @@ def test_a_run_does_not_go_on_with_another_corpus_or_pool(
     assert list(found) == [name]
 
 
+def test_a_run_does_not_go_on_with_other_prefixes(edits: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prefixes.json"
+    file.write_text(json.dumps(["{}", "The weather was fine. {}"]))
+    given = (*FEW, "--set=editor.second_moments=identity", f"--set=editor.prefixes={file}")
+    other = file.read_bytes().replace(b"fine", b"cold")
+    assert list(check_that_it_stops("rome", given, "prefixes", file, other, edits, tmp_path)) == ["prefixes"]
+
+
 @pytest.mark.parametrize("editor", ["ike", "scr"])
 def test_a_run_does_not_go_on_with_another_embedding_model_of_that_name(
     editor: str, edits: Path, tmp_path: Path

@@ -41,6 +41,9 @@ from wildcore.scoring import summary
 from wildcore.screen import Reporter, out, printable
 from wildcore.selection import parse_where, require_one_choice
 
+NOT_ASKED_FOR = {"continuation": 0}
+"""What a run was begun with whose job does not say: an earlier version did not have it."""
+
 Folder = click.Path(path_type=Path)
 Begun = tuple[RunFolder, str | None]
 """A run that was carried out, and why it was stopped if it was, because its first edits were all refused."""
@@ -295,7 +298,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by what the command line says; a real change is refused later."""
-    options, job = _job_options(ctx, registry), folder.manifest.job
+    options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
     given = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
