@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+from pydantic import Field
 
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
@@ -18,9 +19,18 @@ if TYPE_CHECKING:
     from wildcore.models import LoadedModel, ModelRequest
     from wildcore.patch_files import PatchFile
 
+EMBEDDED_MODEL = "pocket"
+EMBEDDED_DATASET = "pocketqa"
+BOTH_PROTOCOLS = ("synthetic", "wild")
+WILD_OR_FIRST = ""
+"""Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
+
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
+
+UNREGISTERED = "unregistered: "
+"""Begins the name of an editor that is a Python object and that no plugin offers."""
 
 CONTINUATION = 40
 """Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
@@ -62,16 +72,16 @@ class JobSpec(Record):
     as_published: bool = False
     trace: bool = False
     where: Mapping[str, str] = {}
-    limit: int | None = None
-    sample: int | None = None
+    limit: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1)
     skip_malformed: bool = False
     only_failures: str | None = None
     schedule: ScheduleName = "single"
-    edits_per_update: int | None = None
+    edits_per_update: int | None = Field(default=None, ge=1)
     continuation: int = CONTINUATION
-    seed: int = 0
-    batch_size: int = 32
-    parallel: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    batch_size: int = Field(default=32, ge=1)
+    parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -79,11 +89,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        parts = key.split(".")
-        if not equals or len(parts) not in (2, 3) or not all(parts):
-            raise UserError(f"--set {pair}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
-        if parts[0] not in SECTIONS:
-            raise UserError(f"--set {pair}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        require_setting_name(key if equals else "", pair)
         if key in settings:
             raise UserError(f"--set {pair}: {key} is set twice")
         try:
@@ -91,6 +97,30 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
     return settings
+
+
+def require_setting_name(key: str, given: str) -> None:
+    """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
+    parts = key.split(".")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UserError(f"--set {given}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+    if parts[0] not in SECTIONS:
+        raise UserError(f"--set {given}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+
+
+def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
+    """Return the protocol of the failure filter, None for no filter, where ``named`` may be ``WILD_OR_FIRST``."""
+    if named != WILD_OR_FIRST:
+        return named
+    return "wild" if "wild" in protocols else protocols[0]
+
+
+def require_offered(registry: Registry, spec: JobSpec) -> None:
+    """Raise ``UserError`` unless there is the dataset, if one is named, and every protocol that the job names."""
+    if spec.dataset:
+        registry.find("dataset", spec.dataset)
+    for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
+        registry.find_protocol(protocol)
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
@@ -175,6 +205,11 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
 
     Raises ``UserError`` for a part that is unknown, offered by several plugins, or named twice.
     """
+    if name.startswith(UNREGISTERED):
+        raise UserError(
+            f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
+            "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
+        )
     editor, *transforms = name.split(AND)
     found = EditorOffers(
         registry.find("editor", editor), tuple(registry.find("transform", transform) for transform in transforms)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 from uuid import uuid4
 
 from safetensors import SafetensorError
@@ -27,7 +28,7 @@ from wildcore.patch_files import (
     require_new,
     write_patch,
 )
-from wildcore.refusals import refusals, write_together
+from wildcore.refusals import Update, refusals, write_together
 from wildcore.registry import Registry
 from wildcore.rows import bad_rows
 from wildcore.selection import WAY_OUT
@@ -35,7 +36,7 @@ from wildcore.sequence_files import read_patch_or_run
 from wildcore.tensor_files import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.trace_files import trace_beside, write_patch_trace
-from wildcore.types import Malformed
+from wildcore.types import EditRequest, Malformed
 
 
 @dataclass(frozen=True)
@@ -74,30 +75,51 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
             f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
         )
     environment = Environment(cache_folder(), spec.seed, progress, trace)
-    editor.reset()
-    identity |= settled(editor, model, environment)
-    if None in refusals(editor, model, requests):
-        editor.prepare(model, environment)
-    update = write_together(editor, model, requests)
+    update, manifest = solve(registry, (editor, identity), model, requests, environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
     if update.patch is None:
         return made
     if trace is not None:  # also of an edit that diverged
         kept = write_patch_trace(out, trace, requests)
         progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
-    if not update.patch.describe().get("finite", True):
-        raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
+    require_finite(update.patch, spec.editor)
+    write_patch(out, update.patch, manifest)
+    return made
+
+
+def solve(
+    registry: Registry,
+    made: tuple[Editor, dict[str, Any]],
+    model: LoadedModel,
+    requests: Sequence[EditRequest],
+    environment: Environment,
+) -> tuple[Update, PatchManifest]:
+    """Return the update that writes ``requests``, without those that the editor refuses, and what its patch file says of it.
+
+    ``made`` is the editor and what the record says of it. ``model`` stays as it was.
+    """
+    editor, said = made
+    editor.reset()
+    said |= settled(editor, model, environment)
+    if None in refusals(editor, model, requests):
+        editor.prepare(model, environment)
+    update = write_together(editor, model, requests)
     pairs = zip(requests, update.refusals, strict=True)
     manifest = PatchManifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=patched_model(model),
-        editor=identity,
-        seed=spec.seed,
+        editor=said,
+        seed=environment.seed,
         requests=tuple(request for request, refusal in pairs if refusal is None),
         versions=provenance.versions(registry),
     )
-    write_patch(out, update.patch, manifest)
-    return made
+    return update, manifest
+
+
+def require_finite(patch: Patch, editor: str) -> None:
+    """Raise ``UserError`` for a patch that diverged."""
+    if not patch.describe().get("finite", True):
+        raise UserError(f"editor {editor}: the edit diverged (not finite); nothing was written")
 
 
 def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:

@@ -47,9 +47,20 @@ class Reporting(Progress, Protocol):
 
 
 class Evaluation:
-    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input."""
+    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input.
 
-    def __init__(self, registry: Registry, specs: Sequence[JobSpec], reporter: Reporting) -> None:
+    ``model`` is the jobs' model where that is loaded already. ``editor`` is the editor of a single job where no plugin offers it,
+    and what the record says of it.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        specs: Sequence[JobSpec],
+        reporter: Reporting,
+        model: LoadedModel | None = None,
+        editor: tuple[Editor, dict[str, Any]] | None = None,
+    ) -> None:
         self.registry = registry
         self.reporter = reporter
         first = specs[0]
@@ -65,13 +76,13 @@ class Evaluation:
         request = model_request(registry, first)
         if file and first.dtype == "auto":
             request = replace(request, dtype=file.manifest.model.dtype)
-        shape = read_shape(request, registry.families)
+        shape = model.shape if model else read_shape(request, registry.families)
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
-            spec.editor: make_editor(registry, spec, shape) for spec in specs if not file
+            spec.editor: editor or make_editor(registry, spec, shape) for spec in specs if not file
         }
         self.settled: set[str] = set()
         self.noted = 0
-        self.model: LoadedModel = load_model(request, registry.families)
+        self.model: LoadedModel = model or load_model(request, registry.families)
         if file:
             self.editors[first.editor] = self._given(file)
             if file.note:

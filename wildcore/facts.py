@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wildcore.errors import Refused, UserError
 from wildcore.findings import folded
-from wildcore.rows import MalformedRow, Row
+from wildcore.rows import MalformedRow, Row, edit_request
 from wildcore.tables import TableParams, read_table
 from wildcore.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
@@ -53,21 +53,11 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
 
 def _checked(row: Row, needs_subject: bool, earlier: dict[str, Fact]) -> Fact | Malformed:
     try:
-        request = _request(row)
+        request = edit_request(row)
     except MalformedRow as error:
         return Malformed(place=error.place, problem=error.problem)
     problems = [*_subject_missing(request, needs_subject), *_repeated(request, earlier)]
     return Malformed(place=row.place, problem="; ".join(problems)) if problems else Fact(row.place, request)
-
-
-def _request(row: Row) -> EditRequest:
-    return EditRequest(
-        prompt=row.text("prompt"),
-        target=row.text("target"),
-        subject=row.optional_text("subject"),
-        aliases=row.texts("aliases") if row.holds("aliases") else (),
-        ground_truth=row.optional_text("ground_truth"),
-    )
 
 
 def _subject_missing(request: EditRequest, needs_subject: bool) -> Iterator[str]:

@@ -151,6 +151,8 @@ class LoadedModel:
     """Told of each batch, while patches are applied that tell rows or tokens apart."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
     """Applied patches that change what the model is asked, in the order in which they came."""
+    weight_patches: list[object] = field(default_factory=list)
+    """Applied patches that the weights carry, in the order in which they came."""
     shared_prompts: "SharedPrompts | None" = None
     """What was made of prompts that are put more than once, while there are such."""
 
@@ -174,6 +176,11 @@ class LoadedModel:
         """The dtype that the weights have."""
         dtype: torch.dtype = self.network.dtype
         return dtype
+
+    @property
+    def carries_patches(self) -> bool:
+        """Whether any patch is applied now."""
+        return bool(self.weight_patches or self.prompt_patches or self.listeners)
 
     @property
     def max_length(self) -> int | None:

@@ -153,6 +153,18 @@ class RunFolder:
             raise UserError(f"{path}: not a run folder (no manifest.json in it)")
         return cls(path)
 
+    @classmethod
+    def finished(cls, path: Path) -> "RunFolder":
+        """Open a run that has been scored. Raises ``UserError`` for another."""
+        folder = cls.open(path)
+        if not folder.scores_path.exists():
+            done = sum(1 for _ in folder.cases())
+            raise UserError(
+                f"{path}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
+                f"go on with: {resume_command(path)}"
+            )
+        return folder
+
     @property
     def manifest(self) -> Manifest:
         """The manifest as written. Raises ``UserError`` if it is damaged or of another schema."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wildcore.errors import UserError, nearest
-from wildcore.types import EditCase, Malformed
+from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
 """Tag of a case: the fields of its row that had white space around their text, which is taken away."""
@@ -143,6 +143,17 @@ def _parsed(row: Row, parse: Callable[[Row], EditCase]) -> EditCase | Malformed:
         return case.model_copy(update={"tags": tags})
     except MalformedRow as error:
         return Malformed(place=error.place, problem=error.problem)
+
+
+def edit_request(row: Row) -> EditRequest:
+    """Read one fact from a row with the fields of ``EditRequest``. Raises ``MalformedRow``."""
+    return EditRequest(
+        prompt=row.text("prompt"),
+        target=row.text("target"),
+        subject=row.optional_text("subject"),
+        aliases=row.texts("aliases") if row.holds("aliases") else (),
+        ground_truth=row.optional_text("ground_truth"),
+    )
 
 
 def _at(fields: Mapping[str, Any], name: str) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
+from wildcore.errors import UserError
 from wildcore.types import Record
 
 Case = TypeVar("Case")
@@ -47,6 +48,19 @@ class Schedule(Record):
         size = self.edits_per_update
         updates = [cases[start : start + size] for start in range(0, len(cases), size)]
         return [updates] if self.name == "sequential" else [[update] for update in updates]
+
+
+def require_fitting_schedule(name: str, edits_per_update: int | None, patch: object | None) -> None:
+    """Raise ``UserError`` for a schedule that its size, or a ``patch`` to judge, does not go together with."""
+    if name == "single" and edits_per_update:
+        raise UserError(
+            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it out, or choose --schedule batch "
+            "or --schedule sequential"
+        )
+    if name != "single" and patch:
+        raise UserError(
+            f"--schedule {name}: cannot be combined with --patch, whose edits are already made; leave --schedule out"
+        )
 
 
 def shortly(identity: Mapping[str, Any]) -> str:

@@ -126,8 +126,8 @@ def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, 
     probe = place.probe
     nothing = probe.unanswered or "no answer"
     refused = REFUSED if place.record.edit.status == "refused" else nothing
-    before_value, before_reason = _mean(before, COMPARES if place.metric.reads_unedited else nothing)
-    after_value, after_reason = _mean(after, probe.unanswered or refused)
+    before_value, before_reason = mean_of_samples(before, COMPARES if place.metric.reads_unedited else nothing)
+    after_value, after_reason = mean_of_samples(after, probe.unanswered or refused)
     return ScoreRecord(
         case=place.record.case,
         protocol=probe.protocol,
@@ -143,7 +143,7 @@ def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, 
     )
 
 
-def _mean(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
+def mean_of_samples(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
     """Return the mean over the samples that have a value, and why others have none."""
     values = [sample.value for sample in samples if sample.value is not None]
     reasons = [sample.reason for sample in samples if sample.value is None]

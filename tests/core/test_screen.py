@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from wildcore.cli import screen
-from wildcore.cli.screen import Pace, Reporter
+from wildcore import screen
+from wildcore.screen import Pace, Reporter
 
 
 @pytest.fixture

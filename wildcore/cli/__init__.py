@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
+from wildcore.screen import printable
 
 
 class Failure(click.ClickException):
@@ -71,10 +71,9 @@ def _names(chosen: str | None) -> Sequence[str] | None:
 
 def _report_broken(registry: Registry, strict: bool) -> None:
     for plugin in registry.broken:
-        message = f"plugin {plugin.name!r} ({plugin.distribution} {plugin.version}) is broken: {plugin.problem}"
         if strict:
-            raise UserError(f"--strict-plugins: {message}")
-        click.echo(f"Warning: {message}; set aside (wildcore plugins --broken shows more)", err=True)
+            raise UserError(f"--strict-plugins: {plugin.warning}")
+        click.echo(f"Warning: {plugin.warning}; set aside (wildcore plugins --broken shows more)", err=True)
 
 
 @click.group(cls=Driver, context_settings={"auto_envvar_prefix": "WILDCORE", "help_option_names": ["-h", "--help"]})

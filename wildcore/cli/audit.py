@@ -10,11 +10,11 @@ from rich.table import Table
 
 from wildcore.assembly import JobSpec, parse_settings
 from wildcore.cli.eval import eval_command
-from wildcore.cli.screen import Reporter, out, plain
 from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, out, plain
 from wildcore.selection import parse_where, require_one_choice
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
 from wildcore.params import DepartingParams, EditorParams
 from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.screen import out, plain
 
 KINDS = (*OFFER_HOOKS, "protocol")
 

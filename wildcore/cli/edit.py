@@ -8,14 +8,14 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wildcore.assembly import JobSpec, find_editor, parse_settings
-from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
+from wildcore.assembly import EMBEDDED_MODEL, JobSpec, find_editor, parse_settings
+from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
-from wildcore.cli.screen import Reporter, out, plain
 from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, out, plain
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")

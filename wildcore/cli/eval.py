@@ -11,10 +11,25 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from wildcore.assembly import CONTINUATION, JobSpec, find_editor
+from wildcore.assembly import (
+    BOTH_PROTOCOLS,
+    CONTINUATION,
+    EMBEDDED_DATASET,
+    EMBEDDED_MODEL,
+    WILD_OR_FIRST,
+    JobSpec,
+    filter_protocol,
+    find_editor,
+    require_offered,
+)
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
-from wildcore.cli.report import (
+from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.errors import UserError
+from wildcore.protocol_files import read_protocol
+from wildcore.records import RunFolder, require_free, resume_command
+from wildcore.registry import Registry
+from wildcore.report import (
     EDITS_PRINTED,
     all_refused,
     nothing_measured,
@@ -22,20 +37,11 @@ from wildcore.cli.report import (
     print_edits,
     print_run,
 )
-from wildcore.cli.screen import Reporter, out, printable
-from wildcore.cli.startup import loading_libraries, torch_loaded
-from wildcore.errors import UserError
-from wildcore.protocol_files import read_protocol
-from wildcore.records import RunFolder, require_free, resume_command
-from wildcore.registry import Registry
-from wildcore.schedules import FIRST_EDITS, SCHEDULES
+from wildcore.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
 from wildcore.scoring import summary
+from wildcore.screen import Reporter, out, printable
 from wildcore.selection import parse_where, require_one_choice
 
-EMBEDDED_MODEL = "pocket"
-EMBEDDED_DATASET = "pocketqa"
-BOTH_PROTOCOLS = ("synthetic", "wild")
-WILD_OR_FIRST = ""
 NOT_ASKED_FOR = {"continuation": 0}
 """What a run was begun with whose job does not say: an earlier version did not have it."""
 PREPARING = "reading data and model"
@@ -214,32 +220,12 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     files = tuple(read_protocol(file) for file in options["protocol_files"])
     protocols = (*options["protocols"], *(protocol.name for protocol in files)) or BOTH_PROTOCOLS
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": files}
-    _check_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
-    chosen["only_failures"] = _filter(chosen["only_failures"], protocols)
+    require_fitting_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
+    chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:
         own = {} if _is_given(ctx, "dataset") else {"dataset": ""}
         return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"], reporter)})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
-
-
-def _filter(named: str | None, protocols: Sequence[str]) -> str | None:
-    """Return the protocol of the failure filter; where ``--only-failures`` names none, "wild", or the first of those chosen."""
-    if named != WILD_OR_FIRST:
-        return named
-    return "wild" if "wild" in protocols else protocols[0]
-
-
-def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | None) -> None:
-    """Raise ``UserError`` for options that do not go together."""
-    if schedule == "single" and edits_per_update:
-        raise UserError(
-            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it away, or choose --schedule batch "
-            "or --schedule sequential"
-        )
-    if schedule != "single" and patch:
-        raise UserError(
-            f"--schedule {schedule}: it is for edits to be made, and the patch of --patch is there already; leave --schedule away"
-        )
 
 
 def _editor_of(patch: Path, reporter: Reporter) -> str:
@@ -276,10 +262,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
         require_free(path)
         if not spec.patch:
             find_editor(registry, spec.editor)
-        if spec.dataset:
-            registry.find("dataset", spec.dataset)
-        for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
-            registry.find_protocol(protocol)
+        require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
 
@@ -346,8 +329,10 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))
     if "only_failures" in given:
-        given["only_failures"] = _filter(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
-    _check_schedule({**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch"))
+        given["only_failures"] = filter_protocol(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
+    require_fitting_schedule(
+        {**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch")
+    )
     try:
         return JobSpec.model_validate({**job, **given})
     except ValidationError as error:

@@ -7,9 +7,9 @@ import click
 from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
-from wildcore.cli.screen import Reporter, bytes_of, out, plain
 from wildcore.cli.startup import torch_loaded
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, bytes_of, out, plain
 from wildcore.selection import parse_where, require_one_choice
 
 SHARED_OPTIONS = (

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wildcore.cli.screen import Reporter
 from wildcore.interruption import interrupts_at_once
+from wildcore.screen import Reporter
 from wildcore.threads import CoreWatch, choose
 
 

@@ -251,7 +251,7 @@ CHECKS = (
 )
 
 
-SETTINGS = ("listeners", "prompt_patches", "rows_at_once", "records_steps", "shared_prompts")
+SETTINGS = ("listeners", "prompt_patches", "weight_patches", "rows_at_once", "records_steps", "shared_prompts")
 """What patches and callers change of a ``LoadedModel`` for a while."""
 
 

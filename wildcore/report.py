@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.assembly import name_in_words
-from wildcore.cli.screen import out, plain
 from wildcore.continuations import Continuation, after_the_answer, continuations
 from wildcore.errors import UserError
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
 from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
+from wildcore.screen import out, plain
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
@@ -43,21 +43,21 @@ Column = tuple[str, str]
 
 def print_run(folder: RunFolder) -> None:
     """Print what a finished run says: head, table, gap, examples, and what to do next."""
-    console = out()
     cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
-    print_head(console, folder, len(cases))
-    print_table(console, cells)
-    print_gap(console, cells)
-    print_continuations(console, continuations(cases, scores))
-    print_refusals(console, cases)
-    print_unscored(console, scores)
-    print_examples(console, cases)
-    console.print()
-    console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
-    console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
-    if all_refused(cases):
-        console.print(plain(nothing_measured(cases)), soft_wrap=True)
+    with out() as console:  # in a notebook all of it is one output
+        print_head(console, folder, len(cases))
+        print_table(console, cells)
+        print_gap(console, cells)
+        print_continuations(console, continuations(cases, scores))
+        print_refusals(console, cases)
+        print_unscored(console, scores)
+        print_examples(console, cases)
+        console.print()
+        console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
+        console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
+        if all_refused(cases):
+            console.print(plain(nothing_measured(cases)), soft_wrap=True)
 
 
 def all_refused(cases: Sequence[CaseRecord]) -> bool:
