@@ -128,7 +128,7 @@ class RefusalWatch:
     reasons: set[str | None] = field(default_factory=set)
 
     def remember(self, outcomes: Iterable[EditOutcome]) -> None:
-        """Take in what became of edits in an earlier call; a run that is resumed is not stopped for them again."""
+        """Take in the outcomes of edits made in an earlier call; a resumed run is not stopped for them again."""
         for outcome in outcomes:
             self.seen += 1
             if self.seen <= FIRST_EDITS:
@@ -136,7 +136,7 @@ class RefusalWatch:
                 self.reasons.add(without_particulars(outcome.reason or "") if refused else None)
 
     def take(self, outcome: EditOutcome) -> None:
-        """Take in what became of the next edit. Raises ``AllRefused`` where it is the last of the first, and not of the run."""
+        """Take in the outcome of the next edit. Raises ``AllRefused`` where it is the last of the first, and not of the run."""
         self.remember([outcome])
         if self.seen == FIRST_EDITS < self.total and len(self.reasons) == 1 and None not in self.reasons:
             raise AllRefused(outcome.reason or "no reason given")

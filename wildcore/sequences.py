@@ -168,7 +168,7 @@ def gives_numbers(model: LoadedModel, prompt: str) -> bool:
 
 
 def _outcomes(written: Written, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:
-    """Return what became of each case of the updates made so far, from the update ``first`` on, by the case's id."""
+    """Return the outcome of each case of the updates made so far, from the update ``first`` on, by the case's id."""
     made = zip(updates[first:], written.outcomes[first:], written.refused[first:], strict=False)
     return {
         case.id: _refused(outcome, refused[case.id]) if case.id in refused else outcome
