@@ -79,23 +79,24 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def first_command(python: str, limit: int, environment: Mapping[str, str], timeout: float) -> Took:
-    """Run the command with an interpreter's installation. Raises ``CalledProcessError`` where it fails."""
+    """Run the command with an interpreter's installation. Ends with what it says where it fails."""
     with tempfile.TemporaryDirectory() as folder:
         own = {**environment, "WILDCORE_CACHE": str(Path(folder) / "cache")}
         options = ["--editor", "rome", "--limit", str(limit), "--out", str(Path(folder) / "run")]
         start, used = time.monotonic(), _processor_seconds()
         ended = True
         try:
-            subprocess.run(
-                [python, "-m", "wildcore", "eval", *options], env=own, capture_output=True, timeout=timeout, check=True
-            )
+            command = [python, "-m", "wildcore", "eval", *options]
+            subprocess.run(command, env=own, capture_output=True, text=True, timeout=timeout, check=True)
+        except subprocess.CalledProcessError as error:
+            sys.exit(f"{python}: {error.stderr}")
         except subprocess.TimeoutExpired:  # the process is killed then
             ended = False
         return Took(time.monotonic() - start, _processor_seconds() - used, ended)
 
 
 def _processor_seconds() -> float:
-    """Return the seconds that ended processes used, with the busy ones once they have ended."""
+    """Return the seconds that processes started here have used; those that have not ended, as busy ones, do not count yet."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
