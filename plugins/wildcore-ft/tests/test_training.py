@@ -21,6 +21,7 @@ from wildcore_ft.editor import FineTuning
 from wildcore import EditRequest, Prompt, Refused
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
+from wildcore.precision import at_least_float32
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.tokens import join
@@ -60,7 +61,7 @@ def plain_loop(editor: FineTuning, model: LoadedModel, requests: Sequence[EditRe
     """Train as the method is defined: the whole network on one text at a time, torch's Adam on the weight."""
     params = editor.params
     projection = model.mlp_output(1)
-    start = projection.weight.float()
+    start = at_least_float32(projection.weight)
     weight = start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([weight], lr=params.learning_rate, weight_decay=params.weight_decay)
     for _ in range(params.steps):
@@ -70,7 +71,9 @@ def plain_loop(editor: FineTuning, model: LoadedModel, requests: Sequence[EditRe
             row = join(model.tokenizer, Prompt(text=request.prompt), request.target)
             inputs = {"input_ids": torch.tensor([row.token_ids]), "use_cache": False}
             replaced = {f"{projection.name}.weight": stored}
-            logits = functional_call(model.network, replaced, kwargs=inputs, tie_weights=False).logits[0].float()
+            logits = at_least_float32(
+                functional_call(model.network, replaced, kwargs=inputs, tie_weights=False).logits[0]
+            )
             asked = torch.arange(row.prompt_length - 1, len(row.token_ids) - 1)
             asked = torch.full_like(asked, row.prompt_length - 1) if last_position else asked
             losses.append(cross_entropy(logits[asked], torch.tensor(row.target_ids)))
