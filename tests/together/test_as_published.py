@@ -13,7 +13,7 @@ import numpy
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wildcore import DepartingParams
