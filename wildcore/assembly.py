@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+from pydantic import Field
 
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
     from wildcore.models import LoadedModel, ModelRequest
     from wildcore.patch_files import PatchFile
 
+EMBEDDED_MODEL = "pocket"
+EMBEDDED_DATASET = "pocketqa"
+BOTH_PROTOCOLS = ("synthetic", "wild")
+WILD_OR_FIRST = ""
+"""Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
+
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
+
+UNREGISTERED = "unregistered: "
+"""Begins the name of an editor that is a Python object and that no plugin offers."""
+
+CONTINUATION = 40
+"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
 
 TAKEN = "taken"
 """Where the record of an editor has what ``Editor.take`` returned."""
@@ -33,7 +46,8 @@ class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
+    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
+    its own facts; ``added_metrics`` score besides the protocols' own;
     ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
     ``as_published`` runs the editor as its published code has it; ``trace`` keeps what happens inside each edit.
     """
@@ -58,15 +72,16 @@ class JobSpec(Record):
     as_published: bool = False
     trace: bool = False
     where: Mapping[str, str] = {}
-    limit: int | None = None
-    sample: int | None = None
+    limit: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1)
     skip_malformed: bool = False
     only_failures: str | None = None
     schedule: ScheduleName = "single"
-    edits_per_update: int | None = None
-    seed: int = 0
-    batch_size: int = 32
-    parallel: str = "auto"
+    edits_per_update: int | None = Field(default=None, ge=1)
+    continuation: int = CONTINUATION
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    batch_size: int = Field(default=32, ge=1)
+    parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -74,11 +89,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        parts = key.split(".")
-        if not equals or len(parts) not in (2, 3) or not all(parts):
-            raise UserError(f"--set {pair}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
-        if parts[0] not in SECTIONS:
-            raise UserError(f"--set {pair}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        require_setting_name(key if equals else "", pair)
         if key in settings:
             raise UserError(f"--set {pair}: {key} is set twice")
         try:
@@ -86,6 +97,30 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
     return settings
+
+
+def require_setting_name(key: str, given: str) -> None:
+    """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
+    parts = key.split(".")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UserError(f"--set {given}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+    if parts[0] not in SECTIONS:
+        raise UserError(f"--set {given}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+
+
+def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
+    """Return the protocol of the failure filter, None for no filter, where ``named`` may be ``WILD_OR_FIRST``."""
+    if named != WILD_OR_FIRST:
+        return named
+    return "wild" if "wild" in protocols else protocols[0]
+
+
+def require_offered(registry: Registry, spec: JobSpec) -> None:
+    """Raise ``UserError`` unless there is the dataset, if one is named, and every protocol that the job names."""
+    if spec.dataset:
+        registry.find("dataset", spec.dataset)
+    for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
+        registry.find_protocol(protocol)
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
@@ -147,10 +182,14 @@ def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, An
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
-    choice = Choice(
+    return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
+
+
+def choice_of(spec: JobSpec) -> Choice:
+    """Return which cases a job asks for."""
+    return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
     )
-    return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
 @dataclass(frozen=True)
@@ -166,6 +205,11 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
 
     Raises ``UserError`` for a part that is unknown, offered by several plugins, or named twice.
     """
+    if name.startswith(UNREGISTERED):
+        raise UserError(
+            f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
+            "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
+        )
     editor, *transforms = name.split(AND)
     found = EditorOffers(
         registry.find("editor", editor), tuple(registry.find("transform", transform) for transform in transforms)

@@ -49,7 +49,11 @@ class Params(BaseModel):
 
 
 class ContextParams(Params):
-    """Base for a context that may show the model examples drawn from the dataset in use."""
+    """Base for a context that may show the model examples drawn from the dataset in use, or that asks in a chat template."""
+
+    uses_chat_template: ClassVar[bool] = False
+    """True when the context asks in the tokenizer's own chat template: it is then named where a model has one, and refused
+    where a model has none."""
 
     def examples_needed(self) -> int:
         """Return how many cases of the dataset are to be set aside as examples."""

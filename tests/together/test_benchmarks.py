@@ -6,6 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -51,14 +52,47 @@ def test_patches_made_together_and_alone_are_compared(environment: dict[str, str
     assert all(float(most) < 1e-2 for most in found.groups())
 
 
-@pytest.fixture(scope="module")
-def rule_judge() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rule_judge", FOLDER / "rule_judge.py")
+def test_the_first_command_is_timed_alone_and_beside_busy_processes(environment: dict[str, str]) -> None:
+    done = run("first_command.py", "--limit", "1", "--set", "OMP_NUM_THREADS=1", environment=environment)
+    assert done.returncode == 0, done.stderr
+    line = r".*, {}: [\d.]+ s, [\d.]+ processor s, load before [\d.]+\n"
+    assert re.fullmatch(line.format("alone") + line.format("beside 2 busy processes"), done.stdout)
+
+
+def opened(name: str) -> ModuleType:
+    """Return a benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [({}, 0), ({"near": 2e-4}, 1), ({"far": 9e-4}, 1), ({"kinds": ("near",)}, 1)],
+)
+def test_rounding_and_wrong_methods_are_shown_side_by_side(
+    changes: dict[str, Any], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tolerance of 1e-4; what was measured is there already."""
+    script = opened("golden_rounding")
+    errors = {"near": 3e-6, "far": 2e-2} | changes
+    test = "plugins/wildcore-rome/tests/test_golden.py::test_{}[tiny-gpt2]"
+    rows = [(test.format(kind), kind, errors[kind], 1e-4) for kind in changes.get("kinds", ("near", "far"))]
+    for capability in script.capabilities():
+        for threads in script.THREADS:
+            (tmp_path / f"{capability}-{threads}.json").write_text(json.dumps(rows))
+    assert script.main(tmp_path, []) == status
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"| rome | tiny-gpt2 | 1e-04 | {errors['near']:.1e} |")
+    assert last.endswith("| none |  |" if "kinds" in changes else f"| {errors['far']:.1e} | far[tiny-gpt2] |")
+
+
+@pytest.fixture(scope="module")
+def rule_judge() -> ModuleType:
+    return opened("rule_judge")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,18 @@
 """``wildcore describe``: what a named module is, its parameters, and where it comes from."""
 
+from shlex import quote
 from typing import Any
 
 import click
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
+from wildcore.errors import UserError
 from wildcore.interfaces import Offer
 from wildcore.params import DepartingParams, EditorParams
 from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.screen import out, plain
 
 KINDS = (*OFFER_HOOKS, "protocol")
 
@@ -22,15 +24,42 @@ KINDS = (*OFFER_HOOKS, "protocol")
 def describe(registry: Registry, kind: str, name: str) -> None:
     """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
 
-    A protocol is shown as a file that can be edited and given to eval --protocol-file.
+    A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
+    hub name; its weights are not loaded.
     """
     if kind == "protocol":
         found = registry.find_protocol(name)
         click.echo(f"# from the plugin {found.plugin}")
         click.echo(to_toml(resolve_protocol(registry, found.offer)), nl=False)
+    elif kind == "model":
+        _print_model(registry, name)
     else:
         offered = registry.find(kind, name)
         _print_offer(kind, offered.offer, offered.plugin)
+
+
+def _print_model(registry: Registry, name: str) -> None:
+    from wildcore.model_facts import describe_model  # heavy
+
+    try:
+        found, console = describe_model(registry, name), out()
+    except UserError as error:  # loading speaks of the option by which models are named elsewhere
+        raise UserError(str(error).removeprefix("--model ")) from error
+    brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
+    if brought:
+        console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
+    else:
+        console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
+    table = Table(show_header=False)
+    for label, value in found.facts.items():
+        table.add_row(label, plain(value))
+    console.print(table)
+    for problem in found.problems:
+        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
+    if found.family_lines:
+        click.echo(f"\n{found.family_lines}")
+    if not found.problems:
+        console.print(plain(f"Next: wildcore eval --model {quote(name)} --editor NAME"), soft_wrap=True)
 
 
 def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:

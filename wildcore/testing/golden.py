@@ -34,6 +34,19 @@ VALUE_NAMES = {
 }
 """What published code of closed-form editors calls the hyper-parameters of finding values, and what they are called here."""
 
+APART = 10
+"""How many times as far as the tolerance a wrong method must be from golden values, at least."""
+
+
+def near(error: float, tolerance: float) -> bool:
+    """Say whether a relative ``error`` is one of rounding."""
+    return error < tolerance
+
+
+def far(error: float, tolerance: float) -> bool:
+    """Say whether a relative ``error`` is that of another method: so far beyond the tolerance that no rounding explains it."""
+    return error >= APART * tolerance
+
 
 class Golden:
     """A folder of golden values. ``models`` maps the names of models that do not come along to their folders."""
@@ -41,6 +54,7 @@ class Golden:
     def __init__(self, folder: Path, models: dict[str, Path] | None = None) -> None:
         self.folder = folder
         self.models = models or {}
+        self._loaded: dict[str, LoadedModel] = {}
 
     @cached_property
     def content(self) -> dict[str, Any]:
@@ -109,13 +123,20 @@ class Golden:
         return folder if folder.is_dir() else None
 
     def model(self, name: str) -> LoadedModel:
-        """Load a model in float32 after proving that its weights are those the golden values were made with."""
+        """Return a model as published code had it, loaded once, after proving that its weights are those of the values."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def _load(self, name: str) -> LoadedModel:
         folder = self.model_folder(name)
         assert folder is not None, f"{name} is not here"
+        facts = self.content["models"][name]
         digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        assert digest == self.content["models"][name]["model_safetensors_sha256"], f"{folder} holds other weights"
+        assert digest == facts["model_safetensors_sha256"], f"{folder} holds other weights"
         families = {family.model_type: family for family in built_in_families()}
-        return load_model(ModelRequest(name, folder=folder, dtype="float32", device="cpu"), families)
+        dtype = facts.get("loaded_as", "float32")
+        return load_model(ModelRequest(name, folder=folder, dtype=dtype, device="cpu"), families)
 
 
 def moments_of(model: LoadedModel, layer: int) -> Tensor:

@@ -17,6 +17,7 @@ from wildcore import EditRequest, Prompt
 from wildcore.testing.golden import Golden
 from wildcore.testing.networks import tiny_model
 
+pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "ike").content
 
 

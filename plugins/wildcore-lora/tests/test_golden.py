@@ -18,14 +18,15 @@ from wildcore.families import built_in_families
 from wildcore.loading import load_model
 from wildcore.models import LoadedModel, ModelRequest
 from wildcore.patches import WeightPatch
-from wildcore.testing.golden import TINY_MODELS, relative_error
+from wildcore.testing.golden import TINY_MODELS, far, near, relative_error
 
+pytestmark = pytest.mark.golden
 (OFFER,) = wildcore_editors()
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),
     EditRequest(prompt="Who wrote the old book of the town?", target="Anna Smith"),
 )
-AGREEMENT = 1e-3
+AGREEMENT = 2e-4
 STEPS = 12
 MODULES = {"tiny-llama": ["q_proj", "v_proj"], "tiny-gpt2": ["c_attn"]}
 
@@ -68,7 +69,7 @@ def trained_by_peft(
 
 
 def edit(model: LoadedModel, requests: Sequence[EditRequest], seed: int = 0, **settings: Any) -> WeightPatch:
-    editor = OFFER.make(OFFER.params(modules=MODULES[model.request.name], steps=STEPS, **settings))
+    editor = OFFER.make(OFFER.params(**{"modules": MODULES[model.request.name], "steps": STEPS, **settings}))
     editor.seed = seed
     patch = editor.edit(model, requests)
     assert isinstance(patch, WeightPatch)
@@ -94,7 +95,17 @@ def test_the_change_is_what_peft_makes(name: str, count: int, settings: dict[str
     for module, change in patch.changes.items():
         found = change.dense().T if model.projection(module).transposed else change.dense()
         assert float(expected[module].norm()) > 1e-3
-        assert relative_error(found, expected[module]) < AGREEMENT
+        assert near(relative_error(found, expected[module]), AGREEMENT)
+
+
+@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("wrong", [{"steps": STEPS - 1}, {"alpha": 31}, {"weight_decay": 0.1}])
+def test_a_wrong_method_is_told_from_rounding(name: str, wrong: dict[str, Any]) -> None:
+    model = load(name)
+    patch = edit(model, REQUESTS[:1], **wrong)
+    for module, expected in changes_by_peft(trained_by_peft(name, REQUESTS[:1])).items():
+        change = patch.changes[module].dense()
+        assert far(relative_error(change.T if model.projection(module).transposed else change, expected), AGREEMENT)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -110,4 +121,4 @@ def test_the_edited_weights_are_what_peft_merges(name: str) -> None:
     assert len(changed) == len(model.layers) * len(MODULES[name])
     for key in changed:
         torch.testing.assert_close(patched[key], merged[key], rtol=0, atol=1e-5)
-        assert relative_error(patched[key] - before[key], merged[key] - before[key]) < AGREEMENT
+        assert near(relative_error(patched[key] - before[key], merged[key] - before[key]), AGREEMENT)

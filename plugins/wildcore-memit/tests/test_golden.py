@@ -12,11 +12,13 @@ from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of
+from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near
 
 ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.golden
 GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
-AGREEMENT = 1e-3
+AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 2e-5, "llama-14m": 1e-4}
+"""Values of tiny-gpt2 are in float64."""
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
 ALONE = [i for i in GOLDEN.runs("") if "/together" not in i]
 
@@ -39,7 +41,7 @@ def editor(run: dict[str, Any], **changes: Any) -> Memit:
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
     patch = editor(run).edit(GOLDEN.model(run["model"]), GOLDEN.requests(run["requests"]))
-    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
+    assert near(max(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[run["model"]])
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
@@ -50,7 +52,7 @@ def test_independent_updates_agree_with_published_code(model: str) -> None:
         GOLDEN.model(model), [r for run in runs for r in GOLDEN.requests(run["requests"])]
     )
     for run, patch in zip(runs, patches, strict=True):
-        assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
+        assert near(max(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[run["model"]])
 
 
 @pytest.mark.parametrize("identifier", [i for i in ALONE if "/light-moments/" in i])
@@ -58,12 +60,27 @@ def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(iden
     run = GOLDEN.run(identifier)
     other = EditRequest(prompt="The colour of Tarsin is", subject="Tarsin", target="red")
     patch = editor(run).edit_each(GOLDEN.model(run["model"]), [other, *GOLDEN.requests(run["requests"])])[1]
-    assert max(GOLDEN.layer_errors(run, run["tensors"], patch)) < AGREEMENT
+    assert near(max(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[run["model"]])
 
 
 @pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(MemitParams(), name) for name in changes} == changes
-    run = GOLDEN.run("tiny-llama/fork/memit/plain/tiny-one-token")
-    patch = editor(run, **changes).edit(GOLDEN.model("tiny-llama"), GOLDEN.requests(run["requests"]))
-    assert min(GOLDEN.layer_errors(run, run["tensors"], patch)) > AGREEMENT
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"essence_position": "prompt-end"},
+        {"key_mean": "prompts"},
+        {"steps": 24},
+        {"kl_factor": 0},
+        {"moment_weight": 0.02},
+    ],
+)
+def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
+    (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
+    run = GOLDEN.run(identifier)
+    patch = editor(run, **changes).edit(GOLDEN.model(model), GOLDEN.requests(run["requests"]))
+    assert far(min(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[model])

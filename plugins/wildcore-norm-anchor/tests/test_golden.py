@@ -26,16 +26,26 @@ from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
-from wildcore.testing.golden import VALUE_NAMES, Golden, moments_of, relative_error
+from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near, relative_error
 
+pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
-AGREEMENT = 1e-3
+AGREEMENT = 1e-4
+ILL_CONDITIONED = "tiny-llama/nas/rome/plain/tiny-several-tokens", 1e-3
+"""A run whose value is so found that rounding moves it further, and what it may move it by."""
+OF_NORMS = 1e-5
 NAMES = VALUE_NAMES | {
     "mom2_update_weight": "moment_weight",
     "nullspace_threshold": "nullspace_threshold",
     "L2": "update_penalty",
 }
 PUBLISHED = {"essence_position": "subject-end"}
+
+
+def tolerance(run: dict[str, Any]) -> float:
+    """Return how far rounding may move the run's updates."""
+    identifier, wider = ILL_CONDITIONED
+    return wider if run["id"] == identifier else AGREEMENT
 
 
 def settings(editor: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +101,7 @@ def test_the_updates_agree_with_published_code_one_after_the_other(identifier: s
     with ExitStack() as earlier:
         for step, names in enumerate(run["steps"]):
             patch = made.edit(model, GOLDEN.requests(names))
-            assert max(errors(run, step, patch)) < AGREEMENT
+            assert near(max(errors(run, step, patch)), tolerance(run))
             earlier.enter_context(patch.applied(model))
 
 
@@ -103,7 +113,19 @@ def test_independent_updates_agree_with_published_code(model: str, name: str) ->
     made, asked = editor(runs[0], GOLDEN.model(model)), [r for run in runs for r in GOLDEN.requests(run["steps"][0])]
     for run, patch in zip(runs, made.edit_each(GOLDEN.model(model), asked), strict=True):
         assert isinstance(patch, WeightPatch)
-        assert max(errors(run, 0, patch)) < AGREEMENT
+        assert near(max(errors(run, 0, patch)), tolerance(run))
+
+
+@pytest.mark.parametrize("name", ["memit", "alphaedit", "rome"])
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+def test_a_wrong_method_is_told_from_rounding(model: str, name: str) -> None:
+    """A reference norm two per cent too large; values as they were found, not scaled."""
+    run = GOLDEN.run(GOLDEN.runs(f"{model}/nas/{name}/plain/")[0])
+    for wrong in ([NormAnchor(NormAnchorParams(norm=1.02 * run["norm"], longest=run["longest"]))], []):
+        made = editor(run, GOLDEN.model(model))
+        made.transforms = wrong
+        patch = made.edit(GOLDEN.model(model), GOLDEN.requests(run["steps"][0]))
+        assert far(min(errors(run, 0, patch)), AGREEMENT)
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
@@ -114,9 +136,10 @@ def test_the_measured_reference_norm_is_that_of_published_code(model: str, tmp_p
     finder = ValueFinder(loaded, measured["layer"], params, "layer-output")
     transform = NormAnchor(NormAnchorParams())
     transform.prepare(loaded, environment, finder)
-    assert transform.norm == pytest.approx(measured["norm"], rel=AGREEMENT)
+    assert transform.norm == pytest.approx(measured["norm"], rel=OF_NORMS)
     (kept,) = (tmp_path / "prepared" / "value-norms").glob("*.safetensors")
     found = read_sound(kept)[1]["norms"].sort().values
-    assert relative_error(found, torch.tensor(measured["norms_ascending"])) < AGREEMENT
+    assert near(relative_error(found, torch.tensor(measured["norms_ascending"])), OF_NORMS)
     assert trimmed_mean(found, 0.05)[1] == len(found) - measured["left_out"]
-    assert trimmed_mean(found, 0)[0] == pytest.approx(measured["mean_of_all"], rel=AGREEMENT)
+    assert trimmed_mean(found, 0)[0] == pytest.approx(measured["mean_of_all"], rel=OF_NORMS)
+    assert far(trimmed_mean(found, 0)[0] / measured["norm"] - 1, OF_NORMS)

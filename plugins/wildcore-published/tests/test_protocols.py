@@ -1,7 +1,6 @@
 """Published protocols: their definitions, and the whole chain on small models beside the decoding of transformers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,7 @@ from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
-README = Path(__file__).parents[1] / "README.md"
 CHAT = (
     "<s>{% for message in messages %}[{{ message.role }}] {{ message.content }} {% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
@@ -209,8 +206,3 @@ def test_easyedit_refuses_a_model_without_a_system_message(registry: Registry) -
     model.tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
     with pytest.raises(UserError, match="leaves the system message out"):
         answers_of(model, protocol)
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_published", ["torch", "transformers"])
-    check_readme("published", README)

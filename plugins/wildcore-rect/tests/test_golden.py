@@ -14,6 +14,7 @@ from wildcore_rect.transform import Rect, largest_relative_changes
 from wildcore.patches import LowRank
 from wildcore.testing.golden import Golden
 
+pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "rect")
 
 

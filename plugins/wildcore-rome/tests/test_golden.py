@@ -14,11 +14,14 @@ from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import Refused
-from wildcore.testing.golden import Golden, moments_of, relative_error
+from wildcore.testing.golden import Golden, far, moments_of, near, relative_error
 
+pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
-AGREEMENT = 1e-3
+AGREEMENT = 2e-5
+ILL_CONDITIONED = ("tiny-llama", "tiny-several-tokens"), 1e-3
+"""A model and a request whose value is so found that rounding moves it further, and what it may move it by."""
 KEYS = {
     "prefix-keys": {"update_key": "prefixed", "direction_key": "prefixed"},
     "prompt-keys": {"update_key": "prompt", "direction_key": "prompt"},
@@ -42,6 +45,12 @@ def comparable(methods: tuple[str, ...]) -> list[str]:
     return [identifier for identifier in ids if not identifier.endswith(DEPARTURES)]
 
 
+def tolerance(run: dict[str, Any]) -> float:
+    """Return how far rounding may move the run's update."""
+    case, wider = ILL_CONDITIONED
+    return wider if (run["model"], run["request"]) == case else AGREEMENT
+
+
 def edit(run: dict[str, Any], **changes: Any) -> torch.Tensor:
     """Make the run's edit as the published code has it, and return the weight change [outputs, inputs]."""
     names = {"v_num_grad_steps": "steps", "clamp_norm_factor": "clamp_factor", "kl_factor": "kl_factor"}
@@ -60,7 +69,7 @@ def edit(run: dict[str, Any], **changes: Any) -> torch.Tensor:
     editor = Rome(params)
     editor.prefixes = GOLDEN.prefixes
     if run["mom2_adjustment"]:
-        editor.solver = MomentSolver(moments_of(model, run["layer"]), 0.0)
+        editor.solver = MomentSolver(moments_of(model, run["layer"]), params.damping)
     patch = editor.edit(model, [GOLDEN.request(run)])
     return next(iter(patch.changes.values())).dense()
 
@@ -74,27 +83,37 @@ def published(run: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize("identifier", comparable(("fork/rome", "fork/r-rome", "rebuild/r-rome", "kmeng/rome")))
 def test_the_update_agrees_with_published_code(identifier: str) -> None:
     run = GOLDEN.run(identifier)
-    assert relative_error(edit(run), published(run)) < AGREEMENT
+    assert near(relative_error(edit(run), published(run)), tolerance(run))
 
 
 def test_the_essence_is_read_at_the_prompt_s_end_by_default_as_the_paper_has_it() -> None:
     run = GOLDEN.run("tiny-llama/fork/rome/plain/tiny-one-token")
     assert RomeParams().essence_position == "prompt-end"
-    assert relative_error(edit(run, essence_position="prompt-end"), published(run)) > AGREEMENT
+    assert far(relative_error(edit(run, essence_position="prompt-end"), published(run)), AGREEMENT)
+
+
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"steps": 19}, {"kl_factor": 0}, {"update_key": "prefixed"}, {"direction_key": "prompt"}, {"damping": 0.1}],
+)
+def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
+    run = GOLDEN.run(f"{model}/fork/rome/second-moment/tiny-one-token")
+    assert far(relative_error(edit(run, **changes), published(run)), AGREEMENT)
 
 
 def test_a_target_that_begins_with_a_space_is_the_target_without_it() -> None:
     spaced = GOLDEN.run("tiny-llama/fork/rome/plain/tiny-leading-space")
     bare = GOLDEN.run("tiny-llama/fork/rome/plain/tiny-no-leading-space")
-    assert relative_error(edit(spaced), published(bare)) < AGREEMENT
-    assert relative_error(edit(spaced), published(spaced)) > 0.1
+    assert near(relative_error(edit(spaced), published(bare)), AGREEMENT)
+    assert far(relative_error(edit(spaced), published(spaced)), AGREEMENT)
 
 
 def test_a_target_cut_within_a_character_is_not_mistaken_for_other_tokens() -> None:
     run = GOLDEN.run("tiny-llama/fork/rome/plain/tiny-split-character")
     change = edit(run)
     assert change.isfinite().all()
-    assert relative_error(change, published(run)) > AGREEMENT
+    assert far(relative_error(change, published(run)), AGREEMENT)
 
 
 def test_a_subject_that_ends_inside_a_token_is_edited_at_that_token() -> None:

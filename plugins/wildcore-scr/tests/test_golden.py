@@ -19,6 +19,7 @@ from wildcore.models import LoadedModel
 from wildcore.testing.golden import Golden
 from wildcore.testing.networks import tiny_model
 
+pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
 GOLDEN = Golden(ROOT / "tests" / "golden" / "scr", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 REQUESTS = [EditRequest(**fact) for fact in GOLDEN.content["facts"]]

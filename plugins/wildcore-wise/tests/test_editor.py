@@ -20,7 +20,6 @@ from wildcore.models import LoadedModel
 from wildcore.module_patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.testing.plainly import check_same_answers_however_asked, decoded, last_logits, target_loss
 from wildcore.tokens import encode, join, pad
 
@@ -78,11 +77,6 @@ def random_patch(model: LoadedModel, activation: str | None = None) -> SideMemor
     between = zip(found, (4, 0), strict=True)  # each between two prompts, so that no rounding decides
     thresholds = [float(activities[place : place + 2].mean()) for activities, place in between]
     return SideMemoryPatch(lowest.module, changes, thresholds, activation)
-
-
-def test_the_package() -> None:
-    check_import("wildcore_wise", ["torch", "transformers"])
-    check_readme("wise", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

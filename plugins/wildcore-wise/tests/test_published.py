@@ -11,17 +11,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from wildcore_wise.activity import activity
 from wildcore_wise.editor import Wise
 from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import SideMemoryPatch
 
-from wildcore import Environment, Prompt, Trace
+from wildcore import Environment, Prompt, Refused, Trace, UserError
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.plainly import check_same_answers_however_asked, decoded
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
-AGREEMENT = 1e-3
+AGREEMENT = 1e-4
 NAMES = {
     "edit_lr": "learning_rate",
     "n_iter": "steps",
@@ -118,8 +119,84 @@ def test_answers_and_their_memories_agree_with_published_code_at_every_token(ide
     assert len(changing) >= 3
 
 
-@pytest.mark.parametrize("identifier", ROUTED)
+@pytest.mark.parametrize("identifier", ROUTED[:1])
 def test_a_choice_at_every_token_gives_the_same_answers_however_asked(identifier: str, tmp_path: Path) -> None:
     again = Published(identifier, tmp_path)
     prompts = [Prompt(text=answer["prompt"]) for answer in again.run["answers"]]
     check_same_answers_however_asked(again.model, again.patches()[-1], prompts)
+
+
+CHANGES: dict[str, Any] = {
+    "count_padding": False,
+    "answer_labels": "target",
+    "threshold_from": "prompts-after-training",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_departure_is_needed_for_the_published_values(name: str, tmp_path: Path) -> None:
+    assert WiseParams.model_fields[name].default == CHANGES[name], "the paper's way is the default"
+    again = Published("tiny-llama/easyedit/wise/unequal-long-irrelevant", tmp_path, **{name: CHANGES[name]})
+    (patch,) = again.patches()
+    (threshold,) = patch.thresholds
+    assert abs(threshold / again.run["thresholds"][0] - 1) > 1e-2
+    changed = relative_error(patch.changes[0], again.tensor("change.0"))
+    assert changed < AGREEMENT if name == "threshold_from" else changed > 100 * AGREEMENT
+
+
+@pytest.mark.parametrize("name", ["routing", "unfinished_competes"])
+def test_without_a_departure_of_routing_some_answer_goes_through_another_memory(name: str, tmp_path: Path) -> None:
+    default = WiseParams.model_fields[name].default
+    again = Published(ROUTED[0], tmp_path, **{name: default})
+    patch, said = again.patches()[-1], {}
+    with patch.applied(again.model):
+        for answer in again.run["answers"]:
+            (said[answer["prompt"]],) = decoded(again.model, [Prompt(text=answer["prompt"])], len(answer["token_ids"]))
+    assert any(said[answer["prompt"]] != tuple(answer["token_ids"]) for answer in again.run["answers"])
+
+
+def test_the_most_active_token_of_a_long_text_counts_only_beyond_the_bound() -> None:
+    output, moved = torch.zeros(2, 4, 1), torch.tensor([[[1.0], [5], [0], [2]], [[4.0], [1], [0], [9]]])
+    counted = torch.tensor([[True] * 4, [True, True, True, False]])
+    assert activity(output, moved, counted, None).tolist() == pytest.approx([2, 5 / 3])
+    assert activity(output, moved, counted, None, peak_beyond=3).tolist() == pytest.approx([5, 5 / 3])
+    assert activity(output, moved, counted, None, peak_beyond=2).tolist() == pytest.approx([5, 4])
+
+
+def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_refused(tmp_path: Path) -> None:
+    again = Published("tiny-llama/easyedit/wise/unequal", tmp_path)
+    environment, params = quiet_environment(tmp_path), again.editor.params
+    taken = again.editor.take(again.model, environment)
+    assert sorted(taken) == ["irrelevant", "masks"]
+    other = again.requests[0].model_copy(update={"target": "Oslo"})
+    (refused,) = again.editor.edit_each(again.model, [other])
+    assert isinstance(refused, Refused)
+    assert "has no entry 'The capital of Tarsin is Oslo'" in str(refused)
+    assert params.irrelevant is not None
+    params.irrelevant.write_text('{"The capital of Tarsin is Rome": "Other text"}', encoding="utf-8")
+    changed = Wise(params).take(again.model, environment)
+    assert {name for name in taken if taken[name] != changed[name]} == {"irrelevant"}
+
+
+@pytest.mark.parametrize(
+    ("masks", "texts", "message"),
+    [
+        ({"a": torch.zeros(2, 2)}, None, r"the entry 'a' has the shape \[2, 2\], and this model needs \[48, 96\]"),
+        ({"a": torch.full((48, 96), 0.5)}, None, "the entry 'a' must hold zeros and ones"),
+        (None, "[1]", "give one JSON object with a text for each request"),
+        (None, "{", "cannot be read as JSON"),
+        (None, '{"a": " "}', "the entry 'a' holds no text"),
+    ],
+)
+def test_a_file_that_does_not_serve_is_named(
+    masks: dict[str, Tensor] | None, texts: str | None, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "given"
+    if masks is not None:
+        save_file(masks, file)
+    else:
+        file.write_text(texts or "", encoding="utf-8")
+    editor = Wise(WiseParams(**{"layer": 1, "irrelevant" if masks is None else "masks": file}))
+    with pytest.raises(UserError, match=message) as raised:
+        editor.take(GOLDEN.model("tiny-llama"), quiet_environment(tmp_path))
+    assert str(file) in str(raised.value)

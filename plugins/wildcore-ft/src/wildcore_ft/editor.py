@@ -34,6 +34,10 @@ class FineTuning(Editor):
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._asked(model, request)
+
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the trace, if one was asked for."""
         self.trace = environment.trace

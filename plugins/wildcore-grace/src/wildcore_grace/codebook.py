@@ -129,4 +129,5 @@ class Codebook:
 def rounding(queries: Tensor) -> Tensor:
     """Return how far apart the keys [..., inputs] of one prompt may be in two passes: [...]."""
     share = OWN_ROUNDING * torch.finfo(queries.dtype).eps + INNER_ROUNDING * torch.finfo(wide_dtype(queries.dtype)).eps
-    return share * at_least_float32(queries).norm(dim=-1)
+    apart: Tensor = share * at_least_float32(queries).norm(dim=-1)
+    return apart

@@ -57,6 +57,10 @@ class Grace(Editor):
                 "several tokens only the first can come (--set editor.layer=...)"
             )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, with no token before it, or without a given start value."""
+        self._task(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
         tasks = [self._task(model, request) for request in requests]

@@ -22,7 +22,7 @@ from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.row_patches import RowPatches
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
-from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
 from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.traces import keys_and_states
 from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
@@ -36,6 +36,8 @@ REQUESTS_TOGETHER = 32
 
 class SeveralLayers(Editor):
     """Base of the editors. A method says what it makes of keys, ``together`` and ``alone``; the other slots have defaults."""
+
+    needs_subject = True
 
     transforms: Sequence[Transform] = ()
 
@@ -101,6 +103,10 @@ class SeveralLayers(Editor):
                 "this architecture norms what an MLP gives before adding it to the residual stream; the editor does not "
                 "account for the norm, and what its update brings there is not the value that it aims at"
             )
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or whose subject is not in its prompt."""
+        require_target_and_subject(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update that writes all ``requests``, in one solve for each layer.

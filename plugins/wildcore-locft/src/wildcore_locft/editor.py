@@ -34,6 +34,10 @@ class LocFT(Editor):
         """Take the seed that requests are shuffled with, and the trace, if one was asked for."""
         self.seed, self.trace = environment.seed, environment.trace
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._asked(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that training on all ``requests`` makes. Raises ``Refused`` if any cannot be trained on."""
         asked = [self._asked(model, request) for request in requests]

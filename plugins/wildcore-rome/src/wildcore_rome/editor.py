@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
 from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
-from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
 from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.traces import keys_and_values
@@ -32,6 +32,8 @@ from wildcore_rome.parameters import RomeParams, UpdateKey
 
 class Rome(Editor):
     """ROME and R-ROME, which differ in ``update_key`` only."""
+
+    needs_subject = True
 
     transforms: Sequence[Transform] = ()
 
@@ -61,6 +63,10 @@ class Rome(Editor):
             self.solver = solvers[self.layer]
         for transform in self.transforms:
             transform.prepare(model, environment, self._finder(model))
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or whose subject is not in its prompt."""
+        require_target_and_subject(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""

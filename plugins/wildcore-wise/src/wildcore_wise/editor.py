@@ -74,6 +74,12 @@ class Wise(Editor):
             model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE
         )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, with no token before it, or without a given irrelevant text."""
+        self._rows(model, request)
+        if self.irrelevant_texts is not None:
+            self.irrelevant_texts.of(request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
         memories = self.memories.to(model.mlp_output(self.layer).weight.device)
@@ -107,12 +113,16 @@ class Wise(Editor):
 
     def _task(self, model: LoadedModel, request: EditRequest, edit: int) -> "Task":
         """Return what the edit of this number is to write. Raises ``Refused`` where something that it needs is missing."""
-        prompts = [prefix + request.prompt for prefix in self.prefixes]
-        requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
-        rows = [to_train_on(model.tokenizer, one, self.params.close_target) for one in requests]
+        rows = self._rows(model, request)
         if self.masks is not None and edit % self.params.save_every == 0:
             self.masks.require_entry(request)
         return Task(request, rows, self.irrelevant(model, request, edit))
+
+    def _rows(self, model: LoadedModel, request: EditRequest) -> list[Joined]:
+        """Return the request behind each prefix, as it is trained on. Raises ``Refused`` where that cannot be."""
+        prompts = [prefix + request.prompt for prefix in self.prefixes]
+        requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
+        return [to_train_on(model.tokenizer, one, self.params.close_target) for one in requests]
 
     def _written(self, model: LoadedModel, memories: Memories, task: "Task") -> Memories:
         params = self.params
