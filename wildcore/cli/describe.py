@@ -98,9 +98,9 @@ def _print_departures(params: type[DepartingParams]) -> None:
         name = one.parameter if one.by_switch else f"{one.parameter} *"
         table.add_row(plain(name), plain(_value(one.paper)), plain(_value(one.published)), plain(one.reason))
     console.print(table)
-    console.print("--as-published sets all of these, except those that you set yourself.")
+    console.print("--as-published sets these, except those that you set yourself.")
     if not all(one.by_switch for one in params.departures):
-        console.print("* It cannot set this one: the record of a run names it where it differs.")
+        console.print("* Not set by it: it takes a file of yours, or is not offered. The record names it where a run differs.")
 
 
 def _value(value: Any) -> str:

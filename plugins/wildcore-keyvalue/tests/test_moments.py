@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wildcore_keyvalue import moments
 from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
@@ -74,6 +74,7 @@ def test_they_are_the_mean_outer_product_of_the_keys(
         assert torch.equal(of_layer, of_layer.T)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(1, 45), st.integers(0, 2**32 - 1))
 def test_products_added_in_blocks_are_the_product(width: int, tokens: int, block: int, seed: int) -> None:
     batches = [torch.randn(tokens, width, generator=torch.Generator().manual_seed(seed + n)) for n in range(3)]
