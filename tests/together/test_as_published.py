@@ -16,9 +16,11 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from wildcore import DepartingParams
 from wildcore.assembly import name_in_words
 from wildcore.cli import main
 from wildcore.patch_files import read_patch
+from wildcore.registry import load_registry
 from wildcore.testing.golden import TINY_MODELS, VALUE_NAMES, Golden, closed_formula_moments, relative_error
 
 ROOT = Path(__file__).parents[1] / "golden"
@@ -52,11 +54,6 @@ def moments_npz(golden: Golden, run: Run, layer: int, file: Path) -> None:
     total = count * closed_formula_moments(golden.model(run["model"]).mlp_output(layer).weight.shape[1]).double()
     facts = {"mom2.constructor": "SecondMoment", "mom2.count": count, "mom2.mom2": total.numpy(), "sample_size": 100}
     numpy.savez(file, **facts)
-
-
-def moments_safetensors(golden: Golden, run: Run, layer: int, file: Path) -> None:
-    width = golden.model(run["model"]).mlp_output(layer).weight.shape[1]
-    save_file({"moments": closed_formula_moments(width), "count": torch.tensor(5000)}, file)
 
 
 def prefixes_file(golden: Golden, folder: Path) -> Path:
@@ -335,3 +332,34 @@ def test_a_trace_beside_the_patch_holds_what_happened(tmp_path: Path) -> None:
     again = edit("rome", run["model"], edits, tmp_path / "other.safetensors", settings, "--as-published")
     assert again.exit_code == 0, again.output
     assert not (tmp_path / "other.trace.safetensors").exists()
+
+
+OFFERS = [
+    (kind, found.offer.name, found.offer.params)
+    for kind in ("editor", "transform")
+    for found in load_registry().offers[kind]
+    if issubclass(found.offer.params, DepartingParams) and found.offer.params.departures
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "params"), OFFERS, ids=[name for _, name, _ in OFFERS])
+def test_what_departs_is_a_default_and_can_be_had(kind: str, name: str, params: type[DepartingParams]) -> None:
+    assert params.departures
+    by_switch = {one.parameter: one for one in params.departures if one.by_switch}
+    defaults, published = params(), params().as_published()
+    for parameter, one in by_switch.items():
+        assert getattr(defaults, parameter) == one.paper != one.published == getattr(published, parameter)
+    assert not by_switch.keys() & set(published.not_as_published())
+    done = CliRunner().invoke(main, ["describe", kind, name])
+    assert all(word in done.output for one in params.departures for word in (one.parameter, one.reason.split()[0]))
+
+
+def test_what_cannot_be_had_as_published_is_refused(tmp_path: Path) -> None:
+    golden = Golden(ROOT)
+    edits = edits_of(golden, golden.run(CASES[0].run), tmp_path)
+    done = edit("memit+norm-anchor", "tiny-llama", edits, tmp_path / "patch.safetensors", {}, "--as-published")
+    assert done.exit_code == 2
+    assert "--as-published: transform norm-anchor (plugin norm-anchor) does not say how" in done.stderr
+    given = CliRunner().invoke(main, ["eval", "--patch", str(tmp_path / "any"), "--as-published"])
+    assert given.exit_code == 2
+    assert "--as-published: cannot be combined with --patch" in given.stderr

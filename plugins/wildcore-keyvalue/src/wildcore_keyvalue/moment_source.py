@@ -5,7 +5,6 @@ A file is safetensors with the tensors "moments" [inputs, inputs], the mean of k
 number.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wildcore import Environment, UserError
+from wildcore.given import GivenFile
 from wildcore.models import LoadedModel
 from wildcore_keyvalue.corpus import corpus_taken, open_corpus
 from wildcore_keyvalue.moments import moment_facts, second_moments
@@ -84,12 +84,7 @@ class MomentSource:
         return Path(self.files.replace(LAYER, str(layer)))
 
     def _digest(self, layer: int) -> str:
-        path = self._path(layer)
-        try:
-            with path.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
-        except OSError as error:
-            raise _unreadable(self.files, path, error) from error
+        return GivenFile(self._path(layer), "editor.moments").identity()
 
     def _read(self, model: LoadedModel, layer: int) -> Moments:
         path, width = self._path(layer), model.mlp_output(layer).weight.shape[1]
@@ -135,7 +130,7 @@ def _published(path: Path) -> tuple[Tensor, float]:
     return torch.from_numpy(total).double() / count, count
 
 
-def _unreadable(named: str | None, path: Path, error: Exception) -> UserError:
+def _unreadable(named: str, path: Path, error: Exception) -> UserError:
     lacking = f"it holds no {error}" if isinstance(error, KeyError) else str(error)
     return UserError(
         f"editor.moments={named}: {path} cannot be read ({lacking}); give a safetensors file with the tensors moments and count, "

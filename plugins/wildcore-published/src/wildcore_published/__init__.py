@@ -80,17 +80,26 @@ def wildcore_metrics() -> Iterable[Offer[Any]]:
 
 @hookimpl
 def wildcore_protocols() -> Iterable[EvalProtocol]:
-    """Offer three protocols of published code."""
-    return [_wild_authors(), _easyedit(), _lm_eval()]
+    """Offer four protocols of published code."""
+    return [
+        _wild_authors("wild-authors", "question-only", "the released code of the WILD paper, by default"),
+        _wild_authors(
+            "wild-authors-instruction",
+            "qa-instruction",
+            "the released code of the WILD paper with the instruction of the paper's tables (context_type qa_inst)",
+        ),
+        _easyedit(),
+        _lm_eval(),
+    ]
 
 
-def _wild_authors() -> EvalProtocol:
+def _wild_authors(name: str, context: str, what: str) -> EvalProtocol:
     match = (Use(name="exact-match", params={"aliases": False}),)
     return EvalProtocol(
-        name="wild-authors",
-        summary="the released code of the WILD paper, as it runs without a key for its judge; --judge adds a judge",
+        name=name,
+        summary=f"{what}, as it runs without a key for its judge; --judge adds a judge",
         cites=AUTHORS,
-        context=Use(name="question-only"),
+        context=Use(name=context),
         generator=Use(name="autoregressive", params={"max_new_tokens": 50}),
         truncator=Use(name="strip-stops"),
         metrics={"reliability": match, "generalization": match, "locality": (Use(name="unchanged"),)},
