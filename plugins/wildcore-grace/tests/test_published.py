@@ -68,30 +68,26 @@ class Watched(CodebookPatch):
 
 
 @pytest.mark.parametrize("identifier", PUBLISHED)
-def test_the_codebook_and_what_prompts_find_in_it_agree_with_published_code(identifier: str, tmp_path: Path) -> None:
+def test_losses_the_codebook_and_what_prompts_find_in_it_agree_with_published_code(
+    identifier: str, tmp_path: Path
+) -> None:
     again = Published(identifier, tmp_path)
     patch = again.patch()
     codebook = patch.codebook
     assert relative_error(codebook.keys, again.tensor("keys")) < AGREEMENT
     assert relative_error(codebook.values, again.tensor("values")) < AGREEMENT
     torch.testing.assert_close(codebook.radii, torch.tensor(again.run["epsilons"]), rtol=2e-6, atol=1e-7)
+    for request, losses in zip(again.requests, again.run["losses"], strict=True):
+        recorded = again.trace.take(request)["losses"].double()
+        if len(recorded):
+            torch.testing.assert_close(recorded, torch.tensor(losses).double(), rtol=1e-4, atol=1e-4)
+        else:
+            assert losses == [losses[0]] * len(losses), "published code trains nothing here"
     watched = Watched(patch.module, codebook)
     with watched.applied(again.model):
         for answer, prompt in zip(again.run["answers"], again.prompts(), strict=True):
             assert decoded(again.model, [prompt], len(answer["token_ids"])) == [tuple(answer["token_ids"])]
             assert watched.found == [answer["chosen"]]
-
-
-@pytest.mark.parametrize("identifier", PUBLISHED)
-def test_losses_agree_with_published_code_where_the_value_is_trained(identifier: str, tmp_path: Path) -> None:
-    again = Published(identifier, tmp_path)
-    again.patch()
-    for request, losses in zip(again.requests, again.run["losses"], strict=True):
-        recorded = again.trace.take(request)["losses"]
-        if len(recorded):
-            torch.testing.assert_close(recorded.double(), torch.tensor(losses).double(), rtol=1e-4, atol=1e-4)
-        else:
-            assert losses == [losses[0]] * len(losses), "published code trains nothing here"
 
 
 CHANGES: dict[str, Any] = {

@@ -193,7 +193,7 @@ def test_the_mask_and_the_irrelevant_text_are_drawn_by_the_runs_seed(tmp_path: P
     for seed in (0, 1):
         made = make(prefix_lengths=())
         made.prepare(model, quiet_environment(tmp_path, seed))
-        texts = [made.irrelevant(model, edit) for edit in range(5)]
+        texts = [made.irrelevant(model, REQUESTS[0], edit) for edit in range(5)]
         drawn[seed] = made.edit(model, REQUESTS[:1]).changes[0] != 0, texts
         assert len(set(texts)) > 2
         assert {len(text) for text in texts} == {12}
