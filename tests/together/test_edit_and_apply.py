@@ -464,7 +464,7 @@ def test_what_a_sequence_wrote_becomes_a_model(sequence: Path, wildcore: Wildcor
 
 
 def test_what_a_sequence_wrote_is_judged_as_in_its_run(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
-    judged = run_of(wildcore, tmp_path / "judged", "--patch", sequence, "--limit", 3)
+    judged = run_of(wildcore, tmp_path / "judged", "--patch", sequence, "--dataset", "pocketqa", "--limit", 2)
     records = [
         [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()] for run in (sequence, judged)
     ]
