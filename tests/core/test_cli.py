@@ -249,7 +249,16 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatc
     assert found == ["20260101-000000-e-d", "20260101-000000-e-d-2", "20260101-000000-e-d-3"]
 
 
-@pytest.mark.parametrize("command", [("eval",), ("edit",), ("apply", "a"), ("prepare", "a"), ("audit", "a")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval",),
+        ("edit", "--editor", "a", "--edits", "b", "--out", "c"),
+        ("apply", "a", "--out", "b"),
+        ("prepare", "a"),
+        ("audit", "a"),
+    ],
+)
 def test_the_number_of_threads_is_an_option_and_a_variable_of_what_runs_a_model(
     wildcore, command: tuple[str, ...]
 ) -> None:

@@ -226,7 +226,7 @@ def test_every_row_is_checked_before_the_model_is_loaded(facts: Path, wildcore: 
     job = ["--model", weightless, "--editor", "rome", "--out", tmp_path / "p", "--edits", facts]
     done = wildcore("edit", *job)
     assert done.returncode == 2
-    first, *lines = done.stderr.splitlines()
+    first, *lines = done.stderr[done.stderr.index("Error: ") :].splitlines()
     assert first == f"Error: --edits {facts}: 6 malformed rows (--skip-malformed leaves such rows out and lists them):"
     said = [
         "the field 'target' is missing",
