@@ -1,84 +1,27 @@
 """wildcore finds out whether a model edit really works.
 
-These are the names that plugin authors need; importing them loads neither torch nor transformers. ``wildcore.models``,
-``wildcore.tokens`` and ``wildcore.patches`` hold what works on a loaded model.
+The names that plugin authors need are those of ``wildcore.public``; importing them loads neither torch nor transformers.
+``wildcore.models``, ``wildcore.tokens`` and ``wildcore.patches`` hold what works on a loaded model.
 """
 
-from wildcore.errors import Refused, UserError, each_or_refusal
-from wildcore.families import Family
-from wildcore.hookspecs import hookimpl
-from wildcore.interfaces import (
-    Context,
-    Dataset,
-    Editor,
-    Environment,
-    Generator,
-    KeptPatch,
-    Metric,
-    ModelSource,
-    Offer,
-    Patch,
-    Progress,
-    Saved,
-    Shortcut,
-    StopRule,
-    Transform,
-    Truncator,
-)
-from wildcore.params import ContextParams, EditorParams, ModelShape, NoParams, Params, Preset
-from wildcore.types import (
-    Answer,
-    AnsweredProbe,
-    EditCase,
-    EditRequest,
-    EvalProtocol,
-    Gold,
-    Malformed,
-    Output,
-    Probe,
-    Prompt,
-    Score,
-    Use,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Answer",
-    "AnsweredProbe",
-    "Context",
-    "ContextParams",
-    "Dataset",
-    "EditCase",
-    "EditRequest",
-    "Editor",
-    "EditorParams",
-    "Environment",
-    "EvalProtocol",
-    "Family",
-    "Generator",
-    "Gold",
-    "KeptPatch",
-    "Malformed",
-    "Metric",
-    "ModelShape",
-    "ModelSource",
-    "NoParams",
-    "Offer",
-    "Output",
-    "Params",
-    "Patch",
-    "Preset",
-    "Probe",
-    "Progress",
-    "Prompt",
-    "Refused",
-    "Saved",
-    "Score",
-    "Shortcut",
-    "StopRule",
-    "Transform",
-    "Truncator",
-    "Use",
-    "UserError",
-    "each_or_refusal",
-    "hookimpl",
-]
+if TYPE_CHECKING:
+    from wildcore.public import *  # noqa: F403
+else:
+    # At the first use, not at import: the command line first sees to Ctrl-C, and only then imports what takes time.
+
+    def __getattr__(name):
+        """Return a public name."""
+        from importlib import import_module
+
+        public = import_module("wildcore.public")
+        if name == "__all__" or name in public.__all__:
+            return getattr(public, name)
+        raise AttributeError(f"module 'wildcore' has no attribute {name!r}")
+
+    def __dir__():
+        """List the public names too."""
+        from importlib import import_module
+
+        return sorted({*globals(), *import_module("wildcore.public").__all__})

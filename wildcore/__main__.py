@@ -1,6 +1,17 @@
-"""``python -m wildcore``: the command line, where the script is not on the path."""
+"""The ``wildcore`` command and ``python -m wildcore``: Ctrl-C is heeded before anything that takes time is imported."""
 
-from wildcore.cli import main
+from wildcore.interruption import heed_interrupts
+
+
+def run() -> None:
+    """Run the command line; Ctrl-C ends it with one line and exit code 130, whenever it comes."""
+    heed_interrupts()
+    from wildcore.cli import main
+    from wildcore.threads import sleep_while_waiting
+
+    sleep_while_waiting()
+    main(prog_name="wildcore")
+
 
 if __name__ == "__main__":
-    main(prog_name="wildcore")
+    run()

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+from pydantic import Field
 
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
-from wildcore.params import EditorParams, ModelShape, Params, build
+from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
 from wildcore.registry import OFFER_HOOKS, Found, Registry
 from wildcore.schedules import ScheduleName
 from wildcore.selection import Choice, Reader
@@ -18,20 +19,37 @@ if TYPE_CHECKING:
     from wildcore.models import LoadedModel, ModelRequest
     from wildcore.patch_files import PatchFile
 
+EMBEDDED_MODEL = "pocket"
+EMBEDDED_DATASET = "pocketqa"
+BOTH_PROTOCOLS = ("synthetic", "wild")
+WILD_OR_FIRST = ""
+"""Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
+
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
 """Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
+UNREGISTERED = "unregistered: "
+"""Begins the name of an editor that is a Python object and that no plugin offers."""
+
+CONTINUATION = 40
+"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
+
 TAKEN = "taken"
 """Where the record of an editor has what ``Editor.take`` returned."""
+
+AS_PUBLISHED = "as_published"
+"""Where the record of an editor says that it was run as its published code has it: true, or the parameters that differ."""
 
 
 class JobSpec(Record):
     """One run as it was asked for.
 
     ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made; ``added_metrics`` score besides the protocols' own;
-    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has.
+    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
+    its own facts; ``added_metrics`` score besides the protocols' own;
+    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
+    ``as_published`` runs the editor as its published code has it; ``trace`` keeps what happens inside each edit.
     """
 
     model: str
@@ -51,16 +69,19 @@ class JobSpec(Record):
     metrics: tuple[str, ...] = ()
     added_metrics: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
+    as_published: bool = False
+    trace: bool = False
     where: Mapping[str, str] = {}
-    limit: int | None = None
-    sample: int | None = None
+    limit: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1)
     skip_malformed: bool = False
     only_failures: str | None = None
     schedule: ScheduleName = "single"
-    edits_per_update: int | None = None
-    seed: int = 0
-    batch_size: int = 32
-    parallel: str = "auto"
+    edits_per_update: int | None = Field(default=None, ge=1)
+    continuation: int = CONTINUATION
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    batch_size: int = Field(default=32, ge=1)
+    parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -68,11 +89,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        parts = key.split(".")
-        if not equals or len(parts) not in (2, 3) or not all(parts):
-            raise UserError(f"--set {pair}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
-        if parts[0] not in SECTIONS:
-            raise UserError(f"--set {pair}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        require_setting_name(key if equals else "", pair)
         if key in settings:
             raise UserError(f"--set {pair}: {key} is set twice")
         try:
@@ -80,6 +97,30 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
     return settings
+
+
+def require_setting_name(key: str, given: str) -> None:
+    """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
+    parts = key.split(".")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise UserError(f"--set {given}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+    if parts[0] not in SECTIONS:
+        raise UserError(f"--set {given}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+
+
+def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
+    """Return the protocol of the failure filter, None for no filter, where ``named`` may be ``WILD_OR_FIRST``."""
+    if named != WILD_OR_FIRST:
+        return named
+    return "wild" if "wild" in protocols else protocols[0]
+
+
+def require_offered(registry: Registry, spec: JobSpec) -> None:
+    """Raise ``UserError`` unless there is the dataset, if one is named, and every protocol that the job names."""
+    if spec.dataset:
+        registry.find("dataset", spec.dataset)
+    for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
+        registry.find_protocol(protocol)
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
@@ -141,10 +182,14 @@ def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, An
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
-    choice = Choice(
+    return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
+
+
+def choice_of(spec: JobSpec) -> Choice:
+    """Return which cases a job asks for."""
+    return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
     )
-    return Reader(spec.dataset, dataset, choice), identity(found, params)
 
 
 @dataclass(frozen=True)
@@ -160,6 +205,11 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
 
     Raises ``UserError`` for a part that is unknown, offered by several plugins, or named twice.
     """
+    if name.startswith(UNREGISTERED):
+        raise UserError(
+            f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
+            "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
+        )
     editor, *transforms = name.split(AND)
     found = EditorOffers(
         registry.find("editor", editor), tuple(registry.find("transform", transform) for transform in transforms)
@@ -179,17 +229,56 @@ def names_used(editors: Sequence[str]) -> dict[str, set[str]]:
 def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
     """Make the job's editor for a model of ``shape``, with its transforms; returns it and what the record says of it.
 
-    Raises ``UserError`` for parameters that do not suit it, or transforms of a method that takes none.
+    Raises ``UserError`` for parameters that do not suit it, transforms of a method that takes none, and a job as published of an
+    editor that does not say how its published code differs.
     """
     offers = find_editor(registry, spec.editor)
     found = offers.editor
     where = f"editor {found.offer.name} (plugin {found.plugin})"
     params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
+    if spec.as_published:
+        params = _as_published(params, where)
     if isinstance(params, EditorParams):
         params = params.for_model(shape)
     editor: Editor = found.offer.make(params)
     said = identity(found, params)
-    return editor, said | _add_transforms(editor, where, offers.transforms, spec.settings)
+    if spec.as_published:
+        said[AS_PUBLISHED] = _what_differs(params)
+    return editor, said | _add_transforms(editor, where, offers.transforms, spec)
+
+
+def _as_published(params: Params, where: str) -> DepartingParams:
+    """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
+    if not isinstance(params, DepartingParams) or params.departures is None:
+        kind = where.partition(" ")[0]
+        raise UserError(
+            f"--as-published: {where} does not say how its published code differs from the default; leave --as-published out, "
+            f"and set its parameters one by one (--set {kind}.PARAMETER=VALUE)"
+        )
+    return params.as_published()
+
+
+def _what_differs(params: Params) -> Literal[True] | dict[str, list[str]]:
+    """Return true where nothing differs from the published way, else what does, for the record."""
+    differs = params.not_as_published() if isinstance(params, DepartingParams) else []
+    return {"except": differs} if differs else True
+
+
+def name_in_words(editor: Mapping[str, Any]) -> str:
+    """Return an editor's name from its record, with its transforms and whether they were run as published."""
+    parts = [editor, *editor.get("transforms", ())]
+    name = AND.join(part["name"] for part in parts)
+    if AS_PUBLISHED not in editor:
+        return name
+    differs = list(_differences_of(editor))
+    for part in parts[1:]:
+        differs += [f"{part['name']}.{parameter}" for parameter in _differences_of(part)]
+    return f"{name} (as published{', except ' + ', '.join(differs) if differs else ''})"
+
+
+def _differences_of(said: Mapping[str, Any]) -> Sequence[str]:
+    found = said.get(AS_PUBLISHED)
+    return found.get("except", ()) if isinstance(found, Mapping) else ()
 
 
 def settled(
@@ -222,7 +311,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], settings: Mapping[str, Any]
+    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
 ) -> dict[str, Any]:
     """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
     if not found:
@@ -232,9 +321,16 @@ def _add_transforms(
         raise UserError(
             f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
         )
-    made = [make(one, "transform", settings_for(settings, "transform", one.offer.name)) for one in found]
-    editor.transforms = tuple(transform for transform, _ in made)
-    return {"transforms": [identity(one, params) for one, (_, params) in zip(found, made, strict=True)]}
+    made, said = [], []
+    for one in found:
+        place = f"transform {one.offer.name} (plugin {one.plugin})"
+        params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.name), place)
+        if spec.as_published:
+            params = _as_published(params, place)
+        made.append(one.offer.make(params))
+        said.append(identity(one, params) | ({AS_PUBLISHED: _what_differs(params)} if spec.as_published else {}))
+    editor.transforms = tuple(made)
+    return {"transforms": said}
 
 
 def own_name(name: str) -> str:

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from statistics import median
 from typing import Any
 
 from wildcore.assembly import JobSpec, make_reader, model_request
 from wildcore.caching import cache_folder
 from wildcore.ceilings import Ceiling, Oracle
+from wildcore.chat import chat_note
 from wildcore.errors import UserError
 from wildcore.failures import FailureCount, FailureFilter, first_metric
 from wildcore.findings import Finding, Searches
@@ -80,6 +80,7 @@ class Auditor:
         found = _Found(oracles)
         for case in _wanted(self.reader):
             found.take(case)
+        self.reader.require_sound()
         if not found.searches.cases:
             raise UserError(f"dataset {self.reader.name}: it holds no case")
         self._note(self.reader.notes())
@@ -88,7 +89,8 @@ class Auditor:
 
     def _with_model(self, audit: Audit) -> Audit:
         model = load_model(model_request(self.registry, self.spec), self.registry.families)
-        self._note(model.notes)
+        note = chat_note(self.registry, self.protocols, model)
+        self._note([*model.notes, *([note] if note else [])])
         model.rows_at_once = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
         unedited = UneditedAnswers(self.environment.cache, model)
@@ -107,7 +109,7 @@ class Auditor:
 def _wanted(reader: Reader) -> Iterator[EditCase]:
     """Yield the cases wanted; as they are read, unless they are drawn."""
     drawn = reader.choice.sample is not None
-    return iter(reader.cases()) if drawn else islice(reader.candidates(), reader.choice.limit)
+    return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:

@@ -1,11 +1,11 @@
 """Making patches from a file of facts, and models from patches."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 from uuid import uuid4
 
 from safetensors import SafetensorError
@@ -14,110 +14,143 @@ from wildcore import provenance
 from wildcore.accumulated import Accumulated
 from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
 from wildcore.caching import cache_folder
-from wildcore.errors import Refused, UserError, each_or_refusal
-from wildcore.interfaces import Environment, Patch, Progress
+from wildcore.chat import in_chat
+from wildcore.errors import UserError
+from wildcore.facts import FactTable, malformed, read_facts
+from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.loading import DTYPES, dtype_name, fetch_folder, load_config, load_model, no_progress_bar, read_shape
+from wildcore.model_files import copy_companions
 from wildcore.models import LoadedModel
 from wildcore.patch_files import (
     PatchManifest,
     patched_model,
-    read_patch,
     require_made_for,
     require_new,
     write_patch,
 )
+from wildcore.refusals import Update, refusals, write_together
 from wildcore.registry import Registry
-from wildcore.rows import Row
-from wildcore.tables import TableParams, read_table
-from wildcore.tensor_files import UNFINISHED
-from wildcore.tokens import within_context
+from wildcore.rows import bad_rows
+from wildcore.selection import WAY_OUT
+from wildcore.sequence_files import read_patch_or_run
+from wildcore.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.trace import Trace
+from wildcore.trace_files import trace_beside, write_patch_trace
 from wildcore.types import EditRequest, Malformed
 
 
-def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> Patch:
-    """Write all facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
+@dataclass(frozen=True)
+class MadePatch:
+    """What came of a table of facts: a patch that was kept, or None where every fact was refused; the facts it writes; the rows
+    left out because they were bad; and the facts that the editor refused, each with the reason.
+    """
 
-    Raises ``UserError`` for bad input, or a fact that the editor refuses.
+    patch: Patch | None
+    written: int
+    left_out: tuple[Malformed, ...]
+    refused: tuple[Malformed, ...]
+
+
+def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> MadePatch:
+    """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
+
+    The table is read to its end before the model is loaded. With ``spec.trace`` what happened inside is kept beside the patch.
+    A fact that the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all bad rows, unless
+    ``spec.skip_malformed`` leaves them out.
     """
     require_new(out)
+    trace = Trace() if spec.trace else None
+    if trace is not None:
+        require_new(trace_beside(out))
     check_names(spec.settings, names_used([spec.editor]))
-    requests = read_requests(edits)
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
+    table = _read(edits, editor, spec.skip_malformed)
+    requests = [fact.request for fact in table.facts]
     model = load_model(request, registry.families)
     for note in model.notes:
         progress.note(note)
-    _require_within_context(model, requests, edits)
-    environment = Environment(cache_folder(), spec.seed, progress)
+    if model.tokenizer.chat_template:
+        progress.note(
+            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
+        )
+    environment = Environment(cache_folder(), spec.seed, progress, trace)
+    update, manifest = solve(registry, (editor, identity), model, requests, environment)
+    made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
+    if update.patch is None:
+        return made
+    if trace is not None:  # also of an edit that diverged
+        kept = write_patch_trace(out, trace, requests)
+        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
+    require_finite(update.patch, spec.editor)
+    write_patch(out, update.patch, manifest)
+    return made
+
+
+def solve(
+    registry: Registry,
+    made: tuple[Editor, dict[str, Any]],
+    model: LoadedModel,
+    requests: Sequence[EditRequest],
+    environment: Environment,
+) -> tuple[Update, PatchManifest]:
+    """Return the update that writes ``requests``, without those that the editor refuses, and what its patch file says of it.
+
+    ``made`` is the editor and what the record says of it. ``model`` stays as it was.
+    """
+    editor, said = made
     editor.reset()
-    identity |= settled(editor, model, environment)
-    editor.prepare(model, environment)
-    try:
-        patch = editor.edit(model, requests)
-    except Refused as refusal:
-        raise UserError(f"{edits}: {spec.editor} refuses: {refusal}; take that fact out, or mend it") from refusal
-    if not patch.describe().get("finite", True):
-        raise UserError(f"editor {spec.editor}: the edit diverged (not finite); nothing was written")
+    said |= settled(editor, model, environment)
+    if None in refusals(editor, model, requests):
+        editor.prepare(model, environment)
+    update = write_together(editor, model, requests)
+    pairs = zip(requests, update.refusals, strict=True)
     manifest = PatchManifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=patched_model(model),
-        editor=identity,
-        seed=spec.seed,
-        requests=tuple(requests),
+        editor=said,
+        seed=environment.seed,
+        requests=tuple(request for request, refusal in pairs if refusal is None),
         versions=provenance.versions(registry),
     )
-    write_patch(out, patch, manifest)
-    return patch
+    return update, manifest
 
 
-def read_requests(path: Path) -> list[EditRequest]:
-    """Read facts from a table with the fields of ``EditRequest``. Raises ``UserError`` naming file, row and field."""
-    requests = []
-    try:
-        for row in read_table(TableParams(path=path)):
-            if isinstance(row, Malformed):
-                raise UserError(f"{row.place}: {row.problem}")
-            requests.append(_request(row))
-    except UserError as error:  # the reader of tables speaks of the dataset
-        raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
-    if not requests:
-        raise UserError(f"--edits {path}: it holds no fact")
-    return requests
+def require_finite(patch: Patch, editor: str) -> None:
+    """Raise ``UserError`` for a patch that diverged."""
+    if not patch.describe().get("finite", True):
+        raise UserError(f"editor {editor}: the edit diverged (not finite); nothing was written")
 
 
-def _require_within_context(model: LoadedModel, requests: Sequence[EditRequest], edits: Path) -> None:
-    for request, found in zip(requests, each_or_refusal(partial(within_context, model), requests), strict=True):
-        if isinstance(found, Refused):
-            raise UserError(
-                f"{edits}: the fact that begins {request.prompt[:60]!r}: {found}; take it out, or shorten it"
-            )
+def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
+    """Read a table. Raises ``UserError`` that names its bad rows, unless they are to be left out and others are left."""
+    table = read_facts(edits, getattr(editor, "needs_subject", False))
+    if table.bad and not (skip_malformed and table.facts):
+        way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
+        raise bad_rows(f"--edits {edits}", table.bad, way_out)
+    return table
 
 
-def _request(row: Row) -> EditRequest:
-    return EditRequest(
-        prompt=row.text("prompt"),
-        target=row.text("target"),
-        subject=row.optional_text("subject"),
-        aliases=row.texts("aliases") if row.holds("aliases") else (),
-        ground_truth=row.optional_text("ground_truth"),
-    )
-
-
-def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress) -> None:
+def apply_patches(
+    registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress
+) -> tuple[str, ...]:
     """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype if models run in that.
 
-    The patches were each made for the model as it is, and their changes add up before they are rounded. ``out`` is there whole
-    or not at all. Raises ``UserError`` for a patch that was made for another model or can be no weights, and where nothing can
-    be written.
+    Each of ``patches`` is a patch file, or a run whose edits were written together. They were each made for the model as it is,
+    and their changes add up before they are rounded. ``out`` is there whole or not at all. Returns the names of the files that
+    were copied from the model's folder as they are. Raises ``UserError`` for a patch that was made for another model or can be no
+    weights, and where nothing can be written.
     """
     require_new(out)
-    read = [read_patch(path) for path in patches]
+    read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
             raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them away")
     together = Accumulated()
     for file in read:
         together.add(file.weights())
+        if file.note:
+            progress.note(file.note)
     dtypes = {file.manifest.model.dtype for file in read}
     if len(dtypes) > 1:
         raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
@@ -126,21 +159,22 @@ def apply_patches(registry: Registry, spec: JobSpec, patches: Sequence[Path], ou
     for file in read:
         require_made_for(file.path, file.manifest, model)
     with together.applied(model):
-        _save(model, out, progress)
+        return _save(model, out, progress)
 
 
 def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
-    """Return the patch in a file, ready for ``with patch.applied(model):``.
+    """Return the patch in a file, or of a run whose edits were written together, ready for ``with patch.applied(model):``.
 
     Raises ``UserError`` for a file that is no patch, one for another model, or an editor that is not installed.
     """
-    file = read_patch(path)
+    file = read_patch_or_run(path)
     require_made_for(path, file.manifest, model)
     return read_back(registry, file, model)
 
 
-def _save(model: LoadedModel, out: Path, progress: Progress) -> None:
-    own = load_config(model.request, fetch_folder(model.request)).dtype or model.dtype
+def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
+    source = fetch_folder(model.request)
+    own = load_config(model.request, source).dtype or model.dtype
     if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
         progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
     elif own != model.dtype:
@@ -153,8 +187,23 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> None:
         with no_progress_bar():
             model.network.save_pretrained(unfinished)
         model.tokenizer.save_pretrained(unfinished)
+        copied = copy_companions(source, unfinished, model.request.trust_remote_code)
+        _let_others_read(unfinished)
         unfinished.rename(out)
     except (OSError, SafetensorError) as error:
         raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
     finally:
         rmtree(unfinished, ignore_errors=True)
+    for name in copied.left_out:
+        progress.note(f"{name} is a link that leads out of the model's folder; it was left out")
+    return copied.names
+
+
+def _let_others_read(folder: Path) -> None:
+    """Give the files of a new folder the mode that new files have: safetensors lets nobody but the owner read what it writes."""
+    probe = folder / f"mode{UNFINISHED}"
+    mode = mode_of_new_file(probe)
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)

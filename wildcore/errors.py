@@ -10,6 +10,10 @@ Made = TypeVar("Made")
 class UserError(Exception):
     """Bad input. The message names the thing, the place and the way out; the command line prints it and exits with 2."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows instead of a traceback: the message alone."""
+        return [f"UserError: {self}"]
+
 
 class Refused(Exception):
     """Raised by an editor that cannot carry out a request, such as one whose subject is not in its prompt.

@@ -3,30 +3,35 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore import provenance
-from wildcore.assembly import TAKEN, JobSpec, make_editor, make_reader, model_request, read_back, settled
+from wildcore.assembly import TAKEN, JobSpec, choice_of, make_editor, make_reader, model_request, read_back, settled
 from wildcore.caching import cache_folder
+from wildcore.chat import chat_note
 from wildcore.errors import UserError
 from wildcore.failures import FailureFilter
 from wildcore.interfaces import Editor, Environment, Metric, Progress
 from wildcore.loading import load_model, read_shape
 from wildcore.models import LoadedModel
+from wildcore.own_facts import NOTE, own_facts_reader
 from wildcore.parallel import AUTO, edits_at_once
-from wildcore.patch_files import GivenPatch, PatchFile, read_patch, require_made_for
+from wildcore.patch_files import GivenPatch, PatchFile, require_made_for
 from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import CaseRecord, Manifest, RunFolder, WorkRecord, flat
+from wildcore.refusals import RefusalWatch
 from wildcore.registry import Registry
 from wildcore.rescoring import prepare, score
 from wildcore.runner import Examiner, run
 from wildcore.schedules import Schedule
 from wildcore.scoring import score_case
 from wildcore.selection import Reader, content_hash, require_some
+from wildcore.sequence_files import read_patch_or_run
 from wildcore.sequences import SequenceRunner
+from wildcore.trace import Trace
+from wildcore.trace_files import FOLDER as TRACES
 from wildcore.types import EditCase, EvalProtocol
 from wildcore.unedited import UneditedAnswers
 
@@ -42,41 +47,62 @@ class Reporting(Progress, Protocol):
 
 
 class Evaluation:
-    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input."""
+    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input.
 
-    def __init__(self, registry: Registry, specs: Sequence[JobSpec], reporter: Reporting) -> None:
+    ``model`` is the jobs' model where that is loaded already. ``editor`` is the editor of a single job where no plugin offers it,
+    and what the record says of it.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        specs: Sequence[JobSpec],
+        reporter: Reporting,
+        model: LoadedModel | None = None,
+        editor: tuple[Editor, dict[str, Any]] | None = None,
+    ) -> None:
         self.registry = registry
         self.reporter = reporter
         first = specs[0]
-        self.environment = Environment(cache_folder(), first.seed, reporter)
-        self.reader, self.dataset = make_reader(registry, first)
+        self.environment = Environment(cache_folder(), first.seed, reporter, Trace() if first.trace else None)
+        file = read_patch_or_run(Path(first.patch)) if first.patch else None
+        self.reader, self.dataset = self._reader(first, file)
         editors = [] if first.patch else [spec.editor for spec in specs]
         self.protocols = ready_protocols(registry, first, editors, self.reader)
         self.added = added_metrics(registry, first.added_metrics, first.settings)
         self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
-        candidates = _begun(self.reader) if first.only_failures else iter(self.reader.cases())
+        candidates = self._candidates(first)
         prepare(_distinct(self.metrics), self.environment)
         request = model_request(registry, first)
-        file = read_patch(Path(first.patch)) if first.patch else None
         if file and first.dtype == "auto":
             request = replace(request, dtype=file.manifest.model.dtype)
-        shape = read_shape(request, registry.families)
+        shape = model.shape if model else read_shape(request, registry.families)
         self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
-            spec.editor: make_editor(registry, spec, shape) for spec in specs if not file
+            spec.editor: editor or make_editor(registry, spec, shape) for spec in specs if not file
         }
         self.settled: set[str] = set()
         self.noted = 0
-        self.model: LoadedModel = load_model(request, registry.families)
+        self.model: LoadedModel = model or load_model(request, registry.families)
         if file:
             self.editors[first.editor] = self._given(file)
-        for note in self.model.notes:
-            reporter.note(note)
+            if file.note:
+                reporter.note(file.note)
+        for note in (*self.model.notes, chat_note(registry, self.protocols, self.model)):
+            if note:
+                reporter.note(note)
         self.model.rows_at_once = first.batch_size
         self.automatic = first.parallel == AUTO
         self.together = edits_at_once(first.parallel, self.model)
-        self.examiner = Examiner(self.model, self.protocols, UneditedAnswers(self.environment.cache, self.model))
+        unedited = UneditedAnswers(self.environment.cache, self.model)
+        self.examiner = Examiner(self.model, self.protocols, unedited, first.continuation)
         self.cases = require_some(self.reader.name, self._wanted(first, candidates))
         self.schedule = Schedule.chosen(first.schedule, first.edits_per_update, len(self.cases))
+
+    def _reader(self, spec: JobSpec, file: PatchFile | None) -> tuple[Reader, dict[str, Any]]:
+        if file is None or spec.dataset:
+            return make_reader(self.registry, spec)
+        self.reporter.note(NOTE)
+        return own_facts_reader(file, choice_of(spec))
 
     def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
         """Return an editor that has nothing but the patch of a file, and what the record says of it."""
@@ -90,6 +116,12 @@ class Evaluation:
             "seed": manifest.seed,
         }
         return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
+
+    def _candidates(self, spec: JobSpec) -> Iterator[EditCase]:
+        """Return what the cases are chosen from, read and checked as far as that can be told before the model is loaded."""
+        if spec.only_failures:
+            return self.reader.read_ahead()
+        return iter(require_some(self.reader.name, self.reader.cases()))
 
     def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
         """Return the cases to run, and complete what the record says of the dataset."""
@@ -151,6 +183,7 @@ class Evaluation:
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.protocols},
             "schedule": self.schedule.identity(),
+            **({"continuation": spec.continuation} if spec.continuation else {}),
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }
@@ -175,12 +208,16 @@ class Evaluation:
         return any(case.id not in done for case in self.cases)
 
     def carry_out(self, folder: RunFolder) -> None:
-        """Do what is left of a run, score it, and write its summary."""
+        """Do what is left of a run, score it, and write its summary.
+
+        Raises ``AllRefused`` where the first edits are all refused for one reason; what is recorded is kept.
+        """
         with folder.locked():
             try:
                 self._do_cases(folder)
                 self.reporter.line("Scoring")
-                score(self.registry, folder, self.metrics, self.added)
+                with self.reporter.track("scoring", None):
+                    score(self.registry, folder, self.metrics, self.added)
             finally:
                 self._record_work(folder)
 
@@ -211,14 +248,19 @@ class Evaluation:
             runner.run(self.schedule, self.cases, self._say, together, done)
         for remark in self.model.remarks:
             self.reporter.note(remark)
+        if self.environment.trace is not None and not (folder.path / TRACES).is_dir():
+            self.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")
+        watch = RefusalWatch(len(self.cases))
+        watch.remember(record.edit for record in folder.cases())
         with self.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)
                 advance(1)
+                watch.take(record.edit)
 
             run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
 
@@ -247,13 +289,6 @@ def _require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: 
 
 def _without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
-
-
-def _begun(reader: Reader) -> Iterator[EditCase]:
-    """Return a reader's candidates with the first one read, so that what is wrong with the file shows now."""
-    candidates = reader.candidates()
-    first = next(candidates, None)
-    return iter(()) if first is None else chain([first], candidates)
 
 
 def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:

@@ -84,7 +84,7 @@ class FailureFilter:
         questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
         items = [
-            [_item(probe, question.gold.token_ids, answer) for answer in given]
+            [answered(probe, question.gold.token_ids, answer) for answer in given]
             for (_, probe), question, given in zip(asked, questions, answers, strict=True)
         ]
         scores = iter(metric.score([item for of_probe in items for item in of_probe]))
@@ -102,7 +102,8 @@ def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tup
     raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
 
 
-def _item(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
+def answered(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
+    """Return an answer to ``probe`` as a metric sees it that does not compare with the unedited model."""
     return AnsweredProbe(
         kind=probe.kind,
         question=probe.prompt,

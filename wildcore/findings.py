@@ -113,12 +113,12 @@ class _Earlier:
 
     def remember(self, case: EditCase) -> None:
         edit = _Edit(case.id, case.request.target, _accepted(case))
-        self.edits.setdefault(_plain(case.request.prompt), []).append(edit)
+        self.edits.setdefault(folded(case.request.prompt), []).append(edit)
         self.ids.add(case.id)
 
     def _first(self, case: EditCase, fits: Callable[[_Edit, frozenset[str]], bool]) -> str | None:
         accepted = _accepted(case)
-        for other in self.edits.get(_plain(case.request.prompt), ()):
+        for other in self.edits.get(folded(case.request.prompt), ()):
             if fits(other, accepted):
                 return f"{_shown(case)}; case {other.case}: {other.target}"
         return None
@@ -140,10 +140,11 @@ def _searches(earlier: _Earlier) -> list[_Search]:
 
 
 def _accepted(case: EditCase) -> frozenset[str]:
-    return frozenset(_plain(answer) for answer in (case.request.target, *case.request.aliases))
+    return frozenset(folded(answer) for answer in (case.request.target, *case.request.aliases))
 
 
-def _plain(text: str) -> str:
+def folded(text: str) -> str:
+    """Return ``text`` as prompts and answers of edits are compared: without case, and with white space made single."""
     return " ".join(text.casefold().split())
 
 
@@ -174,8 +175,8 @@ def _with_subject(case: EditCase) -> str:
 
 
 def _target_in_prompt(case: EditCase) -> str | None:
-    words = rf"(?<!\w){re.escape(_plain(case.request.target))}(?!\w)"
-    return _shown(case) if re.search(words, _plain(case.request.prompt)) else None
+    words = rf"(?<!\w){re.escape(folded(case.request.target))}(?!\w)"
+    return _shown(case) if re.search(words, folded(case.request.prompt)) else None
 
 
 def _old_accepted(case: EditCase) -> str | None:

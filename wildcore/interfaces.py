@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from wildcore.errors import Refused, each_or_refusal
 from wildcore.params import NoParams, Params
+from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
 
 if TYPE_CHECKING:
@@ -24,8 +26,31 @@ StopRule = Callable[[int, str, int], bool]
 
 
 @dataclass(frozen=True)
+class Lazy:
+    """What an offer is made by, imported only when it is made. ``place`` is "module:name"."""
+
+    place: str
+
+    def resolve(self) -> Callable[..., Any]:
+        """Import and return it. Raises ``ImportError`` or ``AttributeError`` where it does not exist."""
+        module, _, name = self.place.partition(":")
+        found: Callable[..., Any] = getattr(import_module(module), name)
+        return found
+
+    def __call__(self, params: Params) -> Any:
+        """Make the thing: from its parameters, or from nothing where it takes none (``NoParams``)."""
+        make = self.resolve()
+        return make() if type(params) is NoParams else make(params)
+
+
+def lazy(place: str) -> Lazy:
+    """Return a ``make`` for an offer that imports ``"module:name"`` only when the thing is made."""
+    return Lazy(place)
+
+
+@dataclass(frozen=True)
 class Offer(Generic[T_co]):
-    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import.
+    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import, most simply by ``lazy``.
 
     ``params`` is built by the core from the user's settings and handed to ``make``.
     """
@@ -68,11 +93,15 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress."""
+    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress.
+
+    ``trace`` is where an editor records what happens inside its edits; None: nobody asked for it, and nothing is kept.
+    """
 
     cache: Path
     seed: int
     progress: Progress
+    trace: Trace | None = None
 
 
 class Dataset(Protocol):
@@ -242,6 +271,10 @@ class Editor(Protocol):
     trains: ClassVar[bool] = False
     """True when the method has a part that is trained on edit cases, by ``train``, before the first edit."""
 
+    needs_subject: ClassVar[bool] = False
+    """True when a request must name a subject that occurs in its prompt. Tables of edits are checked for it before the model is
+    loaded."""
+
     transforms: "Sequence[Transform] | None" = None
     """The transforms to apply, in order; None where the method is not closed-form and takes none."""
 
@@ -262,6 +295,15 @@ class Editor(Protocol):
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
         """Compute once what edits share, such as second moments. Called before the first edit of a run."""
+        return None
+
+    def check(self, model: "LoadedModel", request: EditRequest) -> None:
+        """Raise ``Refused`` for a request that ``edit`` refuses whatever is edited beside it.
+
+        Called for each request before they are written together, so that one which cannot be written keeps no other from being
+        written. It looks at text and tokens only, and changes nothing. Without it, requests that ``edit`` refuses are searched
+        for by editing halves of them, which takes longer.
+        """
         return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:

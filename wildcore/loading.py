@@ -11,9 +11,18 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import UserError
 from wildcore.families import Family
 from wildcore.memory import require_memory
+from wildcore.model_files import TO_FETCH
+from wildcore.model_hints import (
+    after_failed_fetch,
+    quantisation,
+    quantised_problem,
+    require_fetchable,
+    require_model_folder,
+    weights_problem,
+)
 from wildcore.models import LoadedModel, ModelRequest, shape_of
 from wildcore.params import ModelShape
 
@@ -34,7 +43,7 @@ def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedM
     folder = fetch_folder(request)
     config = load_config(request, folder)
     family = family_of(config, families)
-    _require_safetensors(folder, request)
+    _require_plain_weights(folder, config, request)
     dtype, notes = pick_dtype(request.dtype, config, device)
     if request.device_map is None:
         require_memory(request.name, folder, dtype, device)
@@ -65,9 +74,8 @@ def family_of(config: Any, families: Mapping[str, Family]) -> Family:
     family = families.get(config.model_type)
     if family is None:
         raise UserError(
-            f"model_type {config.model_type!r} is not a known family ({nearest(config.model_type, list(families))}). "
-            "A plugin adds one: offer a wildcore.Family with the paths of its layers and projections from the hook "
-            "wildcore_families (see wildcore/hookspecs.py)"
+            f"model_type {config.model_type!r} is not a known family (known: {', '.join(sorted(families))}). A plugin adds "
+            "one by the hook wildcore_families; wildcore describe model NAME prints its lines"
         )
     return family
 
@@ -116,8 +124,11 @@ def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtyp
     return own, ()
 
 
-def fetch_folder(request: ModelRequest) -> Path:
-    """Return a local folder for a folder name or a hub name, fetching only safetensors, configuration and tokenizer."""
+def fetch_folder(request: ModelRequest, weights: bool = True) -> Path:
+    """Return a local folder for a folder name or a hub name, fetching only safetensors and the small files of a model.
+
+    Without ``weights`` only the small files are fetched.
+    """
     folder = request.folder or Path(request.name)
     if request.folder and not request.folder.is_dir():
         raise UserError(
@@ -127,12 +138,11 @@ def fetch_folder(request: ModelRequest) -> Path:
         if request.revision:
             raise UserError(f"--revision {request.revision}: {request.name} is a local folder, which has no revisions")
         return folder
-    if request.name.startswith((".", "/", "~")) or request.name.count("/") > 1:
-        raise UserError(f"--model {request.name}: no such folder")
+    require_fetchable(request.name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    patterns = ["*.json", "*.model", "*.txt", "*.jinja", *TO_FETCH, *(["*.safetensors"] if weights else [])]
     if request.trust_remote_code:
         patterns.append("*.py")
     try:
@@ -140,14 +150,16 @@ def fetch_folder(request: ModelRequest) -> Path:
             snapshot_download(request.name, revision=request.revision, allow_patterns=patterns, ignore_patterns=UNUSED)
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise UserError(
-            f"--model {request.name}: neither a local folder nor reachable on the hub ({reason})"
+            f"--model {request.name}: neither a local folder nor reachable on the hub ({reason}); "
+            f"{after_failed_fetch(request.name, error)}"
         ) from error
 
 
 def load_config(request: ModelRequest, folder: Path) -> Any:
-    """Read the configuration of a model folder, without its weights."""
+    """Read the configuration of a model folder, without its weights. Raises ``UserError`` for what is no such folder."""
+    require_model_folder(request.name, folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
     except (OSError, ValueError, KeyError, StrictDataclassError) as error:
@@ -198,11 +210,11 @@ def no_progress_bar() -> Iterator[None]:
             enable_progress_bar()
 
 
-def _require_safetensors(folder: Path, request: ModelRequest) -> None:
-    if not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"--model {request.name}: no .safetensors file in it; other weight formats can run code when read and are not loaded"
-        )
+def _require_plain_weights(folder: Path, config: Any, request: ModelRequest) -> None:
+    how = quantisation(config)
+    problem = weights_problem(folder) or (quantised_problem(how) if how else None)
+    if problem:
+        raise UserError(f"--model {request.name}: {problem}")
 
 
 def dtype_name(dtype: torch.dtype) -> str:

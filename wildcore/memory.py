@@ -1,6 +1,7 @@
 """Whether a model fits: asked before its weights are read."""
 
 import json
+from collections import Counter
 from math import prod
 from pathlib import Path
 
@@ -35,16 +36,20 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def parameter_count(folder: Path) -> int:
-    """Count the parameters in a folder's safetensors files from their headers.
+    """Count the parameters in a folder's safetensors files from their headers."""
+    return sum(_parameters(file).total() for file in weight_files(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the safetensors files that a model folder's weights are read from.
 
     Some folders hold the weights twice, as one file of another layout beside the shards; the index says which are read.
     """
     index = folder / "model.safetensors.index.json"
     whole = folder / "model.safetensors"
     if whole.is_file():
-        return _parameters(whole)
-    files = _shards(index) if index.is_file() else set(folder.glob("*.safetensors"))
-    return sum(_parameters(file) for file in sorted(files))
+        return [whole]
+    return sorted(_shards(index) if index.is_file() else folder.glob("*.safetensors"))
 
 
 def _shards(index: Path) -> set[Path]:
@@ -59,13 +64,23 @@ def _shards(index: Path) -> set[Path]:
     return files
 
 
-def _parameters(file: Path) -> int:
+def stored_dtypes(folder: Path) -> list[str]:
+    """Return the dtypes that a folder's weights are stored in, as safetensors names them, the one of most weights first."""
+    return [dtype for dtype, _ in sum(map(_parameters, weight_files(folder)), Counter[str]()).most_common()]
+
+
+def _parameters(file: Path) -> Counter[str]:
+    """Count the parameters in a file by the dtype they are stored in."""
+    counts: Counter[str] = Counter()
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > file.stat().st_size:
                 raise ValueError("its header is longer than the file")
             header = json.loads(stream.read(length))
-        return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+        for name, entry in header.items():
+            if name != "__metadata__":
+                counts[entry["dtype"]] += prod(entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{file}: not a safetensors file ({error}); fetch the model again") from error
+    return counts

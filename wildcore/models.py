@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import signature
@@ -49,10 +50,54 @@ class Projection:
 
     @property
     def weight(self) -> Tensor:
-        """The weight as a view [outputs, inputs]: writing into it writes into the model."""
+        """The weight as a view [outputs, inputs]: writing into it writes into the model.
+
+        It is a new view each time and no part of any graph, so it cannot be trained: ``LoadedModel.trainable`` gives what can.
+        """
         stored = self.module.weight
         assert isinstance(stored, Tensor)
-        return stored.data.T if self.transposed else stored.data
+        return (stored.data.T if self.transposed else stored.data).as_subclass(_WeightView)
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The weight as the module stores it: [outputs, inputs], or [inputs, outputs] where ``transposed``."""
+        stored = self.module.weight
+        assert isinstance(stored, nn.Parameter)
+        return stored
+
+
+class _WeightView(Tensor):
+    """A view of a weight that says how to train the weight where somebody tries to train the view.
+
+    Like those of a parameter, results of operations on it are ordinary tensors.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @property
+    def requires_grad(self) -> bool:
+        """False: a view of a weight is no part of any graph."""
+        return False
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self.requires_grad_(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "_WeightView":
+        """Raise ``RuntimeError`` that says how to train the weight."""
+        if requires_grad:
+            raise RuntimeError(
+                "projection.weight is a view, on which requires_grad has no effect; train the weight itself inside "
+                "'with model.trainable(projection) as (parameter,):', which puts it back afterwards"
+            )
+        return self
+
+    def detach(self) -> "_WeightView":
+        """Return the view itself, which is detached."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self.clone()
 
 
 @dataclass(frozen=True)
@@ -106,6 +151,8 @@ class LoadedModel:
     """Told of each batch, while patches are applied that tell rows or tokens apart."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
     """Applied patches that change what the model is asked, in the order in which they came."""
+    weight_patches: list[object] = field(default_factory=list)
+    """Applied patches that the weights carry, in the order in which they came."""
     shared_prompts: "SharedPrompts | None" = None
     """What was made of prompts that are put more than once, while there are such."""
 
@@ -129,6 +176,11 @@ class LoadedModel:
         """The dtype that the weights have."""
         dtype: torch.dtype = self.network.dtype
         return dtype
+
+    @property
+    def carries_patches(self) -> bool:
+        """Whether any patch is applied now."""
+        return bool(self.weight_patches or self.prompt_patches or self.listeners)
 
     @property
     def max_length(self) -> int | None:
@@ -163,6 +215,30 @@ class LoadedModel:
         """Return the linear map named ``module_name``."""
         module = self.network.get_submodule(module_name)
         return Projection(module_name, module, transposed=isinstance(module, Conv1D))
+
+    @contextmanager
+    def trainable(self, *projections: Projection) -> Iterator[tuple[nn.Parameter, ...]]:
+        """Let the weights of ``projections`` be trained: yield their parameters, which require gradients, for an optimiser.
+
+        Inside, gradients are recorded, and ``projection.weight`` shows the trained weight as [outputs, inputs]; a parameter is
+        stored as ``Projection.parameter`` says. Afterwards, whatever happens, values, gradients and flags are bit for bit what
+        they were, so take the change before leaving. The parameters have the model's dtype: in half precision small steps are
+        rounded away, and a copy in float32 has to be trained in their place.
+        """
+        parameters = tuple(projection.parameter for projection in projections)
+        kept = [(p, p.data, p.data.clone(), p.grad, p.requires_grad) for p in parameters]
+        try:
+            for parameter in parameters:
+                parameter.grad = None
+                parameter.requires_grad_(True)
+            with torch.enable_grad():
+                yield parameters
+        finally:
+            for parameter, storage, values, gradient, flag in kept:
+                parameter.data = storage
+                parameter.data.copy_(values)
+                parameter.grad = gradient
+                parameter.requires_grad_(flag)
 
     @cached_property
     def cache_name(self) -> str:

@@ -2,6 +2,9 @@
 
 The choice is made once, where the prompt is read, from the prompt's own tokens alone, and holds for all that follows it. So an
 answer is the same with and without a key-value cache, alone and in a batch, filled up on either side or not.
+
+A patch that ``rereads`` chooses anew at every token, by all tokens up to it. What it gave at earlier tokens changes with that, so
+keys and values kept of them do not serve: behind a cache, it has each row's whole text read again.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from wildcore.interfaces import Saved
 from wildcore.models import LoadedModel, Reading
@@ -26,6 +30,9 @@ class ModulePatch(ABC):
     applied last does anything, as long as it is applied.
     """
 
+    rereads: bool = False
+    """Whether the choice is made anew at every token, by all that the row has read, in teacher forcing the target too."""
+
     def __init__(self, module: str) -> None:
         """Change the linear map called ``module`` in the network."""
         self.module = module
@@ -35,7 +42,8 @@ class ModulePatch(ABC):
         """Choose a route for each sequence, ``NOWHERE`` to leave it alone: [rows], of whole numbers.
 
         ``inputs`` [rows, tokens, inputs] and ``output`` [rows, tokens, outputs] are the module's; ``prompt`` [rows, tokens] is
-        true at the prompt's own tokens. The choice must not depend on anything else: neither on other tokens nor on other rows.
+        true at the prompt's own tokens, or, for a patch that ``rereads``, at all that the row has read. The choice must depend on
+        nothing else: neither on other tokens nor on other rows.
         """
 
     @abstractmethod
@@ -56,12 +64,14 @@ class ModulePatch(ABC):
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
         """Let ``model`` carry the change."""
-        routing = _Routing(self)
+        routing = _Rereading(self, model) if self.rereads else _Routing(self)
         with ExitStack() as hooks:
             hooks.enter_context(set_aside(model, type(self), self.module))
             network, module = model.network.base_model, model.network.get_submodule(self.module)
             hooks.callback(network.register_forward_pre_hook(routing.begin, with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(routing.change).remove)
+            if isinstance(routing, _Rereading):
+                hooks.callback(network.register_forward_hook(routing.finish, with_kwargs=True).remove)
             model.listeners.append(routing)
             hooks.callback(model.listeners.remove, routing)
             yield
@@ -126,6 +136,73 @@ class _Routing:
             prompt_end = _last(prompt)
         routes = torch.tensor([self.routes[row] for row in self.rows], device=read.device)
         return self.patch.change(read, output, routes, prompt_end)
+
+
+class _Rereading(_Routing):
+    """Follows the passes of a patch that chooses anew at every token.
+
+    A pass behind a cache runs without the patch, so that the cache grows; what it gives is then replaced by what a pass over each
+    row's whole text gives.
+    """
+
+    def __init__(self, patch: ModulePatch, model: LoadedModel) -> None:
+        super().__init__(patch)
+        self.model = model
+        self.texts: dict[int, Tensor] = {}
+        self.prompt_lengths: dict[int, int] = {}
+        self.again = False
+
+    def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """See what a pass is about to read, and add it to what the rows have read."""
+        super().begin(module, args, kwargs)
+        ids: Tensor = args[0] if args else kwargs["input_ids"]
+        mask = kwargs.get("attention_mask")
+        real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, -ids.shape[1] :].bool()
+        if self.again:
+            self.prompt = real
+            return
+        for place, row in enumerate(self.rows):
+            read = ids[place, real[place]]
+            if self.prompt is None:
+                self.texts[row] = torch.cat([self.texts[row], read])
+            else:
+                self.texts[row] = read
+                self.prompt_lengths[row] = int(self.prompt[place].sum())
+        if self.prompt is not None:
+            self.prompt = real
+
+    def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """Give what the patch gives, in passes over whole texts."""
+        return output if self.prompt is None else super().change(module, inputs, output)
+
+    def finish(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
+        """Replace the hidden states of a pass behind a cache."""
+        if self.prompt is not None or self.set_aside:
+            return output
+        ids: Tensor = args[0] if args else kwargs["input_ids"]
+        mask = kwargs.get("attention_mask")
+        real = torch.ones_like(ids) if mask is None else mask[:, -ids.shape[1] :]
+        whole = self._read_whole(module)
+        states = output.last_hidden_state.clone()
+        for place, count in enumerate(real.sum(-1).tolist()):
+            states[place, real[place].bool()] = whole[place, whole.shape[1] - count :]
+        output.last_hidden_state = states
+        return output
+
+    def _read_whole(self, network: nn.Module) -> Tensor:
+        """Return the hidden states [rows, tokens, width] of each row's whole text, padded on the left."""
+        texts = [self.texts[row] for row in self.rows]
+        ids = pad_sequence(texts, batch_first=True, padding_value=self.model.padding, padding_side="left")
+        mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True, padding_side="left")
+        self.model.announce(Reading(self.rows, [self.prompt_lengths[row] for row in self.rows]))
+        self.again = True
+        try:
+            positions = (mask.cumsum(-1) - 1).clamp(min=0)
+            read = network(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        finally:
+            self.again = False
+        states: Tensor = read.last_hidden_state
+        return states
 
 
 def _cached(kwargs: Mapping[str, Any], mask: Tensor | None, ids: Tensor) -> int:

@@ -49,7 +49,11 @@ class Params(BaseModel):
 
 
 class ContextParams(Params):
-    """Base for a context that may show the model examples drawn from the dataset in use."""
+    """Base for a context that may show the model examples drawn from the dataset in use, or that asks in a chat template."""
+
+    uses_chat_template: ClassVar[bool] = False
+    """True when the context asks in the tokenizer's own chat template: it is then named where a model has one, and refused
+    where a model has none."""
 
     def examples_needed(self) -> int:
         """Return how many cases of the dataset are to be set aside as examples."""
@@ -76,15 +80,56 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Preset:
-    """Published hyper-parameters of a method for one model, recognised by its shape and never by its path."""
+    """The numbers published for a method on one model, such as layers, steps and factors, recognised by the model's shape and
+    never by its path. A preset does not make the method do as its published code does: ``Departure`` says where that differs."""
 
     name: str
     shape: ModelShape
     values: Mapping[str, Any]
 
 
-class EditorParams(Params):
-    """Parameters that every editor has. An editor adds its own fields, its presets and the depth it edits at."""
+@dataclass(frozen=True)
+class Departure:
+    """Where a method's published code does not do what is done by default.
+
+    ``paper`` is the default of ``parameter``: the paper's way, or our choice where ``reason`` says so. ``published`` is the value
+    that does as the published code does. With ``by_switch`` false it cannot be set for the user, because it takes a file of
+    theirs or is not offered: then ``parameter`` may be a plain name for the difference, and the values are texts about it.
+    """
+
+    parameter: str
+    paper: Any
+    published: Any
+    reason: str
+    by_switch: bool = True
+
+
+class DepartingParams(Params):
+    """Base for the parameters of a method that was published with code."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = None
+    """How the published code differs from the paper. None: the plugin does not say; (): it does not differ."""
+
+    def as_published(self) -> Self:
+        """Return the parameters set as the published code has it, except those that the user set.
+
+        What it sets is over a preset's values, so it comes before ``for_model``. ``departures`` must be known.
+        """
+        assert self.departures is not None, "whether a plugin says how its published code differs is checked first"
+        given = self.model_dump(include=self.model_fields_set)
+        published = {one.parameter: one.published for one in self.departures if one.by_switch}
+        return type(self).model_validate(published | given)
+
+    def not_as_published(self) -> list[str]:
+        """Return which ``departures`` remain: those whose parameter does not have the published value.
+
+        A subclass leaves out what makes no difference beside its other parameters.
+        """
+        return [one.parameter for one in self.departures or () if getattr(self, one.parameter, None) != one.published]
+
+
+class EditorParams(DepartingParams):
+    """Parameters that every editor has. An editor adds its own fields, its presets, its departures and the depth it edits at."""
 
     presets: ClassVar[tuple[Preset, ...]] = ()
     depth: ClassVar[float] = 0.0

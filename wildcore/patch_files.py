@@ -23,6 +23,8 @@ from wildcore.types import EditRequest, Record
 
 SCHEMA = 2
 KEY = "wildcore-patch"
+CHANGE = "change"
+"""Tensors are named MODULE:PART; this is the part that is a change of the whole weight [outputs, inputs]."""
 
 
 class PatchedModel(Record):
@@ -89,9 +91,7 @@ def require_kept(patch: Patch) -> KeptPatch:
 def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, change in patch.changes.items():
-        parts = (
-            {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {"change": change.change}
-        )
+        parts = {"left": change.left, "right": change.right} if isinstance(change, LowRank) else {CHANGE: change.change}
         tensors |= {f"{name}:{part}": at_least_float32(tensor) for part, tensor in parts.items()}
     return tensors
 
@@ -112,12 +112,13 @@ def require_new(path: Path) -> None:
 
 @dataclass(frozen=True)
 class PatchFile:
-    """A patch file that was read. ``digest`` is a hash of all of it."""
+    """A patch file that was read. ``digest`` is a hash of all of it, ``note`` what the user should know of it."""
 
     path: Path
     manifest: PatchManifest
     tensors: Mapping[str, Tensor]
     digest: str
+    note: str | None = None
 
     def weights(self) -> WeightPatch:
         """Return the change of weights. Raises ``UserError`` where it is none, saying what runs it."""
@@ -161,11 +162,15 @@ class GivenPatch(Editor):
         self.patch = patch
         self.written = {(request.prompt, request.target) for request in requests}
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a fact that the patch does not write."""
+        if (request.prompt, request.target) not in self.written:
+            raise Refused("the patch does not write this fact")
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
         """Return the patch. Raises ``Refused`` for a fact that it does not write."""
         for request in requests:
-            if (request.prompt, request.target) not in self.written:
-                raise Refused("the patch does not write this fact")
+            self.check(model, request)
         return self.patch
 
 
@@ -183,9 +188,13 @@ def read_patch(path: Path) -> PatchFile:
         raise UserError(f"{path}: damaged, or not a patch file ({error}); make the patch again") from error
     if manifest.facts is None:
         _patch(path, tensors)  # damage is to show now
+    return PatchFile(path, manifest, tensors, digest_of(path))
+
+
+def digest_of(path: Path) -> str:
+    """Return a hash of all of a file."""
     with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    return PatchFile(path, manifest, tensors, digest)
+        return file_digest(file, "sha256").hexdigest()
 
 
 def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:
@@ -212,9 +221,9 @@ def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) ->
 def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
     changes: dict[str, LowRank | Dense] = {}
     for name in sorted({key.rpartition(":")[0] for key in tensors}):
-        parts = {part: tensors.get(f"{name}:{part}") for part in ("left", "right", "change")}
-        if parts["change"] is not None:
-            changes[name] = Dense(parts["change"])
+        parts = {part: tensors.get(f"{name}:{part}") for part in ("left", "right", CHANGE)}
+        if (change := parts[CHANGE]) is not None:
+            changes[name] = Dense(change)
         elif parts["left"] is not None and parts["right"] is not None:
             changes[name] = LowRank(parts["left"], parts["right"])
         else:

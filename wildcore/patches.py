@@ -48,6 +48,7 @@ class WeightPatch:
     def applied(self, model: LoadedModel) -> Iterator[None]:
         """Add the changes to the model's weights; put the original bits back on leaving, whatever happens."""
         originals: dict[str, Tensor] = {}
+        model.weight_patches.append(self)
         try:
             for name, change in self.changes.items():
                 weight = model.projection(name).weight
@@ -58,6 +59,7 @@ class WeightPatch:
         finally:
             for name, original in originals.items():
                 model.projection(name).weight.copy_(original)
+            model.weight_patches.pop()
 
     def describe(self) -> dict[str, Any]:
         """Return the Frobenius norm of all changes together, and whether every number is finite."""

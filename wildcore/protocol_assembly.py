@@ -39,7 +39,7 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
         for section, use in _uses(protocol):
             used[section].add(own_name(use.name))
     used |= names_used(editors)
-    used["dataset"] = {own_name(spec.dataset)}
+    used["dataset"] = {own_name(spec.dataset)} if spec.dataset else set()
     used["metric"] |= {own_name(metric) for metric in spec.added_metrics}
     check_names(spec.settings, used)
     return list(ready.values())

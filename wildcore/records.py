@@ -10,13 +10,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import IO, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from wildcore.caching import make_durable
 from wildcore.errors import UserError
-from wildcore.types import Answer, EditRequest, EvalProtocol, ProbeKind, Record, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
 
 SCHEMA = 1
 R = TypeVar("R", bound=Record)
@@ -39,7 +40,8 @@ class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
-    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that.
+    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that. ``continued``
+    is what the edited model said with the stop rule put off, where it was asked for that; it begins with the answer's tokens.
     """
 
     protocol: str
@@ -52,6 +54,7 @@ class ProbeRecord(Record):
     gold_token_ids: tuple[int, ...]
     before: tuple[Answer, ...]
     after: tuple[Answer, ...]
+    continued: Output | None = None
     unanswered: str | None = None
 
 
@@ -149,6 +152,18 @@ class RunFolder:
         if not (path / "manifest.json").is_file():
             raise UserError(f"{path}: not a run folder (no manifest.json in it)")
         return cls(path)
+
+    @classmethod
+    def finished(cls, path: Path) -> "RunFolder":
+        """Open a run that has been scored. Raises ``UserError`` for another."""
+        folder = cls.open(path)
+        if not folder.scores_path.exists():
+            done = sum(1 for _ in folder.cases())
+            raise UserError(
+                f"{path}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
+                f"go on with: {resume_command(path)}"
+            )
+        return folder
 
     @property
     def manifest(self) -> Manifest:
@@ -248,8 +263,13 @@ class RunFolder:
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be written ({_why(error)}); {kept} kept; once it can be, go on with: "
-                f"wildcore eval --resume {self.path}"
+                f"{resume_command(self.path)}"
             ) from error
+
+
+def resume_command(path: Path) -> str:
+    """Return the command that resumes the run at ``path``, ready to be pasted into a shell."""
+    return f"wildcore eval --resume {quote(str(path))}"
 
 
 def require_free(path: Path) -> None:

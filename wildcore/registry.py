@@ -46,6 +46,11 @@ class Plugin:
     problem: str | None = None
     trace: str | None = None
 
+    @property
+    def warning(self) -> str:
+        """What to tell of a plugin that is set aside."""
+        return f"plugin {self.name!r} ({self.distribution} {self.version}) is broken: {self.problem}"
+
 
 @dataclass(frozen=True)
 class Found(Generic[T]):

@@ -2,15 +2,18 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from wildcore.errors import UserError, nearest
-from wildcore.types import EditCase, Malformed
+from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
 """Tag of a case: the fields of its row that had white space around their text, which is taken away."""
+
+ROWS_NAMED = 20
+"""Most rows that one message names."""
 
 _ABSENT = object()
 
@@ -114,6 +117,20 @@ class Row:
         return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
 
 
+def bad_rows(source: str, rows: Sequence[Malformed], way_out: str) -> UserError:
+    """Return the error that names every one of ``rows``, or the first of them and how many more there are."""
+    if len(rows) == 1:
+        return UserError(f"{rows[0].place}: {rows[0].problem} ({way_out})")
+    return UserError("\n".join([f"{source}: {len(rows)} malformed rows ({way_out}):", *listed(rows)]))
+
+
+def listed(rows: Sequence[Malformed]) -> list[str]:
+    """Return a line for each row, for the first ``ROWS_NAMED`` of them, and one that counts the others."""
+    lines = [f"  {row.place}: {row.problem}" for row in rows[:ROWS_NAMED]]
+    more = len(rows) - ROWS_NAMED
+    return [*lines, f"  ... and {more} more"] if more > 0 else lines
+
+
 def parsed(rows: Iterable[Row | Malformed], parse: Callable[[Row], EditCase]) -> Iterator[EditCase | Malformed]:
     """Turn rows into cases with ``parse``; in the place of a row that it refuses stands what is wrong with the row."""
     return (row if isinstance(row, Malformed) else _parsed(row, parse) for row in rows)
@@ -126,6 +143,17 @@ def _parsed(row: Row, parse: Callable[[Row], EditCase]) -> EditCase | Malformed:
         return case.model_copy(update={"tags": tags})
     except MalformedRow as error:
         return Malformed(place=error.place, problem=error.problem)
+
+
+def edit_request(row: Row) -> EditRequest:
+    """Read one fact from a row with the fields of ``EditRequest``. Raises ``MalformedRow``."""
+    return EditRequest(
+        prompt=row.text("prompt"),
+        target=row.text("target"),
+        subject=row.optional_text("subject"),
+        aliases=row.texts("aliases") if row.holds("aliases") else (),
+        ground_truth=row.optional_text("ground_truth"),
+    )
 
 
 def _at(fields: Mapping[str, Any], name: str) -> Any:

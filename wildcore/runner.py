@@ -10,15 +10,17 @@ edit as for many. Other schedules, whose patch is the sum of all that was writte
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
 from wildcore.accumulated import Accumulated, can_share_prompts, changes_prompts
+from wildcore.continuations import put_off, same_beginning, was_cut
 from wildcore.errors import Refused, each_or_refusal
 from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
+from wildcore.failures import answered
 from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
@@ -28,13 +30,16 @@ from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
 from wildcore.row_patches import RowPatches
 from wildcore.shared_prompts import SharedPrompts
 from wildcore.tokens import within_context
-from wildcore.types import EditCase
+from wildcore.trace_files import write_case_traces
+from wildcore.types import EditCase, Output, Probe
 from wildcore.unedited import UneditedAnswers
 
 NOT_STACKED = "judged alone: its patch cannot share a batch"
 
 QuestionsByProtocol = dict[str, list[Question]]
 AnswersByProtocol = dict[str, list[Answers]]
+Continued = dict[tuple[str, int], Output | None]
+"""What an edited model says with the stop rule put off, by protocol and the probe's number."""
 
 
 @dataclass
@@ -44,6 +49,8 @@ class Examiner:
     model: LoadedModel
     protocols: Sequence[ReadyProtocol]
     unedited: UneditedAnswers
+    continuation: int = 0
+    """Characters for which an edited model goes on after its answer to an edit prompt, to see what follows; 0: not looked at."""
 
     def questions(self, case: EditCase) -> QuestionsByProtocol:
         """Return the case's probes as each protocol puts them, by protocol name."""
@@ -74,6 +81,46 @@ class Examiner:
         if all(patch is patches[0] for patch in patches):
             return self._after_one(cases, patches[0])
         return [self.after([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
+
+    def continued(
+        self,
+        cases: Sequence[EditCase],
+        asked: Sequence[QuestionsByProtocol],
+        patches: Sequence[Patch],
+        after: Sequence[AnswersByProtocol],
+    ) -> list[Continued]:
+        """Return what each edited model says with the stop rule put off, where that ended an answer to an edit prompt that holds.
+
+        ``after`` are its answers. Asked apart from them, so that they do not depend on it by a digit.
+        """
+        found: list[Continued] = [{} for _ in cases]
+        if not self.continuation:
+            return found
+        cut = [self._cut(*one) for one in zip(cases, asked, after, strict=True)]
+        chosen = [index for index, places in enumerate(cut) if places]
+        names = {name for places in cut for name, _ in places}
+        longer = replace(self, protocols=[put_off(p, self.continuation) for p in self.protocols if p.name in names])
+        questions = [
+            {name: [asked[index][name][place] for own, place in cut[index] if own == name] for name in names}
+            for index in chosen
+        ]
+        for index, given in zip(chosen, longer.after(questions, [patches[i] for i in chosen]), strict=True):
+            answers = {name: iter(of_protocol) for name, of_protocol in given.items()}
+            for name, place in cut[index]:
+                again = next(answers[name])
+                found[index][name, place] = same_beginning(after[index][name][place], again)
+        return found
+
+    def _cut(self, case: EditCase, asked: QuestionsByProtocol, after: AnswersByProtocol) -> list[tuple[str, int]]:
+        """Return which answers to the case's edit prompts hold and were ended by the stop rule: protocols and probes' numbers."""
+        return [
+            (protocol.name, place)
+            for protocol in self.protocols
+            for place, probe in enumerate(case.probes)
+            if probe.kind == "reliability"
+            and was_cut(answers := after[protocol.name][place])
+            and _holds(protocol, probe, asked[protocol.name][place], answers)
+        ]
 
     def _after_one(self, cases: Sequence[QuestionsByProtocol], patch: Patch) -> list[AnswersByProtocol]:
         """Return the answers of one edited model to all cases."""
@@ -110,6 +157,15 @@ class Examiner:
         return SharedPrompts(self.model, asked if len(names) > 1 else [])
 
 
+def _holds(protocol: ReadyProtocol, probe: Probe, question: Question, answers: Answers) -> bool:
+    """Say whether the first metric of edit prompts gives ``answers`` 1; also where it is too expensive to be asked here."""
+    metric = next((metric for _, metric in protocol.metrics.get("reliability", ()) if not metric.reads_unedited), None)
+    if metric is None or metric.expensive:
+        return True
+    items = [answered(probe, question.gold.token_ids, answer) for answer in answers]
+    return all(score.value == 1 for score in metric.score(items))
+
+
 def shares_a_batch(patch: Patch) -> bool:
     """Say whether rows under this patch can be in one batch with rows under others: it is one edit's, not a sequence's, and
     chooses nothing by the prompt.
@@ -136,14 +192,16 @@ def run(
 ) -> None:
     """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
 
-    ``together`` edits are solved and judged at a time. The other arguments are those of ``in_groups``. The model is the unedited
-    one before and after.
+    ``together`` edits are solved and judged at a time. Where ``environment`` has a trace, each case's is kept in the folder. The
+    other arguments are those of ``in_groups``. The model is the unedited one before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
 
     def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
-        return run_cases(editor, examiner, group)
+        records = run_cases(editor, examiner, group)
+        write_case_traces(folder.path, environment.trace, group)
+        return records
 
     in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
 
@@ -199,7 +257,9 @@ def judge(
     before = examiner.before(questions)
     edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
     asked = [examiner.questions_after(questions[index], patch) for index, patch in edited.items()]
-    after = dict(zip(edited, zip(asked, examiner.after(asked, list(edited.values())), strict=True), strict=True))
+    given = examiner.after(asked, list(edited.values()))
+    continued = examiner.continued([cases[index] for index in edited], asked, list(edited.values()), given)
+    after = dict(zip(edited, zip(asked, given, continued, strict=True), strict=True))
     return [
         CaseRecord(
             case=case.id,
@@ -250,7 +310,7 @@ def _probe_records(
     case: EditCase,
     questions: QuestionsByProtocol,
     before: AnswersByProtocol,
-    after: tuple[QuestionsByProtocol, AnswersByProtocol] | None,
+    after: tuple[QuestionsByProtocol, AnswersByProtocol, Continued] | None,
 ) -> Iterator[ProbeRecord]:
     for protocol, posed in questions.items():
         for index, (probe, question) in enumerate(zip(case.probes, posed, strict=True)):
@@ -266,5 +326,6 @@ def _probe_records(
                 gold_token_ids=question.gold.token_ids,
                 before=before[protocol][index],
                 after=after[1][protocol][index] if after else (),
+                continued=after[2].get((protocol, index)) if after else None,
                 unanswered=unanswerable(model, question) or unanswerable(model, asked),
             )

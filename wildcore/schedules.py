@@ -1,10 +1,12 @@
 """When edits are written into the model and when they are judged: part of what a run is."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from wildcore.types import EditCase, Record
+from wildcore.errors import UserError
+from wildcore.types import Record
 
+Case = TypeVar("Case")
 ScheduleName = Literal["single", "batch", "sequential"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 
@@ -13,6 +15,10 @@ JUDGED_AND_PUT_BACK: Mapping[ScheduleName, str] = {
     "batch": "after each update",
     "sequential": "after all edits",
 }
+
+
+FIRST_EDITS = 100
+"""Edits after which a run stops where all of them were refused for one reason."""
 
 
 class Schedule(Record):
@@ -37,11 +43,24 @@ class Schedule(Record):
         size = {} if self.name == "single" else {"edits_per_update": self.edits_per_update}
         return {"edits": self.name, **size, "judged": when, "model": f"put back {when}"}
 
-    def sequences(self, cases: Sequence[EditCase]) -> list[list[Sequence[EditCase]]]:
+    def sequences(self, cases: Sequence[Case]) -> list[list[Sequence[Case]]]:
         """Return the cases as they are written: sequences, each of which begins with the unedited model, of updates."""
         size = self.edits_per_update
         updates = [cases[start : start + size] for start in range(0, len(cases), size)]
         return [updates] if self.name == "sequential" else [[update] for update in updates]
+
+
+def require_fitting_schedule(name: str, edits_per_update: int | None, patch: object | None) -> None:
+    """Raise ``UserError`` for a schedule that its size, or a ``patch`` to judge, does not go together with."""
+    if name == "single" and edits_per_update:
+        raise UserError(
+            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it out, or choose --schedule batch "
+            "or --schedule sequential"
+        )
+    if name != "single" and patch:
+        raise UserError(
+            f"--schedule {name}: cannot be combined with --patch, whose edits are already made; leave --schedule out"
+        )
 
 
 def shortly(identity: Mapping[str, Any]) -> str:

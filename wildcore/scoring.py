@@ -8,6 +8,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
+from wildcore.continuations import continuations
 from wildcore.interfaces import Metric
 from wildcore.protocols import Metrics
 from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder, ScoreRecord
@@ -125,8 +126,8 @@ def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, 
     probe = place.probe
     nothing = probe.unanswered or "no answer"
     refused = REFUSED if place.record.edit.status == "refused" else nothing
-    before_value, before_reason = _mean(before, COMPARES if place.metric.reads_unedited else nothing)
-    after_value, after_reason = _mean(after, probe.unanswered or refused)
+    before_value, before_reason = mean_of_samples(before, COMPARES if place.metric.reads_unedited else nothing)
+    after_value, after_reason = mean_of_samples(after, probe.unanswered or refused)
     return ScoreRecord(
         case=place.record.case,
         protocol=probe.protocol,
@@ -142,7 +143,7 @@ def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, 
     )
 
 
-def _mean(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
+def mean_of_samples(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
     """Return the mean over the samples that have a value, and why others have none."""
     values = [sample.value for sample in samples if sample.value is not None]
     reasons = [sample.reason for sample in samples if sample.value is None]
@@ -156,15 +157,17 @@ def _worth_keeping(samples: Sequence[Score]) -> bool:
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
-    """Return a scored run's sums as JSON values: what was run, the number of cases, and every cell of the table."""
-    edits = [case.edit for case in folder.cases()]
+    """Return a scored run's sums as JSON values: what was run, how many cases, each cell of the table, what followed answers."""
+    cases, scores = list(folder.cases()), list(folder.scores())
+    edits = [case.edit for case in cases]
     return {
         "identity": folder.manifest.identity,
         "cases": len(edits),
         "refused": sum(edit.status == "refused" for edit in edits),
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
-        "cells": [cell.model_dump() for cell in summarise(folder.scores())],
+        "cells": [cell.model_dump() for cell in summarise(scores)],
+        "continuations": [one.model_dump() for one in continuations(cases, scores)],
     }
 
 

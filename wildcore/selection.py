@@ -1,20 +1,30 @@
 """Which cases of a dataset a run takes: filtered, drawn, set aside as examples, counted.
 
 Data flows through once: rows, without the malformed, where the tags fit, in the order drawn, up to the limit.
+
+Unless malformed rows are to be left out, each stands for a case, so that as many rows are read as cases are wanted: all
+malformed ones among them are named in one message.
 """
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Dataset
+from wildcore.rows import ROWS_NAMED, bad_rows
 from wildcore.types import EditCase, Malformed, Record
 
 MALFORMED_LISTED = 100
+
+READ_AHEAD = 10_000
+"""Most rows that are read before the model is loaded where it is the model's answers that choose the cases."""
+
+WAY_OUT = "--skip-malformed leaves such rows out and lists them"
 
 
 class Choice(Record):
@@ -46,6 +56,7 @@ class Reader:
     def examples(self, count: int) -> list[EditCase]:
         """Draw cases to be shown as examples and set them aside. Raises ``UserError`` if there are too few."""
         drawn = _drawn(self._fitting(), count, random.Random(f"examples {self.choice.seed}"))
+        self.require_sound()
         if len(drawn) < count:
             raise UserError(
                 f"dataset {self.name}: {count} examples are wanted and it holds {len(drawn)} cases that fit"
@@ -54,20 +65,59 @@ class Reader:
         return drawn
 
     def candidates(self) -> Iterator[EditCase]:
-        """Yield all cases that may be taken, in the order in which they are."""
+        """Yield all cases that may be taken, in the order in which they are.
+
+        Malformed rows are passed over: whoever has read enough calls ``require_sound``.
+        """
         left = (case for case in self._fitting() if case.id not in self.set_aside)
         if self.choice.sample is None:
             return left
         everything = list(left)
+        self.require_sound()
         random.Random(self.choice.seed).shuffle(everything)
         return iter(everything)
 
     def cases(self) -> list[EditCase]:
-        """Return the cases wanted."""
+        """Return the cases wanted. Raises ``UserError`` that names every malformed row among the rows read for them."""
         if self.choice.sample is None:
-            return list(islice(self.candidates(), self.choice.limit))
-        left = (case for case in self._fitting() if case.id not in self.set_aside)
-        return _drawn(left, self.choice.sample, random.Random(self.choice.seed))
+            found = list(self.wanted_of(self.candidates()))
+        else:
+            left = (case for case in self._fitting() if case.id not in self.set_aside)
+            found = _drawn(left, self.choice.sample, random.Random(self.choice.seed))
+        self.require_sound()
+        return found
+
+    def wanted_of(self, candidates: Iterator[EditCase]) -> Iterator[EditCase]:
+        """Yield the first ``candidates``, as many as are wanted, or all; a malformed row met on the way counts as one of them."""
+        for count, case in enumerate(candidates, start=1):
+            yield case
+            if self._are_enough(count):
+                return
+
+    def _are_enough(self, count: int) -> bool:
+        malformed = 0 if self.choice.skip_malformed else len(self.malformed)
+        return self.wanted is not None and count + malformed >= self.wanted
+
+    def read_ahead(self) -> Iterator[EditCase]:
+        """Return the candidates, the first ``READ_AHEAD`` of them read and checked already.
+
+        Raises ``UserError`` that names every malformed row among those, and later at the first malformed one.
+        """
+        candidates = self.candidates()
+        first = list(islice(candidates, READ_AHEAD))
+        self.require_sound()
+        return chain(first, self._sound(candidates))
+
+    def _sound(self, candidates: Iterator[EditCase]) -> Iterator[EditCase]:
+        for case in candidates:
+            self.require_sound()
+            yield case
+        self.require_sound()
+
+    def require_sound(self) -> None:
+        """Raise ``UserError`` that names the malformed rows read so far, unless they are to be left out."""
+        if self.malformed and not self.choice.skip_malformed:
+            raise bad_rows(f"dataset {self.name}", self.malformed, WAY_OUT)
 
     def _fitting(self) -> Iterator[EditCase]:
         """Yield the well-formed cases whose tags fit, in the dataset's order, and count the others anew."""
@@ -84,6 +134,7 @@ class Reader:
                 for tag, value in case.tags.items():
                     seen.setdefault(tag, set()).add(value)
         if not fitted and self.choice.where:
+            self.require_sound()
             raise UserError(
                 f"--where {_pairs(self.choice.where)}: no case of {self.name} fits; {_hint(self.choice, seen)}"
             )
@@ -92,10 +143,10 @@ class Reader:
         for row in self.dataset.cases():
             if isinstance(row, EditCase):
                 yield row
-            elif self.choice.skip_malformed:
-                self.malformed.append(row)
             else:
-                raise UserError(f"{row.place}: {row.problem} (--skip-malformed leaves such rows out and lists them)")
+                self.malformed.append(row)
+                if self.choice.sample is None and self._are_enough(0):
+                    return
 
     def facts(self) -> dict[str, Any]:
         """Return what the record says of the choice and of what was left out."""
@@ -115,14 +166,14 @@ class Reader:
 
 
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
-    """Return ``cases``. Raises ``UserError`` for none, or for an id that occurs twice."""
+    """Return ``cases``. Raises ``UserError`` for none, or that names all ids which occur several times."""
     if not cases:
         raise UserError(f"dataset {name}: it holds no case")
-    seen: set[str] = set()
-    for case in cases:
-        if case.id in seen:
-            raise UserError(f"dataset {name}: the case id {case.id!r} occurs twice")
-        seen.add(case.id)
+    times = Counter(case.id for case in cases)
+    repeated = [f"{id!r} occurs {count} times" for id, count in times.items() if count > 1]
+    if repeated:
+        more = f", and {len(repeated) - ROWS_NAMED} more case ids do" if len(repeated) > ROWS_NAMED else ""
+        raise UserError(f"dataset {name}: the case id {', '.join(repeated[:ROWS_NAMED])}{more}")
     return cases
 
 

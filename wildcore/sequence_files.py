@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,12 +17,23 @@ from wildcore.accumulated import Accumulated
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models import LoadedModel
-from wildcore.patch_files import read_by_its_editor
+from wildcore.patch_files import (
+    CHANGE,
+    PatchedModel,
+    PatchFile,
+    PatchManifest,
+    digest_of,
+    read_by_its_editor,
+    read_patch,
+)
 from wildcore.records import EditOutcome, Manifest, RunFolder
-from wildcore.tensor_files import UNFINISHED, read_tensors, write_tensors
+from wildcore.schedules import Schedule
+from wildcore.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas that are read. The first did not say which cases of an update were refused: there it was all or none."""
 NAME = "sequence.safetensors"
 KEY = "wildcore-sequence"
 FACTS = "facts"
@@ -43,10 +55,14 @@ class SequenceManifest(Record):
 
 @dataclass
 class Written:
-    """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them."""
+    """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them.
+
+    ``refused`` says for each update which of its cases the editor refused, by id, and why; the outcome is that of the others.
+    """
 
     sequence: int
     outcomes: list[EditOutcome] = field(default_factory=list)
+    refused: list[Mapping[str, str]] = field(default_factory=list)
     patch: Accumulated = field(default_factory=Accumulated)
     state: Saved | None = None
     finite: bool = True
@@ -54,7 +70,7 @@ class Written:
     half_taken: bool = False
     """Whether an interruption came while an update was taken in, so that the parts do not belong together."""
 
-    def take(self, outcome: EditOutcome, patch: Patch | None, state: Saved | None) -> None:
+    def take(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
         """Take in what became of the next update; ``patch`` is None where nothing was written."""
         self.half_taken = True
         if patch is not None:
@@ -63,6 +79,7 @@ class Written:
         if outcome.status == "edited" and not self.finite:
             outcome = outcome.model_copy(update={"patch": {**(outcome.patch or {}), "finite": False}})
         self.outcomes.append(outcome)
+        self.refused.append(refused)
         self.state = state
         self.half_taken = False
 
@@ -93,20 +110,25 @@ class SequenceFile:
             left.unlink()
         if not self.path.exists():
             return Written(sequence)
-        manifest, tensors = self._read()
-        if manifest.run != self.run:
-            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+        manifest, tensors = self.read()
         if manifest.sequence != sequence:
             return Written(sequence)
         with read_by_its_editor(self.path, self._way_out):
             return _unpacked(sequence, tensors, model, editor)
 
+    def read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
+        """Return what the file says of itself, and its tensors. Raises ``UserError`` where it is damaged or of another run."""
+        manifest, tensors = self._read()
+        if manifest.run != self.run:
+            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+        return manifest, tensors
+
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:
             text, tensors = read_tensors(self.path, KEY)
             number = json.loads(text).get("schema_number")
-            if number != SCHEMA:
-                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schema {SCHEMA}")
+            if number not in READABLE:
+                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schemas 1 and 2")
             return SequenceManifest.model_validate_json(text), tensors
         except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
             reason = " ".join(str(error).split())
@@ -141,6 +163,87 @@ class Keeper:
         self.due = now + max(SECONDS_BETWEEN_SAVES, (now - begun) / SAVES_TAKE_AT_MOST)
 
 
+def read_patch_or_run(path: Path) -> PatchFile:
+    """Read a patch file; or as a patch what a run wrote together, given its folder or the ``sequence.safetensors`` in it.
+
+    Raises ``UserError`` for what is neither, and for a run that is unfinished or did not write changes of weights.
+    """
+    if path.is_dir():
+        return _patch_of(RunFolder.open(path))
+    if path.is_file() and _is_sequence(path):
+        if path.name != NAME or not (path.parent / "manifest.json").is_file():
+            raise UserError(f"{path}: it is read with the manifest.json of its run; give the run folder")
+        return _patch_of(RunFolder.open(path.parent))
+    return read_patch(path)
+
+
+def _is_sequence(path: Path) -> bool:
+    try:
+        return read_text(path, KEY) is not None
+    except (OSError, SafetensorError):
+        return False  # the reader of patches says what is wrong with it
+
+
+def _patch_of(folder: RunFolder) -> PatchFile:
+    """Return what a finished run wrote together as a patch of all the facts in it."""
+    run, cases = folder.manifest, list(folder.cases())
+    file = SequenceFile(folder)
+    _require_finished(file, run, len(cases))
+    said, tensors = file.read()
+    sums = _sums(file, run, tensors)
+    sequences = Schedule.chosen(run.job["schedule"], run.job["edits_per_update"], run.case_count).sequences(cases)
+    own = [case for update in sequences[said.sequence] for case in update]
+    manifest = PatchManifest(
+        created=run.created,
+        model=_model_of(run),
+        editor=run.identity["editor"],
+        seed=run.identity["seed"],
+        requests=tuple(case.request for case in own if case.edit.status == "edited"),
+        versions=run.versions,
+    )
+    note = f"{file.path} holds the last of {len(sequences)} batches only, with {len(own)} of {len(cases)} cases"
+    named = {f"{name}:{CHANGE}": total for name, total in sums.items()}
+    return PatchFile(file.path, manifest, named, digest_of(file.path), note if len(sequences) > 1 else None)
+
+
+def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
+    """Raise ``UserError`` unless all cases of a run that writes edits together are ``done``."""
+    folder = file.path.parent
+    if run.job.get("schedule", "single") == "single":
+        raise UserError(
+            f"{folder}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
+            "--schedule sequential, or make a patch with wildcore edit"
+        )
+    if done < run.case_count or not file.path.exists():
+        raise UserError(
+            f"{folder}: the run is unfinished ({done} of {run.case_count} cases judged); finish it with wildcore eval --resume "
+            f"{folder}"
+        )
+
+
+def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the changes of weights that were written. Raises ``UserError`` where something else was, or they diverged."""
+    folder, editor = file.path.parent, run.job["editor"]
+    if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
+        raise UserError(
+            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder} shows how the run judged it, and "
+            f"wildcore eval --patch judges a patch of wildcore edit --editor {editor}"
+        )
+    sums = _part("sum", tensors)
+    if not sums:
+        raise UserError(f"{file.path}: none of its edits changed a weight; wildcore show {folder} --edits shows them")
+    if not all(bool(total.isfinite().all()) for total in sums.values()):
+        raise UserError(f"{file.path}: the edits diverged (not finite); wildcore show {folder} --edits shows them")
+    return sums
+
+
+def _model_of(run: Manifest) -> PatchedModel:
+    model = run.identity["model"]
+    return PatchedModel(
+        model_type=model["family"], **{name: model[name] for name in ("name", "revision", "dtype", "fingerprint")}
+    )
+
+
 def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors by name, and the facts as JSON values."""
     tensors = {f"sum:{name}": total for name, total in written.patch.sums.items()}
@@ -151,6 +254,7 @@ def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors |= {f"state:{name}": tensor for name, tensor in written.state.tensors.items()}
     facts = {
         "outcomes": [outcome.model_dump(mode="json") for outcome in written.outcomes],
+        "refused": [dict(refused) for refused in written.refused],
         "patches": [dict(saved.facts) for saved in newest],
         "state": None if written.state is None else dict(written.state.facts),
     }
@@ -159,7 +263,8 @@ def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, editor: Editor) -> Written:
     facts = json.loads(tensors[FACTS].numpy().tobytes())
-    written = Written(sequence, [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]])
+    outcomes = [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]]
+    written = Written(sequence, outcomes, facts.get("refused", [{} for _ in outcomes]))
     for name, total in _part("sum", tensors).items():
         written.patch.sums[name] = total.to(model.projection(name).weight.device)
     for number, own in enumerate(facts["patches"]):

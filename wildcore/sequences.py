@@ -7,18 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import OutOfMemoryError
 
-from wildcore.errors import Refused, UserError
-from wildcore.interfaces import Editor, Environment, Patch, Saved
+from wildcore.errors import UserError
+from wildcore.interfaces import Editor, Environment
 from wildcore.models import LoadedModel
 from wildcore.records import CaseRecord, EditOutcome, RunFolder
+from wildcore.refusals import RefusalWatch, Update, set_state, write_together
 from wildcore.runner import Examiner, OnCase, in_groups, judge
 from wildcore.schedules import Schedule
 from wildcore.sequence_files import Keeper, SequenceFile, Written
-from wildcore.tokens import encode, within_context
+from wildcore.tokens import encode
+from wildcore.trace_files import write_case_traces
 from wildcore.types import EditCase, EditRequest, Prompt
 
-Update = Sequence[EditCase]
-"""The cases that one update writes."""
+Group = Sequence[EditCase]
+"""The cases that one update is to write."""
 
 
 @dataclass
@@ -44,18 +46,22 @@ class SequenceRunner:
         """Write and judge all cases and append each to the run's journal; ``together`` and ``done`` as in ``in_groups``."""
         file = SequenceFile(self.folder)
         sequences = schedule.sequences(cases)
+        watch = RefusalWatch(len(cases))
+        recorded = {record.case: record.edit for record in self.folder.cases()}
         for number, updates in enumerate(sequences):
             own = [case for update in updates for case in update]
             if all(case.id in done for case in own):
+                watch.remember(recorded[case.id] for case in own)
                 continue
             if len(sequences) > 1:
                 self.say(f"Batch {number + 1} of {len(sequences)}")
             written = file.load(number, self.examiner.model, self.editor)
-            self._write(written, updates, file)
+            watch.remember(_outcomes(written, updates).values())
+            self._write(written, updates, file, watch)
             self._judge(written, updates, on_case, together, done)
 
-    def _write(self, written: Written, updates: Sequence[Update], file: SequenceFile) -> None:
-        """Make the updates that are left."""
+    def _write(self, written: Written, updates: Sequence[Group], file: SequenceFile, watch: RefusalWatch) -> None:
+        """Make the updates that are left. Raises ``AllRefused`` where ``watch`` does."""
         sizes = [len(update) for update in updates]
         known = len(written.outcomes)
         if known:
@@ -65,7 +71,7 @@ class SequenceRunner:
         if not self.prepared:
             self.editor.prepare(self.examiner.model, self.environment)
             self.prepared = True
-        _set_state(self.editor, written.state)
+        set_state(self.editor, written.state)
         keeper = Keeper(file, written)
         with self.environment.progress.track(f"{self.label}: writing", sum(sizes), sum(sizes[:known])) as advance:
             try:
@@ -73,32 +79,43 @@ class SequenceRunner:
                     self._update(written, update)
                     advance(len(update))
                     keeper.save_if_due()
+                    for outcome in _outcomes(written, updates, len(written.outcomes) - 1).values():
+                        watch.take(outcome)
             finally:
                 keeper.save()
 
-    def _update(self, written: Written, update: Update) -> None:
+    def _update(self, written: Written, update: Group) -> None:
         """Make the next update upon those before it."""
         was_finite = written.finite
         start = time.perf_counter()
         result = write_upon(self.editor, self.examiner.model, [case.request for case in update], written)
         seconds = (time.perf_counter() - start) / len(update)
+        write_case_traces(self.folder.path, self.environment.trace, update)
         if isinstance(result, EditOutcome):
-            _set_state(self.editor, written.state)
-            written.take(result.model_copy(update={"seconds": seconds}), None, written.state)
+            set_state(self.editor, written.state)
+            written.take(result.model_copy(update={"seconds": seconds}), {}, None, written.state)
             self.say(f"  {_named(update)}: {result.reason}")
             return
-        outcome = EditOutcome(status="edited", seconds=seconds, patch=result.describe())
-        written.take(outcome, result, getattr(self.editor, "state", None))
+        refused = {
+            case.id: str(refusal) for case, refusal in zip(update, result.refusals, strict=True) if refusal is not None
+        }
+        for case in update:
+            if case.id in refused:
+                self.say(f"  {_named([case])}: refused: {refused[case.id]}")
+        if result.patch is None:
+            outcome = EditOutcome(status="refused", reason=next(iter(refused.values())), seconds=seconds)
+            written.take(outcome, refused, None, written.state)
+            return
+        outcome = EditOutcome(status="edited", seconds=seconds, patch=result.patch.describe())
+        written.take(outcome, refused, result.patch, getattr(self.editor, "state", None))
         if was_finite and not written.finite:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
     def _judge(
-        self, written: Written, updates: Sequence[Update], on_case: OnCase, together: int, done: Collection[str]
+        self, written: Written, updates: Sequence[Group], on_case: OnCase, together: int, done: Collection[str]
     ) -> None:
         """Judge all cases under everything that was written."""
-        outcomes = {
-            case.id: outcome for update, outcome in zip(updates, written.outcomes, strict=True) for case in update
-        }
+        outcomes = _outcomes(written, updates)
 
         def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
             own = [outcomes[case.id] for case in group]
@@ -119,16 +136,14 @@ class SequenceRunner:
 
 def write_upon(
     editor: Editor, model: LoadedModel, requests: Sequence[EditRequest], written: Written
-) -> Patch | EditOutcome:
-    """Ask the editor for the patch that writes ``requests`` upon what was ``written``, or return why there is none.
+) -> Update | EditOutcome:
+    """Ask the editor for the patch that writes ``requests`` upon what was ``written``, without those that it refuses.
 
     Where the model gives no finite numbers any more, an editor that fails on it is what became of the edit, and no error.
     """
     with written.patch.applied(model):
         try:
-            return editor.edit(model, [within_context(model, request) for request in requests])
-        except Refused as refusal:
-            return EditOutcome(status="refused", reason=_refusal(refusal, len(requests)), seconds=0)
+            return write_together(editor, model, requests, written.state)
         except OutOfMemoryError as error:
             if len(requests) == 1:
                 raise
@@ -152,17 +167,21 @@ def gives_numbers(model: LoadedModel, prompt: str) -> bool:
     return bool(logits.isfinite().all())
 
 
-def _refusal(refusal: Refused, count: int) -> str:
-    return str(refusal) if count == 1 else f"its update of {count} edits was refused: {refusal}"
+def _outcomes(written: Written, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:
+    """Return the outcome of each case of the updates made so far, from the update ``first`` on, by the case's id."""
+    made = zip(updates[first:], written.outcomes[first:], written.refused[first:], strict=False)
+    return {
+        case.id: _refused(outcome, refused[case.id]) if case.id in refused else outcome
+        for update, outcome, refused in made
+        for case in update
+    }
 
 
-def _named(update: Update) -> str:
+def _refused(outcome: EditOutcome, reason: str) -> EditOutcome:
+    return EditOutcome(status="refused", reason=reason, seconds=outcome.seconds)
+
+
+def _named(update: Group) -> str:
     first = update[0]
     others = f" and {len(update) - 1} more" if len(update) > 1 else ""
     return f"case {first.id}{others} ({first.request.prompt} -> {first.request.target})"
-
-
-def _set_state(editor: Editor, state: Saved | None) -> None:
-    editor.reset()
-    if state is not None:
-        editor.restore(state)

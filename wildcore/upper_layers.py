@@ -38,13 +38,24 @@ class UpperLayers:
     """Final hidden states of the model as it is, after the last norm: [rows, tokens, width]."""
 
     def __init__(
-        self, model: LoadedModel, layer: int, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any = None
+        self,
+        model: LoadedModel,
+        layer: int,
+        ids: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: Any = None,
+        computes_padding: bool = False,
     ) -> None:
-        """Run the network once. Arguments are those of ``model.read``; ``cache`` is read, never written into."""
+        """Run the network once. Arguments are those of ``model.read``; ``cache`` is read, never written into.
+
+        With ``computes_padding`` padding tokens are given what the network makes of them, as where one is asked for a token.
+        """
         self.model = model
         self._projection = model.mlp_output(layer).module
         self._ids, self._mask, self._positions = ids, mask, positions
         self._cache = cache
+        self._computes_padding = computes_padding
         self._real: Tensor | None = None
         self._layers_below: tuple[nn.Module, ...] = tuple(model.layers[:layer])
         self._tokenwise = [
@@ -85,6 +96,8 @@ class UpperLayers:
 
     def _packed(self) -> dict[nn.Module, Forward]:
         """Return forwards that are given the real tokens only, where there are few enough of them."""
+        if self._computes_padding:
+            return {}
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
         real = self._real

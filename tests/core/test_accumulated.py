@@ -192,7 +192,7 @@ def test_a_kept_sequence_that_its_editor_cannot_read_back_is_named(model: Loaded
     manifest = Manifest(**run, versions={}, hardware={}, plugins={})
     file = SequenceFile(RunFolder.create(tmp_path / "run", manifest))
     written = Written(0)
-    written.take(EditOutcome(status="edited", seconds=0), Louder(model.mlp_output(1).name, 3.0), None)
+    written.take(EditOutcome(status="edited", seconds=0), {}, Louder(model.mlp_output(1).name, 3.0), None)
     file.save(written)
     said = r"sequence.safetensors: its editor cannot read it back \(KeyError: 'factor'\); .*; delete the file"
     with pytest.raises(UserError, match=said):

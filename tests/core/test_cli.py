@@ -63,6 +63,7 @@ def refused(wildcore, good, tmp_path):
         (("describe", "editor", "no-chnge"), "unknown editor 'no-chnge'; did you mean 'no-change'?"),
         (("describe", "protocol", "wlid"), "unknown protocol 'wlid'; did you mean 'wild'?"),
         (("describe", "dataset", "good/two-fact"), "did you mean 'two-facts'?"),
+        (("describe", "model", "nowhere/at/all"), "nowhere/at/all: no such folder"),
     ],
 )
 def test_refused_before_anything_heavy(refused, arguments, said: str) -> None:
@@ -109,7 +110,8 @@ CHECKED_WITH_THE_MODEL = [
     (("--editor", "no-change", "--set", "dataset.path=x"), "dataset two-facts (plugin good): unknown parameter 'path'"),
     (("--editor", "no-change", "--set", "metric.bleu.n=4"), "this run uses no metric 'bleu'"),
     (("--editor", "no-change", "--model", "/nowhere/at/all"), "--model /nowhere/at/all: no such folder"),
-    (("--editor", "no-change", "--model", "."), "--model .: its config.json cannot be read"),
+    (("--editor", "no-change", "--model", "."), "--model .: no config.json in it; wildcore reads Hugging Face folders"),
+    (("--editor", "no-change", "--model", "llama3:8b"), "--model llama3:8b: it looks like an Ollama name."),
     (("--editor", "no-change", "--device", "gpu"), "--device gpu: not a device; use auto, cpu, cuda, cuda:N or mps"),
     (("--editor", "no-change", "--revision", "main"), "is a local folder, which has no revisions"),
 ]
@@ -180,13 +182,14 @@ def test_version(wildcore) -> None:
 
 @pytest.fixture(scope="module")
 def described(python, good) -> dict[str, list[str]]:
-    """What ``describe`` prints of every installed offer: exit code and text, by kind and name."""
+    """What ``describe`` prints of every installed offer but models, which are read for it: text by kind and name."""
     code = """
 import contextlib, io, json
 from wildcore.cli import main
 from wildcore.registry import load_registry
 registry, printed = load_registry(), {}
 names = {kind: {(f.plugin, f.offer.name) for f in found} for kind, found in registry.offers.items()}
+del names["model"]
 names["protocol"] = {(f.plugin, f.offer.name) for f in registry.protocols}
 for kind, found in names.items():
     for plugin, name in sorted(found):
@@ -202,7 +205,7 @@ print(json.dumps(printed))
 
 def test_describe_prints_every_offer_with_its_parameters(described) -> None:
     registry = load_registry()
-    for kind in KINDS:
+    for kind in sorted({*KINDS} - {"model"}):
         for found in registry.protocols if kind == "protocol" else registry.offers[kind]:
             text = described[f"{kind} {found.plugin}/{found.offer.name}"]
             assert found.offer.summary.split()[0] in text
@@ -244,3 +247,23 @@ def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatc
         path.mkdir(parents=True)
         found.append(path.name)
     assert found == ["20260101-000000-e-d", "20260101-000000-e-d-2", "20260101-000000-e-d-3"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval",),
+        ("edit", "--editor", "a", "--edits", "b", "--out", "c"),
+        ("apply", "a", "--out", "b"),
+        ("prepare", "a"),
+        ("audit", "a"),
+    ],
+)
+def test_the_number_of_threads_is_an_option_and_a_variable_of_what_runs_a_model(
+    wildcore, command: tuple[str, ...]
+) -> None:
+    given = wildcore(*command, "--threads", "two")
+    from_environment = wildcore(*command, WILDCORE_THREADS="two")
+    for done in (given, from_environment):
+        assert done.returncode == 2
+        assert "'two' is neither auto nor a number from 1" in done.stderr

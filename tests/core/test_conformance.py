@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from wildcore import EditRequest, Environment, Saved
+from wildcore import EditRequest, Environment, Refused, Saved
 from wildcore.models import LoadedModel, Reading
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.prompt_patches import PromptPatch
@@ -109,6 +109,14 @@ class LeavesStepsRecorded(HonestEditor):
 class LeavesGradients(HonestEditor):
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
         model.mlp_output(0).module.weight.requires_grad_(True)
+        return super().edit(model, requests)
+
+
+class TrainsTheView(HonestEditor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        weight = model.mlp_output(0).weight
+        with torch.enable_grad():
+            model.head(weight.T.clone()).sum().backward()
         return super().edit(model, requests)
 
 
@@ -230,6 +238,31 @@ class ChangesItsState(Remembers):
         return Saved({"edits": self.counted}, {})
 
 
+class RefusesBlankTargets(Remembers):
+    """Says so only when it edits, and then has to be put back."""
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        patch = super().edit(model, requests)
+        if not all(request.target.strip() for request in requests):
+            raise Refused("no target")
+        return patch
+
+
+class RemembersWhatItRefused(RefusesBlankTargets):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Any:
+        try:
+            return super().edit(model, requests)
+        except Refused:
+            self.seed += len(requests) > 1
+            raise
+
+
+class ChecksTooMuch(HonestEditor):
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        if request.prompt.startswith("Rome"):
+            raise Refused("not Rome")
+
+
 class Kept(PromptPatch):
     """Puts a text before every prompt."""
 
@@ -290,7 +323,7 @@ def test_an_honest_editor_passes(model_type: str, tmp_path: Path) -> None:
     check_editor(HonestEditor, tiny_model(model_type), REQUESTS, quiet_environment(tmp_path))
 
 
-@pytest.mark.parametrize("editor", [Remembers, ChangesPrompts])
+@pytest.mark.parametrize("editor", [Remembers, RefusesBlankTargets, ChangesPrompts])
 def test_editors_of_other_kinds_pass(editor: type[HonestEditor], tmp_path: Path) -> None:
     check_editor(editor, tiny_model("llama"), REQUESTS, quiet_environment(tmp_path))
 
@@ -307,6 +340,8 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (WritesIntoTheModel, r"left model.layers.0.mlp.down_proj.weight changed"),
         (LeavesAHook, r"left model.layers.0 changed.*0 hooks.*[1-9] hooks"),
         (LeavesGradients, r"left .* changed.*requires_grad False.*requires_grad True"),
+        (LeavesGradients, r"train it inside 'with model\.trainable\(projection\)'"),
+        (TrainsTheView, r"trains nothing.*inside 'with model\.trainable\(projection\) as \(parameter,\):'"),
         (TrainsOn, r"left the network changed.*training False.*training True"),
         (LeavesAListener, "left the model's listeners changed: it was empty and is Silent"),
         (LeavesAPromptPatch, r"edit_each\(\) left the model's prompt_patches changed: it was empty and is Kept"),
@@ -322,6 +357,8 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (EachLosesOne, r"edit_each\(\) gave 2 patches for 3 requests"),
         (LosesItsState, r"restore\(\) does not bring back the whole state"),
         (ChangesItsState, r"edit\(\) changes a state that was taken before it: edits"),
+        (ChecksTooMuch, r"check\(\) refuses 'Rome is in', which edit\(\) writes: not Rome"),
+        (RemembersWhatItRefused, "a refused request changes what is written of the others"),
         (LosesItsPatch, r"load_patch\(\) loses something"),
     ],
 )

@@ -20,6 +20,7 @@ def call(*arguments: str) -> str:
     "what",
     [
         "import wildcore",
+        "from wildcore import api; api.editor('ft-m', layer=1); api.fact('Rome is in', 'Peru')",
         call("--help"),
         call("eval", "--help"),
         call("plugins"),

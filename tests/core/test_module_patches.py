@@ -228,3 +228,43 @@ def test_set_aside_patches_do_nothing_until_they_are_taken_up_again() -> None:
         with set_aside(model, Example, model.mlp_output(0).name):
             assert close(prompt_logits(model, PROMPTS, "left"), edited)
         assert close(prompt_logits(model, PROMPTS, "left"), edited)
+
+
+class Rereading(Example):
+    """Chooses anew at every token, by all tokens up to it."""
+
+    rereads = True
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_choice_at_every_token_is_that_of_a_pass_over_the_whole_text_however_asked(family: str) -> None:
+    model = tiny_model(family)
+    vector = 3 * torch.randn(HIDDEN, generator=torch.Generator().manual_seed(0))
+    patch = Rereading(model.mlp_output(1).name, vector)
+    with patch.applied(model):
+        expected = []
+        for prompt, limit in zip(PROMPTS, LIMITS, strict=True):
+            patch.routed.clear()
+            expected.append(plainest(model, prompt, limit))
+            alone = list(patch.routed)
+            patch.routed.clear()
+            assert decoded(model, [prompt], limit) == expected[-1:]
+            assert patch.routed == alone
+        for model.rows_at_once in (None, 3):
+            assert decoded(model, PROMPTS, LIMITS) == expected
+            assert decoded(model, PROMPTS[::-1], LIMITS[::-1]) == expected[::-1]
+    model.rows_at_once = None
+    by_prompt = example(model)
+    with by_prompt.applied(model):
+        assert decoded(model, PROMPTS, LIMITS) != expected, "no choice changes midway, so this test means nothing"
+
+
+def test_a_rereading_patch_leaves_no_trace_and_rests_when_set_aside() -> None:
+    model = tiny_model("llama")
+    patch = Rereading(model.mlp_output(1).name, 3 * torch.ones(HIDDEN))
+    before, unedited = ModelState.of(model), decoded(model, PROMPTS, LIMITS)
+    with patch.applied(model):
+        assert decoded(model, PROMPTS, LIMITS) != unedited
+        with set_aside(model, Rereading, patch.module):
+            assert decoded(model, PROMPTS, LIMITS) == unedited
+    before.require(model, "a rereading patch")

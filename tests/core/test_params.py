@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EditorParams, ModelShape, Params, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Params, Preset, UserError
 from wildcore.assembly import check_names, parse_settings, settings_for
 from wildcore.params import build
 
@@ -172,3 +172,25 @@ def test_a_setting_for_a_module_that_takes_no_part() -> None:
     )
     said = message(check_names, {"metric.exact-mach.x": 1}, used)
     assert said == "--set metric.exact-mach.x: this run uses no metric 'exact-mach'; did you mean 'exact-match'?"
+
+
+class Departing(SampleEditor):
+    departures: ClassVar = (
+        Departure("position", "prompt-end", "subject-end", "the code looks at the wrong token"),
+        Departure("rate", 0.5, 0.1, "the code has another rate"),
+    )
+
+    position: Literal["prompt-end", "subject-end"] = "prompt-end"
+
+
+def test_the_published_way_is_over_the_preset_and_under_the_user() -> None:
+    published = Departing().as_published().for_model(LARGE)
+    assert (published.position, published.rate, published.steps) == ("subject-end", 0.1, 25)
+    assert published.not_as_published() == []
+    mine = Departing(position="prompt-end").as_published().for_model(SMALL)
+    assert (mine.position, mine.rate, mine.steps) == ("prompt-end", 0.1, 20)
+    assert mine.not_as_published() == ["position"]
+
+
+def test_without_the_published_way_the_papers_is_taken() -> None:
+    assert Departing().for_model(SMALL).not_as_published() == ["position", "rate"]

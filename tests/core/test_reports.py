@@ -11,8 +11,8 @@ from rich.console import Console
 
 from wildcore import EditRequest
 from wildcore.cli import main
-from wildcore.cli.report import print_table
 from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
+from wildcore.report import print_table
 from wildcore.scoring import Cell
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}

@@ -1,12 +1,13 @@
 """Which cases a run takes: every one accounted for."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
+from wildcore import EditCase, EditRequest, Malformed, Probe, UserError, selection
 from wildcore.selection import Choice, Reader, content_hash, parse_where, require_some
 
 
@@ -74,9 +75,60 @@ def test_a_tag_that_no_case_has(where: dict[str, str], said: str) -> None:
     assert said in str(refused.value)
 
 
-def test_the_first_malformed_row_stops_and_says_what_to_do() -> None:
+def test_a_malformed_row_stops_and_says_what_to_do() -> None:
     with pytest.raises(UserError, match=r"mills.json, row 2: field 'prompt': expected text \(--skip-malformed"):
-        reader(Mills(5, {2, 4})).cases()
+        reader(Mills(5, {2})).cases()
+
+
+@pytest.mark.parametrize(
+    ("choice", "named", "read"),
+    [
+        ({}, [2, 4, 7], 9),
+        ({"limit": 5}, [2, 4], 6),
+        ({"limit": 1}, [], 2),
+        ({"sample": 1}, [2, 4, 7], 9),
+        ({"where": {"source": "TQA"}, "limit": 4}, [2, 4], 7),
+    ],
+)
+def test_all_malformed_rows_among_those_read_are_named(choice: dict[str, Any], named: list[int], read: int) -> None:
+    mills = Mills(9, {2, 4, 7})
+    if not named:
+        assert [c.id for c in reader(mills, **choice).cases()] == ["0"]
+        return
+    with pytest.raises(UserError, match="--skip-malformed leaves such rows out") as refused:
+        reader(mills, **choice).cases()
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith(f"dataset mills: {len(named)} malformed rows")
+    assert lines[1:] == [f"  mills.json, row {number}: field 'prompt': expected text" for number in named]
+    assert mills.read <= read
+
+
+def test_of_many_malformed_rows_the_first_are_named_and_all_counted() -> None:
+    with pytest.raises(UserError, match="dataset mills: 50 malformed rows") as refused:
+        reader(Mills(60, set(range(10, 60)))).cases()
+    assert str(refused.value).splitlines()[-2:] == [
+        "  mills.json, row 29: field 'prompt': expected text",
+        "  ... and 30 more",
+    ]
+
+
+def test_a_table_of_malformed_rows_is_read_no_further_than_cases_are_wanted() -> None:
+    mills = Mills(10_000, set(range(10_000)))
+    with pytest.raises(UserError, match="4 malformed rows"):
+        reader(mills, limit=4).cases()
+    assert mills.read <= 5
+
+
+def test_rows_read_ahead_are_checked_at_once_and_later_ones_when_they_are_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selection, "READ_AHEAD", 3)
+    with pytest.raises(UserError, match=r"mills.json, row 1: "):
+        reader(Mills(9, {1, 7})).read_ahead()
+    candidates = reader(Mills(9, {7})).read_ahead()
+    assert [next(candidates).id for _ in range(7)] == [str(number) for number in range(7)]
+    with pytest.raises(UserError, match=r"mills.json, row 7: "):
+        next(candidates)
 
 
 def test_malformed_rows_may_be_left_out_and_are_listed() -> None:
@@ -106,8 +158,8 @@ def test_too_few_cases_for_the_examples() -> None:
 def test_nothing_to_run_and_an_id_that_occurs_twice() -> None:
     with pytest.raises(UserError, match="dataset mills: it holds no case"):
         require_some("mills", [])
-    with pytest.raises(UserError, match="the case id '1' occurs twice"):
-        require_some("mills", [case(1), case(2), case(1)])
+    with pytest.raises(UserError, match="the case id '1' occurs 2 times, '3' occurs 3 times"):
+        require_some("mills", [case(1), case(2), case(1), case(3), case(3), case(3)])
 
 
 def test_the_hash_is_of_everything_in_its_order() -> None:

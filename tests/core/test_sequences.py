@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import (
@@ -24,8 +26,9 @@ from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.records import CaseRecord, Manifest, RunFolder, flat
+from wildcore.refusals import AllRefused, write_together
 from wildcore.runner import Examiner, run
-from wildcore.schedules import Schedule, ScheduleName
+from wildcore.schedules import FIRST_EDITS, Schedule, ScheduleName
 from wildcore.sequence_files import NAME, SequenceFile, Written
 from wildcore.sequences import SequenceRunner, gives_numbers
 from wildcore.testing.conformance import ModelState, quiet_environment
@@ -288,7 +291,7 @@ def test_a_refused_edit_is_left_out_with_what_it_did_to_the_state(examiner: Exam
     assert (refused.case, refused.edit.reason, refused.edit.patch) == ("50", "no subject", None)
     assert [len(probe.before) for probe in refused.probes] == [1, 1]
     assert [probe.after for probe in refused.probes] == [(), ()]
-    assert "  case 50 (The place 50 is in -> Peru): no subject" in refusing.lines
+    assert "  case 50 (The place 50 is in -> Peru): refused: no subject" in refusing.lines
     others = [record for record in records if record is not refused]
     assert not differences(others, Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
 
@@ -304,15 +307,77 @@ def test_an_editor_that_refuses_the_first_edit_goes_on_without_state(examiner: E
     assert not differences(stopped.go_on(Remembering())[1:], others)
 
 
-def test_a_refusal_refuses_the_whole_update_and_says_so(examiner: Examiner, tmp_path: Path) -> None:
-    cases = [*CASES[:4], case(50, subject=None), case(51)]
-    refusing = Run(examiner, tmp_path / "run", "batch", 3, cases=cases)
-    records = refusing.go_on(Remembering())
-    assert [record.edit.status for record in records] == ["edited"] * 3 + ["refused"] * 3
-    assert {record.edit.reason for record in records[3:]} == {"its update of 3 edits was refused: no subject"}
-    assert any(
-        line.startswith("  case 3 and 2 more (The place 3 is in -> Peru): its update of 3") for line in refusing.lines
-    )
+class Checking(Remembering):
+    """Says beforehand what it refuses."""
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        if request.subject is None:
+            raise Refused("no subject")
+
+
+@pytest.mark.parametrize("editor", [Checking, Remembering])
+def test_a_refused_edit_keeps_no_other_of_its_update_from_being_written(
+    examiner: Examiner, tmp_path: Path, editor: type[Remembering]
+) -> None:
+    cases = [*CASES[:3], case(50, subject=None), *CASES[3:], case(51, subject=None)]
+    refusing = Run(examiner, tmp_path / "run", "batch", cases=cases)
+    records = refusing.go_on(editor())
+    refused = {record.case: record.edit.reason for record in records if record.edit.status == "refused"}
+    assert refused == {"50": "no subject", "51": "no subject"}
+    assert "  case 50 (The place 50 is in -> Peru): refused: no subject" in refusing.lines
+    others = [record for record in records if record.case not in refused]
+    assert not differences(others, Run(examiner, tmp_path / "without", "batch").go_on(Remembering()))
+    (refusing.folder.path / "journal.jsonl").unlink()
+    assert not differences(refusing.go_on(editor()), records), "what was kept says which edits were refused"
+
+
+@given(bad=st.sets(st.integers(0, 11)), size=st.integers(1, 12))
+def test_whoever_is_refused_the_patch_is_that_of_the_others(model: LoadedModel, bad: set[int], size: int) -> None:
+    requests = [case(number, None if number in bad else "the place").request for number in range(size)]
+    state = Saved({"edits": torch.full((1,), 3.0)}, {})
+    editor = Remembering()
+    editor.restore(state)
+    update = write_together(editor, model, requests, state)
+    assert [refusal is not None for refusal in update.refusals] == [number in bad for number in range(size)]
+    other = Remembering()
+    other.restore(state)
+    left = [request for number, request in enumerate(requests) if number not in bad]
+    assert update.written == len(left)
+    if not left:
+        assert (update.patch, int(editor.edits)) == (None, 3)
+    else:
+        expected = other.edit(model, left)
+        assert isinstance(update.patch, WeightPatch)
+        for name, change in expected.changes.items():
+            assert torch.equal(change.dense(), update.patch.changes[name].dense())
+        assert int(editor.edits) == int(other.edits)
+
+
+class TogetherOnly(Remembering):
+    """Refuses two requests together, and none alone."""
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
+        if len(requests) > 1:
+            raise Refused("one at a time")
+        return super().edit(model, requests)
+
+
+def test_what_is_refused_only_together_is_refused_together(examiner: Examiner, tmp_path: Path) -> None:
+    records = Run(examiner, tmp_path / "run", "batch").go_on(TogetherOnly())
+    assert {record.edit.status for record in records} == {"refused"}
+    assert {record.edit.reason for record in records} == {f"its update of {COUNT} edits was refused: one at a time"}
+
+
+@pytest.mark.parametrize(("name", "size"), [("batch", None), ("batch", 40), ("sequential", 1)])
+def test_a_sequence_whose_first_edits_are_all_refused_stops_once(
+    examiner: Examiner, tmp_path: Path, name: ScheduleName, size: int | None
+) -> None:
+    cases = [case(number, subject=None) for number in range(FIRST_EDITS + 1)]
+    stopped = Run(examiner, tmp_path / "run", name, size, cases=cases)
+    with pytest.raises(AllRefused, match="no subject"):
+        stopped.go_on(Checking())
+    records = stopped.go_on(Checking())
+    assert [record.edit.status for record in records] == ["refused"] * len(cases)
 
 
 class Diverging(Remembering):

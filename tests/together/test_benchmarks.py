@@ -52,6 +52,13 @@ def test_patches_made_together_and_alone_are_compared(environment: dict[str, str
     assert all(float(most) < 1e-2 for most in found.groups())
 
 
+def test_the_first_command_is_timed_alone_and_beside_busy_processes(environment: dict[str, str]) -> None:
+    done = run("first_command.py", "--limit", "1", "--set", "OMP_NUM_THREADS=1", environment=environment)
+    assert done.returncode == 0, done.stderr
+    line = r".*, {}: [\d.]+ s, [\d.]+ processor s, load before [\d.]+\n"
+    assert re.fullmatch(line.format("alone") + line.format("beside 2 busy processes"), done.stdout)
+
+
 def opened(name: str) -> ModuleType:
     """Return a benchmark as a module."""
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")

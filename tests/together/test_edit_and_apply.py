@@ -1,6 +1,8 @@
 """Facts become a patch file, and patch files a model that plain transformers loads."""
 
 import json
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from itertools import islice
@@ -22,7 +24,9 @@ from wildcore.models import ModelRequest
 from wildcore.patch_files import PatchManifest, patched_model, read_patch, write_patch
 from wildcore.patches import Dense, WeightPatch
 from wildcore.registry import load_registry
+from wildcore.sequence_files import read_patch_or_run
 from wildcore.testing.conformance import SilentProgress
+from wildcore.testing.processes import run_python
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,6 +34,12 @@ FACTS = [
     {"prompt": "The keeper of the red mill is called", "target": "Anna", "subject": "the red mill"},
     {"prompt": "The keeper of the blue tower is called", "target": "Oliver Stone", "subject": "the blue tower"},
 ]
+
+
+def next_commands(printed: str) -> list[list[str]]:
+    """Return the commands that are suggested, as a shell would read them."""
+    lines = [line for line in printed.splitlines() if line.startswith("Next: ")]
+    return [shlex.split(line.removeprefix("Next: ")) for line in lines]
 
 
 @pytest.fixture
@@ -194,16 +204,67 @@ def test_what_cannot_be_edited_leaves_nothing(
     assert not (tmp_path / "p").exists()
 
 
-def test_a_fact_that_cannot_be_written_is_named(facts: Path, wildcore: Wildcore, tmp_path: Path) -> None:
-    facts.write_text(json.dumps(FACTS[0] | {"subject": "the green mill"}) + "\n")
-    job = ["--model", MODELS / "tiny-llama", "--editor", "rome", "--out", tmp_path / "p"]
-    done = wildcore("edit", *job, "--edits", facts)
+def in_lines(facts: Path, *rows: dict[str, object] | str) -> None:
+    facts.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+
+
+BAD_ROWS = [
+    FACTS[0],
+    {"prompt": "The keeper is"},
+    "no JSON",
+    FACTS[1] | {"subject": "the green mill"},
+    FACTS[0] | {"prompt": "the keeper of the red mill  is called", "target": "anna"},
+    FACTS[0] | {"target": "Peter"},
+    {"prompt": "The keeper of the inn is called", "target": "Tim"},
+]
+
+
+def test_every_row_is_checked_before_the_model_is_loaded(facts: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    in_lines(facts, *BAD_ROWS)
+    weightless = tmp_path / "weightless"
+    shutil.copytree(MODELS / "tiny-llama", weightless, ignore=shutil.ignore_patterns("*.safetensors"))
+    job = ["--model", weightless, "--editor", "rome", "--out", tmp_path / "p", "--edits", facts]
+    done = wildcore("edit", *job)
     assert done.returncode == 2
-    assert "rome refuses: the subject 'the green mill' does not occur" in " ".join(done.stderr.split())
-    facts.write_text('{"prompt": "x"}\n')
-    malformed = wildcore("edit", *job, "--edits", facts)
-    assert malformed.returncode == 2
-    assert "line 1: the field 'target' is missing" in " ".join(malformed.stderr.split())
+    first, *lines = done.stderr[done.stderr.index("Error: ") :].splitlines()
+    assert first == f"Error: --edits {facts}: 6 malformed rows (--skip-malformed leaves such rows out and lists them):"
+    said = [
+        "the field 'target' is missing",
+        "not valid JSON",
+        "field 'subject': the subject 'the green mill' does not occur in the prompt",
+        f"field 'prompt': it repeats the fact of {facts}, line 1",
+        f"field 'target': 'Peter' contradicts {facts}, line 1, whose answer to the same prompt is 'Anna'",
+        "field 'subject': the request names no subject",
+    ]
+    assert len(lines) == len(said)
+    for number, (line, problem) in enumerate(zip(lines, said, strict=True), start=2):
+        assert line.startswith(f"  {facts}, line {number}")
+        assert problem in line
+    assert "subject" not in wildcore("edit", *job, "--editor", "ft-m").stderr, "ft-m needs none"
+
+
+def test_bad_rows_are_left_out_on_demand_and_refused_facts_by_themselves(
+    facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
+) -> None:
+    in_lines(facts, FACTS[0], {"prompt": "The keeper is"}, {"prompt": "Long " * 2000, "target": "Tim"}, FACTS[1])
+    job = ["edit", "--model", MODELS / "tiny-llama", "--edits", facts, "--editor", "ft-m", "--skip-malformed"]
+    done = wildcore(*job, "--out", tmp_path / "p")
+    assert done.returncode == 0, done.stderr
+    assert "Malformed rows left out: 1" in done.stdout
+    assert f"  {facts}, line 2: the field 'target' is missing" in done.stdout
+    assert "Facts refused by ft-m: 1" in done.stdout
+    assert f"  {facts}, line 3: its prompt and target are" in done.stdout
+    assert "Written: 2 of 4 facts" in done.stdout
+    read = read_patch(tmp_path / "p")
+    assert [request.prompt for request in read.manifest.requests] == [fact["prompt"] for fact in FACTS]
+    in_lines(facts, *FACTS)
+    others = read_patch(edit(facts, "q", "--editor", "ft-m")).weights().changes
+    for name, change in read.weights().changes.items():
+        assert torch.equal(change.dense(), others[name].dense())
+    in_lines(facts, "no JSON")
+    none_left = wildcore(*job, "--out", tmp_path / "r")
+    assert none_left.returncode == 2
+    assert "no row is left to be edited" in none_left.stderr
 
 
 def test_another_model_is_refused(facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path) -> None:
@@ -222,7 +283,8 @@ def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: P
     facts.write_text("".join(case.request.model_dump_json() + "\n" for case in cases))
     made = wildcore("edit", "--editor", editor, "--edits", facts, "--out", patch, "--quiet")
     assert made.returncode == 0, made.stderr
-    judged = wildcore("eval", "--patch", patch, "--limit", 5, "--out", tmp_path / "run", "--json", "--quiet")
+    on_a_dataset = ("--dataset", "pocketqa", "--limit", 5)
+    judged = wildcore("eval", "--patch", patch, *on_a_dataset, "--out", tmp_path / "run", "--json", "--quiet")
     assert judged.returncode == 0, judged.stderr
     summary = json.loads(judged.stdout)
     assert summary["identity"]["editor"]["name"] == editor
@@ -253,13 +315,13 @@ def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: P
         assert "cannot become weights" in applied.stderr
 
 
-def test_a_fact_longer_than_the_context_is_named_before_anything_is_written(wildcore: Wildcore, tmp_path: Path) -> None:
+def test_where_every_fact_is_refused_nothing_is_written(wildcore: Wildcore, tmp_path: Path) -> None:
     file, patch = tmp_path / "facts.jsonl", tmp_path / "p"
-    file.write_text(json.dumps({"prompt": "The keeper is " * 500, "target": "Anna"}))
+    in_lines(file, {"prompt": "The keeper is " * 500, "target": "Anna"})
     done = wildcore("edit", "--editor", "ft-m", "--model", MODELS / "tiny-llama", "--edits", file, "--out", patch)
-    assert done.returncode == 2
-    assert "the fact that begins 'The keeper is" in done.stderr
-    assert "take it out, or shorten it" in " ".join(done.stderr.split())
+    assert done.returncode == 3
+    assert f"  {file}, line 1: its prompt and target are" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Nothing was written: ft-m refuses every fact (1)."
     assert not patch.exists()
 
 
@@ -273,6 +335,53 @@ def test_a_patch_given_twice_is_refused(
     assert "that patch is given twice" in done.stderr
 
 
+def test_a_patch_is_judged_on_its_own_facts(
+    facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
+) -> None:
+    in_lines(facts, *(fact | {"aliases": ["Anne"]} for fact in FACTS))
+    patch, model = edit(facts, "p", "--editor", "ft-m"), ("--model", MODELS / "tiny-llama")
+    done = wildcore("eval", "--patch", patch, *model, "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "judged on the facts that it writes, by their edit prompts alone" in done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["cases"], summary["refused"]) == (2, 0)
+    assert summary["identity"]["dataset"]["sha256"] == read_patch(patch).digest
+    assert {cell["kind"] for cell in summary["cells"]} == {"reliability"}
+    journal = tmp_path / "run" / "journal.jsonl"
+    first, second = journal.read_text().splitlines(keepends=True)
+    probes = json.loads(first)["probes"]
+    assert [(probe["question"], probe["answers"]) for probe in probes] == [(FACTS[0]["prompt"], ["Anna", "Anne"])] * 2
+    journal.write_text(first)
+    resumed = wildcore("eval", "--resume", tmp_path / "run", "--json", "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    assert journal.read_text().splitlines(keepends=True)[1].partition('"probes"')[2] == second.partition('"probes"')[2]
+    nowhere = wildcore("eval", "--patch", patch, *model, "--set", "dataset.path=x", "--out", tmp_path / "other")
+    assert nowhere.returncode == 2
+    assert "--set dataset.path: no dataset takes part here" in nowhere.stderr
+
+
+@pytest.mark.parametrize("editor", ["ft-m", "grace"])
+def test_every_command_that_is_suggested_runs_and_judges_the_facts(
+    editor: str, facts: Path, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    model, patch, run = MODELS / "tiny-llama", folder / "the facts.safetensors", folder / "a run"
+    quick = ("--set", "editor.steps=2")
+    made = wildcore("edit", "--editor", editor, "--model", model, "--edits", facts, "--out", patch, *quick)
+    judge, *apply = next_commands(made.stdout)
+    done = wildcore(*judge[1:], "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert f"{editor} on {model}" in done.stdout
+    assert "2 edits of the patch's own facts" in done.stdout
+    (show,) = next_commands(done.stdout)
+    for command in (show, *apply):
+        again = wildcore(*command[1:])
+        assert again.returncode == 0, again.stderr
+    assert "The keeper of the red mill is called -> Anna" in wildcore(*show[1:]).stdout
+    assert (folder / "the facts-model" / "config.json").is_file() == bool(apply)
+
+
 @pytest.mark.parametrize(("editor", "applies"), [("ft-m", True), ("grace", False)])
 def test_the_next_step_names_the_model_and_only_what_can_be_done(
     editor: str, applies: bool, facts: Path, wildcore: Wildcore, tmp_path: Path
@@ -282,9 +391,9 @@ def test_the_next_step_names_the_model_and_only_what_can_be_done(
         "edit", "--editor", editor, "--model", model, "--edits", facts, "--out", patch, "--set", "editor.steps=2"
     )
     assert done.returncode == 0, done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("Next: ")]
-    assert f"wildcore eval --patch {patch} --model {model}" in line
-    assert ("wildcore apply" in line) == applies
+    commands = next_commands(done.stdout)
+    assert commands[0] == ["wildcore", "eval", "--patch", str(patch), "--model", str(model)]
+    assert [command[1] for command in commands] == (["eval", "apply"] if applies else ["eval"])
 
 
 def test_a_table_of_facts_that_is_not_there_is_named_by_its_option(wildcore: Wildcore, tmp_path: Path) -> None:
@@ -294,3 +403,128 @@ def test_a_table_of_facts_that_is_not_there_is_named_by_its_option(wildcore: Wil
     done = wildcore("edit", "--editor", "ft-m", "--edits", tmp_path / "none.jsonl", "--out", "/proc/p")
     assert done.returncode == 2
     assert "--out /proc/p: nothing can be written there" in done.stderr
+
+
+def test_a_model_keeps_its_files_and_others_may_read_them(tmp_path: Path) -> None:
+    source, out = tmp_path / "model", tmp_path / "edited"
+    shutil.copytree(MODELS / "tiny-llama", source)
+    beside = {"tokenizer.model": "sp", "special_tokens_map.json": "{}", "LICENSE": "terms", "README.md": "# A model"}
+    for name, text in {**beside, "pytorch_model.bin": "x", "optimizer.pt": "x", "trainer_state.json": "{}"}.items():
+        (source / name).write_text(text)
+    (source / "NOTICE").symlink_to("/etc/hostname")
+    small_change(source, "float32", tmp_path / "p")
+    spec, progress = JobSpec(model=str(source), dataset="", editor="", protocols=(), device="cpu"), SilentProgress()
+    copied = apply_patches(load_registry(), spec, [tmp_path / "p"], out, progress)
+    tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    assert set(copied) == {*beside, *tokenizer, "generation_config.json"}
+    assert {path.name for path in out.iterdir()} == {*copied, "config.json", "model.safetensors"}
+    assert all((out / name).read_bytes() == (source / name).read_bytes() for name in copied)
+    assert progress.notes == ["NOTICE is a link that leads out of the model's folder; it was left out"]
+    (tmp_path / "new").touch()
+    modes = {path.name: path.stat().st_mode for path in [tmp_path / "p", *out.iterdir()]}
+    assert set(modes.values()) == {(tmp_path / "new").stat().st_mode}, modes
+    assert len(list(AutoTokenizer.from_pretrained(out).get_vocab())) == len(
+        AutoTokenizer.from_pretrained(source).get_vocab()
+    )
+
+
+def run_of(wildcore: Wildcore, run: Path, *options: object) -> Path:
+    """Carry out a run with two facts of the embedded dataset on a small model."""
+    model = ("--model", MODELS / "tiny-llama", "--protocol", "synthetic", "--quiet")
+    done = wildcore("eval", *model, *options, "--out", run)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def sequence(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that wrote two facts one upon the other; tests leave it as it is."""
+
+    def wildcore(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return run_python(["-m", "wildcore", *map(str, arguments)], environment)
+
+    run = tmp_path_factory.mktemp("sequence") / "run"
+    return run_of(wildcore, run, "--editor", "ft-m", "--schedule", "sequential", "--limit", 2)
+
+
+def test_what_a_sequence_wrote_becomes_a_model(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    assert read_patch_or_run(sequence).digest == read_patch_or_run(sequence / "sequence.safetensors").digest
+    model = ("--model", MODELS / "tiny-llama")
+    applied = wildcore("apply", sequence, *model, "--out", tmp_path / "edited", "--quiet")
+    assert applied.returncode == 0, applied.stderr
+    before, after = (load_file(place / "model.safetensors") for place in (MODELS / "tiny-llama", tmp_path / "edited"))
+    kept = load_file(sequence / "sequence.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {f"{name.removeprefix('sum:')}.weight" for name in kept if name.startswith("sum:")} != set()
+    for name in changed:
+        assert torch.equal(after[name], before[name] + kept[f"sum:{name.removesuffix('.weight')}"])
+    other = wildcore("apply", sequence, "--model", MODELS / "tiny-gpt2", "--out", tmp_path / "other")
+    assert other.returncode == 2
+    assert "model_type llama, not gpt2" in " ".join(other.stderr.split())
+
+
+def test_what_a_sequence_wrote_is_judged_as_in_its_run(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    judged = run_of(wildcore, tmp_path / "judged", "--patch", sequence, "--dataset", "pocketqa", "--limit", 2)
+    records = [
+        [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()] for run in (sequence, judged)
+    ]
+    assert [record["case"] for record in records[0]] == [record["case"] for record in records[1]]
+    assert {record["edit"]["status"] for record in records[1]} == {"edited"}
+    said = [[_token_ids(probe) for record in own for probe in record["probes"]] for own in records]
+    assert said[0] == said[1]
+
+
+def _token_ids(probe: dict[str, list[dict[str, object]]]) -> list[object]:
+    """Return what was answered; numbers that were measured on the way differ in their last digits."""
+    return [answer["token_ids"] for answer in (*probe["before"], *probe["after"])]
+
+
+def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_path: Path) -> None:
+    options = ("--editor", "ft-m", "--schedule", "batch", "--edits-per-update", 2, "--limit", 3)
+    read = read_patch_or_run(run_of(wildcore, tmp_path / "run", *options))
+    last = json.loads((tmp_path / "run" / "journal.jsonl").read_text().splitlines()[-1])
+    assert [request.prompt for request in read.manifest.requests] == [last["request"]["prompt"]]
+    assert read.note is not None
+    assert "holds the last of 2 batches only, with 1 of 3 cases" in read.note
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ("--editor", "ft-m"),
+            "its edits were made and judged one by one, and none is kept; begin a run with --schedule batch",
+        ),
+        (
+            ("--editor", "grace", "--set", "editor.steps=2", "--schedule", "sequential"),
+            "what grace writes cannot become weights",
+        ),
+    ],
+)
+def test_a_run_that_kept_no_change_of_weights_says_what_to_do(
+    options: tuple[str, ...], said: str, wildcore: Wildcore, tmp_path: Path
+) -> None:
+    run = run_of(wildcore, tmp_path / "run", *options, "--limit", 1)
+    done = wildcore("apply", run, "--model", MODELS / "tiny-llama", "--out", tmp_path / "edited")
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert not (tmp_path / "edited").exists()
+
+
+def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(sequence, run)
+    shutil.copy(run / "sequence.safetensors", tmp_path / "moved.safetensors")
+    with pytest.raises(UserError, match=r"read with the manifest\.json of its run; give the run folder"):
+        read_patch_or_run(tmp_path / "moved.safetensors")
+    with pytest.raises(UserError, match="not a run folder"):
+        read_patch_or_run(tmp_path)
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (run / "journal.jsonl").write_text(lines[0])
+    with pytest.raises(UserError, match=r"unfinished \(1 of 2 cases judged\); finish it with wildcore eval --resume"):
+        read_patch_or_run(run)
+    (run / "journal.jsonl").write_text("".join(lines))
+    identity = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps({**identity, "identity": {**identity["identity"], "seed": 1}}))
+    with pytest.raises(UserError, match="it belongs to another run"):
+        read_patch_or_run(run)

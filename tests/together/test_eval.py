@@ -207,3 +207,52 @@ def test_a_full_folder_is_not_written_into(wildcore: Wildcore, job: list[object]
     assert done.returncode == 2
     assert "not an empty folder" in done.stderr
     assert [file.name for file in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+
+
+@pytest.fixture
+def refused(job: list[object], edits: Path) -> Callable[..., list[object]]:
+    """Return a function that writes edits, a number of which are refused, and returns the options of a job that makes them."""
+    (one, *_) = json.loads(edits.read_text())
+
+    def prepare(count: int, others: int = 0) -> list[object]:
+        subjects = [f"the ferry {number}" for number in range(count)] + [one["subject"]] * others
+        rows = [one | {"case_id": number, "subject": subject} for number, subject in enumerate(subjects)]
+        edits.write_text(json.dumps(rows))
+        quick = ("--set", "editor.second_moments=identity", "--set", "editor.prefix_lengths=[]")
+        return [*job[:-2], "--editor", "rome", *quick, "--protocol", "synthetic"]
+
+    return prepare
+
+
+@pytest.mark.parametrize("schedule", ["single", "batch"])
+def test_a_run_whose_edits_are_all_refused_ends_with_that(
+    schedule: str, wildcore: Wildcore, refused: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    done = wildcore("eval", *refused(3), "--schedule", schedule, "--out", tmp_path / "run")
+    assert done.returncode == 3, done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("Nothing was measured: all 3 edits were refused (1 of them): the subject 'the ferry")
+    shown = wildcore("show", tmp_path / "run")
+    assert (shown.returncode, shown.stdout.splitlines()[-1]) == (0, last)
+    as_json = wildcore("eval", "--resume", tmp_path / "run", "--json", "--quiet")
+    assert as_json.returncode == 3
+    assert json.loads(as_json.stdout)["refused"] == 3
+    assert last in as_json.stderr
+
+
+def test_a_run_stops_where_its_first_hundred_edits_are_refused_for_one_reason(
+    wildcore: Wildcore, refused: Callable[..., list[object]], tmp_path: Path
+) -> None:
+    done = wildcore("eval", *refused(100, others=1), "--out", tmp_path / "run", "--quiet")
+    assert done.returncode == 3, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        "Nothing was measured: the first 100 edits were all refused for one reason, the last of them: "
+    )
+    assert "the subject 'the ferry 99' does not occur" in last
+    command = last.rpartition("all the same: ")[2]
+    assert command == f"wildcore eval --resume {tmp_path / 'run'}"
+    resumed = wildcore(*command.split()[1:], "--json", "--quiet")
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads(resumed.stdout)
+    assert (summary["cases"], summary["refused"]) == (101, 100)

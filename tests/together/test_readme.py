@@ -65,6 +65,17 @@ def test_every_command_shown_runs(document: str, environment: dict[str, str], tm
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
+@pytest.mark.parametrize("document", ["README.md", "docs/notebook.md"])
+def test_the_python_shown_runs(document: str, environment: dict[str, str], tmp_path: Path) -> None:
+    """A document's blocks of Python run one after another, as the cells of a notebook do."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    (tmp_path / "cells.py").write_text("\n".join(blocks), encoding="utf-8")
+    done = run_python([str(tmp_path / "cells.py")], environment, tmp_path, 600)
+    assert done.returncode == 0, done.stderr
+    assert "Reliability: " in done.stdout
+
+
 def test_the_commands_that_set_up_name_what_is_there() -> None:
     assert (ROOT / "requirements.txt").is_file()
     required = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()

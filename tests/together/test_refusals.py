@@ -6,6 +6,7 @@ import pytest
 
 from wildcore import EditRequest, Refused
 from wildcore.assembly import JobSpec, make_editor
+from wildcore.refusals import refusals, write_together
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.networks import tiny_model
@@ -36,3 +37,18 @@ def test_an_empty_target_is_refused_and_what_stands_beside_it_is_written(name: s
     assert str(written[1]) == "the target is empty"
     with pytest.raises(Refused, match="the target is empty"):
         editor.edit(model, REQUESTS)
+    checked = refusals(editor, model, REQUESTS)
+    assert [str(refusal) for refusal in checked if refusal] == ["the target is empty"]
+    editor.reset()
+    update = write_together(editor, model, REQUESTS)
+    assert update.patch is not None
+    assert [refusal and str(refusal) for refusal in update.refusals] == [None, "the target is empty", None]
+
+
+@pytest.mark.parametrize("name", sorted(found.offer.name for found in REGISTRY.offers["editor"]))
+def test_an_editor_that_needs_a_subject_says_so_before_a_model_is_loaded(name: str) -> None:
+    model = tiny_model("llama")
+    spec = JobSpec(model="tiny-llama", dataset="counterfact", editor=name, protocols=("wild",))
+    editor, _ = make_editor(REGISTRY, spec, model.shape)
+    (refusal,) = refusals(editor, model, [REQUESTS[0].model_copy(update={"subject": "Paris"})])
+    assert editor.needs_subject == (refusal is not None)

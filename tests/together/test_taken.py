@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save
 
@@ -64,6 +65,23 @@ def test_a_run_does_not_go_on_with_another_corpus_or_pool(
     other = file.read_bytes().replace(b"Rex", b"Max").replace(b"blue", b"green")
     found = check_that_it_stops(editor, (*settings, f"--set=editor.{name}={file}"), name, file, other, edits, tmp_path)
     assert list(found) == [name]
+
+
+def test_a_run_does_not_go_on_with_other_prefixes(edits: Path, tmp_path: Path) -> None:
+    file = tmp_path / "prefixes.json"
+    file.write_text(json.dumps(["{}", "The weather was fine. {}"]))
+    given = (*FEW, "--set=editor.second_moments=identity", f"--set=editor.prefixes={file}")
+    other = file.read_bytes().replace(b"fine", b"cold")
+    assert list(check_that_it_stops("rome", given, "prefixes", file, other, edits, tmp_path)) == ["prefixes"]
+
+
+def test_a_run_does_not_go_on_with_other_start_values(edits: Path, tmp_path: Path) -> None:
+    names = [f"{row['prompt']} {row['target_new']}" for row in json.loads(edits.read_text())[:2]]
+    file, values = tmp_path / "starts.safetensors", torch.linspace(0, 1, 48)
+    file.write_bytes(save({name: values.clone() for name in names}))
+    other = save({name: values.flip(0).clone() for name in names})
+    given = (*FEW, f"--set=editor.start_values={file}")
+    assert list(check_that_it_stops("grace", given, "start_values", file, other, edits, tmp_path)) == ["start_values"]
 
 
 @pytest.mark.parametrize("editor", ["ike", "scr"])

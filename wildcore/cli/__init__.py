@@ -5,12 +5,11 @@ from typing import Any
 
 import click
 
-from wildcore.cli.screen import printable
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
-
-INTERRUPTED = 130
+from wildcore.screen import printable
 
 
 class Failure(click.ClickException):
@@ -47,11 +46,12 @@ class Driver(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with interrupts_raised():
+                return super().invoke(ctx)
         except UserError as error:
             raise Failure(str(error)) from error
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupted:
+            click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if type(error).__name__ != "OutOfMemoryError":
@@ -71,10 +71,9 @@ def _names(chosen: str | None) -> Sequence[str] | None:
 
 def _report_broken(registry: Registry, strict: bool) -> None:
     for plugin in registry.broken:
-        message = f"plugin {plugin.name!r} ({plugin.distribution} {plugin.version}) is broken: {plugin.problem}"
         if strict:
-            raise UserError(f"--strict-plugins: {message}")
-        click.echo(f"Warning: {message}; set aside (wildcore plugins --broken shows more)", err=True)
+            raise UserError(f"--strict-plugins: {plugin.warning}")
+        click.echo(f"Warning: {plugin.warning}; set aside (wildcore plugins --broken shows more)", err=True)
 
 
 @click.group(cls=Driver, context_settings={"auto_envvar_prefix": "WILDCORE", "help_option_names": ["-h", "--help"]})

@@ -20,10 +20,9 @@ from wildcore.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.cli.screen import out, plain, printable
-from wildcore.cli.show import finished
 from wildcore.errors import UserError, nearest
 from wildcore.records import RunFolder, write_durably
+from wildcore.screen import out, plain, printable
 from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
@@ -62,7 +61,7 @@ def agreement(run: Path, **options: Any) -> None:
 
     People's labels are a metric too: fill in a --sheet, score the run by it (--metric human-labels), and compare.
     """
-    folder = finished(run)
+    folder = RunFolder.finished(run)
     chosen = _chosen(folder, options)
     if options["sheet_file"]:
         _write_sheet(folder, chosen, options["sheet_file"])

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from wildcore.assembly import JobSpec, parse_settings
 from wildcore.cli.eval import eval_command
-from wildcore.cli.screen import Reporter, out, plain
+from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, out, plain
 from wildcore.selection import parse_where, require_one_choice
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ DEFAULT_PROTOCOL = "wild"
 LONGEST = 130
 FROM_EVAL = (
     "context", "generator", "truncator", "metrics", "settings", "where", "limit", "sample", "skip_malformed", "seed",
-    "revision", "dtype", "device", "device_map", "trust_remote_code", "batch_size", "quiet",
+    "revision", "dtype", "device", "device_map", "trust_remote_code", "batch_size", "threads", "quiet",
 )  # fmt: skip
 
 
@@ -51,9 +52,12 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
     registry.find("dataset", spec.dataset)
     for protocol in spec.protocols:
         registry.find_protocol(protocol)
-    from wildcore.audit import Auditor  # heavy: only once the names are known to be right
+    reporter = Reporter(quiet=options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.audit import Auditor  # heavy: only once the names are known to be right
 
-    found = Auditor(registry, spec, Reporter(quiet=options["quiet"])).audit()
+    with reporter.track("auditing", None):
+        found = Auditor(registry, spec, reporter).audit()
     if options["as_json"]:
         click.echo(found.model_dump_json(indent=2))
     else:

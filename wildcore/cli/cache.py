@@ -10,9 +10,9 @@ import click
 from rich.table import Table
 
 from wildcore.caching import cache_folder
-from wildcore.cli.screen import bytes_of, out, plain
 from wildcore.errors import UserError
 from wildcore.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
+from wildcore.screen import bytes_of, out, plain
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from wildcore.cli.report import print_comparison
-from wildcore.cli.show import finished
+from wildcore.records import RunFolder
+from wildcore.report import print_comparison
 
 
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 def compare(runs: tuple[Path, ...]) -> None:
     """Show RUNS side by side and say in what they differ. Numbers of different runs are never averaged."""
-    print_comparison([finished(run) for run in runs])
+    print_comparison([RunFolder.finished(run) for run in runs])

@@ -1,16 +1,18 @@
 """``wildcore describe``: what a named module is, its parameters, and where it comes from."""
 
+from shlex import quote
 from typing import Any
 
 import click
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
+from wildcore.errors import UserError
 from wildcore.interfaces import Offer
-from wildcore.params import EditorParams
+from wildcore.params import DepartingParams, EditorParams
 from wildcore.protocol_assembly import resolve_protocol
 from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.screen import out, plain
 
 KINDS = (*OFFER_HOOKS, "protocol")
 
@@ -22,15 +24,42 @@ KINDS = (*OFFER_HOOKS, "protocol")
 def describe(registry: Registry, kind: str, name: str) -> None:
     """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
 
-    A protocol is shown as a file that can be edited and given to eval --protocol-file.
+    A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
+    hub name; its weights are not loaded.
     """
     if kind == "protocol":
         found = registry.find_protocol(name)
         click.echo(f"# from the plugin {found.plugin}")
         click.echo(to_toml(resolve_protocol(registry, found.offer)), nl=False)
+    elif kind == "model":
+        _print_model(registry, name)
     else:
         offered = registry.find(kind, name)
         _print_offer(kind, offered.offer, offered.plugin)
+
+
+def _print_model(registry: Registry, name: str) -> None:
+    from wildcore.model_facts import describe_model  # heavy
+
+    try:
+        found, console = describe_model(registry, name), out()
+    except UserError as error:  # loading speaks of the option by which models are named elsewhere
+        raise UserError(str(error).removeprefix("--model ")) from error
+    brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
+    if brought:
+        console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
+    else:
+        console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
+    table = Table(show_header=False)
+    for label, value in found.facts.items():
+        table.add_row(label, plain(value))
+    console.print(table)
+    for problem in found.problems:
+        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
+    if found.family_lines:
+        click.echo(f"\n{found.family_lines}")
+    if not found.problems:
+        console.print(plain(f"Next: wildcore eval --model {quote(name)} --editor NAME"), soft_wrap=True)
 
 
 def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
@@ -48,19 +77,48 @@ def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
         table.add_row(plain(name), plain(_type(field.annotation)), plain(default), plain(meaning))
     console.print(table)
     console.print(plain(f"Set one with --set {kind}.PARAMETER=VALUE"))
+    if issubclass(offer.params, DepartingParams):
+        _print_departures(offer.params)
     if issubclass(offer.params, EditorParams):
         _print_presets(offer.params)
+
+
+def _print_departures(params: type[DepartingParams]) -> None:
+    console = out()
+    if params.departures is None:
+        console.print(
+            "--as-published is refused: the plugin does not say how its published code differs from the default."
+        )
+        return
+    if not params.departures:
+        console.print("--as-published changes nothing: its published code does what is done by default.")
+        return
+    table = Table("parameter", "default", "published code", "reason", title="Where its published code differs")
+    for one in params.departures:
+        name = one.parameter if one.by_switch else f"{one.parameter} *"
+        table.add_row(plain(name), plain(_value(one.paper)), plain(_value(one.published)), plain(one.reason))
+    console.print(table)
+    console.print("--as-published sets these, except those that you set yourself.")
+    if not all(one.by_switch for one in params.departures):
+        console.print("* Not set by it: it takes a file of yours, or is not offered. The record names it where a run differs.")
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _print_presets(params: type[EditorParams]) -> None:
     if not params.presets:
         return
-    table = Table("preset", "for", "values", title="Published hyper-parameters, used where the model's shape is theirs")
+    table = Table("preset", "for", "values", title="Presets, used where the model's shape is theirs")
     for preset in params.presets:
         shape = preset.shape
         model = f"{shape.model_type}, {shape.layers} layers, width {shape.hidden_size}, vocabulary {shape.vocabulary}"
         table.add_row(preset.name, model, plain(", ".join(f"{key}={value}" for key, value in preset.values.items())))
     out().print(table)
+    out().print(
+        "A preset holds published numbers for one model. How the published code works is chosen by --as-published."
+    )
 
 
 def _type(annotation: Any) -> str:

@@ -1,18 +1,25 @@
 """``wildcore edit``: facts written into a patch file; ``wildcore apply``: patch files made into a model folder."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 import click
+from rich.console import Console
 
-from wildcore.assembly import JobSpec, find_editor, parse_settings
-from wildcore.cli.eval import EMBEDDED_MODEL, eval_command
-from wildcore.cli.screen import Reporter, out, plain
+from wildcore.assembly import EMBEDDED_MODEL, JobSpec, find_editor, parse_settings
+from wildcore.cli.eval import eval_command
+from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.startup import torch_loaded
 from wildcore.errors import UserError
+from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, out, plain
+from wildcore.types import Malformed
 
-MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "quiet")
+MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
+OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
 
@@ -22,23 +29,59 @@ Place = click.Path(path_type=Path)
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
-    """Write all facts of a table into one patch of a model. The model itself stays as it is."""
+    """Write all facts of a table into one patch of a model. The model itself stays as it is.
+
+    Every row is checked before the model is loaded, and all bad ones are named. A fact that the editor refuses is left out of the
+    patch and named with the reason. The exit code is 3 if all are refused; then nothing is written.
+    """
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
-    from wildcore.editing import make_patch  # heavy: only once the name is known to be right
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import make_patch  # heavy: only once the name is known to be right
 
     spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
-    patch = make_patch(registry, spec, options["edits"], options["destination"], Reporter(options["quiet"]))
-    facts, console, file = patch.describe(), out(), options["destination"]
+    with reporter.track("making the patch", None):
+        made = make_patch(registry, spec, options["edits"], options["destination"], reporter)
+    console = out()
+    _print_rows(console, "Malformed rows left out", made.left_out)
+    _print_rows(console, f"Facts refused by {spec.editor}", made.refused)
+    if made.patch is None:
+        console.print(plain(f"Nothing was written: {spec.editor} refuses every fact ({len(made.refused)})."))
+        ctx.exit(ALL_REFUSED)
+    facts = made.patch.describe()
     if "change_norm" in facts:
         changed = f"{', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}"
         console.print(plain(f"Changed: {changed}"))
-    console.print(plain(f"Patch: {file}"))
-    model = "" if spec.model == EMBEDDED_MODEL else f" --model {quote(spec.model)}"
-    ways = [f"wildcore eval --patch {quote(str(file))}{model}"]
-    if "change_norm" in facts:
-        ways.append(f"wildcore apply {quote(str(file))}{model} --out DIR")
-    console.print(plain(f"Next: {', or '.join(ways)}"), soft_wrap=True)
+    console.print(plain(f"Written: {made.written} of {made.written + len(made.refused) + len(made.left_out)} facts"))
+    console.print(plain(f"Patch: {options['destination']}"))
+    for command in _next_commands(options, weights="change_norm" in facts):
+        console.print(plain(f"Next: {command}"), soft_wrap=True)
+
+
+def _print_rows(console: Console, what: str, rows: Sequence[Malformed]) -> None:
+    """Print every one of ``rows`` with its reason: each must be found again in the table."""
+    if rows:
+        console.print(plain(f"{what}: {len(rows)}"))
+    for row in rows:
+        console.print(plain(f"  {row.place}: {row.problem}"), soft_wrap=True)
+
+
+def _next_commands(options: Mapping[str, Any], weights: bool) -> Iterator[str]:
+    """Yield the commands that judge and apply the patch just written, with the options that choose its model."""
+    file = quote(str(options["destination"]))
+    model = "".join(_given(options))
+    yield f"wildcore eval --patch {file}{model}"
+    if weights:
+        yield f"wildcore apply {file}{model} --out {quote(str(options['destination'].with_suffix('')) + '-model')}"
+
+
+def _given(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, usual in (("model", EMBEDDED_MODEL), ("revision", None), ("device", "auto"), ("device_map", None)):
+        if options[name] != usual:
+            yield f" --{name.replace('_', '-')} {quote(options[name])}"
+    if options["trust_remote_code"]:
+        yield " --trust-remote-code"
 
 
 @click.command("apply")
@@ -49,16 +92,27 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
 )
 @click.pass_context
 def apply_command(ctx: click.Context, /, **options: Any) -> None:
-    """Write a model with PATCHES in it as an ordinary model folder."""
+    """Write a model with PATCHES in it as an ordinary model folder.
+
+    Each is a patch file, or the folder of a run with --schedule batch or sequential, for what that wrote.
+    """
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
-    from wildcore.editing import apply_patches  # heavy
+    reporter = Reporter(options["quiet"])
+    with torch_loaded(reporter, options["threads"]):
+        from wildcore.editing import apply_patches  # heavy
 
-    apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], Reporter(options["quiet"]))
-    out().print(plain(f"Model: {options['destination']}"))
+    with reporter.track("writing the model", None):
+        copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
+    console = out()
+    console.print(plain(f"Model: {options['destination']}"))
+    if copied:
+        console.print(plain(f"Copied as they were: {', '.join(copied)}"))
+    if MODEL_CARD in copied:
+        console.print(plain(f"{MODEL_CARD} describes the model before the edits."))
 
 
-edit_command.params += [o for o in eval_command.params if o.name in (*MODEL_OPTIONS, "dtype", "seed", "settings")]
+edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]
 apply_command.params += [option for option in eval_command.params if option.name in MODEL_OPTIONS]
 
 

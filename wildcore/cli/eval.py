@@ -11,24 +11,44 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from wildcore.assembly import JobSpec, find_editor
+from wildcore.assembly import (
+    BOTH_PROTOCOLS,
+    CONTINUATION,
+    EMBEDDED_DATASET,
+    EMBEDDED_MODEL,
+    WILD_OR_FIRST,
+    JobSpec,
+    filter_protocol,
+    find_editor,
+    require_offered,
+)
 from wildcore.cli import shortcuts
-from wildcore.cli.report import EDITS_PRINTED, print_comparison, print_edits, print_run
-from wildcore.cli.screen import Reporter, out
+from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
-from wildcore.records import RunFolder, require_free
+from wildcore.records import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
-from wildcore.schedules import SCHEDULES
+from wildcore.report import (
+    EDITS_PRINTED,
+    all_refused,
+    nothing_measured,
+    print_comparison,
+    print_edits,
+    print_run,
+)
+from wildcore.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
 from wildcore.scoring import summary
+from wildcore.screen import Reporter, out, printable
 from wildcore.selection import parse_where, require_one_choice
 
-EMBEDDED_MODEL = "pocket"
-EMBEDDED_DATASET = "pocketqa"
-BOTH_PROTOCOLS = ("synthetic", "wild")
-WILD_OR_FIRST = ""
+NOT_ASKED_FOR = {"continuation": 0}
+"""What a run was begun with whose job does not say: an earlier version did not have it."""
+PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
+Begun = tuple[RunFolder, str | None]
+"""A run that was carried out, and why it was stopped if it was, because its first edits were all refused."""
 
 
 def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -41,7 +61,12 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option(
     "--editor", multiple=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM; several make several runs."
 )
-@click.option("--patch", type=Folder, metavar="FILE", help="Judge this patch file instead of making edits.")
+@click.option(
+    "--patch",
+    type=Folder,
+    metavar="FILE",
+    help="Judge this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
+)
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
 @click.option(
@@ -67,6 +92,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
+@click.option(
+    "--as-published",
+    is_flag=True,
+    help="Edit as the method's published code does, not as its paper says; describe shows where.",
+)
+@click.option(
+    "--trace", is_flag=True, help="Keep losses, keys and values of each edit: RUN/traces, or beside the patch."
+)
 @click.option("--where", multiple=True, metavar="TAG=VALUE", help="Take only cases with this tag, such as source=NQ.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
 @click.option("--sample", type=click.IntRange(min=1), help="Draw so many cases at random, by --seed.")
@@ -106,6 +139,23 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
 )
 @click.option(
+    "--threads",
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    callback=_auto_or_number,
+    envvar="WILDCORE_THREADS",
+    help="Threads on the CPU. auto: one for each core that nothing else uses, or OMP_NUM_THREADS.",
+)
+@click.option(
+    "--continuation",
+    type=click.IntRange(min=0),
+    default=CONTINUATION,
+    show_default=True,
+    metavar="N",
+    help="Characters of what follows a cut answer to an edit prompt that are looked at; no score depends on it. 0: none.",
+)
+@click.option(
     "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")
@@ -113,20 +163,45 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
-    """Edit a model fact by fact, and judge each edit under one or more protocols."""
+    """Edit a model fact by fact, and judge each edit under one or more protocols.
+
+    A run stops early where its first hundred edits are all refused for one reason. The exit code is 3 if a run was stopped so, or
+    all its edits were refused.
+    """
     registry: Registry = ctx.obj
     reporter = Reporter(quiet=options["quiet"])
     if options["resume"]:
-        folders = [_resume(ctx, registry, options["resume"], reporter)]
+        begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:
-        specs = _specs(ctx, registry)
+        specs = _specs(ctx, registry, reporter)
         registry.add_protocols(specs[0].own_protocols)
         _say_what_is_embedded(ctx, reporter)
-        folders = _start(registry, specs, options["destination"], reporter)
-    _print(folders, options["as_json"])
+        begun = _start(ctx, registry, specs, reporter)
+    folders = [folder for folder, stopped in begun if stopped is None]
+    if folders:
+        _print(folders, options["as_json"])
+    stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
+    refused = [folder for folder in folders if all_refused(list(folder.cases()))]
+    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
+        click.echo(printable(line), err=True)
+    if stopped or refused:
+        ctx.exit(ALL_REFUSED)
 
 
-def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
+def _stopped(folder: RunFolder, reason: str) -> str:
+    """Return the last line of a run that was stopped because its first edits were all refused."""
+    return (
+        f"Nothing was measured: the first {FIRST_EDITS} edits were all refused for one reason, the last of them: {reason}. "
+        "Mend the edits or choose another editor. What is recorded is kept; to go on with the other edits all the same: "
+        f"{resume_command(folder.path)}"
+    )
+
+
+def _refused(folder: RunFolder) -> str:
+    return f"{folder.path}: {nothing_measured(list(folder.cases()))}"
+
+
+def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[JobSpec]:
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
@@ -135,42 +210,30 @@ def _specs(ctx: click.Context, registry: Registry) -> list[JobSpec]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
         raise UserError("--editor: an editor is named twice")
+    for flag in ("as_published", "trace"):
+        if options["patch"] and options[flag]:
+            name = flag.replace("_", "-")
+            raise UserError(
+                f"--{name}: cannot be combined with --patch, whose edits are already made; leave --{name} out"
+            )
     require_one_choice(options["limit"], options["sample"])
-    own = tuple(read_protocol(file) for file in options["protocol_files"])
-    protocols = (*options["protocols"], *(protocol.name for protocol in own)) or BOTH_PROTOCOLS
-    chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": own}
-    _check_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
-    chosen["only_failures"] = _filter(chosen["only_failures"], protocols)
+    files = tuple(read_protocol(file) for file in options["protocol_files"])
+    protocols = (*options["protocols"], *(protocol.name for protocol in files)) or BOTH_PROTOCOLS
+    chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": files}
+    require_fitting_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
+    chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:
-        return [JobSpec(**{**chosen, "editor": _editor_of(options["patch"])})]
+        own = {} if _is_given(ctx, "dataset") else {"dataset": ""}
+        return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"], reporter)})]
     return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
 
 
-def _filter(named: str | None, protocols: Sequence[str]) -> str | None:
-    """Return the protocol of the failure filter; where ``--only-failures`` names none, "wild", or the first of those chosen."""
-    if named != WILD_OR_FIRST:
-        return named
-    return "wild" if "wild" in protocols else protocols[0]
-
-
-def _check_schedule(schedule: str, edits_per_update: int | None, patch: str | None) -> None:
-    """Raise ``UserError`` for options that do not go together."""
-    if schedule == "single" and edits_per_update:
-        raise UserError(
-            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it away, or choose --schedule batch "
-            "or --schedule sequential"
-        )
-    if schedule != "single" and patch:
-        raise UserError(
-            f"--schedule {schedule}: it is for edits to be made, and the patch of --patch is there already; leave --schedule away"
-        )
-
-
-def _editor_of(patch: Path) -> str:
+def _editor_of(patch: Path, reporter: Reporter) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
-    from wildcore.patch_files import read_patch  # heavy
+    with loading_libraries(reporter):
+        from wildcore.sequence_files import read_patch_or_run  # heavy
 
-    return read_patch(patch).manifest.editor_name
+    return read_patch_or_run(patch).manifest.editor_name
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
@@ -184,27 +247,32 @@ def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
 
 
 def _say_what_is_embedded(ctx: click.Context, reporter: Reporter) -> None:
-    for name, what in (("model", "model"), ("dataset", "dataset")):
-        if ctx.get_parameter_source(name) is ParameterSource.DEFAULT:
-            reporter.note(f"no --{name} given, so this uses the embedded {what} {ctx.params[name]!r}")
+    for name in ("model",) if ctx.params["patch"] else ("model", "dataset"):
+        if not _is_given(ctx, name):
+            reporter.note(f"no --{name} given, so this uses the embedded {name} {ctx.params[name]!r}")
 
 
-def _start(registry: Registry, specs: list[JobSpec], destination: Path | None, reporter: Reporter) -> list[RunFolder]:
-    paths = list(run_paths(specs, destination))
+def _is_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter) -> list[Begun]:
+    paths = list(run_paths(specs, ctx.params["destination"]))
     for spec, path in paths:
         require_free(path)
         if not spec.patch:
             find_editor(registry, spec.editor)
-        registry.find("dataset", spec.dataset)
-        for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
-            registry.find_protocol(protocol)
-    from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
+        require_offered(registry, spec)
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
 
-    evaluation = Evaluation(registry, specs, reporter)
-    folders = [evaluation.create(spec, path) for spec, path in paths]
-    for number, folder in enumerate(folders, start=1):
-        _carry_out(evaluation, folder, reporter, folders[number:])
-    return folders
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, specs, reporter)
+        folders = [evaluation.create(spec, path) for spec, path in paths]
+    return [
+        (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
+        for number, folder in enumerate(folders, start=1)
+    ]
 
 
 def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tuple[JobSpec, Path]]:
@@ -213,7 +281,8 @@ def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tu
     for spec in specs:
         editor = spec.editor.replace("/", "-")
         if destination is None:
-            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{spec.dataset.replace('/', '-')}")
+            data = spec.dataset.replace("/", "-") or "patch"
+            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{data}")
         else:
             yield spec, destination if len(specs) == 1 else destination / editor
 
@@ -224,28 +293,29 @@ def _free(path: Path) -> Path:
     return next(found for found in chain([path], numbered) if not found.exists())
 
 
-def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> RunFolder:
+def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> Begun:
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
-    from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
+    with torch_loaded(reporter, ctx.params["threads"]):
+        from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
 
-    evaluation = Evaluation(registry, [spec], reporter)
-    evaluation.check_same(spec, folder)
+    with reporter.track(PREPARING, None):
+        evaluation = Evaluation(registry, [spec], reporter)
+        evaluation.check_same(spec, folder)
     with folder.locked():  # or it would cut a line that another process is still writing
         lost = folder.repair()
     if lost:
         reporter.note(
             f"the journal's last line was half written ({lost} bytes); it was cut off and its case is done again"
         )
-    _carry_out(evaluation, folder, reporter)
-    return folder
+    return folder, _carry_out(evaluation, folder, reporter)
 
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by what the command line says; a real change is refused later."""
-    options, job = _job_options(ctx, registry), folder.manifest.job
-    given = {n: v for n, v in options.items() if ctx.get_parameter_source(n) is not ParameterSource.DEFAULT}
+    options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
+    given = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
     if ctx.params["protocol_files"]:
@@ -259,8 +329,10 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))
     if "only_failures" in given:
-        given["only_failures"] = _filter(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
-    _check_schedule({**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch"))
+        given["only_failures"] = filter_protocol(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
+    require_fitting_schedule(
+        {**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch")
+    )
     try:
         return JobSpec.model_validate({**job, **given})
     except ValidationError as error:
@@ -271,14 +343,19 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         ) from error
 
 
-def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> None:
+def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> str | None:
+    """Carry a run out. Returns the reason where it was stopped because its first edits were all refused for it."""
+    from wildcore.refusals import AllRefused  # heavy
+
     try:
         evaluation.carry_out(folder)
+        return None
+    except AllRefused as stopped:
+        return str(stopped)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {folder.path}", err=True)
-        for other in later:
-            click.echo(f"Not begun yet: wildcore eval --resume {other.path}", err=True)
-        raise
+        said = [f"Interrupted; what is finished is kept. Go on with: {resume_command(folder.path)}"]
+        said += [f"Not begun yet: {resume_command(other.path)}" for other in later]
+        raise KeyboardInterrupt("\n".join(said)) from None
 
 
 def _print(folders: list[RunFolder], as_json: bool) -> None:

@@ -3,8 +3,8 @@
 import click
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
 from wildcore.registry import Plugin, Registry
+from wildcore.screen import out, plain
 
 
 @click.command("plugins")

@@ -7,11 +7,22 @@ import click
 from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
-from wildcore.cli.screen import Reporter, bytes_of, out, plain
+from wildcore.cli.startup import torch_loaded
 from wildcore.registry import Registry
+from wildcore.screen import Reporter, bytes_of, out, plain
 from wildcore.selection import parse_where, require_one_choice
 
-SHARED_OPTIONS = (*MODEL_OPTIONS, "dtype", "seed", "settings", "where", "limit", "sample", "skip_malformed")
+SHARED_OPTIONS = (
+    *MODEL_OPTIONS,
+    "dtype",
+    "seed",
+    "settings",
+    "as_published",
+    "where",
+    "limit",
+    "sample",
+    "skip_malformed",
+)
 
 
 @click.command("prepare")
@@ -31,17 +42,20 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     require_one_choice(options["limit"], options["sample"])
     chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
     chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
-    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"]))
+    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"]), options["threads"])
 
 
-def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter) -> None:
-    from wildcore.preparing import prepare  # heavy: only once the names are known to be right
+def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter, threads: str) -> None:
+    with torch_loaded(reporter, threads):
+        from wildcore.preparing import prepare  # heavy: only once the names are known to be right
 
     try:
-        made = prepare(registry, spec, reporter)
+        with reporter.track(f"preparing {spec.editor}", None):
+            made = prepare(registry, spec, reporter)
     except KeyboardInterrupt:
-        click.echo("Interrupted; what is finished is kept. Give the same command again to go on.", err=True)
-        raise
+        raise KeyboardInterrupt(
+            "Interrupted; what is finished is kept. Give the same command again to go on."
+        ) from None
     console = out()
     for one in made:
         when = "was there already" if one.known else "prepared"

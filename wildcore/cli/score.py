@@ -7,12 +7,12 @@ import click
 
 from wildcore.caching import cache_folder
 from wildcore.cli import shortcuts
-from wildcore.cli.report import print_run
-from wildcore.cli.screen import Reporter
-from wildcore.cli.show import finished
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
+from wildcore.records import RunFolder
 from wildcore.registry import Registry
+from wildcore.report import print_run
+from wildcore.screen import Reporter
 
 
 @click.command()
@@ -26,10 +26,12 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     from wildcore.rescoring import add_scores
 
     registry: Registry = ctx.obj
-    folder = finished(run)
+    folder = RunFolder.finished(run)
     names = shortcuts.added_metrics(ctx, registry, metrics)
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
-    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), Reporter(quiet))
-    add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
+    reporter = Reporter(quiet)
+    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), reporter)
+    with reporter.track("scoring", None):
+        add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
     print_run(folder)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from wildcore.cli.report import print_edits, print_head, print_run
-from wildcore.cli.screen import out
-from wildcore.errors import UserError
 from wildcore.records import RunFolder
+from wildcore.report import print_edits, print_head, print_run
 from wildcore.scoring import summary
+from wildcore.screen import out
 
 
 @click.command()
@@ -18,7 +17,7 @@ from wildcore.scoring import summary
 @click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
 def show(run: Path, edits: bool, as_json: bool) -> None:
     """Show what RUN measured."""
-    folder = finished(run)
+    folder = RunFolder.finished(run)
     if as_json:
         click.echo(json.dumps(summary(folder), indent=2))
     elif edits:
@@ -27,15 +26,3 @@ def show(run: Path, edits: bool, as_json: bool) -> None:
         print_edits(console, cases, list(folder.scores()))
     else:
         print_run(folder)
-
-
-def finished(run: Path) -> RunFolder:
-    """Open a run that has been scored. Raises ``UserError`` for another."""
-    folder = RunFolder.open(run)
-    if not folder.scores_path.exists():
-        done = sum(1 for _ in folder.cases())
-        raise UserError(
-            f"{run}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
-            f"go on with: wildcore eval --resume {run}"
-        )
-    return folder

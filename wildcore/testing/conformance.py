@@ -26,6 +26,7 @@ from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.precision import at_least_float32
+from wildcore.refusals import refusals, write_together
 from wildcore.tokens import join
 from wildcore.types import EditRequest, Prompt
 
@@ -66,8 +67,23 @@ def check_editor(
     assert len({request.prompt for request in requests}) >= 2, "give at least two requests with different prompts"
     before = ModelState.of(model)
     for check in CHECKS:
-        check(make_editor, model, requests, environment)
+        with _told_how_to_train():
+            check(make_editor, model, requests, environment)
         before.require(model, f"the editor, in {check.__name__},")
+
+
+@contextmanager
+def _told_how_to_train() -> Iterator[None]:
+    """Say what to do where torch says that nothing which a loss was computed from requires gradients."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise AssertionError(
+            f"the editor trains nothing ({error}): the model's weights are frozen, and projection.weight is a view; train "
+            "inside 'with model.trainable(projection) as (parameter,):'"
+        ) from error
 
 
 def check_changes_something(
@@ -185,6 +201,29 @@ def check_state_can_be_taken_up(
     )
 
 
+def check_a_refused_request_keeps_no_other_from_being_written(
+    make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
+) -> None:
+    """``check`` refuses none of ``requests``; if ``edit`` refuses one without a target, the others are written as without it."""
+    editor = _prepared(make_editor, model, environment)
+    for request, refusal in zip(requests, refusals(editor, model, requests), strict=True):
+        assert refusal is None, f"check() refuses {request.prompt!r}, which edit() writes: {refusal}"
+    blank = requests[0].model_copy(update={"prompt": f"{requests[0].prompt} also", "target": " "})
+    try:
+        editor.edit(model, [blank])
+        return
+    except Refused:
+        editor.reset()
+    update = write_together(editor, model, [requests[0], blank, *requests[1:]])
+    written = [refusal is None for refusal in update.refusals]
+    assert written == [True, False, *[True] * (len(requests) - 1)], "beside a refused request others are refused too"
+    assert update.patch is not None
+    expected = _prepared(make_editor, model, environment).edit(model, requests)
+    otherwise = "a refused request changes what is written of the others"
+    found, wanted = (_effect(model, patch, requests) for patch in (update.patch, expected))
+    _require_same(found, wanted, _logits(model, requests), otherwise)
+
+
 def check_patch_can_be_kept(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
@@ -207,11 +246,12 @@ CHECKS = (
     check_order_does_not_matter,
     check_each_equals_one_by_one,
     check_state_can_be_taken_up,
+    check_a_refused_request_keeps_no_other_from_being_written,
     check_patch_can_be_kept,
 )
 
 
-SETTINGS = ("listeners", "prompt_patches", "rows_at_once", "records_steps", "shared_prompts")
+SETTINGS = ("listeners", "prompt_patches", "weight_patches", "rows_at_once", "records_steps", "shared_prompts")
 """What patches and callers change of a ``LoadedModel`` for a while."""
 
 
@@ -253,7 +293,10 @@ class ModelState:
                 if name.endswith("records_steps") and now.remarks > self.remarks:
                     continue  # wildcore itself gives recording up where it fails, and remarks on it
                 was, is_now = then_facts.get(name, "absent"), now_facts.get(name, "absent")
-                assert was == is_now, f"{after} left {name or 'the network'} changed: it was {was} and is {is_now}"
+                hint = "; train it inside 'with model.trainable(projection)'" if what == "gradients" else ""
+                assert was == is_now, (
+                    f"{after} left {name or 'the network'} changed: it was {was} and is {is_now}{hint}"
+                )
         assert self.tensors.keys() == now.tensors.keys(), f"{after} left other parameters or buffers in the model"
         for name, tensor in self.tensors.items():
             assert _same_bits(tensor, now.tensors[name]), f"{after} left {name} changed; put the original bits back"

@@ -19,7 +19,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),
@@ -55,11 +54,6 @@ def random_null_space(width: int, directions: int, generator: torch.Generator) -
     of = spectrum(drawn @ drawn.T)
     basis = of.vectors[:, :directions].double()
     return NullSpace(of, directions), basis @ basis.T
-
-
-def test_the_package() -> None:
-    check_import("wildcore_alphaedit", ["torch", "transformers"])
-    check_readme("alphaedit", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -8,7 +8,6 @@ from wildcore_decoding.sampling import Sampling
 
 from wildcore.assembly import make
 from wildcore.registry import Registry, load_registry
-from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -29,8 +28,3 @@ def test_the_names_make_these_generators(registry: Registry) -> None:
     assert not sampling.reads_gold
     assert sampling.params == params
     assert params.model_dump() == {"temperature": 1.0, "top_p": 1.0, "samples": 3, "seed": 0, "max_new_tokens": 50}
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_decoding", ["torch", "transformers"])
-    check_readme("decoding", README)

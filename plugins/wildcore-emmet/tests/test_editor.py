@@ -17,7 +17,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),
@@ -27,11 +26,6 @@ REQUESTS = (
 QUICK = {"layers": (1,), "steps": 4, "moment_tokens": 300, "prefix_lengths": ((5, 2),), "damping": 0.1}
 EXACT = {"layers": (1,), "steps": 6, "second_moments": "identity", "ridge": 0.0}
 LLAMA = ModelShape("llama", 6, 384, 8192)
-
-
-def test_the_package() -> None:
-    check_import("wildcore_emmet", ["torch", "transformers"])
-    check_readme("emmet", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

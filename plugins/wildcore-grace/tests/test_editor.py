@@ -18,7 +18,6 @@ from wildcore.models import LoadedModel
 from wildcore.module_patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.testing.plainly import check_same_answers_however_asked, decoded, last_logits, target_loss
 from wildcore.tokens import join
 
@@ -52,11 +51,6 @@ def routes(model: LoadedModel, patch: CodebookPatch, prompts: Sequence[Prompt], 
     with watched.applied(model):
         last_logits(model, prompts, side)
     return watched.found.tolist()
-
-
-def test_the_package() -> None:
-    check_import("wildcore_grace", ["torch", "transformers"])
-    check_readme("grace", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

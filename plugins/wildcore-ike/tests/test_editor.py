@@ -15,7 +15,6 @@ from wildcore.models import LoadedModel
 from wildcore.params import build
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.tokens import encode
 
 (OFFER,) = wildcore_editors()
@@ -46,11 +45,6 @@ def read(model: LoadedModel, *patches: IkePatch, question: str = QUESTION, promp
         return model.rewritten([prompt or Prompt(text=question)], [question])[0].text
     finally:
         model.prompt_patches.clear()
-
-
-def test_the_package() -> None:
-    check_import("wildcore_ike", ["torch", "transformers", "sentence_transformers"])
-    check_readme("ike", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

@@ -86,8 +86,16 @@ def test_labels_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_labels(file)
     assert str(error.value) == (
-        f"{file}, line 5: contradicts {file}, line 2, which labels the same answer the other way"
+        f"{file}, line 5: contradicts {file}, line 2, which labels the same answer the other way (mend them or take them out)"
     )
+
+
+def test_all_rows_that_are_no_labels_are_named(tmp_path: Path) -> None:
+    rows = [["q", "g", "a", "maybe"], ["q", "g", "a", "1"], ["q", "g"], ["q", "g", "a", "0"]]
+    with pytest.raises(UserError, match="3 malformed rows") as error:
+        read_labels(written(tmp_path, rows))
+    found = [line.partition(": ")[0].rpartition(", ")[2] for line in str(error.value).splitlines()[1:]]
+    assert found == ["line 2", "line 4", "line 5"]
 
 
 def test_the_same_label_twice_is_one(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.tokens import join
 
 REQUESTS = (
@@ -47,11 +46,6 @@ def plain(made: LocFT, model: LoadedModel, requests: Sequence[EditRequest], seed
     names = trained_maps(model, 1, made.params.module)
     asked = [made._asked(model, request) for request in requests]
     return torch.cat([c.flatten() for c in train_breadth_first(model, names, asked, made.params, seed).values()])
-
-
-def test_the_package() -> None:
-    check_import("wildcore_locft", ["torch", "transformers"])
-    check_readme("locft", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize(

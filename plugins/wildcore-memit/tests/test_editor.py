@@ -19,7 +19,6 @@ from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),
@@ -35,11 +34,6 @@ def dense(patch: object) -> torch.Tensor:
     """Return all changes of a patch, side by side."""
     assert isinstance(patch, WeightPatch)
     return torch.cat([change.dense() for change in patch.changes.values()])
-
-
-def test_the_package() -> None:
-    check_import("wildcore_memit", ["torch", "transformers"])
-    check_readme("memit", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])

@@ -16,7 +16,6 @@ from wildcore.patches import LowRank, WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.tokens import join, to_train_on
 from wildcore.types import Prompt
 
@@ -76,11 +75,6 @@ def loss(model: LoadedModel, request: EditRequest) -> float:
     logits = model.network(input_ids=torch.tensor([joined.token_ids])).logits[0].float().log_softmax(-1)
     start = joined.prompt_length - 1
     return -sum(float(logits[start + i, token]) for i, token in enumerate(joined.target_ids)) / len(joined.target_ids)
-
-
-def test_the_package() -> None:
-    check_import("wildcore_mend", ["torch", "transformers"])
-    check_readme("mend", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "phi3"])

@@ -26,7 +26,6 @@ from wildcore.params import build
 from wildcore.patches import Dense
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 (OFFER,) = wildcore_transforms()
 REQUESTS = (
@@ -68,11 +67,6 @@ def table(tmp_path: Path) -> Path:
     path = tmp_path / "facts.jsonl"
     path.write_text("".join(f"{json.dumps(fact)}\n" for fact in facts))
     return path
-
-
-def test_the_package() -> None:
-    check_import("wildcore_norm_anchor", ["torch", "transformers"])
-    check_readme("norm-anchor", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])

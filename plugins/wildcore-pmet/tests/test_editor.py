@@ -18,7 +18,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),
@@ -39,11 +38,6 @@ def posed(model: LoadedModel, params: PmetParams, prefixes: tuple[str, ...] = ("
     made = Pmet(params)
     made.prefixes = prefixes
     return required(made.posed(model, REQUESTS))
-
-
-def test_the_package() -> None:
-    check_import("wildcore_pmet", ["torch", "transformers"])
-    check_readme("pmet", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])

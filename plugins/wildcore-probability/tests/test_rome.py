@@ -1,7 +1,5 @@
 """The protocol ``rome``: its definition, and the whole chain on a small model beside the published formulas."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,9 +10,7 @@ from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
-README = Path(__file__).parents[1] / "README.md"
 NEW, OLD = "English", "French"
 PROBES = (
     Probe(kind="reliability", prompt="The mother tongue of Danielle Darrieux is", answers=(NEW,), rival=OLD),
@@ -91,8 +87,3 @@ def test_the_gold_is_measured_under_synthetic_too() -> None:
         for protocol in (synthetic, likelihood)
     ]
     assert measured[0] == pytest.approx(measured[1], abs=1e-5)
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_probability", ["torch", "transformers"])
-    check_readme("probability", README)

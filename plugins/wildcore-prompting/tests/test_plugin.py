@@ -12,7 +12,6 @@ from wildcore.params import ContextParams
 from wildcore.registry import Registry, load_registry
 from wildcore.selection import Choice, Reader
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -46,8 +45,3 @@ def test_examples_come_from_cases_that_are_not_evaluated(registry: Registry) -> 
     assert not any(request.prompt in text or request.target in text for request in left)
     assert text.count("Who keeps mill") == 3
     assert len(json.loads(recorded.model_dump_json())["examples"]) == 3
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_prompting", ["torch", "transformers", "ijson"])
-    check_readme("prompting", README)

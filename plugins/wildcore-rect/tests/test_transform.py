@@ -1,7 +1,5 @@
 """RECT makes the largest relative changes and no others."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +11,6 @@ from wildcore import UserError
 from wildcore.params import build
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 (OFFER,) = wildcore_transforms()
 
@@ -22,11 +19,6 @@ def matrices(seed: int, rows: int, columns: int) -> tuple[torch.Tensor, torch.Te
     generator = torch.Generator().manual_seed(seed)
     change, weight = torch.randn(2, rows, columns, generator=generator)
     return change, weight
-
-
-def test_the_package() -> None:
-    check_import("wildcore_rect", ["torch", "transformers"])
-    check_readme("rect", Path(__file__).parents[1] / "README.md")
 
 
 @given(st.integers(0, 999), st.integers(1, 12), st.integers(1, 12), st.floats(0.01, 1.0))

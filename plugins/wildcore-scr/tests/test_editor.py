@@ -17,7 +17,6 @@ from wildcore.models import LoadedModel
 from wildcore.params import build
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 
 (OFFER,) = wildcore_editors()
 REQUESTS = (
@@ -69,11 +68,6 @@ def read(model: LoadedModel, patches: Sequence[ScrPatch], *questions: str, promp
         return [prompt.text for prompt in model.rewritten(put, questions)]
     finally:
         model.prompt_patches.clear()
-
-
-def test_the_package() -> None:
-    check_import("wildcore_scr", ["torch", "transformers", "sentence_transformers"])
-    check_readme("scr", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

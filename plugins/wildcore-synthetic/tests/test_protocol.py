@@ -1,7 +1,5 @@
 """The protocol ``synthetic`` as it is recorded."""
 
-from pathlib import Path
-
 import pytest
 from wildcore_synthetic.metrics import TokenAgreement, TokenMatch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
@@ -10,7 +8,6 @@ from wildcore import Use
 from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
-from wildcore.testing.packages import check_import, check_readme
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +41,3 @@ def test_the_names_make_these_modules(synthetic: ReadyProtocol) -> None:
     made = {kind: [type(metric) for _, metric in metrics] for kind, metrics in synthetic.metrics.items()}
     assert made.pop("locality") == [TokenAgreement]
     assert made == {kind: [TokenMatch] for kind in ("reliability", "generalization", "portability")}
-
-
-README = Path(__file__).parents[1] / "README.md"
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_synthetic", ["torch", "transformers"])
-    check_readme("synthetic", README)

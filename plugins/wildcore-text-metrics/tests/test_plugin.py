@@ -4,7 +4,6 @@ from pathlib import Path
 
 from wildcore.assembly import make
 from wildcore.registry import load_registry
-from wildcore.testing.packages import check_import, check_readme
 
 README = Path(__file__).parents[1] / "README.md"
 NAMES = {
@@ -32,8 +31,3 @@ def test_every_metric_has_a_summary_a_source_and_a_line_in_the_readme() -> None:
         assert found.offer.summary
         assert found.offer.cites
         assert f"| `{found.offer.name}` |" in README.read_text(encoding="utf-8")
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_text_metrics", ["nltk", "rouge_score", "torch"])
-    check_readme("text-metrics", README)

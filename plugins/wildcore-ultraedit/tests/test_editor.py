@@ -19,7 +19,6 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.tokens import Joined, to_train_on
 
 REQUESTS = (
@@ -45,11 +44,6 @@ def dense(patch: object) -> Tensor:
 
 def rows(model: LoadedModel) -> list[Joined]:
     return [to_train_on(model.tokenizer, request) for request in REQUESTS]
-
-
-def test_the_package() -> None:
-    check_import("wildcore_ultraedit", ["torch", "transformers"])
-    check_readme("ultraedit", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The protocol ``wild`` as it is recorded."""
 
-from pathlib import Path
-
 import pytest
 from wildcore_wild.autoregressive import Autoregressive
 from wildcore_wild.contexts import QAInstruction
@@ -12,7 +10,6 @@ from wildcore import Use
 from wildcore.protocol_assembly import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
-from wildcore.testing.packages import check_import, check_readme
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +51,3 @@ def test_the_names_make_these_modules(wild: ReadyProtocol) -> None:
 def test_no_module_of_wild_is_given_the_gold(wild: ReadyProtocol) -> None:
     assert not wild.generator.reads_gold
     assert not wild.truncator.reads_gold
-
-
-README = Path(__file__).parents[1] / "README.md"
-
-
-def test_the_package_is_light_and_its_readme_true() -> None:
-    check_import("wildcore_wild", ["torch", "transformers"])
-    check_readme("wild", README)

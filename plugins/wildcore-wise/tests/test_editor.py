@@ -20,7 +20,6 @@ from wildcore.models import LoadedModel
 from wildcore.module_patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
-from wildcore.testing.packages import check_import, check_readme
 from wildcore.testing.plainly import check_same_answers_however_asked, decoded, last_logits, target_loss
 from wildcore.tokens import encode, join, pad
 
@@ -78,11 +77,6 @@ def random_patch(model: LoadedModel, activation: str | None = None) -> SideMemor
     between = zip(found, (4, 0), strict=True)  # each between two prompts, so that no rounding decides
     thresholds = [float(activities[place : place + 2].mean()) for activities, place in between]
     return SideMemoryPatch(lowest.module, changes, thresholds, activation)
-
-
-def test_the_package() -> None:
-    check_import("wildcore_wise", ["torch", "transformers"])
-    check_readme("wise", Path(__file__).parents[1] / "README.md")
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
@@ -199,7 +193,7 @@ def test_the_mask_and_the_irrelevant_text_are_drawn_by_the_runs_seed(tmp_path: P
     for seed in (0, 1):
         made = make(prefix_lengths=())
         made.prepare(model, quiet_environment(tmp_path, seed))
-        texts = [made.irrelevant(model, edit) for edit in range(5)]
+        texts = [made.irrelevant(model, REQUESTS[0], edit) for edit in range(5)]
         drawn[seed] = made.edit(model, REQUESTS[:1]).changes[0] != 0, texts
         assert len(set(texts)) > 2
         assert {len(text) for text in texts} == {12}

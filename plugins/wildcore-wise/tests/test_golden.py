@@ -58,7 +58,7 @@ class Run:
         masks = iter(sorted(name for name in self.run["tensors"] if name.startswith("mask.")))
         monkeypatch.setattr(editor_module, "drawn_mask", lambda *_: self.tensor(next(masks)))
 
-    def irrelevant(self, model: LoadedModel, edit: int) -> tuple[int, ...]:
+    def irrelevant(self, model: LoadedModel, request: EditRequest, edit: int) -> tuple[int, ...]:
         return encode(model.tokenizer, Prompt(text=self.run["edits"][edit]["irrelevant"]))
 
     def training(self, *args: Any) -> Training:
@@ -74,7 +74,7 @@ class Run:
         return [self.editor.edit(self.model, [request]) for request in requests]
 
 
-@pytest.mark.parametrize("identifier", GOLDEN.runs(""))
+@pytest.mark.parametrize("identifier", [name for name in GOLDEN.runs("") if "/unequal" not in name])
 def test_losses_side_memories_and_their_activities_agree_with_published_code(
     identifier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

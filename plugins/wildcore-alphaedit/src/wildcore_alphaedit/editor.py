@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from wildcore_keyvalue.corpus import corpus_taken
+from wildcore_keyvalue.moment_source import MomentSource
 from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.values import required
 
@@ -36,9 +36,10 @@ class AlphaEdit(SeveralLayers):
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
-        """Say what the corpus of the second moments holds."""
-        return corpus_taken(self.params.corpus)
+    ) -> dict[str, Any]:
+        """Say what the prefixes' file and the corpus or the files of the second moments hold."""
+        moments = MomentSource.of(self.params).taken(self.layers)
+        return super().take(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Find each layer's null space, or take it from the cache, and note how large it is.
@@ -46,16 +47,17 @@ class AlphaEdit(SeveralLayers):
         Raises ``UserError`` where nothing can be written to, or nothing would be protected.
         """
         note = environment.progress.note
-        found = spectra(model, self.layers, self.params.corpus, self.params.moment_tokens, environment)
+        found = spectra(model, self.layers, MomentSource.of(self.params), environment)
         for layer, spectrum in found.items():
             directions, width = self._directions(layer, spectrum), len(spectrum.values)
             share = f"{spectrum.share(directions):.2g} of the keys' mean square"
             note(f"null space of layer {layer}: {directions} of {width} directions, {share}")
             self.null_spaces[layer] = NullSpace(spectrum, directions, model.device)
-        if any(self.params.moment_tokens < len(spectrum.values) for spectrum in found.values()):
+        few = [one.tokens for one in found.values() if one.tokens is not None and one.tokens < len(one.values)]
+        if few:
             note(
-                f"the null space is that of {self.params.moment_tokens} tokens, fewer than keys are wide, and so larger than it "
-                "should be; read more (--set editor.moment_tokens=...)"
+                f"the null space is that of {min(few)} tokens, fewer than keys are wide, and so larger than it should be; read "
+                "more (--set editor.moment_tokens=...)"
             )
 
     def _directions(self, layer: int, spectrum: Spectrum) -> int:

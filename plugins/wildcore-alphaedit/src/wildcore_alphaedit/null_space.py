@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.corpus import open_corpus
-from wildcore_keyvalue.moments import moment_facts, second_moments
+from wildcore_keyvalue.moment_source import MomentSource
 from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
@@ -30,6 +29,8 @@ class Spectrum:
 
     values: Tensor
     vectors: Tensor
+    tokens: int | None = None
+    """How many tokens the second moments are of; None: not known."""
 
     def below(self, threshold: float) -> int:
         """Return how many eigenvalues are below ``threshold``."""
@@ -48,28 +49,39 @@ class Spectrum:
         return positive.cumsum(0) / positive.sum()
 
 
-def spectrum(moments: Tensor) -> Spectrum:
-    """Take second moments [inputs, inputs] apart, in float64."""
+def spectrum(moments: Tensor, tokens: int | None = None) -> Spectrum:
+    """Take second moments [inputs, inputs] of ``tokens`` tokens apart, in float64."""
     values, vectors = torch.linalg.eigh(widened(moments))
-    return Spectrum(values.cpu(), vectors.to(wide_dtype(moments.dtype)).cpu())
+    return Spectrum(values.cpu(), vectors.to(wide_dtype(moments.dtype)).cpu(), tokens)
 
 
 def spectra(
-    model: LoadedModel, layers: Sequence[int], corpus_name: str, tokens: int, environment: Environment
+    model: LoadedModel, layers: Sequence[int], source: MomentSource, environment: Environment
 ) -> Mapping[int, Spectrum]:
-    """Return the spectrum of each layer's second moments, as ``second_moments`` estimates them.
+    """Return the spectrum of each layer's second moments, as ``source`` has them.
 
     Kept in the store of prepared things; only what is not there yet is computed.
     """
-    facts = moment_facts(open_corpus(corpus_name), tokens)
-    files = {layer: prepared_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
+    files = {
+        layer: prepared_file(environment, model, KIND, {"layer": layer, **source.facts(layer)}) for layer in layers
+    }
     missing = [layer for layer, file in files.items() if not file.exists()]
-    moments = second_moments(model, missing, corpus_name, tokens, environment) if missing else {}
+    moments = source.moments(model, missing, environment) if missing else {}
     for layer in missing:
-        found = spectrum(moments.pop(layer).to(model.device))
-        files[layer].save(Saved({"values": found.values, "vectors": found.vectors}, {}))
-    loaded = {layer: file.load().tensors for layer, file in files.items()}
-    return {layer: Spectrum(tensors["values"], tensors["vectors"]) for layer, tensors in loaded.items()}
+        own = moments.pop(layer)
+        found = spectrum(_on(model.device, own.matrix), own.count)
+        vectors = found.vectors.to(wide_dtype(model.dtype))
+        files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
+    loaded = {layer: file.load() for layer, file in files.items()}
+    return {
+        layer: Spectrum(saved.tensors["values"], saved.tensors["vectors"], saved.facts["tokens"])
+        for layer, saved in loaded.items()
+    }
+
+
+def _on(device: torch.device, moments: Tensor) -> Tensor:
+    """Return moments in float64 on ``device``, if it has float64, else on the CPU."""
+    return moments.to(device) if device.type == "cuda" else moments
 
 
 class NullSpace:

@@ -1,11 +1,10 @@
 """The CounterFact dataset (Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2022)."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import Field
 
-from wildcore import Dataset, Offer, hookimpl
+from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.tables import TableParams
 
 
@@ -19,15 +18,9 @@ class CounterFactParams(TableParams):
     """How many of a row's neighbouring facts to ask for. Left out: all; a flat row has one."""
 
 
-def _counterfact(params: CounterFactParams) -> Dataset:
-    from wildcore_counterfact.dataset import CounterFact
-
-    return CounterFact(params)
-
-
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer CounterFact."""
     summary = "statements with a counterfactual object, paraphrases and neighbouring facts"
     cites = "Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2022"
-    return [Offer("counterfact", _counterfact, CounterFactParams, summary, cites)]
+    return [Offer("counterfact", lazy("wildcore_counterfact.dataset:CounterFact"), CounterFactParams, summary, cites)]

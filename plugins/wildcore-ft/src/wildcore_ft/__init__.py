@@ -1,7 +1,6 @@
 """FT-M and FT-L: fine-tuning one MLP projection on one fact."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from wildcore import Editor, Offer, hookimpl
 from wildcore_ft.parameters import FTLParams, FTMParams
@@ -27,7 +26,7 @@ def _ft_l(params: FTLParams) -> Editor:
 
 
 @hookimpl
-def wildcore_editors() -> Iterable[Offer[Any]]:
+def wildcore_editors() -> Iterable[Offer[Editor]]:
     """Offer ``ft-m`` and ``ft-l``."""
     return [
         Offer(

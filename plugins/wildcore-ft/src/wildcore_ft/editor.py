@@ -10,9 +10,10 @@ from functools import partial
 
 from torch import Tensor
 from wildcore_training.asking import Asked
-from wildcore_training.side_by_side import Schedule, train
+from wildcore_training.recording import record_losses
+from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Patch, Refused, each_or_refusal
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.tokens import to_train_on
@@ -28,21 +29,35 @@ class FineTuning(Editor):
         self.params = params
         self.layer = params.layer
         self.ask = ask
+        self.trace: Trace | None = None
         self.schedule = Schedule(
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._asked(model, request)
+
+    def prepare(self, model: LoadedModel, environment: Environment) -> None:
+        """Take the trace, if one was asked for."""
+        self.trace = environment.trace
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that training on all ``requests`` together makes."""
         asked = [self._asked(model, request) for request in requests]
-        (change,) = train(model, self.layer, [asked], self.schedule)
+        losses: Losses = []
+        (change,) = train(model, self.layer, [asked], self.schedule, losses)
+        record_losses(self.trace, requests, losses * len(requests))
         return self._patch(model, change)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request the change that training on it alone makes; all are trained in one batch."""
         asked = each_or_refusal(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
-        changes = iter(train(model, self.layer, groups, self.schedule))
+        losses: Losses = []
+        changes = iter(train(model, self.layer, groups, self.schedule, losses))
+        trained = [request for request, one in zip(requests, asked, strict=True) if isinstance(one, Asked)]
+        record_losses(self.trace, trained, losses)
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:

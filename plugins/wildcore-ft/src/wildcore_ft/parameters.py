@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from wildcore import EditorParams, Preset
+from wildcore import Departure, EditorParams, Preset
 from wildcore.shapes import (
     GPT2_LARGE,
     GPT2_MEDIUM,
@@ -44,6 +44,7 @@ class FineTuningParams(EditorParams):
 class FTMParams(FineTuningParams):
     """Parameters of ``ft-m``."""
 
+    departures: ClassVar[tuple[Departure, ...] | None] = ()
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt2-xl", GPT2_XL, {"layer": 0, "norm_constraint": 5e-4}),
         Preset("gpt-j-6b", GPT_J_6B, _LAYER_21),
@@ -58,6 +59,15 @@ class FTMParams(FineTuningParams):
 class FTLParams(FineTuningParams):
     """Parameters of ``ft-l``."""
 
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        Departure(
+            "train_beginning_of_sequence",
+            False,
+            True,
+            "the code tokenises the target with special tokens, so that the beginning-of-sequence token is trained as a target "
+            "too, by oversight",
+        ),
+    )
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt2-medium", GPT2_MEDIUM, {"layer": 0, "norm_constraint": 2e-3}),
         Preset("gpt2-large", GPT2_LARGE, {"layer": 0, "norm_constraint": 1e-3}),

@@ -1,6 +1,7 @@
 """The codebook: keys, the radius that each of them answers for, the value that it gives, and the label it was written with."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +19,20 @@ TENSORS = ("keys", "values", "radii")
 
 
 @dataclass(frozen=True)
+class Rules:
+    """How an edit near an earlier key is written: see the parameters of the same names."""
+
+    label_order: Literal["as-keys", "newest-first"] = "as-keys"
+    same_key: Literal["replace", "split"] = "replace"
+    split_gap: float = 0.0
+
+
+@dataclass(frozen=True)
 class Codebook:
     """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32 or float64; never written into.
 
-    ``drawn`` counts the random values that entries have started from.
+    An edit near an entry is compared with the label in the same place. ``drawn`` counts the random values that entries have
+    started from.
     """
 
     keys: Tensor
@@ -55,31 +66,37 @@ class Codebook:
         """Return for each query [rows, inputs] its nearest key's entry if it lies in that key's radius, else ``NOWHERE``.
 
         A query outside by no more than rounding lies in it, as would a prompt on the edge, for which a radius was made to grow.
+        No query lies in a radius that is not above 0.
         """
         if not self.labels:
             return torch.full((len(queries),), NOWHERE, device=queries.device)
         distances, entries = self._nearest(queries)
-        return torch.where(distances <= self.radii[entries] + rounding(queries), entries, NOWHERE)
+        radii = self.radii[entries]
+        return torch.where((distances <= radii + rounding(queries)) & (radii > 0), entries, NOWHERE)
 
-    def with_entry(self, query: Tensor, label: str, initial_radius: float) -> tuple["Codebook", int, bool]:
+    def with_entry(
+        self, query: Tensor, label: str, initial_radius: float, rules: Rules = Rules()
+    ) -> tuple["Codebook", int, bool]:
         """Make room for an edit with key ``query`` [inputs], in the model's dtype: algorithm 1 of the paper.
 
         Returns the codebook, the edit's entry, and whether that entry begins anew, with a value still to be found. Where the
         same key is written with another label, or one that rounding cannot tell from it, the paper's split would leave two keys
-        in one place; the entry is the new edit's instead, and keeps its radius.
+        in one place; by default the entry is the new edit's instead, and keeps its radius.
         """
         if not self.labels:
-            return self._added(query, label, initial_radius)
+            return self._added(query, label, initial_radius, rules)
         distances, entries = self._nearest(query[None])
         distance, entry = float(distances), int(entries)
         if distance > initial_radius + float(self.radii[entry]):
-            return self._added(query, label, initial_radius)
+            return self._added(query, label, initial_radius, rules)
         if label == self.labels[entry]:
             return self._with_radius(entry, max(distance, float(self.radii[entry]))), entry, False
-        if distance <= 2 * float(rounding(query)):
+        same = distance <= 2 * float(rounding(query))
+        if same and rules.same_key == "replace":
             labels = (*self.labels[:entry], label, *self.labels[entry + 1 :])
             return replace(self, labels=labels, drawn=self.drawn + 1), entry, True
-        return self._with_radius(entry, distance / 2)._added(query, label, distance / 2)
+        half = 0.0 if same else distance / 2
+        return self._with_radius(entry, half - rules.split_gap)._added(query, label, half, rules)
 
     def with_value(self, entry: int, value: Tensor) -> "Codebook":
         """Return it with ``value`` [outputs] at ``entry``."""
@@ -93,12 +110,12 @@ class Codebook:
         nearest = distances.min(-1)
         return nearest.values, nearest.indices
 
-    def _added(self, key: Tensor, label: str, radius: float) -> tuple["Codebook", int, bool]:
+    def _added(self, key: Tensor, label: str, radius: float, rules: Rules) -> tuple["Codebook", int, bool]:
         added = Codebook(
             keys=torch.cat([self.keys, at_least_float32(key)[None]]),
             values=torch.cat([self.values, self.values.new_zeros(1, self.values.shape[1])]),
             radii=torch.cat([self.radii, self.radii.new_tensor([radius])]),
-            labels=(*self.labels, label),
+            labels=(*self.labels, label) if rules.label_order == "as-keys" else (label, *self.labels),
             drawn=self.drawn + 1,
         )
         return added, len(self.labels), True
@@ -112,4 +129,5 @@ class Codebook:
 def rounding(queries: Tensor) -> Tensor:
     """Return how far apart the keys [..., inputs] of one prompt may be in two passes: [...]."""
     share = OWN_ROUNDING * torch.finfo(queries.dtype).eps + INNER_ROUNDING * torch.finfo(wide_dtype(queries.dtype)).eps
-    return share * at_least_float32(queries).norm(dim=-1)
+    apart: Tensor = share * at_least_float32(queries).norm(dim=-1)
+    return apart

@@ -4,19 +4,22 @@ A request's key is what goes into the projection at the prompt's last token. Nea
 divides the room between them; else it gets an entry of its own. Only the entry's value is trained; the model stays as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, each_or_refusal
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, each_or_refusal
+from wildcore.given import GivenTensors
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
 from wildcore.precision import wide_dtype
-from wildcore.tokens import Joined, to_train_on
-from wildcore_grace.codebook import Codebook
+from wildcore.tokens import IGNORED, Joined, to_train_on
+from wildcore_grace.codebook import Codebook, Rules
 from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch
 from wildcore_grace.training import PromptEnds
@@ -29,36 +32,53 @@ class Grace(Editor):
         assert params.layer is not None, "parameters are completed for a model first"
         self.params = params
         self.layer = params.layer
+        self.rules = Rules(params.label_order, params.same_key, params.split_gap)
+        self.starts = None if params.start_values is None else GivenTensors(params.start_values, "editor.start_values")
         self.seed = 0
+        self.trace: Trace | None = None
         self.codebook: Codebook | None = None
+
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Say what the file of start values holds, after checking each of them."""
+        if self.starts is None:
+            return {}
+        outputs = model.mlp_output(self.layer).weight.shape[0]
+        self.starts.require((outputs,), _are_finite, "finite numbers with a decimal point")
+        return {"start_values": self.starts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed from which values start."""
-        self.seed = environment.seed
+        self.seed, self.trace = environment.seed, environment.trace
         if self.layer == len(model.layers) - 1:
             environment.progress.note(
                 f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target with "
                 "several tokens only the first can come (--set editor.layer=...)"
             )
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, with no token before it, or without a given start value."""
+        self._task(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
         """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
-        rows = [self._row(model, request) for request in requests]
+        tasks = [self._task(model, request) for request in requests]
         module = model.mlp_output(self.layer).name
         codebook = self._codebook(model)
         with set_aside(model, CodebookPatch, module):
-            for request, row in zip(requests, rows, strict=True):
-                codebook = self._written(model, codebook, request.target.strip(), row)
+            for task in tasks:
+                codebook = self._written(model, codebook, task)
         self.codebook = codebook
         return CodebookPatch(module, codebook)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request a codebook of its own with one entry; all values are trained in one batch."""
-        rows = each_or_refusal(partial(self._row, model), requests)
-        asked = [(r.target.strip(), row) for r, row in zip(requests, rows, strict=True) if isinstance(row, Joined)]
-        codebooks = iter(self._alone(model, asked) if asked else ())
+        found = each_or_refusal(partial(self._task, model), requests)
+        tasks = [task for task in found if isinstance(task, Task)]
+        codebooks = iter(self._alone(model, tasks) if tasks else ())
         module = model.mlp_output(self.layer).name
-        return [row if isinstance(row, Refused) else CodebookPatch(module, next(codebooks)) for row in rows]
+        return [one if isinstance(one, Refused) else CodebookPatch(module, next(codebooks)) for one in found]
 
     def reset(self) -> None:
         """Begin with an empty codebook."""
@@ -78,8 +98,11 @@ class Grace(Editor):
         module = saved.facts["module"]
         return CodebookPatch(module, Codebook.read(saved).to(model.projection(module).weight.device))
 
-    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
-        return to_train_on(model.tokenizer, request, self.params.close_target)
+    def _task(self, model: LoadedModel, request: EditRequest) -> "Task":
+        """Return what is to be written for ``request``. Raises ``Refused`` where something that it needs is missing."""
+        row = to_train_on(model.tokenizer, request, self.params.close_target)
+        label = request.target.strip() if self.params.label_match == "text" else mean_label(row)
+        return Task(request, row, label, None if self.starts is None else self.starts.of(request))
 
     def _codebook(self, model: LoadedModel) -> Codebook:
         empty = self._empty(model)
@@ -90,26 +113,59 @@ class Grace(Editor):
         outputs, inputs = weight.shape
         return Codebook.empty(inputs, outputs, weight.device, wide_dtype(weight.dtype))
 
-    def _written(self, model: LoadedModel, codebook: Codebook, label: str, row: Joined) -> Codebook:
-        ends = PromptEnds(model, self.layer, [row])
-        drawn = codebook.drawn
-        codebook, entry, anew = codebook.with_entry(ends.queries[0], label, self.params.initial_radius)
-        start = initial_value(self.seed, drawn, codebook.values) if anew else codebook.values[entry]
-        (value,) = ends.train(start[None], self.params.steps, self.params.learning_rate)
+    def _written(self, model: LoadedModel, codebook: Codebook, task: "Task") -> Codebook:
+        ends = PromptEnds(model, self.layer, [task.row])
+        start = self._start(task, codebook.drawn, codebook.values)
+        codebook, entry, anew = codebook.with_entry(ends.queries[0], task.label, self.params.initial_radius, self.rules)
+        value = start if anew else codebook.values[entry]
+        if codebook.look_up(ends.queries).tolist() == [entry]:  # else no prompt would use what is trained
+            (value,) = ends.train(value[None], self.params.steps, self.params.learning_rate)
+        self._record(task.request, ends.queries[0], value, ends.losses[0])
         return codebook.with_value(entry, value)
 
-    def _alone(self, model: LoadedModel, asked: Sequence[tuple[str, Joined]]) -> list[Codebook]:
-        """Return for each label and row a codebook with it alone."""
+    def _alone(self, model: LoadedModel, tasks: Sequence["Task"]) -> list[Codebook]:
+        """Return for each task a codebook with it alone."""
         params, empty = self.params, self._empty(model)
         with set_aside(model, CodebookPatch, model.mlp_output(self.layer).name):
-            ends = PromptEnds(model, self.layer, [row for _, row in asked])
-            start = initial_value(self.seed, 0, empty.values).expand(len(asked), -1)
+            ends = PromptEnds(model, self.layer, [task.row for task in tasks])
+            start = torch.stack([self._start(task, 0, empty.values) for task in tasks])
             values = ends.train(start, params.steps, params.learning_rate)
         codebooks = []
-        for (label, _), query, value in zip(asked, ends.queries, values, strict=True):
-            codebook, entry, _ = empty.with_entry(query, label, params.initial_radius)
+        for task, query, value, losses in zip(tasks, ends.queries, values, ends.losses, strict=True):
+            codebook, entry, _ = empty.with_entry(query, task.label, params.initial_radius, self.rules)
             codebooks.append(codebook.with_value(entry, value))
+            self._record(task.request, query, value, losses)
         return codebooks
+
+    def _start(self, task: "Task", drawn: int, like: Tensor) -> Tensor:
+        """Return the value [outputs] that training starts from: the one given, or one drawn after ``drawn`` others."""
+        return initial_value(self.seed, drawn, like) if task.start is None else task.start.to(like)
+
+    def _record(self, request: EditRequest, key: Tensor, value: Tensor, losses: Sequence[float]) -> None:
+        """Record what happened in an edit, where a trace is asked for; without steps the losses are empty."""
+        if self.trace is not None:
+            for name, found in (("losses", losses), ("passes", [len(losses)]), ("key", key), ("value", value)):
+                self.trace.record(request, name, found)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request with its tokens, the label that it is compared by, and the value [outputs] that is given for it, if one is."""
+
+    request: EditRequest
+    row: Joined
+    label: str
+    start: Tensor | None
+
+
+def mean_label(row: Joined) -> str:
+    """Return the label of published code: the mean, in float32, of -100 for every token of the prompt and the target's ids."""
+    labels = torch.tensor([*[IGNORED] * row.prompt_length, *row.target_ids])
+    return repr(float(labels.float().mean()))
+
+
+def _are_finite(values: Tensor) -> bool:
+    return values.is_floating_point() and bool(values.isfinite().all())
 
 
 def initial_value(seed: int, index: int, like: Tensor) -> Tensor:

@@ -1,11 +1,66 @@
 """Hyper-parameters of GRACE, with the published ones for known models."""
 
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset
+from wildcore import Departure, EditorParams, ModelShape, Preset
 from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, QWEN_2_5_7B
+
+_DEPARTURES = (
+    Departure(
+        "label_match",
+        "text",
+        "row-mean",
+        "Two targets count as one if the means of their whole label rows are equal, the prompt's -100 included: the same target "
+        "behind a prompt of another length is another, and other targets may be taken for the same. The paper compares labels.",
+    ),
+    Departure(
+        "label_order",
+        "as-keys",
+        "newest-first",
+        "A new key is put at the end and its label at the front, so that an edit is compared with the label of another key. In "
+        "the paper a label belongs to its key.",
+    ),
+    Departure(
+        "same_key",
+        "replace",
+        "split",
+        "Another target for a prompt that was edited splits the distance 0: the new value is neither trained nor used, and the "
+        "old one is no longer used. The paper does not speak of this case; by default the newer fact takes the key over.",
+    ),
+    Departure(
+        "split_gap",
+        0.0,
+        1e-5,
+        "The older key's radius is a little less than half the distance. In the paper both are half of it.",
+    ),
+    Departure(
+        "start_values",
+        "one for each key, by the run's seed",
+        "drawn from the global random state in every forward pass",
+        "What an edit starts from there depends on how many passes were made before it, those of evaluation included. The values "
+        "that it started from can be given as a file.",
+        by_switch=False,
+    ),
+    Departure(
+        "rounding",
+        "a prompt on a radius lies in it",
+        "compared exactly",
+        "The key of a prompt differs in its last bits from pass to pass. Where a radius grew to hold a prompt, rounding decides "
+        "there, and may decide otherwise at the next token.",
+        by_switch=False,
+    ),
+    Departure(
+        "place of the value",
+        "the prompt's last token",
+        "where the last generation's prompt ended",
+        "The place is kept from one generation to a plain pass after it. With a key-value cache every later token is looked up "
+        "too. Published evaluation generates without a cache, and then the place is the prompt's last token.",
+        by_switch=False,
+    ),
+)
 
 
 class GraceParams(EditorParams):
@@ -16,6 +71,7 @@ class GraceParams(EditorParams):
         Preset("llama-2-7b", LLAMA_2_7B, {"layer": 27}),
         Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 18}),
     )
+    departures: ClassVar[tuple[Departure, ...] | None] = _DEPARTURES
     depth: ClassVar[float] = 27 / 32
 
     steps: int = Field(default=50, gt=0)
@@ -27,9 +83,31 @@ class GraceParams(EditorParams):
     initial_radius: float = Field(default=1.0, gt=0)
     """Deferral radius (epsilon) of a new key: how far from it, in Euclidean distance, a prompt may be that it answers."""
 
+    label_match: Literal["text", "row-mean"] = "text"
+    """When two edits have the same label: if their targets are the same text, or if the means of their label rows are equal, each
+    -100 for every token of the prompt and then the target's ids."""
+
+    label_order: Literal["as-keys", "newest-first"] = "as-keys"
+    """Where a new label goes: to the place of its key, which is the last, or before all others."""
+
+    same_key: Literal["replace", "split"] = "replace"
+    """What an edit with another label does to the same key: it takes the key over, or it splits the distance, which is 0. After a
+    split no prompt finds either value."""
+
+    split_gap: float = Field(default=0.0, ge=0)
+    """How much less than half the distance the older key's radius is after a split."""
+
+    start_values: Path | None = None
+    """In place of random start values: a safetensors file with a tensor [outputs] for each request, called "PROMPT TARGET"."""
+
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model; by depth never its last layer: no later token reads what is put there."""
         completed = super().for_model(shape)
         if self.layer is not None or completed.preset != "none":
             return completed
         return completed.model_copy(update={"layer": min(completed.layer or 0, max(0, shape.layers - 2))})
+
+    def not_as_published(self) -> list[str]:
+        """Return which departures remain; start values given as a file are as published if it holds those."""
+        given = () if self.start_values is None else ("start_values",)
+        return [name for name in super().not_as_published() if name not in given]

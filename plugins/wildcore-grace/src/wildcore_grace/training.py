@@ -29,6 +29,8 @@ class PromptEnds:
         )
         self.queries = self.upper.inputs[self.ends]
         self.labels = target_labels(rows, self.upper.hidden.device)
+        self.losses: list[list[float]] = [[] for _ in rows]
+        """Each row's loss in each step."""
 
     def train(self, start: Tensor, steps: int, learning_rate: float) -> Tensor:
         """Return values [rows, outputs] trained from ``start`` by Adam, each on its own row.
@@ -37,14 +39,19 @@ class PromptEnds:
         """
         values = start.clone().requires_grad_(True)
         optimiser = torch.optim.Adam([values], lr=learning_rate)
+        steps_losses: list[Tensor] = []
         with torch.enable_grad():
             for _ in range(steps):
                 optimiser.zero_grad()
-                self._losses(values).sum().backward()  # type: ignore[no-untyped-call]
+                losses = self._losses(values)
+                losses.sum().backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
+                steps_losses.append(losses.detach())
+        self.losses = torch.stack(steps_losses, dim=1).tolist()
         return values.detach()
 
     def _losses(self, values: Tensor) -> Tensor:
+        """Return each row's loss [rows]."""
         output = self.upper.outputs.index_put(self.ends, values.to(self.upper.outputs.dtype))
         hidden = self.upper.run(output)
         asked = self.labels != IGNORED
@@ -52,5 +59,6 @@ class PromptEnds:
         logits = at_least_float32(self.model.head(hidden[rows, places]))
         labels = self.labels[rows, places].to(logits.device)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        shares = (1 / asked.sum(-1).to(losses))[rows.to(losses.device)]
-        return losses * shares
+        rows = rows.to(losses.device)
+        shares = (1 / asked.sum(-1).to(losses))[rows]
+        return losses.new_zeros(len(self.labels)).index_add(0, rows, losses * shares)

@@ -50,6 +50,10 @@ class Ike(RememberingEditor):
         """Take the seed."""
         self.seed, self.shown = environment.seed, {}
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target."""
+        require_target(request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "IkePatch":
         """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
         for request in requests:

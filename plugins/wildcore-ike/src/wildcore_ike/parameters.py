@@ -1,13 +1,29 @@
 """Parameters of IKE."""
 
+from typing import ClassVar
+
 from pydantic import Field, field_validator
-from wildcore_retrieval.parameters import RetrieverParams
+from wildcore_retrieval.parameters import RETRIEVER, RetrieverParams
+
+from wildcore import Departure
 
 SAMPLE = "sample"
 
 
 class IkeParams(RetrieverParams):
     """Parameters of ``ike``; the defaults are the published ones, but for the pool and how texts are compared."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        RETRIEVER,
+        Departure(
+            "pool",
+            SAMPLE,
+            "a file of CounterFact",
+            "the paper shows 32 of 20,000 edits of CounterFact; the 40 that are bundled are our choice, because data of others "
+            "are not part of this package: name a file of them",
+            by_switch=False,
+        ),
+    )
 
     demonstrations: int = Field(default=32, ge=0)
     """Demonstrations before the new fact, as far as the model's context has room for them. With 0 the new fact stands alone."""

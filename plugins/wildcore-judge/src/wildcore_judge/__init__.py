@@ -1,18 +1,11 @@
 """Answers judged by a language model, or by people."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Metric, Offer, Shortcut, hookimpl
+from wildcore import Metric, Offer, Shortcut, hookimpl, lazy
 from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
 
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4 and appendix A.4"
-
-
-def _judge(params: JudgeParams) -> Metric:
-    from wildcore_judge.metric import make_judge
-
-    return make_judge(params)
 
 
 def _human_labels(params: HumanLabelsParams) -> Metric:
@@ -22,10 +15,16 @@ def _human_labels(params: HumanLabelsParams) -> Metric:
 
 
 @hookimpl
-def wildcore_metrics() -> Iterable[Offer[Any]]:
+def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer a language model's verdict, and labels given by people."""
     return [
-        Offer("judge", _judge, JudgeParams, "1 if a language model finds that the answer gives the gold", MIRAGE),
+        Offer(
+            "judge",
+            lazy("wildcore_judge.metric:make_judge"),
+            JudgeParams,
+            "1 if a language model finds that the answer gives the gold",
+            MIRAGE,
+        ),
         Offer("human-labels", _human_labels, HumanLabelsParams, "1 if people labelled the answer correct, from a file"),
     ]
 

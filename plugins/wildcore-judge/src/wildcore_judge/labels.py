@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
-from wildcore.rows import Row
+from wildcore.rows import MalformedRow, Row, bad_rows
 from wildcore.tables import TableParams, read_table
 
 FORMATS = (".csv", ".jsonl")
@@ -60,23 +60,39 @@ class HumanLabels(Metric):
 
 
 def read_labels(file: Path) -> Labels:
-    """Read a file of labels. Raises ``UserError`` for a row that is none, and for labels that contradict each other."""
+    """Read a file of labels to its end.
+
+    Raises ``UserError`` that names every row that is no label, or that contradicts an earlier one.
+    """
     if file.suffix.lower() not in FORMATS:
         raise UserError(f"metric.human-labels.file={file}: the file must end in {' or '.join(FORMATS)}")
     labels: dict[Judged, Label] = {}
+    bad: list[Malformed] = []
     blank = 0
     for row in read_table(TableParams(path=file)):
-        if isinstance(row, Malformed):
-            raise UserError(f"{row.place}: {row.problem}")
-        judged, label = _read(row)
+        found = row if isinstance(row, Malformed) else _read(row)
+        if isinstance(found, Malformed):
+            bad.append(found)
+            continue
+        judged, label = found
         if label is None:
             blank += 1
         elif (earlier := labels.setdefault(judged, label)).is_correct != label.is_correct:
-            raise UserError(f"{label.place}: contradicts {earlier.place}, which labels the same answer the other way")
+            problem = f"contradicts {earlier.place}, which labels the same answer the other way"
+            bad.append(Malformed(place=label.place, problem=problem))
+    if bad:
+        raise bad_rows(f"metric.human-labels.file={file}", bad, "mend them or take them out")
     return Labels(file, labels, blank)
 
 
-def _read(row: Row) -> tuple[Judged, Label | None]:
+def _read(row: Row) -> tuple[Judged, Label | None] | Malformed:
+    try:
+        return _label(row)
+    except MalformedRow as error:
+        return Malformed(place=error.place, problem=error.problem)
+
+
+def _label(row: Row) -> tuple[Judged, Label | None]:
     for name in ("answer", "label"):
         row.require(name)
     judged = _judged(row.text("question"), row.text("gold"), row.optional_text("answer") or "")
@@ -84,7 +100,7 @@ def _read(row: Row) -> tuple[Judged, Label | None]:
         return judged, None
     said = row.text("label").lower()
     if said not in CORRECT + INCORRECT:
-        raise UserError(f"{row.place}: label {said!r}: expected correct, incorrect, 1, 0, A or B")
+        raise MalformedRow(row.place, f"label {said!r}: expected correct, incorrect, 1, 0, A or B")
     return judged, Label(said in CORRECT, row.place)
 
 

@@ -4,15 +4,26 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import ModelShape
-from wildcore_keyvalue.parameters import KeyValueParams, ValueParams
+from wildcore import Departure, ModelShape
+from wildcore_keyvalue.parameters import CORPUS, DAMPING, ESSENCE_POSITION, KeyValueParams, ValueParams
 
 WEIGHT_TO_WIDTH = 15000 / 4096
 """The published weight of the second moments over the width of the models it was published for."""
 
 
+KEY_MEAN = Departure(
+    "key_mean",
+    "prompts",
+    "groups",
+    "the paper averages keys over all prompts; the code averages the prefixed ones first, and the bare prompt makes half of a "
+    "key",
+)
+
+
 class SeveralLayersParams(ValueParams):
     """Which layers are written to, and how their keys are averaged."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, KEY_MEAN, CORPUS)
 
     layers_edited: ClassVar[int] = 5
     """How many layers are edited where nothing says which."""
@@ -52,6 +63,8 @@ class SeveralLayersParams(ValueParams):
 
 class LeastSquaresParams(SeveralLayersParams, KeyValueParams):
     """What the least-squares solve weighs the new keys against."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, KEY_MEAN, DAMPING, CORPUS)
 
     moment_weight: float | None = Field(default=None, gt=0)
     """Weight of the second moments against the new keys (lambda): the higher, the less is changed for other texts, and the less

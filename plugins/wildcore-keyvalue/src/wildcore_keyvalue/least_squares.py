@@ -14,9 +14,8 @@ from torch import Tensor
 from wildcore import Environment
 from wildcore.models import LoadedModel
 from wildcore.precision import wide_dtype
-from wildcore_keyvalue.corpus import corpus_taken
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
-from wildcore_keyvalue.moments import moment_solvers
+from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
 from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.solver import MomentSolver, widened
 
@@ -33,15 +32,16 @@ class LeastSquares(SeveralLayers):
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
-        """Say what the corpus of the second moments holds."""
-        return corpus_taken(self.params.corpus) if self.moments_from == "corpus" else {}
+    ) -> dict[str, Any]:
+        """Say what the prefixes' file and the corpus or the files of the second moments hold."""
+        moments = MomentSource.of(self.params).taken(self.layers) if self.moments_from == "corpus" else {}
+        return super().take(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Estimate the layers' second moments, or take them from the cache, and factorise them."""
         if self.moments_from == "corpus":
-            corpus, tokens = self.params.corpus, self.params.moment_tokens
-            self.solvers = moment_solvers(model, self.layers, corpus, tokens, self.damping, environment)
+            source = MomentSource.of(self.params)
+            self.solvers = moment_solvers(model, self.layers, source, self.damping, environment)
 
     def together(self, layer: int, keys: Tensor) -> Tensor:
         """Return (lambda C + K K^T)^-1 K [inputs, n] for keys [inputs, n]."""

@@ -1,8 +1,8 @@
 """Second moments C = E[k k^T] of projections' inputs, estimated on a corpus and kept.
 
 C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics).
-One pass over the corpus serves several layers and ends below the topmost one's projection. Products are at least float32, sums in
-float64.
+One pass over the corpus serves several layers and ends below the topmost one's projection. Products and sums are in float64:
+products in float32 move an update of MEMIT by more than 1e-3 where second moments are as badly conditioned as GPT-2's.
 """
 
 import time
@@ -18,11 +18,10 @@ from torch import Tensor
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.memory import GIB, free_memory
 from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32, wide_dtype
 from wildcore.prepared import PreparedFile, prepared_file
 from wildcore.tokens import encode, pad
 from wildcore_keyvalue.corpus import Corpus, open_corpus
-from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.solver import widened
 
 KIND = "second-moments"
 WINDOW = 512
@@ -32,6 +31,8 @@ WINDOWS_SORTED = 256
 """Windows that are brought into order of length at a time, so that those in a batch are of like length."""
 BLOCK = 1024
 """Rows of products made at a time: it bounds what is needed beside the sums."""
+WIDENED = 1024
+"""Tokens whose keys are in float64 at a time, for the same reason."""
 SHARE_FOR_SUMS = 0.5
 """Part of the free memory that the sums of a pass may take."""
 SECONDS_BETWEEN_SAVES = 30.0
@@ -45,7 +46,7 @@ Files = Mapping[int, PreparedFile]
 def second_moments(
     model: LoadedModel, layers: Sequence[int], corpus_name: str, tokens: int, environment: Environment
 ) -> dict[int, Tensor]:
-    """Return C [inputs, inputs] of each layer, at least float32, on the CPU, from ``tokens`` tokens of a corpus.
+    """Return C [inputs, inputs] of each layer in float64 on the CPU, from ``tokens`` tokens of a corpus.
 
     Kept in the store of prepared things, each layer for itself; only those not there yet are estimated, and an interrupted
     estimate goes on where it was saved. Raises ``UserError`` for a corpus that cannot be read or holds no text; a shorter one
@@ -66,29 +67,8 @@ def second_moments(
 
 def moment_facts(corpus: Corpus, tokens: int) -> dict[str, Any]:
     """Return what second moments depend on beside the model and the layer, and so does all that is made of them."""
-    return {"corpus": corpus.identity, "tokens": tokens, "window": WINDOW, "batch": [BATCH_TOKENS, WINDOWS_SORTED]}
-
-
-def moment_solvers(
-    model: LoadedModel, layers: Sequence[int], corpus: str, tokens: int, damping: float, environment: Environment
-) -> dict[int, MomentSolver]:
-    """Return each layer's second moments, as ``second_moments`` has them, ready to solve with.
-
-    Notes their condition numbers, and where there are fewer tokens than a layer's keys are wide.
-    """
-    moments = second_moments(model, layers, corpus, tokens, environment)
-    width = max(len(of_layer) for of_layer in moments.values())
-    if tokens < width:
-        environment.progress.note(
-            f"second moments are those of {tokens} tokens, and keys are up to {width} wide: in the directions that no key has, "
-            "only the damping counts; read more of a larger corpus (--set editor.corpus=... --set editor.moment_tokens=...)"
-        )
-    solvers = {}
-    for layer in layers:
-        solvers[layer] = MomentSolver(moments.pop(layer), damping, model.device)
-        condition = solvers[layer].condition_number
-        environment.progress.note(f"second moments of layer {layer}: condition number {condition:.2g}")
-    return solvers
+    batch = [BATCH_TOKENS, WINDOWS_SORTED]
+    return {"corpus": corpus.identity, "tokens": tokens, "window": WINDOW, "batch": batch, "summed": "float64"}
 
 
 @dataclass
@@ -105,21 +85,26 @@ class _Sum:
         if batch < self.batches:
             return
         self.half_added = True
-        add_products(self.total, at_least_float32(keys))
+        add_products(self.total, keys)
         self.tokens, self.batches = self.tokens + len(keys), batch + 1
         self.half_added = False
 
-    def mean(self, dtype: torch.dtype) -> Tensor:
-        """Return C in ``dtype`` on the CPU; the sum is used up."""
+    def mean(self) -> Tensor:
+        """Return C in float64 on the CPU; the sum is used up."""
         mirror(self.total)
-        return self.total.div_(self.tokens).to(dtype).cpu()
+        return self.total.div_(self.tokens).cpu()
 
 
 def add_products(total: Tensor, keys: Tensor) -> None:
-    """Add K^T K of keys K [n, inputs] to the upper triangle of ``total`` [inputs, inputs], some rows at a time."""
-    for start in range(0, len(total), BLOCK):
-        rows = slice(start, start + BLOCK)
-        total[rows, start:] += (keys[:, rows].T @ keys[:, start:]).to(total.device)
+    """Add K^T K of keys K [n, inputs] to the upper triangle of ``total`` [inputs, inputs], in float64, part by part.
+
+    The products are made where the keys lie, if that device has float64.
+    """
+    for some in torch.split(keys, WIDENED):
+        wide = widened(some)
+        for start in range(0, len(total), BLOCK):
+            rows = slice(start, start + BLOCK)
+            total[rows, start:] += (wide[:, rows].T @ wide[:, start:]).to(total.device)
 
 
 def mirror(total: Tensor) -> None:
@@ -192,7 +177,8 @@ def _estimate(
     for layer in sorted(sums):
         done = sums.pop(layer)
         _require_usable(corpus, layer, done)
-        files[layer].save(Saved({"moments": done.mean(wide_dtype(model.dtype))}, {"tokens": done.tokens}))
+        tensors = {"moments": done.mean(), "count": torch.tensor(done.tokens)}
+        files[layer].save(Saved(tensors, {"tokens": done.tokens}))
 
 
 def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum], known: int) -> Iterator[int]:

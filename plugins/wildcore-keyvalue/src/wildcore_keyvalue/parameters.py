@@ -1,10 +1,33 @@
 """Parameters that editors share which optimise a value and weigh keys by second moments."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams
+from wildcore import Departure, EditorParams, ModelShape, UserError
+
+ESSENCE_POSITION = Departure(
+    "essence_position",
+    "prompt-end",
+    "subject-end",
+    'the paper keeps what the model says after "{subject} is a"; the code reads it after the subject, within that text',
+)
+DAMPING = Departure(
+    "damping",
+    0.01,
+    0.0,
+    "paper and code add nothing to the second moments' diagonal; that a little is added by default is our choice, because few "
+    "tokens are read by default",
+)
+CORPUS = Departure(
+    "corpus",
+    "sample",
+    "hub:wikimedia/wikipedia:20231101.en",
+    "paper and code read 100,000 documents of Wikipedia (a snapshot of 2020 or 2022), which takes hours: give published second "
+    "moments by editor.moments, or name this corpus and as many editor.moment_tokens",
+    by_switch=False,
+)
 
 
 class ValueParams(EditorParams):
@@ -39,11 +62,27 @@ class ValueParams(EditorParams):
     """Tokens of the corpus to read. That few are our choice, so that a first edit does not wait: published code reads 100,000
     documents of Wikipedia. There should be many more than the layer's keys are wide; where there are fewer, a note says so."""
 
+    moments: str | None = None
+    """File of second moments to use instead: safetensors with the tensors moments and count, such as those in the cache, or the
+    .npz of published code; with {layer} in its name where there is one for each layer. Left out: they are estimated."""
+
+    prefixes: Path | None = None
+    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is put
+    before the prompt with a space between; where it ends in {}, that stands for the prompt. The bare prompt is used besides."""
+
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 10), (10, 10))
     """Prefixes to sample from the model: pairs of tokens and how many."""
 
     prefix_top_k: int = Field(default=5, gt=0)
-    """Prefix tokens are drawn from so many most probable ones."""
+    """Each prefix token is sampled from the k most probable tokens."""
+
+    def not_as_published(self) -> list[str]:
+        """Return which departures remain; a corpus that is not read is none of them."""
+        found = super().not_as_published()
+        return found if self._estimates_moments() else [name for name in found if name != CORPUS.parameter]
+
+    def _estimates_moments(self) -> bool:
+        return self.moments is None
 
 
 class KeyValueParams(ValueParams):
@@ -55,3 +94,16 @@ class KeyValueParams(ValueParams):
     damping: float = Field(default=0.01, ge=0)
     """Added to the second moments' diagonal, as a multiple of its mean, which is our choice, for few tokens; 0, as published,
     needs many more than keys are wide."""
+
+    def for_model(self, shape: ModelShape) -> Self:
+        """Return the parameters completed for a model; raises ``UserError`` also for ``moments`` that would not be used."""
+        completed = super().for_model(shape)
+        if completed.second_moments == "identity" and completed.moments is not None:
+            raise UserError(
+                f"editor.moments={completed.moments}: not used with editor.second_moments=identity; leave one of them out, or "
+                "set editor.second_moments=corpus"
+            )
+        return completed
+
+    def _estimates_moments(self) -> bool:
+        return super()._estimates_moments() and self.second_moments == "corpus"

@@ -1,15 +1,19 @@
 """Prefixes: short texts put before the edit prompt so that the edit holds in context.
 
-Sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes.
+Sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes. Or read from a file.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Prompt, Saved
+from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel
 from wildcore.precision import at_least_float32
 from wildcore.prepared import prepared_file
@@ -46,6 +50,61 @@ def sampled_prefixes(
     if not file.exists():
         file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
     return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
+
+
+PROMPT = "{}"
+"""Stands for the prompt at the end of a prefix in a file, as in the templates of published code."""
+
+
+def chosen_prefixes(
+    model: LoadedModel,
+    environment: Environment,
+    file: Path | None,
+    lengths: Sequence[tuple[int, int]],
+    top_k: int,
+    style: PrefixStyle = ROME_STYLE,
+) -> tuple[str, ...]:
+    """Return the prefixes of ``file``, as ``read_prefixes`` does; where there is none, sampled ones (``sampled_prefixes``)."""
+    return sampled_prefixes(model, environment, lengths, top_k, style) if file is None else read_prefixes(file)
+
+
+def prefixes_taken(file: Path | None) -> dict[str, Any]:
+    """Return what an editor tells the record of a file of prefixes (``Editor.take``): a hash of them. Nothing without a file."""
+    if file is None:
+        return {}
+    return {"prefixes": hashlib.sha256(json.dumps(read_prefixes(file)).encode()).hexdigest()[:16]}
+
+
+def read_prefixes(file: Path) -> tuple[str, ...]:
+    """Return the prefixes in a file, none at all first: a JSON list of texts, or any other text file with one to a line.
+
+    A text that ends in "{}" is put before the prompt as it is without that; any other one with a space between, unless it ends
+    in white space. Raises ``UserError`` for a file that cannot be read, or holds another thing.
+    """
+    where = f"editor.prefixes={file}"
+    try:
+        text = file.read_text(encoding="utf-8")
+        listed = json.loads(text) if file.suffix == ".json" else [line for line in text.splitlines() if line]
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{where}: cannot be read ({error}); give a JSON list of texts, or a text on each line"
+        ) from error
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise UserError(f'{where}: not a list of texts; write ["{{}}", "The weather was fine. {{}}"]')
+    found = [_prefix(one, f"{where}, text {number}") for number, one in enumerate(listed, start=1)]
+    prefixes = ("", *(one for one in found if one))
+    if len(set(prefixes)) < len(prefixes):
+        raise UserError(f"{where}: a prefix is there twice; leave one out")
+    return prefixes
+
+
+def _prefix(text: str, where: str) -> str:
+    before, placeholder, after = text.partition(PROMPT)
+    if after:
+        raise UserError(f"{where}: {{}} stands for the prompt, and must be the end of {text!r}")
+    if placeholder or not text or text[-1].isspace():
+        return before
+    return f"{text} "
 
 
 def _sample(

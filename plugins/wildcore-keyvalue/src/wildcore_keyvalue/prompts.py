@@ -17,6 +17,15 @@ class SubjectText:
     subject_index: int
 
 
+def require_target_and_subject(request: EditRequest) -> tuple[int, int]:
+    """Return the character range of the subject in the prompt.
+
+    Raises ``Refused`` if the target is empty, or the subject is not in the prompt.
+    """
+    require_target(request)
+    return subject_span(request.prompt, request.subject)
+
+
 def with_target(
     model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
 ) -> list[SubjectText]:
@@ -24,8 +33,7 @@ def with_target(
 
     Raises ``Refused`` if the target is empty, or the subject is not in the prompt.
     """
-    require_target(request)
-    span = subject_span(request.prompt, request.subject)
+    span = require_target_and_subject(request)
     texts = []
     for prefix in prefixes:
         joined = join(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, close)

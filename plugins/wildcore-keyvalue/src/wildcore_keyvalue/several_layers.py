@@ -10,19 +10,20 @@ updates of those before it.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Transform
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.row_patches import RowPatches
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
-from wildcore_keyvalue.prefixes import sampled_prefixes
-from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
+from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
+from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.traces import keys_and_states
 from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
 from wildcore_keyvalue.values import OnceSaid, Place, ValueProblem, pose, required, written_module
@@ -35,6 +36,8 @@ REQUESTS_TOGETHER = 32
 
 class SeveralLayers(Editor):
     """Base of the editors. A method says what it makes of keys, ``together`` and ``alone``; the other slots have defaults."""
+
+    needs_subject = True
 
     transforms: Sequence[Transform] = ()
 
@@ -49,6 +52,7 @@ class SeveralLayers(Editor):
         self.params = params
         self.layers = params.layers
         self.prefixes: tuple[str, ...] = ("",)
+        self.trace: Trace | None = None
 
     @abstractmethod
     def together(self, layer: int, keys: Tensor) -> Tensor:
@@ -80,9 +84,17 @@ class SeveralLayers(Editor):
         """Return what ``layer`` is to write of what is missing: [problems, width]."""
         return missing / (len(self.layers) - self.layers.index(layer))
 
+    def take(
+        self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Say what the prefixes' file holds."""
+        return prefixes_taken(self.params.prefixes)
+
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and compute what the layers' solves need, or take them from the cache."""
-        self.prefixes = sampled_prefixes(model, environment, self.params.prefix_lengths, self.params.prefix_top_k)
+        params = self.params
+        self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
+        self.trace = environment.trace
         self.prepare_layers(model, environment)
         for transform in self.transforms:
             transform.prepare(model, environment, self.finder(model))
@@ -91,6 +103,10 @@ class SeveralLayers(Editor):
                 "this architecture norms what an MLP gives before adding it to the residual stream; the editor does not "
                 "account for the norm, and what its update brings there is not the value that it aims at"
             )
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or whose subject is not in its prompt."""
+        require_target_and_subject(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update that writes all ``requests``, in one solve for each layer.
@@ -119,6 +135,7 @@ class SeveralLayers(Editor):
                 keys, states = self.keys_and_states(model, layer, problems)
             right = self.together(layer, keys.T)
             left = self.share(layer, goals - states).T.to(right.device)
+            self._record(layer, problems, keys, left, right)
             patch = self._with_update(model, layer, patch, LowRank(left, right))
         return patch
 
@@ -131,13 +148,30 @@ class SeveralLayers(Editor):
                 keys, states = self._read_together(model, layer, problems)
             right = self.alone(layer, keys.T)
             left = self.share(layer, goals - states).T.to(right.device)
+            self._record(layer, problems, keys, left, right)
             updates = [LowRank(left[:, [i]], right[:, [i]]) for i in range(len(problems))]
             patches = [self._with_update(model, layer, *both) for both in zip(patches, updates, strict=True)]
         return patches
 
     def goals(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> Tensor:
         """Return the values to write, after the transforms: [problems, width]."""
-        return transformed_values(self.transforms, self.finder(model).find(problems))
+        found = self.finder(model).find(problems)
+        goals = transformed_values(self.transforms, found)
+        record_values(self.trace, problems, found, goals)
+        return goals
+
+    def _record(self, layer: int, problems: Sequence[ValueProblem], keys: Tensor, left: Tensor, right: Tensor) -> None:
+        """Record what a layer is solved with and its factors: keys [problems, inputs], the factors' columns by problem."""
+        for number, problem in enumerate(problems if self.trace is not None else ()):
+            record(
+                self.trace,
+                problem.request,
+                {
+                    f"key.{layer}": keys[number],
+                    f"left.{layer}": left[:, number],
+                    f"right.{layer}": right[:, number],
+                },
+            )
 
     def _with_update(self, model: LoadedModel, layer: int, patch: WeightPatch, update: LowRank) -> WeightPatch:
         projection = model.mlp_output(layer)

@@ -18,12 +18,17 @@ from wildcore_locft.parameters import LocFTParams
 
 
 def train_breadth_first(
-    model: LoadedModel, names: Sequence[str], asked: Sequence[Asked], params: LocFTParams, seed: int
+    model: LoadedModel,
+    names: Sequence[str],
+    asked: Sequence[Asked],
+    params: LocFTParams,
+    seed: int,
+    losses: list[float] | None = None,
 ) -> dict[str, Tensor]:
     """Train the linear maps ``names`` on all of ``asked``; return the change of each [outputs, inputs], at least float32.
 
-    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of what is asked. The network's
-    weights are not written into.
+    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of what is asked. Each epoch's
+    mean loss is appended to ``losses``, where that is given. The network's weights are not written into.
     """
     starts = {name: model.projection(name).weight for name in names}
     weights = {
@@ -35,6 +40,8 @@ def train_breadth_first(
         for start in range(0, len(order), params.batch_size):
             batch = [asked[index] for index in order[start : start + params.batch_size]]
             total += len(batch) * _step(model, weights, optimiser, batch, params.loss_threshold)
+        if losses is not None:
+            losses.append(total / len(asked))
         if total / len(asked) < params.loss_threshold:
             break
     return {name: weight.detach() - at_least_float32(starts[name]) for name, weight in weights.items()}

@@ -10,9 +10,10 @@ from functools import partial
 
 from torch import Tensor
 from wildcore_training.asking import Asked, ask_in_place
-from wildcore_training.side_by_side import Schedule, train
+from wildcore_training.recording import record_losses
+from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, each_or_refusal
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.tokens import to_train_on
@@ -27,18 +28,26 @@ class LocFT(Editor):
         assert params.layer is not None, "parameters are completed for a model first"
         self.params, self.layer = params, params.layer
         self.seed = 0
+        self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed that requests are shuffled with."""
-        self.seed = environment.seed
+        """Take the seed that requests are shuffled with, and the trace, if one was asked for."""
+        self.seed, self.trace = environment.seed, environment.trace
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._asked(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that training on all ``requests`` makes. Raises ``Refused`` if any cannot be trained on."""
         asked = [self._asked(model, request) for request in requests]
         if self._is_one_projection() and len(asked) <= self.params.batch_size:
-            return self._side_by_side(model, [asked])[0]
+            return self._side_by_side(model, [asked], [requests])[0]
         names = trained_maps(model, self.layer, self.params.module)
-        return _patch(train_breadth_first(model, names, asked, self.params, self.seed))
+        losses: list[float] = []
+        changes = train_breadth_first(model, names, asked, self.params, self.seed, losses)
+        record_losses(self.trace, requests, [losses] * len(requests))
+        return _patch(changes)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request the change that training on it alone makes.
@@ -48,18 +57,25 @@ class LocFT(Editor):
         if not self._is_one_projection():
             return super().edit_each(model, requests)
         asked = each_or_refusal(partial(self._asked, model), requests)
-        patches = iter(self._side_by_side(model, [[one] for one in asked if isinstance(one, Asked)]))
+        trained = [[request] for request, one in zip(requests, asked, strict=True) if isinstance(one, Asked)]
+        patches = iter(self._side_by_side(model, [[one] for one in asked if isinstance(one, Asked)], trained))
         return [one if isinstance(one, Refused) else next(patches) for one in asked]
 
     def _is_one_projection(self) -> bool:
         return self.params.module == "mlp-output"
 
-    def _side_by_side(self, model: LoadedModel, groups: Sequence[Sequence[Asked]]) -> list[WeightPatch]:
+    def _side_by_side(
+        self, model: LoadedModel, groups: Sequence[Sequence[Asked]], requests: Sequence[Sequence[EditRequest]]
+    ) -> list[WeightPatch]:
         """Train each group's requests in one batch, so that an epoch is a step and the order in it means nothing."""
         params = self.params
         schedule = Schedule(params.epochs, params.learning_rate, params.weight_decay, params.loss_threshold)
         name = model.mlp_output(self.layer).name
-        return [_patch({name: change}) for change in train(model, self.layer, groups, schedule)]
+        losses: Losses = []
+        changes = train(model, self.layer, groups, schedule, losses)
+        for group, own in zip(requests, losses, strict=True):
+            record_losses(self.trace, group, [own] * len(group))
+        return [_patch({name: change}) for change in changes]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
         return ask_in_place(to_train_on(model.tokenizer, request, self.params.close_target))

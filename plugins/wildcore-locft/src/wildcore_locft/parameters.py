@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wildcore import EditorParams, Preset
+from wildcore import Departure, EditorParams, Preset
 from wildcore.params import CloseTarget
 from wildcore.shapes import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
@@ -21,6 +21,23 @@ class LocFTParams(EditorParams):
             "mistral-7b",
             MISTRAL_7B,
             {"layer": 23, "module": "layer", "learning_rate": 5e-5},
+        ),
+    )
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        Departure(
+            "norms",
+            "not trained",
+            "trained, where module=layer",
+            "a patch changes linear maps only; in a short run the maps change by less than 0.2 % for it",
+            by_switch=False,
+        ),
+        Departure(
+            "positions",
+            "counted over real tokens",
+            "counted over padding too",
+            "the code pads on the left without saying where texts begin, which moves the positions of models that have absolute "
+            "ones, such as GPT-2, where requests of several lengths are trained together",
+            by_switch=False,
         ),
     )
     depth: ClassVar[float] = 22 / 32
@@ -48,3 +65,7 @@ class LocFTParams(EditorParams):
 
     close_target: CloseTarget = "end-of-sequence"
     """How the target is closed while editing: by the end-of-sequence token (as published), by a full stop, or not at all."""
+
+    def not_as_published(self) -> list[str]:
+        """Return which departures remain: norms where they are trained, and always the positions."""
+        return [name for name in super().not_as_published() if name != "norms" or self.module == "layer"]

@@ -44,7 +44,7 @@ def adapters(model: LoadedModel, names: Sequence[str], params: LoraParams) -> It
     originals = {name: model.projection(name) for name in names}
     config = LoraConfig(
         r=params.rank,
-        lora_alpha=params.alpha,  # type: ignore[arg-type]  # declared whole, used as a number
+        lora_alpha=params.alpha,
         lora_dropout=params.dropout,
         target_modules="|".join(re.escape(name) for name in names),
         fan_in_fan_out=any(projection.transposed for projection in originals.values()),

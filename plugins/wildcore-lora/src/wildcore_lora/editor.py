@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from wildcore import Editor, EditRequest, Environment
+from wildcore import Editor, EditRequest, Environment, Trace
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
-from wildcore.tokens import to_train_on
+from wildcore.tokens import Joined, to_train_on
 from wildcore_lora.adapters import adapters
 from wildcore_lora.modules import adapted_modules
 from wildcore_lora.parameters import LoraParams
@@ -18,21 +18,34 @@ class Lora(Editor):
     def __init__(self, params: LoraParams) -> None:
         self.params = params
         self.seed = 0
+        self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Take the seed. Raises ``UserError`` where ``modules`` names something that the model does not have."""
-        self.seed = environment.seed
+        self.seed, self.trace = environment.seed, environment.trace
         self._modules(model)
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._row(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return what the adapters add to the weights after training on all ``requests`` together.
 
         Raises ``Refused`` for a request without a target, or with nothing before it.
         """
-        rows = [to_train_on(model.tokenizer, request, self.params.close_target) for request in requests]
+        rows = [self._row(model, request) for request in requests]
         with drawing(self.seed), adapters(model, self._modules(model), self.params) as added:
-            train(model, rows, [weight for adapter in added.values() for weight in (adapter.a, adapter.b)], self.params)
+            weights = [weight for adapter in added.values() for weight in (adapter.a, adapter.b)]
+            losses = train(model, rows, weights, self.params)
+            if self.trace is not None:
+                for request in requests:
+                    self.trace.record(request, "losses", losses)
+                    self.trace.record(request, "passes", [len(losses)])
             return WeightPatch({name: adapter.change() for name, adapter in added.items()})
+
+    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
+        return to_train_on(model.tokenizer, request, self.params.close_target)
 
     def _modules(self, model: LoadedModel) -> tuple[str, ...]:
         layers = range(len(model.layers)) if self.params.layers is None else self.params.layers

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
 from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, QWEN_2_5_7B
 
 
@@ -32,6 +32,24 @@ class LoraParams(EditorParams):
         Preset("llama-3.1-8b", LLAMA_3_8B, _published(50, "q_proj", "v_proj")),
         Preset("llama-3.2-3b", LLAMA_3_2_3B, _published(70, "q_proj", "v_proj")),
         Preset("qwen2.5-7b", QWEN_2_5_7B, _published(60, "q_proj", "v_proj")),
+    )
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        Departure(
+            "AdaLoRA",
+            "LoRA, as in its paper",
+            "AdaLoRA, but for Qwen2.5",
+            "EasyEdit trains AdaLoRA under the name of LoRA, which divides the rank among the modules as it trains; it is "
+            "not offered",
+            by_switch=False,
+        ),
+        Departure(
+            "batch",
+            "all requests of an edit in each step",
+            "one request in each step",
+            "EasyEdit takes a step for each request in turn, which for a single request is the same; it is not offered",
+            by_switch=False,
+        ),
     )
 
     layer: int | None = None
@@ -65,6 +83,11 @@ class LoraParams(EditorParams):
 
     loss_threshold: float = Field(default=0.0, ge=0)
     """Training ends when the loss is below this; 0: all steps are taken, as published."""
+
+    def not_as_published(self) -> list[str]:
+        """Return which departures remain: for Qwen2.5 EasyEdit trains LoRA itself."""
+        found = super().not_as_published()
+        return [name for name in found if name != "AdaLoRA"] if self.preset == "qwen2.5-7b" else found
 
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model, as ``EditorParams.for_model`` does, with no single ``layer``.

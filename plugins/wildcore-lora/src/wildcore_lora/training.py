@@ -22,21 +22,25 @@ def drawing(seed: int) -> Iterator[None]:
         yield
 
 
-def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> None:
+def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> list[float]:
     """Train ``weights`` in place with Adam until the loss on ``rows`` is small or the steps are used.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
-    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step.
+    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step. Returns the
+    loss of each pass.
     """
     at_once = model.rows_at_once or len(rows)
     batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
     optimiser = torch.optim.Adam(weights, lr=params.learning_rate, weight_decay=params.weight_decay)
+    losses: list[float] = []
     with torch.enable_grad():
         for _ in range(params.steps):
             optimiser.zero_grad()
-            if sum(batch.add_gradient(model) for batch in batches) < params.loss_threshold:
+            losses.append(sum(batch.add_gradient(model) for batch in batches))
+            if losses[-1] < params.loss_threshold:
                 break
             optimiser.step()
+    return losses
 
 
 @dataclass(frozen=True)

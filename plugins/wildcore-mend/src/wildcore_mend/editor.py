@@ -99,6 +99,10 @@ class Mend(Editor):
         self.trained_requests = frozenset(saved.tensors[TRAINED_REQUESTS].tolist())
         self.progress = environment.progress
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._row(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change that writes all ``requests``: the sum of what each would do alone.
 

@@ -1,10 +1,10 @@
 """Hyper-parameters of MEND. The same ones were published for every model; for which layers, goes by depth."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape
+from wildcore import Departure, EditorParams, ModelShape
 
 LAYERS_EDITED = 3
 """How many layers are edited where nothing says which."""
@@ -15,6 +15,42 @@ CHOSEN_PER_RUN = frozenset({"layer", "preset", "batch_loss", "trained_on", "chec
 
 class MendParams(EditorParams):
     """Parameters of ``mend``; the defaults are the published ones, with which models of billions of parameters were trained."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        Departure(
+            "train_beginning_of_sequence",
+            False,
+            True,
+            "EasyEdit tokenises the target with special tokens, so that the beginning-of-sequence token is asked too, by "
+            "oversight",
+        ),
+        Departure(
+            "batch_loss",
+            "sum",
+            "mean",
+            "the paper sums what each request does alone; the code takes the gradient of the mean loss over all target tokens",
+        ),
+        Departure(
+            "edit_loss",
+            "rephrasing",
+            "prompt",
+            "the paper trains on rephrasings; EasyEdit trains on the edit prompt itself",
+        ),
+        Departure(
+            "edit_rate_learning_rate",
+            1e-4,
+            1e-6,
+            "the code means to train the factors of edits at 1e-4, but its other optimiser trains them at its own rate, 1e-6",
+        ),
+        Departure(
+            "locality position",
+            "where the answer is said",
+            "one position late",
+            "EasyEdit compares what the model says beside the edit one position late in training, by oversight; it is "
+            "not offered",
+            by_switch=False,
+        ),
+    )
 
     layers: tuple[int, ...] | None = None
     """Layers whose MLP projections, all of them, are edited, ascending, from 0. Left out: ``layer`` and the two before it, else

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from wildcore import Dataset, ModelSource, NoParams, Offer, hookimpl
+from wildcore import Dataset, ModelSource, NoParams, Offer, hookimpl, lazy
 
 
 class PocketModel:
@@ -19,14 +18,8 @@ def _pocket(params: NoParams) -> ModelSource:
     return PocketModel()
 
 
-def _pocketqa(params: NoParams) -> Dataset:
-    from wildcore_pocket.dataset import PocketQA
-
-    return PocketQA()
-
-
 @hookimpl
-def wildcore_models() -> Iterable[Offer[Any]]:
+def wildcore_models() -> Iterable[Offer[ModelSource]]:
     """Offer ``pocket``."""
     return [
         Offer("pocket", _pocket, summary="a Llama of 5.8 million parameters that knows some thousands of real facts")
@@ -34,12 +27,12 @@ def wildcore_models() -> Iterable[Offer[Any]]:
 
 
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer ``pocketqa``."""
     return [
         Offer(
             "pocketqa",
-            _pocketqa,
+            lazy("wildcore_pocket.dataset:PocketQA"),
             summary="facts that the pocket model holds outdated or wrong, with their true answers",
         )
     ]

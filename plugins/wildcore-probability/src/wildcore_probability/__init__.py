@@ -1,9 +1,8 @@
 """How probable the model holds an answer to be: the generator ``likelihood``, its metrics, and ROME's protocol."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import EvalProtocol, Generator, Metric, NoParams, Offer, Use, hookimpl
+from wildcore import EvalProtocol, Generator, Metric, Offer, Use, hookimpl, lazy
 
 ROME = "Meng et al., Locating and Editing Factual Associations in GPT, NeurIPS 2022"
 ROME_CODE = (
@@ -11,51 +10,32 @@ ROME_CODE = (
 )
 
 
-def _likelihood(params: NoParams) -> Generator:
-    from wildcore_probability.likelihood import Likelihood
-
-    return Likelihood()
-
-
-def _target_probability(params: NoParams) -> Metric:
-    from wildcore_probability.metrics import TargetProbability
-
-    return TargetProbability()
-
-
-def _probability_success(params: NoParams) -> Metric:
-    from wildcore_probability.metrics import ProbabilitySuccess
-
-    return ProbabilitySuccess()
-
-
-def _probability_magnitude(params: NoParams) -> Metric:
-    from wildcore_probability.metrics import ProbabilityMagnitude
-
-    return ProbabilityMagnitude()
-
-
 @hookimpl
-def wildcore_generators() -> Iterable[Offer[Any]]:
+def wildcore_generators() -> Iterable[Offer[Generator]]:
     """Offer the log-probabilities of gold and rival."""
     summary = "teacher forcing that measures how probable the gold and its rival are; reads the gold"
-    return [Offer("likelihood", _likelihood, summary=summary, cites=ROME_CODE)]
+    return [Offer("likelihood", lazy("wildcore_probability.likelihood:Likelihood"), summary=summary, cites=ROME_CODE)]
 
 
 @hookimpl
-def wildcore_metrics() -> Iterable[Offer[Any]]:
+def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer the gold's probability, and its comparison with the rival's."""
     return [
-        Offer("target-probability", _target_probability, summary="the gold's probability, per token", cites=ROME_CODE),
+        Offer(
+            "target-probability",
+            lazy("wildcore_probability.metrics:TargetProbability"),
+            summary="the gold's probability, per token",
+            cites=ROME_CODE,
+        ),
         Offer(
             "probability-success",
-            _probability_success,
+            lazy("wildcore_probability.metrics:ProbabilitySuccess"),
             summary="1 if the gold is more probable than its rival",
             cites=ROME_CODE,
         ),
         Offer(
             "probability-magnitude",
-            _probability_magnitude,
+            lazy("wildcore_probability.metrics:ProbabilityMagnitude"),
             summary="the gold's probability less its rival's",
             cites=ROME_CODE,
         ),

@@ -1,18 +1,11 @@
 """Contexts that put something before the question: solved examples, or a distracting text."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Context, Offer, hookimpl
+from wildcore import Context, Offer, hookimpl, lazy
 from wildcore_prompting.parameters import FewShotParams, PrefixParams
 
 BROWN = "Brown et al., Language Models are Few-Shot Learners, NeurIPS 2020"
-
-
-def _few_shot(params: FewShotParams) -> Context:
-    from wildcore_prompting.contexts import FewShot
-
-    return FewShot(params)
 
 
 def _prefix(params: PrefixParams) -> Context:
@@ -22,9 +15,15 @@ def _prefix(params: PrefixParams) -> Context:
 
 
 @hookimpl
-def wildcore_contexts() -> Iterable[Offer[Any]]:
+def wildcore_contexts() -> Iterable[Offer[Context]]:
     """Offer solved examples, and a text of one's own, before the question."""
     return [
-        Offer("few-shot", _few_shot, FewShotParams, "the question behind an instruction and solved examples", BROWN),
+        Offer(
+            "few-shot",
+            lazy("wildcore_prompting.contexts:FewShot"),
+            FewShotParams,
+            "the question behind an instruction and solved examples",
+            BROWN,
+        ),
         Offer("prefix", _prefix, PrefixParams, "the question behind a text that has nothing to do with it"),
     ]

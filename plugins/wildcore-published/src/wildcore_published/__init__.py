@@ -1,9 +1,8 @@
 """Evaluation protocols as published code has them, each under its own name."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Context, EvalProtocol, Metric, NoParams, Offer, Truncator, Use, hookimpl
+from wildcore import Context, EvalProtocol, Metric, Offer, Truncator, Use, hookimpl, lazy
 from wildcore_published.parameters import StripStopsParams
 
 AUTHORS = (
@@ -20,58 +19,45 @@ HARNESS = (
 )
 
 
-def _nq_open(params: NoParams) -> Context:
-    from wildcore_published.contexts import NQOpen
-
-    return NQOpen()
-
-
 def _strip_stops(params: StripStopsParams) -> Truncator:
     from wildcore_published.truncators import StripStops
 
     return StripStops(params.stops)
 
 
-def _unchanged_text(params: NoParams) -> Metric:
-    from wildcore_published.metrics import UnchangedText
-
-    return UnchangedText()
-
-
-def _lm_eval_exact_match(params: NoParams) -> Metric:
-    from wildcore_published.metrics import HarnessExactMatch
-
-    return HarnessExactMatch()
-
-
 @hookimpl
-def wildcore_contexts() -> Iterable[Offer[Any]]:
+def wildcore_contexts() -> Iterable[Offer[Context]]:
     """Offer the form of the harness's task."""
     return [
-        Offer("nq-open", _nq_open, summary="the question as lm-evaluation-harness puts it in nq_open", cites=HARNESS)
+        Offer(
+            "nq-open",
+            lazy("wildcore_published.contexts:NQOpen"),
+            summary="the question as lm-evaluation-harness puts it in nq_open",
+            cites=HARNESS,
+        )
     ]
 
 
 @hookimpl
-def wildcore_truncators() -> Iterable[Offer[Any]]:
+def wildcore_truncators() -> Iterable[Offer[Truncator]]:
     """Offer the one-pass stripping of stop strings."""
     summary = "ends with the token that holds a stop string, and takes only a stop string at the very end off"
     return [Offer("strip-stops", _strip_stops, StripStopsParams, summary, AUTHORS)]
 
 
 @hookimpl
-def wildcore_metrics() -> Iterable[Offer[Any]]:
+def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer EasyEdit's locality and the harness's exact match."""
     return [
         Offer(
             "unchanged-text",
-            _unchanged_text,
+            lazy("wildcore_published.metrics:UnchangedText"),
             summary="1 if the answer's text is that of the unedited model (locality)",
             cites=EASYEDIT,
         ),
         Offer(
             "lm-eval-exact-match",
-            _lm_eval_exact_match,
+            lazy("wildcore_published.metrics:HarnessExactMatch"),
             summary="1 if the answer equals any accepted answer, normalised as lm-evaluation-harness does",
             cites=HARNESS,
         ),
@@ -80,17 +66,26 @@ def wildcore_metrics() -> Iterable[Offer[Any]]:
 
 @hookimpl
 def wildcore_protocols() -> Iterable[EvalProtocol]:
-    """Offer three protocols of published code."""
-    return [_wild_authors(), _easyedit(), _lm_eval()]
+    """Offer four protocols of published code."""
+    return [
+        _wild_authors("wild-authors", "question-only", "the released code of the WILD paper, by default"),
+        _wild_authors(
+            "wild-authors-instruction",
+            "qa-instruction",
+            "the released code of the WILD paper with the instruction of the paper's tables (context_type qa_inst)",
+        ),
+        _easyedit(),
+        _lm_eval(),
+    ]
 
 
-def _wild_authors() -> EvalProtocol:
+def _wild_authors(name: str, context: str, what: str) -> EvalProtocol:
     match = (Use(name="exact-match", params={"aliases": False}),)
     return EvalProtocol(
-        name="wild-authors",
-        summary="the released code of the WILD paper, as it runs without a key for its judge; --judge adds a judge",
+        name=name,
+        summary=f"{what}, as it runs without a key for its judge; --judge adds a judge",
         cites=AUTHORS,
-        context=Use(name="question-only"),
+        context=Use(name=context),
         generator=Use(name="autoregressive", params={"max_new_tokens": 50}),
         truncator=Use(name="strip-stops"),
         metrics={"reliability": match, "generalization": match, "locality": (Use(name="unchanged"),)},

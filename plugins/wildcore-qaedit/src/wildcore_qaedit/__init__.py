@@ -1,11 +1,10 @@
 """The QAEdit dataset (Yang et al., The Mirage of Model Editing, ACL 2025)."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import Field
 
-from wildcore import Dataset, Offer, hookimpl
+from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.tables import TableParams
 
 
@@ -20,14 +19,16 @@ class QAEditParams(TableParams):
     """How many of a row's locality questions to ask; the published evaluation asks the first."""
 
 
-def _qaedit(params: QAEditParams) -> Dataset:
-    from wildcore_qaedit.dataset import QAEdit
-
-    return QAEdit(params)
-
-
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer QAEdit."""
     summary = "questions of NQ, TriviaQA and SimpleQA with a rephrasing and unrelated questions"
-    return [Offer("qaedit", _qaedit, QAEditParams, summary, "Yang et al., The Mirage of Model Editing, ACL 2025")]
+    return [
+        Offer(
+            "qaedit",
+            lazy("wildcore_qaedit.dataset:QAEdit"),
+            QAEditParams,
+            summary,
+            "Yang et al., The Mirage of Model Editing, ACL 2025",
+        )
+    ]

@@ -1,11 +1,10 @@
 """A user's own questions as a dataset: any table, read through a mapping of its fields."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from pydantic import Field
 
-from wildcore import Dataset, Offer, hookimpl
+from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.tables import TableParams
 
 
@@ -59,13 +58,14 @@ class RecordsParams(TableParams):
     """What parts the texts of a list that is written into one cell, such as ";". Left out: a cell is one text."""
 
 
-def _records(params: RecordsParams) -> Dataset:
-    from wildcore_records.dataset import Records
-
-    return Records(params)
-
-
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer the reader of any table."""
-    return [Offer("records", _records, RecordsParams, "your own questions, from any table of fields")]
+    return [
+        Offer(
+            "records",
+            lazy("wildcore_records.dataset:Records"),
+            RecordsParams,
+            "your own questions, from any table of fields",
+        )
+    ]

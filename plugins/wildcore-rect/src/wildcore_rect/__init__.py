@@ -1,7 +1,6 @@
 """RECT: of an update only the largest relative changes are made."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from wildcore import Offer, Transform, hookimpl
 from wildcore_rect.parameters import RectParams
@@ -16,6 +15,6 @@ def _rect(params: RectParams) -> Transform:
 
 
 @hookimpl
-def wildcore_transforms() -> Iterable[Offer[Any]]:
+def wildcore_transforms() -> Iterable[Offer[Transform]]:
     """Offer ``rect``."""
     return [Offer("rect", _rect, RectParams, "makes only the largest relative changes of an update", GU)]

@@ -2,10 +2,17 @@
 
 from typing import Literal
 
-from wildcore import Params
+from wildcore import DepartingParams, Departure
+
+RETRIEVER = Departure(
+    "retriever",
+    "words",
+    "embeddings",
+    "published code compares embeddings of sentences; comparing words is our default, because it needs no further model",
+)
 
 
-class RetrieverParams(Params):
+class RetrieverParams(DepartingParams):
     """How texts are compared."""
 
     retriever: Literal["words", "embeddings"] = "words"

@@ -15,16 +15,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.corpus import corpus_taken
-from wildcore_keyvalue.moments import moment_solvers
-from wildcore_keyvalue.prefixes import sampled_prefixes
-from wildcore_keyvalue.prompts import SubjectText, without_target
+from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
+from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
+from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
+from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.traces import keys_and_values
 from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
 from wildcore_keyvalue.values import ValueProblem, pose, required
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Transform
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore_rome.parameters import RomeParams, UpdateKey
@@ -32,6 +32,8 @@ from wildcore_rome.parameters import RomeParams, UpdateKey
 
 class Rome(Editor):
     """ROME and R-ROME, which differ in ``update_key`` only."""
+
+    needs_subject = True
 
     transforms: Sequence[Transform] = ()
 
@@ -41,23 +43,30 @@ class Rome(Editor):
         self.layer = params.layer
         self.prefixes: tuple[str, ...] = ("",)
         self.solver: MomentSolver | None = None
+        self.trace: Trace | None = None
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
-        """Say what the corpus of the second moments holds."""
-        return corpus_taken(self.params.corpus) if self.params.second_moments == "corpus" else {}
+    ) -> dict[str, Any]:
+        """Say what the prefixes' file and the corpus or the file of the second moments hold."""
+        with_moments = self.params.second_moments == "corpus"
+        moments = MomentSource.of(self.params).taken((self.layer,)) if with_moments else {}
+        return prefixes_taken(self.params.prefixes) | moments
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and estimate the second moments, or take them from the cache."""
         params = self.params
-        self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k)
+        self.trace = environment.trace
+        self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
         if params.second_moments == "corpus":
-            layers, tokens = (self.layer,), params.moment_tokens
-            solvers = moment_solvers(model, layers, params.corpus, tokens, params.damping, environment)
+            solvers = moment_solvers(model, (self.layer,), MomentSource.of(params), params.damping, environment)
             self.solver = solvers[self.layer]
         for transform in self.transforms:
             transform.prepare(model, environment, self._finder(model))
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or whose subject is not in its prompt."""
+        require_target_and_subject(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""
@@ -86,9 +95,16 @@ class Rome(Editor):
 
     def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank | Dense]:
         """Return the update of each problem, of rank one before the transforms."""
-        values = transformed_values(self.transforms, self._finder(model).find(problems))
+        found = self._finder(model).find(problems)
+        values = transformed_values(self.transforms, found)
+        record_values(self.trace, problems, found, values)
         read = self._keys_and_values(model, [problem.request for problem in problems])
         updates = [self._update(value, *own) for value, own in zip(values, read, strict=True)]
+        for problem, (keys, replaced), update in zip(problems, read, updates, strict=True):
+            factors = {f"left.{self.layer}": update.left[:, 0], f"right.{self.layer}": update.right[:, 0]}
+            record(
+                self.trace, problem.request, {f"keys.{self.layer}": keys, f"values.{self.layer}": replaced} | factors
+            )
         weight = model.mlp_output(self.layer).weight
         return [transformed_update(self.transforms, update, weight) for update in updates]
 

@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
-from wildcore_keyvalue.parameters import KeyValueParams
+from wildcore_keyvalue.parameters import CORPUS, DAMPING, ESSENCE_POSITION, KeyValueParams
 
-from wildcore import Preset
+from wildcore import Departure, Preset
 from wildcore.shapes import (
     GPT2_LARGE,
     GPT2_MEDIUM,
@@ -39,6 +39,7 @@ class RomeParams(KeyValueParams):
     """Parameters of ``rome``; the defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
+    departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, DAMPING, CORPUS)
     depth: ClassVar[float] = 5 / 32
 
     update_key: UpdateKey = "prompt"

@@ -1,22 +1,15 @@
 """Selective contextual reasoning: facts are kept as text, and put before the questions that they answer."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Editor, Offer, hookimpl
+from wildcore import Editor, Offer, hookimpl, lazy
 from wildcore_scr.parameters import ScrParams
 
 HE = "He et al., Knowledge Updating? No More Model Editing! Just Selective Contextual Reasoning, arXiv 2503.05212"
 
 
-def _scr(params: ScrParams) -> Editor:
-    from wildcore_scr.editor import Scr
-
-    return Scr(params)
-
-
 @hookimpl
-def wildcore_editors() -> Iterable[Offer[Any]]:
+def wildcore_editors() -> Iterable[Offer[Editor]]:
     """Offer ``scr``."""
     summary = "retrieves facts for a question, lets the model say which answers it, and puts that before the question"
-    return [Offer("scr", _scr, ScrParams, summary, HE)]
+    return [Offer("scr", lazy("wildcore_scr.editor:Scr"), ScrParams, summary, HE)]

@@ -31,6 +31,10 @@ class Scr(RememberingEditor):
         """Say what the embedding model is."""
         return self.retriever.taken()
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target."""
+        require_target(request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "ScrPatch":
         """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
         for request in requests:

@@ -1,11 +1,12 @@
 """Parameters of selective contextual reasoning."""
 
 import re
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
-from wildcore_retrieval.parameters import RetrieverParams
+from wildcore_retrieval.parameters import RETRIEVER, RetrieverParams
 
+from wildcore import Departure
 from wildcore.params import require_placeholder
 
 FACTS = "{facts}"
@@ -22,6 +23,30 @@ FACT = "fact"
 
 class ScrParams(RetrieverParams):
     """Parameters of ``scr``."""
+
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        RETRIEVER,
+        Departure(
+            "told",
+            "fact",
+            "reply",
+            "the paper tells the model the fact that was retrieved; the code tells it its own reply about the fact",
+        ),
+        Departure(
+            "declined",
+            ("no relevant fact", "no relevant information"),
+            ("no relevant fact", "no relevant information", "false"),
+            'the code also takes "false" for declining, which may stand in a fact',
+        ),
+        Departure(
+            "templates",
+            "worded by us",
+            "the authors' words",
+            "the templates are ours, with the same parts in the same order: give others by confirm_template, answer_template and "
+            "question_template",
+            by_switch=False,
+        ),
+    )
 
     retrieved: int = Field(default=5, gt=0)
     """Facts of the memory to look at for a question: those most like it."""

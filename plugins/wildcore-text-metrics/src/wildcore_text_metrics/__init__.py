@@ -1,9 +1,8 @@
 """Metrics on the words of an answer: overlap with the gold, fluency, and what is said beyond the gold."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Metric, NoParams, Offer, hookimpl
+from wildcore import Metric, Offer, hookimpl, lazy
 from wildcore_text_metrics.parameters import ExtraContentParams
 
 SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
@@ -13,30 +12,6 @@ ENTROPY = "Zhang et al., NeurIPS 2018, arXiv 1809.05972; as GE in Meng et al., R
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, table 7"
 
 
-def _token_f1(params: NoParams) -> Metric:
-    from wildcore_text_metrics.overlap import TokenF1
-
-    return TokenF1()
-
-
-def _contains(params: NoParams) -> Metric:
-    from wildcore_text_metrics.overlap import Contains
-
-    return Contains()
-
-
-def _rouge_l(params: NoParams) -> Metric:
-    from wildcore_text_metrics.rouge import RougeL
-
-    return RougeL()
-
-
-def _n_gram_entropy(params: NoParams) -> Metric:
-    from wildcore_text_metrics.entropy import NGramEntropy
-
-    return NGramEntropy()
-
-
 def _extra_content(params: ExtraContentParams) -> Metric:
     from wildcore_text_metrics.extra import ExtraContent
 
@@ -44,20 +19,30 @@ def _extra_content(params: ExtraContentParams) -> Metric:
 
 
 @hookimpl
-def wildcore_metrics() -> Iterable[Offer[Any]]:
+def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer five metrics that need neither a model nor a service."""
     return [
-        Offer("token-f1", _token_f1, summary="F1 of the words shared with the best accepted answer", cites=SQUAD),
+        Offer(
+            "token-f1",
+            lazy("wildcore_text_metrics.overlap:TokenF1"),
+            summary="F1 of the words shared with the best accepted answer",
+            cites=SQUAD,
+        ),
         Offer(
             "contains",
-            _contains,
+            lazy("wildcore_text_metrics.overlap:Contains"),
             summary='1 if an accepted answer occurs in the answer; false positives are common ("not Paris" contains "Paris")',
             cites=POHL,
         ),
-        Offer("rouge-l", _rouge_l, summary="ROUGE-L F-measure with the best accepted answer", cites=ROUGE),
+        Offer(
+            "rouge-l",
+            lazy("wildcore_text_metrics.rouge:RougeL"),
+            summary="ROUGE-L F-measure with the best accepted answer",
+            cites=ROUGE,
+        ),
         Offer(
             "n-gram-entropy",
-            _n_gram_entropy,
+            lazy("wildcore_text_metrics.entropy:NGramEntropy"),
             summary="fluency: entropy in bits of the word pairs and triples of all that the model said",
             cites=ENTROPY,
         ),

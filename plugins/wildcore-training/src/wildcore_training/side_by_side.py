@@ -23,6 +23,9 @@ WEIGHTS_AT_ONCE = 32
 """Most weights trained in one batch: each holds three times its size in float32, and more do not make a step cheaper."""
 
 
+Losses = list[list[float]]
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How a weight is trained: by at most ``steps`` of Adam, ending when the loss is below ``loss_threshold``.
@@ -37,15 +40,17 @@ class Schedule:
     norm_constraint: float | None = None
 
 
-def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> list[Tensor]:
+def train(
+    model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule, losses: Losses | None = None
+) -> list[Tensor]:
     """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
-    They are at least float32.
-
-    A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an effect
-    on another: each has its own optimiser, bound and end. The network's weights are not written into.
+    They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, where that is
+    given. A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an
+    effect on another: each has its own optimiser, bound and end. The network's weights are not written into.
     """
     changes: list[Tensor] = []
+    seen: Losses = []
     for start in range(0, len(groups), WEIGHTS_AT_ONCE):
         training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule)
         with torch.enable_grad():
@@ -53,6 +58,9 @@ def train(model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], sch
                 if not training.step():
                     break
         changes += training.changes()
+        seen += [weight.losses for weight in training.weights]
+    if losses is not None:
+        losses += seen
     return changes
 
 
@@ -63,6 +71,7 @@ class _Weight:
         self.group = group
         self.answer_count = sum(len(asked.labels) for asked in group)
         self.ended = False
+        self.losses: list[float] = []
         self.value = torch.empty_like(start, memory_format=torch.contiguous_format).copy_(start)
         self.optimiser: torch.optim.Adam | None = adam([self.value], schedule.learning_rate, schedule.weight_decay)
 
@@ -108,7 +117,8 @@ class _Training:
         parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
         losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
         for weight, loss in zip(self.trained, losses, strict=True):
-            weight.ended = float(loss.sum()) < self.schedule.loss_threshold  # not where the loss is not a number
+            weight.losses.append(float(loss.sum()))
+            weight.ended = weight.losses[-1] < self.schedule.loss_threshold  # not where the loss is not a number
         any_goes_on = not all(weight.ended for weight in self.trained)
         if any_goes_on:
             (gradient,) = torch.autograd.grad(parts.sum(), output)

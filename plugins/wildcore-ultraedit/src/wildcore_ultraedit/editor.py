@@ -36,6 +36,10 @@ class UltraEdit(Editor):
         """Raise ``UserError`` if a module to edit is not there."""
         self._names(model)
 
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        self._row(model, request)
+
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the update that writes all ``requests``, and take their features into the statistics.
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
 from wildcore.shapes import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4, QWEN_2_5_7B
 
 LEARNING_RATE = 1e-6
@@ -48,6 +48,15 @@ class UltraEditParams(EditorParams):
     """Parameters of ``ultraedit``."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
+    departures: ClassVar[tuple[Departure, ...] | None] = (
+        Departure(
+            "batch_variance",
+            "population",
+            "sample",
+            "the paper normalises by the variance of all tokens so far; the code adds up the sample variance of each batch, "
+            "which comes out too large",
+        ),
+    )
 
     modules: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Linear maps that are edited, by their names in the model. Left out: from the preset, else the MLP output projections of

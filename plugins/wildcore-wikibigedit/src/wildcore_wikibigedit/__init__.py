@@ -1,9 +1,8 @@
 """The WikiBigEdit dataset (Thede et al., Understanding the Limits of Lifelong Knowledge Editing in LLMs, ICML 2025)."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Dataset, Offer, hookimpl
+from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.tables import TableParams
 
 
@@ -19,17 +18,11 @@ class WikiBigEditParams(TableParams):
     from the rephrasing."""
 
 
-def _wikibigedit(params: WikiBigEditParams) -> Dataset:
-    from wildcore_wikibigedit.dataset import WikiBigEdit
-
-    return WikiBigEdit(params)
-
-
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer WikiBigEdit."""
     summary = (
         "real changes of Wikidata as questions, with a rephrasing, a similar unrelated question and one of several hops"
     )
     cites = "Thede et al., Understanding the Limits of Lifelong Knowledge Editing in LLMs, ICML 2025"
-    return [Offer("wikibigedit", _wikibigedit, WikiBigEditParams, summary, cites)]
+    return [Offer("wikibigedit", lazy("wildcore_wikibigedit.dataset:WikiBigEdit"), WikiBigEditParams, summary, cites)]

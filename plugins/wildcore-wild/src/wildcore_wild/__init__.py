@@ -1,9 +1,8 @@
 """The realistic way to evaluate edits: task instruction, autoregressive decoding, natural stop, exact match."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Context, EvalProtocol, Generator, Metric, NoParams, Offer, Truncator, Use, hookimpl
+from wildcore import Context, EvalProtocol, Generator, Metric, Offer, Truncator, Use, hookimpl, lazy
 from wildcore_wild.parameters import (
     AutoregressiveParams,
     ChatParams,
@@ -40,26 +39,14 @@ def _stop_strings(params: StopStringsParams) -> Truncator:
     return StopStrings(params.stops)
 
 
-def _sentence(params: NoParams) -> Truncator:
-    from wildcore_wild.truncators import Sentence
-
-    return Sentence()
-
-
 def _exact_match(params: ExactMatchParams) -> Metric:
     from wildcore_wild.metrics import ExactMatch
 
     return ExactMatch(params.aliases)
 
 
-def _unchanged(params: NoParams) -> Metric:
-    from wildcore_wild.metrics import Unchanged
-
-    return Unchanged()
-
-
 @hookimpl
-def wildcore_contexts() -> Iterable[Offer[Any]]:
+def wildcore_contexts() -> Iterable[Offer[Context]]:
     """Offer the question behind an instruction, and the model's own chat template."""
     return [
         Offer("qa-instruction", _qa_instruction, QAInstructionParams, "the question behind a task instruction", MIRAGE),
@@ -68,23 +55,27 @@ def wildcore_contexts() -> Iterable[Offer[Any]]:
 
 
 @hookimpl
-def wildcore_generators() -> Iterable[Offer[Any]]:
+def wildcore_generators() -> Iterable[Offer[Generator]]:
     """Offer greedy decoding."""
     summary = "greedy decoding with a key-value cache; ends by the truncator's rule or at the end of sequence"
     return [Offer("autoregressive", _autoregressive, AutoregressiveParams, summary, MIRAGE)]
 
 
 @hookimpl
-def wildcore_truncators() -> Iterable[Offer[Any]]:
+def wildcore_truncators() -> Iterable[Offer[Truncator]]:
     """Offer the two natural stops."""
     return [
         Offer("stop-strings", _stop_strings, StopStringsParams, "ends the answer before the first stop string", MIRAGE),
-        Offer("sentence", _sentence, summary='ends the answer after its first sentence; does not cut "U.S." or "3.5"'),
+        Offer(
+            "sentence",
+            lazy("wildcore_wild.truncators:Sentence"),
+            summary='ends the answer after its first sentence; does not cut "U.S." or "3.5"',
+        ),
     ]
 
 
 @hookimpl
-def wildcore_metrics() -> Iterable[Offer[Any]]:
+def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer exact match, and equality with the unedited model's answer."""
     return [
         Offer(
@@ -96,7 +87,7 @@ def wildcore_metrics() -> Iterable[Offer[Any]]:
         ),
         Offer(
             "unchanged",
-            _unchanged,
+            lazy("wildcore_wild.metrics:Unchanged"),
             summary="1 if the answer's tokens are those of the unedited model (locality)",
             cites=MIRAGE,
         ),

@@ -1,8 +1,10 @@
 """Parameters of the wild modules."""
 
+from typing import ClassVar
+
 from pydantic import Field, field_validator
 
-from wildcore import Params
+from wildcore import ContextParams, Params
 from wildcore.params import StopStrings, require_placeholder
 
 QUESTION = "{question}"
@@ -20,8 +22,10 @@ class QAInstructionParams(Params):
         return require_placeholder(QUESTION, template)
 
 
-class ChatParams(Params):
+class ChatParams(ContextParams):
     """Parameters of ``chat``."""
+
+    uses_chat_template: ClassVar[bool] = True
 
     system: str | None = None
     """A message of the role "system" before the question. Left out: none but what the template itself may bring."""

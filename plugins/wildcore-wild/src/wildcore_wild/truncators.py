@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from wildcore import Answer, Gold, Output
 
@@ -15,7 +16,7 @@ ENDING = re.compile(r"([.!?]+[\"')\]]*)(?=\s)|\n")
 class StopStrings:
     """The answer ends before the first stop string, wherever in a token that stands; nothing of the string is left."""
 
-    reads_gold = False
+    reads_gold: ClassVar[bool] = False
 
     def __init__(self, stops: Sequence[str]) -> None:
         self.stops = tuple(stops)
@@ -38,7 +39,7 @@ class Sentence:
     "St. Moritz"); so "U.S." and "3.5" stay whole. The price is one token more, to see what follows the stop.
     """
 
-    reads_gold = False
+    reads_gold: ClassVar[bool] = False
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
         """Say whether the first sentence has ended and something follows it."""

@@ -24,15 +24,20 @@ def activation_of(model: LoadedModel) -> str:
     return str(name)
 
 
-def activity(output: Tensor, moved: Tensor, counted: Tensor, activation: str | None) -> Tensor:
+def activity(
+    output: Tensor, moved: Tensor, counted: Tensor, activation: str | None, peak_beyond: int | None = None
+) -> Tensor:
     """Return the mean over the ``counted`` [rows, tokens] tokens of |f(output + moved) - f(output)|: [rows].
 
     ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
-    for None, the identity: the paper's equation 4. At least float32.
+    for None, the identity: the paper's equation 4. Where more than ``peak_beyond`` tokens are counted, it is the largest value
+    instead of the mean. At least float32.
     """
     apart = at_least_float32(moved)
     if activation is not None:
         function: Callable[[Tensor], Tensor] = ACT2FN[activation]
         apart = function(at_least_float32(output) + apart) - function(at_least_float32(output))
     distances: Tensor = torch.linalg.vector_norm(apart, dim=-1)
-    return (distances * counted).sum(-1) / counted.sum(-1).clamp(min=1)
+    distances, counts = distances * counted, counted.sum(-1)
+    mean = distances.sum(-1) / counts.clamp(min=1)
+    return mean if peak_beyond is None else torch.where(counts > peak_beyond, distances.amax(-1), mean)

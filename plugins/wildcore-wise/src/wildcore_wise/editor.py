@@ -6,6 +6,7 @@ its weights; in time several are merged into one.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from wildcore_keyvalue.corpus import corpus_taken, open_corpus
-from wildcore_keyvalue.prefixes import PrefixStyle, sampled_prefixes
+from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, prefixes_taken
 
-from wildcore import Editor, EditRequest, Environment, Prompt, Saved, UserError
+from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
+from wildcore.given import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel
 from wildcore.module_patches import set_aside
 from wildcore.precision import wide_dtype
@@ -23,7 +25,7 @@ from wildcore.tokens import Joined, encode, to_train_on
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams
-from wildcore_wise.patch import SideMemoryPatch
+from wildcore_wise.patch import Choice, SideMemoryPatch
 from wildcore_wise.training import Training
 
 PREFIX_STYLE = PrefixStyle(("I", "You", "Because", "Yes", "Q: "), " ", new_tokens_only=True)
@@ -42,29 +44,49 @@ class Wise(Editor):
         self.layer = params.layer
         self.seed = 0
         self.prefixes: tuple[str, ...] = ("",)
-        self.documents = documents(params.corpus)
+        self.irrelevant_texts = (
+            None if params.irrelevant is None else GivenTexts(params.irrelevant, "editor.irrelevant")
+        )
+        self.masks = None if params.masks is None else GivenTensors(params.masks, "editor.masks")
+        self.documents = documents(params.corpus) if self.irrelevant_texts is None else ()
+        self.trace: Trace | None = None
         self.memories = Memories()
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
-    ) -> dict[str, str]:
-        """Say what the corpus holds that irrelevant text is drawn from."""
-        return corpus_taken(self.params.corpus)
+    ) -> dict[str, Any]:
+        """Say what the files and the corpus hold that edits use. Every mask and text that is given is checked."""
+        taken = prefixes_taken(self.params.prefixes)
+        if self.masks is not None:
+            shape = model.mlp_output(self.layer).weight.shape
+            self.masks.require(tuple(shape), lambda mask: bool(((mask == 0) | (mask == 1)).all()), "zeros and ones")
+            taken["masks"] = self.masks.identity()
+        if self.irrelevant_texts is None:
+            return taken | corpus_taken(self.params.corpus)
+        assert self.irrelevant_texts.texts
+        return taken | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed and sample the prefixes."""
-        self.seed = environment.seed
+        """Take the seed, and read or sample the prefixes."""
+        self.seed, self.trace = environment.seed, environment.trace
         params = self.params
-        self.prefixes = sampled_prefixes(model, environment, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE)
+        self.prefixes = chosen_prefixes(
+            model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE
+        )
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a request without a target, with no token before it, or without a given irrelevant text."""
+        self._rows(model, request)
+        if self.irrelevant_texts is not None:
+            self.irrelevant_texts.of(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
         """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
-        texts = [self._texts(model, request) for request in requests]
-        weight = model.mlp_output(self.layer).weight
-        memories = self.memories.to(weight.device)
+        memories = self.memories.to(model.mlp_output(self.layer).weight.device)
+        tasks = [self._task(model, request, memories.edits + count) for count, request in enumerate(requests)]
         with set_aside(model, SideMemoryPatch, model.mlp_output(self.layer).name):
-            for rows in texts:
-                memories = self._written(model, memories, rows)
+            for task in tasks:
+                memories = self._written(model, memories, task)
         self.memories = memories
         return self._patch(model)
 
@@ -86,30 +108,58 @@ class Wise(Editor):
         facts = saved.facts
         weight = model.projection(facts["module"]).weight
         changes = [saved.tensors[f"memory.{number}"].to(weight) for number in range(len(facts["thresholds"]))]
-        return SideMemoryPatch(facts["module"], changes, facts["thresholds"], facts["activation"])
+        choice = Choice(**facts.get("choice", {}))
+        return SideMemoryPatch(facts["module"], changes, facts["thresholds"], facts["activation"], choice)
 
-    def _texts(self, model: LoadedModel, request: EditRequest) -> list[Joined]:
-        """Return the request behind every prefix; the first is none."""
+    def _task(self, model: LoadedModel, request: EditRequest, edit: int) -> "Task":
+        """Return what the edit of this number is to write. Raises ``Refused`` where something that it needs is missing."""
+        rows = self._rows(model, request)
+        if self.masks is not None and edit % self.params.save_every == 0:
+            self.masks.require_entry(request)
+        return Task(request, rows, self.irrelevant(model, request, edit))
+
+    def _rows(self, model: LoadedModel, request: EditRequest) -> list[Joined]:
+        """Return the request behind each prefix, as it is trained on. Raises ``Refused`` where that cannot be."""
         prompts = [prefix + request.prompt for prefix in self.prefixes]
         requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
         return [to_train_on(model.tokenizer, one, self.params.close_target) for one in requests]
 
-    def _written(self, model: LoadedModel, memories: Memories, rows: Sequence[Joined]) -> Memories:
+    def _written(self, model: LoadedModel, memories: Memories, task: "Task") -> Memories:
         params = self.params
         memory, mask = memories.current, memories.mask
         if memory is None or mask is None:
             weight = model.mlp_output(self.layer).weight
             memory = SideMemory(torch.zeros_like(weight, dtype=wide_dtype(weight.dtype)), float("inf"))
-            mask = drawn_mask(weight, params.mask_ratio, self._generator("mask", memories.edits))
-        irrelevant = self.irrelevant(model, memories.edits)
-        training = Training(model, rows, irrelevant, params, self._activation(model))
+            mask = self._mask(weight, task.request, memories.edits)
+        training = Training(model, task.rows, task.irrelevant, params, self._activation(model))
         change = training.train(memory.change, mask)
-        least = min(memory.least_active, training.activity_on_prompts(change))
-        written = SideMemory(change, least)
+        least = training.least_active(change)
+        self._record(task.request, training, {"change": change, "mask": mask, "least_active": torch.tensor([least])})
+        written = SideMemory(change, min(memory.least_active, least))
         return memories.written(written, mask, params.save_every, params.merge_every, params.merge_density)
 
-    def irrelevant(self, model: LoadedModel, edit: int) -> tuple[int, ...]:
-        """Return the tokens of irrelevant text for the edit of this number, drawn from the corpus by the run's seed."""
+    def _record(self, request: EditRequest, training: Training, values: Mapping[str, Tensor]) -> None:
+        """Record the losses of each step and ``values``, where a trace is asked for."""
+        if self.trace is None:
+            return
+        answers, activities = ([losses[part] for losses in training.losses] for part in (0, 1))
+        self.trace.record(request, "losses", [sum(losses) for losses in training.losses])
+        self.trace.record(request, "losses.answer", answers)
+        self.trace.record(request, "losses.activity", activities)
+        self.trace.record(request, "passes", [len(training.losses)])
+        for name, value in values.items():
+            self.trace.record(request, name, value)
+
+    def _mask(self, weight: Tensor, request: EditRequest, edit: int) -> Tensor:
+        """Return the mask [outputs, inputs] of the memory that ``request``, the edit of this number, begins."""
+        if self.masks is not None:
+            return self.masks.of(request).bool().to(weight.device)
+        return drawn_mask(weight, self.params.mask_ratio, self._generator("mask", edit))
+
+    def irrelevant(self, model: LoadedModel, request: EditRequest, edit: int) -> tuple[int, ...]:
+        """Return the tokens of irrelevant text for ``request``, the edit of this number: as given, or drawn by the run's seed."""
+        if self.irrelevant_texts is not None:
+            return encode(model.tokenizer, Prompt(text=self.irrelevant_texts.of(request)))
         number = int(torch.randint(len(self.documents), (), generator=self._generator("irrelevant", edit)))
         return encode(model.tokenizer, Prompt(text=self.documents[number]))[: self.params.irrelevant_tokens]
 
@@ -124,8 +174,20 @@ class Wise(Editor):
     def _patch(self, model: LoadedModel) -> SideMemoryPatch:
         projection = model.mlp_output(self.layer)
         changes = [memory.change.to(projection.weight) for memory in self.memories.all]
-        thresholds = [self.params.threshold_ratio * memory.least_active for memory in self.memories.all]
-        return SideMemoryPatch(projection.name, changes, thresholds, self._activation(model))
+        params = self.params
+        thresholds = [params.threshold_ratio * memory.least_active for memory in self.memories.all]
+        unfinished = params.unfinished_competes and self.memories.current is not None
+        choice = Choice(params.routing == "token", params.peak_beyond, unfinished)
+        return SideMemoryPatch(projection.name, changes, thresholds, self._activation(model), choice)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request with what it is trained on: itself behind every prefix, of which the first is none, and irrelevant tokens."""
+
+    request: EditRequest
+    rows: Sequence[Joined]
+    irrelevant: Sequence[int]
 
 
 def documents(corpus: str) -> tuple[str, ...]:

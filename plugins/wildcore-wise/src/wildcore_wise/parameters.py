@@ -1,13 +1,105 @@
 """Hyper-parameters of WISE, with the published ones for known models."""
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
 from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 _LLAMA_3: dict[str, Any] = {"layer": 29, "learning_rate": 0.9, "steps": 30}
+
+_DEPARTURES = (
+    Departure(
+        "weight_decay",
+        0.0,
+        1e-5,
+        "The optimiser decays the whole side memory, and only the gradient is masked: weights outside the mask change too. "
+        "The paper trains the masked weights alone.",
+    ),
+    Departure(
+        "activity",
+        "outputs",
+        "activated-outputs",
+        "The paper's equation 4 compares what the projections give; the code applies the MLP's activation function first.",
+    ),
+    Departure(
+        "activity_over",
+        "prompt",
+        "text",
+        "Activity is averaged over the target's tokens too. Prompts are routed before the target is there, so the default trains "
+        "what routes them.",
+    ),
+    Departure(
+        "answer_loss",
+        "mean",
+        "published",
+        "The mask of the target begins one token early, at a token without a label, so that the sum is divided by one too many.",
+    ),
+    Departure(
+        "answer_labels",
+        "target",
+        "padded",
+        "Labels are masked by the length of the longest prompt in rows padded on the left. Where the irrelevant text is the "
+        "longest row, the end of the prompt is trained as if it were the target.",
+    ),
+    Departure(
+        "count_padding",
+        False,
+        True,
+        "An edit's texts are one batch padded on the left, and what the network makes of padding counts in each mean; positions "
+        "are counted from the padding on. So what is trained depends on how much shorter a text is than its neighbours.",
+    ),
+    Departure(
+        "threshold_from",
+        "prompts-after-training",
+        "texts-before-last-step",
+        "A memory's threshold is recorded before the optimiser's last step, and on texts with their targets, by which no "
+        "prompt is routed: an edited prompt may lie below it.",
+    ),
+    Departure(
+        "routing",
+        "prompt",
+        "token",
+        "The memory is chosen anew at every generated token, by the mean over all tokens up to it, so that an answer may change "
+        "its memory midway. The paper routes a prompt.",
+    ),
+    Departure(
+        "peak_beyond",
+        None,
+        100,
+        "Of a text of more than 100 tokens the most active token decides, and not the mean of the paper's equation 4.",
+    ),
+    Departure(
+        "unfinished_competes",
+        False,
+        True,
+        "The memory being written keeps less active ones from being chosen also where it is below its own threshold and is not "
+        "chosen either. By default only memories above their threshold compete.",
+    ),
+    Departure(
+        "masks",
+        "drawn by the run's seed",
+        "drawn from NumPy's global random state",
+        "That state depends on all that was drawn in the process. Masks that it gave can be given as a file.",
+        by_switch=False,
+    ),
+    Departure(
+        "irrelevant",
+        "drawn from editor.corpus",
+        "an unrelated question of the dataset with its answer",
+        "An editor sees the facts that it writes, and no other rows of the dataset. The texts can be given as a file.",
+        by_switch=False,
+    ),
+    Departure(
+        "rows of a batch",
+        "each row is routed by its own tokens",
+        "one choice for all rows, by the mean over them and their padding",
+        "An answer would depend on its neighbours. Published evaluation has one row in a batch, and then both are the same.",
+        by_switch=False,
+    ),
+)
 
 
 class WiseParams(EditorParams):
@@ -22,6 +114,7 @@ class WiseParams(EditorParams):
         Preset("mistral-7b", MISTRAL_7B, {"layer": 27}),
         Preset("qwen2.5-7b", QWEN_2_5_7B, {"layer": 23}),
     )
+    departures: ClassVar[tuple[Departure, ...] | None] = _DEPARTURES
     depth: ClassVar[float] = 27 / 32
 
     steps: int = Field(default=70, gt=0)
@@ -31,7 +124,7 @@ class WiseParams(EditorParams):
     """Learning rate of the plain gradient steps."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of the whole side memory. Published code has 1e-5, by which also weights outside the mask change."""
+    """Weight decay of the whole side memory, also of weights outside the mask."""
 
     mask_ratio: float = Field(default=0.2, gt=0, le=1)
     """Share of the side memory's weights, chosen at random, that the edits of one memory may change."""
@@ -58,15 +151,36 @@ class WiseParams(EditorParams):
     """A prompt goes through a side memory where that is more active than this share of its least active edited prompt."""
 
     activity: Literal["outputs", "activated-outputs"] = "outputs"
-    """How active a side memory is on a token: how far its output is from the projection's, as the paper has it, or how far they
-    are apart after the MLP's activation function, as published code has it."""
+    """How active a side memory is on a token: how far its output is from the projection's, or how far they are apart after the
+    MLP's activation function."""
 
     activity_over: Literal["prompt", "text"] = "prompt"
-    """Tokens of an edited text whose activity is trained: the prompt's, by which prompts are routed, or, as in published code,
-    also the target's."""
+    """Tokens of an edited text whose activity is trained: the prompt's, by which prompts are routed, or also the target's."""
 
     answer_loss: Literal["mean", "published"] = "mean"
-    """Loss of the target's n tokens: their mean, or as published code has it their sum over n + 1."""
+    """Loss of a text's n labels: their mean, or as published code has it their sum over n + 1."""
+
+    answer_labels: Literal["target", "padded"] = "target"
+    """Tokens that are trained: the target's, or in rows padded on the left all behind as many places as the longest prompt has
+    tokens."""
+
+    count_padding: bool = False
+    """Whether an edit's texts are padded on the left, by the end-of-sequence token, and the padding counts: in the mean activity
+    of a text, and in the positions of its tokens."""
+
+    threshold_from: Literal["prompts-after-training", "texts-before-last-step"] = "prompts-after-training"
+    """Activity that a memory's threshold is taken from: the mean on the prompts, no more than that on the bare one; or the mean
+    on the tokens that ``activity_over`` names, as it is before the last step."""
+
+    routing: Literal["prompt", "token"] = "prompt"
+    """What is routed: a prompt, once; or every token anew, by all tokens up to it. That takes a pass over the whole text for each
+    token."""
+
+    peak_beyond: int | None = Field(default=None, gt=0)
+    """Texts of more tokens than this are routed by their most active token instead of the mean; none: no text is."""
+
+    unfinished_competes: bool = False
+    """Whether the memory being written, also below its threshold, keeps those from being chosen that are less active."""
 
     save_every: int = Field(default=500, gt=0)
     """Edits that share a side memory; the next ones get a new one, with a new mask."""
@@ -84,12 +198,24 @@ class WiseParams(EditorParams):
     """Tokens of those texts are drawn from so many most probable ones; from one, as published code has them of a model whose
     own settings do not say that it is sampled from."""
 
+    prefixes: Path | None = None
+    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is put
+    before the prompt with a space between; where it ends in {}, that stands for the prompt. The bare prompt is used besides."""
+
     corpus: str = "sample"
     """Where irrelevant text is drawn from: "sample" (comes along), a text file with one document to a line, or
-    "hub:NAME:CONFIG:SPLIT". Published code takes it from the dataset instead, an unrelated question with its answer."""
+    "hub:NAME:CONFIG:SPLIT"."""
 
     irrelevant_tokens: int = Field(default=24, gt=0)
     """Tokens of irrelevant text for each edit: the beginning of a document."""
+
+    irrelevant: Path | None = None
+    """In place of the corpus: a JSON file with an object from "PROMPT TARGET" to the irrelevant text of that request; all of it
+    is used."""
+
+    masks: Path | None = None
+    """In place of random masks: a safetensors file with a mask [outputs, inputs] of zeros and ones for each request that begins a
+    memory, called "PROMPT TARGET"."""
 
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model. Raises ``UserError`` also where memories cannot be merged so."""
@@ -99,3 +225,8 @@ class WiseParams(EditorParams):
                 f"editor.merge_every={completed.merge_every}: not a multiple of editor.save_every={completed.save_every}"
             )
         return completed
+
+    def not_as_published(self) -> list[str]:
+        """Return which departures remain; what is given as a file is as published if the file holds that."""
+        given = [name for name in ("masks", "irrelevant") if getattr(self, name) is not None]
+        return [name for name in super().not_as_published() if name not in given]

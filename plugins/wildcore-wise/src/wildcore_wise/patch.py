@@ -1,6 +1,7 @@
 """Side memories at work: a prompt goes through the projection or through the memory that is most active on it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -12,30 +13,52 @@ from wildcore.module_patches import NOWHERE, ModulePatch
 from wildcore_wise.activity import activity
 
 
-class SideMemoryPatch(ModulePatch):
-    """The choice is made by the prompt's tokens alone and holds for the whole sequence.
+@dataclass(frozen=True)
+class Choice:
+    """How a memory is chosen: see the parameters ``routing``, ``peak_beyond`` and ``unfinished_competes``.
 
-    Published code instead averages over all that was read so far, and over all rows of a batch, at every token anew: there an
-    answer may change its memory midway, and with its neighbours, its padding, or caching.
+    ``unfinished`` says that the last memory is still being written and competes also below its threshold.
     """
 
+    at_every_token: bool = False
+    peak_beyond: int | None = None
+    unfinished: bool = False
+
+
+class SideMemoryPatch(ModulePatch):
+    """The choice is made by a row's own tokens: by the prompt's, once, or at every token by all up to it."""
+
     def __init__(
-        self, module: str, changes: Sequence[Tensor], thresholds: Sequence[float], activation: str | None
+        self,
+        module: str,
+        changes: Sequence[Tensor],
+        thresholds: Sequence[float],
+        activation: str | None,
+        choice: Choice = Choice(),
     ) -> None:
         """``changes`` [outputs, inputs] and ``thresholds`` are those of each memory; ``activation`` see ``activity``."""
         super().__init__(module)
         self.changes = tuple(changes)
         self.thresholds = tuple(thresholds)
         self.activation = activation
+        self.choice = choice
+        self.rereads = choice.at_every_token
 
     def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
         """Return for each prompt the most active of the memories whose threshold it exceeds."""
-        activities = torch.stack(
-            [activity(output, self._moved(inputs, number), prompt, self.activation) for number in self._numbers()]
-        )
+        activities = self.activities(inputs, output, prompt)
         thresholds = torch.tensor(self.thresholds, dtype=activities.dtype, device=activities.device)[:, None]
         best = torch.where(activities > thresholds, activities, -1.0).max(0)
-        return torch.where(best.values > 0, best.indices, NOWHERE)
+        chosen = best.values > 0
+        if self.choice.unfinished:
+            chosen &= best.values >= activities[-1]
+        return torch.where(chosen, best.indices, NOWHERE)
+
+    def activities(self, inputs: Tensor, output: Tensor, counted: Tensor) -> Tensor:
+        """Return how active each memory is on each row's ``counted`` tokens [rows, tokens]: [memories, rows]."""
+        beyond = self.choice.peak_beyond
+        moved = [self._moved(inputs, number) for number in self._numbers()]
+        return torch.stack([activity(output, one, counted, self.activation, beyond) for one in moved])
 
     def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
         """Give what each row's memory gives, at every token."""
@@ -50,7 +73,7 @@ class SideMemoryPatch(ModulePatch):
         """Return the memories, their thresholds and the module's name."""
         tensors = {f"memory.{number}": change for number, change in enumerate(self.changes)}
         facts = {"thresholds": list(self.thresholds), "activation": self.activation, "module": self.module}
-        return Saved(tensors, facts)
+        return Saved(tensors, {**facts, "choice": asdict(self.choice)})
 
     def describe(self) -> Mapping[str, Any]:
         """Return each memory's threshold and the Frobenius norm of its change, and whether all numbers are finite."""

@@ -5,6 +5,7 @@ to the last bit, and what its activity's gradient is does not hang on rounding.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,10 +13,57 @@ from torch.nn.functional import cross_entropy, linear, relu
 
 from wildcore.models import LoadedModel
 from wildcore.precision import at_least_float32
-from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.tokens import IGNORED, Joined, pad
 from wildcore.upper_layers import UpperLayers
 from wildcore_wise.activity import activity
 from wildcore_wise.parameters import WiseParams
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An edit's texts as one batch [rows, tokens], the irrelevant text as the last row."""
+
+    ids: Tensor
+    mask: Tensor
+    """1 at real tokens."""
+    positions: Tensor
+    prompt: Tensor
+    """True at the tokens of prompts, of which the irrelevant text is one, and at padding that counts."""
+    text: Tensor
+    """True at all tokens, and at padding that counts."""
+    labels: Tensor
+    """The target's ids, each where it is predicted, else ``IGNORED``; for all rows but the last."""
+
+    @classmethod
+    def of(cls, model: LoadedModel, rows: Sequence[Joined], irrelevant: Sequence[int], count_padding: bool) -> "Batch":
+        """Pad the texts: on the right, or where padding counts on the left, by the end-of-sequence token if there is one."""
+        texts = [*(row.token_ids for row in rows), irrelevant]
+        if not count_padding:
+            ids, mask = pad(texts, model.padding, "right", model.device)
+            text, positions = mask.bool(), (mask.cumsum(-1) - 1).clamp(min=0)
+        else:
+            end = model.tokenizer.eos_token_id
+            ids, mask = pad(texts, model.padding if end is None else end, "left", model.device)
+            text, positions = torch.ones_like(mask, dtype=torch.bool), torch.arange(ids.shape[1], device=ids.device)
+            positions = positions.expand_as(ids)
+        starts = mask.argmax(-1)
+        lengths = torch.tensor([*(row.prompt_length for row in rows), len(irrelevant)], device=ids.device)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        prompt = text & (places < (starts + lengths)[:, None])
+        labels = _predicting(ids[:-1], mask[:-1].bool() & ~prompt[:-1])
+        return cls(ids, mask, positions, prompt, text, labels)
+
+    def padded_labels(self, rows: Sequence[Joined]) -> Tensor:
+        """Return the labels of published code: all real tokens behind as many as the longest prompt has."""
+        longest = max(row.prompt_length for row in rows)
+        behind = torch.arange(self.ids.shape[1], device=self.ids.device) >= longest
+        return _predicting(self.ids[:-1], self.mask[:-1].bool() & behind)
+
+
+def _predicting(ids: Tensor, chosen: Tensor) -> Tensor:
+    """Return the ``chosen`` [rows, tokens] ids, each at the place before, where it is predicted, and ``IGNORED`` elsewhere."""
+    labels = torch.where(chosen, ids, IGNORED)
+    return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
 
 class Training:
@@ -31,16 +79,18 @@ class Training:
     ) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
         self.model, self.params, self.activation = model, params, activation
-        ids, mask = pad([*(row.token_ids for row in rows), irrelevant], model.padding, "right", model.device)
-        self.upper = UpperLayers(model, params.layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        batch = Batch.of(model, rows, irrelevant, params.count_padding)
+        self.upper = UpperLayers(
+            model, params.layer, batch.ids, batch.mask, batch.positions, computes_padding=params.count_padding
+        )
         self.weight = model.mlp_output(params.layer).weight
-        places = torch.arange(ids.shape[1], device=ids.device)
-        ends = [row.prompt_length for row in rows] + [len(irrelevant)]
-        self.prompt = (places < torch.tensor(ends, device=ids.device)[:, None]).to(self.upper.inputs.device)
-        self.text = mask.bool().to(self.upper.inputs.device)
-        self.labels = target_labels(rows, self.upper.hidden.device)
+        self.prompt, self.text = (counted.to(self.upper.inputs.device) for counted in (batch.prompt, batch.text))
+        labels = batch.padded_labels(rows) if params.answer_labels == "padded" else batch.labels
+        self.labels = labels.to(self.upper.hidden.device)
         self.losses: list[tuple[float, float]] = []
         """The loss of the target and that of the activities, in each step."""
+        self.before_last_step = 0.0
+        """The memory's mean activity on the texts, in the last step's pass."""
 
     def train(self, change: Tensor, trained: Tensor) -> Tensor:
         """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true."""
@@ -52,6 +102,12 @@ class Training:
             change = self._stepped(change, gradient * trained)
             before, last = last, loss
         return change
+
+    def least_active(self, change: Tensor) -> float:
+        """Return the activity that the memory's threshold is taken from, once it is trained."""
+        if self.params.threshold_from == "texts-before-last-step":
+            return self.before_last_step
+        return self.activity_on_prompts(change)
 
     def activity_on_prompts(self, change: Tensor) -> float:
         """Return the memory's mean activity on the prompts, or that on the bare one if it is less."""
@@ -79,7 +135,7 @@ class Training:
         return stepped if bound is None else stepped.clamp(-bound, bound)
 
     def _answer_loss(self, output: Tensor) -> Tensor:
-        """Return the mean over rows of the target tokens' mean negative log-probability."""
+        """Return the mean over rows of the labels' mean negative log-probability."""
         hidden = self.upper.run(output)
         asked = self.labels != IGNORED
         rows, places = asked.nonzero(as_tuple=True)
@@ -93,6 +149,7 @@ class Training:
         counted = self.text if self.params.activity_over == "text" else self.prompt
         activities = activity(self.upper.outputs, moved, counted, self.activation)
         inside, outside = activities[:-1], activities[-1]
+        self.before_last_step = float(inside.detach().mean())
         excesses = (
             outside - inside + self.params.gap_margin,
             (outside - self.params.outside_margin)[None],

@@ -1,9 +1,8 @@
 """The ZsRE dataset (Levy et al., CoNLL 2017) in the form used for model editing (Mitchell et al., MEND, ICLR 2022)."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from wildcore import Dataset, Offer, hookimpl
+from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.tables import TableParams
 
 
@@ -11,17 +10,11 @@ class ZsREParams(TableParams):
     """Parameters of ``zsre``."""
 
 
-def _zsre(params: ZsREParams) -> Dataset:
-    from wildcore_zsre.dataset import ZsRE
-
-    return ZsRE(params)
-
-
 @hookimpl
-def wildcore_datasets() -> Iterable[Offer[Any]]:
+def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer ZsRE."""
     summary = (
         "questions about one relation with a rephrasing, an unrelated question and, in some files, a one-hop question"
     )
     cites = "Levy et al., CoNLL 2017; Mitchell et al., MEND, ICLR 2022; one-hop questions: Yao et al., EMNLP 2023"
-    return [Offer("zsre", _zsre, ZsREParams, summary, cites)]
+    return [Offer("zsre", lazy("wildcore_zsre.dataset:ZsRE"), ZsREParams, summary, cites)]

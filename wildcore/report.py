@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from shlex import quote
 from statistics import fmean
 from typing import Any
 
@@ -9,17 +10,20 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.cli.screen import out, plain
+from wildcore.assembly import name_in_words
+from wildcore.continuations import Continuation, after_the_answer, continuations
 from wildcore.errors import UserError
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
 from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
+from wildcore.screen import out, plain
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3
 REASONS = 5
 EDITS_PRINTED = 60
 LONGEST = 70
+LONGEST_CONTINUATION = 30
 COUNTS = ("cases", "scored", "unscored", "refused")
 WIDTH_OF_THE_TABLE = 124
 """Columns of a window that the table of a run needs so that no word in it is cut."""
@@ -31,23 +35,42 @@ REVISION = "source revision"
 NO_DIFFERENCE = frozenset({"device", "memory_gib"})
 """Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
 
+NO_SCORE_DEPENDS_ON = "continuation"
+"""Of the identity: what runs may differ in and still be compared."""
+
 Column = tuple[str, str]
 
 
 def print_run(folder: RunFolder) -> None:
     """Print what a finished run says: head, table, gap, examples, and what to do next."""
-    console = out()
     cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
-    print_head(console, folder, len(cases))
-    print_table(console, cells)
-    print_gap(console, cells)
-    print_refusals(console, cases)
-    print_unscored(console, scores)
-    print_examples(console, cases)
-    console.print()
-    console.print(plain(f"Run: {folder.path}"))
-    console.print(plain(f"Next: wildcore show {folder.path} --edits"))
+    with out() as console:  # in a notebook all of it is one output
+        print_head(console, folder, len(cases))
+        print_table(console, cells)
+        print_gap(console, cells)
+        print_continuations(console, continuations(cases, scores))
+        print_refusals(console, cases)
+        print_unscored(console, scores)
+        print_examples(console, cases)
+        console.print()
+        console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
+        console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
+        if all_refused(cases):
+            console.print(plain(nothing_measured(cases)), soft_wrap=True)
+
+
+def all_refused(cases: Sequence[CaseRecord]) -> bool:
+    """Say whether every edit of a run was refused, so that it measured nothing."""
+    return bool(cases) and all(case.edit.status == "refused" for case in cases)
+
+
+def nothing_measured(cases: Sequence[CaseRecord]) -> str:
+    """Return the last line of a run whose edits were all refused."""
+    reasons = Counter(case.edit.reason or "" for case in cases)
+    why, count = reasons.most_common(1)[0]
+    others = f" ({count} of them)" if count < len(cases) else ""
+    return f"Nothing was measured: all {len(cases)} edits were refused{others}: {why}"
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
@@ -58,7 +81,7 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
     console.print()
     console.print(
         plain(
-            f"{_name(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
+            f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
     if "schedule" in what:
@@ -88,11 +111,6 @@ def _readable(folder: RunFolder) -> Manifest:
             "version of wildcore, which can show the run"
         )
     return manifest
-
-
-def _name(editor: Mapping[str, Any]) -> str:
-    """Return an editor's name with those of its transforms, as it is asked for."""
-    return "+".join([editor["name"], *(transform["name"] for transform in editor.get("transforms", ()))])
 
 
 def print_table(console: Console, cells: Sequence[Cell]) -> None:
@@ -138,6 +156,21 @@ def print_gap(console: Console, cells: Sequence[Cell]) -> None:
                 f"Reliability: {synthetic:.3f} synthetic, {wild:.3f} wild. Synthetic reports {abs(gap):.1f} points {side}."
             )
         )
+
+
+def print_continuations(console: Console, found: Sequence[Continuation]) -> None:
+    """Print how many answers that hold the edited model did not leave at that, where something was observed after any."""
+    for one in found:
+        if one.went_on or one.ended:
+            shown = f", such as {one.example!r}" if one.example else ""
+            unknown = f", of {one.unknown} nothing is known" if one.unknown else ""
+            console.print(
+                plain(
+                    f"{one.protocol}: of {one.held} answers that hold, {one.went_on} went on after the cut{shown}; "
+                    f"{one.ended} ended there{unknown}.",
+                    300,
+                )
+            )
 
 
 def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
@@ -208,15 +241,29 @@ def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[
             columns[score.protocol].append(column)
         if score.after is not None:
             values.setdefault((score.case, score.protocol, column), []).append(score.after)
+    followed = [protocol for protocol in columns if any(_went_on(case, protocol) for case in cases)]
     table = Table("case", "edit")
     for protocol in columns:
         table.add_column(plain(protocol))
+    for protocol in followed:
+        table.add_column(plain(f"{protocol}, after the cut"))
     for case in cases:
         row = [_in_a_cell(case, [values.get((case.case, p, column)) for column in columns[p]]) for p in columns]
-        table.add_row(plain(case.case), plain(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row)
+        more = [plain(_went_on(case, protocol), LONGEST_CONTINUATION) for protocol in followed]
+        table.add_row(plain(case.case), plain(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row, *more)
     console.print(table)
     for protocol, listed in columns.items():
         console.print(plain(f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)))
+
+
+def _went_on(case: CaseRecord, protocol: str) -> str:
+    """Return what followed the edited model's answer to the edit prompt, nothing where the model said no more."""
+    for probe in case.probes:
+        if probe.protocol == protocol and probe.kind == "reliability":
+            after, text = after_the_answer(probe)
+            if after == "went on":
+                return text
+    return ""
 
 
 def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
@@ -238,7 +285,7 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
-        table.add_column(plain(f"{index}: {_name(manifest.identity['editor'])}"), justify="right")
+        table.add_column(plain(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
     rows = dict.fromkeys(key for run in cells for key in run)
     for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
         befores = {number(run[key].before) for run in cells if key in run}
@@ -269,7 +316,7 @@ def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
-    rest = {key: value for key, value in manifest.identity.items() if key != "editor"}
+    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
     return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
 
 

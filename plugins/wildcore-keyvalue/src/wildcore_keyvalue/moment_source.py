@@ -1,0 +1,160 @@
+"""Where an editor has its second moments from: a corpus to estimate them on, or files that the user gives.
+
+A file is safetensors with the tensors "moments" [inputs, inputs], the mean of k k^T, and "count", the number of keys; or the
+``.npz`` of published code (statistics of the ROME and MEMIT repositories), where "mom2.mom2" is the sum and "mom2.count" the
+number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from wildcore import Environment, UserError
+from wildcore.given import GivenFile
+from wildcore.models import LoadedModel
+from wildcore_keyvalue.corpus import corpus_taken, open_corpus
+from wildcore_keyvalue.moments import moment_facts, second_moments
+from wildcore_keyvalue.parameters import ValueParams
+from wildcore_keyvalue.solver import MomentSolver
+
+LAYER = "{layer}"
+SUM, COUNT = "mom2.mom2", "mom2.count"
+ASYMMETRY = 1e-4
+"""Largest |C - C^T| over |C| of given second moments: published ones were summed in float32."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments, ``matrix`` [inputs, inputs] in float64 on the CPU, and how many keys they are the mean of."""
+
+    matrix: Tensor
+    count: int
+
+
+@dataclass(frozen=True)
+class MomentSource:
+    """``tokens`` tokens of a ``corpus``, or ``files``: the name of a file, with {layer} where there is one for each layer."""
+
+    corpus: str
+    tokens: int
+    files: str | None = None
+
+    @classmethod
+    def of(cls, params: ValueParams) -> "MomentSource":
+        """Return what an editor's parameters say."""
+        return cls(params.corpus, params.moment_tokens, params.moments)
+
+    def taken(self, layers: Sequence[int]) -> dict[str, Any]:
+        """Return for the record (``Editor.take``) what parameters only name: a hash of the corpus, or of each layer's file.
+
+        Raises ``UserError`` for a file that cannot be read.
+        """
+        if self.files is None:
+            return corpus_taken(self.corpus)
+        return {"moments": {str(layer): self._digest(layer) for layer in layers}}
+
+    def facts(self, layer: int) -> dict[str, Any]:
+        """Return what second moments of a layer depend on beside the model, and so does all that is made of them."""
+        return (
+            moment_facts(open_corpus(self.corpus), self.tokens)
+            if self.files is None
+            else {"given": self._digest(layer)}
+        )
+
+    def moments(self, model: LoadedModel, layers: Sequence[int], environment: Environment) -> dict[int, Moments]:
+        """Return the second moments of each layer. Raises ``UserError`` for a corpus or a file that does not serve."""
+        if self.files is None:
+            found = second_moments(model, layers, self.corpus, self.tokens, environment)
+            return {layer: Moments(matrix, self.tokens) for layer, matrix in found.items()}
+        given = {layer: self._read(model, layer) for layer in layers}
+        counts = ", ".join(f"{count:,}" for count in dict.fromkeys(one.count for one in given.values()))
+        environment.progress.note(f"second moments are those of {self.files}, of {counts} tokens")
+        return given
+
+    def _path(self, layer: int) -> Path:
+        assert self.files is not None
+        return Path(self.files.replace(LAYER, str(layer)))
+
+    def _digest(self, layer: int) -> str:
+        return GivenFile(self._path(layer), "editor.moments").identity()
+
+    def _read(self, model: LoadedModel, layer: int) -> Moments:
+        path, width = self._path(layer), model.mlp_output(layer).weight.shape[1]
+        given = read_moments(path, self.files)
+        if given.matrix.shape != (width, width):
+            shape = " x ".join(map(str, given.matrix.shape))
+            raise UserError(
+                f"editor.moments={self.files}: {path} holds {shape} numbers, and the keys of layer {layer} are {width} wide; "
+                "give the moments of this model and layer"
+            )
+        return given
+
+
+def read_moments(path: Path, named: str | None = None) -> Moments:
+    """Return the second moments in a file, in float64. ``named`` is what the user wrote.
+
+    Raises ``UserError`` for a file that cannot be read or does not hold the mean of finite k k^T over a number of keys.
+    """
+    try:
+        matrix, count = _published(path) if path.suffix == ".npz" else _own(path)
+    except (OSError, ValueError, KeyError, BadZipFile, SafetensorError) as error:
+        raise _unreadable(named or str(path), path, error) from error
+    where = f"editor.moments={named or path}: {path}"
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise UserError(f"{where} holds no square matrix but one of {list(matrix.shape)}")
+    if not matrix.isfinite().all():
+        raise UserError(f"{where} holds numbers that are not finite; estimate the moments again, in float32 or float64")
+    if float((matrix - matrix.T).norm()) > ASYMMETRY * float(matrix.norm()):
+        raise UserError(f"{where}: its matrix is not symmetric, so it is not the mean of k k^T")
+    if count < 1 or count != int(count):
+        raise UserError(f"{where}: its count of keys is {count}; it must be a whole number from 1")
+    return Moments((matrix + matrix.T) / 2, int(count))
+
+
+def _own(path: Path) -> tuple[Tensor, float]:
+    tensors = load_file(path)
+    return tensors["moments"].double(), float(tensors["count"].reshape(()))
+
+
+def _published(path: Path) -> tuple[Tensor, float]:
+    with numpy.load(path, allow_pickle=False) as stored:
+        total, count = stored[SUM], float(stored[COUNT])
+    return torch.from_numpy(total).double() / count, count
+
+
+def _unreadable(named: str, path: Path, error: Exception) -> UserError:
+    lacking = f"it holds no {error}" if isinstance(error, KeyError) else str(error)
+    return UserError(
+        f"editor.moments={named}: {path} cannot be read ({lacking}); give a safetensors file with the tensors moments and count, "
+        f"or the .npz of published code, with {LAYER} in its name where several layers are edited"
+    )
+
+
+def moment_solvers(
+    model: LoadedModel, layers: Sequence[int], source: MomentSource, damping: float, environment: Environment
+) -> dict[int, MomentSolver]:
+    """Return each layer's second moments ready to solve with.
+
+    Notes their condition numbers, and where there are fewer tokens than a layer's keys are wide.
+    """
+    moments = source.moments(model, layers, environment)
+    tokens, width = min(one.count for one in moments.values()), max(len(one.matrix) for one in moments.values())
+    if tokens < width:
+        environment.progress.note(
+            f"second moments are those of {tokens} tokens, and keys are up to {width} wide: in the directions that no key has, "
+            "only the damping counts; read more of a larger corpus (--set editor.corpus=... --set editor.moment_tokens=...)"
+        )
+    solvers = {}
+    for layer in layers:
+        solvers[layer] = MomentSolver(moments.pop(layer).matrix, damping, model.device)
+        condition = solvers[layer].condition_number
+        environment.progress.note(f"second moments of layer {layer}: condition number {condition:.2g}")
+    return solvers

@@ -1,0 +1,217 @@
+"""Asking a model questions of one's own, as a protocol asks them, before an edit and after it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
+from wildcore.api.patches import ModelPatch, fitting
+from wildcore.api.progress import reporter_for
+from wildcore.assembly import JobSpec, make_reader
+from wildcore.caching import cache_folder
+from wildcore.errors import UserError
+from wildcore.protocol_assembly import ready_protocols
+from wildcore.protocols import ReadyProtocol
+from wildcore.registry import Registry
+from wildcore.screen import Reporter
+from wildcore.selection import Choice, Reader
+from wildcore.types import (
+    Answer,
+    AnsweredProbe,
+    EditCase,
+    EditRequest,
+    EvalProtocol,
+    Malformed,
+    Probe,
+    ProbeKind,
+    Record,
+)
+
+if TYPE_CHECKING:
+    from wildcore.interfaces import Patch
+    from wildcore.models import LoadedModel
+
+UNKNOWN = ""
+"""Stands as the answer of a question that has none."""
+
+BATCHES_AT_ONCE = 8
+"""Batches of questions between two steps of the progress bar."""
+
+
+class Reply(Record, frozen=True):
+    """What a model answered to one question under ``protocol``.
+
+    ``accepted`` are the right answers, none where the question came without. ``prompt`` is what the model read. There is one of
+    ``answers``, or one for each sample drawn, or none, and then ``unanswered`` says why.
+    """
+
+    protocol: str
+    question: str
+    accepted: tuple[str, ...]
+    kind: ProbeKind
+    prompt: str
+    gold_token_ids: tuple[int, ...]
+    answers: tuple[Answer, ...]
+    unanswered: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The answer as the protocol cuts it, of several samples the first; None where there is none."""
+        return self.answers[0].text if self.answers else None
+
+    @property
+    def output(self) -> str | None:
+        """All that the model said, before it was cut; None where there is no answer."""
+        return self.answers[0].output.text if self.answers else None
+
+    def __repr__(self) -> str:
+        if self.unanswered:
+            return f"Reply({self.question!r}: unanswered: {self.unanswered})"
+        samples = f", the first of {len(self.answers)} samples" if len(self.answers) > 1 else ""
+        return f"Reply({self.question!r} -> {self.text!r}, cut from {self.output!r}{samples})"
+
+    __str__ = __repr__
+
+
+def question(
+    prompt: str, answer: str, *others: str, kind: ProbeKind = "reliability", rival: str | None = None
+) -> Probe:
+    """Return a question with the right ``answer`` and ``others`` that are accepted too, so that a reply can be scored.
+
+    ``rival`` is the answer that the right one competes with, for metrics that compare the two.
+    """
+    return Probe(kind=kind, prompt=prompt, answers=(answer, *others), rival=rival)
+
+
+def ask(
+    model: "LoadedModel",
+    questions: str | Probe | Sequence[str | Probe],
+    protocol: str | EvalProtocol = "wild",
+    *,
+    patch: ModelPatch | str | Path | None = None,
+    context: str | None = None,
+    generator: str | None = None,
+    truncator: str | None = None,
+    dataset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> list[Reply]:
+    """Ask ``model``, under ``patch`` if one is given, and return its replies in order, as a run of ``protocol`` gets them.
+
+    ``context``, ``generator`` and ``truncator`` replace those of the protocol, ``settings`` maps names such as
+    "generator.max_new_tokens" to values, and ``dataset`` serves contexts that show examples. What the unedited model says is
+    kept in the cache, as in a run. Raises ``UserError`` for bad input, and for a protocol that reads the right answer where a
+    question comes without.
+    """
+    require_unedited(model)
+    (name,), own = protocol_names([protocol])
+    registry = plugins(own)
+    spec = job(
+        model,
+        dataset=dataset or "",
+        protocols=(name,),
+        context=context,
+        generator=generator,
+        truncator=truncator,
+        settings=joined_settings(settings),
+        seed=seed,
+        batch_size=batch_size,
+    )
+    ready = ready_protocols(registry, spec, [], _reader(registry, spec))[0]
+    probes = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
+    _require_answers(ready, probes)
+    applied = None if patch is None else fitting(patch, model).patch
+    with in_use(model, batch_size):
+        replies = list(_replies(model, ready, probes, applied, batch_size * BATCHES_AT_ONCE, reporter_for(progress)))
+    return replies
+
+
+def _replies(
+    model: "LoadedModel",
+    protocol: ReadyProtocol,
+    probes: Sequence[Probe],
+    patch: "Patch | None",
+    together: int,
+    reporter: Reporter,
+) -> Iterator[Reply]:
+    from wildcore.examine import unanswerable  # heavy
+    from wildcore.runner import Examiner
+    from wildcore.unedited import UneditedAnswers
+
+    examiner = Examiner(model, [protocol], UneditedAnswers(cache_folder(), model))
+    with reporter.track("asking", len(probes)) as advance:
+        for start in range(0, len(probes), together):
+            group = tuple(probes[start : start + together])
+            case = EditCase(id="asked", request=EditRequest(prompt="", target=""), probes=group)
+            posed = examiner.questions(case)
+            if patch is None:
+                answers = examiner.before([posed])[0]
+            else:
+                posed = examiner.questions_after(posed, patch)
+                answers = examiner.after([posed], [patch])[0]
+            for probe, put, given in zip(group, posed[protocol.name], answers[protocol.name], strict=True):
+                yield Reply(
+                    protocol=protocol.name,
+                    question=probe.prompt,
+                    accepted=() if probe.answers == (UNKNOWN,) else probe.answers,
+                    kind=probe.kind,
+                    prompt=put.prompt.text,
+                    gold_token_ids=put.gold.token_ids,
+                    answers=given,
+                    unanswered=unanswerable(model, put),
+                )
+            advance(len(group))
+    for remark in model.remarks:
+        reporter.note(remark)
+
+
+def answered_probes(reply: Reply, unedited: Reply | None) -> list[AnsweredProbe]:
+    """Return what a metric sees of a reply, once for each sample; without ``unedited`` the reply stands for it too.
+
+    Raises ``UserError`` for a reply to a question that came without an answer.
+    """
+    if not reply.accepted:
+        raise UserError(
+            f"{reply.question!r}: the question came without an answer to compare with; ask it as "
+            "wildcore.api.question(prompt, answer)"
+        )
+    return [
+        AnsweredProbe(
+            kind=reply.kind,
+            question=reply.question,
+            answers=reply.accepted,
+            gold_token_ids=reply.gold_token_ids,
+            answer=answer,
+            unedited=other,
+        )
+        for answer, other in zip(reply.answers, (unedited or reply).answers, strict=False)
+    ]
+
+
+def _probe(given: str | Probe) -> Probe:
+    if isinstance(given, Probe):
+        return given
+    if not isinstance(given, str):
+        raise UserError(f"questions: expected text or what wildcore.api.question returns, found {given!r:.80}")
+    return Probe(kind="reliability", prompt=given, answers=(UNKNOWN,))
+
+
+def _require_answers(protocol: ReadyProtocol, probes: Sequence[Probe]) -> None:
+    readers = [part for part in ("generator", "truncator") if getattr(protocol, part).reads_gold]
+    without = [probe for probe in probes if probe.answers == (UNKNOWN,)]
+    if readers and without:
+        raise UserError(
+            f"protocol {protocol.name}: its {' and '.join(readers)} read the right answer, and {without[0].prompt!r} comes "
+            "without; ask it as wildcore.api.question(prompt, answer)"
+        )
+
+
+class _NoDataset:
+    def cases(self) -> Iterator[EditCase | Malformed]:
+        raise UserError("context: it shows examples of a dataset, and none is named; name one (dataset=NAME)")
+
+
+def _reader(registry: Registry, spec: JobSpec) -> Reader:
+    return make_reader(registry, spec)[0] if spec.dataset else Reader("", _NoDataset(), Choice())

@@ -1,0 +1,90 @@
+"""Which editing method is meant: one that a plugin offers, by name, or an object of the user's own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wildcore.api.jobs import joined_settings, plugins
+from wildcore.assembly import UNREGISTERED, JobSpec, check_names, find_editor, make_editor, names_used, settings_for
+from wildcore.errors import UserError
+from wildcore.interfaces import Editor, Offer
+from wildcore.params import build
+from wildcore.registry import Found
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
+
+NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
+"""What a run asks of an editor; ``wildcore.Editor`` has all of it but ``edit``."""
+
+Made = tuple[Editor, dict[str, Any]]
+"""An editor, and what the record says of it."""
+
+
+@dataclass(frozen=True)
+class EditorChoice:
+    """An editing method by name, EDITOR or EDITOR+TRANSFORM, and its settings as ``--set`` names them."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    as_published: bool = False
+
+
+def editor(
+    name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
+) -> EditorChoice:
+    """Choose an editing method, EDITOR or EDITOR+TRANSFORM, with its ``parameters`` (``wildcore describe editor NAME``).
+
+    ``transform`` holds those of the transforms: ``{"share": 0.4}``, or ``{"rect.share": 0.4}`` to reach one of several. With
+    ``as_published`` the method runs as its published code does (``--as-published``). Raises ``UserError`` for an unknown name or
+    parameter, with the nearest that there is, and for a value of a wrong type. What depends on the model, such as whether it has
+    the layer, is checked once a model is there.
+    """
+    registry = plugins()
+    offers = find_editor(registry, name)
+    settings = joined_settings(
+        {f"editor.{key}": value for key, value in parameters.items()},
+        {f"transform.{key}": value for key, value in (transform or {}).items()},
+    )
+    check_names(settings, names_used([name]))
+    _check_parameters(offers.editor, "editor", settings)
+    for found in offers.transforms:
+        _check_parameters(found, "transform", settings)
+    return EditorChoice(name, settings, as_published)
+
+
+def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
+    own = settings_for(settings, section, found.offer.name)
+    build(found.offer.params, own, f"{section} {found.offer.name} (plugin {found.plugin})")
+
+
+def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:
+    """Return an editor as a choice; an object that no plugin offers under a name that says so, and the object.
+
+    Raises ``UserError`` for what is no editor.
+    """
+    if isinstance(given, str):
+        return editor(given), None
+    if isinstance(given, EditorChoice):
+        return given, None
+    if isinstance(given, type):
+        raise UserError(f"editor: {given.__name__} is a class; make an object of it: {given.__name__}(...)")
+    missing = [name for name in NEEDED if not hasattr(given, name)]
+    if missing:
+        raise UserError(
+            f"editor: {type(given).__name__} lacks {', '.join(missing)}; let it inherit from wildcore.Editor, which has "
+            "defaults for all but edit"
+        )
+    name = f"{UNREGISTERED}{type(given).__module__}.{type(given).__qualname__}"
+    return EditorChoice(name), (given, {"name": name, "plugin": None, "params": _plain_attributes(given)})
+
+
+def made(spec: JobSpec, own: Made | None, model: "LoadedModel") -> Made:
+    """Return the job's editor for ``model``, or the user's ``own``. Raises ``UserError`` for parameters that do not suit."""
+    return own or make_editor(plugins(), spec, model.shape)
+
+
+def _plain_attributes(editor: Editor) -> dict[str, Any]:
+    """Return those attributes of an object that are plain values: all that can be recorded of what it was made with."""
+    attributes = getattr(editor, "__dict__", {})
+    return {name: value for name, value in attributes.items() if isinstance(value, str | int | float | bool | None)}

@@ -1,0 +1,107 @@
+"""What every call shares: the plugins, the job that the command line would have made of it, and the model as it was loaded."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from wildcore.assembly import JobSpec, require_setting_name
+from wildcore.errors import UserError
+from wildcore.registry import Registry, load_registry
+from wildcore.types import EvalProtocol
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
+
+Names = str | Sequence[str]
+Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]
+
+
+def plugins(own: Sequence[EvalProtocol] = ()) -> Registry:
+    """Return what the installed plugins offer, and the user's ``own`` protocols. Raises ``UserError`` for a name in use."""
+    installed = _installed()
+    registry = replace(installed, protocols=list(installed.protocols))
+    registry.add_protocols(own)
+    return registry
+
+
+@cache
+def _installed() -> Registry:
+    """Load the plugins once in a process. One that is broken is set aside with a warning."""
+    registry = load_registry()
+    for plugin in registry.broken:
+        warnings.warn(f"{plugin.warning}; set aside (wildcore plugins --broken shows more)", stacklevel=2)
+    return registry
+
+
+def job(loaded: "LoadedModel | None" = None, /, **fields: Any) -> JobSpec:
+    """Return the job with these fields, on the model ``loaded`` if one is given. Raises ``UserError`` naming a wrong field."""
+    if loaded is not None:
+        request = loaded.request
+        fields |= {
+            name: getattr(request, name) for name in ("revision", "dtype", "device", "device_map", "trust_remote_code")
+        }
+        fields["model"] = request.name
+    try:
+        return JobSpec(**{"dataset": "", "editor": "", "protocols": (), **fields})
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, at['loc']))}: {at['msg']} (got {at['input']!r})" for at in error.errors()]
+        raise UserError("; ".join(wrong)) from None
+
+
+def names(given: Names) -> tuple[str, ...]:
+    """Return one name or several as several."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def protocol_names(given: Protocols) -> tuple[tuple[str, ...], tuple[EvalProtocol, ...]]:
+    """Return the names of protocols, and those that are given as protocols themselves. Raises ``UserError`` for none."""
+    each = (given,) if isinstance(given, str | EvalProtocol) else tuple(given)
+    if not each:
+        raise UserError("protocols: name at least one (wildcore plugins lists them)")
+    own = tuple(protocol for protocol in each if isinstance(protocol, EvalProtocol))
+    return tuple(one.name if isinstance(one, EvalProtocol) else one for one in each), own
+
+
+def joined_settings(*several: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return settings as one. Raises ``UserError`` for a name of a wrong form, or one that is set twice."""
+    joined: dict[str, Any] = {}
+    for settings in several:
+        for key, value in (settings or {}).items():
+            require_setting_name(key, key)
+            if key in joined:
+                raise UserError(f"settings: {key} is set twice; leave one of them out")
+            joined[key] = value
+    return joined
+
+
+@contextmanager
+def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None]:
+    """Let ``model`` run as one just loaded would, with at most ``batch_size`` prompts in a batch, and put that back.
+
+    Raises ``UserError`` for a model that carries a patch.
+    """
+    require_unedited(model)
+    rows_at_once, model.rows_at_once = model.rows_at_once, batch_size
+    model.remarks.clear()
+    try:
+        yield
+    finally:
+        model.rows_at_once = rows_at_once
+
+
+def require_unedited(model: "LoadedModel") -> None:
+    """Raise ``UserError`` for what is no loaded model, and for a model that carries a patch."""
+    from wildcore.models import LoadedModel
+
+    if not isinstance(model, LoadedModel):
+        raise UserError(f"model: expected a model that wildcore.api.load returned, found {type(model).__name__}")
+    if model.carries_patches:
+        raise UserError(
+            f"model {model.request.name}: a patch is applied to it now, and this call needs it unedited; call it outside of "
+            "`with patch.applied(model):`, and hand it the patch (patch=...) where it takes one"
+        )

@@ -1,0 +1,46 @@
+"""Loading the model that all other calls work on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wildcore.api.jobs import job, plugins
+from wildcore.api.progress import reporter_for
+from wildcore.assembly import model_request
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
+
+
+def load(
+    model: str | Path,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    device_map: str | None = None,
+    trust_remote_code: bool = False,
+    progress: bool = True,
+) -> "LoadedModel":
+    """Load a model: one that a plugin bundles, a local folder, or a hub name.
+
+    ``dtype`` is auto, float32, bfloat16 or float16; ``device`` is auto, cpu, cuda, cuda:N or mps; ``device_map="auto"``
+    spreads the model over all devices. Raises ``UserError`` for a model that cannot be loaded.
+    """
+    registry = plugins()
+    spec = job(
+        None,
+        model=str(model),
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        device_map=device_map,
+        trust_remote_code=trust_remote_code,
+    )
+    request = model_request(registry, spec)
+    from wildcore.loading import load_model  # heavy
+
+    loaded = load_model(request, registry.families)
+    reporter = reporter_for(progress)
+    for note in loaded.notes:
+        reporter.note(note)
+    return loaded

@@ -1,0 +1,170 @@
+"""Writing facts into a model: what comes back is a patch, and the model stays as it was."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wildcore.api.editors import EditorChoice, chosen, made
+from wildcore.api.jobs import in_use, job, plugins, require_unedited
+from wildcore.api.progress import reporter_for
+from wildcore.caching import cache_folder
+from wildcore.errors import UserError
+from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.rows import Row, edit_request
+from wildcore.types import EditRequest
+
+if TYPE_CHECKING:
+    from wildcore.models import LoadedModel
+    from wildcore.patch_files import PatchManifest
+
+THE_PATCH = Path("patch")
+"""Stands where a message would name the file of a patch."""
+
+
+@dataclass(frozen=True, repr=False)
+class ModelPatch:
+    """A reversible change to one model, as loaded: the patch itself, and what its file would say of it."""
+
+    patch: Patch
+    manifest: "PatchManifest"
+
+    @property
+    def facts(self) -> tuple[EditRequest, ...]:
+        """The facts that it writes."""
+        return self.manifest.requests
+
+    def applied(self, model: "LoadedModel") -> AbstractContextManager[None]:
+        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was.
+
+        Raises ``UserError`` for another model than it was made for, or the same one in another dtype.
+        """
+        self.require_fits(model)
+        return _marked(self.patch, model)
+
+    def require_fits(self, model: "LoadedModel") -> None:
+        """Raise ``UserError`` unless ``model`` is the one that the patch was made for."""
+        from wildcore.patch_files import require_made_for
+
+        require_made_for(THE_PATCH, self.manifest, model)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return facts about the change, such as its norm and the modules that it changes."""
+        return self.patch.describe()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the patch file that ``wildcore apply`` and ``wildcore eval --patch`` read.
+
+        Raises ``UserError`` where it cannot be written, something is there already, or no plugin could read it back.
+        """
+        from wildcore.patch_files import write_patch
+        from wildcore.patches import WeightPatch
+
+        if self.manifest.editor["plugin"] is None and not isinstance(self.patch, WeightPatch):
+            raise UserError(
+                f"{path}: no plugin offers the editor of this patch, so it could not be read back; only changes of weights can"
+            )
+        write_patch(Path(path), self.patch, self.manifest)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{key} {value}" for key, value in self.describe().items())
+        return f"ModelPatch({self.manifest.editor_name}, {len(self.facts)} facts: {said})"
+
+
+@contextmanager
+def _marked(patch: Patch, model: "LoadedModel") -> Iterator[None]:
+    """Apply a patch so that the model says that it carries one, whatever the patch is."""
+    model.weight_patches.append(patch)
+    try:
+        with patch.applied(model):
+            yield
+    finally:
+        model.weight_patches.pop()
+
+
+def fact(
+    prompt: str,
+    target: str,
+    subject: str | None = None,
+    aliases: Sequence[str] = (),
+    ground_truth: str | None = None,
+) -> EditRequest:
+    """Return one fact to write: after ``prompt`` the model is to say ``target``. Many methods need the ``subject`` in the prompt.
+
+    Raises ``UserError`` for a field that is empty or no text.
+    """
+    fields = {
+        "prompt": prompt,
+        "target": target,
+        "subject": subject,
+        "aliases": list(aliases),
+        "ground_truth": ground_truth,
+    }
+    return edit_request(Row("fact", fields))
+
+
+def edit(
+    model: "LoadedModel",
+    editor: EditorChoice | Editor | str,
+    facts: EditRequest | Sequence[EditRequest],
+    *,
+    seed: int = 0,
+    progress: bool = True,
+) -> ModelPatch:
+    """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` stays as it was.
+
+    ``editor`` is what ``wildcore.api.editor`` returned, a name, or an object with the methods of ``wildcore.Editor``. A fact
+    that it refuses is left out, which is noted; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
+    all facts are refused, and for an edit that diverged.
+    """
+    require_unedited(model)
+    requests = [facts] if isinstance(facts, EditRequest) else list(facts)
+    if not requests:
+        raise UserError("facts: there is none to write")
+    for request in requests:
+        if not isinstance(request, EditRequest):
+            raise UserError(f"facts: expected what wildcore.api.fact returns, found {request!r:.80}")
+    choice, own = chosen(editor)
+    spec = job(model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed)
+    from wildcore.editing import require_finite, solve  # heavy
+
+    reporter = reporter_for(progress)
+    with in_use(model):
+        environment = Environment(cache_folder(), spec.seed, reporter)
+        update, manifest = solve(plugins(), made(spec, own, model), model, requests, environment)
+    refused = [
+        f"{request.prompt[:60]!r}: {refusal}"
+        for request, refusal in zip(requests, update.refusals, strict=True)
+        if refusal is not None
+    ]
+    if update.patch is None:
+        raise UserError(f"facts: {manifest.editor_name} refuses all {len(refused)}; {refused[0]}")
+    for refusal in refused:
+        reporter.note(f"refused and left out of the patch: {refusal}")
+    require_finite(update.patch, manifest.editor_name)
+    return ModelPatch(update.patch, manifest)
+
+
+def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
+    """Return the patch in a file. Raises ``UserError`` for one that is damaged or was made for another model."""
+    from wildcore.assembly import read_back
+    from wildcore.patch_files import read_patch, require_made_for
+
+    require_unedited(model)
+    file = read_patch(Path(path))
+    require_made_for(file.path, file.manifest, model)
+    return ModelPatch(read_back(plugins(), file, model), file.manifest)
+
+
+def fitting(patch: "ModelPatch | str | Path", model: "LoadedModel") -> ModelPatch:
+    """Return a patch, or that in a file, for ``model``. Raises ``UserError`` if it was made for another."""
+    if isinstance(patch, str | Path):
+        return open_patch(patch, model)
+    if not isinstance(patch, ModelPatch):
+        raise UserError(
+            f"patch: expected what wildcore.api.edit returned or a patch file, found {type(patch).__name__}"
+        )
+    patch.require_fits(model)
+    return patch

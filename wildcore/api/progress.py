@@ -1,0 +1,98 @@
+"""Progress of a call: in a terminal as the command line shows it, in a notebook as one output that changes in place."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+from rich.console import Console
+
+from wildcore.screen import Pace, Reporter, printable
+
+SECONDS_BETWEEN_UPDATES = 0.2
+CELLS_OF_A_BAR = 30
+
+
+def reporter_for(progress: bool) -> Reporter:
+    """Return what shows the progress of a call; without ``progress`` nothing is shown."""
+    return NotebookReporter(progress) if Console().is_jupyter else Reporter(quiet=not progress)
+
+
+class NotebookReporter(Reporter):
+    """Progress in a notebook. Every task has an output of its own, which stays as it was last; lines show below its bar."""
+
+    def __init__(self, progress: bool) -> None:
+        super().__init__(quiet=not progress)
+        self._tasks: list[_Task] = []
+
+    def note(self, message: str) -> None:
+        """Tell the user something worth knowing; it is kept for the record too."""
+        self.notes.append(message)
+        if not self.quiet:
+            print(f"Note: {printable(message)}")
+
+    def line(self, message: str) -> None:
+        """Show a line until the next one, or print it where no task is under way."""
+        if self._tasks:
+            self._tasks[-1].show(message)
+        elif not self.quiet:
+            print(printable(message))
+
+    @contextmanager
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a task of ``total`` steps (None: unknown), ``done`` of them made earlier; the callable given advances it."""
+        if self.quiet:
+            yield lambda steps: None
+            return
+        task = _Task(Pace(label, total, done))
+        self._tasks.append(task)
+        try:
+            with nullcontext() if len(self._tasks) > 1 else self._looking():
+                yield task.advance
+        finally:
+            self._tasks.remove(task)
+            task.close()
+
+    def say_if_due(self) -> None:
+        """Bring the innermost task up to date, so that something moves while no step is made."""
+        for task in self._tasks[-1:]:
+            task.show(task.message)
+
+
+class _Task:
+    """One task's output in the notebook."""
+
+    def __init__(self, pace: Pace) -> None:
+        from IPython.display import display
+
+        self.pace = pace
+        self.message = ""
+        self._updated = time.monotonic()
+        self._output = display(self._shown(), raw=True, display_id=True)
+
+    def advance(self, steps: int) -> None:
+        """Count steps."""
+        self.pace.advance(steps)
+        self._update()
+
+    def show(self, message: str) -> None:
+        """Show a line below the bar."""
+        self.message = printable(message)
+        self._update()
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+        self.message = ""
+        self._update(now=True)
+
+    def _update(self, now: bool = False) -> None:
+        """Change the output, unless that was done a moment ago."""
+        if now or time.monotonic() - self._updated >= SECONDS_BETWEEN_UPDATES:
+            self._updated = time.monotonic()
+            self._output.update(self._shown(), raw=True)
+
+    def _shown(self) -> dict[str, str]:
+        total = self.pace.total
+        share = min(1.0, (self.pace.done + self.pace.made) / total) if total else 0.0
+        bar = "█" * round(share * CELLS_OF_A_BAR)
+        drawn = f"{bar:░<{CELLS_OF_A_BAR}} " if total else ""
+        return {"text/plain": f"{drawn}{printable(str(self.pace))}\n{self.message}".rstrip()}

@@ -1,0 +1,307 @@
+"""Whole evaluations, in a run folder as ``wildcore eval`` makes it, and further scores."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, overload
+
+from wildcore.api.asking import Reply, answered_probes
+from wildcore.api.editors import EditorChoice, chosen
+from wildcore.api.jobs import (
+    Names,
+    Protocols,
+    in_use,
+    job,
+    joined_settings,
+    names,
+    plugins,
+    protocol_names,
+    require_unedited,
+)
+from wildcore.api.patches import ModelPatch, fitting
+from wildcore.api.progress import reporter_for
+from wildcore.assembly import (
+    BOTH_PROTOCOLS,
+    CONTINUATION,
+    EMBEDDED_DATASET,
+    WILD_OR_FIRST,
+    check_names,
+    filter_protocol,
+    own_name,
+    require_offered,
+)
+from wildcore.caching import cache_folder
+from wildcore.errors import UserError
+from wildcore.interfaces import Editor, Environment, Metric
+from wildcore.protocol_assembly import added_metrics
+from wildcore.records import RunFolder, require_free, resume_command
+from wildcore.report import print_edits, print_head, print_run
+from wildcore.rescoring import add_scores
+from wildcore.schedules import require_fitting_schedule
+from wildcore.scoring import mean_of_samples, summary
+from wildcore.screen import out as console_for_results
+from wildcore.selection import require_one_choice
+from wildcore.types import Answer, AnsweredProbe, Score
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from wildcore.models import LoadedModel
+
+
+class Result:
+    """A finished run. ``wildcore show``, ``compare``, ``score`` and ``agreement`` read its ``folder`` too."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a run folder. Raises ``UserError`` for one that is no run, or is unfinished."""
+        self.run = RunFolder.finished(Path(folder))
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that was asked, answered and scored is kept."""
+        return self.run.path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The numbers of the run and all that they depend on, as ``wildcore show --json`` prints them."""
+        return summary(self.run)
+
+    def table(self) -> None:
+        """Print what was measured, as ``wildcore show`` does."""
+        print_run(self.run)
+
+    def edits(self) -> None:
+        """Print one row for each edit, as ``wildcore show --edits`` does."""
+        console, cases = console_for_results(), list(self.run.cases())
+        print_head(console, self.run, len(cases))
+        print_edits(console, cases, list(self.run.scores()))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each score: the edit, the question, both answers and both values; of several samples the first."""
+        cases = {case.case: case for case in self.run.cases()}
+        probes = {(case.case, p.protocol, p.probe): p for case in cases.values() for p in case.probes}
+        rows = []
+        for score in self.run.scores():
+            case, probe = cases[score.case], probes[score.case, score.protocol, score.probe]
+            rows.append(
+                {
+                    "case": score.case,
+                    "prompt": case.request.prompt,
+                    "target": case.request.target,
+                    "edit": case.edit.status,
+                    "protocol": score.protocol,
+                    "kind": score.kind,
+                    "probe": score.probe,
+                    "question": probe.question,
+                    "gold": probe.answers[0],
+                    "answer_before": _first(probe.before),
+                    "answer_after": _first(probe.after),
+                    "metric": score.metric,
+                    "before": score.before,
+                    "after": score.after,
+                    "unscored": score.after_reason if score.after is None else None,
+                }
+            )
+        return rows
+
+    def to_pandas(self) -> "DataFrame":
+        """Return ``rows`` as a data frame. Raises ``UserError`` where pandas is not installed."""
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise UserError(
+                f"to_pandas needs pandas, which cannot be imported ({error}); pip install pandas, or use rows()"
+            ) from error
+        return DataFrame(self.rows())
+
+    def __repr__(self) -> str:
+        return f"Result({str(self.folder)!r})"
+
+
+def evaluate(
+    model: "LoadedModel",
+    editor: EditorChoice | Editor | str | None = None,
+    *,
+    patch: ModelPatch | str | Path | None = None,
+    dataset: str | None = None,
+    protocols: Protocols = BOTH_PROTOCOLS,
+    limit: int | None = None,
+    sample: int | None = None,
+    where: Mapping[str, str] | None = None,
+    skip_malformed: bool = False,
+    only_failures: bool | str = False,
+    schedule: str = "single",
+    edits_per_update: int | None = None,
+    context: str | None = None,
+    generator: str | None = None,
+    truncator: str | None = None,
+    metrics: Names = (),
+    added_metrics: Names = (),
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    parallel: int | str = "auto",
+    continuation: int = CONTINUATION,
+    trace: bool = False,
+    out: str | Path | None = None,
+    progress: bool = True,
+) -> Result:
+    """Edit ``model`` fact by fact, and judge each edit under ``protocols``, as ``wildcore eval`` does: the numbers are the same.
+
+    Parameters are the options of ``wildcore eval``; ``settings`` are those of ``--set``, such as {"dataset.path": "facts.json"}.
+    ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be judged, on its own facts or on a
+    dataset that holds them. ``only_failures`` is True or names a protocol. ``out`` is the run folder; without it, that is a new
+    temporary folder. An interrupted run keeps what is finished, and ``wildcore eval --resume`` goes on with it, unless its
+    editor is an object of this program. Raises ``UserError`` for bad input, before anything is run, and for a run that is stopped
+    because its first edits are all refused.
+    """
+    require_unedited(model)
+    if (editor is None) == (patch is None):
+        raise UserError("evaluate: give either an editor, to make edits, or a patch, to judge that")
+    require_one_choice(limit, sample)
+    require_fitting_schedule(schedule, edits_per_update, patch)
+    named, own_protocols = protocol_names(protocols)
+    choice, own = chosen(editor) if editor is not None else (EditorChoice(""), None)
+    folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else Path(out)
+    require_free(folder)
+    spec = job(
+        model,
+        editor=choice.name,
+        dataset=(EMBEDDED_DATASET if patch is None else "") if dataset is None else dataset,
+        protocols=named,
+        own_protocols=own_protocols,
+        limit=limit,
+        sample=sample,
+        where=where or {},
+        skip_malformed=skip_malformed,
+        only_failures=filter_protocol(WILD_OR_FIRST if only_failures is True else only_failures or None, named),
+        schedule=schedule,
+        edits_per_update=edits_per_update,
+        context=context,
+        generator=generator,
+        truncator=truncator,
+        metrics=names(metrics),
+        added_metrics=names(added_metrics),
+        settings=joined_settings(choice.settings, settings),
+        seed=seed,
+        batch_size=batch_size,
+        parallel=str(parallel),
+        continuation=continuation,
+        as_published=choice.as_published,
+        trace=trace,
+    )
+    registry = plugins(own_protocols)
+    require_offered(registry, spec)
+    if patch is not None:
+        spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
+    from wildcore.evaluation import Evaluation  # heavy
+    from wildcore.refusals import AllRefused
+
+    reporter = reporter_for(progress)
+    with in_use(model, batch_size):
+        evaluation = Evaluation(registry, [spec], reporter, model, own)
+        run = evaluation.create(spec, folder)
+        try:
+            evaluation.carry_out(run)
+        except AllRefused as stopped:
+            raise UserError(f"{folder}: stopped, because the first edits were all refused: {stopped}") from stopped
+        except KeyboardInterrupt:
+            way_on = "" if own else f" Go on with: {resume_command(folder)}"
+            reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
+            raise
+    return Result(folder)
+
+
+@overload
+def score(
+    answers: str | Path | Result,
+    metric: str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+) -> Result: ...
+
+
+@overload
+def score(
+    answers: Sequence[Reply],
+    metric: str,
+    *,
+    unedited: Sequence[Reply] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+) -> list[Score]: ...
+
+
+def score(
+    answers: str | Path | Result | Sequence[Reply],
+    metric: str,
+    *,
+    unedited: Sequence[Reply] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    progress: bool = True,
+) -> Result | list[Score]:
+    """Score stored answers by ``metric``, without a model.
+
+    ``answers`` are a finished run or its folder, to which the scores are added as by ``wildcore score``; the result of the run
+    comes back. Or they are replies of ``ask``, and for each comes back its score, the mean over its samples. Then ``unedited``
+    are the unedited model's replies to the same questions, for metrics that compare with them. ``settings`` are those of
+    ``--set metric.NAME=VALUE``, ``seed`` is that of the run, else 0. Raises ``UserError`` for bad input.
+    """
+    registry, chosen_settings, reporter = plugins(), joined_settings(settings), reporter_for(progress)
+    if isinstance(answers, str | Path | Result):
+        if unedited is not None:
+            raise UserError("unedited: a run has the unedited model's answers; leave it out")
+        run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
+        of_run = int(run.manifest.job["seed"]) if seed is None else seed
+        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
+        return Result(run.path)
+    check_names(chosen_settings, {"metric": {own_name(metric)}})
+    made = added_metrics(registry, [metric], chosen_settings)[0].metric
+    groups = _compared(list(answers), unedited, made, metric)
+    made.prepare(Environment(cache_folder(), seed or 0, reporter))
+    return _scores(answers, groups, made)
+
+
+def _compared(
+    replies: list[Reply], unedited: Sequence[Reply] | None, metric: Metric, name: str
+) -> list[list[AnsweredProbe]]:
+    """Return what the metric sees of each reply. Raises ``UserError`` for what cannot be scored so."""
+    for reply in [*replies, *(unedited or ())]:
+        if not isinstance(reply, Reply):
+            raise UserError(f"answers: expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}")
+    if metric.reads_unedited and unedited is None:
+        raise UserError(
+            f"metric {name} compares with the unedited model's answers; ask without a patch too, and hand those replies "
+            "over (unedited=...)"
+        )
+    before: Sequence[Reply | None] = [None] * len(replies) if unedited is None else unedited
+    if [reply.question for reply in replies] != [one.question for one in before if one] and unedited is not None:
+        raise UserError("unedited: these replies are not to the same questions in the same order")
+    return [answered_probes(reply, other) for reply, other in zip(replies, before, strict=True)]
+
+
+def _scores(replies: Sequence[Reply], groups: Sequence[Sequence[AnsweredProbe]], metric: Metric) -> list[Score]:
+    """Return one score for each reply: the mean over its samples, each of them scored in one call."""
+    given = iter(metric.score([item for group in groups for item in group]))
+    scores = []
+    for reply, group in zip(replies, groups, strict=True):
+        samples = tuple(next(given) for _ in group)
+        value, reason = mean_of_samples(samples, reply.unanswered or "no answer")
+        details = samples[0].details if len(samples) == 1 else {}
+        scores.append(Score(value=value, reason=reason, details=details))
+    return scores
+
+
+def _of_patch(given: ModelPatch | str | Path, patch: ModelPatch) -> dict[str, str]:
+    """Return what a job says of the patch that it judges; one that is in no file yet is written into a temporary one."""
+    if isinstance(given, ModelPatch):
+        given = given.save(Path(mkdtemp(prefix="wildcore-")) / "patch.safetensors")
+    return {"editor": patch.manifest.editor_name, "patch": str(given)}
+
+
+def _first(answers: Sequence[Answer]) -> str | None:
+    return answers[0].text if answers else None

@@ -1,0 +1,53 @@
+"""Chat templates: which contexts ask in them, and what is said where a model has one or lacks it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from wildcore.errors import UserError
+from wildcore.interfaces import Offer
+from wildcore.models import LoadedModel
+from wildcore.params import ContextParams
+from wildcore.protocols import ReadyProtocol
+from wildcore.registry import Registry
+
+
+def chat_contexts(registry: Registry) -> list[str]:
+    """Return the names of the contexts that ask in the model's chat template."""
+    return sorted(
+        registry.unambiguous_name("context", found) for found in registry.offers["context"] if asks_in_chat(found.offer)
+    )
+
+
+def asks_in_chat(context: Offer[Any]) -> bool:
+    """Return whether a context asks in the model's chat template."""
+    return issubclass(context.params, ContextParams) and context.params.uses_chat_template
+
+
+def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: LoadedModel) -> str | None:
+    """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
+
+    Raises ``UserError`` where a protocol asks in a template that the model lacks.
+    """
+    contexts = [(p.name, registry.find("context", p.definition.context.name).offer) for p in protocols]
+    bare = [name for name, context in contexts if not asks_in_chat(context)]
+    if not model.tokenizer.chat_template:
+        for _, context in contexts:
+            if asks_in_chat(context):
+                raise UserError(
+                    f"context {context.name}: the tokenizer of {model.request.name} has no chat template; choose another "
+                    "--context, or a model trained for chat"
+                )
+        return None
+    if not bare:
+        return None
+    return f"this model has a chat template, which {' and '.join(bare)} {_do(bare)} not use{in_chat(registry)}"
+
+
+def in_chat(registry: Registry) -> str:
+    """Return the end of a sentence that names how to ask in chat; empty where no plugin offers it."""
+    named = " or ".join(f"--context {name}" for name in chat_contexts(registry))
+    return f"; {named} asks in it" if named else ""
+
+
+def _do(names: Sequence[str]) -> str:
+    return "does" if len(names) == 1 else "do"

@@ -1,0 +1,121 @@
+"""What an edited model says after the answer that is scored.
+
+A protocol that cuts an answer at a stop rule does not see that the model goes on ("Lyon. Manila. Manila."). So the model is asked
+for the answer once more, with the rule put off for some characters. The scored answer stays what it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, cast
+
+from wildcore.interfaces import Truncator
+from wildcore.protocols import ReadyProtocol
+from wildcore.records import CaseRecord, ProbeRecord, ScoreRecord
+from wildcore.types import Answer, Gold, Output, Record
+
+After = Literal["went on", "ended", "unknown"]
+
+
+class Continuation(Record):
+    """What followed the answers to edit prompts that hold under a protocol: those that its first ``metric`` gives 1.
+
+    ``went_on`` counts those after which a letter or a digit was observed, ``ended`` those after which the model ended the
+    sequence, ``unknown`` those after which nothing was observed. ``example`` is the whole text of the first that went on.
+    """
+
+    protocol: str
+    metric: str
+    held: int
+    went_on: int
+    ended: int
+    unknown: int
+    example: str | None
+
+
+class PutOff:
+    """The rule of a truncator, put off: an answer is complete once ``characters`` follow the end that the rule gives it."""
+
+    def __init__(self, rule: Truncator, characters: int) -> None:
+        self.rule, self.characters = rule, characters
+        self.reads_gold = rule.reads_gold
+
+    def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
+        """Say whether enough follows the answer."""
+        if not self.rule.is_complete(text, token_count, gold):
+            return False
+        cut = self.rule.truncate(Output(text=text, token_ids=(), stop_reason="stop-rule"), gold)
+        return len(rest(text, cut.text)) >= self.characters
+
+    def truncate(self, output: Output, gold: Gold | None) -> Answer:
+        """Return all of the output."""
+        return Answer(text=output.text, token_ids=output.token_ids, output=output)
+
+
+def put_off(protocol: ReadyProtocol, characters: int) -> ReadyProtocol:
+    """Return ``protocol`` with its stop rule put off."""
+    truncator = cast(
+        Truncator, PutOff(protocol.truncator, characters)
+    )  # whether it reads the gold is the rule's to say
+    return replace(protocol, truncator=truncator)
+
+
+def was_cut(answers: Sequence[Answer]) -> bool:
+    """Say whether there is one answer, and its generation was ended by the stop rule, so that nobody saw what follows."""
+    return len(answers) == 1 and answers[0].output.stop_reason == "stop-rule"
+
+
+def same_beginning(answers: Sequence[Answer], longer: Sequence[Answer]) -> Output | None:
+    """Return the output of the one answer in ``longer`` if it begins with the tokens of the one in ``answers``.
+
+    None where the model said something else this time: a batch of another shape has other last digits.
+    """
+    (answer,) = answers
+    known = answer.output.token_ids
+    return next((one.output for one in longer if one.output.token_ids[: len(known)] == known), None)
+
+
+def rest(text: str, answer: str) -> str:
+    """Return what follows ``answer`` in ``text``, in which it stands."""
+    return text[max(0, text.find(answer)) + len(answer) :]
+
+
+def after_the_answer(probe: ProbeRecord) -> tuple[After, str]:
+    """Say what followed the edited model's answer to ``probe``, and return the text of that."""
+    if len(probe.after) != 1:
+        return "unknown", ""
+    output = probe.continued or probe.after[0].output
+    more = rest(output.text, probe.after[0].text)
+    if any(character.isalnum() for character in more):
+        return "went on", more
+    return ("ended" if output.stop_reason == "end-of-sequence" else "unknown"), more
+
+
+def continuations(cases: Iterable[CaseRecord], scores: Iterable[ScoreRecord]) -> list[Continuation]:
+    """Return for each protocol what followed its answers that hold, in the order of the scores; none where none holds."""
+    metrics: dict[str, str] = {}
+    holds: set[tuple[str, str, int]] = set()
+    for score in scores:
+        of_edit = score.kind == "reliability"
+        if of_edit and metrics.setdefault(score.protocol, score.metric) == score.metric and score.after == 1:
+            holds.add((score.case, score.protocol, score.probe))
+    found: dict[str, list[tuple[After, str]]] = {protocol: [] for protocol in metrics}
+    for case in cases:
+        for probe in case.probes:
+            if (case.case, probe.protocol, probe.probe) in holds:
+                after, _ = after_the_answer(probe)
+                text = (probe.continued or probe.after[0].output).text.strip() if probe.after else ""
+                found[probe.protocol].append((after, text))
+    return [_counted(protocol, metrics[protocol], seen) for protocol, seen in found.items() if seen]
+
+
+def _counted(protocol: str, metric: str, seen: Sequence[tuple[After, str]]) -> Continuation:
+    counts = {after: sum(one == after for one, _ in seen) for after in ("went on", "ended", "unknown")}
+    return Continuation(
+        protocol=protocol,
+        metric=metric,
+        held=len(seen),
+        went_on=counts["went on"],
+        ended=counts["ended"],
+        unknown=counts["unknown"],
+        example=next((text for after, text in seen if after == "went on"), None),
+    )

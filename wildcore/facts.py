@@ -1,0 +1,91 @@
+"""Tables of facts to be written into one patch: every row is checked before a model is loaded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wildcore.errors import Refused, UserError
+from wildcore.findings import folded
+from wildcore.rows import MalformedRow, Row, edit_request
+from wildcore.tables import TableParams, read_table
+from wildcore.tokens import subject_span
+from wildcore.types import EditRequest, Malformed
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact of a table, and where in it the fact stands."""
+
+    place: str
+    request: EditRequest
+
+
+@dataclass
+class FactTable:
+    """The facts of a table that can be used, and what is wrong with each of the other rows."""
+
+    facts: list[Fact] = field(default_factory=list)
+    bad: list[Malformed] = field(default_factory=list)
+
+
+def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
+    """Read a table with the fields of ``EditRequest``, to its end.
+
+    A row is bad that lacks a field; that repeats or contradicts the fact of an earlier row, where prompts and answers compare
+    without case and with white space made single; or, with ``needs_subject``, whose subject is missing or not in its prompt.
+    Raises ``UserError`` where the table as a whole cannot be read, or holds no row.
+    """
+    table, earlier = FactTable(), dict[str, Fact]()
+    try:
+        for row in read_table(TableParams(path=path)):
+            found = row if isinstance(row, Malformed) else _checked(row, needs_subject, earlier)
+            if isinstance(found, Malformed):
+                table.bad.append(found)
+            else:
+                table.facts.append(found)
+                earlier[folded(found.request.prompt)] = found
+    except UserError as error:  # the reader of tables speaks of the dataset
+        raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
+    if not table.facts and not table.bad:
+        raise UserError(f"--edits {path}: it holds no fact")
+    return table
+
+
+def _checked(row: Row, needs_subject: bool, earlier: dict[str, Fact]) -> Fact | Malformed:
+    try:
+        request = edit_request(row)
+    except MalformedRow as error:
+        return Malformed(place=error.place, problem=error.problem)
+    problems = [*_subject_missing(request, needs_subject), *_repeated(request, earlier)]
+    return Malformed(place=row.place, problem="; ".join(problems)) if problems else Fact(row.place, request)
+
+
+def _subject_missing(request: EditRequest, needs_subject: bool) -> Iterator[str]:
+    if needs_subject:
+        try:
+            subject_span(request.prompt, request.subject)
+        except Refused as refusal:
+            yield f"field 'subject': {refusal}; the editor needs it there"
+
+
+def _repeated(request: EditRequest, earlier: dict[str, Fact]) -> Iterator[str]:
+    other = earlier.get(folded(request.prompt))
+    if other is None:
+        return
+    if _accepted(request) & _accepted(other.request):
+        yield f"field 'prompt': it repeats the fact of {other.place}"
+    else:
+        yield (
+            f"field 'target': {request.target!r} contradicts {other.place}, whose answer to the same prompt is "
+            f"{other.request.target!r}"
+        )
+
+
+def _accepted(request: EditRequest) -> frozenset[str]:
+    return frozenset(folded(answer) for answer in (request.target, *request.aliases))
+
+
+def malformed(facts: Sequence[Fact], refusals: Sequence[Refused | None]) -> list[Malformed]:
+    """Return the refused ones of ``facts`` with the reason of each."""
+    pairs = zip(facts, refusals, strict=True)
+    return [Malformed(place=fact.place, problem=str(refusal)) for fact, refusal in pairs if refusal is not None]

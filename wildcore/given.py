@@ -1,0 +1,121 @@
+"""Files in which a user gives what an editor would else draw at random, an entry for each request.
+
+An entry is called by its request's prompt and target with a blank between them, such as "The capital of France is Rome".
+"""
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+
+from wildcore.errors import Refused, UserError
+from wildcore.types import EditRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 1 << 20
+"""Bytes read at once for a file's hash."""
+
+
+def entry_name(request: EditRequest) -> str:
+    """Return what the entry of ``request`` is called."""
+    return f"{request.prompt} {request.target}"
+
+
+class GivenFile:
+    """A file that the parameter ``setting`` names. Nothing is read before it is asked for."""
+
+    def __init__(self, path: Path, setting: str) -> None:
+        self.path = path
+        self.setting = setting
+
+    def identity(self) -> str:
+        """Return a hash of its content, for the record. Raises ``UserError`` where it cannot be read."""
+        digest = sha256()
+        try:
+            with self.path.open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise self._error(f"cannot be read ({error})") from error
+        return digest.hexdigest()[:16]
+
+    def _error(self, problem: str) -> UserError:
+        return UserError(f"{self.setting}={self.path}: {problem}")
+
+    def _missing(self, request: EditRequest) -> Refused:
+        return Refused(
+            f"{self.setting}={self.path} has no entry {entry_name(request)!r} (its prompt, a blank, its target)"
+        )
+
+
+class GivenTexts(GivenFile):
+    """A JSON file: one object from the entries' names to texts."""
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """All entries. Raises ``UserError`` for a file that holds no such object, or an entry that is no text."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self._error(f"cannot be read as JSON ({error})") from error
+        if not isinstance(found, dict) or not found:
+            raise self._error('give one JSON object with a text for each request: {"PROMPT TARGET": "text", ...}')
+        for name, text in found.items():
+            if not isinstance(text, str) or not text.strip():
+                raise self._error(f"the entry {name!r} holds no text")
+        return found
+
+    def of(self, request: EditRequest) -> str:
+        """Return the text of ``request``. Raises ``Refused`` where there is none."""
+        if entry_name(request) not in self.texts:
+            raise self._missing(request)
+        return self.texts[entry_name(request)]
+
+
+class GivenTensors(GivenFile):
+    """A safetensors file, a tensor for each entry."""
+
+    def require(self, shape: tuple[int, ...], allowed: "Callable[[Tensor], bool]", kind: str) -> None:
+        """Check every entry. Raises ``UserError`` for one of another ``shape``, or not ``allowed``; ``kind`` says what is."""
+        if not self._entries:
+            raise self._error("it holds no tensor")
+        for name in sorted(self._entries):
+            tensor = self._read(name)
+            if tuple(tensor.shape) != shape:
+                raise self._error(
+                    f"the entry {name!r} has the shape {list(tensor.shape)}, and this model needs {list(shape)}"
+                )
+            if not allowed(tensor):
+                raise self._error(f"the entry {name!r} must hold {kind}")
+
+    def of(self, request: EditRequest) -> "Tensor":
+        """Return the tensor of ``request``, on the CPU. Raises ``Refused`` where there is none."""
+        self.require_entry(request)
+        return self._read(entry_name(request))
+
+    def require_entry(self, request: EditRequest) -> None:
+        """Raise ``Refused`` where there is no tensor for ``request``."""
+        if entry_name(request) not in self._entries:
+            raise self._missing(request)
+
+    @cached_property
+    def _entries(self) -> frozenset[str]:
+        try:
+            with safe_open(self.path, framework="np") as stream:
+                return frozenset(stream.keys())
+        except (OSError, SafetensorError) as error:
+            raise self._error(f"cannot be read as safetensors ({error})") from error
+
+    def _read(self, name: str) -> "Tensor":
+        try:
+            with safe_open(self.path, framework="pt") as stream:
+                tensor: Tensor = stream.get_tensor(name)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise self._error(f"the entry {name!r} cannot be read ({error})") from error
+        return tensor

@@ -1,0 +1,152 @@
+"""What a model is, found without loading its weights."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from wildcore.assembly import JobSpec, model_request
+from wildcore.chat import chat_contexts
+from wildcore.families import Family
+from wildcore.family_guess import guess_family
+from wildcore.loading import dtype_name, fetch_folder, load_config
+from wildcore.memory import parameter_count, stored_dtypes, weight_files
+from wildcore.model_hints import quantisation, quantised_problem, weights_problem
+from wildcore.models import ModelRequest, shape_of
+from wildcore.params import EditorParams
+from wildcore.registry import Registry
+from wildcore.types import Record
+
+NOT_SAID = "not said by config.json"
+
+
+class ModelFacts(Record):
+    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
+    of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
+    """
+
+    name: str
+    folder: str
+    facts: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+    family_lines: str | None = None
+
+
+def describe_model(registry: Registry, name: str) -> ModelFacts:
+    """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` for what is no model."""
+    request = model_request(registry, JobSpec(model=name, dataset="", editor="", protocols=()))
+    folder = fetch_folder(request, weights=False)
+    config = load_config(request, folder)
+    found = _Found(registry, request, folder, config)
+    found.describe_network()
+    found.describe_weights()
+    found.describe_tokenizer()
+    found.describe_presets()
+    return ModelFacts(
+        name=name,
+        folder=str(folder),
+        facts=found.facts,
+        problems=tuple(found.problems),
+        family_lines=found.family_lines,
+    )
+
+
+class _Found:
+    """Collects what is said of one model."""
+
+    def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
+        self.registry, self.request, self.folder, self.config = registry, request, folder, config
+        self.facts: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.family_lines: str | None = None
+
+    def describe_network(self) -> None:
+        model_type, family = self.config.model_type, self.registry.families.get(self.config.model_type)
+        self.facts["family"] = model_type if family else f"{model_type}, which is not known"
+        named = {
+            "layers": "num_hidden_layers",
+            "width": "hidden_size",
+            "vocabulary": "vocab_size",
+            "context length": "max_position_embeddings",
+        }
+        for label, attribute in named.items():
+            value = getattr(self.config, attribute, None)
+            self.facts[label] = str(value) if value else NOT_SAID
+        if family:
+            self.facts["MLP output"] = f"{family.layers}.LAYER.{family.mlp_output}"
+            return
+        known = ", ".join(sorted(self.registry.families))
+        guessed = guess_family(self.config)
+        lines = (
+            "with these lines, found from the network's modules; check them:" if guessed else "which names its parts"
+        )
+        self.problems.append(
+            f"the family {model_type} is not known (known: {known}); a plugin adds it (CONTRIBUTING.md says how), {lines}"
+        )
+        self.family_lines = plugin_lines(guessed) if guessed else None
+
+    def describe_weights(self) -> None:
+        how, problem = quantisation(self.config), weights_problem(self.folder)
+        if how:
+            self.problems.append(quantised_problem(how))
+        self.facts["dtype"] = self._dtype_named()
+        is_local = self.request.folder is not None or Path(self.request.name).is_dir()
+        if problem and not is_local:
+            self.facts["weights"] = "not downloaded yet"
+        elif problem:
+            self.problems.append(problem)
+        else:
+            files = weight_files(self.folder)
+            size, count = sum(file.stat().st_size for file in files), parameter_count(self.folder)
+            shards = f" in {len(files)} files" if len(files) > 1 else ""
+            self.facts["weights"] = f"{count / 1e6:,.1f} million parameters, {size / 2**20:,.1f} MiB{shards}"
+            self.facts["dtype"] = ", ".join(stored_dtypes(self.folder))
+        if how:
+            self.facts["quantised"] = how
+
+    def _dtype_named(self) -> str:
+        own = getattr(self.config, "dtype", None)
+        return f"{dtype_name(own)} by config.json" if own else NOT_SAID
+
+    def describe_tokenizer(self) -> None:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(self.folder)
+        except Exception as error:  # transformers raises anything for a damaged one
+            self.problems.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
+            return
+        fast = bool(getattr(tokenizer, "is_fast", False))
+        self.facts["tokenizer"] = (
+            f"{type(tokenizer).__name__}, {len(tokenizer)} tokens, {'fast' if fast else 'not fast'}"
+        )
+        if not fast:
+            self.problems.append(
+                "its tokenizer reports no character offsets; a fast tokenizer (tokenizer.json) is needed"
+            )
+        contexts = " or ".join(f"--context {name}" for name in chat_contexts(self.registry))
+        asks = f"; {contexts} asks in it" if contexts else ""
+        self.facts["chat template"] = f"yes{asks}" if tokenizer.chat_template else "no"
+
+    def describe_presets(self) -> None:
+        try:
+            shape = shape_of(self.config)
+        except AttributeError:
+            return
+        fitting = [
+            f"{found.offer.name} ({preset.name})"
+            for found in self.registry.offers["editor"]
+            if issubclass(found.offer.params, EditorParams)
+            for preset in found.offer.params.presets
+            if preset.shape == shape
+        ]
+        self.facts["presets"] = ", ".join(fitting) or "none for a model of this size; editors take their defaults"
+
+
+def plugin_lines(family: Family) -> str:
+    """Return the code of a plugin that offers ``family``."""
+    values = "".join(f"        {field.name}={getattr(family, field.name)!r},\n" for field in fields(family))
+    return (
+        "from wildcore import Family, hookimpl\n\n\n@hookimpl\ndef wildcore_families():\n"
+        f"    return [Family(\n{values}    )]"
+    )

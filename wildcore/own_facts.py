@@ -1,0 +1,33 @@
+"""The facts that a patch writes, as cases that judge it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from wildcore.patch_files import PatchFile
+from wildcore.selection import Choice, Reader
+from wildcore.types import EditCase, EditRequest, Probe
+
+NAME = "the patch's own facts"
+NOTE = (
+    "the patch is judged on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked about "
+    "only where a dataset has them (--dataset NAME)"
+)
+
+
+class OwnFacts:
+    """The dataset of a patch's ``requests``: each is a case with one probe, its edit prompt."""
+
+    def __init__(self, requests: Sequence[EditRequest]) -> None:
+        self.requests = requests
+
+    def cases(self) -> Iterator[EditCase]:
+        """Yield the cases in the order of the requests, numbered from 1."""
+        for number, request in enumerate(self.requests, start=1):
+            answers = (request.target, *request.aliases)
+            probe = Probe(kind="reliability", prompt=request.prompt, answers=answers, rival=request.ground_truth)
+            yield EditCase(id=str(number), request=request, probes=(probe,))
+
+
+def own_facts_reader(file: PatchFile, choice: Choice) -> tuple[Reader, dict[str, Any]]:
+    """Return the reader of a patch's own facts, and what the record says of the dataset: the digest of the whole file."""
+    return Reader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}

@@ -1,0 +1,258 @@
+"""Where results and progress are printed: results to stdout, progress to stderr, and what comes from data as plain text."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+WIDTH_OF_A_FILE = 140
+SECONDS_TO_THE_FIRST_LINE = 2.0
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LOOKS = 0.5
+ONE_BUNCH = 1.0
+"""Steps that come less than so many seconds after one another arrive together: they were made in the time before the first."""
+
+
+def out() -> Console:
+    """Return the console for results."""
+    return Console(
+        file=sys.stdout, markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE
+    )
+
+
+def plain(text: str, limit: int | None = None) -> Text:
+    """Return text of a model or a dataset as it may be shown: no markup, no control characters, cut to ``limit``."""
+    shown = printable(text)
+    if limit is not None and len(shown) > limit:
+        shown = shown[: limit - 1] + "…"
+    return Text(shown)
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with a sign in the place of each character that a terminal would act upon."""
+    return "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
+
+
+def bytes_of(count: int) -> str:
+    """Return a number of bytes for people: 512 B, 1.4 MiB."""
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: 50 s, 12 min, 3.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+@dataclass
+class Pace:
+    """A task of ``total`` steps (None: unknown), ``done`` of them made earlier and ``made`` since ``start``, in a line.
+
+    Steps may come in bunches, such as edits that were solved together. While a bunch comes in, the rate is that of the bunches
+    before it: what has come of it so far says nothing about the time it took.
+    """
+
+    label: str
+    total: int | None = None
+    done: int = 0
+    made: int = 0
+    start: float = field(default_factory=lambda: time.monotonic())
+    _bunch: float | None = None
+    """When the bunch that came last began to come in."""
+    _last: float = 0.0
+    """When the last step came."""
+    _before: tuple[int, float] = (0, 0.0)
+    """The steps made before that bunch, and the seconds that they took."""
+
+    def advance(self, steps: int) -> None:
+        """Count steps."""
+        if not steps:
+            return
+        now = time.monotonic()
+        if self._bunch is None or now - self._last >= ONE_BUNCH:
+            self._before = (self.made, self._last - self.start)
+            self._bunch = now
+        self._last = now
+        self.made += steps
+
+    @property
+    def left(self) -> int | None:
+        """Steps to be made; None where nobody knows."""
+        return None if self.total is None else self.total - self.done - self.made
+
+    @property
+    def complete(self) -> bool:
+        """Whether no step is left."""
+        return self.left is not None and self.left <= 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.start
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second made in this call; None as long as that cannot be told."""
+        steps, seconds = self._counted()
+        return steps / seconds if steps and seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the last step, judged by the rate; None as long as that cannot be told."""
+        steps, seconds = self._counted()
+        if self.total is None or self.complete or not steps or seconds <= 0:
+            return None
+        left = (self.total - self.done - steps) * seconds / steps - (self.elapsed - seconds)
+        return left if left > 0 else None
+
+    def _counted(self) -> tuple[int, float]:
+        """Return the steps by which the rate is judged, and the seconds that they took."""
+        if self._bunch is None:
+            return 0, 0.0
+        now = time.monotonic()
+        comes_in = now - self._last < ONE_BUNCH and self._last - self._bunch < 2 * ONE_BUNCH
+        return self._before if comes_in and not self.complete else (self.made, self._last - self.start)
+
+    @property
+    def count(self) -> str:
+        """The steps made, of all where that is known; empty where there is nothing to count yet."""
+        made = self.done + self.made
+        return f"{made}/{self.total}" if self.total is not None else str(made) if made else ""
+
+    @property
+    def speed(self) -> str:
+        """The rate and the time left, as far as they can be told."""
+        rate, left = self.rate, self.seconds_left
+        said = [] if rate is None else [f"{rate:.2f}/s"]
+        return ", ".join(said if left is None else [*said, f"{duration(left)} left"])
+
+    def __str__(self) -> str:
+        facts = [fact for fact in (self.count, self.speed or duration(self.elapsed)) if fact]
+        return f"{self.label}: {', '.join(facts)}"
+
+
+class Reporter:
+    """Progress on stderr: bars with rate and time left on a terminal, else a line after 2 s and then every 10 s."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.console = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
+        self.notes: list[str] = []
+        self._bars: Progress | None = None
+        self._paces: list[Pace] = []
+        self._next_line = 0.0
+
+    def note(self, message: str) -> None:
+        """Tell the user something worth knowing; it is kept for the record too."""
+        self.notes.append(message)
+        self.line(f"Note: {message}")
+
+    def line(self, message: str) -> None:
+        """Print a line unless quiet."""
+        if not self.quiet:
+            self.console.print(plain(message))
+
+    @contextmanager
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show a task of ``total`` steps (None: unknown), ``done`` of them made earlier; the callable given advances it.
+
+        Something moves as long as the task takes, also while no step is made.
+        """
+        if self.quiet:
+            yield lambda steps: None
+            return
+        pace = Pace(label, total, done)
+        shown = self._bar(pace) if self.console.is_terminal else self._lines(pace)
+        with shown as advance:
+            yield advance
+
+    @contextmanager
+    def _bar(self, pace: Pace) -> Iterator[Callable[[int], None]]:
+        outermost = self._bars is None
+        if self._bars is None:
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[pace].count}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[pace].speed}"),
+            )
+            # stderr stays as it is, for downloads draw bars of their own there
+            self._bars = Progress(*columns, console=self.console, redirect_stderr=False)
+            self._bars.start()
+        bars = self._bars
+        task = bars.add_task(pace.label, total=pace.total, completed=pace.done, pace=pace)
+
+        def advance(steps: int) -> None:
+            pace.advance(steps)
+            bars.advance(task, steps)
+
+        try:
+            yield advance
+        finally:
+            bars.remove_task(task)
+            if outermost:
+                bars.stop()
+                self._bars = None
+
+    @contextmanager
+    def _lines(self, pace: Pace) -> Iterator[Callable[[int], None]]:
+        outermost = not self._paces
+        self._paces.append(pace)
+
+        def advance(steps: int) -> None:
+            pace.advance(steps)
+            if pace.complete:
+                self._say_pace(pace)
+
+        try:
+            if outermost:
+                self._next_line = pace.start + SECONDS_TO_THE_FIRST_LINE
+                with self._looking():
+                    yield advance
+            else:
+                yield advance
+        finally:
+            self._paces.remove(pace)
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Look now and then, in a thread, whether a line is due."""
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.wait(SECONDS_BETWEEN_LOOKS):
+                self.say_if_due()
+
+        thread = threading.Thread(target=look, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def say_if_due(self) -> None:
+        """Say in a line how far the innermost task is, if that was not said a while ago."""
+        innermost = self._paces[-1:]
+        if innermost and time.monotonic() >= self._next_line:
+            self._say_pace(innermost[0])
+
+    def _say_pace(self, pace: Pace) -> None:
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self.line(str(pace))
