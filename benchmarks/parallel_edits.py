@@ -29,15 +29,15 @@ from wildcore_pocket.dataset import PocketQA
 from wildcore_pocket.plugin import PocketModel
 
 from wildcore import EditCase, Editor, Patch, Refused
-from wildcore.assembly import JobSpec, make_editor
-from wildcore.families import built_in_families
-from wildcore.loading import load_model
-from wildcore.models import LoadedModel, ModelRequest
-from wildcore.protocol_assembly import make_protocol
+from wildcore.architectures import built_in_families
+from wildcore.evaluation.examiner import AnswersByProtocol, Examiner, QuestionsByProtocol
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.jobs.protocols import make_protocol
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import load_model
 from wildcore.registry import Registry, load_registry
-from wildcore.runner import AnswersByProtocol, Examiner, QuestionsByProtocol
 from wildcore.testing.conformance import quiet_environment
-from wildcore.unedited import UneditedAnswers
 
 SHAPES: dict[str, dict[str, Any]] = {
     "llama-2-7b": {"vocab_size": 32000, "intermediate_size": 11008, "num_key_value_heads": 32},

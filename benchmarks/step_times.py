@@ -15,9 +15,9 @@ from pathlib import Path
 
 from parallel_edits import SHAPES, _settings, _timed, cases, embedded, random_llama
 
-import wildcore.upper_layers
-from wildcore.assembly import JobSpec, make_editor
-from wildcore.models import LoadedModel
+import wildcore.inference.partial_forward
+from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.models.loaded import LoadedModel
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = _arguments()
     model = random_llama(arguments.shape) if arguments.shape else embedded(arguments.model, arguments.device)
     if arguments.filled_up:
-        wildcore.upper_layers.WORTH_PACKING = 0.0
+        wildcore.inference.partial_forward.WORTH_PACKING = 0.0
     compile_upper(model, arguments.compile)
     for name in arguments.editors:
         first, few, many = (seconds(model, name, arguments.together, steps) for steps in (FEW, FEW, MANY))

@@ -18,10 +18,10 @@ from parallel_edits import cases, embedded
 from torch import Tensor
 
 from wildcore import EditRequest
-from wildcore.assembly import JobSpec, make_editor
 from wildcore.interfaces import Editor
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
+from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.weights import WeightPatch
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 

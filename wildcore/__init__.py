@@ -1,7 +1,7 @@
 """wildcore finds out whether a model edit really works.
 
 The names that plugin authors need are those of ``wildcore.public``; importing them loads neither torch nor transformers.
-``wildcore.models``, ``wildcore.tokens`` and ``wildcore.patches`` hold what works on a loaded model.
+``wildcore.models.loaded``, ``wildcore.models.tokens`` and ``wildcore.patches.weights`` hold what works on a loaded model.
 """
 
 from typing import TYPE_CHECKING

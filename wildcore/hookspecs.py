@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import click
 import pluggy
 
-from wildcore.families import Family
+from wildcore.architectures import Family
 from wildcore.interfaces import (
     Context,
     Dataset,

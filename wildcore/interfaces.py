@@ -16,8 +16,8 @@ from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, M
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wildcore.models import LoadedModel
-    from wildcore.patches import Dense, LowRank
+    from wildcore.models.loaded import LoadedModel
+    from wildcore.patches.weights import Dense, LowRank
 
 T_co = TypeVar("T_co", covariant=True)
 

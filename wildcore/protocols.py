@@ -23,7 +23,7 @@ class ReadyProtocol:
     truncator: Truncator
     metrics: Metrics
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Which code each of context, generator and truncator is, as ``wildcore.protocol_assembly`` says it; empty where no plugin
+    """Which code each of context, generator and truncator is, as ``wildcore.jobs.protocols`` says it; empty where no plugin
     offers them.
     """
 

@@ -1,7 +1,7 @@
 """The names that plugin authors need, as ``wildcore`` gives them at their first use."""
 
+from wildcore.architectures import Family
 from wildcore.errors import Refused, UserError, each_or_refusal
-from wildcore.families import Family
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,

@@ -15,8 +15,8 @@ import click
 import pluggy
 
 from wildcore import hookspecs
+from wildcore.architectures import Family, built_in_families
 from wildcore.errors import UserError, nearest
-from wildcore.families import Family, built_in_families
 from wildcore.interfaces import Offer, Shortcut
 from wildcore.types import EvalProtocol
 

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Editor, EditRequest, Prompt, Saved, UserError
-from wildcore.accumulated import Accumulated, changes_prompts
-from wildcore.forcing import over_targets
+from wildcore.evaluation.checkpoints import SequenceFile, Written
+from wildcore.inference.teacher_forcing import over_targets
 from wildcore.interfaces import Patch
-from wildcore.models import LoadedModel
-from wildcore.module_patches import ModulePatch
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.prompt_patches import PromptPatch
-from wildcore.records import EditOutcome, Manifest, RunFolder
-from wildcore.sequence_files import SequenceFile, Written
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import join
+from wildcore.patches.accumulated import Accumulated, changes_prompts
+from wildcore.patches.modules import ModulePatch
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.records.run_folder import EditOutcome, Manifest, RunFolder
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
-from wildcore.tokens import join
 
 PROMPT = Prompt(text="The capital of Canada is")
 

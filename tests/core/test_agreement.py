@@ -14,11 +14,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score, Use
-from wildcore.agreement import find_label, kappa
 from wildcore.cli import main
-from wildcore.records import CaseRecord, EditOutcome, Manifest, ProbeRecord, RunFolder, ScoreRecord
-from wildcore.scoring import COMPARES, NORMAL_95, REFUSED, wilson
-from wildcore.tables import TableParams, read_table
+from wildcore.datasets.tables import TableParams, read_table
+from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, ProbeRecord, RunFolder, ScoreRecord
+from wildcore.scoring.agreement import find_label, kappa
+from wildcore.scoring.scores import COMPARES, NORMAL_95, REFUSED, wilson
 
 EXACT, JUDGE = "exact-match", "judge(model='grader')"
 

@@ -27,19 +27,19 @@ from wildcore import (
     Score,
     UserError,
 )
-from wildcore.assembly import JobSpec
-from wildcore.audit import Auditor
-from wildcore.ceilings import Ceiling, Oracle
 from wildcore.cli import main
-from wildcore.findings import STRAY_WHITE_SPACE, Searches
-from wildcore.loading import load_model
-from wildcore.models import ModelRequest
-from wildcore.protocol_assembly import make_protocol
+from wildcore.datasets.checks import STRAY_WHITE_SPACE, Searches
+from wildcore.jobs.audit import Auditor
+from wildcore.jobs.build import JobSpec
+from wildcore.jobs.protocols import make_protocol
+from wildcore.models.loaded import ModelRequest
+from wildcore.models.loading import load_model
+from wildcore.models.tokens import join
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
+from wildcore.scoring.ceilings import Ceiling, Oracle
 from wildcore.testing.conformance import SilentProgress
-from wildcore.testing.modules import Greedy, plain_protocol
-from wildcore.tokens import join
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "qaedit_1k.json"

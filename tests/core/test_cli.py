@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from wildcore.assembly import JobSpec
 from wildcore.cli import Failure, main
 from wildcore.cli import eval as eval_cli
 from wildcore.cli.describe import KINDS
-from wildcore.records import Manifest, RunFolder
+from wildcore.jobs.build import JobSpec
+from wildcore.records.run_folder import Manifest, RunFolder
 from wildcore.registry import load_registry
 
 TINY = Path(__file__).parents[2] / "wildcore" / "testing" / "data" / "tiny-gpt2"

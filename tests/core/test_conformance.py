@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from wildcore import EditRequest, Environment, Refused, Saved
-from wildcore.models import LoadedModel, Reading
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.prompt_patches import PromptPatch
-from wildcore.shared_prompts import SharedPrompts
+from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.models.loaded import LoadedModel, Reading
+from wildcore.models.tokens import encode
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.testing import conformance
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
-from wildcore.tokens import encode
 from wildcore.types import Prompt
 
 REQUESTS = [

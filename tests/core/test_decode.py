@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Output, Prompt
-from wildcore.decode import decode, greedy
-from wildcore.models import LoadedModel
+from wildcore.inference.decoding import decode, greedy
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.testing.networks import MODEL_TYPES, WINDOWED, tiny_model
-from wildcore.tokens import encode
 
 WINDOW = 8
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]

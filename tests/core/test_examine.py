@@ -6,12 +6,12 @@ from typing import ClassVar
 import pytest
 
 from wildcore import Answer, Generator, Gold, Output, Probe, Prompt, StopRule
-from wildcore.examine import Answers, Question, ask, pose, unanswerable
-from wildcore.models import LoadedModel
+from wildcore.evaluation.questions import Answers, Question, ask, pose, unanswerable
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
 from wildcore.protocols import ReadyProtocol
-from wildcore.testing.modules import plain_protocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.tokens import encode, join
+from wildcore.testing.stub_protocol import plain_protocol
 
 PROBES = [
     Probe(kind="reliability", prompt="Where was Marie Curie born?", answers=("Warsaw", "Warszawa")),

@@ -9,9 +9,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from wildcore import Family, UserError
-from wildcore.families import built_in_families
-from wildcore.loading import family_of
-from wildcore.models import LoadedModel, ModelRequest
+from wildcore.architectures import built_in_families
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import family_of
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, LAYERS, MODEL_TYPES, tiny_model
 
 FAMILIES = {family.model_type: family for family in built_in_families()}

@@ -6,9 +6,9 @@ import pytest
 from transformers import AutoConfig, MixtralConfig, OPTConfig, T5Config
 
 from wildcore import Family
-from wildcore.families import built_in_families
-from wildcore.family_guess import guess_family
-from wildcore.model_facts import plugin_lines
+from wildcore.architectures import built_in_families
+from wildcore.jobs.describe import plugin_lines
+from wildcore.models.family_guess import guess_family
 from wildcore.testing.networks import tiny_model
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 99}

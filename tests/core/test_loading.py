@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from wildcore import UserError
-from wildcore.families import built_in_families
-from wildcore.loading import load_model, pick_device, read_shape
-from wildcore.memory import parameter_count
-from wildcore.models import LoadedModel, ModelRequest
+from wildcore.architectures import built_in_families
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import load_model, pick_device, read_shape
+from wildcore.models.memory import parameter_count
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, tiny_model
 
 FAMILIES = {family.model_type: family for family in built_in_families()}
@@ -112,7 +112,7 @@ def test_a_name_that_the_hub_does_not_have(
     python: Callable[..., Any],
 ) -> None:
     code = (
-        "from wildcore.loading import *\ntry: load_model(ModelRequest('nobody/nothing'), {})\n"
+        "from wildcore.models.loading import *\ntry: load_model(ModelRequest('nobody/nothing'), {})\n"
         "except UserError as error: print(error)"
     )
     done = python("-c", code, HF_HUB_OFFLINE="1")

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 import wildcore.testing
 from wildcore import UserError
-from wildcore.families import built_in_families
-from wildcore.loading import load_model
-from wildcore.model_hints import MAKERS, after_failed_fetch, require_fetchable, require_model_folder, weights_problem
-from wildcore.models import ModelRequest
+from wildcore.architectures import built_in_families
+from wildcore.models.hints import MAKERS, after_failed_fetch, require_fetchable, require_model_folder, weights_problem
+from wildcore.models.loaded import ModelRequest
+from wildcore.models.loading import load_model
 
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 FAMILIES = {family.model_type: family for family in built_in_families()}

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt, Saved
-from wildcore.forcing import over_targets
-from wildcore.models import LoadedModel
-from wildcore.module_patches import NOWHERE, ModulePatch, set_aside
+from wildcore.inference.teacher_forcing import over_targets
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import Joined, encode, join, pad
+from wildcore.patches.modules import NOWHERE, ModulePatch, set_aside
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
-from wildcore.testing.plainly import decoded, plainest
-from wildcore.tokens import Joined, encode, join, pad
+from wildcore.testing.reference_decoding import decoded, plainest
 
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]
 PROMPTS = [Prompt(text=" ".join(WORDS[index : index + 1 + index % 4] * (1 + index % 3))) for index in range(9)]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from wildcore import Editor, EditRequest, Prompt, Refused, Saved, UserError
-from wildcore.models import LoadedModel
-from wildcore.patch_files import (
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.files import (
     KEY,
     GivenPatch,
     PatchManifest,
@@ -22,9 +22,9 @@ from wildcore.patch_files import (
     require_made_for,
     write_patch,
 )
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.prompt_patches import PromptPatch
-from wildcore.tensor_files import write_tensors
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.tensor_files import write_tensors
 from wildcore.testing.networks import tiny_model
 
 

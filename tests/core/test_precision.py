@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from wildcore import Prompt
-from wildcore.accumulated import Accumulated
-from wildcore.forcing import over_targets
-from wildcore.patch_files import PatchManifest, patched_model, read_patch, write_patch
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.precision import at_least_float32, wide_dtype
-from wildcore.row_patches import RowPatches
+from wildcore.inference.teacher_forcing import over_targets
+from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.tokens import join
+from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
-from wildcore.tokens import join
 
 SMALL = 2.0**-40
 """Beside 1 a change that float32 rounds away."""

@@ -15,9 +15,16 @@ import safetensors.torch
 import torch
 
 from wildcore import Environment, Saved, UserError
-from wildcore.models import LoadedModel
-from wildcore.prepared import MANIFEST, PreparedFile, WatchedEnvironment, content_digest, prepared_file, read_manifest
-from wildcore.prepared_entries import chosen, damage, entries, kept_for, remove, store_folder
+from wildcore.models.loaded import LoadedModel
+from wildcore.storage.prepared import (
+    MANIFEST,
+    PreparedFile,
+    WatchedEnvironment,
+    content_digest,
+    prepared_file,
+    read_manifest,
+)
+from wildcore.storage.prepared_entries import chosen, damage, entries, kept_for, remove, store_folder
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 
@@ -223,7 +230,7 @@ import sys
 from pathlib import Path
 import torch
 from wildcore import Saved
-from wildcore.prepared import PreparedFile, PreparedManifest
+from wildcore.storage.prepared import PreparedFile, PreparedManifest
 path, value = Path(sys.argv[1]), float(sys.argv[2])
 file = PreparedFile(path, PreparedManifest.model_validate_json(sys.argv[3]))
 print("ready", flush=True)

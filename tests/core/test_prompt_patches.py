@@ -16,14 +16,14 @@ from wildcore import (
     Refused,
     Saved,
 )
-from wildcore.decode import decode
-from wildcore.models import LoadedModel
-from wildcore.prompt_patches import PromptPatch
-from wildcore.runner import Examiner, run_cases, shares_a_batch
-from wildcore.testing.modules import Greedy, plain_protocol
+from wildcore.evaluation.examiner import Examiner, run_cases, shares_a_batch
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.inference.decoding import decode
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import join
+from wildcore.patches.prompts import PromptPatch
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.tokens import join
-from wildcore.unedited import UneditedAnswers
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 
 LONG = "Is the sky blue? "
 TOKENS = 4

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from wildcore import EvalProtocol, Use, UserError
-from wildcore.protocol_assembly import resolve_protocol
-from wildcore.protocol_files import read_protocol, to_toml
+from wildcore.jobs.protocol_files import read_protocol, to_toml
+from wildcore.jobs.protocols import resolve_protocol
 from wildcore.registry import load_registry
 
 MINE = """

@@ -15,14 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EditRequest, Output, Score, UserError, records
-from wildcore.records import SCHEMA, CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord, flat, write_durably
+from wildcore import EditRequest, Output, Score, UserError
+from wildcore.records import run_folder
+from wildcore.records.run_folder import (
+    SCHEMA,
+    CaseRecord,
+    EditOutcome,
+    Manifest,
+    RunFolder,
+    ScoreRecord,
+    flat,
+    write_durably,
+)
 
 # Holds a run until it is killed.
 HOLDER = """
 import sys, time
 from pathlib import Path
-from wildcore.records import RunFolder
+from wildcore.records.run_folder import RunFolder
 with RunFolder.open(Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)
@@ -32,7 +42,7 @@ WRITER = """
 import sys
 from itertools import cycle
 from pathlib import Path
-from wildcore.records import write_durably
+from wildcore.records.run_folder import write_durably
 for digit in cycle("0123456789"):
     write_durably(Path(sys.argv[1]), digit * 200_000)
     print("written", flush=True)
@@ -43,7 +53,7 @@ import resource, sys
 from itertools import count
 from pathlib import Path
 from wildcore import EditRequest, UserError
-from wildcore.records import CaseRecord, EditOutcome, RunFolder, ScoreRecord
+from wildcore.records.run_folder import CaseRecord, EditOutcome, RunFolder, ScoreRecord
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 folder = RunFolder.open(Path(sys.argv[1]))
 request, edit = EditRequest(prompt="p" * 3000, target="t"), EditOutcome(status="edited", seconds=0)
@@ -143,15 +153,15 @@ def test_create_does_not_touch_what_is_there(filled: RunFolder, tmp_path: Path) 
 
 
 def test_of_two_processes_one_makes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, free = tmp_path / "run", records.require_free
+    path, free = tmp_path / "run", run_folder.require_free
 
     def overtaken(asked: Path) -> None:
         """Find the folder free, as it is until another process makes its run there."""
         free(asked)
-        monkeypatch.setattr(records, "require_free", free)
+        monkeypatch.setattr(run_folder, "require_free", free)
         RunFolder.create(asked, MANIFEST.model_copy(update={"case_count": 5}))
 
-    monkeypatch.setattr(records, "require_free", overtaken)
+    monkeypatch.setattr(run_folder, "require_free", overtaken)
     assert f"--out {path}: not an empty folder" in message(RunFolder.create, path, MANIFEST)
     assert RunFolder.open(path).manifest.case_count == 5
     assert [file.name for file in path.iterdir()] == ["manifest.json"]
@@ -306,7 +316,7 @@ def test_a_run_that_cannot_be_locked_says_why(folder: RunFolder, monkeypatch: py
         raise OSError(errno.ENOLCK, "No locks available")
 
     with monkeypatch.context() as patched:
-        patched.setattr(records, "lock", no_locks)
+        patched.setattr(run_folder, "lock", no_locks)
         assert message(folder.locked().__enter__).startswith(f"{lock}: cannot be locked (No locks available); ")
     lock.unlink()
     lock.mkdir()

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from wildcore import EditRequest
 from wildcore.cli import main
-from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
-from wildcore.report import print_table
-from wildcore.scoring import Cell
+from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
+from wildcore.reporting.run import print_table
+from wildcore.scoring.scores import Cell
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt
-from wildcore.decode import decode
-from wildcore.forcing import over_targets
-from wildcore.models import LoadedModel
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.row_patches import RowPatches
+from wildcore.inference.decoding import decode
+from wildcore.inference.teacher_forcing import over_targets
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import join
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
-from wildcore.tokens import join
 
 FAMILIES = ("llama", "gpt2", "gemma2", "gpt_neox")
 PROMPTS = [

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from wildcore import EditCase, EditRequest, Patch, Probe, Refused
+from wildcore.evaluation.examiner import NOT_STACKED, Examiner, in_groups, run_cases, timed_edits
+from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
-from wildcore.models import LoadedModel
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.records import CaseRecord, EditOutcome, Manifest, RunFolder
-from wildcore.runner import NOT_STACKED, Examiner, in_groups, run_cases, timed_edits
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, RunFolder
 from wildcore.testing.conformance import ModelState, SilentProgress
-from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MAX_LENGTH, tiny_model
-from wildcore.unedited import UneditedAnswers
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 
 LARGE = 1024.0
 SMALL = 0.5

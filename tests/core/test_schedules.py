@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditCase, EditRequest
-from wildcore.schedules import SCHEDULES, Schedule, ScheduleName, in_words
+from wildcore.evaluation.schedules import SCHEDULES, Schedule, ScheduleName, in_words
 
 
 def cases(count: int) -> list[EditCase]:

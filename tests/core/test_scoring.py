@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from wildcore import EvalProtocol, Metric, Score, Use
 from wildcore.protocols import Metrics, as_variant, with_added
-from wildcore.records import CaseRecord, RunFolder, ScoreRecord
-from wildcore.scoring import COMPARES, NORMAL_95, REFUSED, interval, score_case, score_run, summarise, wilson
+from wildcore.records.run_folder import CaseRecord, RunFolder, ScoreRecord
+from wildcore.scoring.scores import COMPARES, NORMAL_95, REFUSED, interval, score_case, score_run, summarise, wilson
 
 means = st.floats(0, 1, allow_subnormal=False)
 counts = st.integers(1, 100_000)

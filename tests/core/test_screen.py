@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from wildcore import screen
-from wildcore.screen import Pace, Reporter
+from wildcore.reporting import console
+from wildcore.reporting.console import Pace, Reporter
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Time that stands still but for what a test adds to it; nothing looks at it by itself."""
     now = [100.0]
-    monkeypatch.setattr(screen, "SECONDS_BETWEEN_LOOKS", 1000)
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LOOKS", 1000)
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -102,7 +102,7 @@ def test_the_time_left_is_that_of_the_steps_left_at_the_rate_so_far(
     """After each group of ``size`` steps that came at once after ``seconds``, the next one is awaited for 2 s."""
     now = 0.0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(screen.time, "monotonic", lambda: now)
+        patch.setattr(console.time, "monotonic", lambda: now)
         made = sum(size for size, _ in groups)
         pace = Pace("rome", done + made + more, done)
         for size, seconds in groups:
@@ -131,8 +131,8 @@ def test_on_a_terminal_something_moves_while_no_step_is_made() -> None:
 def test_without_a_terminal_a_line_comes_by_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(screen, "SECONDS_TO_THE_FIRST_LINE", 0.1)
-    monkeypatch.setattr(screen, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(console, "SECONDS_TO_THE_FIRST_LINE", 0.1)
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LOOKS", 0.05)
     with Reporter(quiet=False).track("loading libraries", None):
         deadline = time.monotonic() + 10
         said = ""

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcore import EditCase, EditRequest, Malformed, Probe, UserError, selection
-from wildcore.selection import Choice, Reader, content_hash, parse_where, require_some
+from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
+from wildcore.datasets import selection
+from wildcore.datasets.selection import Choice, Reader, content_hash, parse_where, require_some
 
 
 def case(number: int) -> EditCase:

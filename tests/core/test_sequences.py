@@ -20,22 +20,22 @@ from wildcore import (
     Saved,
     UserError,
 )
-from wildcore.accumulated import Accumulated
-from wildcore.decode import decode
+from wildcore.evaluation.checkpoints import NAME, SequenceFile, Written
+from wildcore.evaluation.examiner import Examiner, run
+from wildcore.evaluation.refusals import AllRefused, write_together
+from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, ScheduleName
+from wildcore.evaluation.sequences import SequenceRunner, gives_numbers
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.inference.decoding import decode
 from wildcore.interfaces import Editor
-from wildcore.models import LoadedModel
-from wildcore.patches import Dense, WeightPatch
-from wildcore.records import CaseRecord, Manifest, RunFolder, flat
-from wildcore.refusals import AllRefused, write_together
-from wildcore.runner import Examiner, run
-from wildcore.schedules import FIRST_EDITS, Schedule, ScheduleName
-from wildcore.sequence_files import NAME, SequenceFile, Written
-from wildcore.sequences import SequenceRunner, gives_numbers
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
+from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.weights import Dense, WeightPatch
+from wildcore.records.run_folder import CaseRecord, Manifest, RunFolder, flat
 from wildcore.testing.conformance import ModelState, quiet_environment
-from wildcore.testing.modules import Greedy, plain_protocol
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
-from wildcore.tokens import encode
-from wildcore.unedited import UneditedAnswers
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 
 TOKENS = 4
 COUNT = 7

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Gold, Output, Probe, StopRule
-from wildcore.decode import decode
-from wildcore.examine import ask, pose
-from wildcore.forcing import over_targets
-from wildcore.models import LoadedModel
-from wildcore.patches import LowRank, WeightPatch
-from wildcore.row_patches import RowPatches
-from wildcore.shared_prompts import SharedPrompts
-from wildcore.testing.modules import Greedy, plain_protocol
+from wildcore.evaluation.questions import ask, pose
+from wildcore.inference.decoding import decode
+from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.inference.teacher_forcing import over_targets
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.weights import LowRank, WeightPatch
 from wildcore.testing.networks import tiny_model
-from wildcore.tokens import encode, join
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt
 
 WORDS = ("the", "capital", "of", "France", "is", "red", "old", "river", "town", "house")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from wildcore import Prompt, Refused
+from wildcore.models.tokens import IGNORED, Joined, encode, join, pad, subject_span, target_labels
 from wildcore.testing.tokenizers import byte_level_tokenizer, metaspace_tokenizer
-from wildcore.tokens import IGNORED, Joined, encode, join, pad, subject_span, target_labels
 
 KINDS = {
     "byte-level": byte_level_tokenizer(),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from wildcore import Editor, EditRequest, Offer, Params, Patch, Transform, UserError
-from wildcore.assembly import JobSpec, check_names, find_editor, make_editor, names_used
 from wildcore.cli.eval import run_paths
-from wildcore.models import LoadedModel
+from wildcore.jobs.build import JobSpec, check_names, find_editor, make_editor, names_used
+from wildcore.models.loaded import LoadedModel
 from wildcore.params import ModelShape
 from wildcore.registry import Found, Registry
 

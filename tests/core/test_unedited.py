@@ -23,16 +23,16 @@ from wildcore import (
     Use,
     UserError,
 )
-from wildcore.examine import pose
-from wildcore.failures import FailureFilter
-from wildcore.models import LoadedModel
-from wildcore.protocol_assembly import make_protocol
+from wildcore.evaluation.failure_filter import FailureFilter
+from wildcore.evaluation.questions import pose
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.jobs.protocols import make_protocol
+from wildcore.models.loaded import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import SilentProgress
-from wildcore.testing.modules import Bare, Whole
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
-from wildcore.unedited import UneditedAnswers
+from wildcore.testing.stub_protocol import Bare, Whole
 
 
 class Echo(Generator):
@@ -130,7 +130,7 @@ def test_a_module_of_another_plugin_or_version_is_asked_anew(part: str, model: L
 
 PLUGIN = """
 from wildcore import Offer, hookimpl
-from wildcore.testing.modules import Bare, Greedy, Whole
+from wildcore.testing.stub_protocol import Bare, Greedy, Whole
 
 @hookimpl
 def wildcore_contexts():

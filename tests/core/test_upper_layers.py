@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import LoadedModel
+from wildcore.inference.partial_forward import UpperLayers
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import pad
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, WINDOWED, tiny_model
-from wildcore.tokens import pad
-from wildcore.upper_layers import UpperLayers
 
 TEXTS = ("The capital of France is Rome.", "Who wrote it?", "The old book of the town was written by Anna Smith.")
 

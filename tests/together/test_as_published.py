@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wildcore import DepartingParams
-from wildcore.assembly import name_in_words
 from wildcore.cli import main
-from wildcore.patch_files import read_patch
+from wildcore.jobs.build import name_in_words
+from wildcore.patches.files import read_patch
 from wildcore.registry import load_registry
 from wildcore.testing.golden import TINY_MODELS, VALUE_NAMES, Golden, closed_formula_moments, relative_error
 

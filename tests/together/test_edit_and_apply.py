@@ -16,15 +16,15 @@ from wildcore_pocket.dataset import PocketQA
 
 import wildcore.testing
 from wildcore import EditCase, UserError
-from wildcore.assembly import JobSpec
-from wildcore.editing import apply_patches
-from wildcore.families import built_in_families
-from wildcore.loading import load_model
-from wildcore.models import ModelRequest
-from wildcore.patch_files import PatchManifest, patched_model, read_patch, write_patch
-from wildcore.patches import Dense, WeightPatch
+from wildcore.architectures import built_in_families
+from wildcore.evaluation.checkpoints import read_patch_or_run
+from wildcore.jobs.build import JobSpec
+from wildcore.jobs.edit import apply_patches
+from wildcore.models.loaded import ModelRequest
+from wildcore.models.loading import load_model
+from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
+from wildcore.patches.weights import Dense, WeightPatch
 from wildcore.registry import load_registry
-from wildcore.sequence_files import read_patch_or_run
 from wildcore.testing.conformance import SilentProgress
 from wildcore.testing.processes import run_python
 

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from wildcore import EditRequest, Offer, Patch, Refused
-from wildcore.families import built_in_families
-from wildcore.loading import load_model
-from wildcore.models import ModelRequest
-from wildcore.patch_files import require_kept
-from wildcore.patches import WeightPatch
+from wildcore.architectures import built_in_families
+from wildcore.models.loaded import ModelRequest
+from wildcore.models.loading import load_model
+from wildcore.patches.files import require_kept
+from wildcore.patches.weights import WeightPatch
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.golden import TINY_MODELS, relative_error
 

@@ -11,8 +11,8 @@ from transformers import LlamaConfig, OPTConfig
 
 import wildcore.testing
 from wildcore import UserError
-from wildcore.families import built_in_families
-from wildcore.model_facts import describe_model
+from wildcore.architectures import built_in_families
+from wildcore.jobs.describe import describe_model
 from wildcore.registry import load_registry
 from wildcore.shapes import LLAMA_3_8B
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from wildcore.assembly import JobSpec, make_reader, model_request
-from wildcore.examine import ask, pose
-from wildcore.loading import load_model
-from wildcore.models import LoadedModel
-from wildcore.protocol_assembly import ready_protocols
+from wildcore.evaluation.questions import ask, pose
+from wildcore.jobs.build import JobSpec, make_reader, model_request
+from wildcore.jobs.protocols import ready_protocols
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.loading import load_model
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EditCase, Probe, ProbeKind

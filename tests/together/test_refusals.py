@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from wildcore import EditRequest, Refused
-from wildcore.assembly import JobSpec, make_editor
-from wildcore.refusals import refusals, write_together
+from wildcore.evaluation.refusals import refusals, write_together
+from wildcore.jobs.build import JobSpec, make_editor
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.networks import tiny_model

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError, safe_open
 
-from wildcore.records import flat
+from wildcore.records.run_folder import flat
 
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -21,8 +21,8 @@ KEPT = "sequence.safetensors"
 # the command line, which keeps what it wrote after every update, and is slow enough to be killed where that is wanted
 KEEPING = """
 import time
-from wildcore.records import RunFolder
-from wildcore.sequence_files import Keeper
+from wildcore.records.run_folder import RunFolder
+from wildcore.evaluation.checkpoints import Keeper
 append = RunFolder.append
 Keeper.save_if_due = lambda keeper: (keeper.save(), time.sleep(0.2))
 RunFolder.append = lambda folder, record: (append(folder, record), time.sleep(0.2))
@@ -32,7 +32,7 @@ main()
 # the command line in its first half minute: it has kept nothing yet; it says how far it is
 COUNTING = """
 import sys, time
-from wildcore.sequence_files import Keeper
+from wildcore.evaluation.checkpoints import Keeper
 def count(keeper):
     print("written", len(keeper.written.outcomes), file=sys.stderr, flush=True)
     time.sleep(0.2)

@@ -7,15 +7,15 @@ from wildcore_pocket.dataset import PocketQA
 from wildcore_pocket.plugin import PocketModel
 
 from wildcore import EditCase
-from wildcore.assembly import JobSpec, make_editor
-from wildcore.families import built_in_families
-from wildcore.loading import load_model
-from wildcore.models import LoadedModel, ModelRequest
-from wildcore.protocol_assembly import make_protocol
+from wildcore.architectures import built_in_families
+from wildcore.evaluation.examiner import AnswersByProtocol, Examiner
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.jobs.protocols import make_protocol
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import load_model
 from wildcore.registry import load_registry
-from wildcore.runner import AnswersByProtocol, Examiner
 from wildcore.testing.conformance import quiet_environment
-from wildcore.unedited import UneditedAnswers
 
 BARE = ("synthetic", "wild-authors")
 """One forces the target, the other decodes; both put the bare question."""

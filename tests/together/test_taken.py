@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 
 import wildcore.testing
 from wildcore.cli import main
-from wildcore.patch_files import read_patch
+from wildcore.patches.files import read_patch
 
 MODEL = ("--model", str(Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"))
 FEW = ("--set=editor.steps=2",)

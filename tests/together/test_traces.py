@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import wildcore.testing
 from wildcore import EditRequest, Trace
 from wildcore.cli import main
-from wildcore.trace_files import LONGEST_NAME, write_case_traces
+from wildcore.records.trace_files import LONGEST_NAME, write_case_traces
 from wildcore.types import EditCase
 
 TINY_LLAMA = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"

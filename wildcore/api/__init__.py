@@ -21,7 +21,7 @@ from wildcore.api.models import load
 from wildcore.api.patches import ModelPatch, edit, fact, open_patch
 from wildcore.api.runs import Result, evaluate, score
 from wildcore.errors import UserError
-from wildcore.protocol_files import read_protocol
+from wildcore.jobs.protocol_files import read_protocol
 from wildcore.types import EditRequest, Probe
 
 __all__ = [

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
-from wildcore.assembly import JobSpec, make_reader
-from wildcore.caching import cache_folder
+from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
-from wildcore.protocol_assembly import ready_protocols
+from wildcore.jobs.build import JobSpec, make_reader
+from wildcore.jobs.protocols import ready_protocols
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
-from wildcore.screen import Reporter
-from wildcore.selection import Choice, Reader
+from wildcore.reporting.console import Reporter
+from wildcore.storage.cache import cache_folder
 from wildcore.types import (
     Answer,
     AnsweredProbe,
@@ -30,7 +30,7 @@ from wildcore.types import (
 
 if TYPE_CHECKING:
     from wildcore.interfaces import Patch
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 UNKNOWN = ""
 """Stands as the answer of a question that has none."""
@@ -137,9 +137,9 @@ def _replies(
     together: int,
     reporter: Reporter,
 ) -> Iterator[Reply]:
-    from wildcore.examine import unanswerable  # heavy
-    from wildcore.runner import Examiner
-    from wildcore.unedited import UneditedAnswers
+    from wildcore.evaluation.examiner import Examiner
+    from wildcore.evaluation.questions import unanswerable  # heavy
+    from wildcore.evaluation.unedited import UneditedAnswers
 
     examiner = Examiner(model, [protocol], UneditedAnswers(cache_folder(), model))
     with reporter.track("asking", len(probes)) as advance:

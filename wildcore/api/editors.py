@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
-from wildcore.assembly import UNREGISTERED, JobSpec, check_names, find_editor, make_editor, names_used, settings_for
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
+from wildcore.jobs.build import UNREGISTERED, JobSpec, check_names, find_editor, make_editor, names_used, settings_for
 from wildcore.params import build
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
 """What a run asks of an editor; ``wildcore.Editor`` has all of it but ``edit``."""

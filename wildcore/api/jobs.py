@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from wildcore.assembly import JobSpec, require_setting_name
 from wildcore.errors import UserError
+from wildcore.jobs.build import JobSpec, require_setting_name
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EvalProtocol
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 Names = str | Sequence[str]
 Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]
@@ -96,7 +96,7 @@ def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None
 
 def require_unedited(model: "LoadedModel") -> None:
     """Raise ``UserError`` for what is no loaded model, and for a model that carries a patch."""
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
     if not isinstance(model, LoadedModel):
         raise UserError(f"model: expected a model that wildcore.api.load returned, found {type(model).__name__}")

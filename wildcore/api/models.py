@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from wildcore.api.jobs import job, plugins
 from wildcore.api.progress import reporter_for
-from wildcore.assembly import model_request
+from wildcore.jobs.build import model_request
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 
 def load(
@@ -37,7 +37,7 @@ def load(
         trust_remote_code=trust_remote_code,
     )
     request = model_request(registry, spec)
-    from wildcore.loading import load_model  # heavy
+    from wildcore.models.loading import load_model  # heavy
 
     loaded = load_model(request, registry.families)
     reporter = reporter_for(progress)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from wildcore.api.editors import EditorChoice, chosen, made
 from wildcore.api.jobs import in_use, job, plugins, require_unedited
 from wildcore.api.progress import reporter_for
-from wildcore.caching import cache_folder
+from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Patch
-from wildcore.rows import Row, edit_request
+from wildcore.storage.cache import cache_folder
 from wildcore.types import EditRequest
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
-    from wildcore.patch_files import PatchManifest
+    from wildcore.models.loaded import LoadedModel
+    from wildcore.patches.files import PatchManifest
 
 THE_PATCH = Path("patch")
 """Stands where a message would name the file of a patch."""
@@ -45,7 +45,7 @@ class ModelPatch:
 
     def require_fits(self, model: "LoadedModel") -> None:
         """Raise ``UserError`` unless ``model`` is the one that the patch was made for."""
-        from wildcore.patch_files import require_made_for
+        from wildcore.patches.files import require_made_for
 
         require_made_for(THE_PATCH, self.manifest, model)
 
@@ -58,8 +58,8 @@ class ModelPatch:
 
         Raises ``UserError`` where it cannot be written, something is there already, or no plugin could read it back.
         """
-        from wildcore.patch_files import write_patch
-        from wildcore.patches import WeightPatch
+        from wildcore.patches.files import write_patch
+        from wildcore.patches.weights import WeightPatch
 
         if self.manifest.editor["plugin"] is None and not isinstance(self.patch, WeightPatch):
             raise UserError(
@@ -128,7 +128,7 @@ def edit(
             raise UserError(f"facts: expected what wildcore.api.fact returns, found {request!r:.80}")
     choice, own = chosen(editor)
     spec = job(model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed)
-    from wildcore.editing import require_finite, solve  # heavy
+    from wildcore.jobs.edit import require_finite, solve  # heavy
 
     reporter = reporter_for(progress)
     with in_use(model):
@@ -149,8 +149,8 @@ def edit(
 
 def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     """Return the patch in a file. Raises ``UserError`` for one that is damaged or was made for another model."""
-    from wildcore.assembly import read_back
-    from wildcore.patch_files import read_patch, require_made_for
+    from wildcore.jobs.build import read_back
+    from wildcore.patches.files import read_patch, require_made_for
 
     require_unedited(model)
     file = read_patch(Path(path))

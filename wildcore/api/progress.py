@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
-from wildcore.screen import Pace, Reporter, printable
+from wildcore.reporting.console import Pace, Reporter, printable
 
 SECONDS_BETWEEN_UPDATES = 0.2
 CELLS_OF_A_BAR = 30

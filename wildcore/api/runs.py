@@ -20,32 +20,25 @@ from wildcore.api.jobs import (
 )
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
-from wildcore.assembly import (
-    CONTINUATION,
-    WILD_OR_FIRST,
-    check_names,
-    filter_protocol,
-    own_name,
-    require_offered,
-)
-from wildcore.caching import cache_folder
+from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
+from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.protocol_assembly import added_metrics
-from wildcore.records import RunFolder, require_free, resume_command
-from wildcore.report import print_edits, print_head, print_run
-from wildcore.rescoring import add_scores
-from wildcore.schedules import require_fitting_schedule
-from wildcore.scoring import mean_of_samples, summary
-from wildcore.screen import out as console_for_results
-from wildcore.selection import require_one_choice
+from wildcore.jobs.build import CONTINUATION, WILD_OR_FIRST, check_names, filter_protocol, own_name, require_offered
+from wildcore.jobs.protocols import added_metrics
+from wildcore.jobs.score import add_scores
+from wildcore.records.run_folder import RunFolder, require_free, resume_command
+from wildcore.reporting.console import out as console_for_results
+from wildcore.reporting.run import print_edits, print_head, print_run
+from wildcore.scoring.scores import mean_of_samples, summary
+from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 
 class Result:
@@ -193,8 +186,8 @@ def evaluate(
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
-    from wildcore.evaluation import Evaluation  # heavy
-    from wildcore.refusals import AllRefused
+    from wildcore.evaluation.refusals import AllRefused
+    from wildcore.jobs.eval import Evaluation  # heavy
 
     reporter = reporter_for(progress)
     with in_use(model, batch_size):

@@ -9,7 +9,7 @@ from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
-from wildcore.screen import printable
+from wildcore.reporting.console import printable
 
 
 class Failure(click.ClickException):

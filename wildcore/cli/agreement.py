@@ -9,7 +9,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.agreement import (
+from wildcore.errors import UserError, nearest
+from wildcore.records.run_folder import RunFolder, write_durably
+from wildcore.reporting.console import out, plain, printable
+from wildcore.scoring.agreement import (
     Agreement,
     Chosen,
     Difference,
@@ -20,9 +23,6 @@ from wildcore.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.errors import UserError, nearest
-from wildcore.records import RunFolder, write_durably
-from wildcore.screen import out, plain, printable
 from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")

@@ -8,19 +8,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.assembly import JobSpec, parse_settings
 from wildcore.cli.eval import eval_command
 from wildcore.cli.startup import torch_loaded
+from wildcore.datasets.selection import parse_where, require_one_choice
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
-from wildcore.protocol_files import read_protocol
+from wildcore.jobs.build import JobSpec, parse_settings
+from wildcore.jobs.protocol_files import read_protocol
 from wildcore.registry import Registry
-from wildcore.screen import Reporter, out, plain
-from wildcore.selection import parse_where, require_one_choice
+from wildcore.reporting.console import Reporter, out, plain
 
 if TYPE_CHECKING:
-    from wildcore.audit import Audit, Lengths
-    from wildcore.findings import Example
+    from wildcore.datasets.checks import Example
+    from wildcore.jobs.audit import Audit, Lengths
 
 LONGEST = 130
 FROM_EVAL = (
@@ -54,7 +54,7 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
         registry.find_protocol(protocol)
     reporter = Reporter(quiet=options["quiet"])
     with torch_loaded(reporter, options["threads"]):
-        from wildcore.audit import Auditor  # heavy: only once the names are known to be right
+        from wildcore.jobs.audit import Auditor  # heavy: only once the names are known to be right
 
     with reporter.track("auditing", None):
         found = Auditor(registry, spec, reporter).audit()

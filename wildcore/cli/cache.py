@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
-from wildcore.caching import cache_folder
 from wildcore.errors import UserError
-from wildcore.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
-from wildcore.screen import bytes_of, out, plain
+from wildcore.reporting.console import bytes_of, out, plain
+from wildcore.storage.cache import cache_folder
+from wildcore.storage.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")

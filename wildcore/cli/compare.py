@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from wildcore.records import RunFolder
-from wildcore.report import print_comparison
+from wildcore.records.run_folder import RunFolder
+from wildcore.reporting.run import print_comparison
 
 
 @click.command()

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
+from wildcore.jobs.protocol_files import to_toml
+from wildcore.jobs.protocols import resolve_protocol
 from wildcore.params import DepartingParams, EditorParams
-from wildcore.protocol_assembly import resolve_protocol
-from wildcore.protocol_files import to_toml
 from wildcore.registry import OFFER_HOOKS, Registry
-from wildcore.screen import out, plain
+from wildcore.reporting.console import out, plain
 
 KINDS = (*OFFER_HOOKS, "protocol")
 
@@ -39,7 +39,7 @@ def describe(registry: Registry, kind: str, name: str) -> None:
 
 
 def _print_model(registry: Registry, name: str) -> None:
-    from wildcore.model_facts import describe_model  # heavy
+    from wildcore.jobs.describe import describe_model  # heavy
 
     try:
         found, console = describe_model(registry, name), out()

@@ -8,15 +8,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
+from wildcore.jobs.build import JobSpec, find_editor, parse_settings
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
-from wildcore.screen import Reporter, out, plain
+from wildcore.reporting.console import Reporter, out, plain
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
@@ -39,7 +39,7 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     find_editor(registry, options["editor"])
     reporter = Reporter(options["quiet"])
     with torch_loaded(reporter, options["threads"]):
-        from wildcore.editing import make_patch  # heavy: only once the name is known to be right
+        from wildcore.jobs.edit import make_patch  # heavy: only once the name is known to be right
 
     spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
     with reporter.track("making the patch", None):
@@ -101,7 +101,7 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
     reporter = Reporter(options["quiet"])
     with torch_loaded(reporter, options["threads"]):
-        from wildcore.editing import apply_patches  # heavy
+        from wildcore.jobs.edit import apply_patches  # heavy
 
     with reporter.track("writing the model", None):
         copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)

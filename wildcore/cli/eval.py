@@ -11,23 +11,19 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from wildcore.assembly import (
-    CONTINUATION,
-    WILD_OR_FIRST,
-    JobSpec,
-    filter_protocol,
-    find_editor,
-    require_offered,
-)
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.datasets.selection import parse_where, require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
 from wildcore.errors import UserError
-from wildcore.protocol_files import read_protocol
-from wildcore.records import RunFolder, require_free, resume_command
+from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
+from wildcore.jobs.build import CONTINUATION, WILD_OR_FIRST, JobSpec, filter_protocol, find_editor, require_offered
+from wildcore.jobs.protocol_files import read_protocol
+from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
-from wildcore.report import (
+from wildcore.reporting.console import Reporter, out, printable
+from wildcore.reporting.run import (
     EDITS_PRINTED,
     all_refused,
     nothing_measured,
@@ -35,10 +31,7 @@ from wildcore.report import (
     print_edits,
     print_run,
 )
-from wildcore.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
-from wildcore.scoring import summary
-from wildcore.screen import Reporter, out, printable
-from wildcore.selection import parse_where, require_one_choice
+from wildcore.scoring.scores import summary
 
 NOT_ASKED_FOR = {"continuation": 0}
 """What a run was begun with whose job does not say: an earlier version did not have it."""
@@ -229,7 +222,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
 def _editor_of(patch: Path, reporter: Reporter) -> str:
     """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
     with loading_libraries(reporter):
-        from wildcore.sequence_files import read_patch_or_run  # heavy
+        from wildcore.evaluation.checkpoints import read_patch_or_run  # heavy
 
     return read_patch_or_run(patch).manifest.editor_name
 
@@ -262,7 +255,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
             find_editor(registry, spec.editor)
         require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.evaluation import Evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval import Evaluation  # heavy: only once the names are known to be right
 
     with reporter.track(PREPARING, None):
         evaluation = Evaluation(registry, specs, reporter)
@@ -296,7 +289,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.evaluation import Evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval import Evaluation  # heavy: only once the folder is known to be a run
 
     with reporter.track(PREPARING, None):
         evaluation = Evaluation(registry, [spec], reporter)
@@ -343,7 +336,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
 
 def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> str | None:
     """Carry a run out. Returns the reason where it was stopped because its first edits were all refused for it."""
-    from wildcore.refusals import AllRefused  # heavy
+    from wildcore.evaluation.refusals import AllRefused  # heavy
 
     try:
         evaluation.carry_out(folder)

@@ -4,7 +4,7 @@ import click
 from rich.table import Table
 
 from wildcore.registry import Plugin, Registry
-from wildcore.screen import out, plain
+from wildcore.reporting.console import out, plain
 
 
 @click.command("plugins")

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
 from wildcore.cli.startup import torch_loaded
+from wildcore.datasets.selection import parse_where, require_one_choice
+from wildcore.jobs.build import JobSpec, find_editor, parse_settings
 from wildcore.registry import Registry
-from wildcore.screen import Reporter, bytes_of, out, plain
-from wildcore.selection import parse_where, require_one_choice
+from wildcore.reporting.console import Reporter, bytes_of, out, plain
 
 SHARED_OPTIONS = (
     *MODEL_OPTIONS,
@@ -47,7 +47,7 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
 
 def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter, threads: str) -> None:
     with torch_loaded(reporter, threads):
-        from wildcore.preparing import prepare  # heavy: only once the names are known to be right
+        from wildcore.jobs.prepare import prepare  # heavy: only once the names are known to be right
 
     try:
         with reporter.track(f"preparing {spec.editor}", None):

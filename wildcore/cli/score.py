@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from wildcore.caching import cache_folder
 from wildcore.cli import shortcuts
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
-from wildcore.records import RunFolder
+from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
-from wildcore.report import print_run
-from wildcore.screen import Reporter
+from wildcore.reporting.console import Reporter
+from wildcore.reporting.run import print_run
+from wildcore.storage.cache import cache_folder
 
 
 @click.command()
@@ -23,7 +23,7 @@ from wildcore.screen import Reporter
 @click.pass_context
 def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
     """Add scores to the finished RUN from its stored answers: no model is loaded. Scores that are there stay as they are."""
-    from wildcore.rescoring import add_scores
+    from wildcore.jobs.score import add_scores
 
     registry: Registry = ctx.obj
     folder = RunFolder.finished(run)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from wildcore.assembly import parse_settings
 from wildcore.interfaces import Shortcut
+from wildcore.jobs.build import parse_settings
 from wildcore.registry import Registry
 
 COMMANDS = ("eval", "score")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from wildcore.records import RunFolder
-from wildcore.report import print_edits, print_head, print_run
-from wildcore.scoring import summary
-from wildcore.screen import out
+from wildcore.records.run_folder import RunFolder
+from wildcore.reporting.console import out
+from wildcore.reporting.run import print_edits, print_head, print_run
+from wildcore.scoring.scores import summary
 
 
 @click.command()

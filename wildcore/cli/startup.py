@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wildcore.interruption import interrupts_at_once
-from wildcore.screen import Reporter
+from wildcore.reporting.console import Reporter
 from wildcore.threads import CoreWatch, choose
 
 

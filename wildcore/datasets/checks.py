@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from wildcore.datasets.rows import STRAY_WHITE_SPACE
 from wildcore.normalise import same
-from wildcore.rows import STRAY_WHITE_SPACE
 from wildcore.types import EditCase, Record
 
 EXAMPLES_KEPT = 3

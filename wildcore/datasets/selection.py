@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
+from wildcore.datasets.rows import ROWS_NAMED, bad_rows
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Dataset
-from wildcore.rows import ROWS_NAMED, bad_rows
 from wildcore.types import EditCase, Malformed, Record
 
 MALFORMED_LISTED = 100

@@ -10,9 +10,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from wildcore.datasets.rows import Row
 from wildcore.errors import UserError
 from wildcore.params import Params
-from wildcore.rows import Row
 from wildcore.types import Malformed
 
 Found = tuple[str, Any] | Malformed

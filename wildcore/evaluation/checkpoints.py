@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.accumulated import Accumulated
 from wildcore.errors import UserError
+from wildcore.evaluation.schedules import Schedule
 from wildcore.interfaces import Editor, Patch, Saved
-from wildcore.models import LoadedModel
-from wildcore.patch_files import (
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.files import (
     CHANGE,
     PatchedModel,
     PatchFile,
@@ -26,9 +27,8 @@ from wildcore.patch_files import (
     read_by_its_editor,
     read_patch,
 )
-from wildcore.records import EditOutcome, Manifest, RunFolder
-from wildcore.schedules import Schedule
-from wildcore.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
+from wildcore.records.run_folder import EditOutcome, Manifest, RunFolder
+from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 2

@@ -4,7 +4,7 @@ Single edits are independent, so many are solved and judged together. A change o
 for one edit as for many: each answer is what it would be alone, but for the last digits that a batch's size and shape decide.
 Only a generator that is not row-wise reads from weights into which the change is added, rounded to their dtype, again for one
 edit as for many. Other schedules, whose patch is the sum of all that was written, added likewise, are in
-``wildcore.sequences``. Knows resolved objects only: neither where they came from nor who asked.
+``wildcore.evaluation.sequences``. Knows resolved objects only: neither where they came from nor who asked.
 """
 
 import time
@@ -16,23 +16,23 @@ from itertools import accumulate, islice
 
 from torch import OutOfMemoryError
 
-from wildcore.accumulated import Accumulated, can_share_prompts, changes_prompts
-from wildcore.continuations import put_off, same_beginning, was_cut
 from wildcore.errors import Refused, each_or_refusal
-from wildcore.examine import Answers, Question, ask, pose, rewritten, unanswerable
-from wildcore.failures import answered
+from wildcore.evaluation.failure_filter import answered
+from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten, unanswerable
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.inference.prompt_cache import SharedPrompts
 from wildcore.interfaces import Editor, Environment, Patch, Progress
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
-from wildcore.prompt_patches import PromptPatch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import within_context
+from wildcore.patches.accumulated import Accumulated, can_share_prompts, changes_prompts
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import WeightPatch
 from wildcore.protocols import ReadyProtocol
-from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder
-from wildcore.row_patches import RowPatches
-from wildcore.shared_prompts import SharedPrompts
-from wildcore.tokens import within_context
-from wildcore.trace_files import write_case_traces
+from wildcore.records.continuations import put_off, same_beginning, was_cut
+from wildcore.records.run_folder import CaseRecord, EditOutcome, ProbeRecord, RunFolder
+from wildcore.records.trace_files import write_case_traces
 from wildcore.types import EditCase, Output, Probe
-from wildcore.unedited import UneditedAnswers
 
 NOT_STACKED = "judged alone: its patch cannot share a batch"
 

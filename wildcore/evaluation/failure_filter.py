@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from wildcore.errors import UserError
-from wildcore.examine import pose
+from wildcore.evaluation.questions import pose
+from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
 from wildcore.types import Answer, AnsweredProbe, EditCase, Probe, Record
-from wildcore.unedited import UneditedAnswers
 
 ASKED_AT_ONCE = 64
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from wildcore.memory import free_memory
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.memory import free_memory
 
 AUTO = "auto"
 MOST = 64

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from wildcore.models import LoadedModel
+from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
+from wildcore.patches.batched import RowPatches
 from wildcore.protocols import ReadyProtocol
-from wildcore.row_patches import RowPatches
-from wildcore.shared_prompts import SharedPrompts
-from wildcore.tokens import encode, join
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
 Answers = tuple[Answer, ...]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wildcore.errors import Refused, each_or_refusal
+from wildcore.evaluation.schedules import FIRST_EDITS
 from wildcore.interfaces import Editor, Patch, Saved
-from wildcore.models import LoadedModel
-from wildcore.records import EditOutcome
-from wildcore.schedules import FIRST_EDITS
-from wildcore.tokens import within_context
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import within_context
+from wildcore.records.run_folder import EditOutcome
 from wildcore.types import EditRequest
 
 PARTICULARS = re.compile(r"""(?<!\w)'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\d+""")

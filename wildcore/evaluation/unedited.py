@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from wildcore.errors import UserError
-from wildcore.examine import Answers, Question, ask
-from wildcore.models import LoadedModel
+from wildcore.evaluation.questions import Answers, Question, ask
+from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.models.loaded import LoadedModel
 from wildcore.protocols import ReadyProtocol
-from wildcore.shared_prompts import SharedPrompts
 
 ANSWERS = TypeAdapter(Answers)
 DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from wildcore.models import LoadedModel, Reading
+from wildcore.models.loaded import LoadedModel, Reading
 
 
 class FixedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.fixed_batch import FixedBatch, can_be_fixed
+from wildcore.inference.cuda_graphs import FixedBatch, can_be_fixed
+from wildcore.inference.kv_cache import can_be_joined, joined_caches, joined_masks
+from wildcore.inference.prompt_cache import read_prompts
 from wildcore.interfaces import StopRule
-from wildcore.key_values import can_be_joined, joined_caches, joined_masks
-from wildcore.models import LoadedModel
-from wildcore.shared_prompts import read_prompts
-from wildcore.tokens import encode
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.types import Output, Prompt, StopReason
 
 Choose = Callable[[Tensor, Sequence[int]], Tensor]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.key_values import apart
-from wildcore.models import LoadedModel
+from wildcore.inference.kv_cache import apart
+from wildcore.models.loaded import LoadedModel
 
 Forward = Callable[..., Any]
 

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.key_values import apart, can_be_joined, joined_caches, joined_masks, of_places
-from wildcore.models import LoadedModel
-from wildcore.tokens import encode, pad
+from wildcore.inference.kv_cache import apart, can_be_joined, joined_caches, joined_masks, of_places
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, pad
 from wildcore.types import Prompt
 
 Ids = Sequence[int]

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from wildcore.key_values import can_be_joined
-from wildcore.models import LoadedModel
-from wildcore.shared_prompts import ReadPrompts, only_prompts
-from wildcore.tokens import Joined, pad
+from wildcore.inference.kv_cache import can_be_joined
+from wildcore.inference.prompt_cache import ReadPrompts, only_prompts
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import Joined, pad
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def over_targets(
 
     Rows of like length run together, at most ``model.rows_at_once``; only the targets' logits are computed. ``prompts`` says
     which of the prompts in work each row belongs to; left out, row i belongs to prompt i. A prompt that was read before is not
-    read again, see ``wildcore.shared_prompts``.
+    read again, see ``wildcore.inference.prompt_cache``.
     """
     results: dict[int, T] = {}
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].token_ids))

@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from wildcore.assembly import JobSpec, make_reader, model_request
-from wildcore.caching import cache_folder
-from wildcore.ceilings import Ceiling, Oracle
-from wildcore.chat import chat_note
+from wildcore.datasets.checks import Finding, Searches
+from wildcore.datasets.selection import Reader
 from wildcore.errors import UserError
-from wildcore.failures import FailureCount, FailureFilter, first_metric
-from wildcore.findings import Finding, Searches
+from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
+from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
-from wildcore.loading import load_model
-from wildcore.models import LoadedModel
-from wildcore.protocol_assembly import ready_protocols
+from wildcore.jobs.build import JobSpec, make_reader, model_request
+from wildcore.jobs.chat import chat_note
+from wildcore.jobs.protocols import ready_protocols
+from wildcore.jobs.score import prepare
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.loading import load_model
+from wildcore.models.tokens import join
 from wildcore.registry import Registry
-from wildcore.rescoring import prepare
-from wildcore.selection import Reader
-from wildcore.tokens import join
+from wildcore.scoring.ceilings import Ceiling, Oracle
+from wildcore.storage.cache import cache_folder
 from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
-from wildcore.unedited import UneditedAnswers
 
 
 class Lengths(Record):

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import Field
 
+from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
 from wildcore.errors import UserError, nearest
+from wildcore.evaluation.schedules import ScheduleName
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
 from wildcore.registry import OFFER_HOOKS, Found, Registry
-from wildcore.schedules import ScheduleName
-from wildcore.selection import Choice, Reader
 from wildcore.types import EvalProtocol, Record
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel, ModelRequest
-    from wildcore.patch_files import PatchFile
+    from wildcore.models.loaded import LoadedModel, ModelRequest
+    from wildcore.patches.files import PatchFile
 
 WILD_OR_FIRST = ""
 """Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
@@ -184,7 +184,7 @@ def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[s
 
 def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     """Say which model to load: one that a plugin brings, a local folder, or a hub name."""
-    from wildcore.models import ModelRequest
+    from wildcore.models.loaded import ModelRequest
 
     brought = any(spec.model in (f.offer.name, f"{f.plugin}/{f.offer.name}") for f in registry.offers["model"])
     folder = None

@@ -5,7 +5,7 @@ from typing import Any
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
 from wildcore.params import ContextParams
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry

@@ -7,14 +7,14 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from wildcore.assembly import JobSpec, model_request
-from wildcore.chat import chat_contexts
-from wildcore.families import Family
-from wildcore.family_guess import guess_family
-from wildcore.loading import dtype_name, fetch_folder, load_config
-from wildcore.memory import parameter_count, stored_dtypes, weight_files
-from wildcore.model_hints import quantisation, quantised_problem, weights_problem
-from wildcore.models import ModelRequest, shape_of
+from wildcore.architectures import Family
+from wildcore.jobs.build import JobSpec, model_request
+from wildcore.jobs.chat import chat_contexts
+from wildcore.models.family_guess import guess_family
+from wildcore.models.hints import quantisation, quantised_problem, weights_problem
+from wildcore.models.loaded import ModelRequest, shape_of
+from wildcore.models.loading import dtype_name, fetch_folder, load_config
+from wildcore.models.memory import parameter_count, stored_dtypes, weight_files
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
 from wildcore.types import Record

@@ -10,32 +10,34 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from wildcore import provenance
-from wildcore.accumulated import Accumulated
-from wildcore.assembly import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
-from wildcore.caching import cache_folder
-from wildcore.chat import in_chat
+from wildcore.datasets.rows import bad_rows
+from wildcore.datasets.selection import WAY_OUT
 from wildcore.errors import UserError
-from wildcore.facts import FactTable, malformed, read_facts
+from wildcore.evaluation.checkpoints import read_patch_or_run
+from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
-from wildcore.loading import DTYPES, dtype_name, fetch_folder, load_config, load_model, no_progress_bar, read_shape
+from wildcore.jobs.build import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
+from wildcore.jobs.chat import in_chat
+from wildcore.jobs.facts import FactTable, malformed, read_facts
 from wildcore.model_files import copy_companions
-from wildcore.models import LoadedModel
-from wildcore.patch_files import (
-    PatchManifest,
-    patched_model,
-    require_made_for,
-    require_new,
-    write_patch,
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.loading import (
+    DTYPES,
+    dtype_name,
+    fetch_folder,
+    load_config,
+    load_model,
+    no_progress_bar,
+    read_shape,
 )
-from wildcore.refusals import Update, refusals, write_together
+from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.files import PatchManifest, patched_model, require_made_for, require_new, write_patch
+from wildcore.records import provenance
+from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
-from wildcore.rows import bad_rows
-from wildcore.selection import WAY_OUT
-from wildcore.sequence_files import read_patch_or_run
-from wildcore.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.storage.cache import cache_folder
+from wildcore.storage.tensor_files import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
-from wildcore.trace_files import trace_beside, write_patch_trace
 from wildcore.types import EditRequest, Malformed
 
 

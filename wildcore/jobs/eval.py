@@ -6,8 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from wildcore import provenance
-from wildcore.assembly import (
+from wildcore.datasets.selection import Reader, content_hash, require_some
+from wildcore.errors import UserError
+from wildcore.evaluation.checkpoints import read_patch_or_run
+from wildcore.evaluation.examiner import Examiner, run
+from wildcore.evaluation.failure_filter import FailureFilter
+from wildcore.evaluation.group_size import AUTO, edits_at_once
+from wildcore.evaluation.refusals import RefusalWatch
+from wildcore.evaluation.schedules import Schedule
+from wildcore.evaluation.sequences import SequenceRunner
+from wildcore.evaluation.unedited import UneditedAnswers
+from wildcore.interfaces import Editor, Environment, Metric, Progress
+from wildcore.jobs.build import (
     TAKEN,
     JobSpec,
     choice_of,
@@ -18,32 +28,22 @@ from wildcore.assembly import (
     settled,
     with_later_parameters,
 )
-from wildcore.caching import cache_folder
-from wildcore.chat import chat_note
-from wildcore.errors import UserError
-from wildcore.failures import FailureFilter
-from wildcore.interfaces import Editor, Environment, Metric, Progress
-from wildcore.loading import load_model, read_shape
-from wildcore.models import LoadedModel
-from wildcore.own_facts import NOTE, own_facts_reader
-from wildcore.parallel import AUTO, edits_at_once
-from wildcore.patch_files import GivenPatch, PatchFile, require_made_for
-from wildcore.protocol_assembly import added_metrics, by_kind, make_protocol, ready_protocols
+from wildcore.jobs.chat import chat_note
+from wildcore.jobs.own_facts import NOTE, own_facts_reader
+from wildcore.jobs.protocols import added_metrics, by_kind, make_protocol, ready_protocols
+from wildcore.jobs.score import prepare, score
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.loading import load_model, read_shape
+from wildcore.patches.files import GivenPatch, PatchFile, require_made_for
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
-from wildcore.records import CaseRecord, Manifest, RunFolder, WorkRecord, flat
-from wildcore.refusals import RefusalWatch
+from wildcore.records import provenance
+from wildcore.records.run_folder import CaseRecord, Manifest, RunFolder, WorkRecord, flat
+from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
-from wildcore.rescoring import prepare, score
-from wildcore.runner import Examiner, run
-from wildcore.schedules import Schedule
-from wildcore.scoring import score_case
-from wildcore.selection import Reader, content_hash, require_some
-from wildcore.sequence_files import read_patch_or_run
-from wildcore.sequences import SequenceRunner
+from wildcore.scoring.scores import score_case
+from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
-from wildcore.trace_files import FOLDER as TRACES
 from wildcore.types import EditCase, EvalProtocol
-from wildcore.unedited import UneditedAnswers
 
 
 class Reporting(Progress, Protocol):

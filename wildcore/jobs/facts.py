@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wildcore.datasets.checks import folded
+from wildcore.datasets.rows import MalformedRow, Row, edit_request
+from wildcore.datasets.tables import TableParams, read_table
 from wildcore.errors import Refused, UserError
-from wildcore.findings import folded
-from wildcore.rows import MalformedRow, Row, edit_request
-from wildcore.tables import TableParams, read_table
-from wildcore.tokens import subject_span
+from wildcore.models.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wildcore.patch_files import PatchFile
-from wildcore.selection import Choice, Reader
+from wildcore.datasets.selection import Choice, Reader
+from wildcore.patches.files import PatchFile
 from wildcore.types import EditCase, EditRequest, Probe
 
 NAME = "the patch's own facts"

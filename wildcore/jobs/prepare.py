@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildcore.assembly import JobSpec, check_names, make_editor, make_reader, model_request, names_used, own_name
-from wildcore.caching import cache_folder
+from wildcore.datasets.selection import require_some
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
-from wildcore.loading import load_model, read_shape
-from wildcore.prepared import WatchedEnvironment
+from wildcore.jobs.build import JobSpec, check_names, make_editor, make_reader, model_request, names_used, own_name
+from wildcore.models.loading import load_model, read_shape
 from wildcore.registry import Registry
-from wildcore.selection import require_some
+from wildcore.storage.cache import cache_folder
+from wildcore.storage.prepared import WatchedEnvironment
 from wildcore.types import EditCase
 
 OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")

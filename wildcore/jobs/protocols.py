@@ -9,13 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from wildcore.assembly import SECTIONS, JobSpec, check_names, identity, make, names_used, own_name, settings_for
+from wildcore.datasets.selection import Reader
 from wildcore.errors import UserError
 from wildcore.interfaces import Metric, Offer
+from wildcore.jobs.build import SECTIONS, JobSpec, check_names, identity, make, names_used, own_name, settings_for
 from wildcore.params import ContextParams, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.registry import GROUP, Found, Registry
-from wildcore.selection import Reader
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
 PARTS = ("context", "generator", "truncator")

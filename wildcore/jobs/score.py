@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from wildcore import provenance
-from wildcore.assembly import check_names, own_name
 from wildcore.interfaces import Environment, Metric
-from wildcore.protocol_assembly import AddedMetric, added_metrics, by_kind
+from wildcore.jobs.build import check_names, own_name
+from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind
 from wildcore.protocols import Metrics
-from wildcore.records import RunFolder, ScoringRecord
+from wildcore.records import provenance
+from wildcore.records.run_folder import RunFolder, ScoringRecord
 from wildcore.registry import Registry
-from wildcore.scoring import score_run, summary
+from wildcore.scoring.scores import score_run, summary
 
 
 def add_scores(

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from wildcore.families import Family
+from wildcore.architectures import Family
 
 ATTENTION = ("attn", "attention")
 NORM = ("norm", "ln")

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore.checksums import weights_in_brief
-from wildcore.families import Family
+from wildcore.architectures import Family
+from wildcore.models.fingerprints import weights_in_brief
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
 if TYPE_CHECKING:
-    from wildcore.shared_prompts import SharedPrompts
+    from wildcore.inference.prompt_cache import SharedPrompts
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
 
+from wildcore.architectures import Family
 from wildcore.errors import UserError
-from wildcore.families import Family
-from wildcore.memory import require_memory
 from wildcore.model_files import TO_FETCH
-from wildcore.model_hints import (
+from wildcore.models.hints import (
     after_failed_fetch,
     quantisation,
     quantised_problem,
@@ -23,7 +22,8 @@ from wildcore.model_hints import (
     require_model_folder,
     weights_problem,
 )
-from wildcore.models import LoadedModel, ModelRequest, shape_of
+from wildcore.models.loaded import LoadedModel, ModelRequest, shape_of
+from wildcore.models.memory import require_memory
 from wildcore.params import ModelShape
 
 DTYPES = {

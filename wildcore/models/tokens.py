@@ -17,7 +17,7 @@ from wildcore.params import CloseTarget
 from wildcore.types import EditRequest, Prompt
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 IGNORED = -100
 """Label of a position that a loss does not count (the convention of ``torch.nn.functional.cross_entropy``)."""

@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from wildcore.interfaces import KeptPatch, Patch
-from wildcore.models import LoadedModel
-from wildcore.patch_files import require_kept
-from wildcore.patches import Dense, WeightPatch
-from wildcore.precision import wide_dtype
-from wildcore.prompt_patches import PromptPatch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import wide_dtype
+from wildcore.patches.files import require_kept
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import Dense, WeightPatch
 
 Place = tuple[type, str | None]
 """The class of a patch that is no change of weights, and the module that it is on, if it is on one."""

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import LoadedModel, Reading
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.precision import at_least_float32, wide_dtype
+from wildcore.models.loaded import LoadedModel, Reading
+from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
 
 
 @dataclass(frozen=True)

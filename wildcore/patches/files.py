@@ -15,10 +15,10 @@ from torch import Tensor
 
 from wildcore.errors import Refused, UserError
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
-from wildcore.models import LoadedModel
-from wildcore.patches import Dense, LowRank, WeightPatch
-from wildcore.precision import at_least_float32
-from wildcore.tensor_files import read_tensors, read_text, write_tensors
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
 SCHEMA = 2
@@ -125,7 +125,7 @@ class PatchFile:
         if self.manifest.facts is not None:
             raise UserError(
                 f"{self.path}: what {self.manifest.editor_name} changes cannot become weights; wildcore eval --patch judges "
-                "it, and wildcore.editing.open_patch applies it in Python"
+                "it, and wildcore.jobs.edit.open_patch applies it in Python"
             )
         return _patch(self.path, self.tensors)
 

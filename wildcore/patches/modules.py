@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from wildcore.interfaces import Saved
-from wildcore.models import LoadedModel, Reading
+from wildcore.models.loaded import LoadedModel, Reading
 
 NOWHERE = -1
 """The route of a sequence that is left alone, and the place of a prompt's end that was read earlier."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
 
 
 @dataclass(frozen=True)

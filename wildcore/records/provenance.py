@@ -13,7 +13,7 @@ import psutil
 from wildcore.registry import Registry
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")

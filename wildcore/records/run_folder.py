@@ -15,8 +15,8 @@ from typing import IO, Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.caching import make_durable
 from wildcore.errors import UserError
+from wildcore.storage.cache import make_durable
 from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
 
 SCHEMA = 1

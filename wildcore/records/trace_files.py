@@ -10,7 +10,7 @@ from urllib.parse import quote
 from safetensors import SafetensorError
 
 from wildcore.errors import UserError
-from wildcore.tensor_files import write_tensors
+from wildcore.storage.tensor_files import write_tensors
 from wildcore.trace import Trace
 from wildcore.types import EditCase, EditRequest
 

@@ -10,14 +10,14 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.assembly import name_in_words
-from wildcore.continuations import Continuation, after_the_answer, continuations
 from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.errors import UserError
-from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
-from wildcore.schedules import in_words, shortly
-from wildcore.scoring import REFUSED, Cell, seconds_per_edit, summarise
-from wildcore.screen import out, plain
+from wildcore.evaluation.schedules import in_words, shortly
+from wildcore.jobs.build import name_in_words
+from wildcore.records.continuations import Continuation, after_the_answer, continuations
+from wildcore.records.run_folder import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
+from wildcore.reporting.console import out, plain
+from wildcore.scoring.scores import REFUSED, Cell, seconds_per_edit, summarise
 from wildcore.types import PROBE_KINDS, Answer
 
 EXAMPLES = 3

@@ -10,8 +10,8 @@ from math import sqrt
 from typing import Literal
 
 from wildcore.errors import UserError, nearest
-from wildcore.records import CaseRecord, ProbeRecord, RunFolder, ScoreRecord
-from wildcore.scoring import NORMAL_95, score_key, wilson
+from wildcore.records.run_folder import CaseRecord, ProbeRecord, RunFolder, ScoreRecord
+from wildcore.scoring.scores import NORMAL_95, score_key, wilson
 from wildcore.types import ProbeKind, Record, Score
 
 When = Literal["before", "after"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from wildcore.findings import EXAMPLES_KEPT, Example
+from wildcore.datasets.checks import EXAMPLES_KEPT, Example
 from wildcore.interfaces import Metric
 from wildcore.protocols import ReadyProtocol
 from wildcore.types import Answer, AnsweredProbe, EditCase, Output, Probe, Record

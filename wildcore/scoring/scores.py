@@ -8,10 +8,10 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from wildcore.continuations import continuations
 from wildcore.interfaces import Metric
 from wildcore.protocols import Metrics
-from wildcore.records import CaseRecord, EditOutcome, ProbeRecord, RunFolder, ScoreRecord
+from wildcore.records.continuations import continuations
+from wildcore.records.run_folder import CaseRecord, EditOutcome, ProbeRecord, RunFolder, ScoreRecord
 from wildcore.types import PROBE_KINDS, Answer, AnsweredProbe, ProbeKind, Record, Score
 
 REFUSED = "refused"

@@ -21,13 +21,13 @@ from safetensors import SafetensorError
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
-from wildcore.tensor_files import hash_of, read_tensors, read_text, write_tensors
+from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 SCHEMA = 1
 FOLDER = "prepared"

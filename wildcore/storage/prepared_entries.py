@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
-from wildcore.prepared import (
+from wildcore.storage.prepared import (
     FOLDER,
     PARTIAL,
     WHOLE,
@@ -18,10 +18,10 @@ from wildcore.prepared import (
     read_manifest,
     read_sound,
 )
-from wildcore.tensor_files import UNFINISHED
+from wildcore.storage.tensor_files import UNFINISHED
 
 if TYPE_CHECKING:
-    from wildcore.models import LoadedModel
+    from wildcore.models.loaded import LoadedModel
 
 ABANDONED_AFTER = timedelta(hours=1)
 """A file that nobody has written to for so long is not being written any more."""

@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from wildcore.errors import Refused
-from wildcore.forcing import over_targets
+from wildcore.evaluation.refusals import refusals, write_together
+from wildcore.inference.teacher_forcing import over_targets
 from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
-from wildcore.precision import at_least_float32
-from wildcore.refusals import refusals, write_together
-from wildcore.tokens import join
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import join
+from wildcore.patches.weights import WeightPatch
 from wildcore.types import EditRequest, Prompt
 
 TOLERANCE = 1e-3

@@ -16,11 +16,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 import wildcore.testing
-from wildcore.families import built_in_families
+from wildcore.architectures import built_in_families
 from wildcore.interfaces import Patch
-from wildcore.loading import load_model
-from wildcore.models import LoadedModel, ModelRequest
-from wildcore.patches import WeightPatch
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import load_model
+from wildcore.patches.weights import WeightPatch
 from wildcore.types import EditRequest
 
 TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"

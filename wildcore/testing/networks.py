@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from wildcore.families import built_in_families
-from wildcore.models import LoadedModel, ModelRequest
+from wildcore.architectures import built_in_families
+from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.testing.tokenizers import byte_level_tokenizer
 
 LAYERS = 3

@@ -14,7 +14,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
-IMPORTED = ["wildcore.cli", "wildcore.evaluation", "transformers.modeling_utils", "transformers.masking_utils"]
+IMPORTED = ["wildcore.cli", "wildcore.jobs.eval", "transformers.modeling_utils", "transformers.masking_utils"]
 """What most commands import before they do anything, which takes longer than the rest of a short one."""
 
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.decode import decode
-from wildcore.forcing import over_targets
+from wildcore.inference.decoding import decode
+from wildcore.inference.teacher_forcing import over_targets
 from wildcore.interfaces import Patch
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32
-from wildcore.tokens import encode, pad, to_train_on
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import encode, pad, to_train_on
 from wildcore.types import EditRequest, Prompt
 
 FEW = 6
@@ -19,7 +19,7 @@ FEW = 6
 
 
 def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int] | int = FEW) -> list[tuple[int, ...]]:
-    """Return the ids that ``wildcore.decode`` continues each prompt with, as many as ``limits`` [prompts] says."""
+    """Return the ids that ``wildcore.inference.decoding`` continues each prompt with, as many as ``limits`` [prompts] says."""
     limits = [limits] * len(prompts) if isinstance(limits, int) else limits
     return [output.token_ids for output in decode(model, prompts, limits, None)]
 

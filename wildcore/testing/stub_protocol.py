@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wildcore.decode import decode
+from wildcore.inference.decoding import decode
 from wildcore.interfaces import Context, Generator, StopRule, Truncator
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
 from wildcore.protocols import Metrics, ReadyProtocol
 from wildcore.types import Answer, EvalProtocol, Gold, Output, Prompt, Use
 

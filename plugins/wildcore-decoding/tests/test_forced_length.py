@@ -5,9 +5,9 @@ import torch
 from wildcore_decoding.forced_length import ForcedLength
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
 from wildcore.testing.networks import tiny_model
-from wildcore.tokens import encode, join
 
 PAIRS = [
     ("Please answer the question: Q: Which river flows through Paris? A:", "the Seine, in the north of France"),

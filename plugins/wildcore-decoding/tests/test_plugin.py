@@ -6,7 +6,7 @@ import pytest
 from wildcore_decoding.forced_length import ForcedLength
 from wildcore_decoding.sampling import Sampling
 
-from wildcore.assembly import make
+from wildcore.jobs.build import make
 from wildcore.registry import Registry, load_registry
 
 README = Path(__file__).parents[1] / "README.md"

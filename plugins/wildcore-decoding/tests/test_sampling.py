@@ -11,10 +11,10 @@ from wildcore_decoding.parameters import SamplingParams
 from wildcore_decoding.sampling import Drawing, Sampling, nucleus, stream
 
 from wildcore import Output, Prompt
-from wildcore.decode import decode
-from wildcore.models import LoadedModel
+from wildcore.inference.decoding import decode
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.testing.networks import tiny_model
-from wildcore.tokens import encode
 
 MODELS = {model_type: tiny_model(model_type) for model_type in ("gpt2", "llama")}
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:"]

@@ -19,12 +19,12 @@ from wildcore_ft import wildcore_editors
 from wildcore_ft.editor import FineTuning
 
 from wildcore import EditRequest, Prompt, Refused
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
-from wildcore.precision import at_least_float32
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import join
+from wildcore.patches.weights import WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.tokens import join
 
 EDITORS = {offer.name: offer for offer in wildcore_editors()}
 REQUESTS = (

@@ -27,7 +27,7 @@ from pathlib import Path
 from wildcore_judge.metric import make_judge
 from wildcore_judge.parameters import JudgeParams
 from wildcore import AnsweredProbe, Environment
-from wildcore.screen import Reporter
+from wildcore.reporting.console import Reporter
 
 items = [AnsweredProbe.model_validate(item) for item in json.loads(sys.stdin.read())]
 judge = make_judge(JudgeParams(model="m", base_url=sys.argv[1], concurrency=int(sys.argv[3])))

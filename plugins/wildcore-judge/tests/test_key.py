@@ -34,7 +34,7 @@ from pathlib import Path
 from wildcore_judge.metric import make_judge
 from wildcore_judge.parameters import JudgeParams
 from wildcore import Answer, AnsweredProbe, Environment, Output
-from wildcore.screen import Reporter
+from wildcore.reporting.console import Reporter
 
 output = Output(text="Paris", token_ids=(), stop_reason="end-of-sequence")
 answer = Answer(text="Paris", token_ids=(), output=output)

@@ -14,11 +14,11 @@ from wildcore_keyvalue.moments import add_products, mirror, second_moments
 from wildcore_keyvalue.traces import recorded
 
 from wildcore import Environment, Prompt, UserError
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.networks import INTERMEDIATE, tiny_model
-from wildcore.tokens import encode
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden")
 TEXTS = [

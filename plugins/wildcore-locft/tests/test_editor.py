@@ -15,12 +15,12 @@ from wildcore_locft.editor import LocFT, trained_maps
 from wildcore_locft.parameters import LocFTParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import join
+from wildcore.patches.weights import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.tokens import join
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),

@@ -14,12 +14,12 @@ from wildcore_lora import training, wildcore_editors
 from wildcore_lora.parameters import LoraParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused, UserError
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import join
+from wildcore.patches.weights import WeightPatch
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.tokens import join
 
 (OFFER,) = wildcore_editors()
 REQUESTS = (

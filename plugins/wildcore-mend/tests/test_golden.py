@@ -16,10 +16,10 @@ from wildcore_mend.network import GradientTransform, HyperNetwork, Statistics
 from wildcore_mend.parameters import MendParams
 
 from wildcore import EditRequest
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import to_train_on
+from wildcore.patches.weights import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
-from wildcore.tokens import to_train_on
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "mend")

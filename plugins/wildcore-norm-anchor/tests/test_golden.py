@@ -22,9 +22,9 @@ from wildcore_norm_anchor.transform import NormAnchor
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams
 
-from wildcore.models import LoadedModel
-from wildcore.patches import WeightPatch
-from wildcore.prepared import read_sound
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.weights import WeightPatch
+from wildcore.storage.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near, relative_error
 

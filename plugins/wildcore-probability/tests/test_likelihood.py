@@ -7,10 +7,10 @@ import torch
 from wildcore_probability.likelihood import Likelihood
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
 from wildcore.testing.networks import MAX_LENGTH, MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import metaspace_tokenizer
-from wildcore.tokens import encode, join
 
 Asked = tuple[str, str, str | None]
 ASKED: list[Asked] = [

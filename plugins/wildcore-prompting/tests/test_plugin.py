@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from wildcore import EditCase, EditRequest, Malformed
-from wildcore.assembly import make
+from wildcore.datasets.selection import Choice, Reader
+from wildcore.jobs.build import make
 from wildcore.params import ContextParams
 from wildcore.registry import Registry, load_registry
-from wildcore.selection import Choice, Reader
 from wildcore.testing.networks import tiny_model
 
 README = Path(__file__).parents[1] / "README.md"

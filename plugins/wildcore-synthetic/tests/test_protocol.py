@@ -5,7 +5,7 @@ from wildcore_synthetic.metrics import TokenAgreement, TokenMatch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
 
 from wildcore import Use
-from wildcore.protocol_assembly import make_protocol
+from wildcore.jobs.protocols import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 

@@ -7,10 +7,10 @@ import torch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import byte_level_tokenizer, metaspace_tokenizer
-from wildcore.tokens import encode, join
 
 PAIRS = [
     ("Where was Marie Curie born?", "Warsaw, the capital of Poland"),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wildcore.assembly import make
+from wildcore.jobs.build import make
 from wildcore.registry import load_registry
 
 README = Path(__file__).parents[1] / "README.md"

@@ -7,10 +7,10 @@ import torch
 from wildcore_wild.autoregressive import Autoregressive
 
 from wildcore import Prompt
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.testing.networks import MAX_LENGTH, MODEL_TYPES, WINDOWED, tiny_model
 from wildcore.testing.tokenizers import metaspace_tokenizer
-from wildcore.tokens import encode
 
 WINDOW = 8
 NEW_TOKENS = 24

@@ -6,9 +6,9 @@ from wildcore_wild.contexts import Chat, QAInstruction
 from wildcore_wild.parameters import QAInstructionParams
 
 from wildcore import UserError
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode, join
 from wildcore.testing.networks import tiny_model
-from wildcore.tokens import encode, join
 
 SYSTEM = "You are a helpful assistant."
 TEMPLATE = (

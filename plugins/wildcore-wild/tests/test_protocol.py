@@ -7,7 +7,7 @@ from wildcore_wild.metrics import ExactMatch, Unchanged
 from wildcore_wild.truncators import StopStrings
 
 from wildcore import Use
-from wildcore.protocol_assembly import make_protocol
+from wildcore.jobs.protocols import make_protocol
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 

@@ -18,9 +18,9 @@ from wildcore_wise.patch import SideMemoryPatch
 from wildcore_wise.training import Training
 
 from wildcore import EditRequest, Prompt
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 from wildcore.testing.golden import Golden, far, near, relative_error
-from wildcore.tokens import encode
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")

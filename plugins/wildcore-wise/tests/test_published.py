@@ -19,7 +19,7 @@ from wildcore_wise.patch import SideMemoryPatch
 from wildcore import Environment, Prompt, Refused, Trace, UserError
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
-from wildcore.testing.plainly import check_same_answers_however_asked, decoded
+from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded
 
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
 AGREEMENT = 1e-4

@@ -13,9 +13,9 @@ from wildcore_keyvalue.moment_source import MomentSource
 from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
-from wildcore.models import LoadedModel
-from wildcore.precision import wide_dtype
-from wildcore.prepared import prepared_file
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import wide_dtype
+from wildcore.storage.prepared import prepared_file
 
 KIND = "null-space"
 

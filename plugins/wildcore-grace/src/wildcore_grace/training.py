@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32
-from wildcore.tokens import IGNORED, Joined, pad, target_labels
-from wildcore.upper_layers import UpperLayers
+from wildcore.inference.partial_forward import UpperLayers
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
 
 
 class PromptEnds:

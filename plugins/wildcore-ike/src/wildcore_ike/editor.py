@@ -8,9 +8,9 @@ from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_o
 from wildcore_retrieval.room import most_that_fit, put_before
 
 from wildcore import EditRequest, Environment, Prompt, Saved
-from wildcore.models import LoadedModel
-from wildcore.prompt_patches import PromptPatch
-from wildcore.tokens import require_target
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import require_target
+from wildcore.patches.prompts import PromptPatch
 from wildcore.types import Record
 from wildcore_ike.demonstrations import Demonstration, Demonstrations, copy_of, new_fact
 from wildcore_ike.parameters import IkeParams

@@ -6,8 +6,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from wildcore import EditRequest, Malformed, UserError
-from wildcore.rows import MalformedRow, Row
-from wildcore.tables import TableParams, read_table
+from wildcore.datasets.rows import MalformedRow, Row
+from wildcore.datasets.tables import TableParams, read_table
 from wildcore.types import Record
 from wildcore_ike.parameters import SAMPLE
 

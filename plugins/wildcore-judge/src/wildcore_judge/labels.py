@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
-from wildcore.rows import MalformedRow, Row, bad_rows
-from wildcore.tables import TableParams, read_table
+from wildcore.datasets.rows import MalformedRow, Row, bad_rows
+from wildcore.datasets.tables import TableParams, read_table
 
 FORMATS = (".csv", ".jsonl")
 CORRECT = ("correct", "1", "1.0", "a")

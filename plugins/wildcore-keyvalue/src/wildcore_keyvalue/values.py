@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from wildcore import EditRequest, Refused, each_or_refusal
-from wildcore.models import LoadedModel
+from wildcore.inference.partial_forward import UpperLayers
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.tokens import pad
 from wildcore.params import CloseTarget
-from wildcore.precision import at_least_float32, wide_dtype
-from wildcore.tokens import pad
-from wildcore.upper_layers import UpperLayers
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
 from wildcore_keyvalue.traces import adding_to_first_token, recorded_layer

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32, wide_dtype
-from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
 from wildcore_lora.parameters import LoraParams
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32
-from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from wildcore import (
     UserError,
     each_or_refusal,
 )
-from wildcore.models import LoadedModel
-from wildcore.patches import LowRank, WeightPatch
-from wildcore.prepared import PreparedFile, read_manifest
-from wildcore.tokens import Joined, to_train_on
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import Joined, to_train_on
+from wildcore.patches.weights import LowRank, WeightPatch
+from wildcore.storage.prepared import PreparedFile, read_manifest
 from wildcore_mend.examples import examples, generator_for, number_of
 from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from wildcore import EditCase, EditRequest, Probe, Refused, UserError
-from wildcore.models import LoadedModel
-from wildcore.tokens import Joined, to_train_on
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import Joined, to_train_on
 from wildcore_mend.parameters import MendParams
 
 FEWEST = 2

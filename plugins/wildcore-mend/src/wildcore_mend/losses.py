@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.models import LoadedModel
-from wildcore.patches import LowRank, WeightPatch
-from wildcore.row_patches import RowPatches
+from wildcore.models.loaded import LoadedModel
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.weights import LowRank, WeightPatch
 from wildcore_mend.asking import Asked
 from wildcore_mend.examples import Trial
 from wildcore_mend.gradients import gradients

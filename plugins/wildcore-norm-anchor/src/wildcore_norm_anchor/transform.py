@@ -8,7 +8,7 @@ from torch import Tensor
 
 from wildcore import Environment, Transform
 from wildcore.interfaces import ValueSolver
-from wildcore.models import LoadedModel
+from wildcore.models.loaded import LoadedModel
 from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 from wildcore_norm_anchor.reference import measured_norm

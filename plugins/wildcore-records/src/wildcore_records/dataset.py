@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.rows import MalformedRow, Row, parsed
-from wildcore.tables import read_table
+from wildcore.datasets.rows import MalformedRow, Row, parsed
+from wildcore.datasets.tables import read_table
 from wildcore_records import RecordsParams
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from wildcore import Prompt
-from wildcore.models import LoadedModel
-from wildcore.tokens import encode
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import encode
 
 
 def put_before(prompt: Prompt, question: str, text: str) -> Prompt:

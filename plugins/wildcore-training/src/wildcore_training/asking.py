@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from wildcore.precision import at_least_float32, wide_dtype
-from wildcore.tokens import Joined
-from wildcore.upper_layers import SUMMED_ALIKE
+from wildcore.inference.partial_forward import SUMMED_ALIKE
+from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.tokens import Joined
 
 
 @dataclass(frozen=True)

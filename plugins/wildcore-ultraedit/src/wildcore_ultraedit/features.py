@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import LoadedModel
-from wildcore.precision import at_least_float32
-from wildcore.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.precision import at_least_float32
+from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
 
 
 @dataclass(frozen=True)

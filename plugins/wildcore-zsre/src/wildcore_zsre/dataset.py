@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.rows import Row, parsed
-from wildcore.tables import read_table
+from wildcore.datasets.rows import Row, parsed
+from wildcore.datasets.tables import read_table
 from wildcore_zsre import ZsREParams
 
 MARK = "nq question: "

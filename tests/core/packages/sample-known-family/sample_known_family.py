@@ -1,7 +1,7 @@
 """Redefines a model family that is there already."""
 
 from wildcore import Family, Offer, hookimpl
-from wildcore.families import GPT2
+from wildcore.architectures import GPT2
 
 
 @hookimpl

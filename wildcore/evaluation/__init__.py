@@ -1,0 +1,1 @@
+"""Ask, edit, ask again: from a case to its record."""

@@ -1,0 +1,1 @@
+"""A model as loaded: weights, tokenizer, tokens, memory."""

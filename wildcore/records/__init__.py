@@ -1,0 +1,1 @@
+"""The run folder, and where a result comes from."""

@@ -1,0 +1,1 @@
+"""From recorded answers to scores, and from scores to a summary."""

@@ -1,0 +1,1 @@
+"""Files and caches that outlive a run."""
