@@ -19,7 +19,8 @@ from torch import Tensor
 
 from wildcore import EditRequest
 from wildcore.interfaces import Editor
-from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.jobs.build import make_editor
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.weights import WeightPatch
 from wildcore.registry import load_registry

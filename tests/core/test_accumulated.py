@@ -20,7 +20,8 @@ from wildcore.patches.accumulated import Accumulated, changes_prompts
 from wildcore.patches.modules import ModulePatch
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
-from wildcore.records.run_folder import EditOutcome, Manifest, RunFolder
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score, Use
 from wildcore.cli import main
 from wildcore.datasets.tables import TableParams, read_table
-from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, ProbeRecord, RunFolder, ScoreRecord
-from wildcore.scoring.agreement import find_label, kappa
-from wildcore.scoring.scores import COMPARES, NORMAL_95, REFUSED, wilson
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
+from wildcore.scoring.agreement import find_label
+from wildcore.scoring.intervals import NORMAL_95, kappa, wilson
+from wildcore.scoring.scores import COMPARES, REFUSED
 
 EXACT, JUDGE = "exact-match", "judge(model='grader')"
 

@@ -30,8 +30,8 @@ from wildcore import (
 from wildcore.cli import main
 from wildcore.datasets.checks import STRAY_WHITE_SPACE, Searches
 from wildcore.jobs.audit import Auditor
-from wildcore.jobs.build import JobSpec
 from wildcore.jobs.protocols import make_protocol
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import ModelRequest
 from wildcore.models.loading import load_model
 from wildcore.models.tokens import join

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from wildcore.cli import Failure, main
 from wildcore.cli import eval as eval_cli
+from wildcore.cli import main
 from wildcore.cli.describe import KINDS
-from wildcore.jobs.build import JobSpec
-from wildcore.records.run_folder import Manifest, RunFolder
+from wildcore.cli.driver import Failure
+from wildcore.jobs.spec import JobSpec
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import Manifest
 from wildcore.registry import load_registry
 
 TINY = Path(__file__).parents[2] / "wildcore" / "testing" / "data" / "tiny-gpt2"

@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 
 from wildcore import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Metric, Output, Probe, Saved, Score
 from wildcore.cli import main
-from wildcore.evaluation.examiner import Examiner, run_cases
+from wildcore.evaluation.examiner import Examiner
+from wildcore.evaluation.single import run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, WeightPatch
 from wildcore.records.continuations import PutOff, after_the_answer, continuations, rest, same_beginning
-from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, ProbeRecord, RunFolder, ScoreRecord
-from wildcore.scoring.scores import summary
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
+from wildcore.scoring.summary import summary
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt, StopReason

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import Departure, EditorParams, ModelShape, Params, Preset, UserError
-from wildcore.jobs.build import check_names, parse_settings, settings_for
+from wildcore.jobs.spec import check_names, parse_settings, settings_for
 from wildcore.params import build
 
 SMALL = ModelShape("gpt2", 12, 768, 50257)

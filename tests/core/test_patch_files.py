@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from wildcore import Editor, EditRequest, Prompt, Refused, Saved, UserError
+from wildcore.jobs.eval import GivenPatch
 from wildcore.models.loaded import LoadedModel
-from wildcore.patches.files import (
-    KEY,
-    GivenPatch,
-    PatchManifest,
-    patched_model,
-    read_patch,
-    require_made_for,
-    write_patch,
-)
+from wildcore.patches.files import KEY, PatchManifest, patched_model, read_patch, require_made_for, write_patch
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.storage.tensor_files import write_tensors

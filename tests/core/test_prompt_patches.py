@@ -16,7 +16,8 @@ from wildcore import (
     Refused,
     Saved,
 )
-from wildcore.evaluation.examiner import Examiner, run_cases, shares_a_batch
+from wildcore.evaluation.examiner import Examiner, shares_a_batch
+from wildcore.evaluation.single import run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.decoding import decode
 from wildcore.models.loaded import LoadedModel

@@ -17,16 +17,9 @@ from hypothesis import strategies as st
 
 from wildcore import EditRequest, Output, Score, UserError
 from wildcore.records import run_folder
-from wildcore.records.run_folder import (
-    SCHEMA,
-    CaseRecord,
-    EditOutcome,
-    Manifest,
-    RunFolder,
-    ScoreRecord,
-    flat,
-    write_durably,
-)
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flat
+from wildcore.storage.durable import write_durably
 
 # Holds a run until it is killed.
 HOLDER = """
@@ -42,7 +35,7 @@ WRITER = """
 import sys
 from itertools import cycle
 from pathlib import Path
-from wildcore.records.run_folder import write_durably
+from wildcore.storage.durable import write_durably
 for digit in cycle("0123456789"):
     write_durably(Path(sys.argv[1]), digit * 200_000)
     print("written", flush=True)
@@ -53,7 +46,8 @@ import resource, sys
 from itertools import count
 from pathlib import Path
 from wildcore import EditRequest, UserError
-from wildcore.records.run_folder import CaseRecord, EditOutcome, RunFolder, ScoreRecord
+from wildcore.records.schema import CaseRecord, EditOutcome, ScoreRecord
+from wildcore.records.run_folder import RunFolder
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 folder = RunFolder.open(Path(sys.argv[1]))
 request, edit = EditRequest(prompt="p" * 3000, target="t"), EditOutcome(status="edited", seconds=0)

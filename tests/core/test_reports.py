@@ -11,9 +11,10 @@ from rich.console import Console
 
 from wildcore import EditRequest
 from wildcore.cli import main
-from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, RunFolder, ScoreRecord
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
 from wildcore.reporting.run import print_table
-from wildcore.scoring.scores import Cell
+from wildcore.scoring.summary import Cell
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)

@@ -9,12 +9,15 @@ import pytest
 import torch
 
 from wildcore import EditCase, EditRequest, Patch, Probe, Refused
-from wildcore.evaluation.examiner import NOT_STACKED, Examiner, in_groups, run_cases, timed_edits
+from wildcore.evaluation.examiner import Examiner
+from wildcore.evaluation.groups import in_groups
+from wildcore.evaluation.single import NOT_STACKED, run_cases, timed_edits
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
-from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, RunFolder
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, Manifest
 from wildcore.testing.conformance import ModelState, SilentProgress
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MAX_LENGTH, tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol

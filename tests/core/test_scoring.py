@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from wildcore import EvalProtocol, Metric, Score, Use
 from wildcore.protocols import Metrics, as_variant, with_added
-from wildcore.records.run_folder import CaseRecord, RunFolder, ScoreRecord
-from wildcore.scoring.scores import COMPARES, NORMAL_95, REFUSED, interval, score_case, score_run, summarise, wilson
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, ScoreRecord
+from wildcore.scoring.intervals import NORMAL_95, interval, wilson
+from wildcore.scoring.scores import COMPARES, REFUSED, score_case, score_run
+from wildcore.scoring.summary import summarise
 
 means = st.floats(0, 1, allow_subnormal=False)
 counts = st.integers(1, 100_000)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
+from wildcore.cli.options import parse_where
 from wildcore.datasets import selection
-from wildcore.datasets.selection import Choice, Reader, content_hash, parse_where, require_some
+from wildcore.datasets.selection import Choice, Reader, content_hash, require_some
 
 
 def case(number: int) -> EditCase:

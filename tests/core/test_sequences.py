@@ -21,10 +21,11 @@ from wildcore import (
     UserError,
 )
 from wildcore.evaluation.checkpoints import NAME, SequenceFile, Written
-from wildcore.evaluation.examiner import Examiner, run
+from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.refusals import AllRefused, write_together
 from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, ScheduleName
 from wildcore.evaluation.sequences import SequenceRunner, gives_numbers
+from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.decoding import decode
 from wildcore.interfaces import Editor
@@ -32,7 +33,8 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode
 from wildcore.patches.accumulated import Accumulated
 from wildcore.patches.weights import Dense, WeightPatch
-from wildcore.records.run_folder import CaseRecord, Manifest, RunFolder, flat
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, Manifest, flat
 from wildcore.testing.conformance import ModelState, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol

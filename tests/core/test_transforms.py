@@ -8,7 +8,8 @@ import pytest
 
 from wildcore import Editor, EditRequest, Offer, Params, Patch, Transform, UserError
 from wildcore.cli.eval import run_paths
-from wildcore.jobs.build import JobSpec, check_names, find_editor, make_editor, names_used
+from wildcore.jobs.build import find_editor, make_editor
+from wildcore.jobs.spec import JobSpec, check_names, names_used
 from wildcore.models.loaded import LoadedModel
 from wildcore.params import ModelShape
 from wildcore.registry import Found, Registry

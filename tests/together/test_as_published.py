@@ -15,13 +15,14 @@ import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from wildcore_keyvalue.testing import VALUE_NAMES, closed_formula_moments
 
 from wildcore import DepartingParams
 from wildcore.cli import main
 from wildcore.jobs.build import name_in_words
 from wildcore.patches.files import read_patch
 from wildcore.registry import load_registry
-from wildcore.testing.golden import TINY_MODELS, VALUE_NAMES, Golden, closed_formula_moments, relative_error
+from wildcore.testing.golden import TINY_MODELS, Golden, relative_error
 
 ROOT = Path(__file__).parents[1] / "golden"
 AGREEMENT = 1e-3

@@ -18,8 +18,8 @@ import wildcore.testing
 from wildcore import EditCase, UserError
 from wildcore.architectures import built_in_families
 from wildcore.evaluation.checkpoints import read_patch_or_run
-from wildcore.jobs.build import JobSpec
 from wildcore.jobs.edit import apply_patches
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import ModelRequest
 from wildcore.models.loading import load_model
 from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch

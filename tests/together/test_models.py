@@ -11,10 +11,9 @@ from transformers import LlamaConfig, OPTConfig
 
 import wildcore.testing
 from wildcore import UserError
-from wildcore.architectures import built_in_families
+from wildcore.architectures import LLAMA_3_8B, built_in_families
 from wildcore.jobs.describe import describe_model
 from wildcore.registry import load_registry
-from wildcore.shapes import LLAMA_3_8B
 
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 TEMPLATE = "{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}[assistant]"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import wildcore.testing
-from wildcore.records.run_folder import flat
+from wildcore.records.schema import flat
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 
 from wildcore.evaluation.questions import ask, pose
-from wildcore.jobs.build import JobSpec, make_reader, model_request
+from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.protocols import ready_protocols
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import load_model
 from wildcore.protocols import ReadyProtocol

@@ -6,7 +6,8 @@ import pytest
 
 from wildcore import EditRequest, Refused
 from wildcore.evaluation.refusals import refusals, write_together
-from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.jobs.build import make_editor
+from wildcore.jobs.spec import JobSpec
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.networks import tiny_model

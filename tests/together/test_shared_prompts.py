@@ -10,8 +10,9 @@ from wildcore import EditCase
 from wildcore.architectures import built_in_families
 from wildcore.evaluation.examiner import AnswersByProtocol, Examiner
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.jobs.build import JobSpec, make_editor
+from wildcore.jobs.build import make_editor
 from wildcore.jobs.protocols import make_protocol
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.models.loading import load_model
 from wildcore.registry import load_registry

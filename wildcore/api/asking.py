@@ -10,8 +10,9 @@ from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
-from wildcore.jobs.build import JobSpec, make_reader
+from wildcore.jobs.build import make_reader
 from wildcore.jobs.protocols import ready_protocols
+from wildcore.jobs.spec import JobSpec
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from wildcore.api.jobs import joined_settings, plugins
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
-from wildcore.jobs.build import UNREGISTERED, JobSpec, check_names, find_editor, make_editor, names_used, settings_for
+from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
+from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
 from wildcore.params import build
 from wildcore.registry import Found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from wildcore.errors import UserError
-from wildcore.jobs.build import JobSpec, require_setting_name
+from wildcore.jobs.spec import JobSpec, require_setting_name
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EvalProtocol
 

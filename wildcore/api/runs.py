@@ -25,13 +25,15 @@ from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import CONTINUATION, WILD_OR_FIRST, check_names, filter_protocol, own_name, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
+from wildcore.jobs.spec import CONTINUATION, check_names, own_name
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.reporting.console import out as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
-from wildcore.scoring.scores import mean_of_samples, summary
+from wildcore.scoring.scores import mean_of_samples
+from wildcore.scoring.summary import summary
 from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 

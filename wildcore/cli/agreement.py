@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.errors import UserError, nearest
-from wildcore.records.run_folder import RunFolder, write_durably
+from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import out, plain, printable
 from wildcore.scoring.agreement import (
     Agreement,
@@ -23,6 +23,7 @@ from wildcore.scoring.agreement import (
     metrics_of,
     sheet,
 )
+from wildcore.storage.durable import write_durably
 from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.cli.eval import eval_command
+from wildcore.cli.options import parse_where
 from wildcore.cli.startup import torch_loaded
-from wildcore.datasets.selection import parse_where, require_one_choice
+from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
-from wildcore.jobs.build import JobSpec, parse_settings
 from wildcore.jobs.protocol_files import read_protocol
+from wildcore.jobs.spec import JobSpec, parse_settings
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, out, plain
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from wildcore.records.run_folder import RunFolder
-from wildcore.reporting.run import print_comparison
+from wildcore.reporting.comparison import print_comparison
 
 
 @click.command()

@@ -13,7 +13,8 @@ from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
-from wildcore.jobs.build import JobSpec, find_editor, parse_settings
+from wildcore.jobs.build import find_editor
+from wildcore.jobs.spec import JobSpec, parse_settings
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, out, plain

@@ -13,25 +13,21 @@ from pydantic import ValidationError
 
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.options import parse_where
 from wildcore.cli.startup import loading_libraries, torch_loaded
-from wildcore.datasets.selection import parse_where, require_one_choice
+from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
-from wildcore.jobs.build import CONTINUATION, WILD_OR_FIRST, JobSpec, filter_protocol, find_editor, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, find_editor, require_offered
 from wildcore.jobs.protocol_files import read_protocol
+from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
+from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, out, printable
-from wildcore.reporting.run import (
-    EDITS_PRINTED,
-    all_refused,
-    nothing_measured,
-    print_comparison,
-    print_edits,
-    print_run,
-)
-from wildcore.scoring.scores import summary
+from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
+from wildcore.scoring.summary import summary
 
 NOT_ASKED_FOR = {"continuation": 0}
 """What a run was begun with whose job does not say: an earlier version did not have it."""

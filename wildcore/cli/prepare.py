@@ -6,9 +6,11 @@ import click
 
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
+from wildcore.cli.options import parse_where
 from wildcore.cli.startup import torch_loaded
-from wildcore.datasets.selection import parse_where, require_one_choice
-from wildcore.jobs.build import JobSpec, find_editor, parse_settings
+from wildcore.datasets.selection import require_one_choice
+from wildcore.jobs.build import find_editor
+from wildcore.jobs.spec import JobSpec, parse_settings
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, bytes_of, out, plain
 

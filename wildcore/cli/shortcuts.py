@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from wildcore.interfaces import Shortcut
-from wildcore.jobs.build import parse_settings
+from wildcore.jobs.spec import parse_settings
 from wildcore.registry import Registry
 
 COMMANDS = ("eval", "score")

@@ -8,7 +8,7 @@ import click
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import out
 from wildcore.reporting.run import print_edits, print_head, print_run
-from wildcore.scoring.scores import summary
+from wildcore.scoring.summary import summary
 
 
 @click.command()

@@ -9,7 +9,7 @@ malformed ones among them are named in one message.
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -189,19 +189,6 @@ def require_one_choice(limit: int | None, sample: int | None) -> None:
     """Raise ``UserError`` where ``--limit`` and ``--sample`` are both given."""
     if limit and sample:
         raise UserError("--limit takes the first cases and --sample draws some; give one of them")
-
-
-def parse_where(pairs: Sequence[str]) -> dict[str, str]:
-    """Read ``tag=value`` pairs. Raises ``UserError`` for any other form."""
-    where: dict[str, str] = {}
-    for pair in pairs:
-        tag, equals, value = pair.partition("=")
-        if not equals or not tag:
-            raise UserError(f"--where {pair}: write --where TAG=VALUE, such as --where source=NQ")
-        if tag in where:
-            raise UserError(f"--where {pair}: {tag} is given twice")
-        where[tag] = value
-    return where
 
 
 def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> list[EditCase]:

@@ -27,7 +27,8 @@ from wildcore.patches.files import (
     read_by_its_editor,
     read_patch,
 )
-from wildcore.records.run_folder import EditOutcome, Manifest, RunFolder
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 

@@ -1,40 +1,28 @@
-"""The job itself: for every case, ask the unedited model, edit, ask again, record.
+"""Asks a model the questions of cases under every protocol, unedited and edited.
 
-Single edits are independent, so many are solved and judged together. A change of weights is then computed beside the weights,
-for one edit as for many: each answer is what it would be alone, but for the last digits that a batch's size and shape decide.
-Only a generator that is not row-wise reads from weights into which the change is added, rounded to their dtype, again for one
-edit as for many. Other schedules, whose patch is the sum of all that was written, added likewise, are in
-``wildcore.evaluation.sequences``. Knows resolved objects only: neither where they came from nor who asked.
+A change of weights is computed beside the weights, for one edit as for many: each answer is what it would be alone, but for the
+last digits that a batch's size and shape decide. Only a generator that is not row-wise reads from weights into which the change
+is added, rounded to their dtype, again for one edit as for many.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 
-from torch import OutOfMemoryError
-
-from wildcore.errors import Refused, each_or_refusal
 from wildcore.evaluation.failure_filter import answered
-from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten, unanswerable
+from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.prompt_cache import SharedPrompts
-from wildcore.interfaces import Editor, Environment, Patch, Progress
+from wildcore.interfaces import Patch
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import within_context
 from wildcore.patches.accumulated import Accumulated, can_share_prompts, changes_prompts
 from wildcore.patches.batched import RowPatches
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import WeightPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.records.continuations import put_off, same_beginning, was_cut
-from wildcore.records.run_folder import CaseRecord, EditOutcome, ProbeRecord, RunFolder
-from wildcore.records.trace_files import write_case_traces
 from wildcore.types import EditCase, Output, Probe
-
-NOT_STACKED = "judged alone: its patch cannot share a batch"
 
 QuestionsByProtocol = dict[str, list[Question]]
 AnswersByProtocol = dict[str, list[Answers]]
@@ -177,120 +165,6 @@ def _weights(patch: Patch) -> list[WeightPatch]:
     return [patch] if isinstance(patch, WeightPatch) else []
 
 
-OnCase = Callable[[CaseRecord], None]
-
-
-def run(
-    editor: Editor,
-    examiner: Examiner,
-    cases: Iterable[EditCase],
-    environment: Environment,
-    folder: RunFolder,
-    on_case: OnCase,
-    together: int = 1,
-    done: Collection[str] = (),
-) -> None:
-    """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
-
-    ``together`` edits are solved and judged at a time. Where ``environment`` has a trace, each case's is kept in the folder. The
-    other arguments are those of ``in_groups``. The model is the unedited one before and after.
-    """
-    editor.reset()
-    editor.prepare(examiner.model, environment)
-
-    def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
-        records = run_cases(editor, examiner, group)
-        write_case_traces(folder.path, environment.trace, group)
-        return records
-
-    in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
-
-
-def in_groups(
-    carry_out: Callable[[Sequence[EditCase]], list[CaseRecord]],
-    cases: Iterable[EditCase],
-    folder: RunFolder,
-    on_case: OnCase,
-    progress: Progress,
-    together: int,
-    done: Collection[str],
-) -> None:
-    """Carry out ``together`` cases at a time, or where memory does not suffice half as many as were tried, which is noted.
-
-    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group has
-    the same members in a run taken up again, which so ends with the same digits. That holds as long as memory suffices. Where a
-    group was halved, what is left of it and all later ones go on with fewer; a run taken up again begins with ``together``
-    once more, so that its groups may have other members and its measured numbers other last digits. Raises
-    ``OutOfMemoryError`` where not even one case can be carried out.
-    """
-    waiting = iter(cases)
-    while group := list(islice(waiting, together)):
-        while any(case.id not in done for case in group):
-            tried = min(together, len(group))
-            try:
-                records = carry_out(group[:tried])
-            except OutOfMemoryError:
-                if tried == 1:
-                    raise
-                together = tried // 2
-                progress.note(f"out of memory; going on with {together} edits at once")
-                continue
-            for record in records:
-                if record.case not in done:
-                    folder.append(record)
-                    on_case(record)
-            group = group[len(records) :]
-
-
-def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
-    """Make independent edits and judge them."""
-    results, seconds = timed_edits(editor, examiner.model, cases)
-    patches = [None if isinstance(result, Refused) else result for result in results]
-    return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
-
-
-def judge(
-    examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
-) -> list[CaseRecord]:
-    """Ask the unedited model each case's questions, then the model under its patch; not that where there is none."""
-    questions = [examiner.questions(case) for case in cases]
-    before = examiner.before(questions)
-    edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
-    asked = [examiner.questions_after(questions[index], patch) for index, patch in edited.items()]
-    given = examiner.after(asked, list(edited.values()))
-    continued = examiner.continued([cases[index] for index in edited], asked, list(edited.values()), given)
-    after = dict(zip(edited, zip(asked, given, continued, strict=True), strict=True))
-    return [
-        CaseRecord(
-            case=case.id,
-            request=case.request,
-            tags=case.tags,
-            edit=outcomes[index],
-            probes=tuple(_probe_records(examiner.model, case, questions[index], before[index], after.get(index))),
-        )
-        for index, case in enumerate(cases)
-    ]
-
-
-def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
-    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Returns also the seconds for each edit:
-    those made together share the time.
-    """
-    start = time.perf_counter()
-    asked = each_or_refusal(partial(within_context, model), [case.request for case in cases])
-    readable = [request for request in asked if not isinstance(request, Refused)]
-    made = iter(editor.edit_each(model, readable) if readable else ())
-    results = [one if isinstance(one, Refused) else next(made) for one in asked]
-    return results, (time.perf_counter() - start) / len(cases)
-
-
-def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:
-    if isinstance(result, Refused):
-        return EditOutcome(status="refused", reason=str(result), seconds=seconds)
-    fallback = None if shares_a_batch(result) else NOT_STACKED
-    return EditOutcome(status="edited", seconds=seconds, patch=result.describe(), fallback=fallback)
-
-
 def _all(cases: Sequence[QuestionsByProtocol], protocol: str) -> list[Question]:
     return [question for case in cases for question in case[protocol]]
 
@@ -303,29 +177,3 @@ def _by_case(cases: Sequence[QuestionsByProtocol], answers: AnswersByProtocol) -
         for index, end in enumerate(ends):
             split[index][protocol] = given[end - len(cases[index][protocol]) : end]
     return split
-
-
-def _probe_records(
-    model: LoadedModel,
-    case: EditCase,
-    questions: QuestionsByProtocol,
-    before: AnswersByProtocol,
-    after: tuple[QuestionsByProtocol, AnswersByProtocol, Continued] | None,
-) -> Iterator[ProbeRecord]:
-    for protocol, posed in questions.items():
-        for index, (probe, question) in enumerate(zip(case.probes, posed, strict=True)):
-            asked = after[0][protocol][index] if after else question
-            yield ProbeRecord(
-                protocol=protocol,
-                probe=index,
-                kind=probe.kind,
-                question=probe.prompt,
-                answers=probe.answers,
-                prompt=question.prompt.text,
-                prompt_after=None if asked.prompt == question.prompt else asked.prompt.text,
-                gold_token_ids=question.gold.token_ids,
-                before=before[protocol][index],
-                after=after[1][protocol][index] if after else (),
-                continued=after[2].get((protocol, index)) if after else None,
-                unanswered=unanswerable(model, question) or unanswerable(model, asked),
-            )

@@ -9,7 +9,7 @@ from wildcore.evaluation.schedules import FIRST_EDITS
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import within_context
-from wildcore.records.run_folder import EditOutcome
+from wildcore.records.schema import EditOutcome
 from wildcore.types import EditRequest
 
 PARTICULARS = re.compile(r"""(?<!\w)'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\d+""")

@@ -9,13 +9,15 @@ from torch import OutOfMemoryError
 
 from wildcore.errors import UserError
 from wildcore.evaluation.checkpoints import Keeper, SequenceFile, Written
-from wildcore.evaluation.examiner import Examiner, OnCase, in_groups, judge
+from wildcore.evaluation.examiner import Examiner
+from wildcore.evaluation.groups import OnCase, in_groups, judge
 from wildcore.evaluation.refusals import RefusalWatch, Update, set_state, write_together
 from wildcore.evaluation.schedules import Schedule
 from wildcore.interfaces import Editor, Environment
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode
-from wildcore.records.run_folder import CaseRecord, EditOutcome, RunFolder
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome
 from wildcore.records.trace_files import write_case_traces
 from wildcore.types import EditCase, EditRequest, Prompt
 

@@ -12,10 +12,11 @@ from wildcore.errors import UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
-from wildcore.jobs.build import JobSpec, make_reader, model_request
+from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.chat import chat_note
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import load_model
 from wildcore.models.tokens import join

@@ -8,8 +8,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from wildcore.architectures import Family
-from wildcore.jobs.build import JobSpec, model_request
+from wildcore.jobs.build import model_request
 from wildcore.jobs.chat import chat_contexts
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
 from wildcore.models.loaded import ModelRequest, shape_of

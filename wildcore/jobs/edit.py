@@ -16,9 +16,10 @@ from wildcore.errors import UserError
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
-from wildcore.jobs.build import JobSpec, check_names, make_editor, model_request, names_used, read_back, settled
+from wildcore.jobs.build import make_editor, model_request, read_back, settled
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.facts import FactTable, malformed, read_facts
+from wildcore.jobs.spec import JobSpec, check_names, names_used
 from wildcore.model_files import copy_companions
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore.datasets.selection import Reader, content_hash, require_some
-from wildcore.errors import UserError
+from wildcore.errors import Refused, UserError
 from wildcore.evaluation.checkpoints import read_patch_or_run
-from wildcore.evaluation.examiner import Examiner, run
+from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureFilter
 from wildcore.evaluation.group_size import AUTO, edits_at_once
 from wildcore.evaluation.refusals import RefusalWatch
 from wildcore.evaluation.schedules import Schedule
 from wildcore.evaluation.sequences import SequenceRunner
+from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Editor, Environment, Metric, Progress
+from wildcore.interfaces import Editor, Environment, Metric, Patch, Progress
 from wildcore.jobs.build import (
     TAKEN,
-    JobSpec,
     choice_of,
     make_editor,
     make_reader,
@@ -31,19 +31,22 @@ from wildcore.jobs.build import (
 from wildcore.jobs.chat import chat_note
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import added_metrics, by_kind, make_protocol, ready_protocols
+from wildcore.jobs.resume import require_same, without_taken
 from wildcore.jobs.score import prepare, score
+from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import load_model, read_shape
-from wildcore.patches.files import GivenPatch, PatchFile, require_made_for
+from wildcore.patches.files import PatchFile, require_made_for
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import provenance
-from wildcore.records.run_folder import CaseRecord, Manifest, RunFolder, WorkRecord, flat
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, Manifest, WorkRecord
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
 from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
-from wildcore.types import EditCase, EvalProtocol
+from wildcore.types import EditCase, EditRequest, EvalProtocol
 
 
 class Reporting(Progress, Protocol):
@@ -205,10 +208,10 @@ class Evaluation:
         was begun must have its default, which does what was done before there was the parameter.
         """
         then = with_later_parameters(self.registry, folder.manifest.identity)
-        _require_same(folder, _without_taken(then), _without_taken(self.identity(spec)))
+        require_same(folder, without_taken(then), without_taken(self.identity(spec)))
         if self._unfinished(folder):
             self._settle(spec.editor, then["editor"].get(TAKEN))
-            _require_same(folder, then, self.identity(spec))
+            require_same(folder, then, self.identity(spec))
         begun_with = folder.manifest.versions
         for name, version in provenance.versions(self.registry).items():
             if begun_with.get(name) != version:
@@ -287,21 +290,6 @@ class Evaluation:
         return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def _require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
-    then, now = flat(identity), flat(identity_now)
-    different = [
-        f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
-        for key in sorted(then.keys() | now.keys())
-        if then.get(key) != now.get(key)
-    ]
-    if different:
-        raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
-
-
-def _without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
-    return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
-
-
 def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
     found = [metric for kinds in metrics.values() for labelled in kinds.values() for _, metric in labelled]
     return list({id(metric): metric for metric in found}.values())
@@ -314,3 +302,22 @@ def _quick(metrics: Metrics) -> Metrics:
 
 def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
     return definition.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
+
+
+class GivenPatch(Editor):
+    """Edits with a patch that is there already: every fact that it writes, and no other."""
+
+    def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
+        self.patch = patch
+        self.written = {(request.prompt, request.target) for request in requests}
+
+    def check(self, model: LoadedModel, request: EditRequest) -> None:
+        """Raise ``Refused`` for a fact that the patch does not write."""
+        if (request.prompt, request.target) not in self.written:
+            raise Refused("the patch does not write this fact")
+
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
+        """Return the patch. Raises ``Refused`` for a fact that it does not write."""
+        for request in requests:
+            self.check(model, request)
+        return self.patch

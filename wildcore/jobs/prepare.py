@@ -7,7 +7,8 @@ from pathlib import Path
 from wildcore.datasets.selection import require_some
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
-from wildcore.jobs.build import JobSpec, check_names, make_editor, make_reader, model_request, names_used, own_name
+from wildcore.jobs.build import make_editor, make_reader, model_request
+from wildcore.jobs.spec import JobSpec, check_names, names_used, own_name
 from wildcore.models.loading import load_model, read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder

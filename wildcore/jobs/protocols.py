@@ -1,21 +1,18 @@
 """From names and settings to protocols: their modules, and what a job replaces in them or adds to them."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.selection import Reader
 from wildcore.errors import UserError
 from wildcore.interfaces import Metric, Offer
-from wildcore.jobs.build import SECTIONS, JobSpec, check_names, identity, make, names_used, own_name, settings_for
+from wildcore.jobs.build import identity, make
+from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, own_name, settings_for
 from wildcore.params import ContextParams, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
-from wildcore.registry import GROUP, Found, Registry
+from wildcore.records.provenance import source_of
+from wildcore.registry import Found, Registry
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
 PARTS = ("context", "generator", "truncator")
@@ -137,37 +134,8 @@ def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol
         return _label(registry, found, params), metric
 
     metrics = {kind: tuple(labelled(use) for use in uses) for kind, uses in definition.metrics.items()}
-    sources = {part: _source(registry, registry.find(part, getattr(resolved, part).name)) for part in PARTS}
+    sources = {part: source_of(registry, registry.find(part, getattr(resolved, part).name)) for part in PARTS}
     return ReadyProtocol(resolved, context, generator, truncator, metrics, sources)
-
-
-def _source(registry: Registry, found: Found[Offer[Any]]) -> str:
-    """Return the distribution and version that an offer comes in, and a hash of its code where that may be edited in place."""
-    plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
-    try:
-        installed = distribution(plugin.distribution)
-    except PackageNotFoundError:
-        return f"{plugin.distribution} {plugin.version}"
-    direct = json.loads(installed.read_text("direct_url.json") or "{}")
-    edited = f" {_code_hash(installed)}" if direct.get("dir_info", {}).get("editable") else ""
-    return f"{plugin.distribution} {plugin.version}{edited}"
-
-
-def _code_hash(installed: Distribution) -> str:
-    """Return a hash of the Python files of the packages that a distribution's plugins are in."""
-    packages = sorted({point.module.partition(".")[0] for point in installed.entry_points.select(group=GROUP)})
-    code = hashlib.sha256()
-    for path in (path for package in packages for path in _python_files(package)):
-        code.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return code.hexdigest()[:16]
-
-
-def _python_files(package: str) -> list[Path]:
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        return []
-    folders = spec.submodule_search_locations
-    return sorted(path for folder in folders for path in Path(folder).rglob("*.py")) if folders else [Path(spec.origin)]
 
 
 def _label(registry: Registry, found: Found[Offer[Any]], params: Params) -> str:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from wildcore.interfaces import Environment, Metric
-from wildcore.jobs.build import check_names, own_name
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind
+from wildcore.jobs.spec import check_names, own_name
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
-from wildcore.records.run_folder import RunFolder, ScoringRecord
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import ScoringRecord
 from wildcore.registry import Registry
-from wildcore.scoring.scores import score_run, summary
+from wildcore.scoring.scores import score_run
+from wildcore.scoring.summary import summary
 
 
 def add_scores(

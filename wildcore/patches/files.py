@@ -1,7 +1,7 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import Refused, UserError
+from wildcore.errors import UserError
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
@@ -153,25 +153,6 @@ def read_by_its_editor(path: Path, way_out: str) -> Iterator[None]:
             f"{path}: its editor cannot read it back ({reason:.300}); another version of the editor may have written it; "
             f"{way_out}"
         ) from error
-
-
-class GivenPatch(Editor):
-    """Edits with a patch that is there already: every fact that it writes, and no other."""
-
-    def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
-        self.patch = patch
-        self.written = {(request.prompt, request.target) for request in requests}
-
-    def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a fact that the patch does not write."""
-        if (request.prompt, request.target) not in self.written:
-            raise Refused("the patch does not write this fact")
-
-    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:
-        """Return the patch. Raises ``Refused`` for a fact that it does not write."""
-        for request in requests:
-            self.check(model, request)
-        return self.patch
 
 
 def read_patch(path: Path) -> PatchFile:

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from wildcore.interfaces import Truncator
 from wildcore.protocols import ReadyProtocol
-from wildcore.records.run_folder import CaseRecord, ProbeRecord, ScoreRecord
+from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.types import Answer, Gold, Output, Record
 
 After = Literal["went on", "ended", "unknown"]

@@ -1,16 +1,19 @@
 """Where a result comes from: package versions, source revision, hardware, plugins."""
 
+import hashlib
 import json
 import platform
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from wildcore.registry import Registry
+from wildcore.interfaces import Offer
+from wildcore.registry import GROUP, Found, Registry
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
@@ -107,3 +110,32 @@ def model_identity(model: "LoadedModel") -> dict[str, Any]:
         "device": model.device.type,
         "device_map": model.request.device_map,
     }
+
+
+def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
+    """Return the distribution and version that an offer comes in, and a hash of its code where that may be edited in place."""
+    plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
+    try:
+        installed = distribution(plugin.distribution)
+    except PackageNotFoundError:
+        return f"{plugin.distribution} {plugin.version}"
+    direct = json.loads(installed.read_text("direct_url.json") or "{}")
+    edited = f" {_code_hash(installed)}" if direct.get("dir_info", {}).get("editable") else ""
+    return f"{plugin.distribution} {plugin.version}{edited}"
+
+
+def _code_hash(installed: Distribution) -> str:
+    """Return a hash of the Python files of the packages that a distribution's plugins are in."""
+    packages = sorted({point.module.partition(".")[0] for point in installed.entry_points.select(group=GROUP)})
+    code = hashlib.sha256()
+    for path in (path for package in packages for path in _python_files(package)):
+        code.update(f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return code.hexdigest()[:16]
+
+
+def _python_files(package: str) -> list[Path]:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return []
+    folders = spec.submodule_search_locations
+    return sorted(path for folder in folders for path in Path(folder).rglob("*.py")) if folders else [Path(spec.origin)]

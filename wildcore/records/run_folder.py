@@ -2,7 +2,7 @@
 
 ``manifest.json`` says how the run was made; ``journal.jsonl`` holds one finished case to a line, durable before the next
 begins; ``scores.jsonl`` holds scores apart from the answers; ``scorings.jsonl`` says how scores were made that the protocols do
-not ask for; ``summary.json`` adds them up.
+not ask for; ``work.jsonl`` says which calls worked on the run; ``summary.json`` adds the scores up.
 """
 
 import json
@@ -11,115 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
-from typing import IO, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from wildcore.errors import UserError
-from wildcore.storage.cache import make_durable
-from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
+from wildcore.records.schema import SCHEMA, CaseRecord, Manifest, ScoreRecord, ScoringRecord, WorkRecord
+from wildcore.storage.durable import lock, make_durable, write_durably
+from wildcore.types import Record
 
-SCHEMA = 1
 R = TypeVar("R", bound=Record)
-
-
-class EditOutcome(Record):
-    """What became of one edit: done, or refused; why nothing was written, if so; the time it took; what the patch says of itself.
-
-    ``fallback`` says how it was handled where not as most are. Edits that are written together share time and patch.
-    """
-
-    status: Literal["edited", "refused"]
-    reason: str | None = None
-    seconds: float
-    patch: Mapping[str, Any] | None = None
-    fallback: str | None = None
-
-
-class ProbeRecord(Record):
-    """One probe under one protocol: the text the model read, and its answers before and after the edit.
-
-    There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
-    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that. ``continued``
-    is what the edited model said with the stop rule put off, where it was asked for that; it begins with the answer's tokens.
-    """
-
-    protocol: str
-    probe: int
-    kind: ProbeKind
-    question: str
-    answers: tuple[str, ...]
-    prompt: str
-    prompt_after: str | None = None
-    gold_token_ids: tuple[int, ...]
-    before: tuple[Answer, ...]
-    after: tuple[Answer, ...]
-    continued: Output | None = None
-    unanswered: str | None = None
-
-
-class CaseRecord(Record):
-    """One line of the journal."""
-
-    case: str
-    request: EditRequest
-    tags: Mapping[str, str] = {}
-    edit: EditOutcome
-    probes: tuple[ProbeRecord, ...]
-
-
-class ScoreRecord(Record):
-    """One line of the scores: a probe under a protocol by one metric, before and after the edit.
-
-    ``before`` and ``after`` are means over the samples that were scored. The samples' own scores stand beside them where there
-    are several, or details to keep.
-    """
-
-    case: str
-    protocol: str
-    probe: int
-    kind: ProbeKind
-    metric: str
-    before: float | None
-    before_reason: str | None
-    after: float | None
-    after_reason: str | None
-    before_samples: tuple[Score, ...] = ()
-    after_samples: tuple[Score, ...] = ()
-
-
-class ScoringRecord(Record):
-    """One line of ``scorings.jsonl``: a metric that was added to a run, with everything it was made of."""
-
-    created: str
-    metric: str
-    module: Mapping[str, Any]
-    versions: Mapping[str, str]
-
-
-class WorkRecord(Record):
-    """One line of ``work.jsonl``: a call that worked on a run, with what it did so, and what it noted beyond the manifest."""
-
-    ended: str
-    versions: Mapping[str, str]
-    hardware: Mapping[str, Any]
-    notes: tuple[str, ...]
-
-
-class Manifest(Record):
-    """How a run was made. ``identity`` holds everything that its answers depend on, resolved to the last default."""
-
-    schema_number: int = SCHEMA
-    created: str
-    job: Mapping[str, Any]
-    identity: Mapping[str, Any]
-    protocols: tuple[EvalProtocol, ...]
-    case_count: int
-    edits_at_once: int = 1
-    versions: Mapping[str, str]
-    hardware: Mapping[str, Any]
-    plugins: Mapping[str, Any]
-    notes: tuple[str, ...] = ()
 
 
 class RunFolder:
@@ -286,35 +187,6 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def lock(stream: IO[str]) -> None:
-    """Lock an open file until it is closed or its process dies. POSIX only.
-
-    Raises ``BlockingIOError`` if it is locked, another ``OSError`` where it cannot be.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows: runs work there, unguarded
-        return
-    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content in one step that a crash cannot leave half done.
-
-    Raises ``OSError`` where that cannot be; the earlier file stays, and nothing beside it.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    make_durable(path.parent)
-
-
 def _write_first(path: Path, text: str) -> None:
     """Write a file that no other process has made. Raises ``FileExistsError`` if one has, ``OSError`` where it cannot be."""
     path.touch(exist_ok=False)
@@ -356,14 +228,3 @@ def _read_lines(path: Path, model: type[R]) -> Iterator[R]:
                 problem = error.errors()[0]
                 place = ".".join(str(part) for part in problem["loc"]) or "line"
                 raise UserError(f"{path}, line {number}: {place}: {problem['msg']}") from error
-
-
-def flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Return nested mappings and lists as one mapping of dotted paths to plain values."""
-    if isinstance(value, Mapping) and value:
-        items = [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
-    elif isinstance(value, list | tuple) and value:
-        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
-    else:
-        return {path: value}
-    return {key: leaf for name, inner in items for key, leaf in flat(inner, name).items()}

@@ -1,10 +1,9 @@
-"""Runs as a person reads them: the table, the gap, edit by edit, examples, and runs side by side."""
+"""A run as a person reads it: the table, the gap, edit by edit, examples."""
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from shlex import quote
 from statistics import fmean
-from typing import Any
 
 from rich.box import HEAVY_HEAD
 from rich.console import Console
@@ -12,13 +11,15 @@ from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.errors import UserError
-from wildcore.evaluation.schedules import in_words, shortly
+from wildcore.evaluation.schedules import in_words
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
-from wildcore.records.run_folder import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flat
 from wildcore.reporting.console import out, plain
-from wildcore.scoring.scores import REFUSED, Cell, seconds_per_edit, summarise
-from wildcore.types import PROBE_KINDS, Answer
+from wildcore.scoring.scores import REFUSED
+from wildcore.scoring.summary import Cell, summarise
+from wildcore.types import Answer
 
 EXAMPLES = 3
 REASONS = 5
@@ -31,10 +32,6 @@ WIDTH_OF_THE_TABLE = 124
 
 PRINTED = ("model.name", "model.dtype", "model.device", "dataset.name", "editor.name")
 PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
-
-REVISION = "source revision"
-NO_DIFFERENCE = frozenset({"device", "memory_gib"})
-"""Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
 
 NO_SCORE_DEPENDS_ON = "continuation"
 """Of the identity: what runs may differ in and still be compared."""
@@ -76,7 +73,7 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
     """Print what was run, and what was noted meanwhile, each thing once. Raises ``UserError`` where the record lacks it."""
-    manifest = _readable(folder)
+    manifest = readable_manifest(folder)
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
     console.print()
@@ -97,7 +94,7 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
             )
 
 
-def _readable(folder: RunFolder) -> Manifest:
+def readable_manifest(folder: RunFolder) -> Manifest:
     """Return the manifest of a run. Raises ``UserError`` where it lacks what is printed of every run."""
     manifest = folder.manifest
     said = flat(manifest.identity)
@@ -271,75 +268,6 @@ def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
     if case.edit.status == "refused":
         return "refused"
     return "  ".join(f"{fmean(value):.2f}" if value else "  - " for value in values)
-
-
-def print_comparison(folders: Sequence[RunFolder]) -> None:
-    """Print runs side by side, and say in what they differ besides the editor.
-
-    Raises ``UserError`` where the record of one lacks what is printed.
-    """
-    console = out()
-    manifests = [_readable(folder) for folder in folders]
-    for difference in _other_differences(manifests):
-        console.print(plain(f"Not like for like: {difference}"))
-    cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
-    table = Table("protocol", "probe", "metric")
-    table.add_column("before", justify="right")
-    for index, manifest in enumerate(manifests, start=1):
-        table.add_column(plain(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
-    rows = dict.fromkeys(key for run in cells for key in run)
-    for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
-        befores = {number(run[key].before) for run in cells if key in run}
-        table.add_row(
-            plain(key[0]), key[1], plain(key[2]), befores.pop() if len(befores) == 1 else "differs",
-            *(_with_interval(run.get(key)) for run in cells),
-        )  # fmt: skip
-    table.add_section()
-    table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
-    console.print(table)
-    for index, folder in enumerate(folders, start=1):
-        console.print(plain(f"{index}: {folder.path}"))
-
-
-def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
-    of_all = set.intersection(*(set(manifest.versions) for manifest in manifests)) | {REVISION}
-    return [
-        *_differences([_besides_the_editor(manifest) for manifest in manifests]),
-        *_differences([_versions(manifest, of_all) for manifest in manifests]),
-        *_differences([_hardware(manifest) for manifest in manifests]),
-    ]
-
-
-def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = sorted({key for one in said for key in one})
-    values = {key: sorted({str(one.get(key)) for one in said}) for key in keys}
-    return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
-
-
-def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
-    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
-    return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
-
-
-def _versions(manifest: Manifest, chosen: Container[str]) -> dict[str, str]:
-    """Return the versions of packages. One that a run did without took no part in it, so ``chosen`` are those of all runs."""
-    return {f"version of {name}": version for name, version in manifest.versions.items() if name in chosen}
-
-
-def _hardware(manifest: Manifest) -> dict[str, Any]:
-    return {f"hardware.{key}": value for key, value in manifest.hardware.items() if key not in NO_DIFFERENCE}
-
-
-def _seconds(folder: RunFolder) -> str:
-    seconds = seconds_per_edit(case.edit for case in folder.cases())
-    return "-" if seconds is None else f"{seconds:.2f}"
-
-
-def _with_interval(cell: Cell | None) -> str:
-    if cell is None or cell.after is None:
-        return "-"
-    interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"
-    return f"{cell.after:.3f}{interval}"
 
 
 def number(value: float | None) -> str:

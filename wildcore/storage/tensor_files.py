@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from safetensors import safe_open
 
-from wildcore.storage.cache import make_durable
+from wildcore.storage.durable import make_durable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,15 +25,6 @@ from wildcore.types import EditRequest
 
 TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"
 
-VALUE_NAMES = {
-    "v_num_grad_steps": "steps",
-    "v_lr": "learning_rate",
-    "v_weight_decay": "weight_decay",
-    "clamp_norm_factor": "clamp_factor",
-    "kl_factor": "kl_factor",
-}
-"""What published code of closed-form editors calls the hyper-parameters of finding values, and what they are called here."""
-
 APART = 10
 """How many times as far as the tolerance a wrong method must be from golden values, at least."""
 
@@ -137,18 +128,6 @@ class Golden:
         families = {family.model_type: family for family in built_in_families()}
         dtype = facts.get("loaded_as", "float32")
         return load_model(ModelRequest(name, folder=folder, dtype=dtype, device="cpu"), families)
-
-
-def moments_of(model: LoadedModel, layer: int) -> Tensor:
-    """Return the second moments that stand for those of the keys of a layer, the same for published code and for ours."""
-    return closed_formula_moments(model.mlp_output(layer).weight.shape[1])
-
-
-def closed_formula_moments(width: int) -> Tensor:
-    """Return C = I/2 + sum over j < 8 of a_j a_j^T / 8 with a_j[i] = sin(0.37 (j+1) (i+1)), [width, width], float32."""
-    places = torch.arange(1, width + 1, dtype=torch.float64)
-    waves = torch.stack([torch.sin(0.37 * j * places) for j in range(1, 9)])
-    return (0.5 * torch.eye(width, dtype=torch.float64) + waves.T @ waves / 8).float()
 
 
 def sketch(change: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ import pytest
 from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
+from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
 
-from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near
+from wildcore.testing.golden import Golden, far, near
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "alphaedit")

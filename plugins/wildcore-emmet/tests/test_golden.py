@@ -11,9 +11,10 @@ import torch
 from wildcore_emmet.editor import Emmet
 from wildcore_emmet.parameters import EmmetParams
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.testing import VALUE_NAMES, closed_formula_moments, moments_of
 from wildcore_keyvalue.values import required
 
-from wildcore.testing.golden import VALUE_NAMES, Golden, closed_formula_moments, far, moments_of, near, relative_error
+from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")

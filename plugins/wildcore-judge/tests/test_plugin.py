@@ -12,7 +12,8 @@ import pytest
 from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Use
-from wildcore.records.run_folder import CaseRecord, EditOutcome, Manifest, ProbeRecord, RunFolder
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord
 from wildcore.registry import load_registry
 
 from .judge_server import KEY, JudgeServer, fails, graded, verdict

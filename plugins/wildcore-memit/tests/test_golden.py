@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near
+from wildcore.testing.golden import Golden, far, near
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden

@@ -13,6 +13,7 @@ from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
 from wildcore_keyvalue.transforms import ValueFinder
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
@@ -26,7 +27,7 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.patches.weights import WeightPatch
 from wildcore.storage.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
-from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near, relative_error
+from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
 from wildcore_keyvalue.values import optimise_values, required
 from wildcore_pmet.editor import Pmet
 from wildcore_pmet.parameters import PmetParams
 
 from wildcore import EditRequest
-from wildcore.testing.golden import VALUE_NAMES, Golden, far, moments_of, near, relative_error
+from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
 GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")

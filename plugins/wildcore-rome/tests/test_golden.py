@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_keyvalue.testing import moments_of
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import Refused
-from wildcore.testing.golden import Golden, far, moments_of, near, relative_error
+from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]

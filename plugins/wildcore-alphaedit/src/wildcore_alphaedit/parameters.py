@@ -6,7 +6,7 @@ from pydantic import Field
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 
 from wildcore import ModelShape, Preset, UserError
-from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_3_8B, QWEN_2_5_7B
+from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_3_8B, QWEN_2_5_7B
 
 SHARE = 0.05
 """What ``nullspace_share`` is where neither it nor a threshold is given."""

@@ -6,7 +6,7 @@ from pydantic import Field
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 
 from wildcore import Preset
-from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B
+from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B
 
 _META: dict[str, Any] = {"clamp_factor": 0.75, "weight_decay": 0.5}
 

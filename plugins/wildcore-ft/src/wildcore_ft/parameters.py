@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, Preset
-from wildcore.shapes import (
+from wildcore.architectures import (
     GPT2_LARGE,
     GPT2_MEDIUM,
     GPT2_XL,

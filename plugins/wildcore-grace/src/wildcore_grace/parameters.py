@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, ModelShape, Preset
-from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, QWEN_2_5_7B
+from wildcore.architectures import GPT_J_6B, LLAMA_2_7B, QWEN_2_5_7B
 
 _DEPARTURES = (
     Departure(

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, Preset
+from wildcore.architectures import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 from wildcore.params import CloseTarget
-from wildcore.shapes import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 Module = Literal["mlp-output", "mlp", "attention", "layer"]
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
-from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, QWEN_2_5_7B
+from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, QWEN_2_5_7B
 
 
 def _published(steps: int, *modules: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 
 from wildcore import Preset
-from wildcore.shapes import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
+from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 _4_TO_8: dict[str, Any] = {"layers": (4, 5, 6, 7, 8), "moment_weight": 15000.0}
 _META: dict[str, Any] = {"clamp_factor": 0.75, "weight_decay": 0.5}

@@ -6,7 +6,7 @@ from pydantic import Field
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 
 from wildcore import Preset
-from wildcore.shapes import GPT_J_6B, GPT_NEOX_20B, LLAMA_2_7B, LLAMA_3_2_3B
+from wildcore.architectures import GPT_J_6B, GPT_NEOX_20B, LLAMA_2_7B, LLAMA_3_2_3B
 
 _4_TO_8: dict[str, Any] = {"layers": (4, 5, 6, 7, 8), "moment_weight": 15000.0}
 

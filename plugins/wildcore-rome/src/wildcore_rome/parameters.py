@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from wildcore_keyvalue.parameters import CORPUS, DAMPING, ESSENCE_POSITION, KeyValueParams
 
 from wildcore import Departure, Preset
-from wildcore.shapes import (
+from wildcore.architectures import (
     GPT2_LARGE,
     GPT2_MEDIUM,
     GPT2_XL,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
-from wildcore.shapes import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4, QWEN_2_5_7B
+from wildcore.architectures import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4, QWEN_2_5_7B
 
 LEARNING_RATE = 1e-6
 WIDTH = 4096

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
-from wildcore.shapes import GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
+from wildcore.architectures import GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 _LLAMA_3: dict[str, Any] = {"layer": 29, "learning_rate": 0.9, "steps": 30}
 

@@ -1,0 +1,102 @@
+"""Groups of cases: how many are carried out at a time, and how their edits are evaluated."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
+
+from torch import OutOfMemoryError
+
+from wildcore.evaluation.examiner import AnswersByProtocol, Continued, Examiner, QuestionsByProtocol
+from wildcore.evaluation.questions import unanswerable
+from wildcore.interfaces import Patch, Progress
+from wildcore.models.loaded import LoadedModel
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome, ProbeRecord
+from wildcore.types import EditCase
+
+OnCase = Callable[[CaseRecord], None]
+
+
+def in_groups(
+    carry_out: Callable[[Sequence[EditCase]], list[CaseRecord]],
+    cases: Iterable[EditCase],
+    folder: RunFolder,
+    on_case: OnCase,
+    progress: Progress,
+    together: int,
+    done: Collection[str],
+) -> None:
+    """Carry out ``together`` cases at a time, or where memory does not suffice half as many as were tried, which is noted.
+
+    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group has
+    the same members in a run taken up again, which so ends with the same digits. That holds as long as memory suffices. Where a
+    group was halved, what is left of it and all later ones go on with fewer; a run taken up again begins with ``together``
+    once more, so that its groups may have other members and its measured numbers other last digits. Raises
+    ``OutOfMemoryError`` where not even one case can be carried out.
+    """
+    waiting = iter(cases)
+    while group := list(islice(waiting, together)):
+        while any(case.id not in done for case in group):
+            tried = min(together, len(group))
+            try:
+                records = carry_out(group[:tried])
+            except OutOfMemoryError:
+                if tried == 1:
+                    raise
+                together = tried // 2
+                progress.note(f"out of memory; going on with {together} edits at once")
+                continue
+            for record in records:
+                if record.case not in done:
+                    folder.append(record)
+                    on_case(record)
+            group = group[len(records) :]
+
+
+def judge(
+    examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
+) -> list[CaseRecord]:
+    """Ask the unedited model each case's questions, then the model under its patch; not that where there is none."""
+    questions = [examiner.questions(case) for case in cases]
+    before = examiner.before(questions)
+    edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
+    asked = [examiner.questions_after(questions[index], patch) for index, patch in edited.items()]
+    given = examiner.after(asked, list(edited.values()))
+    continued = examiner.continued([cases[index] for index in edited], asked, list(edited.values()), given)
+    after = dict(zip(edited, zip(asked, given, continued, strict=True), strict=True))
+    return [
+        CaseRecord(
+            case=case.id,
+            request=case.request,
+            tags=case.tags,
+            edit=outcomes[index],
+            probes=tuple(probe_records(examiner.model, case, questions[index], before[index], after.get(index))),
+        )
+        for index, case in enumerate(cases)
+    ]
+
+
+def probe_records(
+    model: LoadedModel,
+    case: EditCase,
+    questions: QuestionsByProtocol,
+    before: AnswersByProtocol,
+    after: tuple[QuestionsByProtocol, AnswersByProtocol, Continued] | None,
+) -> Iterator[ProbeRecord]:
+    """Yield a case's probes under every protocol, with the answers before and after the edit."""
+    for protocol, posed in questions.items():
+        for index, (probe, question) in enumerate(zip(case.probes, posed, strict=True)):
+            asked = after[0][protocol][index] if after else question
+            yield ProbeRecord(
+                protocol=protocol,
+                probe=index,
+                kind=probe.kind,
+                question=probe.prompt,
+                answers=probe.answers,
+                prompt=question.prompt.text,
+                prompt_after=None if asked.prompt == question.prompt else asked.prompt.text,
+                gold_token_ids=question.gold.token_ids,
+                before=before[protocol][index],
+                after=after[1][protocol][index] if after else (),
+                continued=after[2].get((protocol, index)) if after else None,
+                unanswered=unanswerable(model, question) or unanswerable(model, asked),
+            )

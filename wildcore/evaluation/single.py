@@ -1,0 +1,70 @@
+"""Single edits: each is independent, so many are solved and judged together."""
+
+import time
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+
+from wildcore.errors import Refused, each_or_refusal
+from wildcore.evaluation.examiner import Examiner, shares_a_batch
+from wildcore.evaluation.groups import OnCase, in_groups, judge
+from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.models.loaded import LoadedModel
+from wildcore.models.tokens import within_context
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import CaseRecord, EditOutcome
+from wildcore.records.trace_files import write_case_traces
+from wildcore.types import EditCase
+
+NOT_STACKED = "judged alone: its patch cannot share a batch"
+
+
+def run(
+    editor: Editor,
+    examiner: Examiner,
+    cases: Iterable[EditCase],
+    environment: Environment,
+    folder: RunFolder,
+    on_case: OnCase,
+    together: int = 1,
+    done: Collection[str] = (),
+) -> None:
+    """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
+
+    ``together`` edits are solved and judged at a time. Where ``environment`` has a trace, each case's is kept in the folder. The
+    other arguments are those of ``in_groups``. The model is the unedited one before and after.
+    """
+    editor.reset()
+    editor.prepare(examiner.model, environment)
+
+    def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
+        records = run_cases(editor, examiner, group)
+        write_case_traces(folder.path, environment.trace, group)
+        return records
+
+    in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
+
+
+def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
+    """Make independent edits and judge them."""
+    results, seconds = timed_edits(editor, examiner.model, cases)
+    patches = [None if isinstance(result, Refused) else result for result in results]
+    return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
+
+
+def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
+    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Returns also the seconds for each edit:
+    those made together share the time.
+    """
+    start = time.perf_counter()
+    asked = each_or_refusal(partial(within_context, model), [case.request for case in cases])
+    readable = [request for request in asked if not isinstance(request, Refused)]
+    made = iter(editor.edit_each(model, readable) if readable else ())
+    results = [one if isinstance(one, Refused) else next(made) for one in asked]
+    return results, (time.perf_counter() - start) / len(cases)
+
+
+def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:
+    if isinstance(result, Refused):
+        return EditOutcome(status="refused", reason=str(result), seconds=seconds)
+    fallback = None if shares_a_batch(result) else NOT_STACKED
+    return EditOutcome(status="edited", seconds=seconds, patch=result.describe(), fallback=fallback)

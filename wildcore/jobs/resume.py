@@ -1,0 +1,28 @@
+"""Whether a run may be resumed: it must be the same in all that its answers depend on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from wildcore.errors import UserError
+from wildcore.jobs.build import (
+    TAKEN,
+)
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import flat
+
+
+def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
+    """Raise ``UserError`` naming every difference between the identity of a run and that of a call."""
+    then, now = flat(identity), flat(identity_now)
+    different = [
+        f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key) != now.get(key)
+    ]
+    if different:
+        raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
+
+
+def without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an identity without what the editor took, which is settled only where edits are left to be made."""
+    return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}

@@ -1,0 +1,118 @@
+"""What a run folder holds, line by line."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
+
+SCHEMA = 1
+
+
+class EditOutcome(Record):
+    """What became of one edit: done, or refused; why nothing was written, if so; the time it took; what the patch says of itself.
+
+    ``fallback`` says how it was handled where not as most are. Edits that are written together share time and patch.
+    """
+
+    status: Literal["edited", "refused"]
+    reason: str | None = None
+    seconds: float
+    patch: Mapping[str, Any] | None = None
+    fallback: str | None = None
+
+
+class ProbeRecord(Record):
+    """One probe under one protocol: the text the model read, and its answers before and after the edit.
+
+    There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
+    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that. ``continued``
+    is what the edited model said with the stop rule put off, where it was asked for that; it begins with the answer's tokens.
+    """
+
+    protocol: str
+    probe: int
+    kind: ProbeKind
+    question: str
+    answers: tuple[str, ...]
+    prompt: str
+    prompt_after: str | None = None
+    gold_token_ids: tuple[int, ...]
+    before: tuple[Answer, ...]
+    after: tuple[Answer, ...]
+    continued: Output | None = None
+    unanswered: str | None = None
+
+
+class CaseRecord(Record):
+    """One line of the journal."""
+
+    case: str
+    request: EditRequest
+    tags: Mapping[str, str] = {}
+    edit: EditOutcome
+    probes: tuple[ProbeRecord, ...]
+
+
+class ScoreRecord(Record):
+    """One line of the scores: a probe under a protocol by one metric, before and after the edit.
+
+    ``before`` and ``after`` are means over the samples that were scored. The samples' own scores stand beside them where there
+    are several, or details to keep.
+    """
+
+    case: str
+    protocol: str
+    probe: int
+    kind: ProbeKind
+    metric: str
+    before: float | None
+    before_reason: str | None
+    after: float | None
+    after_reason: str | None
+    before_samples: tuple[Score, ...] = ()
+    after_samples: tuple[Score, ...] = ()
+
+
+class ScoringRecord(Record):
+    """One line of ``scorings.jsonl``: a metric that was added to a run, with everything it was made of."""
+
+    created: str
+    metric: str
+    module: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+class WorkRecord(Record):
+    """One line of ``work.jsonl``: a call that worked on a run, with what it did so, and what it noted beyond the manifest."""
+
+    ended: str
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+class Manifest(Record):
+    """How a run was made. ``identity`` holds everything that its answers depend on, resolved to the last default."""
+
+    schema_number: int = SCHEMA
+    created: str
+    job: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    protocols: tuple[EvalProtocol, ...]
+    case_count: int
+    edits_at_once: int = 1
+    versions: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    plugins: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Return nested mappings and lists as one mapping of dotted paths to plain values."""
+    if isinstance(value, Mapping) and value:
+        items = [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple) and value:
+        items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
+    else:
+        return {path: value}
+    return {key: leaf for name, inner in items for key, leaf in flat(inner, name).items()}

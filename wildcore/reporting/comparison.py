@@ -1,0 +1,88 @@
+"""Runs side by side."""
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from wildcore.evaluation.schedules import shortly
+from wildcore.jobs.build import name_in_words
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import Manifest, flat
+from wildcore.reporting.console import out, plain
+from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
+from wildcore.scoring.summary import Cell, seconds_per_edit, summarise
+from wildcore.types import PROBE_KINDS
+
+REVISION = "source revision"
+NO_DIFFERENCE = frozenset({"device", "memory_gib"})
+"""Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
+
+
+def print_comparison(folders: Sequence[RunFolder]) -> None:
+    """Print runs side by side, and say in what they differ besides the editor.
+
+    Raises ``UserError`` where the record of one lacks what is printed.
+    """
+    console = out()
+    manifests = [readable_manifest(folder) for folder in folders]
+    for difference in _other_differences(manifests):
+        console.print(plain(f"Not like for like: {difference}"))
+    cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
+    table = Table("protocol", "probe", "metric")
+    table.add_column("before", justify="right")
+    for index, manifest in enumerate(manifests, start=1):
+        table.add_column(plain(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
+    rows = dict.fromkeys(key for run in cells for key in run)
+    for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
+        befores = {number(run[key].before) for run in cells if key in run}
+        table.add_row(
+            plain(key[0]), key[1], plain(key[2]), befores.pop() if len(befores) == 1 else "differs",
+            *(_with_interval(run.get(key)) for run in cells),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
+    console.print(table)
+    for index, folder in enumerate(folders, start=1):
+        console.print(plain(f"{index}: {folder.path}"))
+
+
+def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
+    of_all = set.intersection(*(set(manifest.versions) for manifest in manifests)) | {REVISION}
+    return [
+        *_differences([_besides_the_editor(manifest) for manifest in manifests]),
+        *_differences([_versions(manifest, of_all) for manifest in manifests]),
+        *_differences([_hardware(manifest) for manifest in manifests]),
+    ]
+
+
+def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = sorted({key for one in said for key in one})
+    values = {key: sorted({str(one.get(key)) for one in said}) for key in keys}
+    return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
+
+
+def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
+    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
+    return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
+
+
+def _versions(manifest: Manifest, chosen: Container[str]) -> dict[str, str]:
+    """Return the versions of packages. One that a run did without took no part in it, so ``chosen`` are those of all runs."""
+    return {f"version of {name}": version for name, version in manifest.versions.items() if name in chosen}
+
+
+def _hardware(manifest: Manifest) -> dict[str, Any]:
+    return {f"hardware.{key}": value for key, value in manifest.hardware.items() if key not in NO_DIFFERENCE}
+
+
+def _seconds(folder: RunFolder) -> str:
+    seconds = seconds_per_edit(case.edit for case in folder.cases())
+    return "-" if seconds is None else f"{seconds:.2f}"
+
+
+def _with_interval(cell: Cell | None) -> str:
+    if cell is None or cell.after is None:
+        return "-"
+    interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"
+    return f"{cell.after:.3f}{interval}"
