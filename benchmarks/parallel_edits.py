@@ -35,8 +35,7 @@ from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.jobs.build import make_editor
 from wildcore.jobs.protocols import make_protocol
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import LoadedModel, ModelRequest
-from wildcore.models.loading import load_model
+from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.conformance import quiet_environment
 

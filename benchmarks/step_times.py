@@ -18,7 +18,7 @@ from parallel_edits import SHAPES, _settings, _timed, cases, embedded, random_ll
 import wildcore.inference.partial_forward
 from wildcore.jobs.build import make_editor
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 

@@ -21,8 +21,8 @@ from wildcore import EditRequest
 from wildcore.interfaces import Editor
 from wildcore.jobs.build import make_editor
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
 

@@ -1,7 +1,9 @@
 """wildcore finds out whether a model edit really works.
 
 The names that plugin authors need are those of ``wildcore.public``; importing them loads neither torch nor transformers.
-``wildcore.models.loaded``, ``wildcore.models.tokens`` and ``wildcore.patches.weights`` hold what works on a loaded model.
+``wildcore.models``,
+``wildcore.patches`` and ``wildcore.inference`` hold what works on a loaded model, ``wildcore.datasets`` reads tables,
+``wildcore.storage`` keeps what is prepared, and ``wildcore.testing`` checks plugins. Plugins import from nowhere else.
 """
 
 from typing import TYPE_CHECKING

@@ -20,9 +20,11 @@ from wildcore.interfaces import (
     StopRule,
     Transform,
     Truncator,
+    ValueSolver,
     lazy,
 )
 from wildcore.params import (
+    CloseTarget,
     ContextParams,
     DepartingParams,
     Departure,
@@ -31,6 +33,8 @@ from wildcore.params import (
     NoParams,
     Params,
     Preset,
+    StopStrings,
+    require_placeholder,
 )
 from wildcore.trace import Trace
 from wildcore.types import (
@@ -44,6 +48,7 @@ from wildcore.types import (
     Output,
     Probe,
     Prompt,
+    Record,
     Score,
     Use,
 )
@@ -51,6 +56,7 @@ from wildcore.types import (
 __all__ = [
     "Answer",
     "AnsweredProbe",
+    "CloseTarget",
     "Context",
     "ContextParams",
     "Dataset",
@@ -79,17 +85,21 @@ __all__ = [
     "Probe",
     "Progress",
     "Prompt",
+    "Record",
     "Refused",
     "Saved",
     "Score",
     "Shortcut",
     "StopRule",
+    "StopStrings",
     "Trace",
     "Transform",
     "Truncator",
     "Use",
     "UserError",
+    "ValueSolver",
     "each_or_refusal",
     "hookimpl",
     "lazy",
+    "require_placeholder",
 ]

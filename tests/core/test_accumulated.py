@@ -12,14 +12,11 @@ from torch import Tensor
 
 from wildcore import Editor, EditRequest, Prompt, Saved, UserError
 from wildcore.evaluation.checkpoints import SequenceFile, Written
-from wildcore.inference.teacher_forcing import over_targets
+from wildcore.inference import over_targets
 from wildcore.interfaces import Patch
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
+from wildcore.models import LoadedModel, join
+from wildcore.patches import Dense, LowRank, ModulePatch, PromptPatch, WeightPatch
 from wildcore.patches.accumulated import Accumulated, changes_prompts
-from wildcore.patches.modules import ModulePatch
-from wildcore.patches.prompts import PromptPatch
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.testing.conformance import ModelState

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score, Use
 from wildcore.cli import main
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets import TableParams, read_table
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
 from wildcore.scoring.agreement import find_label

@@ -32,9 +32,7 @@ from wildcore.datasets.checks import STRAY_WHITE_SPACE, Searches
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.protocols import make_protocol
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import ModelRequest
-from wildcore.models.loading import load_model
-from wildcore.models.tokens import join
+from wildcore.models import ModelRequest, join, load_model
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
 from wildcore.scoring.ceilings import Ceiling, Oracle

@@ -11,10 +11,9 @@ import torch
 
 from wildcore import EditRequest, Environment, Refused, Saved
 from wildcore.inference.prompt_cache import SharedPrompts
-from wildcore.models.loaded import LoadedModel, Reading
-from wildcore.models.tokens import encode
-from wildcore.patches.prompts import PromptPatch
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.models import LoadedModel, encode
+from wildcore.models.loaded import Reading
+from wildcore.patches import Dense, LowRank, PromptPatch, WeightPatch
 from wildcore.testing import conformance
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model

@@ -16,9 +16,8 @@ from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.single import run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.prompts import PromptPatch
-from wildcore.patches.weights import Dense, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, PromptPatch, WeightPatch
 from wildcore.records.continuations import PutOff, after_the_answer, continuations, rest, same_beginning
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Output, Prompt
-from wildcore.inference.decoding import decode, greedy
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.inference import decode
+from wildcore.inference.decoding import greedy
+from wildcore.models import LoadedModel, encode
 from wildcore.testing.networks import MODEL_TYPES, WINDOWED, tiny_model
 
 WINDOW = 8

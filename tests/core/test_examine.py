@@ -7,8 +7,7 @@ import pytest
 
 from wildcore import Answer, Generator, Gold, Output, Probe, Prompt, StopRule
 from wildcore.evaluation.questions import Answers, Question, ask, pose, unanswerable
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models import LoadedModel, encode, join
 from wildcore.protocols import ReadyProtocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.testing.stub_protocol import plain_protocol

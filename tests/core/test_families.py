@@ -10,7 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from wildcore import Family, UserError
 from wildcore.architectures import built_in_families
-from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.loading import family_of
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, LAYERS, MODEL_TYPES, tiny_model
 

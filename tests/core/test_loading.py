@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from wildcore import UserError
 from wildcore.architectures import built_in_families
-from wildcore.models.loaded import LoadedModel, ModelRequest
-from wildcore.models.loading import load_model, pick_device, read_shape
+from wildcore.models import LoadedModel, ModelRequest, load_model, pick_device, read_shape
 from wildcore.models.memory import parameter_count
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, tiny_model
 

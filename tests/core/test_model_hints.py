@@ -17,9 +17,8 @@ from safetensors.torch import load_file
 import wildcore.testing
 from wildcore import UserError
 from wildcore.architectures import built_in_families
+from wildcore.models import ModelRequest, load_model
 from wildcore.models.hints import MAKERS, after_failed_fetch, require_fetchable, require_model_folder, weights_problem
-from wildcore.models.loaded import ModelRequest
-from wildcore.models.loading import load_model
 
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 FAMILIES = {family.model_type: family for family in built_in_families()}

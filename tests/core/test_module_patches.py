@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt, Saved
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, encode, join, pad
-from wildcore.patches.modules import NOWHERE, ModulePatch, set_aside
+from wildcore.inference import over_targets
+from wildcore.models import Joined, LoadedModel, encode, join, pad
+from wildcore.patches import NOWHERE, ModulePatch, set_aside
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
 from wildcore.testing.reference_decoding import decoded, plainest

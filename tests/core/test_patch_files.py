@@ -13,10 +13,9 @@ from safetensors.torch import save_file
 
 from wildcore import Editor, EditRequest, Prompt, Refused, Saved, UserError
 from wildcore.jobs.eval import GivenPatch
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, PromptPatch, WeightPatch
 from wildcore.patches.files import KEY, PatchManifest, patched_model, read_patch, require_made_for, write_patch
-from wildcore.patches.prompts import PromptPatch
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.testing.networks import tiny_model
 

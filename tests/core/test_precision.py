@@ -6,13 +6,11 @@ import pytest
 import torch
 
 from wildcore import Prompt
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.precision import at_least_float32, wide_dtype
-from wildcore.models.tokens import join
+from wildcore.inference import over_targets
+from wildcore.models import at_least_float32, join, wide_dtype
+from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore.patches.accumulated import Accumulated
-from wildcore.patches.batched import RowPatches
 from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 
 SMALL = 2.0**-40

@@ -15,16 +15,10 @@ import safetensors.torch
 import torch
 
 from wildcore import Environment, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.storage.prepared import (
-    MANIFEST,
-    PreparedFile,
-    WatchedEnvironment,
-    content_digest,
-    prepared_file,
-    read_manifest,
-)
-from wildcore.storage.prepared_entries import chosen, damage, entries, kept_for, remove, store_folder
+from wildcore.models import LoadedModel
+from wildcore.storage import PreparedFile, content_digest, kept_for, prepared_file, read_manifest
+from wildcore.storage.prepared import MANIFEST, WatchedEnvironment
+from wildcore.storage.prepared_entries import chosen, damage, entries, remove, store_folder
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 
@@ -230,7 +224,8 @@ import sys
 from pathlib import Path
 import torch
 from wildcore import Saved
-from wildcore.storage.prepared import PreparedFile, PreparedManifest
+from wildcore.storage import PreparedFile
+from wildcore.storage.prepared import PreparedManifest
 path, value = Path(sys.argv[1]), float(sys.argv[2])
 file = PreparedFile(path, PreparedManifest.model_validate_json(sys.argv[3]))
 print("ready", flush=True)

@@ -19,10 +19,9 @@ from wildcore import (
 from wildcore.evaluation.examiner import Examiner, shares_a_batch
 from wildcore.evaluation.single import run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
-from wildcore.patches.prompts import PromptPatch
+from wildcore.inference import decode
+from wildcore.models import LoadedModel, join
+from wildcore.patches import PromptPatch
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
 

@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt
-from wildcore.inference.decoding import decode
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
-from wildcore.patches.batched import RowPatches
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.inference import decode, over_targets
+from wildcore.models import LoadedModel, join
+from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 

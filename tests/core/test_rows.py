@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
-from wildcore.datasets.rows import MalformedRow, Row, parsed
+from wildcore.datasets import MalformedRow, Row, parsed
 
 NESTED = {"rewrite": {"subject": "the mill", "target": {"str": "Anna"}}, "a.b": "dotted"}
 

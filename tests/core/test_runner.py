@@ -14,8 +14,8 @@ from wildcore.evaluation.groups import in_groups
 from wildcore.evaluation.single import NOT_STACKED, run_cases, timed_edits
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest
 from wildcore.testing.conformance import ModelState, SilentProgress

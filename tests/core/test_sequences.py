@@ -27,12 +27,11 @@ from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, ScheduleName
 from wildcore.evaluation.sequences import SequenceRunner, gives_numbers
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.inference.decoding import decode
+from wildcore.inference import decode
 from wildcore.interfaces import Editor
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
+from wildcore.patches import Dense, WeightPatch
 from wildcore.patches.accumulated import Accumulated
-from wildcore.patches.weights import Dense, WeightPatch
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, flat
 from wildcore.testing.conformance import ModelState, quiet_environment

@@ -11,13 +11,10 @@ from hypothesis import strategies as st
 
 from wildcore import Gold, Output, Probe, StopRule
 from wildcore.evaluation.questions import ask, pose
-from wildcore.inference.decoding import decode
+from wildcore.inference import decode, over_targets
 from wildcore.inference.prompt_cache import SharedPrompts
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
-from wildcore.patches.batched import RowPatches
-from wildcore.patches.weights import LowRank, WeightPatch
+from wildcore.models import LoadedModel, encode, join
+from wildcore.patches import LowRank, RowPatches, WeightPatch
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt

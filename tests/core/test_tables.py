@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Malformed, UserError
-from wildcore.datasets.rows import Row
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets import Row, TableParams, read_table
 
 ENDINGS = ["json", "jsonl", "ndjson", "csv", "tsv", "parquet"]
 Rows = list[dict[str, str]]
@@ -259,7 +258,7 @@ def test_a_split_that_the_data_set_lacks_is_named(folder: Path) -> None:
 
 UNREACHABLE = """
 from wildcore import UserError
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets import TableParams, read_table
 try:
     list(read_table(TableParams(hub="nobody/nothing")))
 except UserError as error:
@@ -275,12 +274,12 @@ def test_a_hub_out_of_reach_is_said(python) -> None:
 
 LIGHT = """
 import sys
-import wildcore.datasets.rows, wildcore.datasets.tables
+import wildcore.datasets.rows, wildcore.datasets
 heavy = {"datasets", "ijson", "numpy", "pandas", "pyarrow", "torch", "transformers"}
 print(sorted(heavy & set(sys.modules)))
 from pathlib import Path
 for name in sys.argv[1:]:
-    list(wildcore.datasets.tables.read_table(wildcore.datasets.tables.TableParams(path=Path(name))))
+    list(wildcore.datasets.read_table(wildcore.datasets.TableParams(path=Path(name))))
 print(sorted(heavy & set(sys.modules)))
 """
 

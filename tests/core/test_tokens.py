@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import processors
 
 from wildcore import Prompt, Refused
-from wildcore.models.tokens import IGNORED, Joined, encode, join, pad, subject_span, target_labels
+from wildcore.models import IGNORED, Joined, encode, join, pad, subject_span, target_labels
 from wildcore.testing.tokenizers import byte_level_tokenizer, metaspace_tokenizer
 
 KINDS = {

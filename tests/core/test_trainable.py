@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from wildcore.models.loaded import LoadedModel, Projection
+from wildcore.models import LoadedModel, Projection
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import tiny_model
 

@@ -10,7 +10,7 @@ from wildcore import Editor, EditRequest, Offer, Params, Patch, Transform, UserE
 from wildcore.cli.eval import run_paths
 from wildcore.jobs.build import find_editor, make_editor
 from wildcore.jobs.spec import JobSpec, check_names, names_used
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.params import ModelShape
 from wildcore.registry import Found, Registry
 

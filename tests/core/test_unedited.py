@@ -27,7 +27,7 @@ from wildcore.evaluation.failure_filter import FailureFilter
 from wildcore.evaluation.questions import pose
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.jobs.protocols import make_protocol
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import SilentProgress

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wildcore.inference.partial_forward import UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import pad
+from wildcore.inference import UpperLayers
+from wildcore.models import LoadedModel, pad
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, WINDOWED, tiny_model
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from wildcore import Answer, Editor, EditRequest, UserError, api
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import Dense, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, WeightPatch
 from wildcore.records.run_folder import RunFolder
 from wildcore.testing.conformance import ModelState
 

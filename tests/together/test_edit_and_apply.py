@@ -20,10 +20,9 @@ from wildcore.architectures import built_in_families
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.jobs.edit import apply_patches
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import ModelRequest
-from wildcore.models.loading import load_model
+from wildcore.models import ModelRequest, load_model
+from wildcore.patches import Dense, WeightPatch
 from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
-from wildcore.patches.weights import Dense, WeightPatch
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import SilentProgress
 from wildcore.testing.processes import run_python

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from wildcore import EditRequest, Offer, Patch, Refused
 from wildcore.architectures import built_in_families
-from wildcore.models.loaded import ModelRequest
-from wildcore.models.loading import load_model
+from wildcore.models import ModelRequest, load_model
+from wildcore.patches import WeightPatch
 from wildcore.patches.files import require_kept
-from wildcore.patches.weights import WeightPatch
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.golden import TINY_MODELS, relative_error
 

@@ -8,8 +8,7 @@ from wildcore.evaluation.questions import ask, pose
 from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.spec import JobSpec
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.loading import load_model
+from wildcore.models import LoadedModel, load_model
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EditCase, Probe, ProbeKind

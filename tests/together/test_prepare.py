@@ -23,7 +23,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 TRAINED = """
 from wildcore import Editor, Offer, Saved, UserError, hookimpl
-from wildcore.storage.prepared import prepared_file
+from wildcore.storage import prepared_file
 
 
 class Trained(Editor):

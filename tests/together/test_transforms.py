@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from wildcore.patches import Dense, LowRank
 from wildcore.patches.files import read_patch
-from wildcore.patches.weights import Dense, LowRank
 
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 SHARE = 0.25

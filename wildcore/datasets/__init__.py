@@ -1,1 +1,17 @@
 """Rows of tables become edit cases: reading, choosing, checking."""
+
+from wildcore.datasets.given import GivenFile, GivenTensors, GivenTexts
+from wildcore.datasets.rows import MalformedRow, Row, bad_rows, parsed
+from wildcore.datasets.tables import TableParams, read_table
+
+__all__ = [
+    "GivenFile",
+    "GivenTensors",
+    "GivenTexts",
+    "MalformedRow",
+    "Row",
+    "TableParams",
+    "bad_rows",
+    "parsed",
+    "read_table",
+]

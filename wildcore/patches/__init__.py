@@ -1,1 +1,17 @@
 """What an edit is: changes of weights, of a module, of a prompt; many in one batch; as files."""
+
+from wildcore.patches.batched import RowPatches
+from wildcore.patches.modules import NOWHERE, ModulePatch, set_aside
+from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.weights import Dense, LowRank, WeightPatch
+
+__all__ = [
+    "NOWHERE",
+    "Dense",
+    "LowRank",
+    "ModulePatch",
+    "PromptPatch",
+    "RowPatches",
+    "WeightPatch",
+    "set_aside",
+]

@@ -18,7 +18,7 @@ class PromptPatch(ABC):
         """Return for each prompt what the model is to read instead.
 
         ``questions`` are the bare questions that the prompts put, before a context was put around them. A prompt keeps its
-        ``joint`` and ``special_tokens``. Where the method asks the model itself, it does so with ``wildcore.inference.decoding``.
+        ``joint`` and ``special_tokens``. Where the method asks the model itself, it does so with ``wildcore.inference``.
         """
 
     @abstractmethod

@@ -19,7 +19,7 @@ FEW = 6
 
 
 def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int] | int = FEW) -> list[tuple[int, ...]]:
-    """Return the ids that ``wildcore.inference.decoding`` continues each prompt with, as many as ``limits`` [prompts] says."""
+    """Return the ids that ``wildcore.inference`` continues each prompt with, as many as ``limits`` [prompts] says."""
     limits = [limits] * len(prompts) if isinstance(limits, int) else limits
     return [output.token_ids for output in decode(model, prompts, limits, None)]
 

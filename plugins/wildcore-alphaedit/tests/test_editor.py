@@ -14,8 +14,8 @@ from wildcore_alphaedit.solve import united, written_alone, written_together
 from wildcore_keyvalue.values import required
 
 from wildcore import EditRequest, ModelShape, Refused, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model

@@ -5,8 +5,7 @@ import torch
 from wildcore_decoding.forced_length import ForcedLength
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models import LoadedModel, encode, join
 from wildcore.testing.networks import tiny_model
 
 PAIRS = [

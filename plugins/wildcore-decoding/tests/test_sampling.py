@@ -11,9 +11,8 @@ from wildcore_decoding.parameters import SamplingParams
 from wildcore_decoding.sampling import Drawing, Sampling, nucleus, stream
 
 from wildcore import Output, Prompt
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.inference import decode
+from wildcore.models import LoadedModel, encode
 from wildcore.testing.networks import tiny_model
 
 MODELS = {model_type: tiny_model(model_type) for model_type in ("gpt2", "llama")}

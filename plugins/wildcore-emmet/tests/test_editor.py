@@ -13,7 +13,7 @@ from wildcore_keyvalue.solver import MomentSolver
 from wildcore_keyvalue.values import required
 
 from wildcore import EditRequest, ModelShape, UserError
-from wildcore.patches.weights import WeightPatch
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model

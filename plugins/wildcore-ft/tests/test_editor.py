@@ -9,7 +9,7 @@ from wildcore_ft import wildcore_editors
 from wildcore_ft.parameters import FTLParams, FTMParams
 
 from wildcore import EditRequest, ModelShape, Prompt
-from wildcore.models.tokens import join
+from wildcore.models import join
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import tiny_model
 

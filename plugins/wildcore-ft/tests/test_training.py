@@ -19,10 +19,8 @@ from wildcore_ft import wildcore_editors
 from wildcore_ft.editor import FineTuning
 
 from wildcore import EditRequest, Prompt, Refused
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import join
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel, at_least_float32, join
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from wildcore_grace.codebook import Codebook, rounding
 
-from wildcore.patches.modules import NOWHERE
+from wildcore.patches import NOWHERE
 
 CPU = torch.device("cpu")
 POINTS = st.lists(st.integers(-6, 6).map(float), min_size=2, max_size=2)

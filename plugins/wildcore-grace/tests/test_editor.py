@@ -13,10 +13,9 @@ from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
-from wildcore.patches.modules import NOWHERE
+from wildcore.inference import over_targets
+from wildcore.models import LoadedModel, join
+from wildcore.patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded, last_logits, target_loss

@@ -11,8 +11,7 @@ from wildcore_ike.parameters import IkeParams
 from wildcore_ike.pool import read_pool
 
 from wildcore import EditRequest, Prompt, Refused, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
 from wildcore.params import build
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MAX_LENGTH, tiny_model

@@ -11,7 +11,7 @@ from wildcore_judge.parameters import JudgeParams
 
 import wildcore.testing
 from wildcore import Environment, UserError
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.testing.networks import tiny_model
 
 from .judge_server import probe, probes

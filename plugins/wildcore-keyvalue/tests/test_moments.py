@@ -14,8 +14,7 @@ from wildcore_keyvalue.moments import add_products, mirror, second_moments
 from wildcore_keyvalue.traces import recorded
 
 from wildcore import Environment, Prompt, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.networks import INTERMEDIATE, tiny_model

@@ -8,7 +8,7 @@ from wildcore_keyvalue import prefixes
 from wildcore_keyvalue.prefixes import ROME_STYLE, PrefixStyle, sampled_prefixes
 
 from wildcore import Prompt
-from wildcore.models.tokens import encode
+from wildcore.models import encode
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.networks import tiny_model
 

@@ -15,9 +15,8 @@ from wildcore_locft.editor import LocFT, trained_maps
 from wildcore_locft.parameters import LocFTParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel, join
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model

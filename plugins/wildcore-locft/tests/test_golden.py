@@ -15,7 +15,7 @@ from wildcore_locft.editor import LocFT
 from wildcore_locft.parameters import LocFTParams
 
 from wildcore import EditRequest
-from wildcore.patches.weights import WeightPatch
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden

@@ -14,9 +14,8 @@ from wildcore_lora import training, wildcore_editors
 from wildcore_lora.parameters import LoraParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel, join
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model

@@ -15,9 +15,8 @@ from wildcore_lora import wildcore_editors
 
 from wildcore import EditRequest
 from wildcore.architectures import built_in_families
-from wildcore.models.loaded import LoadedModel, ModelRequest
-from wildcore.models.loading import load_model
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel, ModelRequest, load_model
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import TINY_MODELS, far, near, relative_error
 
 pytestmark = pytest.mark.golden

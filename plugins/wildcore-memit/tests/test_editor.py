@@ -14,8 +14,8 @@ from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest, ModelShape, Refused, Transform, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model

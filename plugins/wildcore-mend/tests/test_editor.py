@@ -10,14 +10,12 @@ from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
-from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Refused, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join, to_train_on
-from wildcore.patches.weights import LowRank, WeightPatch
+from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Prompt, Refused, Saved, UserError
+from wildcore.models import LoadedModel, join, to_train_on
+from wildcore.patches import LowRank, WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.types import Prompt
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", subject="France", target="Rome"),

@@ -16,9 +16,8 @@ from wildcore_mend.network import GradientTransform, HyperNetwork, Statistics
 from wildcore_mend.parameters import MendParams
 
 from wildcore import EditRequest
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import to_train_on
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel, to_train_on
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden

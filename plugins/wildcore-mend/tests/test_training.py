@@ -19,8 +19,7 @@ from wildcore_mend.store import find, place_for
 
 from wildcore import EditCase, EditRequest, Environment, Probe, UserError
 from wildcore.architectures import built_in_families
-from wildcore.models.loaded import LoadedModel, ModelRequest
-from wildcore.models.loading import load_model
+from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 

@@ -23,8 +23,8 @@ from wildcore_norm_anchor.transform import NormAnchor
 from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.storage.prepared import read_sound
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, far, near, relative_error

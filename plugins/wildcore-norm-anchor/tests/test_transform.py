@@ -23,7 +23,7 @@ from wildcore_rome.parameters import RomeParams
 
 from wildcore import EditRequest, Refused, UserError
 from wildcore.params import build
-from wildcore.patches.weights import Dense
+from wildcore.patches import Dense
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import tiny_model
 

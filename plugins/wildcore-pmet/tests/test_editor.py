@@ -13,8 +13,8 @@ from wildcore_pmet.editor import Pmet
 from wildcore_pmet.parameters import PmetParams
 
 from wildcore import EditRequest, ModelShape, Refused
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model

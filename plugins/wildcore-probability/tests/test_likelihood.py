@@ -7,8 +7,7 @@ import torch
 from wildcore_probability.likelihood import Likelihood
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models import LoadedModel, encode, join
 from wildcore.testing.networks import MAX_LENGTH, MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import metaspace_tokenizer
 

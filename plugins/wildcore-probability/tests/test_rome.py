@@ -6,7 +6,7 @@ import torch
 from wildcore import AnsweredProbe, Probe, Use
 from wildcore.evaluation.questions import ask, pose
 from wildcore.jobs.protocols import make_protocol
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import load_registry
 from wildcore.testing.networks import tiny_model

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from wildcore import EditCase, EditRequest, Malformed
+from wildcore import ContextParams, EditCase, EditRequest, Malformed
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.jobs.build import make
-from wildcore.params import ContextParams
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.networks import tiny_model
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from wildcore_rect.transform import Rect, largest_relative_changes
 
-from wildcore.patches.weights import LowRank
+from wildcore.patches import LowRank
 from wildcore.testing.golden import Golden
 
 pytestmark = pytest.mark.golden

@@ -9,7 +9,7 @@ from wildcore_rect.transform import Rect, largest_relative_changes
 
 from wildcore import UserError
 from wildcore.params import build
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.networks import tiny_model
 
 (OFFER,) = wildcore_transforms()

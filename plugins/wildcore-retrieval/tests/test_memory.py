@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from wildcore_retrieval.memory import in_force, latest, statement
 
 from wildcore import EditRequest, Prompt, Saved
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.prompts import PromptPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import PromptPatch
 from wildcore.testing.networks import tiny_model
 
 

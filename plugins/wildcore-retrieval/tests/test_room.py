@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from wildcore_retrieval.room import most_that_fit, put_before
 
 from wildcore import Prompt
-from wildcore.models.tokens import encode
+from wildcore.models import encode
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 
 MODEL = tiny_model("llama")

@@ -8,7 +8,7 @@ from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import EditRequest, ModelShape, UserError
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import tiny_model
 

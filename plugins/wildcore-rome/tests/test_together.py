@@ -12,8 +12,8 @@ from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import EditRequest, Refused
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
 

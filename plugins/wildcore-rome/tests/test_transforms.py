@@ -6,7 +6,7 @@ from wildcore_rome.editor import Rome
 from wildcore_rome.parameters import RomeParams
 
 from wildcore import EditRequest, Transform
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import tiny_model
 

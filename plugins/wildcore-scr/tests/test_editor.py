@@ -12,8 +12,8 @@ from wildcore_scr.editor import Scr, ScrPatch
 from wildcore_scr.parameters import ScrParams
 
 from wildcore import EditRequest, Output, Prompt, Refused, Saved, UserError
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
+from wildcore.inference import decode
+from wildcore.models import LoadedModel
 from wildcore.params import build
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MAX_LENGTH, tiny_model

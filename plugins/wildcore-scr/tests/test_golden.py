@@ -14,8 +14,8 @@ from wildcore_scr.editor import Scr
 from wildcore_scr.parameters import ANSWER, CONFIRM, FACTS, FRAME, QUESTION, ScrParams
 
 from wildcore import EditRequest, Output, Prompt
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
+from wildcore.inference import decode
+from wildcore.models import LoadedModel
 from wildcore.testing.golden import Golden
 from wildcore.testing.networks import tiny_model
 

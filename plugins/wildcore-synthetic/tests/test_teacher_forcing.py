@@ -7,8 +7,7 @@ import torch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models import LoadedModel, encode, join
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import byte_level_tokenizer, metaspace_tokenizer
 

@@ -10,9 +10,8 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.side_by_side import Schedule, train
 
 from wildcore import EditRequest
-from wildcore.inference.partial_forward import UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
+from wildcore.inference import UpperLayers
+from wildcore.models import Joined, LoadedModel, to_train_on
 from wildcore.testing.networks import tiny_model
 
 REQUESTS = (

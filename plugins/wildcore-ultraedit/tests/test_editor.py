@@ -14,9 +14,8 @@ from wildcore_ultraedit.features import joined, read_features
 from wildcore_ultraedit.parameters import UltraEditParams
 
 from wildcore import EditRequest, ModelShape, Refused, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model

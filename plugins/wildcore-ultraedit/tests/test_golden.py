@@ -12,7 +12,7 @@ from wildcore_ultraedit.editor import UltraEdit
 from wildcore_ultraedit.parameters import UltraEditParams
 
 from wildcore import EditRequest, Saved
-from wildcore.patches.weights import WeightPatch
+from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden

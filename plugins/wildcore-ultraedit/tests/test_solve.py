@@ -8,7 +8,7 @@ from wildcore_ultraedit.features import Features
 from wildcore_ultraedit.solve import update, values
 from wildcore_ultraedit.statistics import Running, including, restored, saved
 
-from wildcore.patches.weights import LowRank
+from wildcore.patches import LowRank
 from wildcore.testing.golden import relative_error
 
 SEEDS = st.integers(0, 2**31)

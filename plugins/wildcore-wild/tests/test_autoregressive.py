@@ -7,8 +7,7 @@ import torch
 from wildcore_wild.autoregressive import Autoregressive
 
 from wildcore import Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
 from wildcore.testing.networks import MAX_LENGTH, MODEL_TYPES, WINDOWED, tiny_model
 from wildcore.testing.tokenizers import metaspace_tokenizer
 

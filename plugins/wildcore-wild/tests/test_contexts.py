@@ -6,8 +6,7 @@ from wildcore_wild.contexts import Chat, QAInstruction
 from wildcore_wild.parameters import QAInstructionParams
 
 from wildcore import UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models import LoadedModel, encode, join
 from wildcore.testing.networks import tiny_model
 
 SYSTEM = "You are a helpful assistant."

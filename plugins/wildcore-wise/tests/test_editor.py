@@ -15,10 +15,9 @@ from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import SideMemoryPatch
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused, UserError
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join, pad
-from wildcore.patches.modules import NOWHERE
+from wildcore.inference import over_targets
+from wildcore.models import LoadedModel, encode, join, pad
+from wildcore.patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
 from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded, last_logits, target_loss

@@ -18,8 +18,7 @@ from wildcore_wise.patch import SideMemoryPatch
 from wildcore_wise.training import Training
 
 from wildcore import EditRequest, Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden

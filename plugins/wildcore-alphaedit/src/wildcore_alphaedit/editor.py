@@ -17,8 +17,8 @@ from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.values import required
 
 from wildcore import EditRequest, Environment, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import WeightPatch
 from wildcore_alphaedit.null_space import NullSpace, Spectrum, spectra
 from wildcore_alphaedit.parameters import AlphaEditParams
 from wildcore_alphaedit.solve import united, written_alone, written_together

@@ -13,9 +13,8 @@ from wildcore_keyvalue.moment_source import MomentSource
 from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import wide_dtype
-from wildcore.storage.prepared import prepared_file
+from wildcore.models import LoadedModel, wide_dtype
+from wildcore.storage import prepared_file
 
 KIND = "null-space"
 

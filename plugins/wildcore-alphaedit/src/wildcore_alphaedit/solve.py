@@ -9,7 +9,7 @@ and need a solve only as large as there are keys.
 import torch
 from torch import Tensor
 
-from wildcore.models.precision import wide_dtype
+from wildcore.models import wide_dtype
 from wildcore_alphaedit.null_space import NullSpace
 
 

@@ -18,8 +18,7 @@ from transformers import AutoModel, AutoTokenizer, GPT2Tokenizer, RobertaTokeniz
 from transformers.utils import logging
 
 from wildcore import UserError
-from wildcore.models.loaded import ModelRequest
-from wildcore.models.loading import fetch_folder, load_config, pick_device
+from wildcore.models import ModelRequest, fetch_folder, load_config, pick_device
 
 WITHOUT_POSITIONS = 512
 """Tokens read at once by an encoder whose configuration sets no bound."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from wildcore import Generator, Gold, Output, Prompt, StopRule
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
+from wildcore.inference import decode
+from wildcore.models import LoadedModel
 
 NOTHING = Output(text="", token_ids=(), stop_reason="forced-length")
 

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Generator, Gold, Output, Prompt, StopRule
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
+from wildcore.inference import decode
+from wildcore.models import LoadedModel, at_least_float32
 from wildcore_decoding.parameters import SamplingParams
 
 

@@ -10,7 +10,7 @@ from wildcore_keyvalue.least_squares import weighed
 from wildcore_keyvalue.solver import MomentSolver
 
 from wildcore import UserError
-from wildcore.models.precision import wide_dtype
+from wildcore.models import wide_dtype
 
 
 def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, ridge: float) -> Tensor:

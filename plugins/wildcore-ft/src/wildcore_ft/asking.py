@@ -5,7 +5,7 @@ from collections.abc import Callable
 from wildcore_training import asking
 from wildcore_training.asking import Asked
 
-from wildcore.models.tokens import Joined
+from wildcore.models import Joined
 
 Ask = Callable[[Joined, int | None], Asked]
 """A method's way to ask, given a request's prompt with its target, and the tokenizer's beginning-of-sequence token."""

@@ -14,9 +14,8 @@ from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import to_train_on
-from wildcore.patches.weights import Dense, WeightPatch
+from wildcore.models import LoadedModel, to_train_on
+from wildcore.patches import Dense, WeightPatch
 from wildcore_ft.asking import Ask
 from wildcore_ft.parameters import FineTuningParams
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Saved
-from wildcore.models.precision import at_least_float32, wide_dtype
-from wildcore.patches.modules import NOWHERE
+from wildcore.models import at_least_float32, wide_dtype
+from wildcore.patches import NOWHERE
 
 OWN_ROUNDING, INNER_ROUNDING = 4, 64
 """How far apart a prompt's key is in two passes, beside other prompts or alone: as a share of its length at most so many times

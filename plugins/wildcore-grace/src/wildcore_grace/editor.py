@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, each_or_refusal
-from wildcore.datasets.given import GivenTensors
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import wide_dtype
-from wildcore.models.tokens import IGNORED, Joined, to_train_on
-from wildcore.patches.modules import set_aside
+from wildcore.datasets import GivenTensors
+from wildcore.models import IGNORED, Joined, LoadedModel, to_train_on, wide_dtype
+from wildcore.patches import set_aside
 from wildcore_grace.codebook import Codebook, Rules
 from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wildcore import Saved
-from wildcore.patches.modules import NOWHERE, ModulePatch
+from wildcore.patches import NOWHERE, ModulePatch
 from wildcore_grace.codebook import Codebook
 
 

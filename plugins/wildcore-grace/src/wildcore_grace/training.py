@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wildcore.inference.partial_forward import UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.inference import UpperLayers
+from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
 
 
 class PromptEnds:

@@ -7,8 +7,7 @@ import torch
 from wildcore_retrieval.memory import statement
 from wildcore_retrieval.retrievers import Retriever
 
-from wildcore import EditRequest
-from wildcore.types import Record
+from wildcore import EditRequest, Record
 from wildcore_ike.pool import PoolCase
 
 Kind = Literal["copy", "update", "retain"]

@@ -7,11 +7,9 @@ from wildcore_retrieval.memory import RememberingEditor, in_force, latest, state
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import most_that_fit, put_before
 
-from wildcore import EditRequest, Environment, Prompt, Saved
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import require_target
-from wildcore.patches.prompts import PromptPatch
-from wildcore.types import Record
+from wildcore import EditRequest, Environment, Prompt, Record, Saved
+from wildcore.models import LoadedModel, require_target
+from wildcore.patches import PromptPatch
 from wildcore_ike.demonstrations import Demonstration, Demonstrations, copy_of, new_fact
 from wildcore_ike.parameters import IkeParams
 from wildcore_ike.pool import hash_of, read_pool

@@ -5,10 +5,8 @@ from hashlib import sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from wildcore import EditRequest, Malformed, UserError
-from wildcore.datasets.rows import MalformedRow, Row
-from wildcore.datasets.tables import TableParams, read_table
-from wildcore.types import Record
+from wildcore import EditRequest, Malformed, Record, UserError
+from wildcore.datasets import MalformedRow, Row, TableParams, read_table
 from wildcore_ike.parameters import SAMPLE
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
-from wildcore.datasets.rows import MalformedRow, Row, bad_rows
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets import MalformedRow, Row, TableParams, bad_rows, read_table
 
 FORMATS = (".csv", ".jsonl")
 CORRECT = ("correct", "1", "1.0", "a")

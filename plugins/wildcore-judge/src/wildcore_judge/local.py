@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from wildcore import Environment, Prompt, UserError
-from wildcore.architectures import Family, built_in_families
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel, ModelRequest
-from wildcore.models.loading import load_model, pick_device, read_shape
-from wildcore.models.tokens import encode
+from wildcore import Environment, Family, Prompt, UserError
+from wildcore.architectures import built_in_families
+from wildcore.inference import decode
+from wildcore.models import LoadedModel, ModelRequest, encode, load_model, pick_device, read_shape
 from wildcore_judge.parameters import JudgeParams
 from wildcore_judge.store import VerdictStore, open_store
 from wildcore_judge.verdict import THOUGHTS, Judgement, Reply, judged, unscored

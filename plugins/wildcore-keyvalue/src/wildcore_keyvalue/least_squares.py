@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from wildcore import Environment
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import wide_dtype
+from wildcore.models import LoadedModel, wide_dtype
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
 from wildcore_keyvalue.several_layers import SeveralLayers

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from wildcore import Environment, UserError
-from wildcore.datasets.given import GivenFile
-from wildcore.models.loaded import LoadedModel
+from wildcore.datasets import GivenFile
+from wildcore.models import LoadedModel
 from wildcore_keyvalue.corpus import corpus_taken, open_corpus
 from wildcore_keyvalue.moments import moment_facts, second_moments
 from wildcore_keyvalue.parameters import ValueParams

@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.memory import GIB, free_memory
-from wildcore.models.tokens import encode, pad
-from wildcore.storage.prepared import PreparedFile, prepared_file
+from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
+from wildcore.storage import PreparedFile, prepared_file
 from wildcore_keyvalue.corpus import Corpus, open_corpus
 from wildcore_keyvalue.solver import widened
 

@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import encode
-from wildcore.storage.prepared import prepared_file
+from wildcore.models import LoadedModel, at_least_float32, encode
+from wildcore.storage import prepared_file
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wildcore import EditRequest, Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, encode, join, require_target, subject_span
-from wildcore.params import CloseTarget
+from wildcore import CloseTarget, EditRequest, Prompt
+from wildcore.models import Joined, LoadedModel, encode, join, require_target, subject_span
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.batched import RowPatches
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
 from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target

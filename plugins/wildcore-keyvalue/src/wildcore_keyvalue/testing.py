@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 
 VALUE_NAMES = {
     "v_num_grad_steps": "steps",

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models.loaded import LoadedModel, Projection
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import pad
+from wildcore.models import LoadedModel, Projection, at_least_float32, pad
 from wildcore_keyvalue.prompts import SubjectText
 
 

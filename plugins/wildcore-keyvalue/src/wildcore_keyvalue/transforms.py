@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from wildcore import EditRequest, Refused, Transform
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import Dense, LowRank
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.values import OnceSaid, OptimisedValue, Place, ValueProblem, optimise_values, pose
 

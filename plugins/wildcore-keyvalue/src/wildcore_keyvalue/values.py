@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from wildcore import EditRequest, Refused, each_or_refusal
-from wildcore.inference.partial_forward import UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32, wide_dtype
-from wildcore.models.tokens import pad
-from wildcore.params import CloseTarget
+from wildcore import CloseTarget, EditRequest, Refused, each_or_refusal
+from wildcore.inference import UpperLayers
+from wildcore.models import LoadedModel, at_least_float32, pad, wide_dtype
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
 from wildcore_keyvalue.traces import adding_to_first_token, recorded_layer

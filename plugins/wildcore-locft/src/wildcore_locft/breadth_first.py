@@ -11,9 +11,7 @@ from torch.func import functional_call
 from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import pad
+from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_locft.parameters import LocFTParams
 
 

@@ -4,9 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wildcore import Departure, EditorParams, Preset
+from wildcore import CloseTarget, Departure, EditorParams, Preset
 from wildcore.architectures import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
-from wildcore.params import CloseTarget
 
 Module = Literal["mlp-output", "mlp", "attention", "layer"]
 

@@ -9,8 +9,8 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import LowRank
+from wildcore.models import LoadedModel
+from wildcore.patches import LowRank
 from wildcore_lora.parameters import LoraParams
 
 NAME = "default"

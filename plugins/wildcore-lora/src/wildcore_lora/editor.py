@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from wildcore import Editor, EditRequest, Environment, Trace
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.patches import WeightPatch
 from wildcore_lora.adapters import adapters
 from wildcore_lora.modules import adapted_modules
 from wildcore_lora.parameters import LoraParams

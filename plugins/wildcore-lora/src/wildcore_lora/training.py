@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32, wide_dtype
-from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels, wide_dtype
 from wildcore_lora.parameters import LoraParams
 
 

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from wildcore import (
     UserError,
     each_or_refusal,
 )
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
-from wildcore.patches.weights import LowRank, WeightPatch
-from wildcore.storage.prepared import PreparedFile, read_manifest
+from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.patches import LowRank, WeightPatch
+from wildcore.storage import PreparedFile, read_manifest
 from wildcore_mend.examples import examples, generator_for, number_of
 from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from wildcore import EditCase, EditRequest, Probe, Refused, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
+from wildcore.models import Joined, LoadedModel, to_train_on
 from wildcore_mend.parameters import MendParams
 
 FEWEST = 2

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import Joined
+from wildcore.models import Joined, LoadedModel, at_least_float32
 from wildcore_mend.asking import Asked
 
 

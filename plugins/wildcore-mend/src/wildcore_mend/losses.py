@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.batched import RowPatches
-from wildcore.patches.weights import LowRank, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import LowRank, RowPatches, WeightPatch
 from wildcore_mend.asking import Asked
 from wildcore_mend.examples import Trial
 from wildcore_mend.gradients import gradients

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import wide_dtype
-from wildcore.patches.weights import LowRank
+from wildcore.models import LoadedModel, wide_dtype
+from wildcore.patches import LowRank
 from wildcore_mend.gradients import Factors
 from wildcore_mend.parameters import MendParams
 

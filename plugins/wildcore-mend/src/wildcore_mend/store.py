@@ -6,9 +6,8 @@ from shlex import quote
 from typing import Any
 
 from wildcore import EditCase, Environment, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.storage.prepared import PreparedFile, content_digest, prepared_file
-from wildcore.storage.prepared_entries import kept_for
+from wildcore.models import LoadedModel
+from wildcore.storage import PreparedFile, content_digest, kept_for, prepared_file
 from wildcore_mend.examples import hash_of
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.parameters import MendParams

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Environment, Saved, UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.storage.prepared import PreparedFile
+from wildcore.models import LoadedModel
+from wildcore.storage import PreparedFile
 from wildcore_mend.examples import Examples, Trial, generator_for, trial_at
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.losses import Losses, losses_after, losses_under

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from wildcore import EditRequest, Malformed, UserError
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets import TableParams, read_table
 from wildcore_norm_anchor.parameters import SAMPLE
 
 

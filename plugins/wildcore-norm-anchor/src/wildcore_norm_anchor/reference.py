@@ -5,10 +5,9 @@ from math import floor
 import torch
 from torch import Tensor
 
-from wildcore import EditRequest, Environment, Refused, Saved, UserError
-from wildcore.interfaces import ValueSolver
-from wildcore.models.loaded import LoadedModel
-from wildcore.storage.prepared import prepared_file
+from wildcore import EditRequest, Environment, Refused, Saved, UserError, ValueSolver
+from wildcore.models import LoadedModel
+from wildcore.storage import prepared_file
 from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 

@@ -6,9 +6,8 @@ the weights that are edited to bring them about do not drive each other up over 
 
 from torch import Tensor
 
-from wildcore import Environment, Transform
-from wildcore.interfaces import ValueSolver
-from wildcore.models.loaded import LoadedModel
+from wildcore import Environment, Transform, ValueSolver
+from wildcore.models import LoadedModel
 from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 from wildcore_norm_anchor.reference import measured_norm

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
-from wildcore.types import EditCase, EditRequest, Probe
+from wildcore import EditCase, EditRequest, Probe
 from wildcore_pocket.edits import draw
 
 

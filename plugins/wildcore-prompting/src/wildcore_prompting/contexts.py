@@ -3,7 +3,7 @@
 import re
 
 from wildcore import Prompt, UserError
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams
 
 PLACE = re.compile(f"{re.escape(QUESTION)}|{re.escape(ANSWER)}")

@@ -7,9 +7,8 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from wildcore import ContextParams, EditCase, Malformed, Params, UserError
-from wildcore.datasets.rows import Row
-from wildcore.params import require_placeholder
+from wildcore import ContextParams, EditCase, Malformed, Params, UserError, require_placeholder
+from wildcore.datasets import Row
 
 QUESTION = "{question}"
 ANSWER = "{answer}"
@@ -108,7 +107,7 @@ def _example(case: EditCase) -> Example:
 
 
 def _read(path: Path, count: int) -> tuple[Example, ...]:
-    from wildcore.datasets.tables import TableParams, read_table
+    from wildcore.datasets import TableParams, read_table
 
     try:
         found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))

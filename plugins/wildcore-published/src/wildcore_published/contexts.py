@@ -1,7 +1,7 @@
 """What published code puts around a question."""
 
 from wildcore import Prompt
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 
 
 class NQOpen:

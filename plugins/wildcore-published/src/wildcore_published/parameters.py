@@ -1,7 +1,6 @@
 """Parameters of the modules of published protocols."""
 
-from wildcore import Params
-from wildcore.params import StopStrings
+from wildcore import Params, StopStrings
 
 
 class StripStopsParams(Params):

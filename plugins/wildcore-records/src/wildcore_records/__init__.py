@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from wildcore import Dataset, Offer, hookimpl, lazy
-from wildcore.datasets.tables import TableParams
+from wildcore.datasets import TableParams
 
 
 class RecordsParams(TableParams):

@@ -6,8 +6,8 @@ With delta_ij = |dW_ij / W_ij|, entries of dW among the k % with the largest del
 from torch import Tensor
 
 from wildcore import Transform
-from wildcore.models.precision import at_least_float32
-from wildcore.patches.weights import Dense, LowRank
+from wildcore.models import at_least_float32
+from wildcore.patches import Dense, LowRank
 
 
 class Rect(Transform):

@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from wildcore import UserError
-from wildcore.models.fingerprints import hash_of_weights
-from wildcore.models.loading import no_progress_bar
+from wildcore.models import hash_of_weights, no_progress_bar
 from wildcore_retrieval.retrievers import highest
 
 

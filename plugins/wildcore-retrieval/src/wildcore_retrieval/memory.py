@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from wildcore import Editor, EditRequest, Saved
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.prompts import PromptPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import PromptPatch
 
 P = TypeVar("P", bound=PromptPatch)
 F = TypeVar("F")

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 
 from wildcore import Prompt
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
+from wildcore.models import LoadedModel, encode
 
 
 def put_before(prompt: Prompt, question: str, text: str) -> Prompt:

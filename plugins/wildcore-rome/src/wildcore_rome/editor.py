@@ -25,8 +25,8 @@ from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transf
 from wildcore_keyvalue.values import ValueProblem, pose, required
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
-from wildcore.models.loaded import LoadedModel
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.models import LoadedModel
+from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore_rome.parameters import RomeParams, UpdateKey
 
 

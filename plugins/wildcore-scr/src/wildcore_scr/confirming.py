@@ -7,8 +7,8 @@ from wildcore_retrieval.room import most_that_fit
 from wildcore_retrieval.words import words
 
 from wildcore import Prompt
-from wildcore.inference.decoding import decode
-from wildcore.models.loaded import LoadedModel
+from wildcore.inference import decode
+from wildcore.models import LoadedModel
 from wildcore_scr.parameters import FACT, FACTS, QUESTION, ScrParams
 
 

@@ -8,9 +8,8 @@ from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_o
 from wildcore_retrieval.room import put_before
 
 from wildcore import EditRequest, Environment, Prompt, Saved
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import require_target
-from wildcore.patches.prompts import PromptPatch
+from wildcore.models import LoadedModel, require_target
+from wildcore.patches import PromptPatch
 from wildcore_scr.confirming import confirmed_facts, filled
 from wildcore_scr.parameters import FACTS, QUESTION, ScrParams
 

@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 from wildcore_retrieval.parameters import RETRIEVER, RetrieverParams
 
-from wildcore import Departure
-from wildcore.params import require_placeholder
+from wildcore import Departure, require_placeholder
 
 FACTS = "{facts}"
 QUESTION = "{question}"

@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Answer, Generator, Gold, Output, Prompt, StopRule
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import Joined, join
+from wildcore.inference import over_targets
+from wildcore.models import Joined, LoadedModel, at_least_float32, join
 
 
 class QuestionOnly:

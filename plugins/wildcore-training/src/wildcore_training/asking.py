@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from wildcore.inference.partial_forward import SUMMED_ALIKE
-from wildcore.models.precision import at_least_float32, wide_dtype
-from wildcore.models.tokens import Joined
+from wildcore.inference import SUMMED_ALIKE
+from wildcore.models import Joined, at_least_float32, wide_dtype
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from wildcore.inference.partial_forward import SUMMED_ALIKE, UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import pad
+from wildcore.inference import SUMMED_ALIKE, UpperLayers
+from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 

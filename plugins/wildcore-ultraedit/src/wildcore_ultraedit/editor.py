@@ -12,9 +12,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError, each_or_refusal
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, to_train_on
-from wildcore.patches.weights import WeightPatch
+from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.patches import WeightPatch
 from wildcore_ultraedit.features import Features, joined, read_features
 from wildcore_ultraedit.parameters import UltraEditParams
 from wildcore_ultraedit.solve import update

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import IGNORED, Joined, pad, target_labels
+from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ with the tokens as rows of H [tokens, inputs] and V [tokens, outputs].
 import torch
 from torch import Tensor
 
-from wildcore.patches.weights import Dense, LowRank
+from wildcore.patches import Dense, LowRank
 from wildcore_ultraedit.features import Features
 from wildcore_ultraedit.statistics import Running, widened
 

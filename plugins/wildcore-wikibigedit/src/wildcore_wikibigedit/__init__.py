@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from wildcore import Dataset, Offer, hookimpl, lazy
-from wildcore.datasets.tables import TableParams
+from wildcore.datasets import TableParams
 
 
 class WikiBigEditParams(TableParams):

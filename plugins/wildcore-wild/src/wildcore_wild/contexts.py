@@ -1,7 +1,7 @@
 """What stands around a question."""
 
 from wildcore import Prompt, UserError
-from wildcore.models.loaded import LoadedModel
+from wildcore.models import LoadedModel
 from wildcore_wild.parameters import QUESTION
 
 

@@ -4,8 +4,7 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from wildcore import ContextParams, Params
-from wildcore.params import StopStrings, require_placeholder
+from wildcore import ContextParams, Params, StopStrings, require_placeholder
 
 QUESTION = "{question}"
 

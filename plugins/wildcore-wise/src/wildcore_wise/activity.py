@@ -7,8 +7,7 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from wildcore import UserError
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
+from wildcore.models import LoadedModel, at_least_float32
 
 ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
 

@@ -17,11 +17,9 @@ from wildcore_keyvalue.corpus import corpus_taken, open_corpus
 from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, prefixes_taken
 
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
-from wildcore.datasets.given import GivenTensors, GivenTexts
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import wide_dtype
-from wildcore.models.tokens import Joined, encode, to_train_on
-from wildcore.patches.modules import set_aside
+from wildcore.datasets import GivenTensors, GivenTexts
+from wildcore.models import Joined, LoadedModel, encode, to_train_on, wide_dtype
+from wildcore.patches import set_aside
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from wildcore import Saved
-from wildcore.patches.modules import NOWHERE, ModulePatch
+from wildcore.patches import NOWHERE, ModulePatch
 from wildcore_wise.activity import activity
 
 

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, relu
 
-from wildcore.inference.partial_forward import UpperLayers
-from wildcore.models.loaded import LoadedModel
-from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import IGNORED, Joined, pad
+from wildcore.inference import UpperLayers
+from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad
 from wildcore_wise.activity import activity
 from wildcore_wise.parameters import WiseParams
 

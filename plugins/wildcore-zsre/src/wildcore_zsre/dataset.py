@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.datasets.rows import Row, parsed
-from wildcore.datasets.tables import read_table
+from wildcore.datasets import Row, parsed, read_table
 from wildcore_zsre import ZsREParams
 
 MARK = "nq question: "
