@@ -20,6 +20,7 @@ def call(*arguments: str) -> str:
     "what",
     [
         "import wildcore",
+        "import wildcore.datasets, wildcore.storage, wildcore.records, wildcore.scoring, wildcore.evaluation, wildcore.jobs",
         "from wildcore import api; api.editor('ft-m', layer=1); api.fact('Rome is in', 'Peru')",
         call("--help"),
         call("eval", "--help"),

@@ -1,0 +1,107 @@
+"""Plugins stand on public names only: of the core, and of helper libraries, never of each other."""
+
+import ast
+import importlib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = sorted(file.parent for file in (ROOT / "plugins").glob("*/pyproject.toml"))
+DOORS = (
+    "wildcore",
+    "wildcore.datasets",
+    "wildcore.inference",
+    "wildcore.models",
+    "wildcore.patches",
+    "wildcore.storage",
+)
+"""Packages of the core whose ``__all__`` a plugin may import from."""
+OPEN = ("wildcore.architectures", "wildcore.normalise")
+"""Modules of the core whose every public name a plugin may import."""
+FOR_TESTS = "wildcore.testing"
+
+
+def project(plugin: Path) -> dict[str, object]:
+    found: dict[str, object] = tomllib.loads((plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return found
+
+
+def package(plugin: Path) -> str:
+    return plugin.name.replace("-", "_")
+
+
+HELPERS = {package(plugin) for plugin in PLUGINS if "entry-points" not in project(plugin)}
+PACKAGES = {package(plugin) for plugin in PLUGINS}
+
+
+def imported(code: str) -> Iterator[tuple[str, str | None]]:
+    """Yield every module that code imports, with the name taken from it, None where the module itself is imported."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+
+
+def is_public(module: str, name: str | None) -> bool:
+    """Say whether a plugin may take ``name`` from ``module`` of the core."""
+    if module.startswith(f"{FOR_TESTS}.") or module == FOR_TESTS:
+        return True
+    if name is None:
+        return module in DOORS + OPEN
+    if module in DOORS:
+        loaded: ModuleType = importlib.import_module(module)
+        return name in loaded.__all__
+    return module in OPEN and not name.startswith("_")
+
+
+def offences(code: str, own: str) -> list[str]:
+    """Return what code of the package ``own`` imports that it may not."""
+    found = []
+    for module, name in imported(code):
+        top = module.partition(".")[0]
+        foreign = top in PACKAGES - HELPERS - {own}
+        hidden = top == "wildcore" and not is_public(module, name)
+        if foreign or hidden:
+            found.append(module if name is None else f"{module}.{name}")
+    return found
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.name)
+def test_a_plugin_imports_public_names_only(plugin: Path) -> None:
+    files = sorted((plugin / "src").rglob("*.py"))
+    assert files
+    found = {
+        str(file.relative_to(plugin)): offences(file.read_text(encoding="utf-8"), package(plugin)) for file in files
+    }
+    assert not {file: names for file, names in found.items() if names}
+
+
+def test_the_core_imports_no_plugin() -> None:
+    files = sorted((ROOT / "wildcore").rglob("*.py"))
+    assert len(files) > 50
+    tops = {
+        str(file): {module.partition(".")[0] for module, _ in imported(file.read_text(encoding="utf-8"))}
+        for file in files
+    }
+    assert not {file: found & PACKAGES for file, found in tops.items() if found & PACKAGES}
+
+
+def test_the_check_itself_can_fail() -> None:
+    assert offences("from wildcore.jobs.eval import Evaluation", "wildcore_rome") == ["wildcore.jobs.eval.Evaluation"]
+    assert offences("from wildcore.models import _private", "wildcore_rome") == ["wildcore.models._private"]
+    assert offences("import wildcore.records", "wildcore_rome") == ["wildcore.records"]
+    assert offences("from wildcore_ft.editor import FineTuning", "wildcore_rome") == ["wildcore_ft.editor.FineTuning"]
+    assert not offences("from wildcore.models import LoadedModel\nimport wildcore_keyvalue", "wildcore_rome")
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_a_door_offers_is_there(door: str) -> None:
+    loaded = importlib.import_module(door)
+    assert loaded.__all__
+    assert not [name for name in loaded.__all__ if not hasattr(loaded, name)]
