@@ -1,6 +1,6 @@
 """Stop handling, normalisation and exact match agree with the published ones on 1,000 made-up answers.
 
-The published values stand in ``tests/golden/reference-scoring.json``; ``tests/golden/README.md`` says how they came about. Where
+The published values stand in ``data/reference-scoring.json``; ``data/reference-scoring.md`` says how they came about. Where
 wildcore differs on purpose, a class of answers below has the difference for its name, and a test of its own.
 """
 
@@ -25,7 +25,7 @@ from wildcore_wild.truncators import StopStrings
 from wildcore import Answer, AnsweredProbe, Output
 from wildcore.normalise import normalise
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "reference-scoring.json"
+GOLDEN = Path(__file__).parent / "data" / "reference-scoring.json"
 SEED = 20250211
 COUNT = 1000
 END_OF_SEQUENCE = ("</s>", "<|endoftext|>", "<|end_of_text|>")

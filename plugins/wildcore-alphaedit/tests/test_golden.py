@@ -1,6 +1,6 @@
 """AlphaEdit against what published code makes of the same requests, prefixes and second moments.
 
-Where the values come from is said in tests/golden/alphaedit/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
 from wildcore.testing.golden import Golden, far, near
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "alphaedit")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-3
 NAMES = VALUE_NAMES | {"nullspace_threshold": "nullspace_threshold", "L2": "update_penalty"}
 

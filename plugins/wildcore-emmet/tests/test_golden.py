@@ -1,6 +1,6 @@
 """EMMET against what published code makes of the same requests, prefixes and second moments.
 
-Where the values come from is said in tests/golden/emmet/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from wildcore_keyvalue.values import required
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "emmet")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight", "emmet_lambda": "ridge"}
 RELAXED = [i for i in GOLDEN.runs("") if "/easyedit/" in i and "+" not in i]

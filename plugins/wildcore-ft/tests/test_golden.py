@@ -1,6 +1,6 @@
 """FT-M and FT-L against what published code makes of the same requests.
 
-Where the values come from is said in tests/golden/README.md: the evaluation code of Yang et al. 2025, which descends from
+Where the values come from is said in golden/README.md: the evaluation code of Yang et al. 2025, which descends from
 EasyEdit, run in float32. Of the large model a two-sided sketch and some rows of each change are kept.
 """
 
@@ -15,7 +15,7 @@ from wildcore.testing.golden import Golden, far, near, relative_error, sketch
 
 pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 AGREEMENT = 2e-4
 OF_LARGE = 1.5e-3
 """Of changes of llama-14m: Adam makes a whole step of a gradient that is nearly nothing, and it has many of those."""

@@ -1,6 +1,6 @@
 """GRACE against what published code makes of the same requests from the same initial values.
 
-Where the values come from is said in tests/golden/grace/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from wildcore import EditRequest
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "grace")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 MODELS = ("tiny-llama", "tiny-gpt2")
 FAULTLESS = [i for i in GOLDEN.runs("") if "/fault-" not in i and "/published-" not in i]

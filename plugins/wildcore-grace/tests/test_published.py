@@ -1,6 +1,6 @@
 """GRACE with everything set as published code has it: labels by their means and in its order, splits, one prompt edited again.
 
-Where the values come from is said in tests/golden/grace/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded
 
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "grace")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 PUBLISHED = [name for name in GOLDEN.runs("") if "/published-" in name]
 

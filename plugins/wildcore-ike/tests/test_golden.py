@@ -1,6 +1,6 @@
 """IKE puts to a model what the authors' code puts to it, given what that left to chance.
 
-Where the values come from is said in tests/golden/ike/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from wildcore.testing.golden import Golden
 from wildcore.testing.networks import tiny_model
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "ike").content
+GOLDEN = Golden(Path(__file__).parent / "golden").content
 
 
 class GivenOrder:

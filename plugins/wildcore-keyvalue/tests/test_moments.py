@@ -19,7 +19,7 @@ from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.networks import INTERMEDIATE, tiny_model
 
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 TEXTS = [
     "The capital of France is Paris.",
     "A book about the old town and its river, and of those who lived there before the bridge was built.",

@@ -1,6 +1,6 @@
 """LocFT-BF against what published code makes of the same requests in the same order.
 
-Where the values come from is said in tests/golden/locft/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "locft")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 3e-4
 MODULES = {"together/mlp": "mlp", "together/layer": "layer"}
 DIFFERENT = ("together/layer", "padded-positions")

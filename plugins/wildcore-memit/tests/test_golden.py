@@ -1,6 +1,6 @@
 """MEMIT against what published code makes of the same requests, prefixes and second moments.
 
-Where the values come from is said in tests/golden/memit/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from wildcore.testing.golden import Golden, far, near
 
 ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(ROOT / "tests" / "golden" / "memit", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 2e-5, "llama-14m": 1e-4}
 """Values of tiny-gpt2 are in float64."""
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}

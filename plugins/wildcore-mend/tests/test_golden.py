@@ -1,6 +1,6 @@
 """MEND against what published code makes of the same requests with the same hyper-network.
 
-Where the values come from is said in tests/golden/mend/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "mend")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 MODELS = ["tiny-llama", "tiny-gpt2"]
 EDITS = [run for run in GOLDEN.runs("") if not run.endswith("/training")]

@@ -1,6 +1,6 @@
 """norm-anchor in MEMIT, AlphaEdit and ROME, against what published code makes of the same requests.
 
-Where the values come from is said in tests/golden/norm-anchor/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from contextlib import ExitStack
@@ -30,7 +30,7 @@ from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "norm-anchor")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 ILL_CONDITIONED = "tiny-llama/nas/rome/plain/tiny-several-tokens", 1e-3
 """A run whose value is so found that rounding moves it further, and what it may move it by."""

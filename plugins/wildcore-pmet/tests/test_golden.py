@@ -1,6 +1,6 @@
 """PMET against what published code makes of the same requests, prefixes and second moments.
 
-Where the values come from is said in tests/golden/pmet/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from wildcore import EditRequest
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "pmet")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 2e-5}
 """Values of tiny-gpt2 are in float64."""
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}

@@ -1,6 +1,6 @@
 """RECT keeps the entries that published code keeps.
 
-Where the values come from is said in tests/golden/rect/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from wildcore.patches import LowRank
 from wildcore.testing.golden import Golden
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "rect")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 
 
 def update(identifier: str) -> tuple[LowRank, Tensor, Tensor, float]:

@@ -1,6 +1,6 @@
 """ROME and R-ROME against what published code makes of the same requests, prefixes and second moments.
 
-Where the values come from is said in tests/golden/README.md: the evaluation code of Yang et al. 2025, which descends from
+Where the values come from is said in golden/README.md: the evaluation code of Yang et al. 2025, which descends from
 EasyEdit, and the repositories of the ROME and R-ROME authors, run in float32.
 """
 
@@ -19,7 +19,7 @@ from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(ROOT / "tests" / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 AGREEMENT = 2e-5
 ILL_CONDITIONED = ("tiny-llama", "tiny-several-tokens"), 1e-3
 """A model and a request whose value is so found that rounding moves it further, and what it may move it by."""

@@ -1,6 +1,6 @@
 """SCR retrieves, asks, tells and answers as published code does, with the same templates.
 
-Where the values come from is said in tests/golden/scr/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from wildcore.testing.networks import tiny_model
 
 pytestmark = pytest.mark.golden
 ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(ROOT / "tests" / "golden" / "scr", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
 REQUESTS = [EditRequest(**fact) for fact in GOLDEN.content["facts"]]
 MEMORY = [statement(request) for request in REQUESTS]
 DECLINED = ("no relevant fact", "no relevant information", "false")

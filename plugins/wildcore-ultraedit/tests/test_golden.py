@@ -1,6 +1,6 @@
 """UltraEdit against what published code makes of the same requests.
 
-Where the values come from is said in tests/golden/ultraedit/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "ultraedit")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 TOKENS = {"ans": "target", "mask": "all"}
 FINITE = [run["id"] for run in GOLDEN.content["runs"] if run["finite"]]

@@ -1,6 +1,6 @@
 """WISE against what published code makes of the same requests, prefixes, irrelevant texts and masks.
 
-Where the values come from is said in tests/golden/wise/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ from wildcore.models import LoadedModel, encode
 from wildcore.testing.golden import Golden, far, near, relative_error
 
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 OUTSIDE_THE_MASK = 1e-2
 """Of what weight decay alone changes: so little beside the weight that published float32 rounds it by a few thousandths."""

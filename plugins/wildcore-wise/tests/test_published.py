@@ -1,6 +1,6 @@
 """WISE with everything set as published code has it, on texts of unequal length: padding, thresholds, the choice at every token.
 
-Where the values come from is said in tests/golden/wise/README.md.
+Where the values come from is said in golden/README.md.
 """
 
 import json
@@ -21,7 +21,7 @@ from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded
 
-GOLDEN = Golden(Path(__file__).parents[3] / "tests" / "golden" / "wise")
+GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
 NAMES = {
     "edit_lr": "learning_rate",
