@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 from pydantic import Field
 
+from wildcore.defaults import WILD
 from wildcore.errors import UserError, nearest
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from wildcore.models import LoadedModel, ModelRequest
     from wildcore.patch_files import PatchFile
 
-EMBEDDED_MODEL = "pocket"
-EMBEDDED_DATASET = "pocketqa"
-BOTH_PROTOCOLS = ("synthetic", "wild")
 WILD_OR_FIRST = ""
 """Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
 
@@ -112,7 +110,7 @@ def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
     """Return the protocol of the failure filter, None for no filter, where ``named`` may be ``WILD_OR_FIRST``."""
     if named != WILD_OR_FIRST:
         return named
-    return "wild" if "wild" in protocols else protocols[0]
+    return WILD if WILD in protocols else protocols[0]
 
 
 def require_offered(registry: Registry, spec: JobSpec) -> None:
@@ -156,6 +154,32 @@ def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) ->
 def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
     """Return what a record says of a module: name, plugin, and every parameter resolved."""
     return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}
+
+
+def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's recorded identity with the defaults of parameters that came to its modules after it was begun."""
+    editor = _filled(registry, "editor", recorded["editor"])
+    if "transforms" in editor:
+        editor["transforms"] = [_filled(registry, "transform", one) for one in editor["transforms"]]
+    protocols = {name: _protocol_filled(registry, modules) for name, modules in recorded["protocols"].items()}
+    dataset = _filled(registry, "dataset", recorded["dataset"])
+    return {**recorded, "editor": editor, "dataset": dataset, "protocols": protocols}
+
+
+def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str, Any]:
+    parts = {part: _filled(registry, part, modules[part]) for part in ("context", "generator", "truncator")}
+    metrics = {kind: [_filled(registry, "metric", use) for use in uses] for kind, uses in modules["metrics"].items()}
+    return {**modules, **parts, "metrics": metrics}
+
+
+def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a record says of a module, its parameters completed; as it is where the module is not installed."""
+    name = f"{said['plugin']}/{said['name']}" if "plugin" in said else said["name"]
+    try:
+        params = registry.find(section, name).offer.params
+    except UserError:
+        return dict(said)
+    return {**said, "params": params.model_construct().model_dump(mode="json") | said["params"]}
 
 
 def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":

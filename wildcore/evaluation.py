@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore import provenance
-from wildcore.assembly import TAKEN, JobSpec, choice_of, make_editor, make_reader, model_request, read_back, settled
+from wildcore.assembly import (
+    TAKEN,
+    JobSpec,
+    choice_of,
+    make_editor,
+    make_reader,
+    model_request,
+    read_back,
+    settled,
+    with_later_parameters,
+)
 from wildcore.caching import cache_folder
 from wildcore.chat import chat_note
 from wildcore.errors import UserError
@@ -191,9 +201,10 @@ class Evaluation:
     def check_same(self, spec: JobSpec, folder: RunFolder) -> None:
         """Raise ``UserError`` naming every difference between this call and the run to be resumed.
 
-        Where edits are left to be made, the editor takes what it took for the run.
+        Where edits are left to be made, the editor takes what it took for the run. A parameter that did not exist when the run
+        was begun must have its default, which does what was done before there was the parameter.
         """
-        then = folder.manifest.identity
+        then = with_later_parameters(self.registry, folder.manifest.identity)
         _require_same(folder, _without_taken(then), _without_taken(self.identity(spec)))
         if self._unfinished(folder):
             self._settle(spec.editor, then["editor"].get(TAKEN))

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from wildcore.assembly import name_in_words
 from wildcore.continuations import Continuation, after_the_answer, continuations
+from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.errors import UserError
 from wildcore.records import CaseRecord, Manifest, ProbeRecord, RunFolder, ScoreRecord, flat
 from wildcore.schedules import in_words, shortly
@@ -147,7 +148,7 @@ def print_gap(console: Console, cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.kind == "reliability":
             reliability.setdefault(cell.protocol, cell.after)  # by the protocol's own metric, which comes first
-    synthetic, wild = reliability.get("synthetic"), reliability.get("wild")
+    synthetic, wild = reliability.get(SYNTHETIC), reliability.get(WILD)
     if synthetic is not None and wild is not None:
         gap = 100 * (synthetic - wild)
         side = "more" if gap >= 0 else "less"

@@ -221,7 +221,7 @@ CASES = [
     Case(
         "grace",
         "grace",
-        "tiny-llama/easyedit/grace/published-sequence",
+        "tiny-llama/easyedit/grace/published-labels-misaligned",
         of_grace,
         check_codebook,
         ", except rounding, place of the value",

@@ -191,4 +191,4 @@ def test_a_patch_that_is_there_is_judged_by_no_other_schedule(
 ) -> None:
     done = wildcore("eval", *job[:-2], "--patch", tmp_path / "facts.safetensors", "--schedule", "sequential")
     assert done.returncode == 2
-    assert "--schedule sequential: it is for edits to be made, and the patch of --patch is there already" in done.stderr
+    assert "--schedule sequential: cannot be combined with --patch, whose edits are already made" in done.stderr

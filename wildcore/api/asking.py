@@ -9,6 +9,7 @@ from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.assembly import JobSpec, make_reader
 from wildcore.caching import cache_folder
+from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.protocol_assembly import ready_protocols
 from wildcore.protocols import ReadyProtocol
@@ -86,7 +87,7 @@ def question(
 def ask(
     model: "LoadedModel",
     questions: str | Probe | Sequence[str | Probe],
-    protocol: str | EvalProtocol = "wild",
+    protocol: str | EvalProtocol = WILD,
     *,
     patch: ModelPatch | str | Path | None = None,
     context: str | None = None,

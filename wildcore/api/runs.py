@@ -21,9 +21,7 @@ from wildcore.api.jobs import (
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.assembly import (
-    BOTH_PROTOCOLS,
     CONTINUATION,
-    EMBEDDED_DATASET,
     WILD_OR_FIRST,
     check_names,
     filter_protocol,
@@ -31,6 +29,7 @@ from wildcore.assembly import (
     require_offered,
 )
 from wildcore.caching import cache_folder
+from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.protocol_assembly import added_metrics

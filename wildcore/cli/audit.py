@@ -11,6 +11,7 @@ from rich.table import Table
 from wildcore.assembly import JobSpec, parse_settings
 from wildcore.cli.eval import eval_command
 from wildcore.cli.startup import torch_loaded
+from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.registry import Registry
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from wildcore.audit import Audit, Lengths
     from wildcore.findings import Example
 
-DEFAULT_PROTOCOL = "wild"
 LONGEST = 130
 FROM_EVAL = (
     "context", "generator", "truncator", "metrics", "settings", "where", "limit", "sample", "skip_malformed", "seed",
@@ -78,7 +78,7 @@ def _spec(options: dict[str, Any]) -> JobSpec:
     named = {
         "model": options["model"] or "",
         "editor": "",
-        "protocols": (*options["protocols"], *(protocol.name for protocol in own)) or (DEFAULT_PROTOCOL,),
+        "protocols": (*options["protocols"], *(protocol.name for protocol in own)) or (WILD,),
         "own_protocols": own,
         "settings": settings,
         "where": parse_where(options["where"]),

@@ -8,10 +8,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wildcore.assembly import EMBEDDED_MODEL, JobSpec, find_editor, parse_settings
+from wildcore.assembly import JobSpec, find_editor, parse_settings
 from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.startup import torch_loaded
+from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry

@@ -12,10 +12,7 @@ from click.core import ParameterSource
 from pydantic import ValidationError
 
 from wildcore.assembly import (
-    BOTH_PROTOCOLS,
     CONTINUATION,
-    EMBEDDED_DATASET,
-    EMBEDDED_MODEL,
     WILD_OR_FIRST,
     JobSpec,
     filter_protocol,
@@ -25,6 +22,7 @@ from wildcore.assembly import (
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.protocol_files import read_protocol
 from wildcore.records import RunFolder, require_free, resume_command
