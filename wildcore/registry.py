@@ -72,7 +72,7 @@ class Registry:
     offers: dict[str, list[Found[Offer[Any]]]] = field(default_factory=lambda: {kind: [] for kind in OFFER_HOOKS})
     protocols: list[Found[EvalProtocol]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
-    commands: dict[str, click.Command] = field(default_factory=dict)
+    commands: dict[str, Found[click.Command]] = field(default_factory=dict)
     shortcuts: dict[str, Shortcut] = field(default_factory=dict)
 
     @property
@@ -208,7 +208,7 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
     registry.protocols += [Found(plugin, protocol) for protocol in protocols]
     registry.families.update({family.model_type: family for family in families})
     registry.shortcuts.update({shortcut.option: shortcut for shortcut in shortcuts})
-    registry.commands.update(commands)
+    registry.commands.update({name: Found(plugin, command) for name, command in commands.items()})
 
 
 def _refuse_repeated(what: str, names: Sequence[str], taken: Collection[str] = ()) -> None:

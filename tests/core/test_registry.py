@@ -86,7 +86,7 @@ def test_listing_works_beside_broken_plugins(listing) -> None:
     assert listing.returncode == 0
     assert "Traceback" not in listing.stdout + listing.stderr
     table = rows(listing.stdout)
-    assert table["good"] == ["sample-good 1.0", "editor no-change; dataset two-facts"]
+    assert table["good"] == ["sample-good 1.0", "editor no-change; dataset two-facts; command count-facts"]
     assert table["second"] == ["sample-second 1.0", "editor no-change"]
     assert "protocol wild" in table["wild"][1]
 
@@ -161,7 +161,15 @@ def test_a_plugin_adds_a_command(wildcore, crowd) -> None:
     assert "Print how many facts there are." in usage.stdout
     without = wildcore("--plugins", "wild", "count-facts", site=crowd)
     assert without.returncode == 2
-    assert "No such command 'count-facts'" in without.stderr
+    assert "No such command 'count-facts'. The plugin 'good' has it; add that plugin to --plugins." in without.stderr
+
+
+def test_a_command_that_a_broken_plugin_may_have(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "clash,good", "clash-it", site=crowd)
+    assert done.returncode == 2
+    assert "No such command 'clash-it'. A plugin that is set aside as broken may have it: clash" in done.stderr
+    unknown = wildcore("--plugins", "good", "clash-it", site=crowd)
+    assert "No such command 'clash-it'.\n" in unknown.stderr
 
 
 def test_commands_of_plugins_do_not_outlive_the_call(python, crowd) -> None:
