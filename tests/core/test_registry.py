@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import wildcore.testing as wildcore_testing
+from wildcore import Offer, UserError
+from wildcore.registry import Found, Registry
 
 
 @dataclass(frozen=True)
@@ -235,3 +237,50 @@ def test_a_run_is_carried_out_beside_broken_plugins(wildcore, crowd, tmp_path) -
     assert set(manifest["plugins"]["broken"]) >= {case.plugin for case in BROKEN}
     assert "ft" in manifest["plugins"]["loaded"]
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def renamed(plugin: str, *names: str) -> Found[Offer[object]]:
+    return Found(plugin, Offer(names[0], object, aliases=names[1:]))
+
+
+def registry_of(*metrics: Found[Offer[object]]) -> tuple[Registry, list[str]]:
+    notes: list[str] = []
+    registry = Registry(note=notes.append)
+    registry.offers["metric"] = list(metrics)
+    return registry, notes
+
+
+def test_an_offer_is_found_by_its_earlier_names_with_one_note() -> None:
+    now = renamed("table", "rows", "records", "old/records")
+    registry, notes = registry_of(now, renamed("other", "else"))
+    assert registry.find("metric", "rows") is registry.find("metric", "table/rows") is now
+    assert not notes
+    for name in ("records", "table/records", "records", "old/records"):
+        assert registry.find("metric", name) is now
+    assert notes[0] == "metric 'records' is now called 'rows'; the earlier name still works"
+    assert len(notes) == 3, "one for each of the earlier names, though asked for twice"
+    assert registry.names("metric", "rows") == {"rows", "records", "old/records"}
+    with pytest.raises(UserError, match=r"unknown metric 'older/records'; known: else, rows"):
+        registry.find("metric", "older/records")
+
+
+def test_a_present_name_comes_before_an_earlier_one() -> None:
+    earlier, now = renamed("a", "rows", "records"), renamed("b", "records")
+    registry, notes = registry_of(earlier, now)
+    assert registry.find("metric", "records") is now
+    assert registry.find("metric", "a/records") is earlier
+    assert len(notes) == 1
+
+
+def test_an_earlier_name_of_two_offers_is_ambiguous() -> None:
+    registry, notes = registry_of(renamed("a", "rows", "records"), renamed("b", "lines", "records"))
+    with pytest.raises(UserError, match="offered by several plugins; ask for a/records or b/records"):
+        registry.find("metric", "records")
+    assert not notes
+
+
+def test_without_a_place_for_notes_an_earlier_name_is_a_warning() -> None:
+    registry = Registry()
+    registry.offers["metric"] = [renamed("table", "rows", "records")]
+    with pytest.warns(FutureWarning, match="metric 'records' is now called 'rows'"):
+        registry.find("metric", "records")

@@ -29,7 +29,7 @@ class Driver(click.Group):
         """Return the plugins, loaded at the first need."""
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
-            context.obj = load_registry(_names(chosen), reserved=self.commands)
+            context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note)
             _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
         return context.obj
 
@@ -78,6 +78,10 @@ class Driver(click.Group):
 
 def _names(chosen: str | None) -> Sequence[str] | None:
     return None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+
+
+def _note(message: str) -> None:
+    click.echo(f"Note: {printable(message)}", err=True)
 
 
 def _missing_plugin(ctx: click.Context, command: str) -> str:

@@ -65,7 +65,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     trace = Trace() if spec.trace else None
     if trace is not None:
         require_new(trace_beside(out))
-    check_names(spec.settings, names_used([spec.editor]))
+    check_names(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
