@@ -29,7 +29,8 @@ from wildcore.patches.files import (
 )
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, Manifest
-from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
+from wildcore.storage.durable import UNFINISHED
+from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 2

@@ -37,7 +37,7 @@ from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
