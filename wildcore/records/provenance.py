@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
+FAMILY = "family"
+"""What the record of a run calls ``ModelIdentity.model_type``."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
@@ -95,18 +97,8 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what tells this model, as loaded, from any other."""
-    return {
-        "name": model.request.name,
-        "revision": model.revision,
-        "family": model.family.model_type,
-        "fingerprint": model.fingerprint,
-        "tokenizer": type(model.tokenizer).__name__,
-        "tokenizer_fingerprint": model.tokenizer_fingerprint,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "device_map": model.request.device_map,
-    }
+    """Return what tells this model, as loaded, from any other, as the record of a run says it."""
+    return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 
 def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
