@@ -52,7 +52,9 @@ def lazy(place: str) -> Lazy:
 class Offer(Generic[T_co]):
     """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import, most simply by ``lazy``.
 
-    ``params`` is built by the core from the user's settings and handed to ``make``.
+    ``params`` is built by the core from the user's settings and handed to ``make``. ``aliases`` are names that the offer had
+    earlier, each as NAME, or as PLUGIN/NAME where the plugin had another name: whoever asks by one is served with a note, and
+    runs and patches recorded under one are still read.
     """
 
     name: str
@@ -60,6 +62,12 @@ class Offer(Generic[T_co]):
     params: type[Params] = NoParams
     summary: str = ""
     cites: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name, then the aliases."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True)

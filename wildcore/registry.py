@@ -5,8 +5,9 @@ asked for something it would have offered.
 """
 
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -64,16 +65,22 @@ class BadPlugin(Exception):
     """What is wrong with a plugin, in one sentence."""
 
 
+def _warn(message: str) -> None:
+    warnings.warn(message, FutureWarning, stacklevel=2)
+
+
 @dataclass
 class Registry:
-    """All plugins and what they offer."""
+    """All plugins and what they offer. ``note`` tells the user of an offer that was asked for by an earlier name."""
 
     plugins: list[Plugin] = field(default_factory=list)
     offers: dict[str, list[Found[Offer[Any]]]] = field(default_factory=lambda: {kind: [] for kind in OFFER_HOOKS})
     protocols: list[Found[EvalProtocol]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
-    commands: dict[str, click.Command] = field(default_factory=dict)
+    commands: dict[str, Found[click.Command]] = field(default_factory=dict)
     shortcuts: dict[str, Shortcut] = field(default_factory=dict)
+    note: Callable[[str], None] = _warn
+    _noted: set[str] = field(default_factory=set)
 
     @property
     def broken(self) -> list[Plugin]:
@@ -83,10 +90,35 @@ class Registry:
     def find(self, kind: str, name: str, near: str | None = None) -> Found[Offer[Any]]:
         """Return the offer of ``kind`` called ``name`` or ``plugin/name``; of namesakes, that of the plugin ``near``.
 
-        Raises ``UserError`` if none or several match.
+        Where no offer is called so now, one that was called so earlier is returned, and noted once. Raises ``UserError`` if none
+        or several match.
         """
         known = {(found.plugin, found.offer.name): found for found in self.offers[kind]}
-        return known.get((near or "", name)) or self._find(kind, name, known)
+        earlier = {(found.plugin, alias): found for found in self.offers[kind] for alias in found.offer.aliases}
+        if (near or "", name) in known:
+            return known[near or "", name]
+        if _matches(name, known) or not _matches(name, earlier):
+            return self._find(kind, name, known)
+        renamed = self._find(kind, name, earlier)
+        self._note_once(f"{kind} {name!r} is now called {renamed.offer.name!r}; the earlier name still works")
+        return renamed
+
+    def called(self, kind: str, name: str) -> list[Found[Offer[Any]]]:
+        """Return the offers of ``kind`` that are, or were earlier, called ``name`` or ``plugin/name``."""
+        return [
+            found
+            for found in self.offers[kind]
+            if any(name in (one, f"{found.plugin}/{one}") for one in found.offer.names)
+        ]
+
+    def names(self, kind: str, name: str) -> set[str]:
+        """Return the names that the settings of what is asked for as ``name`` may have."""
+        return {name.split("/")[-1], *(one for found in self.called(kind, name) for one in found.offer.names)}
+
+    def _note_once(self, message: str) -> None:
+        if message not in self._noted:
+            self._noted.add(message)
+            self.note(message)
 
     def unambiguous_name(self, kind: str, found: Found[Offer[Any]]) -> str:
         """Return the offer's name, or ``plugin/name`` where another plugin has an offer of that name too."""
@@ -109,7 +141,7 @@ class Registry:
         return self._find("protocol", name, {(found.plugin, found.offer.name): found for found in self.protocols})
 
     def _find(self, kind: str, name: str, known: dict[tuple[str, str], Found[T]]) -> Found[T]:
-        matches = {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
+        matches = _matches(name, known)
         if len(matches) == 1:
             return next(iter(matches.values()))
         if matches:
@@ -125,12 +157,20 @@ class Registry:
         return f" (set aside as broken: {names}; see: wildcore plugins --broken)"
 
 
-def load_registry(only: Sequence[str] | None = None, reserved: Collection[str] = ()) -> Registry:
+def _matches(name: str, known: dict[tuple[str, str], Found[T]]) -> dict[tuple[str, str], Found[T]]:
+    """Return what is called ``name`` or ``plugin/name``."""
+    return {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
+
+
+def load_registry(
+    only: Sequence[str] | None = None, reserved: Collection[str] = (), note: Callable[[str], None] = _warn
+) -> Registry:
     """Load the installed plugins, or only those named. No plugin may add a command whose name is in ``reserved``.
 
-    Raises ``UserError`` if a name in ``only`` is not installed.
+    ``note`` tells the user of what is asked for by an earlier name; without it that is a ``FutureWarning``. Raises ``UserError``
+    if a name in ``only`` is not installed.
     """
-    registry = Registry(families={family.model_type: family for family in built_in_families()})
+    registry = Registry(families={family.model_type: family for family in built_in_families()}, note=note)
     installed = named_entry_points()
     for name in only or ():
         if name not in installed:
@@ -198,7 +238,7 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
     shortcuts = _call(hook.wildcore_options, Shortcut)
     commands = _own_commands(hook.wildcore_commands)
     for kind, listed in offers.items():
-        _refuse_repeated(f"offers the {kind}", [offer.name for offer in listed])
+        _refuse_repeated(f"offers the {kind}", [name for offer in listed for name in offer.names])
     _refuse_repeated("offers the protocol", [protocol.name for protocol in protocols])
     _refuse_repeated("offers the family", [family.model_type for family in families], registry.families)
     _refuse_repeated("adds the option", [shortcut.option for shortcut in shortcuts], registry.shortcuts)
@@ -208,7 +248,7 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
     registry.protocols += [Found(plugin, protocol) for protocol in protocols]
     registry.families.update({family.model_type: family for family in families})
     registry.shortcuts.update({shortcut.option: shortcut for shortcut in shortcuts})
-    registry.commands.update(commands)
+    registry.commands.update({name: Found(plugin, command) for name, command in commands.items()})
 
 
 def _refuse_repeated(what: str, names: Sequence[str], taken: Collection[str] = ()) -> None:

@@ -157,10 +157,17 @@ def test_settings_that_are_refused(pair: str, said: str) -> None:
 
 def test_settings_of_a_name_override_those_of_its_section() -> None:
     settings = {"metric.a.x": 3, "metric.x": 1, "metric.y": 2, "metric.b.x": 4, "context.x": 9}
-    assert settings_for(settings, "metric", "a") == {"x": 3, "y": 2}
-    assert settings_for(settings, "metric", "b") == {"x": 4, "y": 2}
-    assert settings_for(settings, "metric", "c") == {"x": 1, "y": 2}
-    assert settings_for(settings, "editor", "a") == {}
+    assert settings_for(settings, "metric", ["a"]) == {"x": 3, "y": 2}
+    assert settings_for(settings, "metric", ["b"]) == {"x": 4, "y": 2}
+    assert settings_for(settings, "metric", ["c"]) == {"x": 1, "y": 2}
+    assert settings_for(settings, "editor", ["a"]) == {}
+
+
+def test_settings_of_an_earlier_name_reach_the_module() -> None:
+    settings = {"metric.earlier.x": 3, "metric.now.y": 4, "metric.other.z": 5}
+    assert settings_for(settings, "metric", ["now", "earlier"]) == {"x": 3, "y": 4}
+    said = message(settings_for, {"metric.earlier.x": 3, "metric.now.x": 4}, "metric", ["now", "earlier"])
+    assert said == "--set metric.now.x: x is set under another name of this metric too; leave one out"
 
 
 def test_a_setting_for_a_module_that_takes_no_part() -> None:

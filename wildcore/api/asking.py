@@ -179,15 +179,9 @@ def answered_probes(reply: Reply, unedited: Reply | None) -> list[AnsweredProbe]
             f"{reply.question!r}: the question came without an answer to compare with; ask it as "
             "wildcore.api.question(prompt, answer)"
         )
+    asked = Probe(kind=reply.kind, prompt=reply.question, answers=reply.accepted)
     return [
-        AnsweredProbe(
-            kind=reply.kind,
-            question=reply.question,
-            answers=reply.accepted,
-            gold_token_ids=reply.gold_token_ids,
-            answer=answer,
-            unedited=other,
-        )
+        asked.answered(answer, reply.gold_token_ids, other)
         for answer, other in zip(reply.answers, (unedited or reply).answers, strict=False)
     ]
 

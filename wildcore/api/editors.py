@@ -47,7 +47,7 @@ def editor(
         {f"editor.{key}": value for key, value in parameters.items()},
         {f"transform.{key}": value for key, value in (transform or {}).items()},
     )
-    check_names(settings, names_used([name]))
+    check_names(settings, names_used(registry, [name]))
     _check_parameters(offers.editor, "editor", settings)
     for found in offers.transforms:
         _check_parameters(found, "transform", settings)
@@ -55,7 +55,7 @@ def editor(
 
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
-    own = settings_for(settings, section, found.offer.name)
+    own = settings_for(settings, section, found.offer.names)
     build(found.offer.params, own, f"{section} {found.offer.name} (plugin {found.plugin})")
 
 

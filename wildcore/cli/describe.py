@@ -45,7 +45,7 @@ def _print_model(registry: Registry, name: str) -> None:
         found, console = describe_model(registry, name), out()
     except UserError as error:  # loading speaks of the option by which models are named elsewhere
         raise UserError(str(error).removeprefix("--model ")) from error
-    brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
+    brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
     else:

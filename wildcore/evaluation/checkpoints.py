@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -27,9 +26,12 @@ from wildcore.patches.files import (
     read_by_its_editor,
     read_patch,
 )
+from wildcore.records.provenance import FAMILY
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, Manifest
-from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
+from wildcore.storage.durable import UNFINISHED
+from wildcore.storage.manifests import read_versioned
+from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 2
@@ -127,11 +129,8 @@ class SequenceFile:
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:
             text, tensors = read_tensors(self.path, KEY)
-            number = json.loads(text).get("schema_number")
-            if number not in READABLE:
-                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schemas 1 and 2")
-            return SequenceManifest.model_validate_json(text), tensors
-        except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
+            return read_versioned(self.path, text, SequenceManifest, READABLE, self._way_out), tensors
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{self.path}: damaged, or not such a file ({reason}); {self._way_out}") from error
 
@@ -240,9 +239,8 @@ def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> d
 
 def _model_of(run: Manifest) -> PatchedModel:
     model = run.identity["model"]
-    return PatchedModel(
-        model_type=model["family"], **{name: model[name] for name in ("name", "revision", "dtype", "fingerprint")}
-    )
+    said = {**model, "model_type": model[FAMILY]}
+    return PatchedModel(**{name: said[name] for name in PatchedModel.model_fields})
 
 
 def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:

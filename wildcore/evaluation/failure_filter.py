@@ -9,7 +9,7 @@ from wildcore.evaluation.questions import pose
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, AnsweredProbe, EditCase, Probe, Record
+from wildcore.types import EditCase, Record
 
 ASKED_AT_ONCE = 64
 
@@ -84,7 +84,7 @@ class FailureFilter:
         questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
         items = [
-            [answered(probe, question.gold.token_ids, answer) for answer in given]
+            [probe.answered(answer, question.gold.token_ids) for answer in given]
             for (_, probe), question, given in zip(asked, questions, answers, strict=True)
         ]
         scores = iter(metric.score([item for of_probe in items for item in of_probe]))
@@ -100,15 +100,3 @@ def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tup
         if not metric.reads_unedited:
             return label, metric
     raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
-
-
-def answered(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
-    """Return an answer to ``probe`` as a metric sees it that does not compare with the unedited model."""
-    return AnsweredProbe(
-        kind=probe.kind,
-        question=probe.prompt,
-        answers=probe.answers,
-        gold_token_ids=gold_token_ids,
-        answer=answer,
-        unedited=answer,
-    )

@@ -72,22 +72,25 @@ def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str
 
 
 def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says of a module, its parameters completed; as it is where the module is not installed."""
+    """Return what a record says of a module, its parameters completed and its name the present one; as it is where the module
+    is not installed."""
     name = f"{said['plugin']}/{said['name']}" if "plugin" in said else said["name"]
     try:
-        params = registry.find(section, name).offer.params
+        found = registry.find(section, name)
     except UserError:
         return dict(said)
-    return {**said, "params": params.model_construct().model_dump(mode="json") | said["params"]}
+    named = {}
+    if name not in (found.offer.name, f"{found.plugin}/{found.offer.name}"):
+        named = {"name": found.offer.name} | ({"plugin": found.plugin} if "plugin" in said else {})
+    return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
 
 
 def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     """Say which model to load: one that a plugin brings, a local folder, or a hub name."""
     from wildcore.models.loaded import ModelRequest
 
-    brought = any(spec.model in (f.offer.name, f"{f.plugin}/{f.offer.name}") for f in registry.offers["model"])
     folder = None
-    if brought:
+    if registry.called("model", spec.model):
         source, _ = make(registry.find("model", spec.model), "model", {})
         folder = source.folder()
     return ModelRequest(
@@ -104,7 +107,7 @@ def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
 def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, Any]]:
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
-    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
+    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
@@ -152,7 +155,7 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     offers = find_editor(registry, spec.editor)
     found = offers.editor
     where = f"editor {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
+    params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.names), where)
     if spec.as_published:
         params = _as_published(params, where)
     if isinstance(params, EditorParams):
@@ -241,7 +244,7 @@ def _add_transforms(
     made, said = [], []
     for one in found:
         place = f"transform {one.offer.name} (plugin {one.plugin})"
-        params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.name), place)
+        params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.names), place)
         if spec.as_published:
             params = _as_published(params, place)
         made.append(one.offer.make(params))

@@ -37,7 +37,7 @@ from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
@@ -65,7 +65,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     trace = Trace() if spec.trace else None
     if trace is not None:
         require_new(trace_beside(out))
-    check_names(spec.settings, names_used([spec.editor]))
+    check_names(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)

@@ -8,7 +8,7 @@ from wildcore.datasets.selection import require_some
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
-from wildcore.jobs.spec import JobSpec, check_names, names_used, own_name
+from wildcore.jobs.spec import JobSpec, check_names, names_used
 from wildcore.models.loading import load_model, read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
@@ -41,7 +41,7 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
 
     Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
     """
-    check_names(spec.settings, names_used([spec.editor]) | _dataset_used(spec))
+    check_names(spec.settings, names_used(registry, [spec.editor]) | _dataset_used(registry, spec))
     cases = _cases(registry, spec, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
@@ -56,8 +56,8 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
     return _made(environment.asked)
 
 
-def _dataset_used(spec: JobSpec) -> dict[str, set[str]]:
-    return {"dataset": {own_name(spec.dataset)}} if spec.dataset else {}
+def _dataset_used(registry: Registry, spec: JobSpec) -> dict[str, set[str]]:
+    return {"dataset": registry.names("dataset", spec.dataset)} if spec.dataset else {}
 
 
 def _require_dataset(spec: JobSpec, trains: bool) -> None:

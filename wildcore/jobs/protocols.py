@@ -8,7 +8,7 @@ from wildcore.datasets.selection import Reader
 from wildcore.errors import UserError
 from wildcore.interfaces import Metric, Offer
 from wildcore.jobs.build import identity, make
-from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, own_name, settings_for
+from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, settings_for
 from wildcore.params import ContextParams, Params, build
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
@@ -34,10 +34,11 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
             raise UserError(f"--protocol {name}: it is named twice")
         ready[protocol.name] = make_protocol(registry, _with_examples(registry, protocol, reader))
         for section, use in _uses(protocol):
-            used[section].add(own_name(use.name))
-    used |= names_used(editors)
-    used["dataset"] = {own_name(spec.dataset)} if spec.dataset else set()
-    used["metric"] |= {own_name(metric) for metric in spec.added_metrics}
+            used[section] |= registry.names(section, use.name)
+    used |= names_used(registry, editors)
+    used["dataset"] = registry.names("dataset", spec.dataset) if spec.dataset else set()
+    for metric in spec.added_metrics:
+        used["metric"] |= registry.names("metric", metric)
     check_names(spec.settings, used)
     return list(ready.values())
 
@@ -56,7 +57,7 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
     added: dict[str, AddedMetric] = {}
     for name in names:
         found = registry.find("metric", name)
-        own = settings_for(settings, "metric", found.offer.name)
+        own = settings_for(settings, "metric", found.offer.names)
         metric, params = make(found, "metric", own)
         label = _label(registry, found, params)
         if label in added:
@@ -147,7 +148,7 @@ def _label(registry: Registry, found: Found[Offer[Any]], params: Params) -> str:
 def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec: JobSpec) -> Use:
     found = registry.find(section, name or use.name)
     kept = use.params if registry.unambiguous_name(section, found) == use.name else {}
-    settings = settings_for(spec.settings, section, found.offer.name)
+    settings = settings_for(spec.settings, section, found.offer.names)
     return _minimal(registry, section, found, {**kept, **settings})
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from wildcore.errors import UserError, nearest
 from wildcore.evaluation.schedules import ScheduleName
-from wildcore.registry import OFFER_HOOKS
+from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.types import EvalProtocol, Record
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
@@ -97,24 +97,30 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
             )
 
 
-def settings_for(settings: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
-    """Return the settings that reach the module ``name``: those of its section, then those of its name."""
+def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that reach the module called by any of ``names``: those of its section, then those of its names.
+
+    Raises ``UserError`` for a parameter that is set under two names of the module.
+    """
     shared, own = {}, {}
     for key, value in settings.items():
         parts = key.split(".")
         if parts[0] == section and len(parts) == 2:
             shared[parts[1]] = value
-        elif parts[0] == section and parts[1] == name:
+        elif parts[0] == section and parts[1] in names:
+            if parts[2] in own:
+                raise UserError(
+                    f"--set {key}: {parts[2]} is set under another name of this {section} too; leave one out"
+                )
             own[parts[2]] = value
     return shared | own
 
 
-def names_used(editors: Sequence[str]) -> dict[str, set[str]]:
+def names_used(registry: Registry, editors: Sequence[str]) -> dict[str, set[str]]:
     """Return the names of the editors and transforms that take part, by section, as ``check_names`` takes them."""
-    parts = [[own_name(part) for part in editor.split(AND)] for editor in editors]
-    return {"editor": {own[0] for own in parts}, "transform": {name for own in parts for name in own[1:]}}
-
-
-def own_name(name: str) -> str:
-    """Return ``name`` of ``name`` or ``plugin/name``."""
-    return name.split("/")[-1]
+    used: dict[str, set[str]] = {"editor": set(), "transform": set()}
+    for name in editors:
+        editor, *transforms = name.split(AND)
+        used["editor"] |= registry.names("editor", editor)
+        used["transform"] |= {one for transform in transforms for one in registry.names("transform", transform)}
+    return used

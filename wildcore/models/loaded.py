@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore.architectures import Family
-from wildcore.models.fingerprints import weights_in_brief
+from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
@@ -288,6 +288,21 @@ class LoadedModel:
         for patch in list(self.prompt_patches):
             prompts = patch.rewrite(self, prompts, questions)
         return list(prompts)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What tells this model, as loaded, from any other."""
+        return ModelIdentity(
+            name=self.request.name,
+            revision=self.revision,
+            model_type=self.family.model_type,
+            fingerprint=self.fingerprint,
+            tokenizer=type(self.tokenizer).__name__,
+            tokenizer_fingerprint=self.tokenizer_fingerprint,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=self.device.type,
+            device_map=self.request.device_map,
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,6 +1,5 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
@@ -56,14 +56,8 @@ class PatchManifest(Record):
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
-    """Return what tells ``model``, as loaded, from any other."""
-    return PatchedModel(
-        name=model.request.name,
-        revision=model.revision,
-        model_type=model.family.model_type,
-        dtype=str(model.dtype).removeprefix("torch."),
-        fingerprint=model.fingerprint,
-    )
+    """Return what a patch for ``model``, as loaded, says of it."""
+    return PatchedModel(**model.identity.model_dump(include=set(PatchedModel.model_fields)))
 
 
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
@@ -213,12 +207,8 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
 
 
 def _manifest(path: Path, text: str) -> PatchManifest:
-    raw = json.loads(text)
-    number = raw.get("schema_number", SCHEMA) if isinstance(raw, dict) else SCHEMA
-    if number != SCHEMA:
-        raise UserError(f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}; make the patch again")
     try:
-        return PatchManifest.model_validate_json(text)
+        return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error

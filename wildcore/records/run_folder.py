@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from wildcore.errors import UserError
 from wildcore.records.schema import SCHEMA, CaseRecord, Manifest, ScoreRecord, ScoringRecord, WorkRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
+from wildcore.storage.manifests import read_versioned
 from wildcore.types import Record
 
 R = TypeVar("R", bound=Record)
@@ -71,11 +72,8 @@ class RunFolder:
         """The manifest as written. Raises ``UserError`` if it is damaged or of another schema."""
         path = self.path / "manifest.json"
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw.get("schema_number") != SCHEMA:
-                raise UserError(f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}")
-            return Manifest.model_validate(raw)
-        except (ValueError, AttributeError) as error:
+            return read_versioned(path, path.read_text(encoding="utf-8"), Manifest, (SCHEMA,))
+        except ValueError as error:
             raise UserError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
     def cases(self) -> Iterator[CaseRecord]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore.errors import UserError, nearest
+from wildcore import ProbeKind, Record, Score, UserError, nearest
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
-from wildcore.scoring.intervals import Kappa, kappa, wilson
+from wildcore.scoring.intervals import wilson
 from wildcore.scoring.scores import score_key
-from wildcore.types import ProbeKind, Record, Score
+from wildcore_agreement.kappa import Kappa, kappa
 
 When = Literal["before", "after"]
 
