@@ -10,8 +10,9 @@ from wildcore_zsre import ZsREParams
 from wildcore_zsre.dataset import ZsRE
 
 from wildcore import EditCase, Malformed, UserError
+from wildcore.testing.real_data import real_data
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = real_data(__file__, "data")
 ROW: dict[str, Any] = {
     "subject": "the mill",
     "src": "Who keeps the mill?",
