@@ -5,6 +5,7 @@ from typing import Any
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
+from wildcore.jobs.spec import own_name
 from wildcore.models.loaded import LoadedModel
 from wildcore.params import ContextParams
 from wildcore.protocols import ReadyProtocol
@@ -28,13 +29,13 @@ def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: Loa
 
     Raises ``UserError`` where a protocol asks in a template that the model lacks.
     """
-    contexts = [(p.name, registry.find("context", p.definition.context.name).offer) for p in protocols]
-    bare = [name for name, context in contexts if not asks_in_chat(context)]
+    bare = [protocol.name for protocol in protocols if not protocol.asks_in_chat]
     if not model.tokenizer.chat_template:
-        for _, context in contexts:
-            if asks_in_chat(context):
+        for protocol in protocols:
+            if protocol.asks_in_chat:
+                context = own_name(protocol.definition.context.name)
                 raise UserError(
-                    f"context {context.name}: the tokenizer of {model.request.name} has no chat template; choose another "
+                    f"context {context}: the tokenizer of {model.request.name} has no chat template; choose another "
                     "--context, or a model trained for chat"
                 )
         return None
