@@ -1,15 +1,17 @@
 """Chat templates: which contexts ask in them, and what is said where a model has one or lacks it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
 from wildcore.jobs.spec import own_name
-from wildcore.models.loaded import LoadedModel
 from wildcore.params import ContextParams
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
+
+if TYPE_CHECKING:
+    from wildcore.models.loaded import LoadedModel
 
 
 def chat_contexts(registry: Registry) -> list[str]:
@@ -24,7 +26,7 @@ def asks_in_chat(context: Offer[Any]) -> bool:
     return issubclass(context.params, ContextParams) and context.params.uses_chat_template
 
 
-def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: LoadedModel) -> str | None:
+def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> str | None:
     """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
 
     Raises ``UserError`` where a protocol asks in a template that the model lacks.

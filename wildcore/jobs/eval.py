@@ -28,14 +28,14 @@ from wildcore.jobs.build import (
     settled,
     with_later_parameters,
 )
-from wildcore.jobs.chat import chat_note
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.resume import require_same, without_taken
 from wildcore.jobs.score import prepare, score
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.loading import load_model, read_shape
+from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile, require_made_for
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.records import provenance
@@ -95,14 +95,11 @@ class Evaluation:
         }
         self.settled: set[str] = set()
         self.noted = 0
-        self.model: LoadedModel = model or load_model(request, registry.families)
+        self.model = open_session(registry, request, self.environment, self.protocols, model).model
         if file:
             self.editors[first.editor] = self._given(file)
             if file.note:
                 reporter.note(file.note)
-        for note in (*self.model.notes, chat_note(registry, self.protocols, self.model)):
-            if note:
-                reporter.note(note)
         self.model.rows_at_once = first.batch_size
         self.automatic = first.parallel == AUTO
         self.together = edits_at_once(first.parallel, self.model)
