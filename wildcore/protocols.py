@@ -26,6 +26,8 @@ class ReadyProtocol:
     """Which code each of context, generator and truncator is, as ``wildcore.jobs.protocols`` says it; empty where no plugin
     offers them.
     """
+    asks_in_chat: bool = False
+    """Whether the context asks in the model's chat template."""
 
     @property
     def name(self) -> str:

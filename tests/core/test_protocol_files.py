@@ -28,11 +28,11 @@ def test_every_protocol_installed_is_read_back_as_it_was_described(tmp_path: Pat
     registry = load_registry()
     assert registry.protocols
     for number, found in enumerate(registry.protocols):
-        protocol = resolve_protocol(registry, found.offer)
+        protocol = resolve_protocol(registry, found.offer).complete
         file = tmp_path / f"{number}.toml"
         file.write_text(to_toml(protocol), encoding="utf-8")
         read = read_protocol(file)
-        assert resolve_protocol(registry, read) == protocol.model_copy(
+        assert resolve_protocol(registry, read).complete == protocol.model_copy(
             update={"metrics": {kind: uses for kind, uses in protocol.metrics.items() if uses}}
         )
 

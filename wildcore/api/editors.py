@@ -8,8 +8,8 @@ from wildcore.api.jobs import joined_settings, plugins
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
+from wildcore.jobs.modules import validated
 from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
-from wildcore.params import build
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def editor(
 
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
-    own = settings_for(settings, section, found.offer.names)
-    build(found.offer.params, own, f"{section} {found.offer.name} (plugin {found.plugin})")
+    validated(section, found, settings_for(settings, section, found.offer.names))
 
 
 def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:

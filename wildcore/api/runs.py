@@ -189,11 +189,12 @@ def evaluate(
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
     from wildcore.evaluation.refusals import AllRefused
-    from wildcore.jobs.eval import Evaluation  # heavy
+    from wildcore.jobs.eval import open_evaluation  # heavy
+    from wildcore.jobs.eval_plan import plan_evaluation
 
     reporter = reporter_for(progress)
     with in_use(model, batch_size):
-        evaluation = Evaluation(registry, [spec], reporter, model, own)
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
         run = evaluation.create(spec, folder)
         try:
             evaluation.carry_out(run)

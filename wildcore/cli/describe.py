@@ -30,7 +30,7 @@ def describe(registry: Registry, kind: str, name: str) -> None:
     if kind == "protocol":
         found = registry.find_protocol(name)
         click.echo(f"# from the plugin {found.plugin}")
-        click.echo(to_toml(resolve_protocol(registry, found.offer)), nl=False)
+        click.echo(to_toml(resolve_protocol(registry, found.offer).complete), nl=False)
     elif kind == "model":
         _print_model(registry, name)
     else:

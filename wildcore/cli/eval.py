@@ -251,10 +251,11 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
             find_editor(registry, spec.editor)
         require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import Evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval import open_evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = Evaluation(registry, specs, reporter)
+        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter))
         folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
         (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
@@ -285,10 +286,11 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import Evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval import open_evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = Evaluation(registry, [spec], reporter)
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter))
         evaluation.check_same(spec, folder)
     with folder.locked():  # or it would cut a line that another process is still writing
         lost = folder.repair()

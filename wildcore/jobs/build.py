@@ -8,8 +8,9 @@ from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
+from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import AND, JobSpec, settings_for
-from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
+from wildcore.params import DepartingParams, EditorParams, ModelShape, Params
 from wildcore.registry import Found, Registry
 
 if TYPE_CHECKING:
@@ -46,13 +47,8 @@ def require_offered(registry: Registry, spec: JobSpec) -> None:
 
 def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
     """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
-    params = build(found.offer.params, settings, f"{section} {found.offer.name} (plugin {found.plugin})")
+    params = validated(section, found, settings)
     return found.offer.make(params), params
-
-
-def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
-    """Return what a record says of a module: name, plugin, and every parameter resolved."""
-    return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}
 
 
 def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,8 +150,8 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     """
     offers = find_editor(registry, spec.editor)
     found = offers.editor
-    where = f"editor {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.names), where)
+    where = place_of("editor", found)
+    params = validated("editor", found, settings_for(spec.settings, "editor", found.offer.names))
     if spec.as_published:
         params = _as_published(params, where)
     if isinstance(params, EditorParams):
@@ -243,10 +239,9 @@ def _add_transforms(
         )
     made, said = [], []
     for one in found:
-        place = f"transform {one.offer.name} (plugin {one.plugin})"
-        params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.names), place)
+        params = validated("transform", one, settings_for(spec.settings, "transform", one.offer.names))
         if spec.as_published:
-            params = _as_published(params, place)
+            params = _as_published(params, place_of("transform", one))
         made.append(one.offer.make(params))
         said.append(identity(one, params) | ({AS_PUBLISHED: _what_differs(params)} if spec.as_published else {}))
     editor.transforms = tuple(made)

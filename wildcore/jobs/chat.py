@@ -1,14 +1,16 @@
 """Chat templates: which contexts ask in them, and what is said where a model has one or lacks it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Offer
-from wildcore.models.loaded import LoadedModel
 from wildcore.params import ContextParams
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
+
+if TYPE_CHECKING:
+    from wildcore.models.loaded import LoadedModel
 
 
 def chat_contexts(registry: Registry) -> list[str]:
@@ -23,18 +25,18 @@ def asks_in_chat(context: Offer[Any]) -> bool:
     return issubclass(context.params, ContextParams) and context.params.uses_chat_template
 
 
-def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: LoadedModel) -> str | None:
+def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> str | None:
     """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
 
     Raises ``UserError`` where a protocol asks in a template that the model lacks.
     """
-    contexts = [(p.name, registry.find("context", p.definition.context.name).offer) for p in protocols]
-    bare = [name for name, context in contexts if not asks_in_chat(context)]
+    bare = [protocol.name for protocol in protocols if not protocol.asks_in_chat]
     if not model.tokenizer.chat_template:
-        for _, context in contexts:
-            if asks_in_chat(context):
+        for protocol in protocols:
+            if protocol.asks_in_chat:
+                context = protocol.definition.context.name.split("/")[-1]
                 raise UserError(
-                    f"context {context.name}: the tokenizer of {model.request.name} has no chat template; choose another "
+                    f"context {context}: the tokenizer of {model.request.name} has no chat template; choose another "
                     "--context, or a model trained for chat"
                 )
         return None

@@ -19,6 +19,7 @@ from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.jobs.build import make_editor, model_request, read_back, settled
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.facts import FactTable, malformed, read_facts
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec, check_names, names_used
 from wildcore.model_files import copy_companions
 from wildcore.models.loaded import LoadedModel
@@ -70,15 +71,12 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
     requests = [fact.request for fact in table.facts]
-    model = load_model(request, registry.families)
-    for note in model.notes:
-        progress.note(note)
-    if model.tokenizer.chat_template:
+    session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
+    if session.model.tokenizer.chat_template:
         progress.note(
             f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
         )
-    environment = Environment(cache_folder(), spec.seed, progress, trace)
-    update, manifest = solve(registry, (editor, identity), model, requests, environment)
+    update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
     if update.patch is None:
         return made

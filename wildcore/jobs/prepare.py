@@ -8,8 +8,9 @@ from wildcore.datasets.selection import require_some
 from wildcore.errors import UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec, check_names, names_used
-from wildcore.models.loading import load_model, read_shape
+from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.prepared import WatchedEnvironment
@@ -46,10 +47,8 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
     _require_dataset(spec, editor.trains)
-    model = load_model(request, registry.families)
-    for note in model.notes:
-        progress.note(note)
     environment = WatchedEnvironment(cache_folder(), spec.seed, progress)
+    model = open_session(registry, request, environment).model
     if editor.trains:
         editor.train(model, environment, iter(cases))
     editor.prepare(model, environment)
