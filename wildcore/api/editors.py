@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
-from wildcore.errors import UserError
+from wildcore.api.naming import errors_in_python
+from wildcore.errors import Module, UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
 from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
@@ -31,6 +32,7 @@ class EditorChoice:
     as_published: bool = False
 
 
+@errors_in_python
 def editor(
     name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
 ) -> EditorChoice:
@@ -56,7 +58,7 @@ def editor(
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
     own = settings_for(settings, section, found.offer.name)
-    build(found.offer.params, own, f"{section} {found.offer.name} (plugin {found.plugin})")
+    build(found.offer.params, own, Module(section, found.offer.name, found.plugin))
 
 
 def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:

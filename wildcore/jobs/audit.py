@@ -1,14 +1,14 @@
 """What in a dataset would spoil a result, found before a model is edited."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from wildcore.datasets.checks import Finding, Searches
 from wildcore.datasets.selection import Reader
-from wildcore.errors import UserError
+from wildcore.errors import Message, UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
@@ -102,7 +102,7 @@ class Auditor:
         added = {"model": self.spec.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 
-    def _note(self, notes: Iterator[str] | Sequence[str]) -> None:
+    def _note(self, notes: Iterable[Message]) -> None:
         for note in notes:
             self.environment.progress.note(note)
 

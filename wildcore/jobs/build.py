@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
-from wildcore.errors import UserError
+from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.spec import AND, JobSpec, settings_for
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
@@ -46,7 +46,7 @@ def require_offered(registry: Registry, spec: JobSpec) -> None:
 
 def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
     """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
-    params = build(found.offer.params, settings, f"{section} {found.offer.name} (plugin {found.plugin})")
+    params = build(found.offer.params, settings, Module(section, found.offer.name, found.plugin))
     return found.offer.make(params), params
 
 
@@ -151,7 +151,7 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     """
     offers = find_editor(registry, spec.editor)
     found = offers.editor
-    where = f"editor {found.offer.name} (plugin {found.plugin})"
+    where = Module("editor", found.offer.name, found.plugin)
     params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
     if spec.as_published:
         params = _as_published(params, where)
@@ -164,13 +164,14 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     return editor, said | _add_transforms(editor, where, offers.transforms, spec)
 
 
-def _as_published(params: Params, where: str) -> DepartingParams:
+def _as_published(params: Params, where: Module) -> DepartingParams:
     """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
     if not isinstance(params, DepartingParams) or params.departures is None:
-        kind = where.partition(" ")[0]
+        switch, set_one = Option("as_published", True), Setting(f"{where.kind}.PARAMETER", "VALUE")
         raise UserError(
-            f"--as-published: {where} does not say how its published code differs from the default; leave --as-published out, "
-            f"and set its parameters one by one (--set {kind}.PARAMETER=VALUE)"
+            (where, " does not say how its published code differs from the default"),
+            about=switch,
+            way_out=("leave ", switch, " out, and set its parameters one by one (", set_one, ")"),
         )
     return params.as_published()
 
@@ -228,7 +229,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
+    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
 ) -> dict[str, Any]:
     """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
     if not found:
@@ -236,11 +237,13 @@ def _add_transforms(
     if getattr(editor, "transforms", None) is None:
         names = ", ".join(one.offer.name for one in found)
         raise UserError(
-            f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
+            "a method that is not closed-form takes no transforms",
+            about=where,
+            way_out=f"leave {names} out, or choose a closed-form editor",
         )
     made, said = [], []
     for one in found:
-        place = f"transform {one.offer.name} (plugin {one.plugin})"
+        place = Module("transform", one.offer.name, one.plugin)
         params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.name), place)
         if spec.as_published:
             params = _as_published(params, place)

@@ -8,8 +8,9 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from wildcore.architectures import Family
+from wildcore.errors import Message
 from wildcore.jobs.build import model_request
-from wildcore.jobs.chat import chat_contexts
+from wildcore.jobs.chat import in_chat
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
@@ -30,8 +31,8 @@ class ModelFacts(Record):
 
     name: str
     folder: str
-    facts: Mapping[str, str]
-    problems: tuple[str, ...] = ()
+    facts: Mapping[str, Message]
+    problems: tuple[Message, ...] = ()
     family_lines: str | None = None
 
 
@@ -59,8 +60,8 @@ class _Found:
 
     def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
         self.registry, self.request, self.folder, self.config = registry, request, folder, config
-        self.facts: dict[str, str] = {}
-        self.problems: list[str] = []
+        self.facts: dict[str, Message] = {}
+        self.problems: list[Message] = []
         self.family_lines: str | None = None
 
     def describe_network(self) -> None:
@@ -125,9 +126,7 @@ class _Found:
             self.problems.append(
                 "its tokenizer reports no character offsets; a fast tokenizer (tokenizer.json) is needed"
             )
-        contexts = " or ".join(f"--context {name}" for name in chat_contexts(self.registry))
-        asks = f"; {contexts} asks in it" if contexts else ""
-        self.facts["chat template"] = f"yes{asks}" if tokenizer.chat_template else "no"
+        self.facts["chat template"] = ("yes", in_chat(self.registry)) if tokenizer.chat_template else "no"
 
     def describe_presets(self) -> None:
         try:

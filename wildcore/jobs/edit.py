@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -74,8 +74,9 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     for note in model.notes:
         progress.note(note)
     if model.tokenizer.chat_template:
+        judged = f" ({command('eval', Option('patch'))})"
         progress.note(
-            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
         )
     environment = Environment(cache_folder(), spec.seed, progress, trace)
     update, manifest = solve(registry, (editor, identity), model, requests, environment)
@@ -84,7 +85,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         return made
     if trace is not None:  # also of an edit that diverged
         kept = write_patch_trace(out, trace, requests)
-        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
+        progress.note(f"trace: {kept}" if kept else (Option("trace"), f": {spec.editor} recorded nothing"))
     require_finite(update.patch, spec.editor)
     write_patch(out, update.patch, manifest)
     return made
@@ -130,7 +131,7 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
     table = read_facts(edits, getattr(editor, "needs_subject", False))
     if table.bad and not (skip_malformed and table.facts):
         way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
-        raise bad_rows(f"--edits {edits}", table.bad, way_out)
+        raise bad_rows(Option("edits", edits), table.bad, way_out)
     return table
 
 
@@ -194,7 +195,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
         _let_others_read(unfinished)
         unfinished.rename(out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
     finally:
         rmtree(unfinished, ignore_errors=True)
     for name in copied.left_out:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from wildcore.datasets.selection import Reader, content_hash, require_some
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Option, Refused, UserError
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureFilter
@@ -150,9 +150,8 @@ class Evaluation:
         self.dataset |= {"failures": count.model_dump()}
         self.reporter.note(str(count))
         if not count.kept:
-            raise UserError(
-                f"--only-failures: the unedited model gets none of {count.asked} cases wrong; nothing to edit"
-            )
+            problem = f"the unedited model gets none of {count.asked} cases wrong; nothing to edit"
+            raise UserError(problem, about=Option("only_failures"))
         return sift.kept
 
     def _protocol(self, name: str) -> ReadyProtocol:
@@ -263,7 +262,7 @@ class Evaluation:
         for remark in self.model.remarks:
             self.reporter.note(remark)
         if self.environment.trace is not None and not (folder.path / TRACES).is_dir():
-            self.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
+            self.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.reporter.line(f"Solving and judging {together} edits at once")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wildcore.datasets.selection import Reader
-from wildcore.errors import UserError
+from wildcore.errors import Module, Option, UserError
 from wildcore.interfaces import Metric, Offer
 from wildcore.jobs.build import identity, make
 from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, own_name, settings_for
@@ -25,13 +25,13 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
     Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
-        raise UserError("--metric: a metric is named twice")
+        raise UserError("a metric is named twice", about=Option("metrics"))
     ready: dict[str, ReadyProtocol] = {}
     used: dict[str, set[str]] = {section: set() for section in SECTIONS}
     for name in spec.protocols:
         protocol = variant(registry, registry.find_protocol(name), spec)
         if protocol.name in ready:
-            raise UserError(f"--protocol {name}: it is named twice")
+            raise UserError("it is named twice", about=Option("protocols", name))
         ready[protocol.name] = make_protocol(registry, _with_examples(registry, protocol, reader))
         for section, use in _uses(protocol):
             used[section].add(own_name(use.name))
@@ -75,7 +75,7 @@ def by_kind(added: Sequence[AddedMetric]) -> Metrics:
 def _with_examples(registry: Registry, protocol: EvalProtocol, reader: Reader) -> EvalProtocol:
     """Let a context that shows examples of the dataset have them; its parameters then hold them."""
     found = registry.find("context", protocol.context.name)
-    where = f"context {found.offer.name} (plugin {found.plugin})"
+    where = Module("context", found.offer.name, found.plugin)
     params = build(found.offer.params, protocol.context.params, where)
     if not isinstance(params, ContextParams):
         return protocol
@@ -111,7 +111,7 @@ def resolve_protocol(registry: Registry, definition: EvalProtocol) -> EvalProtoc
 
     def resolved(section: str, use: Use) -> Use:
         found = registry.find(section, use.name)
-        params = build(found.offer.params, use.params, f"{section} {found.offer.name} (plugin {found.plugin})")
+        params = build(found.offer.params, use.params, Module(section, found.offer.name, found.plugin))
         return Use(name=use.name, params=params.model_dump(mode="json"))
 
     parts = {part: resolved(part, getattr(definition, part)) for part in PARTS}
@@ -188,6 +188,6 @@ def _plain(registry: Registry, found: Found[EvalProtocol]) -> EvalProtocol:
 
 def _minimal(registry: Registry, section: str, found: Found[Offer[Any]], settings: Mapping[str, Any]) -> Use:
     """Return a use with only the parameters that differ from their defaults, so that equal uses compare equal."""
-    where = f"{section} {found.offer.name} (plugin {found.plugin})"
+    where = Module(section, found.offer.name, found.plugin)
     params = build(found.offer.params, settings, where).model_dump(mode="json", exclude_defaults=True)
     return Use(name=registry.unambiguous_name(section, found), params=params)
