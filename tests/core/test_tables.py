@@ -220,7 +220,7 @@ def test_a_missing_file_is_named(tmp_path: Path, ending: str) -> None:
 
 
 def test_no_source_and_two_sources_are_refused() -> None:
-    with pytest.raises(UserError, match=r"nothing to read; name a file with --set dataset.path=FILE or a data set"):
+    with pytest.raises(UserError, match=r"nothing to read; name a file with dataset.path=FILE or a data set"):
         read_table(TableParams())
     for setting in ({"hub": "owner/name"}, {"split": "test"}, {"revision": "main"}, {"config": "x"}):
         with pytest.raises(UserError, match=rf"dataset.{next(iter(setting))}=.*leave one of the two out"):
