@@ -269,7 +269,7 @@ except UserError as error:
 def test_a_hub_out_of_reach_is_said(python) -> None:
     done = python("-c", UNREACHABLE, HF_HUB_OFFLINE="1")
     assert done.stdout.startswith("dataset.hub=nobody/nothing: cannot be read: ConnectionError: "), done.stderr
-    assert done.stdout.endswith("; a file of it that lies here can be named with --set dataset.path=FILE\n")
+    assert done.stdout.endswith("; a file of it that lies here can be named with dataset.path=FILE\n")
 
 
 LIGHT = """

@@ -1,7 +1,7 @@
 """What a model is, found without loading its weights."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from wildcore.models.loading import dtype_name, fetch_folder, load_config
 from wildcore.models.memory import parameter_count, stored_dtypes, weight_files
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
-from wildcore.types import Record
 
 NOT_SAID = "not said by config.json"
 
 
-class ModelFacts(Record):
+@dataclass(frozen=True)
+class ModelFacts:
     """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
     of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
     """
