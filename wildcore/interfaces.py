@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Refused, each_or_refusal
+from wildcore.errors import Message, Refused, each_or_refusal
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
@@ -94,7 +94,7 @@ class Progress(Protocol):
         """
         ...
 
-    def note(self, message: str) -> None:
+    def note(self, message: Message) -> None:
         """Tell the user something worth knowing, such as a fallback taken."""
         ...
 

@@ -17,7 +17,7 @@ import pluggy
 
 from wildcore import hookspecs
 from wildcore.architectures import Family, built_in_families
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Option, UserError, command, nearest
 from wildcore.interfaces import Offer, Shortcut
 from wildcore.types import EvalProtocol
 
@@ -131,8 +131,9 @@ class Registry:
             taken = [found.plugin for found in self.protocols if found.offer.name == protocol.name]
             if taken:
                 raise UserError(
-                    f"--protocol-file: {protocol.name!r} is the name of a protocol of {taken[0]}; "
-                    "a changed protocol needs a name of its own"
+                    f"{protocol.name!r} is the name of a protocol of {taken[0]}",
+                    about=Option("own_protocols"),
+                    way_out="a changed protocol needs a name of its own",
                 )
             self.protocols.append(Found(OWN_PROTOCOLS, protocol))
 
@@ -154,7 +155,7 @@ class Registry:
         if not self.broken:
             return ""
         names = ", ".join(plugin.name for plugin in self.broken)
-        return f" (set aside as broken: {names}; see: wildcore plugins --broken)"
+        return f" (set aside as broken: {names}; see: {command('plugins', Option('broken'))})"
 
 
 def _matches(name: str, known: dict[tuple[str, str], Found[T]]) -> dict[tuple[str, str], Found[T]]:
@@ -174,7 +175,7 @@ def load_registry(
     installed = named_entry_points()
     for name in only or ():
         if name not in installed:
-            raise UserError(f"--plugins: {_not_installed(name, list(installed))}")
+            raise UserError(_not_installed(name, list(installed)), about=Option("plugins"))
     for name, entry_point in installed.items():
         if only is None or name in only:
             registry.plugins.append(_load(registry, name, entry_point, reserved))

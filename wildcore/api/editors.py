@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
+from wildcore.api.naming import errors_in_python
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
@@ -31,6 +32,7 @@ class EditorChoice:
     as_published: bool = False
 
 
+@errors_in_python
 def editor(
     name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
 ) -> EditorChoice:

@@ -18,6 +18,7 @@ from wildcore.api.jobs import (
     protocol_names,
     require_unedited,
 )
+from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 class Result:
     """A finished run. ``wildcore show``, ``compare``, ``score`` and ``agreement`` read its ``folder`` too."""
 
+    @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` for one that is no run, or is unfinished."""
         self.run = RunFolder.finished(Path(folder))
@@ -98,6 +100,7 @@ class Result:
             )
         return rows
 
+    @errors_in_python
     def to_pandas(self) -> "DataFrame":
         """Return ``rows`` as a data frame. Raises ``UserError`` where pandas is not installed."""
         try:
@@ -112,6 +115,7 @@ class Result:
         return f"Result({str(self.folder)!r})"
 
 
+@errors_in_python
 def evaluate(
     model: "LoadedModel",
     editor: EditorChoice | Editor | str | None = None,
@@ -230,6 +234,7 @@ def score(
 ) -> list[Score]: ...
 
 
+@errors_in_python
 def score(
     answers: str | Path | Result | Sequence[Reply],
     metric: str,

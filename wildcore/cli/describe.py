@@ -6,7 +6,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore.errors import UserError
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import Option, UserError, render
 from wildcore.interfaces import Offer
 from wildcore.jobs.protocol_files import to_toml
 from wildcore.jobs.protocols import resolve_protocol
@@ -43,8 +44,10 @@ def _print_model(registry: Registry, name: str) -> None:
 
     try:
         found, console = describe_model(registry, name), out()
-    except UserError as error:  # loading speaks of the option by which models are named elsewhere
-        raise UserError(str(error).removeprefix("--model ")) from error
+    except UserError as error:
+        if error.about != Option("model", name):
+            raise
+        raise UserError(error.problem, about=name, way_out=error.way_out) from error  # here it is no option
     brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
@@ -52,10 +55,10 @@ def _print_model(registry: Registry, name: str) -> None:
         console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
     table = Table(show_header=False)
     for label, value in found.facts.items():
-        table.add_row(label, plain(value))
+        table.add_row(label, plain(render(value, COMMAND_LINE)))
     console.print(table)
     for problem in found.problems:
-        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
+        console.print(plain(f"Problem: {render(problem, COMMAND_LINE)}"), soft_wrap=True)
     if found.family_lines:
         click.echo(f"\n{found.family_lines}")
     if not found.problems:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
@@ -60,7 +61,7 @@ class Driver(click.Group):
             with interrupts_raised():
                 return super().invoke(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
         except KeyboardInterrupt as interrupted:
             click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
@@ -73,7 +74,7 @@ class Driver(click.Group):
         try:
             return self.registry(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
 
 
 def _names(chosen: str | None) -> Sequence[str] | None:

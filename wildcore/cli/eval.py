@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -156,7 +157,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     all its edits were refused.
     """
     registry: Registry = ctx.obj
-    reporter = Reporter(quiet=options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     if options["resume"]:
         begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:

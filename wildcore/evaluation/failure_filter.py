@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError
 from wildcore.evaluation.questions import pose
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
@@ -47,7 +47,7 @@ class FailureFilter:
 
         ``progress`` is told how many are kept of those wanted, or how many were asked.
         """
-        label, metric = first_metric(self.protocol)
+        label, metric = first_metric(self.protocol, Option("only_failures"))
         with progress.track("asking the unedited model", wanted) as advance:
             while wanted is None or len(self.kept) < wanted:
                 batch = list(islice(candidates, ASKED_AT_ONCE))
@@ -94,9 +94,9 @@ class FailureFilter:
         return values
 
 
-def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tuple[str, Metric]:
+def first_metric(protocol: ReadyProtocol, asker: Message) -> tuple[str, Metric]:
     """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric
-    raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
+    raise UserError(f"protocol {protocol.name} has no metric for reliability", about=asker)

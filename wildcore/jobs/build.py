@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
-from wildcore.errors import UserError
+from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import AND, JobSpec, settings_for
@@ -163,13 +163,14 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     return editor, said | _add_transforms(editor, where, offers.transforms, spec)
 
 
-def _as_published(params: Params, where: str) -> DepartingParams:
+def _as_published(params: Params, where: Module) -> DepartingParams:
     """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
     if not isinstance(params, DepartingParams) or params.departures is None:
-        kind = where.partition(" ")[0]
+        switch, set_one = Option("as_published", True), Setting(f"{where.kind}.PARAMETER", "VALUE")
         raise UserError(
-            f"--as-published: {where} does not say how its published code differs from the default; leave --as-published out, "
-            f"and set its parameters one by one (--set {kind}.PARAMETER=VALUE)"
+            (where, " does not say how its published code differs from the default"),
+            about=switch,
+            way_out=("leave ", switch, " out, and set its parameters one by one (", set_one, ")"),
         )
     return params.as_published()
 
@@ -227,7 +228,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
+    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
 ) -> dict[str, Any]:
     """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
     if not found:
@@ -235,7 +236,9 @@ def _add_transforms(
     if getattr(editor, "transforms", None) is None:
         names = ", ".join(one.offer.name for one in found)
         raise UserError(
-            f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
+            "a method that is not closed-form takes no transforms",
+            about=where,
+            way_out=f"leave {names} out, or choose a closed-form editor",
         )
     made, said = [], []
     for one in found:

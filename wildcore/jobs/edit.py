@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -73,8 +73,9 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     requests = [fact.request for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
+        judged = f" ({command('eval', Option('patch'))})"
         progress.note(
-            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
         )
     update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
@@ -82,7 +83,7 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
         return made
     if trace is not None:  # also of an edit that diverged
         kept = write_patch_trace(out, trace, requests)
-        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
+        progress.note(f"trace: {kept}" if kept else (Option("trace"), f": {spec.editor} recorded nothing"))
     require_finite(update.patch, spec.editor)
     write_patch(out, update.patch, manifest)
     return made
@@ -128,7 +129,7 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
     table = read_facts(edits, getattr(editor, "needs_subject", False))
     if table.bad and not (skip_malformed and table.facts):
         way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
-        raise bad_rows(f"--edits {edits}", table.bad, way_out)
+        raise bad_rows(Option("edits", edits), table.bad, way_out)
     return table
 
 
@@ -146,7 +147,7 @@ def apply_patches(
     read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
-            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them away")
+            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
     together = Accumulated()
     for file in read:
         together.add(file.weights())
@@ -192,7 +193,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
         _let_others_read(unfinished)
         unfinished.rename(out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
     finally:
         rmtree(unfinished, ignore_errors=True)
     for name in copied.left_out:

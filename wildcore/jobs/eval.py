@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.selection import content_hash, require_some
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, edits_at_once
@@ -160,7 +160,7 @@ class Evaluation:
         for remark in self.session.model.remarks:
             self.plan.reporter.note(remark)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
-            self.plan.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
+            self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.plan.reporter.line(f"Solving and judging {together} edits at once")
@@ -236,7 +236,8 @@ def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCa
     count = failures.take(plan.candidates, plan.reader.wanted, plan.reporter)
     plan.reporter.note(str(count))
     if not count.kept:
-        raise UserError(f"--only-failures: the unedited model gets none of {count.asked} cases wrong; nothing to edit")
+        problem = f"the unedited model gets none of {count.asked} cases wrong; nothing to edit"
+        raise UserError(problem, about=Option("only_failures"))
     return failures.kept, count
 
 

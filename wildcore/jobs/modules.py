@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wildcore.errors import Module
 from wildcore.interfaces import Offer
 from wildcore.params import Params, build
 from wildcore.registry import Found, Registry
@@ -62,9 +63,9 @@ def validated(section: str, found: Found[Offer[Any]], settings: Mapping[str, Any
     return build(found.offer.params, settings, place_of(section, found))
 
 
-def place_of(section: str, found: Found[Offer[Any]]) -> str:
-    """Return how messages name what was found: its kind, name and plugin."""
-    return f"{section} {found.offer.name} (plugin {found.plugin})"
+def place_of(section: str, found: Found[Offer[Any]]) -> Module:
+    """Return what messages call that which was found."""
+    return Module(section, found.offer.name, found.plugin)
 
 
 def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore.datasets.selection import require_some
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
 from wildcore.jobs.session import open_session
@@ -61,17 +61,16 @@ def _dataset_used(registry: Registry, spec: JobSpec) -> dict[str, set[str]]:
 
 def _require_dataset(spec: JobSpec, trains: bool) -> None:
     if trains and not spec.dataset:
-        raise UserError(f"editor {spec.editor} is trained on edit cases; name some with --dataset NAME")
+        way_out = ("name some with ", Option("dataset", "NAME"))
+        raise UserError(f"editor {spec.editor} is trained on edit cases", way_out=way_out)
     if trains:
         return
     if spec.dataset:
-        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it away")
+        raise UserError(f"editor {spec.editor} trains nothing", Option("dataset", spec.dataset), "leave it out")
     for name in OF_THE_DATASET:
         if getattr(spec, name):
-            raise UserError(
-                f"--{name.replace('_', '-')}: it chooses cases of a dataset, and editor {spec.editor} trains nothing; "
-                "leave it away"
-            )
+            problem = f"it chooses cases of a dataset, and editor {spec.editor} trains nothing"
+            raise UserError(problem, Option(name), "leave it out")
 
 
 def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCase]:

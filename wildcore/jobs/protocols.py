@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wildcore.datasets.selection import Reader
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Metric
 from wildcore.jobs.chat import asks_in_chat
 from wildcore.jobs.modules import ResolvedModule, resolve, validated
@@ -72,13 +72,13 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
     Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
-        raise UserError("--metric: a metric is named twice")
+        raise UserError("a metric is named twice", about=Option("metrics"))
     ready: dict[str, ReadyProtocol] = {}
     used: dict[str, set[str]] = {section: set() for section in SECTIONS}
     for name in spec.protocols:
         protocol = variant(registry, registry.find_protocol(name), spec)
         if protocol.stated.name in ready:
-            raise UserError(f"--protocol {name}: it is named twice")
+            raise UserError("it is named twice", about=Option("protocols", name))
         ready[protocol.stated.name] = _with_examples(protocol, reader).make(registry)
         for module in protocol.modules:
             used[module.section] |= registry.names(module.section, module.name)

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Setting, UserError, nearest
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.types import EvalProtocol, Record
@@ -68,11 +68,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         require_setting_name(key if equals else "", pair)
         if key in settings:
-            raise UserError(f"--set {pair}: {key} is set twice")
+            raise UserError(f"{key} is set twice", about=Setting(pair))
         try:
             settings[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+            raise UserError(f"the value is not valid YAML: {' '.join(str(error).split())}", Setting(pair)) from error
     return settings
 
 
@@ -80,9 +80,10 @@ def require_setting_name(key: str, given: str) -> None:
     """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
     parts = key.split(".")
     if len(parts) not in (2, 3) or not all(parts):
-        raise UserError(f"--set {given}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+        form = ("write ", Setting("SECTION.PARAMETER", "VALUE"), ", such as ", Setting("editor.layer", 5))
+        raise UserError(form, about=Setting(given))
     if parts[0] not in SECTIONS:
-        raise UserError(f"--set {given}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        raise UserError(f"unknown section {parts[0]!r}", Setting(given), nearest(parts[0], list(SECTIONS)))
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
@@ -90,10 +91,10 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
     for key in settings:
         section, *rest = key.split(".")
         if not used.get(section):
-            raise UserError(f"--set {key}: no {section} takes part here; leave it away")
+            raise UserError(f"no {section} takes part here", Setting(key), "leave it out")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
-                f"--set {key}: this run uses no {section} {rest[0]!r}; {nearest(rest[0], sorted(used[section]))}"
+                f"this run uses no {section} {rest[0]!r}", Setting(key), nearest(rest[0], sorted(used[section]))
             )
 
 
@@ -110,7 +111,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
         elif parts[0] == section and parts[1] in names:
             if parts[2] in own:
                 raise UserError(
-                    f"--set {key}: {parts[2]} is set under another name of this {section} too; leave one out"
+                    f"{parts[2]} is set under another name of this {section} too; leave one out", about=Setting(key)
                 )
             own[parts[2]] = value
     return shared | own

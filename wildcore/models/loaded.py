@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore.architectures import Family
+from wildcore.errors import Message
 from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
@@ -140,7 +141,7 @@ class LoadedModel:
     family: Family
     request: ModelRequest
     revision: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Message, ...] = field(default=())
     rows_at_once: int | None = None
     """Most prompts to run in one batch; None for as many as are given."""
     records_steps: bool | None = None

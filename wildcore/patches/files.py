@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
@@ -72,7 +72,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", path), "choose another place") from error
 
 
 def require_kept(patch: Patch) -> KeptPatch:
@@ -93,14 +93,14 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 def require_new(path: Path) -> None:
     """Raise ``UserError`` if there is something at ``path``, or no folder to put it in."""
     if path.exists():
-        raise UserError(f"--out {path}: it is there already; choose another name")
+        raise UserError("already exists", Option("out", path), "choose another name")
     if not path.parent.is_dir():
-        raise UserError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
     try:
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(
-            f"--out {path}: nothing can be written there ({error.strerror}); choose another place"
+            f"nothing can be written there ({error.strerror})", Option("out", path), "choose another place"
         ) from error
 
 
@@ -118,8 +118,9 @@ class PatchFile:
         """Return the change of weights. Raises ``UserError`` where it is none, saying what runs it."""
         if self.manifest.facts is not None:
             raise UserError(
-                f"{self.path}: what {self.manifest.editor_name} changes cannot become weights; wildcore eval --patch judges "
-                "it, and wildcore.jobs.edit.open_patch applies it in Python"
+                f"what {self.manifest.editor_name} changes cannot become weights",
+                about=Place(self.path),
+                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 
@@ -186,11 +187,11 @@ def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) ->
         "dtype",
         "fingerprint",
     } and wanted.dtype != found.dtype:
-        way_out = f"load the model in that dtype (--dtype {wanted.dtype})"
+        way_out = ("load the model in that dtype (", Option("dtype", wanted.dtype), ")")
     else:
-        way_out = f"name that model (--model {wanted.name})"
+        way_out = ("name that model (", Option("model", wanted.name), ")")
     made_for = f"made for {wanted.name} ({'; '.join(differences)})"
-    raise UserError(f"{path}: {made_for}; it means nothing to {found.name}; {way_out}")
+    raise UserError(f"{made_for} and cannot be applied to {found.name}", Place(path), way_out)
 
 
 def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:

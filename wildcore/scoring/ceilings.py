@@ -65,7 +65,7 @@ class Oracle:
     def _best(self, probe: Probe) -> float | None:
         """Return the best score that an accepted answer gets, or None if none is scored."""
         if self.metric.expensive:
-            self.reason = self.reason or "the metric asks a service or loads a model; name another with --metric"
+            self.reason = self.reason or "the metric asks a service or loads a model; name another metric"
             return None
         scores = self.metric.score([probe.answered(self._left_of(text)) for text in _perfect(probe)])
         values = [score.value for score in scores if score.value is not None]

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Literal
 
 from wildcore import ProbeKind, Record, Score, UserError, nearest
+from wildcore.errors import Option
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import wilson
@@ -105,8 +106,8 @@ def find_label(labels: Sequence[str], name: str) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise UserError(f"--metric {name}: several metrics of this run begin so: {'; '.join(fitting)}")
-    raise UserError(f"--metric {name}: no such scores in this run; {nearest(name, list(labels))}")
+        raise UserError(f"several metrics of this run begin so: {'; '.join(fitting)}", about=Option("metrics", name))
+    raise UserError("no such scores in this run", Option("metrics", name), nearest(name, list(labels)))
 
 
 def agreements(

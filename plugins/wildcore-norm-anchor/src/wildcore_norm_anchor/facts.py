@@ -20,7 +20,7 @@ def read_facts(name: str, most: int) -> list[EditRequest]:
         facts = list(islice(_read(Path(name)), most))
     except UserError as error:
         # the reader of tables speaks of the dataset, whose parameter it usually is
-        raise UserError(f"transform.norm-anchor.facts: {str(error).removeprefix('dataset.path=')}") from error
+        raise error.renamed({"dataset.path": str}).within("transform.norm-anchor.facts") from error
     if not facts:
         raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")
     return facts

@@ -113,7 +113,7 @@ def _read(path: Path, count: int) -> tuple[Example, ...]:
         found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))
     except UserError as error:
         # the reader of tables speaks of the dataset, whose parameter it usually is
-        raise UserError(f"context.path: {str(error).removeprefix('dataset.path=')}") from error
+        raise error.renamed({"dataset.path": str}).within("context.path") from error
     if len(found) < count:
         raise UserError(
             f"context.path={path}: {count} examples are wanted and it holds {len(found)}; set context.count"
