@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from wildcore.scoring.agreement import find_label
 
 import wildcore
 import wildcore.testing
@@ -314,11 +313,6 @@ JOBS: list[Case] = [
         "--protocol-file FOLDER/mine.json: the name must end in .toml, .yaml or .yml",
         "path='FOLDER/mine.json': the name must end in .toml, .yaml or .yml",
     ),
-    (
-        lambda folder: find_label(["exact-match"], "exakt-match"),
-        "--metric exakt-match: no such scores in this run; did you mean 'exact-match'?",
-        "metrics='exakt-match': no such scores in this run; did you mean 'exact-match'?",
-    ),
 ]
 
 FILES: list[Case] = [
@@ -443,7 +437,12 @@ def test_a_caller_renames_what_it_hands_on_in_every_part_of_an_error() -> None:
     assert UserError("p").within("metric x").rendered(COMMAND_LINE) == "metric x: p"
 
 
-OF_OTHER_PROGRAMS = {"--local-dir": "hf download", "--porcelain": "git status", "--untracked-files": "git status"}
+OF_OTHER_PROGRAMS = {
+    "--import-mode": "pytest",
+    "--local-dir": "hf download",
+    "--porcelain": "git status",
+    "--untracked-files": "git status",
+}
 """Options that stand in the core because they are not wildcore's, with the command that has each."""
 
 
