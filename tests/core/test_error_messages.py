@@ -438,10 +438,10 @@ def test_a_caller_renames_what_it_hands_on_in_every_part_of_an_error() -> None:
 
 
 OF_OTHER_PROGRAMS = {
+    "--import-mode": "pytest",
     "--local-dir": "hf download",
     "--porcelain": "git status",
     "--untracked-files": "git status",
-    "--import-mode": "pytest",
 }
 """Options that stand in the core because they are not wildcore's, with the command that has each."""
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore import ProbeKind, Record, Score, UserError, nearest
-from wildcore.errors import Option
+from wildcore import Option, ProbeKind, Record, Score, UserError, nearest
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import wilson
