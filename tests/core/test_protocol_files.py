@@ -11,6 +11,8 @@ from wildcore.jobs.protocol_files import read_protocol, to_toml
 from wildcore.jobs.protocols import resolve_protocol
 from wildcore.registry import load_registry
 
+pytestmark = pytest.mark.plugins("wild", "synthetic")
+
 MINE = """
 name = "mine"
 context = "question-only"
