@@ -327,8 +327,7 @@ class Editor(Protocol):
         ...
 
     def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request one independent patch, as a new editor would make it, or the refusal of that request.
-        """
+        """Return for each request one independent patch, as a new editor would make it, or the refusal of that request."""
         return each_or_refusal(partial(self._edit_alone, model), requests)
 
     def _edit_alone(self, model: "LoadedModel", request: EditRequest) -> Patch:

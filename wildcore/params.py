@@ -51,8 +51,7 @@ class Params(BaseModel):
 
 
 class ContextParams(Params):
-    """Base for a context that shows the model examples drawn from the dataset in use, or that asks in a chat template.
-    """
+    """Base for a context that shows the model examples drawn from the dataset in use, or that asks in a chat template."""
 
     uses_chat_template: ClassVar[bool] = False
     """True if the context asks in the tokenizer's own chat template. It is then suggested for a model that has one, and

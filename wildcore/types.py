@@ -18,8 +18,7 @@ StopReason = Literal[
 
 
 class Record(BaseModel):
-    """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent.
-    """
+    """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,8 +52,7 @@ class Probe(Record):
 
 
 class EditCase(Record):
-    """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source.
-    """
+    """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source."""
 
     id: str
     request: EditRequest
@@ -107,8 +105,7 @@ class Output(Record):
 
 
 class Answer(Record):
-    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated.
-    """
+    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated."""
 
     text: str
     token_ids: tuple[int, ...]

@@ -25,10 +25,14 @@ def weights_in_brief(network: nn.Module) -> Iterator[str]:
 
 
 def checksum(weight: Tensor) -> int:
-    """Return a number that depends on every bit of a weight and its place: whole-number sums, so equal on every device."""
+    """Return a number that depends on every bit of a weight and on its place. It sums integers, so it is equal on every
+    device.
+    """
     bits = weight.contiguous().view(BITS[weight.dtype.itemsize]).reshape(-1)
     places = torch.arange(min(bits.numel(), CHECKED_AT_ONCE), device=bits.device)
-    factors = 2 * places * places + 1  # odd, so that no change of one entry is lost; unequal, so that exchanges show
+    factors = (
+        2 * places * places + 1
+    )  # odd, so that every change of one entry shows; unequal, so that exchanged entries show
     total = 0
     for part in torch.split(bits, CHECKED_AT_ONCE):
         total = (total * 1_000_003 + int((part.long() * factors[: part.numel()]).sum())) % 2**64
