@@ -1,4 +1,4 @@
-"""Where a result comes from: package versions, source revision, hardware, plugins."""
+"""The provenance of a result: package versions, source revision, hardware, plugins."""
 
 import hashlib
 import json
@@ -23,9 +23,9 @@ LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "
 
 
 def versions(registry: Registry) -> dict[str, str]:
-    """Return the versions of Python, of what answers depend on, and of every plugin and what it requires.
+    """Return the versions of Python, of the packages that answers depend on, of every plugin and of its requirements.
 
-    With the source revision where that is known.
+    The source revision is included if it is known.
     """
     found = {"python": platform.python_version()}
     plugins = sorted({plugin.distribution for plugin in registry.plugins})
@@ -40,7 +40,7 @@ def versions(registry: Registry) -> dict[str, str]:
 
 
 def requirements(package: str) -> list[str]:
-    """Return the names of the packages that an installed one always requires; none for one that is not installed."""
+    """Return the names of the packages that an installed package always requires; empty if it is not installed."""
     try:
         declared = distribution(package).requires or []
     except PackageNotFoundError:
@@ -49,7 +49,7 @@ def requirements(package: str) -> list[str]:
 
 
 def source_revision(package: str) -> str | None:
-    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
+    """Return the git revision that a package was installed from, with "+changes" for an edited tree. None: unknown."""
     try:
         recorded = distribution(package).read_text("direct_url.json")
     except PackageNotFoundError:
@@ -73,7 +73,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def hardware(model: "LoadedModel") -> dict[str, Any]:
-    """Return what the run computes on."""
+    """Return the hardware that the run computes on."""
     import torch
 
     facts: dict[str, Any] = {
@@ -98,7 +98,7 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what tells this model, as loaded, from any other."""
+    """Return what identifies this model as loaded."""
     return {
         "name": model.request.name,
         "revision": model.revision,
@@ -113,7 +113,7 @@ def model_identity(model: "LoadedModel") -> dict[str, Any]:
 
 
 def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
-    """Return the distribution and version that an offer comes in, and a hash of its code where that may be edited in place."""
+    """Return the distribution and version of an offer, and a hash of its code if it is installed in editable form."""
     plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
     try:
         installed = distribution(plugin.distribution)
@@ -125,7 +125,7 @@ def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
 
 
 def _code_hash(installed: Distribution) -> str:
-    """Return a hash of the Python files of the packages that a distribution's plugins are in."""
+    """Return a hash of the Python files of the packages that contain a distribution's plugins."""
     packages = sorted({point.module.partition(".")[0] for point in installed.entry_points.select(group=GROUP)})
     code = hashlib.sha256()
     for path in (path for package in packages for path in _python_files(package)):

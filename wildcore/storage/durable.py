@@ -1,4 +1,4 @@
-"""Files whose content survives the death of the process and of the machine, and locks."""
+"""Files whose content survives a crash of the process and of the machine, and locks."""
 
 import os
 from contextlib import suppress
@@ -7,8 +7,8 @@ from typing import IO
 
 
 def make_durable(folder: Path) -> None:
-    """Make the names of new files in ``folder``, and renames in it, survive the death of the machine, where the system can."""
-    with suppress(OSError):  # Windows opens no folders
+    """Make new file names and renames in ``folder`` survive a crash of the machine, if the system supports it."""
+    with suppress(OSError):  # Windows cannot open folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -17,21 +17,21 @@ def make_durable(folder: Path) -> None:
 
 
 def lock(stream: IO[str]) -> None:
-    """Lock an open file until it is closed or its process dies. POSIX only.
+    """Lock an open file until it is closed or its process ends. POSIX only.
 
-    Raises ``BlockingIOError`` if it is locked, another ``OSError`` where it cannot be.
+    Raises ``BlockingIOError`` if it is locked already, another ``OSError`` if it cannot be locked.
     """
     try:
         import fcntl
-    except ImportError:  # Windows: runs work there, unguarded
+    except ImportError:  # Windows: runs work there, without a lock
         return
     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file's content in one step that a crash cannot leave half done.
+    """Replace a file's content atomically, even if the machine crashes.
 
-    Raises ``OSError`` where that cannot be; the earlier file stays, and nothing beside it.
+    Raises ``OSError`` if that fails; the earlier file is kept, and no temporary file.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
