@@ -1,4 +1,4 @@
-"""One call of the main job: everything checked before the model is loaded, then each run carried out in its folder."""
+"""One call of the main job: everything is checked before the model is loaded, then each run is carried out in its folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 
 
 class Reporting(Progress, Protocol):
-    """Progress that can also print a line of its own."""
+    """Progress that can also print a line."""
 
     notes: list[str]
 
@@ -60,10 +60,10 @@ class Reporting(Progress, Protocol):
 
 
 class Evaluation:
-    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input.
+    """The runs of one call: one editor each, with the same model, cases and protocols. Raises ``UserError`` for bad input.
 
-    ``model`` is the jobs' model where that is loaded already. ``editor`` is the editor of a single job where no plugin offers it,
-    and what the record says of it.
+    ``model`` is the jobs' model, if it is loaded already. ``editor`` is the editor of a single job, with its description for
+    the record, if no plugin offers it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Evaluation:
         return own_facts_reader(file, choice_of(spec))
 
     def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
-        """Return an editor that has nothing but the patch of a file, and what the record says of it."""
+        """Return an editor that has only the patch of a file, and its description for the record."""
         manifest = file.manifest
         require_made_for(file.path, manifest, self.model)
         patch = read_back(self.registry, file, self.model)
@@ -131,13 +131,13 @@ class Evaluation:
         return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
 
     def _candidates(self, spec: JobSpec) -> Iterator[EditCase]:
-        """Return what the cases are chosen from, read and checked as far as that can be told before the model is loaded."""
+        """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
         if spec.only_failures:
             return self.reader.read_ahead()
         return iter(require_some(self.reader.name, self.reader.cases()))
 
     def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
-        """Return the cases to run, and complete what the record says of the dataset."""
+        """Return the cases to run, and complete the dataset's description for the record."""
         cases = list(candidates) if not spec.only_failures else self._failing(spec.only_failures, candidates)
         self.dataset |= self.reader.facts() | {"cases": len(cases), "hash": content_hash(cases)}
         for note in self.reader.notes():
@@ -156,7 +156,7 @@ class Evaluation:
         return sift.kept
 
     def _protocol(self, name: str) -> ReadyProtocol:
-        """Return a protocol of this call by name, or that of the registry."""
+        """Return a protocol by name: from this call, or from the registry."""
         for protocol in self.protocols:
             if name in (protocol.name, protocol.definition.variant_of):
                 return protocol
@@ -165,7 +165,7 @@ class Evaluation:
         return other
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
-        """Make the folder of a run. Before the first, all editors of the call settle what they take."""
+        """Create the folder of a run. Before the first, all editors of the call pin their resources (``Editor.take``)."""
         for name in self.editors:
             if name not in self.settled:
                 self._settle(name)
@@ -189,7 +189,7 @@ class Evaluation:
         self.settled.add(name)
 
     def identity(self, spec: JobSpec) -> dict[str, Any]:
-        """Return everything that the answers of a run depend on, resolved."""
+        """Return everything that the answers of a run depend on, with every default resolved."""
         return {
             "model": provenance.model_identity(self.model),
             "dataset": self.dataset,
@@ -204,8 +204,8 @@ class Evaluation:
     def check_same(self, spec: JobSpec, folder: RunFolder) -> None:
         """Raise ``UserError`` naming every difference between this call and the run to be resumed.
 
-        Where edits are left to be made, the editor takes what it took for the run. A parameter that did not exist when the run
-        was begun must have its default, which does what was done before there was the parameter.
+        If edits are left to be made, the editor must use the resources recorded for the run. A parameter that did not exist
+        when the run was started must have its default, which behaves as before the parameter existed.
         """
         then = with_later_parameters(self.registry, folder.manifest.identity)
         require_same(folder, without_taken(then), without_taken(self.identity(spec)))
@@ -222,9 +222,9 @@ class Evaluation:
         return any(case.id not in done for case in self.cases)
 
     def carry_out(self, folder: RunFolder) -> None:
-        """Do what is left of a run, score it, and write its summary.
+        """Run the remaining cases, score the run, and write its summary.
 
-        Raises ``AllRefused`` where the first edits are all refused for one reason; what is recorded is kept.
+        Raises ``AllRefused`` if the first edits are all refused for one reason; what has been recorded is kept.
         """
         with folder.locked():
             try:
@@ -236,7 +236,7 @@ class Evaluation:
                 self._record_work(folder)
 
     def _record_work(self, folder: RunFolder) -> None:
-        """Write down with what this call did its part, and what it noted since the manifest was made."""
+        """Record the environment of this call, and its notes since the manifest was written."""
         known, noted = folder.manifest.notes, self.reporter.notes[self.noted :]
         self.noted = len(self.reporter.notes)
         record = WorkRecord(
@@ -296,7 +296,7 @@ def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
 
 
 def _quick(metrics: Metrics) -> Metrics:
-    """Return the first metric of reliability that may be asked edit by edit."""
+    """Return the first metric of reliability that is cheap enough to use edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 
 
@@ -305,7 +305,7 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
 
 
 class GivenPatch(Editor):
-    """Edits with a patch that is there already: every fact that it writes, and no other."""
+    """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
         self.patch = patch

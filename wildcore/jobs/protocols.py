@@ -21,8 +21,8 @@ PARTS = ("context", "generator", "truncator")
 def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``editors`` are all that run beside each other in the call; ``reader`` sets cases aside for contexts that show examples.
-    Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
+    ``editors`` are all editors that run in the call; ``reader`` sets cases aside for contexts that show examples. Raises
+    ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
         raise UserError("--metric: a metric is named twice")
@@ -44,7 +44,7 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores besides those of the protocols. ``module`` is what the record says of it."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
 
     label: str
     metric: Metric
@@ -66,14 +66,14 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Say which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
     judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
     return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
 
 
 def _with_examples(registry: Registry, protocol: EvalProtocol, reader: Reader) -> EvalProtocol:
-    """Let a context that shows examples of the dataset have them; its parameters then hold them."""
+    """Give the examples of the dataset to a context that shows them; its parameters then contain them."""
     found = registry.find("context", protocol.context.name)
     where = f"context {found.offer.name} (plugin {found.plugin})"
     params = build(found.offer.params, protocol.context.params, where)
@@ -107,7 +107,7 @@ def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> Ev
 
 
 def resolve_protocol(registry: Registry, definition: EvalProtocol) -> EvalProtocol:
-    """Return a protocol with every parameter of its modules resolved. Raises ``UserError`` for one that is wrong."""
+    """Return a protocol with every parameter of its modules resolved. Raises ``UserError`` if it is invalid."""
 
     def resolved(section: str, use: Use) -> Use:
         found = registry.find(section, use.name)
@@ -120,7 +120,7 @@ def resolve_protocol(registry: Registry, definition: EvalProtocol) -> EvalProtoc
 
 
 def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
-    """Make the modules of a protocol; its definition then holds every parameter resolved."""
+    """Make the modules of a protocol; its definition then has every parameter resolved."""
     resolved = resolve_protocol(registry, definition)
 
     def made(section: str, use: Use) -> Any:
@@ -139,7 +139,7 @@ def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol
 
 
 def _label(registry: Registry, found: Found[Offer[Any]], params: Params) -> str:
-    """Return what a metric's scores are recorded under: its name, and the parameters that are not the default and matter."""
+    """Return the label of a metric's scores: its name, and the parameters that differ from the default and affect the result."""
     values = params.model_dump(mode="json", exclude_defaults=True, exclude=set(params.without_effect))
     return str(Use(name=registry.unambiguous_name("metric", found), params=values))
 
@@ -152,7 +152,9 @@ def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec
 
 
 def _replaced_metrics(registry: Registry, published: EvalProtocol, spec: JobSpec) -> dict[ProbeKind, tuple[Use, ...]]:
-    """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
+    """Return the metrics with the job's replacements: a metric that compares with the unedited model replaces those of
+    locality, any other metric those of the other kinds.
+    """
     asked = [_replaced(registry, "metric", Use(name=name), None, spec) for name in spec.metrics]
     comparing = tuple(use for use in asked if _compares(registry, use))
     judging = tuple(use for use in asked if use not in comparing)
