@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a user can mend."""
+"""Errors that a user can fix."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -8,10 +8,10 @@ Made = TypeVar("Made")
 
 
 class UserError(Exception):
-    """Bad input. The message names the thing, the place and the way out; the command line prints it and exits with 2."""
+    """Bad input. The message names the thing, the place and the way out; the command line prints it and exits with code 2."""
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows instead of a traceback: the message alone."""
+        """Return only the message, which IPython then shows instead of a traceback."""
         return [f"UserError: {self}"]
 
 
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 def each_or_refusal(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made | Refused]:
-    """Return what ``make`` gives for each item, and in the place of one that it refuses, the refusal."""
+    """Return the result of ``make`` for each item; if ``make`` refuses an item, the refusal in its place."""
     return [_made_or_refusal(make, item) for item in items]
 
 

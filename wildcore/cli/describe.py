@@ -1,4 +1,4 @@
-"""``wildcore describe``: what a named module is, its parameters, and where it comes from."""
+"""``wildcore describe``: what a named module does, its parameters, and its plugin."""
 
 from shlex import quote
 from typing import Any
@@ -22,7 +22,7 @@ KINDS = (*OFFER_HOOKS, "protocol")
 @click.argument("name")
 @click.pass_obj
 def describe(registry: Registry, kind: str, name: str) -> None:
-    """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
+    """Describe NAME: summary, parameters with defaults and meaning, presets, citation.
 
     A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
     hub name; its weights are not loaded.
@@ -43,7 +43,7 @@ def _print_model(registry: Registry, name: str) -> None:
 
     try:
         found, console = describe_model(registry, name), out()
-    except UserError as error:  # loading speaks of the option by which models are named elsewhere
+    except UserError as error:  # messages of loading name the option of other commands
         raise UserError(str(error).removeprefix("--model ")) from error
     brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
     if brought:

@@ -1,4 +1,4 @@
-"""The command group: plugins loaded once, user errors as one message."""
+"""The command group: plugins are loaded once, and user errors become one message."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,12 +13,12 @@ from wildcore.reporting.console import printable
 
 
 class Failure(click.ClickException):
-    """A user's error: one message, exit code 2. What it quotes of a file may hold anything, and is shown as plain text."""
+    """A user's error: one message, exit code 2. Text quoted from a file is shown without markup and control characters."""
 
     exit_code = 2
 
     def format_message(self) -> str:
-        """Return the message without characters that a terminal would act upon, but for ends of lines."""
+        """Return the message without characters that a terminal would interpret, except line ends."""
         return "\n".join(map(printable, self.message.splitlines()))
 
 
@@ -26,7 +26,7 @@ class Driver(click.Group):
     """The command group: loads plugins once, adds their commands, and turns user errors into one message."""
 
     def registry(self, context: click.Context) -> Registry:
-        """Return the plugins, loaded at the first need."""
+        """Return the plugins; they are loaded at the first call."""
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
             context.obj = load_registry(_names(chosen), reserved=self.commands)
@@ -34,7 +34,7 @@ class Driver(click.Group):
         return context.obj
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, those of plugins too."""
+        """Return the names of all commands, including those of plugins."""
         return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -236,7 +236,7 @@ def _add_transforms(
     if getattr(editor, "transforms", None) is None:
         names = ", ".join(one.offer.name for one in found)
         raise UserError(
-            f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
+            f"{where}: a method that is not closed-form takes no transforms; leave {names} out, or choose a closed-form editor"
         )
     made, said = [], []
     for one in found:

@@ -149,7 +149,7 @@ def apply_patches(
     read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
-            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them away")
+            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
     together = Accumulated()
     for file in read:
         together.add(file.weights())

@@ -66,12 +66,12 @@ def _require_dataset(spec: JobSpec, trains: bool) -> None:
     if trains:
         return
     if spec.dataset:
-        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it away")
+        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it out")
     for name in OF_THE_DATASET:
         if getattr(spec, name):
             raise UserError(
                 f"--{name.replace('_', '-')}: it chooses cases of a dataset, and editor {spec.editor} trains nothing; "
-                "leave it away"
+                "leave it out"
             )
 
 

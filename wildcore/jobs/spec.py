@@ -90,7 +90,7 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
     for key in settings:
         section, *rest = key.split(".")
         if not used.get(section):
-            raise UserError(f"--set {key}: no {section} takes part here; leave it away")
+            raise UserError(f"--set {key}: no {section} takes part here; leave it out")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
                 f"--set {key}: this run uses no {section} {rest[0]!r}; {nearest(rest[0], sorted(used[section]))}"
