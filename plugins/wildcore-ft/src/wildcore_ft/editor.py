@@ -1,8 +1,8 @@
 """Fine-tuning of one MLP output projection.
 
-Both methods minimise the negative log-probability of the target with Adam, all other weights frozen. FT-M asks each target
-token of the position before it; FT-L asks all of them of the prompt's last position, which can hold only for targets of one
-token.
+Both methods minimise the negative log-probability of the target with Adam; all other weights are frozen. FT-M predicts each
+target token at the position before it. FT-L predicts all of them at the prompt's last position, which can succeed only for
+targets of one token.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from wildcore_ft.parameters import FineTuningParams
 
 
 class FineTuning(Editor):
-    """Adam on one weight until the loss is small, with an optional bound on every single weight's change."""
+    """Adam on one weight until the loss is small, with an optional bound on the change of every single weight."""
 
     def __init__(self, params: FineTuningParams, ask: Ask) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
@@ -34,15 +34,15 @@ class FineTuning(Editor):
         )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._asked(model, request)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the trace, if one was asked for."""
+        """Store the trace, if one was asked for."""
         self.trace = environment.trace
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the change that training on all ``requests`` together makes."""
+        """Return the change made by training on all ``requests`` together."""
         asked = [self._asked(model, request) for request in requests]
         losses: Losses = []
         (change,) = train(model, self.layer, [asked], self.schedule, losses)
@@ -50,7 +50,7 @@ class FineTuning(Editor):
         return self._patch(model, change)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request the change that training on it alone makes; all are trained in one batch."""
+        """Return for each request the change made by training on it alone; all are trained in one batch."""
         asked = each_or_refusal(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         losses: Losses = []

@@ -1,4 +1,4 @@
-"""The realistic way to evaluate edits: task instruction, autoregressive decoding, natural stop, exact match."""
+"""The realistic evaluation of edits: task instruction, autoregressive decoding, natural stop, exact match."""
 
 from collections.abc import Iterable
 
@@ -47,7 +47,7 @@ def _exact_match(params: ExactMatchParams) -> Metric:
 
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer the question behind an instruction, and the model's own chat template."""
+    """Offer the question after an instruction, and the model's own chat template."""
     return [
         Offer("qa-instruction", _qa_instruction, QAInstructionParams, "the question behind a task instruction", MIRAGE),
         Offer("chat", _chat, ChatParams, "the question as a user's message in the tokenizer's own chat template"),
