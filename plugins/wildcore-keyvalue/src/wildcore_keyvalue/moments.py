@@ -1,8 +1,8 @@
 """Second moments C = E[k k^T] of projections' inputs, estimated on a corpus and kept.
 
-C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics). One
-pass over the corpus serves several layers and ends below the topmost one's projection. Products and sums are in float64: with
-second moments as badly conditioned as GPT-2's, products in float32 change an update of MEMIT by more than 1e-3.
+C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics).
+One pass over the corpus serves several layers and ends below the topmost one's projection. Products and sums are in float64:
+with second moments as badly conditioned as GPT-2's, products in float32 change an update of MEMIT by more than 1e-3.
 """
 
 import time

@@ -1,12 +1,12 @@
 """Editors that write into the MLPs of several layers, each layer its share (Meng et al., ICLR 2023, algorithm 1).
 
-L is the last of the layers, h^L the residual stream after it at the subject's last token, and z the vector that makes the model say
-the target when it replaces h^L. Each layer l in order writes R X^T, where::
+L is the last of the layers, h^L the residual stream after it at the subject's last token, and z the vector that makes the
+model say the target when it replaces h^L. Each layer l in order writes R X^T, where::
 
     R = (z - h^L) / (number of layers from l on)
 
-and X, the right factor, is computed by the method from the keys of all requests. Keys and h^L are read anew for each layer, with
-the updates of the layers before it applied.
+and X, the right factor, is computed by the method from the keys of all requests. Keys and h^L are read anew for each layer,
+with the updates of the layers before it applied.
 """
 
 from abc import abstractmethod

@@ -110,12 +110,12 @@ def optimise_values(
 ) -> list[OptimisedValue]:
     """Find for each problem the vector that makes the model say the target when it is added at the subject's last token.
 
-    It is added to the output of the layer's MLP projection, as in ROME, or to that of the whole layer, as in MEMIT. Or there are two
-    vectors, one for the output of the layer's attention and one for its MLP's, as in PMET. For each problem the loss is the mean
-    negative log-probability per target token over its texts, plus ``kl_factor`` times the divergence KL(edited || unedited) of the
-    next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each vector. After each Adam step
-    each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only measures the loss. A problem
-    ends when its loss is below ``loss_threshold``, or as ``once_said`` specifies.
+    It is added to the output of the layer's MLP projection, as in ROME, or to that of the whole layer, as in MEMIT. Or there
+    are two vectors, one for the output of the layer's attention and one for its MLP's, as in PMET. For each problem the loss
+    is the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the divergence KL(edited ||
+    unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each
+    vector. After each Adam step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last
+    step only measures the loss. A problem ends when its loss is below ``loss_threshold``, or as ``once_said`` specifies.
     """
     found: dict[int, OptimisedValue] = {}
     for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
