@@ -1,9 +1,9 @@
 """Sampling.
 
-Every sample of every prompt has its own random stream, so an answer depends neither on its batch nor on the other questions. The
-noise is drawn on the CPU and added to float32 logits; the token with the highest sum is drawn (the Gumbel-max trick). So the same
-stream gives the same token on every device if the logits are the same. If they differ in the last bits, the token can differ only if
-two sums are equally close.
+Every sample of every prompt has its own random stream, so an answer depends neither on its batch nor on the other questions.
+The noise is drawn on the CPU and added to float32 logits; the token with the highest sum is drawn (the Gumbel-max trick). So
+the same stream gives the same token on every device if the logits are the same. If they differ in the last bits, the token can
+differ only if two sums are that close.
 """
 
 from collections.abc import Sequence

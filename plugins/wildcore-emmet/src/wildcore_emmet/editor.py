@@ -1,7 +1,7 @@
 """The update with equality constraints.
 
-Each layer l writes its share R of the remaining difference. C is the second moments of the layer's keys in the unedited model. The
-update that writes R exactly for all keys K with the smallest change is (Gupta et al., Findings of EMNLP 2024)::
+Each layer l writes its share R of the remaining difference. C is the second moments of the layer's keys in the unedited model.
+The update that writes R exactly for all keys K with the smallest change is (Gupta et al., Findings of EMNLP 2024)::
 
     Delta_l = R (K^T C^-1 K)^-1 K^T C^-1
 
