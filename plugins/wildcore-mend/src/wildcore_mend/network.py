@@ -4,8 +4,8 @@ For one projection, with x and d a token's factors, each normalised by its runni
 
     [x', d'] = g([x, d])        change = rate * sum over tokens of d' x'^T
 
-g is a stack of residual layers of low rank that is initialised as the identity. Projections of one shape share g and the statistics.
-Each projection has its own scale and shift in each layer, and its own rate, which is learned.
+g is a stack of residual layers of low rank that is initialised as the identity. Projections of one shape share g and the
+statistics. Each projection has its own scale and shift in each layer, and its own rate, which is learned.
 """
 
 from collections.abc import Mapping, Sequence

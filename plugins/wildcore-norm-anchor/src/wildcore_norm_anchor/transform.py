@@ -1,7 +1,7 @@
 """Norm-anchor scaling (Liu et al., arXiv 2602.02543).
 
-A value v, the MLP's intended output, is written as rho v / |v|, with rho a reference norm of the unedited model. So values and edited
-weights do not make each other grow over many edits.
+A value v, the MLP's intended output, is written as rho v / |v|, with rho a reference norm of the unedited model. So values and
+edited weights do not make each other grow over many edits.
 """
 
 from torch import Tensor

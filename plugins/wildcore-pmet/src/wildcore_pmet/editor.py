@@ -1,8 +1,9 @@
 """The update of several layers, with values for the MLP's output alone.
 
-A layer's output is the sum of its input, its attention's output and its MLP's output. MEMIT finds a vector for the whole sum, and the MLPs
-write all of it. PMET finds two, one added to the attention's output of the last layer L and one to its MLP's, m^L, which together make the
-model say the target. The MLPs write only theirs (Li et al., AAAI 2024). Each layer l in order writes::
+A layer's output is the sum of its input, its attention's output and its MLP's output. MEMIT finds a vector for the whole sum,
+and the MLPs write all of it. PMET finds two, one added to the attention's output of the last layer L and one to its MLP's,
+m^L, which together make the model say the target. The MLPs write only theirs (Li et al., AAAI 2024). Each layer l in order
+writes::
 
     Delta_l = R K^T (lambda C + K K^T)^-1    with    R = (m* - m^L) / sqrt(number of layers from l on)
 
