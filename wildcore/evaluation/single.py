@@ -1,4 +1,4 @@
-"""Single edits: each is independent, so many are solved and evaluated together."""
+"""Single edits: they are independent of each other, which allows solving and evaluating many together."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence

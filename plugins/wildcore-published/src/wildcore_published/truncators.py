@@ -9,7 +9,7 @@ from wildcore import Answer, Gold, Output
 class StripStops:
     """Decoding ends with the first token that contains a stop string; a stop string is removed only at the very end.
 
-    Each stop is tried once, in order: of ".\n" the "." remains, and a token such as ".S" or ".)" stays whole. Nothing else is
+    Each stop is tried once, in order: of ".\\n" the "." remains, and a token such as ".S" or ".)" stays whole. Nothing else is
     cut, and no white space is removed.
     """
 

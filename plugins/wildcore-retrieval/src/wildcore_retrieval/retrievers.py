@@ -41,7 +41,7 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
     if find_spec("sentence_transformers") is None:
         raise UserError(
             "editor.retriever=embeddings: sentence-transformers is not installed; "
-            f'run pip install "{package}[embeddings]", or leave the setting away to compare words'
+            f'run pip install "{package}[embeddings]", or leave the setting out to compare words'
         )
     from wildcore_retrieval.embeddings import Embeddings
 
