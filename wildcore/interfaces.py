@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Refused, each_or_refusal
+from wildcore.errors import Message, Refused, each_or_refusal
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
@@ -54,7 +54,9 @@ class Offer(Generic[T_co]):
     """A named object that a plugin can make. An offer is cheap to create: heavy imports belong into ``make``, most
     simply by ``lazy``.
 
-    The core builds ``params`` from the user's settings and passes them to ``make``.
+    ``params`` is built by the core from the user's settings and handed to ``make``. ``aliases`` are names that the offer had
+    earlier, each as NAME, or as PLUGIN/NAME where the plugin had another name: whoever asks by one is served with a note, and
+    runs and patches recorded under one are still read.
     """
 
     name: str
@@ -62,6 +64,12 @@ class Offer(Generic[T_co]):
     params: type[Params] = NoParams
     summary: str = ""
     cites: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name, then the aliases."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,8 @@ class Progress(Protocol):
         """
         ...
 
-    def note(self, message: str) -> None:
-        """Show the user a note, such as that a fallback was taken."""
+    def note(self, message: Message) -> None:
+        """Tell the user something worth knowing, such as a fallback taken."""
         ...
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, Module, Setting, UserError, joined, nearest
 from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
@@ -198,19 +198,20 @@ class EditorParams(DepartingParams):
         raise UserError(f"editor.preset={self.preset!r}: no such preset; {nearest(self.preset, known)}")
 
 
-def build(params: type[P], settings: Mapping[str, Any], where: str) -> P:
+def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> P:
     """Validate ``settings`` as ``params``. Raises ``UserError`` naming ``where`` and the parameter at fault."""
     try:
         return params.model_validate(dict(settings))
     except ValidationError as error:
-        lines = [_explain(problem, params) for problem in error.errors()]
-        raise UserError(f"{where}: " + "; ".join(lines)) from None
+        problems = [_explain(problem, params, where) for problem in error.errors()]
+        raise UserError(joined(problems, "; "), about=where) from None
 
 
-def _explain(problem: Any, params: type[Params]) -> str:
+def _explain(problem: Any, params: type[Params], where: str | Module) -> Message:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}; {nearest(name, list(params.model_fields))}"
     if problem["type"] == "missing":
-        return f"parameter {name!r} is missing; give it with --set"
+        kind = where.kind if isinstance(where, Module) else "SECTION"
+        return (f"parameter {name!r} is missing; give it with ", Setting(f"{kind}.{name}", "VALUE"))
     return f"parameter {name!r}: {problem['msg']} (got {problem['input']!r})"

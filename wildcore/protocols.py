@@ -23,8 +23,11 @@ class ReadyProtocol:
     truncator: Truncator
     metrics: Metrics
     sources: Mapping[str, str] = field(default_factory=dict)
-    """The code of context, generator and truncator, as described by ``wildcore.jobs.protocols``; empty if no plugin offers
-    them."""
+    """Which code each of context, generator and truncator is, as ``wildcore.jobs.protocols`` says it; empty where no plugin
+    offers them.
+    """
+    asks_in_chat: bool = False
+    """Whether the context asks in the model's chat template."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import psutil
 
+from wildcore.errors import Message, Option
+
 AUTO = "auto"
 MOST = 16
 """More threads were not measured; ``--threads`` can ask for more."""
@@ -27,7 +29,7 @@ class Threads:
     """How many threads to use (None: torch's default) and why, in words."""
 
     count: int | None
-    reason: str
+    reason: Message
 
 
 def sleep_while_waiting() -> None:
@@ -70,7 +72,7 @@ class CoreWatch:
 def choose(asked: str, watch: CoreWatch) -> Threads:
     """Return the threads to use. ``asked`` is a number or "auto"; auto leaves ``OMP_NUM_THREADS`` as the user set it."""
     if asked != AUTO:
-        return Threads(int(asked), "--threads")
+        return Threads(int(asked), Option("threads"))
     if os.environ.get(COUNT_VARIABLE):
         return Threads(None, f"{COUNT_VARIABLE}={os.environ[COUNT_VARIABLE]}")
     return for_free_cores(len(watch.cores), watch.used_by_others(), quota())
@@ -83,7 +85,7 @@ def for_free_cores(cores: int, used_by_others: float, allowed: float | None = No
     free = cores - used_by_others
     limited = "" if allowed is None or allowed >= free else f", {allowed:.1f} allowed"
     count = max(1, min(MOST, round(free if allowed is None else min(free, allowed))))
-    return Threads(count, f"{free:.1f} of {cores} cores are free{limited}; --threads changes it")
+    return Threads(count, (f"{free:.1f} of {cores} cores are free{limited}; ", Option("threads"), " changes it"))
 
 
 def quota() -> float | None:

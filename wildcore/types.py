@@ -50,6 +50,19 @@ class Probe(Record):
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
 
+    def answered(
+        self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
+    ) -> "AnsweredProbe":
+        """Return ``answer`` as a metric sees it; without ``unedited``, as one that the unedited model gave itself."""
+        return AnsweredProbe(
+            kind=self.kind,
+            question=self.prompt,
+            answers=self.answers,
+            gold_token_ids=gold_token_ids,
+            answer=answer,
+            unedited=answer if unedited is None else unedited,
+        )
+
 
 class EditCase(Record):
     """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source."""

@@ -81,7 +81,9 @@ def test_the_phrases_are_recognised_in_all_their_forms(text: str) -> None:
     assert any(found(phrase, prose(text)) for phrase in BANNED.values())
 
 
-@pytest.mark.parametrize("text", ["left out", "take up memory", "the question put before it", "a row is padded", "so far"])
+@pytest.mark.parametrize(
+    "text", ["left out", "take up memory", "the question put before it", "a row is padded", "so far"]
+)
 def test_ordinary_words_are_not_banned(text: str) -> None:
     assert not any(found(phrase, prose(text)) for phrase in BANNED.values())
 

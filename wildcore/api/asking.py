@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
+from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import Choice, Reader
@@ -85,6 +86,7 @@ def question(
     return Probe(kind=kind, prompt=prompt, answers=(answer, *others), rival=rival)
 
 
+@errors_in_python
 def ask(
     model: "LoadedModel",
     questions: str | Probe | Sequence[str | Probe],
@@ -179,15 +181,9 @@ def answered_probes(reply: Reply, unedited: Reply | None) -> list[AnsweredProbe]
             f"{reply.question!r}: the question came without an answer to compare with; ask it as "
             "wildcore.api.question(prompt, answer)"
         )
+    asked = Probe(kind=reply.kind, prompt=reply.question, answers=reply.accepted)
     return [
-        AnsweredProbe(
-            kind=reply.kind,
-            question=reply.question,
-            answers=reply.accepted,
-            gold_token_ids=reply.gold_token_ids,
-            answer=answer,
-            unedited=other,
-        )
+        asked.answered(answer, reply.gold_token_ids, other)
         for answer, other in zip(reply.answers, (unedited or reply).answers, strict=False)
     ]
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
+from wildcore.api.naming import errors_in_python
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
+from wildcore.jobs.modules import validated
 from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
-from wildcore.params import build
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class EditorChoice:
     as_published: bool = False
 
 
+@errors_in_python
 def editor(
     name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
 ) -> EditorChoice:
@@ -47,7 +49,7 @@ def editor(
         {f"editor.{key}": value for key, value in parameters.items()},
         {f"transform.{key}": value for key, value in (transform or {}).items()},
     )
-    check_names(settings, names_used([name]))
+    check_names(settings, names_used(registry, [name]))
     _check_parameters(offers.editor, "editor", settings)
     for found in offers.transforms:
         _check_parameters(found, "transform", settings)
@@ -55,8 +57,7 @@ def editor(
 
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
-    own = settings_for(settings, section, found.offer.name)
-    build(found.offer.params, own, f"{section} {found.offer.name} (plugin {found.plugin})")
+    validated(section, found, settings_for(settings, section, found.offer.names))
 
 
 def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.jobs.spec import JobSpec, require_setting_name
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EvalProtocol
@@ -34,7 +34,7 @@ def _installed() -> Registry:
     """Load the plugins once in a process. A broken plugin is set aside with a warning."""
     registry = load_registry()
     for plugin in registry.broken:
-        warnings.warn(f"{plugin.warning}; set aside (wildcore plugins --broken shows more)", stacklevel=2)
+        warnings.warn(f"{plugin.warning}; set aside ({command('plugins', Option('broken'))} shows more)", stacklevel=2)
     return registry
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wildcore.api.jobs import job, plugins
+from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.jobs.build import model_request
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 
+@errors_in_python
 def load(
     model: str | Path,
     *,

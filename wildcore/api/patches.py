@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wildcore.api.editors import EditorChoice, chosen, made
 from wildcore.api.jobs import in_use, job, plugins, require_unedited
+from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
@@ -35,6 +36,7 @@ class ModelPatch:
         """The facts that it writes."""
         return self.manifest.requests
 
+    @errors_in_python
     def applied(self, model: "LoadedModel") -> AbstractContextManager[None]:
         """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was before.
 
@@ -43,6 +45,7 @@ class ModelPatch:
         self.require_fits(model)
         return _marked(self.patch, model)
 
+    @errors_in_python
     def require_fits(self, model: "LoadedModel") -> None:
         """Raise ``UserError`` unless the patch was made for ``model``."""
         from wildcore.patches.files import require_made_for
@@ -53,6 +56,7 @@ class ModelPatch:
         """Return facts about the change, such as its norm and the modules that it changes."""
         return self.patch.describe()
 
+    @errors_in_python
     def save(self, path: str | Path) -> Path:
         """Write the patch file for ``wildcore apply`` and ``wildcore eval --patch``.
 
@@ -84,6 +88,7 @@ def _marked(patch: Patch, model: "LoadedModel") -> Iterator[None]:
         model.weight_patches.pop()
 
 
+@errors_in_python
 def fact(
     prompt: str,
     target: str,
@@ -106,6 +111,7 @@ def fact(
     return edit_request(Row("fact", fields))
 
 
+@errors_in_python
 def edit(
     model: "LoadedModel",
     editor: EditorChoice | Editor | str,
@@ -148,6 +154,7 @@ def edit(
     return ModelPatch(update.patch, manifest)
 
 
+@errors_in_python
 def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     """Return the patch in a file. Raises ``UserError`` if it is damaged or was made for another model."""
     from wildcore.jobs.build import read_back

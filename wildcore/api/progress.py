@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
+from wildcore.api.naming import PYTHON
 from wildcore.reporting.console import Pace, Reporter, printable
 
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -13,22 +14,16 @@ CELLS_OF_A_BAR = 30
 
 
 def reporter_for(progress: bool) -> Reporter:
-    """Return the reporter for the progress of a call; without ``progress`` nothing is shown."""
-    return NotebookReporter(progress) if Console().is_jupyter else Reporter(quiet=not progress)
+    """Return what shows the progress of a call; without ``progress`` nothing is shown."""
+    return NotebookReporter(progress) if Console().is_jupyter else Reporter(not progress, PYTHON)
 
 
 class NotebookReporter(Reporter):
     """Progress in a notebook. Every task has its own output, which keeps its last state; lines are shown below its bar."""
 
     def __init__(self, progress: bool) -> None:
-        super().__init__(quiet=not progress)
+        super().__init__(not progress, PYTHON)
         self._tasks: list[_Task] = []
-
-    def note(self, message: str) -> None:
-        """Show the user a note; it is also kept for the record."""
-        self.notes.append(message)
-        if not self.quiet:
-            print(f"Note: {printable(message)}")
 
     def line(self, message: str) -> None:
         """Show a line until the next one, or print it if no task is active."""

@@ -18,6 +18,7 @@ from wildcore.api.jobs import (
     protocol_names,
     require_unedited,
 )
+from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
@@ -28,7 +29,7 @@ from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
-from wildcore.jobs.spec import CONTINUATION, check_names, own_name
+from wildcore.jobs.spec import CONTINUATION, check_names
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.reporting.console import out as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 class Result:
     """A finished run. ``wildcore show``, ``compare``, ``score`` and ``agreement`` read its ``folder`` too."""
 
+    @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
         self.run = RunFolder.finished(Path(folder))
@@ -100,6 +102,7 @@ class Result:
             )
         return rows
 
+    @errors_in_python
     def to_pandas(self) -> "DataFrame":
         """Return ``rows`` as a data frame. Raises ``UserError`` if pandas is not installed."""
         try:
@@ -114,6 +117,7 @@ class Result:
         return f"Result({str(self.folder)!r})"
 
 
+@errors_in_python
 def evaluate(
     model: "LoadedModel",
     editor: EditorChoice | Editor | str | None = None,
@@ -192,11 +196,12 @@ def evaluate(
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
     from wildcore.evaluation.refusals import AllRefused
-    from wildcore.jobs.eval import Evaluation  # heavy
+    from wildcore.jobs.eval import open_evaluation  # heavy
+    from wildcore.jobs.eval_plan import plan_evaluation
 
     reporter = reporter_for(progress)
     with in_use(model, batch_size):
-        evaluation = Evaluation(registry, [spec], reporter, model, own)
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
         run = evaluation.create(spec, folder)
         try:
             evaluation.carry_out(run)
@@ -232,6 +237,7 @@ def score(
 ) -> list[Score]: ...
 
 
+@errors_in_python
 def score(
     answers: str | Path | Result | Sequence[Reply],
     metric: str,
@@ -256,7 +262,7 @@ def score(
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
         return Result(run.path)
-    check_names(chosen_settings, {"metric": {own_name(metric)}})
+    check_names(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
     made.prepare(Environment(cache_folder(), seed or 0, reporter))

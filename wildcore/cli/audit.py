@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.cli.eval import eval_command
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -57,7 +58,7 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
     registry.find("dataset", spec.dataset)
     for protocol in spec.protocols:
         registry.find_protocol(protocol)
-    reporter = Reporter(quiet=options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.audit import Auditor  # heavy: imported only after the names have been checked
 

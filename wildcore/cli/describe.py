@@ -6,7 +6,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore.errors import UserError
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import Option, UserError, render
 from wildcore.interfaces import Offer
 from wildcore.jobs.protocol_files import to_toml
 from wildcore.jobs.protocols import resolve_protocol
@@ -30,7 +31,7 @@ def describe(registry: Registry, kind: str, name: str) -> None:
     if kind == "protocol":
         found = registry.find_protocol(name)
         click.echo(f"# from the plugin {found.plugin}")
-        click.echo(to_toml(resolve_protocol(registry, found.offer)), nl=False)
+        click.echo(to_toml(resolve_protocol(registry, found.offer).complete), nl=False)
     elif kind == "model":
         _print_model(registry, name)
     else:
@@ -43,19 +44,21 @@ def _print_model(registry: Registry, name: str) -> None:
 
     try:
         found, console = describe_model(registry, name), out()
-    except UserError as error:  # messages of loading name the option of other commands
-        raise UserError(str(error).removeprefix("--model ")) from error
-    brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
+    except UserError as error:
+        if error.about != Option("model", name):
+            raise
+        raise UserError(error.problem, about=name, way_out=error.way_out) from error  # here it is no option
+    brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
     else:
         console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
     table = Table(show_header=False)
     for label, value in found.facts.items():
-        table.add_row(label, plain(value))
+        table.add_row(label, plain(render(value, COMMAND_LINE)))
     console.print(table)
     for problem in found.problems:
-        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
+        console.print(plain(f"Problem: {render(problem, COMMAND_LINE)}"), soft_wrap=True)
     if found.family_lines:
         click.echo(f"\n{found.family_lines}")
     if not found.problems:

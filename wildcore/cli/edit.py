@@ -10,6 +10,7 @@ from rich.console import Console
 
 from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
@@ -38,7 +39,7 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
-    reporter = Reporter(options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.edit import make_patch  # heavy: imported only after the name has been checked
 
@@ -101,7 +102,7 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     """
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
-    reporter = Reporter(options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.edit import apply_patches  # heavy
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -165,7 +166,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     or all its edits were refused.
     """
     registry: Registry = ctx.obj
-    reporter = Reporter(quiet=options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     if options["resume"]:
         begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:
@@ -260,10 +261,11 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
             find_editor(registry, spec.editor)
         require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import Evaluation  # heavy: imported only after the names have been checked
+        from wildcore.jobs.eval import open_evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = Evaluation(registry, specs, reporter)
+        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter))
         folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
         (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
@@ -294,10 +296,11 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import Evaluation  # heavy: imported only after the folder has been checked
+        from wildcore.jobs.eval import open_evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = Evaluation(registry, [spec], reporter)
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter))
         evaluation.check_same(spec, folder)
     with folder.locked():  # otherwise this would cut off a line that another process is still writing
         lost = folder.repair()

@@ -6,6 +6,7 @@ import click
 
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -44,7 +45,7 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     require_one_choice(options["limit"], options["sample"])
     chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
     chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
-    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"]), options["threads"])
+    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"], COMMAND_LINE), options["threads"])
 
 
 def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter, threads: str) -> None:

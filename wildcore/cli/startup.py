@@ -26,4 +26,4 @@ def torch_loaded(reporter: Reporter, threads: str) -> Iterator[None]:
     chosen = choose(threads, watch)
     if chosen.count is not None:
         torch.set_num_threads(chosen.count)
-    reporter.note(f"threads: {torch.get_num_threads()} ({chosen.reason})")
+    reporter.note((f"threads: {torch.get_num_threads()} (", chosen.reason, ")"))

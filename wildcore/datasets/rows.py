@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, UserError, nearest
 from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
@@ -22,9 +22,9 @@ class MalformedRow(UserError):
     """Raised for a row from which no case can be made; it has the row's place and the problem."""
 
     def __init__(self, place: str, problem: str) -> None:
-        super().__init__(f"{place}: {problem}")
+        super().__init__(problem, about=place)
         self.place = place
-        self.problem = problem
+        self.problem: str = problem
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,12 @@ class Row:
         return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
 
 
-def bad_rows(source: str, rows: Sequence[Malformed], way_out: str) -> UserError:
-    """Return the error that names every one of ``rows``, or the first of them and the number of the others."""
+def bad_rows(source: Message, rows: Sequence[Malformed], way_out: Message) -> UserError:
+    """Return the error that names every one of ``rows``, or the first of them and how many more there are."""
     if len(rows) == 1:
-        return UserError(f"{rows[0].place}: {rows[0].problem} ({way_out})")
-    return UserError("\n".join([f"{source}: {len(rows)} malformed rows ({way_out}):", *listed(rows)]))
+        return UserError((rows[0].problem, " (", way_out, ")"), about=rows[0].place)
+    lines = "\n".join(["", *listed(rows)])
+    return UserError((f"{len(rows)} malformed rows (", way_out, "):", lines), about=source)
 
 
 def listed(rows: Sequence[Malformed]) -> list[str]:

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, Option, UserError, nearest
 from wildcore.interfaces import Dataset
 from wildcore.types import EditCase, Malformed, Record
 
@@ -24,7 +24,7 @@ MALFORMED_LISTED = 100
 READ_AHEAD = 10_000
 """If the model's answers choose the cases, at most this many rows are read before the model is loaded."""
 
-WAY_OUT = "--skip-malformed leaves such rows out and lists them"
+WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
 class Choice(Record):
@@ -135,9 +135,7 @@ class Reader:
                     seen.setdefault(tag, set()).add(value)
         if not fitted and self.choice.where:
             self.require_sound()
-            raise UserError(
-                f"--where {_pairs(self.choice.where)}: no case of {self.name} fits; {_hint(self.choice, seen)}"
-            )
+            raise UserError(f"no case of {self.name} fits", about=self._where, way_out=_hint(self.choice, seen))
 
     def _well_formed(self) -> Iterator[EditCase]:
         for row in self.dataset.cases():
@@ -154,15 +152,19 @@ class Reader:
         counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.set_aside)}
         return self.choice.model_dump() | counts
 
-    def notes(self) -> Iterator[str]:
-        """Yield notes on what was left out."""
+    @property
+    def _where(self) -> Option:
+        return Option("where", dict(self.choice.where))
+
+    def notes(self) -> Iterator[Message]:
+        """Say what was left out."""
         if self.malformed:
             first = self.malformed[0]
             yield f"{len(self.malformed)} malformed rows left out; the first: {first.place}: {first.problem}"
         if self.set_aside:
             yield f"{len(self.set_aside)} cases set aside as examples, not evaluated"
         if self.other_tags:
-            yield f"--where {_pairs(self.choice.where)}: {self.other_tags} cases with other tags left out"
+            yield (self._where, f": {self.other_tags} cases with other tags left out")
 
 
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
@@ -186,9 +188,12 @@ def content_hash(cases: Iterable[EditCase]) -> str:
 
 
 def require_one_choice(limit: int | None, sample: int | None) -> None:
-    """Raise ``UserError`` if both ``--limit`` and ``--sample`` are given."""
+    """Raise ``UserError`` where ``limit`` and ``sample`` are both given."""
     if limit and sample:
-        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+        raise UserError(
+            (Option("limit"), " takes the first cases and ", Option("sample"), " draws some"),
+            way_out="give one of them",
+        )
 
 
 def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> list[EditCase]:
@@ -200,10 +205,6 @@ def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> l
         elif (place := generator.randrange(index + 1)) < count:
             drawn[place] = case
     return drawn
-
-
-def _pairs(where: Mapping[str, str]) -> str:
-    return " ".join(f"{tag}={value}" for tag, value in where.items())
 
 
 def _hint(choice: Choice, seen: Mapping[str, set[str]]) -> str:

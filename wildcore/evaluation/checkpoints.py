@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import UserError
-from wildcore.evaluation.schedules import Schedule
+from wildcore.errors import Option, Place, UserError, command
+from wildcore.evaluation.schedules import TOGETHER, Schedule
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import Accumulated
@@ -27,9 +26,12 @@ from wildcore.patches.files import (
     read_by_its_editor,
     read_patch,
 )
-from wildcore.records.run_folder import RunFolder
+from wildcore.records.provenance import FAMILY
+from wildcore.records.run_folder import RunFolder, resume_command
 from wildcore.records.schema import EditOutcome, Manifest
-from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
+from wildcore.storage.durable import UNFINISHED
+from wildcore.storage.manifests import read_versioned
+from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 2
@@ -101,7 +103,8 @@ class SequenceFile:
         try:
             write_tensors(self.path, {**tensors, FACTS: _as_tensor(facts)}, KEY, manifest.model_dump_json())
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{self.path}: cannot be written ({error}); make room, and go on with --resume") from error
+            way_out = f"make room, and go on with: {resume_command(self.path.parent)}"
+            raise UserError(f"cannot be written ({error})", Place(self.path), way_out) from error
 
     def load(self, sequence: int, model: LoadedModel, editor: Editor) -> Written:
         """Return what was written of a sequence; empty if nothing of it was saved.
@@ -128,11 +131,8 @@ class SequenceFile:
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:
             text, tensors = read_tensors(self.path, KEY)
-            number = json.loads(text).get("schema_number")
-            if number not in READABLE:
-                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schemas 1 and 2")
-            return SequenceManifest.model_validate_json(text), tensors
-        except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
+            return read_versioned(self.path, text, SequenceManifest, READABLE, self._way_out), tensors
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{self.path}: damaged, or not such a file ({reason}); {self._way_out}") from error
 
@@ -213,13 +213,15 @@ def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
     folder = file.path.parent
     if run.job.get("schedule", "single") == "single":
         raise UserError(
-            f"{folder}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
-            "--schedule sequential, or make a patch with wildcore edit"
+            "its edits were made and judged one by one, and none is kept",
+            about=Place(folder),
+            way_out=("begin a run with ", *TOGETHER, ", or make a patch with wildcore edit"),
         )
     if done < run.case_count or not file.path.exists():
         raise UserError(
-            f"{folder}: the run is unfinished ({done} of {run.case_count} cases judged); finish it with wildcore eval --resume "
-            f"{folder}"
+            f"the run is unfinished ({done} of {run.case_count} cases judged)",
+            about=Place(folder),
+            way_out=f"finish it with {resume_command(folder)}",
         )
 
 
@@ -228,22 +230,23 @@ def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> d
     folder, editor = file.path.parent, run.job["editor"]
     if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
         raise UserError(
-            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder} shows how the run judged it, and "
-            f"wildcore eval --patch judges a patch of wildcore edit --editor {editor}"
+            f"what {editor} writes cannot become weights",
+            about=Place(file.path),
+            way_out=f"{command('show', folder)} shows how the run judged it, and {command('eval', Option('patch'))} judges a "
+            f"patch of {command('edit', Option('editor', editor))}",
         )
-    sums = _part("sum", tensors)
+    sums, shown = _part("sum", tensors), f"{command('show', folder, Option('edits'))} shows them"
     if not sums:
-        raise UserError(f"{file.path}: none of its edits changed a weight; wildcore show {folder} --edits shows them")
+        raise UserError("none of its edits changed a weight", Place(file.path), way_out=shown)
     if not all(bool(total.isfinite().all()) for total in sums.values()):
-        raise UserError(f"{file.path}: the edits diverged (not finite); wildcore show {folder} --edits shows them")
+        raise UserError("the edits diverged (not finite)", Place(file.path), way_out=shown)
     return sums
 
 
 def _model_of(run: Manifest) -> PatchedModel:
     model = run.identity["model"]
-    return PatchedModel(
-        model_type=model["family"], **{name: model[name] for name in ("name", "revision", "dtype", "fingerprint")}
-    )
+    said = {**model, "model_type": model[FAMILY]}
+    return PatchedModel(**{name: said[name] for name in PatchedModel.model_fields})
 
 
 def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from wildcore.evaluation.failure_filter import answered
 from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.prompt_cache import SharedPrompts
@@ -156,7 +155,7 @@ def _holds(protocol: ReadyProtocol, probe: Probe, question: Question, answers: A
     metric = next((metric for _, metric in protocol.metrics.get("reliability", ()) if not metric.reads_unedited), None)
     if metric is None or metric.expensive:
         return True
-    items = [answered(probe, question.gold.token_ids, answer) for answer in answers]
+    items = [probe.answered(answer, question.gold.token_ids) for answer in answers]
     return all(score.value == 1 for score in metric.score(items))
 
 

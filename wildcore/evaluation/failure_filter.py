@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError
 from wildcore.evaluation.questions import pose
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, AnsweredProbe, EditCase, Probe, Record
+from wildcore.types import EditCase, Record
 
 ASKED_AT_ONCE = 64
 
@@ -50,7 +50,7 @@ class FailureFilter:
 
         ``progress`` shows how many of the wanted cases are kept, or how many candidates were asked.
         """
-        label, metric = first_metric(self.protocol)
+        label, metric = first_metric(self.protocol, Option("only_failures"))
         with progress.track("asking the unedited model", wanted) as advance:
             while wanted is None or len(self.kept) < wanted:
                 batch = list(islice(candidates, ASKED_AT_ONCE))
@@ -89,7 +89,7 @@ class FailureFilter:
         questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
         items = [
-            [answered(probe, question.gold.token_ids, answer) for answer in given]
+            [probe.answered(answer, question.gold.token_ids) for answer in given]
             for (_, probe), question, given in zip(asked, questions, answers, strict=True)
         ]
         scores = iter(metric.score([item for of_probe in items for item in of_probe]))
@@ -99,23 +99,9 @@ class FailureFilter:
         return values
 
 
-def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tuple[str, Metric]:
-    """Return the metric by which a protocol first scores an edit. Raises ``UserError`` naming ``asker`` if it has none."""
+def first_metric(protocol: ReadyProtocol, asker: Message) -> tuple[str, Metric]:
+    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric
-    raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
-
-
-def answered(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
-    """Return an answer to ``probe`` in the form that a metric receives, for metrics that do not compare with the unedited
-    model.
-    """
-    return AnsweredProbe(
-        kind=probe.kind,
-        question=probe.prompt,
-        answers=probe.answers,
-        gold_token_ids=gold_token_ids,
-        answer=answer,
-        unedited=answer,
-    )
+    raise UserError(f"protocol {protocol.name} has no metric for reliability", about=asker)

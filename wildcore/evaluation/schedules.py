@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError
 from wildcore.types import Record
 
 Case = TypeVar("Case")
@@ -15,7 +15,8 @@ JUDGED_AND_PUT_BACK: Mapping[ScheduleName, str] = {
     "batch": "after each update",
     "sequential": "after all edits",
 }
-
+TOGETHER: tuple[Message, ...] = (Option("schedule", "batch"), " or ", Option("schedule", "sequential"))
+"""The schedules that write edits together, as messages name them."""
 
 FIRST_EDITS = 100
 """A run stops after this many edits if all of them were refused for one reason."""
@@ -59,12 +60,15 @@ def require_fitting_schedule(name: str, edits_per_update: int | None, patch: obj
     """Raise ``UserError`` for a schedule that cannot be combined with its size or with a ``patch`` to evaluate."""
     if name == "single" and edits_per_update:
         raise UserError(
-            f"--edits-per-update {edits_per_update}: single edits are written alone; leave it out, or choose --schedule batch "
-            "or --schedule sequential"
+            "single edits are written alone",
+            about=Option("edits_per_update", edits_per_update),
+            way_out=("leave it out, or choose ", *TOGETHER),
         )
     if name != "single" and patch:
         raise UserError(
-            f"--schedule {name}: cannot be combined with --patch, whose edits are already made; leave --schedule out"
+            ("cannot be combined with ", Option("patch"), ", whose edits are already made"),
+            about=Option("schedule", name),
+            way_out=("leave ", Option("schedule"), " out"),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import OutOfMemoryError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.evaluation.checkpoints import Keeper, SequenceFile, Written
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.groups import OnCase, in_groups, judge
@@ -153,8 +153,13 @@ def write_upon(
             if len(requests) == 1:
                 raise
             raise UserError(
-                f"out of memory while {len(requests)} edits were written in one update ({error}); begin a run with fewer "
-                "--edits-per-update, or with --dtype bfloat16"
+                f"out of memory while {len(requests)} edits were written in one update ({error})",
+                way_out=(
+                    "begin a run with fewer ",
+                    Option("edits_per_update"),
+                    ", or with ",
+                    Option("dtype", "bfloat16"),
+                ),
             ) from error
         except Exception as error:
             if isinstance(error, UserError) or gives_numbers(model, requests[0].prompt):

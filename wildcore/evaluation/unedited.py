@@ -77,11 +77,12 @@ def _look_up(store: sqlite3.Connection, key: str) -> Answers | None:
 
 
 def _identity(model: LoadedModel) -> Mapping[str, Any]:
+    of = model.identity
     return {
-        "fingerprint": model.fingerprint,
+        "fingerprint": of.fingerprint,
         "end_of_sequence": sorted(model.end_of_sequence),
-        "dtype": str(model.dtype),
-        "device": model.device.type,
+        "dtype": f"torch.{of.dtype}",
+        "device": of.device,
         "versions": {name: version(name) for name in DEPENDS_ON},
     }
 

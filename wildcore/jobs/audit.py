@@ -13,12 +13,11 @@ from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, firs
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
 from wildcore.jobs.build import make_reader, model_request
-from wildcore.jobs.chat import chat_note
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.loading import load_model
 from wildcore.models.tokens import join
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
@@ -84,14 +83,14 @@ class Auditor:
         self.reader.require_sound()
         if not found.searches.cases:
             raise UserError(f"dataset {self.reader.name}: it holds no case")
-        self._note(self.reader.notes())
+        for note in self.reader.notes():
+            self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
         return self._with_model(audit) if self.spec.model else audit
 
     def _with_model(self, audit: Audit) -> Audit:
-        model = load_model(model_request(self.registry, self.spec), self.registry.families)
-        note = chat_note(self.registry, self.protocols, model)
-        self._note([*model.notes, *([note] if note else [])])
+        request = model_request(self.registry, self.spec)
+        model = open_session(self.registry, request, self.environment, self.protocols).model
         model.rows_at_once = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
         unedited = UneditedAnswers(self.environment.cache, model)
@@ -101,10 +100,6 @@ class Auditor:
         ]
         added = {"model": self.spec.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
-
-    def _note(self, notes: Iterator[str] | Sequence[str]) -> None:
-        for note in notes:
-            self.environment.progress.note(note)
 
 
 def _wanted(reader: Reader) -> Iterator[EditCase]:

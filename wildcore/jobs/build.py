@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
-from wildcore.errors import UserError
+from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
+from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import AND, JobSpec, settings_for
-from wildcore.params import DepartingParams, EditorParams, ModelShape, Params, build
+from wildcore.params import DepartingParams, EditorParams, ModelShape, Params
 from wildcore.registry import Found, Registry
 
 if TYPE_CHECKING:
@@ -45,14 +46,9 @@ def require_offered(registry: Registry, spec: JobSpec) -> None:
 
 
 def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
-    """Validate the settings of an offer and make its object; return the object and its resolved parameters."""
-    params = build(found.offer.params, settings, f"{section} {found.offer.name} (plugin {found.plugin})")
+    """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
+    params = validated(section, found, settings)
     return found.offer.make(params), params
-
-
-def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
-    """Return the description of a module for a record: name, plugin, and every parameter resolved."""
-    return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}
 
 
 def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,22 +68,25 @@ def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str
 
 
 def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a module's description with its parameters completed; unchanged if the module is not installed."""
+    """Return what a record says of a module, its parameters completed and its name the present one; as it is where the module
+    is not installed."""
     name = f"{said['plugin']}/{said['name']}" if "plugin" in said else said["name"]
     try:
-        params = registry.find(section, name).offer.params
+        found = registry.find(section, name)
     except UserError:
         return dict(said)
-    return {**said, "params": params.model_construct().model_dump(mode="json") | said["params"]}
+    named = {}
+    if name not in (found.offer.name, f"{found.plugin}/{found.offer.name}"):
+        named = {"name": found.offer.name} | ({"plugin": found.plugin} if "plugin" in said else {})
+    return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
 
 
 def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     """Return which model to load: one bundled with a plugin, a local folder, or a hub name."""
     from wildcore.models.loaded import ModelRequest
 
-    brought = any(spec.model in (f.offer.name, f"{f.plugin}/{f.offer.name}") for f in registry.offers["model"])
     folder = None
-    if brought:
+    if registry.called("model", spec.model):
         source, _ = make(registry.find("model", spec.model), "model", {})
         folder = source.folder()
     return ModelRequest(
@@ -104,7 +103,7 @@ def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
 def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, Any]]:
     """Return the reader of the job's dataset, and the dataset's description for the record."""
     found = registry.find("dataset", spec.dataset)
-    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
+    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
@@ -151,8 +150,8 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     """
     offers = find_editor(registry, spec.editor)
     found = offers.editor
-    where = f"editor {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, settings_for(spec.settings, "editor", found.offer.name), where)
+    where = place_of("editor", found)
+    params = validated("editor", found, settings_for(spec.settings, "editor", found.offer.names))
     if spec.as_published:
         params = _as_published(params, where)
     if isinstance(params, EditorParams):
@@ -164,13 +163,14 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
     return editor, said | _add_transforms(editor, where, offers.transforms, spec)
 
 
-def _as_published(params: Params, where: str) -> DepartingParams:
-    """Return the parameters set as published. Raises ``UserError`` if the plugin does not say how the published code differs."""
+def _as_published(params: Params, where: Module) -> DepartingParams:
+    """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
     if not isinstance(params, DepartingParams) or params.departures is None:
-        kind = where.partition(" ")[0]
+        switch, set_one = Option("as_published", True), Setting(f"{where.kind}.PARAMETER", "VALUE")
         raise UserError(
-            f"--as-published: {where} does not say how its published code differs from the default; leave --as-published out, "
-            f"and set its parameters one by one (--set {kind}.PARAMETER=VALUE)"
+            (where, " does not say how its published code differs from the default"),
+            about=switch,
+            way_out=("leave ", switch, " out, and set its parameters one by one (", set_one, ")"),
         )
     return params.as_published()
 
@@ -228,7 +228,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
+    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
 ) -> dict[str, Any]:
     """Give ``editor`` its transforms; return their description for the record, empty if there are none."""
     if not found:
@@ -236,14 +236,15 @@ def _add_transforms(
     if getattr(editor, "transforms", None) is None:
         names = ", ".join(one.offer.name for one in found)
         raise UserError(
-            f"{where}: a method that is not closed-form takes no transforms; leave {names} out, or choose a closed-form editor"
+            "a method that is not closed-form takes no transforms",
+            about=where,
+            way_out=f"leave {names} out, or choose a closed-form editor",
         )
     made, said = [], []
     for one in found:
-        place = f"transform {one.offer.name} (plugin {one.plugin})"
-        params = build(one.offer.params, settings_for(spec.settings, "transform", one.offer.name), place)
+        params = validated("transform", one, settings_for(spec.settings, "transform", one.offer.names))
         if spec.as_published:
-            params = _as_published(params, place)
+            params = _as_published(params, place_of("transform", one))
         made.append(one.offer.make(params))
         said.append(identity(one, params) | ({AS_PUBLISHED: _what_differs(params)} if spec.as_published else {}))
     editor.transforms = tuple(made)

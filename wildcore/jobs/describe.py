@@ -1,15 +1,16 @@
 """Describes a model without loading its weights."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
 from wildcore.architectures import Family
+from wildcore.errors import Message
 from wildcore.jobs.build import model_request
-from wildcore.jobs.chat import chat_contexts
+from wildcore.jobs.chat import in_chat
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
@@ -18,21 +19,20 @@ from wildcore.models.loading import dtype_name, fetch_folder, load_config
 from wildcore.models.memory import parameter_count, stored_dtypes, weight_files
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
-from wildcore.types import Record
 
 NOT_SAID = "not said by config.json"
 
 
-class ModelFacts(Record):
-    """Facts about a model folder. ``facts`` are named properties in the order in which they are shown. ``problems`` say what
-    prevents editing the model, and what to do. ``family_lines`` is the code of a plugin that adds an unknown family, if its
-    parts were found.
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
+    of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
     """
 
     name: str
     folder: str
-    facts: Mapping[str, str]
-    problems: tuple[str, ...] = ()
+    facts: Mapping[str, Message]
+    problems: tuple[Message, ...] = ()
     family_lines: str | None = None
 
 
@@ -60,8 +60,8 @@ class _Found:
 
     def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
         self.registry, self.request, self.folder, self.config = registry, request, folder, config
-        self.facts: dict[str, str] = {}
-        self.problems: list[str] = []
+        self.facts: dict[str, Message] = {}
+        self.problems: list[Message] = []
         self.family_lines: str | None = None
 
     def describe_network(self) -> None:
@@ -126,9 +126,7 @@ class _Found:
             self.problems.append(
                 "its tokenizer reports no character offsets; a fast tokenizer (tokenizer.json) is needed"
             )
-        contexts = " or ".join(f"--context {name}" for name in chat_contexts(self.registry))
-        asks = f"; {contexts} asks in it" if contexts else ""
-        self.facts["chat template"] = f"yes{asks}" if tokenizer.chat_template else "no"
+        self.facts["chat template"] = ("yes", in_chat(self.registry)) if tokenizer.chat_template else "no"
 
     def describe_presets(self) -> None:
         try:

@@ -12,13 +12,14 @@ from safetensors import SafetensorError
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
 from wildcore.jobs.build import make_editor, model_request, read_back, settled
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.facts import FactTable, malformed, read_facts
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec, check_names, names_used
 from wildcore.model_files import copy_companions
 from wildcore.models.loaded import LoadedModel
@@ -37,7 +38,7 @@ from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
@@ -65,26 +66,24 @@ def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progre
     trace = Trace() if spec.trace else None
     if trace is not None:
         require_new(trace_beside(out))
-    check_names(spec.settings, names_used([spec.editor]))
+    check_names(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
     requests = [fact.request for fact in table.facts]
-    model = load_model(request, registry.families)
-    for note in model.notes:
-        progress.note(note)
-    if model.tokenizer.chat_template:
+    session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
+    if session.model.tokenizer.chat_template:
+        judged = f" ({command('eval', Option('patch'))})"
         progress.note(
-            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
         )
-    environment = Environment(cache_folder(), spec.seed, progress, trace)
-    update, manifest = solve(registry, (editor, identity), model, requests, environment)
+    update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
     if update.patch is None:
         return made
     if trace is not None:  # also of an edit that diverged
         kept = write_patch_trace(out, trace, requests)
-        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
+        progress.note(f"trace: {kept}" if kept else (Option("trace"), f": {spec.editor} recorded nothing"))
     require_finite(update.patch, spec.editor)
     write_patch(out, update.patch, manifest)
     return made
@@ -130,7 +129,7 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
     table = read_facts(edits, getattr(editor, "needs_subject", False))
     if table.bad and not (skip_malformed and table.facts):
         way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
-        raise bad_rows(f"--edits {edits}", table.bad, way_out)
+        raise bad_rows(Option("edits", edits), table.bad, way_out)
     return table
 
 
@@ -195,7 +194,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
         _let_others_read(unfinished)
         unfinished.rename(out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
     finally:
         rmtree(unfinished, ignore_errors=True)
     for name in copied.left_out:

@@ -7,7 +7,7 @@ from pathlib import Path
 from wildcore.datasets.checks import folded
 from wildcore.datasets.rows import MalformedRow, Row, edit_request
 from wildcore.datasets.tables import TableParams, read_table
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Option, Refused, UserError
 from wildcore.models.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
 
@@ -44,10 +44,10 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
             else:
                 table.facts.append(found)
                 earlier[folded(found.request.prompt)] = found
-    except UserError as error:  # messages of the table reader speak of the dataset
-        raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
+    except UserError as error:  # the reader of tables speaks of the dataset
+        raise error.renamed({"dataset.path": lambda path: Option("edits", path)}) from error
     if not table.facts and not table.bad:
-        raise UserError(f"--edits {path}: it holds no fact")
+        raise UserError("it holds no fact", about=Option("edits", path))
     return table
 
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wildcore.datasets.selection import Choice, Reader
+from wildcore.errors import Option
 from wildcore.patches.files import PatchFile
 from wildcore.types import EditCase, EditRequest, Probe
 
 NAME = "the patch's own facts"
 NOTE = (
     "the patch is judged on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked about "
-    "only where a dataset has them (--dataset NAME)"
+    "only where a dataset has them (",
+    Option("dataset", "NAME"),
+    ")",
 )
 
 

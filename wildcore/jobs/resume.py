@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.jobs.build import (
     TAKEN,
 )
@@ -20,7 +20,7 @@ def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: M
         if then.get(key) != now.get(key)
     ]
     if different:
-        raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
+        raise UserError(f"not the same run: {'; '.join(different)}", about=Option("resume", folder.path))
 
 
 def without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:

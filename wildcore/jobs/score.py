@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from wildcore.interfaces import Environment, Metric
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind
-from wildcore.jobs.spec import check_names, own_name
+from wildcore.jobs.spec import check_names
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
@@ -24,7 +24,7 @@ def add_scores(
 ) -> None:
     """Score a finished run by further metrics. Raises ``UserError`` for a metric that does not exist or cannot work."""
     added = added_metrics(registry, names, settings)
-    check_names(settings, {"metric": {own_name(name) for name in names}})
+    check_names(settings, {"metric": {one for name in names for one in registry.names("metric", name)}})
     prepare((one.metric for one in added), environment)
     protocols = [protocol.name for protocol in folder.manifest.protocols]
     with folder.locked():

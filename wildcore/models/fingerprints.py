@@ -1,4 +1,4 @@
-"""Hashes of weights: they depend on every bit, and are the same on every device."""
+"""What tells one model from another: hashes of weights, which depend on every bit and are the same on every device."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,8 +6,29 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from wildcore.types import Record
+
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CHECKED_AT_ONCE = 2**22
+
+
+class ModelIdentity(Record):
+    """What tells a model, as loaded, from any other. What is kept for a model or made of it takes from here what it depends on.
+
+    ``name`` is what the user called it, ``model_type`` its family, and ``dtype`` that of its weights, such as "float32".
+    ``fingerprint`` is a hash of the configuration, the tokenizer and every bit of every weight in that dtype; ``tokenizer`` is
+    the class of the tokenizer, ``device`` its weights' sort of device.
+    """
+
+    name: str
+    revision: str | None
+    model_type: str
+    fingerprint: str
+    tokenizer: str
+    tokenizer_fingerprint: str
+    dtype: str
+    device: str
+    device_map: str | None
 
 
 def hash_of_weights(network: nn.Module) -> str:

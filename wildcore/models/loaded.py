@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore.architectures import Family
-from wildcore.models.fingerprints import weights_in_brief
+from wildcore.errors import Message
+from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
@@ -142,7 +143,7 @@ class LoadedModel:
     family: Family
     request: ModelRequest
     revision: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Message, ...] = field(default=())
     rows_at_once: int | None = None
     """Most prompts to run in one batch. None: all that are given."""
     records_steps: bool | None = None
@@ -290,6 +291,21 @@ class LoadedModel:
         for patch in list(self.prompt_patches):
             prompts = patch.rewrite(self, prompts, questions)
         return list(prompts)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What tells this model, as loaded, from any other."""
+        return ModelIdentity(
+            name=self.request.name,
+            revision=self.revision,
+            model_type=self.family.model_type,
+            fingerprint=self.fingerprint,
+            tokenizer=type(self.tokenizer).__name__,
+            tokenizer_fingerprint=self.tokenizer_fingerprint,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=self.device.type,
+            device_map=self.request.device_map,
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 
 GIB = 2**30
 
@@ -21,10 +21,12 @@ def require_memory(name: str, folder: Path, dtype: torch.dtype, device: torch.de
     free = free_memory(device)
     if free is not None and needed > free:
         half = {torch.float32: "bfloat16", torch.float64: "float32"}.get(dtype)
-        smaller = f" --dtype {half} halves it;" if half else ""
+        smaller = (Option("dtype", half), " halves it; ") if half else ""
         raise UserError(
-            f"--model {name}: its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
-            f"{free / GIB:.1f} GiB are free on {device};{smaller} --device-map auto spreads it over all devices"
+            f"its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
+            f"{free / GIB:.1f} GiB are free on {device}",
+            about=Option("model", name),
+            way_out=(smaller, Option("device_map", "auto"), " spreads it over all devices"),
         )
 
 

@@ -1,6 +1,5 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
@@ -56,14 +56,8 @@ class PatchManifest(Record):
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
-    """Return what identifies ``model`` as loaded."""
-    return PatchedModel(
-        name=model.request.name,
-        revision=model.revision,
-        model_type=model.family.model_type,
-        dtype=str(model.dtype).removeprefix("torch."),
-        fingerprint=model.fingerprint,
-    )
+    """Return what a patch for ``model``, as loaded, says of it."""
+    return PatchedModel(**model.identity.model_dump(include=set(PatchedModel.model_fields)))
 
 
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
@@ -78,7 +72,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", path), "choose another place") from error
 
 
 def require_kept(patch: Patch) -> KeptPatch:
@@ -99,14 +93,14 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 def require_new(path: Path) -> None:
     """Raise ``UserError`` if ``path`` already exists or its parent folder does not."""
     if path.exists():
-        raise UserError(f"--out {path}: it is there already; choose another name")
+        raise UserError("already exists", Option("out", path), "choose another name")
     if not path.parent.is_dir():
-        raise UserError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
     try:
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(
-            f"--out {path}: nothing can be written there ({error.strerror}); choose another place"
+            f"nothing can be written there ({error.strerror})", Option("out", path), "choose another place"
         ) from error
 
 
@@ -124,8 +118,9 @@ class PatchFile:
         """Return the change of weights. Raises ``UserError`` if the patch is not one, saying what runs it."""
         if self.manifest.facts is not None:
             raise UserError(
-                f"{self.path}: what {self.manifest.editor_name} changes cannot become weights; wildcore eval --patch judges "
-                "it, and wildcore.jobs.edit.open_patch applies it in Python"
+                f"what {self.manifest.editor_name} changes cannot become weights",
+                about=Place(self.path),
+                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 
@@ -192,11 +187,11 @@ def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) ->
         "dtype",
         "fingerprint",
     } and wanted.dtype != found.dtype:
-        way_out = f"load the model in that dtype (--dtype {wanted.dtype})"
+        way_out = ("load the model in that dtype (", Option("dtype", wanted.dtype), ")")
     else:
-        way_out = f"name that model (--model {wanted.name})"
+        way_out = ("name that model (", Option("model", wanted.name), ")")
     made_for = f"made for {wanted.name} ({'; '.join(differences)})"
-    raise UserError(f"{path}: {made_for}; it means nothing to {found.name}; {way_out}")
+    raise UserError(f"{made_for} and cannot be applied to {found.name}", Place(path), way_out)
 
 
 def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
@@ -213,12 +208,8 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
 
 
 def _manifest(path: Path, text: str) -> PatchManifest:
-    raw = json.loads(text)
-    number = raw.get("schema_number", SCHEMA) if isinstance(raw, dict) else SCHEMA
-    if number != SCHEMA:
-        raise UserError(f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}; make the patch again")
     try:
-        return PatchManifest.model_validate_json(text)
+        return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error

@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
+FAMILY = "family"
+"""What the record of a run calls ``ModelIdentity.model_type``."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
@@ -49,16 +52,12 @@ def requirements(package: str) -> list[str]:
 
 
 def source_revision(package: str) -> str | None:
-    """Return the git revision that a package was installed from, with "+changes" for an edited tree. None: unknown."""
-    try:
-        recorded = distribution(package).read_text("direct_url.json")
-    except PackageNotFoundError:
+    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
+    source = _source(package)
+    if source is None:
         return None
-    origin = json.loads(recorded) if recorded else {}
-    if "vcs_info" in origin:
-        return str(origin["vcs_info"].get("commit_id"))
-    if not origin.get("dir_info", {}).get("editable"):
-        return None
+    if source.commit is not None or not source.is_editable:
+        return source.commit
     folder = Path(__file__).parent
     head = _git(folder, "rev-parse", "HEAD")
     return head and head + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
@@ -98,30 +97,36 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what identifies this model as loaded."""
-    return {
-        "name": model.request.name,
-        "revision": model.revision,
-        "family": model.family.model_type,
-        "fingerprint": model.fingerprint,
-        "tokenizer": type(model.tokenizer).__name__,
-        "tokenizer_fingerprint": model.tokenizer_fingerprint,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "device_map": model.request.device_map,
-    }
+    """Return what tells this model, as loaded, from any other, as the record of a run says it."""
+    return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 
 def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
     """Return the distribution and version of an offer, and a hash of its code if it is installed in editable form."""
     plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
-    try:
-        installed = distribution(plugin.distribution)
-    except PackageNotFoundError:
-        return f"{plugin.distribution} {plugin.version}"
-    direct = json.loads(installed.read_text("direct_url.json") or "{}")
-    edited = f" {_code_hash(installed)}" if direct.get("dir_info", {}).get("editable") else ""
+    source = _source(plugin.distribution)
+    edited = f" {_code_hash(source.installed)}" if source and source.is_editable else ""
     return f"{plugin.distribution} {plugin.version}{edited}"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where an installed package came from, as its installer recorded it (PEP 610); ``commit`` is None where it says none."""
+
+    installed: Distribution
+    commit: str | None
+    is_editable: bool
+
+
+def _source(package: str) -> _Source | None:
+    """Return where a package came from; None for one that is not installed."""
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        return None
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    commit = str(origin["vcs_info"].get("commit_id")) if "vcs_info" in origin else None
+    return _Source(installed, commit, bool(origin.get("dir_info", {}).get("editable")))
 
 
 def _code_hash(installed: Distribution) -> str:

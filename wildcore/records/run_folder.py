@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.records.schema import SCHEMA, CaseRecord, Manifest, ScoreRecord, ScoringRecord, WorkRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
+from wildcore.storage.manifests import read_versioned
 from wildcore.types import Record
 
 R = TypeVar("R", bound=Record)
@@ -44,7 +44,9 @@ class RunFolder:
         except FileExistsError as error:
             raise _not_free(path) from error
         except OSError as error:
-            raise UserError(f"--out {path}: cannot be written ({_why(error)}); choose another folder") from error
+            raise UserError(
+                f"cannot be written ({_why(error)})", about=Option("out", path), way_out="choose another folder"
+            ) from error
         return cls(path)
 
     @classmethod
@@ -71,11 +73,8 @@ class RunFolder:
         """The manifest as written. Raises ``UserError`` if it is damaged or has another schema."""
         path = self.path / "manifest.json"
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw.get("schema_number") != SCHEMA:
-                raise UserError(f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}")
-            return Manifest.model_validate(raw)
-        except (ValueError, AttributeError) as error:
+            return read_versioned(path, path.read_text(encoding="utf-8"), Manifest, (SCHEMA,))
+        except ValueError as error:
             raise UserError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
     def cases(self) -> Iterator[CaseRecord]:
@@ -169,8 +168,8 @@ class RunFolder:
 
 
 def resume_command(path: Path) -> str:
-    """Return the command that resumes the run at ``path``, quoted for a shell."""
-    return f"wildcore eval --resume {quote(str(path))}"
+    """Return the command that resumes the run at ``path``, ready to be pasted into a shell."""
+    return command("eval", Option("resume", path))
 
 
 def require_free(path: Path) -> None:
@@ -180,7 +179,9 @@ def require_free(path: Path) -> None:
 
 
 def _not_free(path: Path) -> UserError:
-    return UserError(f"--out {path}: not an empty folder; choose another, or go on with --resume {path}")
+    return UserError(
+        "not an empty folder", Option("out", path), f"choose another, or resume the run in it: {resume_command(path)}"
+    )
 
 
 def _why(error: OSError) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
 
 SCHEMA = 1
 
@@ -42,6 +42,11 @@ class ProbeRecord(Record):
     after: tuple[Answer, ...]
     continued: Output | None = None
     unanswered: str | None = None
+
+    @property
+    def asked(self) -> Probe:
+        """The question that was asked."""
+        return Probe(kind=self.kind, prompt=self.question, answers=self.answers)
 
 
 class CaseRecord(Record):

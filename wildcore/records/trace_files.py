@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from safetensors import SafetensorError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.trace import Trace
 from wildcore.types import EditCase, EditRequest
@@ -67,4 +67,5 @@ def _write(path: Path, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, tensors, KEY, json.dumps(about))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: the trace cannot be written ({error}); make room, or leave --trace out") from error
+        way_out = ("make room, or leave ", Option("trace"), " out")
+        raise UserError(f"the trace cannot be written ({error})", Place(path), way_out) from error

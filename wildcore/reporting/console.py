@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from wildcore.errors import NEUTRAL, Message, Naming, render
+
 WIDTH_OF_A_FILE = 140
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
@@ -149,18 +151,20 @@ class Pace:
 class Reporter:
     """Progress on stderr: bars with rate and time left on a terminal, else a line after 2 s and then every 10 s."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, naming: Naming = NEUTRAL) -> None:
+        """Show nothing if ``quiet``; notes name the choices of a job by ``naming``."""
         self.quiet = quiet
+        self.naming = naming
         self.console = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
         self.notes: list[str] = []
         self._bars: Progress | None = None
         self._paces: list[Pace] = []
         self._next_line = 0.0
 
-    def note(self, message: str) -> None:
-        """Show the user a note; it is also kept for the record."""
-        self.notes.append(message)
-        self.line(f"Note: {message}")
+    def note(self, message: Message) -> None:
+        """Tell the user something worth knowing; it is kept for the record too."""
+        self.notes.append(render(message, self.naming))
+        self.line(f"Note: {self.notes[-1]}")
 
     def line(self, message: str) -> None:
         """Print a line unless quiet."""

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from shlex import quote
 from statistics import fmean
 
 from rich.box import HEAVY_HEAD
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.schedules import in_words
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
@@ -53,7 +52,7 @@ def print_run(folder: RunFolder) -> None:
         print_examples(console, cases)
         console.print()
         console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
-        console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
+        console.print(plain(f"Next: {command('show', folder.path, Option('edits'))}"), soft_wrap=True)
         if all_refused(cases):
             console.print(plain(nothing_measured(cases)), soft_wrap=True)
 
@@ -135,7 +134,7 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
     if narrow:
         console.print(
             "How many cases there are, and how many answers were scored, unscored and refused, is shown in a window "
-            f"{WIDTH_OF_THE_TABLE} columns wide, and by --json."
+            f"{WIDTH_OF_THE_TABLE} columns wide, and by {command('show', Option('json'))}."
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from wildcore.datasets.checks import EXAMPLES_KEPT, Example
 from wildcore.interfaces import Metric
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, AnsweredProbe, EditCase, Output, Probe, Record
+from wildcore.types import Answer, EditCase, Output, Probe, Record
 
 CLOSINGS = ("", ".", "\n")
 """How a perfect model may end its answer: by ending the sequence, with a full stop, with a line break."""
@@ -65,9 +65,9 @@ class Oracle:
     def _best(self, probe: Probe) -> float | None:
         """Return the best score of an accepted answer, or None if none is scored."""
         if self.metric.expensive:
-            self.reason = self.reason or "the metric asks a service or loads a model; name another with --metric"
+            self.reason = self.reason or "the metric asks a service or loads a model; name another metric"
             return None
-        scores = self.metric.score([_answered(probe, self._left_of(text)) for text in _perfect(probe)])
+        scores = self.metric.score([probe.answered(self._left_of(text)) for text in _perfect(probe)])
         values = [score.value for score in scores if score.value is not None]
         if not values:
             self.reason = self.reason or scores[0].reason
@@ -101,14 +101,3 @@ class Oracle:
 
 def _perfect(probe: Probe) -> Iterator[str]:
     return (answer + closing for answer in probe.answers for closing in CLOSINGS)
-
-
-def _answered(probe: Probe, answer: Answer) -> AnsweredProbe:
-    return AnsweredProbe(
-        kind=probe.kind,
-        question=probe.prompt,
-        answers=probe.answers,
-        gold_token_ids=(),
-        answer=answer,
-        unedited=answer,
-    )

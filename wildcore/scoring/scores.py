@@ -85,15 +85,9 @@ def _score_by(metric: Metric, places: Sequence[_Place]) -> Iterator[ScoreRecord]
 
 
 def _items(probe: ProbeRecord, answers: Sequence[Answer]) -> list[AnsweredProbe]:
+    asked = probe.asked
     return [
-        AnsweredProbe(
-            kind=probe.kind,
-            question=probe.question,
-            answers=probe.answers,
-            gold_token_ids=probe.gold_token_ids,
-            answer=answer,
-            unedited=unedited,
-        )
+        asked.answered(answer, probe.gold_token_ids, unedited)
         for answer, unedited in zip(answers, probe.before, strict=False)
     ]
 

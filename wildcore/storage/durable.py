@@ -1,9 +1,15 @@
 """Files whose content survives a crash of the process and of the machine, and locks."""
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_IMODE
 from typing import IO
+from uuid import uuid4
+
+UNFINISHED = ".writing"
+"""Ending of a file that is being written, or was left so by a process that died."""
 
 
 def make_durable(folder: Path) -> None:
@@ -33,13 +39,31 @@ def write_durably(path: Path, text: str) -> None:
 
     Raises ``OSError`` if that fails; the earlier file is kept, and no temporary file.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new file beside ``path`` to be written in the context, which then takes its place in one step.
+
+    It survives the death of the process and of the machine. Whoever reads at the same time sees the earlier file or the new one,
+    whole. After an exception the earlier file stays, and nothing beside it. Raises ``OSError`` where that cannot be.
+    """
+    unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
+        mode = mode_of_new_file(unfinished)
+        yield unfinished
+        unfinished.chmod(mode)  # safetensors lets nobody but the owner read what it writes
+        with unfinished.open("r+b") as stream:
             os.fsync(stream.fileno())
-        temporary.replace(path)
+        unfinished.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     make_durable(path.parent)
+
+
+def mode_of_new_file(path: Path) -> int:
+    """Make an empty file at ``path`` and return its mode, which the umask and the folder decide. Raises ``OSError``."""
+    path.touch()
+    return S_IMODE(path.stat().st_mode)

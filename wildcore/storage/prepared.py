@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
+from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
@@ -142,14 +143,10 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
 
 
 def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedManifest:
-    """Return the metadata of the file of ``kind`` for this model, as loaded, and ``facts``, before anything is saved."""
+    """Return what the file of ``kind`` for this model, as loaded, and ``facts`` says of itself before anything is saved."""
+    of = model.identity
     return PreparedManifest(
-        kind=kind,
-        model=model.request.name,
-        fingerprint=model.fingerprint,
-        revision=model.revision,
-        dtype=str(model.dtype).removeprefix("torch."),
-        facts=facts,
+        kind=kind, model=of.name, fingerprint=of.fingerprint, revision=of.revision, dtype=of.dtype, facts=facts
     )
 
 
@@ -200,15 +197,10 @@ def _manifest(path: Path, text: str | None) -> PreparedManifest:
     try:
         if text is None:
             raise ValueError(f"its metadata have no {MANIFEST}")
-        raw = json.loads(text)
-        if raw.get("schema_number") == SCHEMA:
-            return PreparedManifest.model_validate(raw)
-    except (ValueError, AttributeError) as error:
+        return read_versioned(path, text, PreparedManifest, (SCHEMA,), _way_out(path))
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
-    raise UserError(
-        f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}; {_way_out(path)}"
-    )
 
 
 def _way_out(path: Path) -> str:

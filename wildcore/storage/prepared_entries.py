@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
+from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.prepared import (
     FOLDER,
     PARTIAL,
@@ -18,7 +19,6 @@ from wildcore.storage.prepared import (
     read_manifest,
     read_sound,
 )
-from wildcore.storage.tensor_files import UNFINISHED
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel

@@ -4,23 +4,18 @@ The metadata hold a manifest, and a hash of the manifest and of every byte of th
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from stat import S_IMODE
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from safetensors import safe_open
 
-from wildcore.storage.durable import make_durable
+from wildcore.storage.durable import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HASH = "sha256"
-UNFINISHED = ".writing"
-"""Ending of a file that is being written, or was left behind by a process that died."""
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", key: str, manifest: str) -> None:
@@ -31,24 +26,9 @@ def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", key: str, manifes
     """
     from safetensors.torch import save_file  # heavy
 
-    unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
     plain = _plain(tensors)
-    try:
-        mode = mode_of_new_file(unfinished)
+    with replacing(path) as unfinished:
         save_file(plain, unfinished, metadata={key: manifest, HASH: hash_of(manifest, plain)})
-        unfinished.chmod(mode)  # safetensors makes files that only their owner can read
-        with unfinished.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        make_durable(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def mode_of_new_file(path: Path) -> int:
-    """Create an empty file at ``path`` and return its mode, which depends on the umask and the folder. Raises ``OSError``."""
-    path.touch()
-    return S_IMODE(path.stat().st_mode)
 
 
 def read_text(path: Path, key: str) -> str | None:

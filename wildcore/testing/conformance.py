@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from wildcore.errors import Refused
+from wildcore.errors import Message, Refused, render
 from wildcore.evaluation.refusals import refusals, write_together
 from wildcore.inference.teacher_forcing import over_targets
 from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
@@ -47,9 +47,9 @@ class SilentProgress:
         """Show nothing."""
         yield lambda steps: None
 
-    def note(self, message: str) -> None:
-        """Store the note."""
-        self.notes.append(message)
+    def note(self, message: Message) -> None:
+        """Keep the note."""
+        self.notes.append(render(message))
 
 
 def quiet_environment(cache: Path, seed: int = 0) -> Environment:

@@ -42,6 +42,7 @@ def check_readme(plugin: str, readme: Path) -> None:
     registry = _loaded(plugin)
     names = [found.offer.name for offers in registry.offers.values() for found in offers]
     names += [found.offer.name for found in registry.protocols]
+    names += [f"wildcore {command}" for command in registry.commands]
     text = readme.read_text(encoding="utf-8")
     missing = [name for name in names if f"`{name}`" not in text]
     assert not missing, f"{readme} does not name {missing}"

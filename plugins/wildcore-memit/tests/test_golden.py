@@ -14,10 +14,10 @@ from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
 from wildcore.testing.golden import Golden, far, near
+from wildcore.testing.real_data import real_data
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
 AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 1e-4, "llama-14m": 1e-4}
 """Values of tiny-gpt2 are in float64."""
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}

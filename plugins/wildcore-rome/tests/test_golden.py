@@ -16,10 +16,10 @@ from wildcore_rome.parameters import RomeParams, RRomeParams
 
 from wildcore import Refused
 from wildcore.testing.golden import Golden, far, near, relative_error
+from wildcore.testing.real_data import real_data
 
 pytestmark = pytest.mark.golden
-ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
 AGREEMENT = 1e-4
 ILL_CONDITIONED = ("tiny-llama", "tiny-several-tokens"), 1e-3
 """A model and a request whose value is so found that rounding moves it further, and what it may move it by."""

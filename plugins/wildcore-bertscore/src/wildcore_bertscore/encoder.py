@@ -152,8 +152,8 @@ def _in_the_name_of_the_metric() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        words = str(error).replace("--model ", "parameter encoder=").replace("--device ", "parameter device=")
-        raise UserError(f"metric bert-score, {words}") from error
+        names = {"model": lambda name: f"parameter encoder={name}", "device": lambda name: f"parameter device={name}"}
+        raise error.renamed(names).within("metric bert-score", ", ") from error
 
 
 @contextmanager

@@ -5,29 +5,29 @@ target token at the position before it. FT-L predicts all of them at the prompt'
 targets of one token.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
-from wildcore_training.asking import Asked
+from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
-from wildcore.models import LoadedModel, to_train_on
+from wildcore.models import Joined, LoadedModel, to_train_on
 from wildcore.patches import Dense, WeightPatch
-from wildcore_ft.asking import Ask
-from wildcore_ft.parameters import FineTuningParams
+from wildcore_ft.asking import ask_of_last_position
+from wildcore_ft.parameters import FineTuningParams, FTLParams
 
 
-class FineTuning(Editor):
-    """Adam on one weight until the loss is small, with an optional bound on the change of every single weight."""
+class FineTuning(Editor, ABC):
+    """Adam on one weight until the loss is small, with an optional bound on every single weight's change."""
 
-    def __init__(self, params: FineTuningParams, ask: Ask) -> None:
+    def __init__(self, params: FineTuningParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
         self.params = params
         self.layer = params.layer
-        self.ask = ask
         self.trace: Trace | None = None
         self.schedule = Schedule(
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
@@ -63,5 +63,29 @@ class FineTuning(Editor):
         row = to_train_on(model.tokenizer, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
 
+    @abstractmethod
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Say of which positions the target's tokens are asked; ``beginning`` is the tokenizer's beginning-of-sequence token."""
+
     def _patch(self, model: LoadedModel, change: Tensor) -> WeightPatch:
         return WeightPatch({model.mlp_output(self.layer).name: Dense(change)})
+
+
+class FTM(FineTuning):
+    """FT-M: each target token is asked of the position before it."""
+
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Ask each of its own position."""
+        return ask_in_place(row)
+
+
+class FTL(FineTuning):
+    """FT-L: all target tokens are asked of the prompt's last position."""
+
+    def __init__(self, params: FTLParams) -> None:
+        super().__init__(params)
+        self.asks_beginning = params.train_beginning_of_sequence
+
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Ask all of the last position, as published code also the beginning of sequence."""
+        return ask_of_last_position(row, beginning, self.asks_beginning)

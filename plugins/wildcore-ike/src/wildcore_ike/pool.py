@@ -26,8 +26,8 @@ def read_pool(name: str) -> list[PoolCase]:
     try:
         cases = _read(Path(name))
     except UserError as error:
-        # messages of the table reader speak of the dataset, whose parameter it usually is
-        raise UserError(f"editor.pool: {str(error).removeprefix('dataset.path=')}") from error
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("editor.pool") from error
     if not cases:
         raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")
     return cases

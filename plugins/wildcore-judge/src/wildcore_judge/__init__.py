@@ -8,12 +8,6 @@ from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4 and appendix A.4"
 
 
-def _human_labels(params: HumanLabelsParams) -> Metric:
-    from wildcore_judge.labels import HumanLabels, read_labels
-
-    return HumanLabels(read_labels(params.file))
-
-
 @hookimpl
 def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer a language model's verdict, and labels given by people."""
@@ -25,7 +19,12 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
             "1 if a language model finds that the answer gives the gold",
             MIRAGE,
         ),
-        Offer("human-labels", _human_labels, HumanLabelsParams, "1 if people labelled the answer correct, from a file"),
+        Offer(
+            "human-labels",
+            lazy("wildcore_judge.labels:HumanLabels"),
+            HumanLabelsParams,
+            "1 if people labelled the answer correct, from a file",
+        ),
     ]
 
 

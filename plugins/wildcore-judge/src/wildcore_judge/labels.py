@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, bad_rows, read_table
+from wildcore_judge.parameters import HumanLabelsParams
 
 FORMATS = (".csv", ".jsonl")
 CORRECT = ("correct", "1", "1.0", "a")
@@ -37,8 +38,9 @@ class HumanLabels(Metric):
 
     expensive = True  # so that it receives a whole run at once, and can count the labels that match nothing
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(self, params: HumanLabelsParams) -> None:
+        """Read the file of labels. Raises ``UserError`` that names every row that is no label."""
+        self.labels = read_labels(params.file)
         self._environment: Environment | None = None
 
     def prepare(self, environment: Environment) -> None:

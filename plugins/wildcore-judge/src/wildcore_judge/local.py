@@ -26,7 +26,7 @@ class LocalJudge:
             pick_device(self.params.device)
             read_shape(self._request, _families())
         except UserError as error:
-            raise UserError(f"--judge-local {self.name}: {_reason(error)}") from error
+            raise UserError(error.problem, f"--judge-local {self.name}", error.way_out) from error
 
     @cached_property
     def model(self) -> LoadedModel:
@@ -38,7 +38,7 @@ class LocalJudge:
         try:
             model = self.model
         except UserError as error:
-            reason = f"the local judge cannot be loaded: {_reason(error)}"
+            reason = str(UserError(error.problem, "the local judge cannot be loaded", error.way_out))
             environment.progress.note(reason)
             return dict.fromkeys(texts, Judgement(reason=reason))
         who = {"weights": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type}
@@ -112,9 +112,3 @@ def _prompt(model: LoadedModel, text: str) -> Prompt:
 
 def _families() -> Mapping[str, Family]:
     return {family.model_type: family for family in built_in_families()}
-
-
-def _reason(error: UserError) -> str:
-    """Return the problem with a model, without the option's name at the start of the core's message."""
-    option, colon, reason = str(error).partition(": ")
-    return reason if colon and option.startswith("--") else str(error)

@@ -19,8 +19,8 @@ def read_facts(name: str, most: int) -> list[EditRequest]:
     try:
         facts = list(islice(_read(Path(name)), most))
     except UserError as error:
-        # messages of the table reader speak of the dataset, whose parameter it usually is
-        raise UserError(f"transform.norm-anchor.facts: {str(error).removeprefix('dataset.path=')}") from error
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("transform.norm-anchor.facts") from error
     if not facts:
         raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")
     return facts

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from wildcore import Dataset, ModelSource, NoParams, Offer, hookimpl, lazy
+from wildcore import Dataset, ModelSource, Offer, hookimpl, lazy
 
 
 class PocketModel:
@@ -14,15 +14,15 @@ class PocketModel:
         return Path(__file__).parent / "data" / "model"
 
 
-def _pocket(params: NoParams) -> ModelSource:
-    return PocketModel()
-
-
 @hookimpl
 def wildcore_models() -> Iterable[Offer[ModelSource]]:
     """Offer ``pocket``."""
     return [
-        Offer("pocket", _pocket, summary="a Llama of 5.8 million parameters that knows some thousands of real facts")
+        Offer(
+            "pocket",
+            lazy("wildcore_pocket.plugin:PocketModel"),
+            summary="a Llama of 5.8 million parameters that knows some thousands of real facts",
+        )
     ]
 
 

@@ -8,12 +8,6 @@ from wildcore_prompting.parameters import FewShotParams, PrefixParams
 BROWN = "Brown et al., Language Models are Few-Shot Learners, NeurIPS 2020"
 
 
-def _prefix(params: PrefixParams) -> Context:
-    from wildcore_prompting.contexts import Prefix
-
-    return Prefix(params.text, params.template)
-
-
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
     """Offer solved examples, and a user's own text, before the question."""
@@ -25,5 +19,10 @@ def wildcore_contexts() -> Iterable[Offer[Context]]:
             "the question behind an instruction and solved examples",
             BROWN,
         ),
-        Offer("prefix", _prefix, PrefixParams, "the question behind a text that has nothing to do with it"),
+        Offer(
+            "prefix",
+            lazy("wildcore_prompting.contexts:Prefix"),
+            PrefixParams,
+            "the question behind a text that has nothing to do with it",
+        ),
     ]

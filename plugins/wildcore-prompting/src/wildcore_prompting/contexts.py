@@ -4,7 +4,7 @@ import re
 
 from wildcore import Prompt, UserError
 from wildcore.models import LoadedModel
-from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams
+from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams, PrefixParams
 
 PLACE = re.compile(f"{re.escape(QUESTION)}|{re.escape(ANSWER)}")
 
@@ -32,9 +32,9 @@ class FewShot:
 class Prefix:
     """A text unrelated to the question, followed by the question."""
 
-    def __init__(self, text: str, template: str) -> None:
-        self.before = text if text[-1].isspace() else f"{text} "
-        self.template = template
+    def __init__(self, params: PrefixParams) -> None:
+        self.before = params.text if params.text[-1].isspace() else f"{params.text} "
+        self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
         """Return the template with text and question inserted; braces in them are kept as they are."""

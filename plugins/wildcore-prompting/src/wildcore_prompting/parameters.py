@@ -111,8 +111,8 @@ def _read(path: Path, count: int) -> tuple[Example, ...]:
     try:
         found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))
     except UserError as error:
-        # messages of the table reader speak of the dataset, whose parameter it usually is
-        raise UserError(f"context.path: {str(error).removeprefix('dataset.path=')}") from error
+        # the reader of tables speaks of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("context.path") from error
     if len(found) < count:
         raise UserError(
             f"context.path={path}: {count} examples are wanted and it holds {len(found)}; set context.count"

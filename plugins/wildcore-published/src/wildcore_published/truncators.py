@@ -1,9 +1,9 @@
 """Rules of published code for where an answer ends."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from wildcore import Answer, Gold, Output
+from wildcore_published.parameters import StripStopsParams
 
 
 class StripStops:
@@ -15,8 +15,8 @@ class StripStops:
 
     reads_gold: ClassVar[bool] = False
 
-    def __init__(self, stops: Sequence[str]) -> None:
-        self.stops = tuple(stops)
+    def __init__(self, params: StripStopsParams) -> None:
+        self.stops = params.stops
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
         """Return whether a stop string has been generated."""

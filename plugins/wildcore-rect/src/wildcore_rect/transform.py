@@ -8,13 +8,14 @@ from torch import Tensor
 from wildcore import Transform
 from wildcore.models import at_least_float32
 from wildcore.patches import Dense, LowRank
+from wildcore_rect.parameters import RectParams
 
 
 class Rect(Transform):
     """RECT. The resulting update has full rank, so it is stored as a matrix."""
 
-    def __init__(self, share: float) -> None:
-        self.share = share
+    def __init__(self, params: RectParams) -> None:
+        self.share = params.share
 
     def update(self, change: LowRank | Dense, weight: Tensor) -> Dense:
         """Return the largest relative changes of ``weight`` [outputs, inputs]."""

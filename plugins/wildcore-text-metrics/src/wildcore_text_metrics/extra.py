@@ -5,7 +5,7 @@ from typing import Literal
 
 from wildcore import AnsweredProbe, Metric, Score
 from wildcore.normalise import normalise
-from wildcore_text_metrics.parameters import Counts, Of
+from wildcore_text_metrics.parameters import ExtraContentParams
 from wildcore_text_metrics.places import find
 
 Extra = Literal["none", "repetition", "other"]
@@ -21,9 +21,9 @@ class ExtraContent(Metric):
     told by counting words.
     """
 
-    def __init__(self, counts: Counts, of: Of) -> None:
-        self._counted = ("repetition", "other") if counts == "any" else (counts,)
-        self._of = of
+    def __init__(self, params: ExtraContentParams) -> None:
+        self._counted = ("repetition", "other") if params.counts == "any" else (params.counts,)
+        self._of = params.of
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item 0 or 1; an item without an accepted answer in it gets no value."""

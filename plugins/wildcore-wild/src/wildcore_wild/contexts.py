@@ -2,14 +2,14 @@
 
 from wildcore import Prompt, UserError
 from wildcore.models import LoadedModel
-from wildcore_wild.parameters import QUESTION
+from wildcore_wild.parameters import QUESTION, ChatParams, QAInstructionParams
 
 
 class QAInstruction:
     """The question in a template."""
 
-    def __init__(self, template: str) -> None:
-        self.template = template
+    def __init__(self, params: QAInstructionParams) -> None:
+        self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
         """Return the template with the question inserted; braces in the question are kept as they are."""
@@ -19,9 +19,9 @@ class QAInstruction:
 class Chat:
     """The question as a user's message, in the template published with the model."""
 
-    def __init__(self, system: str | None = None, add_special_tokens: bool = False) -> None:
-        self.system = system
-        self.add_special_tokens = add_special_tokens
+    def __init__(self, params: ChatParams) -> None:
+        self.system = params.system
+        self.add_special_tokens = params.add_special_tokens
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
         """Return the conversation up to the point where the assistant's reply begins.

@@ -1,10 +1,10 @@
 """Rules for where an answer ends that do not know the gold's length."""
 
 import re
-from collections.abc import Sequence
 from typing import ClassVar
 
 from wildcore import Answer, Gold, Output
+from wildcore_wild.parameters import StopStringsParams
 
 INITIAL_OR_TITLE = re.compile(
     r"(?:^|[\s(\"'.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Mt|Ft|Sr|Jr|Gen|Col|Capt|Lt|Rev|Hon|vs|etc|Inc|Ltd|Co|Corp|e\.g|i\.e|approx|ca)$",
@@ -18,8 +18,8 @@ class StopStrings:
 
     reads_gold: ClassVar[bool] = False
 
-    def __init__(self, stops: Sequence[str]) -> None:
-        self.stops = tuple(stops)
+    def __init__(self, params: StopStringsParams) -> None:
+        self.stops = params.stops
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
         """Return whether a stop string has been generated."""

@@ -8,8 +8,8 @@ from wildcore import Dataset, Offer, hookimpl, lazy
 from wildcore.datasets import TableParams
 
 
-class RecordsParams(TableParams):
-    """Parameters of ``records``: where the rows are, and which field holds what.
+class MappedTableParams(TableParams):
+    """Parameters of ``table``: where the rows are, and which of their fields holds what.
 
     A field inside objects is named by its path, such as ``requested_rewrite.subject``. A field that is named must exist in
     every row, but may be empty.
@@ -67,9 +67,10 @@ def wildcore_datasets() -> Iterable[Offer[Dataset]]:
     """Offer the reader of any table."""
     return [
         Offer(
-            "records",
-            lazy("wildcore_records.dataset:Records"),
-            RecordsParams,
+            "table",
+            lazy("wildcore_table.dataset:MappedTable"),
+            MappedTableParams,
             "your own questions, from any table of fields",
+            aliases=("records", "records/records"),
         )
     ]

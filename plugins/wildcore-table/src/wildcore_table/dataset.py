@@ -5,13 +5,13 @@ from typing import Literal
 
 from wildcore import EditCase, EditRequest, Malformed, Probe
 from wildcore.datasets import MalformedRow, Row, parsed, read_table
-from wildcore_records import RecordsParams
+from wildcore_table import MappedTableParams
 
 
-class Records:
-    """A table whose fields are named by ``params``."""
+class MappedTable:
+    """A table whose fields ``params`` name."""
 
-    def __init__(self, params: RecordsParams) -> None:
+    def __init__(self, params: MappedTableParams) -> None:
         self.params = params
 
     def cases(self) -> Iterator[EditCase | Malformed]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore.errors import UserError, nearest
+from wildcore import ProbeKind, Record, Score, UserError, nearest
+from wildcore.errors import Option
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
-from wildcore.scoring.intervals import Kappa, kappa, wilson
+from wildcore.scoring.intervals import wilson
 from wildcore.scoring.scores import score_key
-from wildcore.types import ProbeKind, Record, Score
+from wildcore_agreement.kappa import Kappa, kappa
 
 When = Literal["before", "after"]
 
@@ -106,8 +107,8 @@ def find_label(labels: Sequence[str], name: str) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise UserError(f"--metric {name}: several metrics of this run begin so: {'; '.join(fitting)}")
-    raise UserError(f"--metric {name}: no such scores in this run; {nearest(name, list(labels))}")
+        raise UserError(f"several metrics of this run begin so: {'; '.join(fitting)}", about=Option("metrics", name))
+    raise UserError("no such scores in this run", Option("metrics", name), nearest(name, list(labels)))
 
 
 def agreements(

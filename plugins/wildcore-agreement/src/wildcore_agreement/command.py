@@ -9,10 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.errors import UserError, nearest
+from wildcore import PROBE_KINDS, ProbeKind, Score, UserError, nearest
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import out, plain, printable
-from wildcore.scoring.agreement import (
+from wildcore.storage import write_durably
+from wildcore_agreement.verdicts import (
     Agreement,
     Chosen,
     Difference,
@@ -23,8 +24,6 @@ from wildcore.scoring.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.storage.durable import write_durably
-from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
 SHOWN_FIRST = ("reason", "reply")
