@@ -1,4 +1,4 @@
-"""Of which position FT-L asks the target's tokens."""
+"""The position at which FT-L predicts the target's tokens."""
 
 from wildcore_training.asking import Asked
 
@@ -6,7 +6,7 @@ from wildcore.models import Joined
 
 
 def ask_of_last_position(row: Joined, beginning: int | None, begin: bool) -> Asked:
-    """All target tokens are asked of the prompt's last position; with ``begin`` also the beginning of sequence.
+    """All target tokens are predicted at the prompt's last position; with ``begin``, so is the beginning-of-sequence token.
 
     That token is included only if the tokenizer has put one before the prompt, which not every tokenizer does.
     """

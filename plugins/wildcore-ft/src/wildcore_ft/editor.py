@@ -22,7 +22,7 @@ from wildcore_ft.parameters import FineTuningParams, FTLParams
 
 
 class FineTuning(Editor, ABC):
-    """Adam on one weight until the loss is small, with an optional bound on every single weight's change."""
+    """Adam on one weight until the loss is small, with an optional bound on the change of every single weight."""
 
     def __init__(self, params: FineTuningParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
@@ -65,27 +65,27 @@ class FineTuning(Editor, ABC):
 
     @abstractmethod
     def ask(self, row: Joined, beginning: int | None) -> Asked:
-        """Say of which positions the target's tokens are asked; ``beginning`` is the tokenizer's beginning-of-sequence token."""
+        """Return the positions that predict the target's tokens; ``beginning`` is the tokenizer's beginning-of-sequence token."""
 
     def _patch(self, model: LoadedModel, change: Tensor) -> WeightPatch:
         return WeightPatch({model.mlp_output(self.layer).name: Dense(change)})
 
 
 class FTM(FineTuning):
-    """FT-M: each target token is asked of the position before it."""
+    """FT-M: each target token is predicted at the position before it."""
 
     def ask(self, row: Joined, beginning: int | None) -> Asked:
-        """Ask each of its own position."""
+        """Predict each token at the position before it."""
         return ask_in_place(row)
 
 
 class FTL(FineTuning):
-    """FT-L: all target tokens are asked of the prompt's last position."""
+    """FT-L: all target tokens are predicted at the prompt's last position."""
 
     def __init__(self, params: FTLParams) -> None:
         super().__init__(params)
         self.asks_beginning = params.train_beginning_of_sequence
 
     def ask(self, row: Joined, beginning: int | None) -> Asked:
-        """Ask all of the last position, as published code also the beginning of sequence."""
+        """Predict all tokens at the last position, as in published code also the beginning-of-sequence token."""
         return ask_of_last_position(row, beginning, self.asks_beginning)

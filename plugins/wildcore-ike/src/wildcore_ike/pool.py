@@ -26,7 +26,7 @@ def read_pool(name: str) -> list[PoolCase]:
     try:
         cases = _read(Path(name))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
+        # messages of the table reader speak of the dataset, whose parameter it usually is
         raise error.renamed({"dataset.path": str}).within("editor.pool") from error
     if not cases:
         raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")

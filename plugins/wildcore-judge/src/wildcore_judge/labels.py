@@ -39,7 +39,7 @@ class HumanLabels(Metric):
     expensive = True  # so that it receives a whole run at once, and can count the labels that match nothing
 
     def __init__(self, params: HumanLabelsParams) -> None:
-        """Read the file of labels. Raises ``UserError`` that names every row that is no label."""
+        """Read the file of labels. Raises ``UserError`` naming every row that is not a label."""
         self.labels = read_labels(params.file)
         self._environment: Environment | None = None
 

@@ -19,7 +19,7 @@ def read_facts(name: str, most: int) -> list[EditRequest]:
     try:
         facts = list(islice(_read(Path(name)), most))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
+        # messages of the table reader speak of the dataset, whose parameter it usually is
         raise error.renamed({"dataset.path": str}).within("transform.norm-anchor.facts") from error
     if not facts:
         raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")

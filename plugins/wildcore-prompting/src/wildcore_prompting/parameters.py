@@ -111,7 +111,7 @@ def _read(path: Path, count: int) -> tuple[Example, ...]:
     try:
         found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
+        # messages of the table reader speak of the dataset, whose parameter it usually is
         raise error.renamed({"dataset.path": str}).within("context.path") from error
     if len(found) < count:
         raise UserError(

@@ -9,7 +9,7 @@ from wildcore.datasets import TableParams
 
 
 class MappedTableParams(TableParams):
-    """Parameters of ``table``: where the rows are, and which of their fields holds what.
+    """Parameters of ``table``: where the rows are, and which field holds what.
 
     A field inside objects is named by its path, such as ``requested_rewrite.subject``. A field that is named must exist in
     every row, but may be empty.

@@ -9,7 +9,7 @@ from wildcore_table import MappedTableParams
 
 
 class MappedTable:
-    """A table whose fields ``params`` name."""
+    """A table whose fields are named by ``params``."""
 
     def __init__(self, params: MappedTableParams) -> None:
         self.params = params
