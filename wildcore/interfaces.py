@@ -51,12 +51,12 @@ def lazy(place: str) -> Lazy:
 
 @dataclass(frozen=True)
 class Offer(Generic[T_co]):
-    """A named object that a plugin can make. An offer is cheap to create: heavy imports belong into ``make``, most
-    simply by ``lazy``.
+    """A named object that a plugin can make. An offer is cheap to create: heavy imports belong into ``make``, most simply by
+    ``lazy``.
 
-    ``params`` is built by the core from the user's settings and handed to ``make``. ``aliases`` are names that the offer had
-    earlier, each as NAME, or as PLUGIN/NAME where the plugin had another name: whoever asks by one is served with a note, and
-    runs and patches recorded under one are still read.
+    The core builds ``params`` from the user's settings and passes them to ``make``. ``aliases`` are earlier names of the
+    offer, each as NAME, or as PLUGIN/NAME if the plugin had another name. A user who asks by an alias gets the offer and a
+    note, and runs and patches recorded under an alias can still be read.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Offer(Generic[T_co]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name, then the aliases."""
+        """The name, followed by the aliases."""
         return (self.name, *self.aliases)
 
 
@@ -97,7 +97,7 @@ class Progress(Protocol):
         ...
 
     def note(self, message: Message) -> None:
-        """Tell the user something worth knowing, such as a fallback taken."""
+        """Show the user a note, such as that a fallback was taken."""
         ...
 
 

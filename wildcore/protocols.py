@@ -23,9 +23,8 @@ class ReadyProtocol:
     truncator: Truncator
     metrics: Metrics
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Which code each of context, generator and truncator is, as ``wildcore.jobs.protocols`` says it; empty where no plugin
-    offers them.
-    """
+    """The code of context, generator and truncator, as described by ``wildcore.jobs.protocols``; empty if no plugin offers
+    them."""
     asks_in_chat: bool = False
     """Whether the context asks in the model's chat template."""
 

@@ -71,7 +71,7 @@ def _warn(message: str) -> None:
 
 @dataclass
 class Registry:
-    """All plugins and what they offer. ``note`` tells the user of an offer that was asked for by an earlier name."""
+    """All plugins and their offers. ``note`` tells the user about an offer that was asked for by an earlier name."""
 
     plugins: list[Plugin] = field(default_factory=list)
     offers: dict[str, list[Found[Offer[Any]]]] = field(default_factory=lambda: {kind: [] for kind in OFFER_HOOKS})
@@ -91,8 +91,8 @@ class Registry:
         """Return the offer of ``kind`` called ``name`` or ``plugin/name``; among offers of the same name, that of the plugin
         ``near``.
 
-        Where no offer is called so now, one that was called so earlier is returned, and noted once. Raises ``UserError`` if none
-        or several match.
+        If no offer has this name now, one that had it earlier is returned, with one note. Raises ``UserError`` if none or
+        several match.
         """
         known = {(found.plugin, found.offer.name): found for found in self.offers[kind]}
         earlier = {(found.plugin, alias): found for found in self.offers[kind] for alias in found.offer.aliases}
@@ -113,7 +113,7 @@ class Registry:
         ]
 
     def names(self, kind: str, name: str) -> set[str]:
-        """Return the names that the settings of what is asked for as ``name`` may have."""
+        """Return the names under which settings for the offer ``name`` may be given."""
         return {name.split("/")[-1], *(one for found in self.called(kind, name) for one in found.offer.names)}
 
     def _note_once(self, message: str) -> None:
@@ -160,17 +160,17 @@ class Registry:
 
 
 def _matches(name: str, known: dict[tuple[str, str], Found[T]]) -> dict[tuple[str, str], Found[T]]:
-    """Return what is called ``name`` or ``plugin/name``."""
+    """Return the offers called ``name`` or ``plugin/name``."""
     return {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
 
 
 def load_registry(
     only: Sequence[str] | None = None, reserved: Collection[str] = (), note: Callable[[str], None] = _warn
 ) -> Registry:
-    """Load the installed plugins, or only those named. No plugin may add a command whose name is in ``reserved``.
+    """Load the installed plugins, or only those named in ``only``. No plugin may add a command whose name is in ``reserved``.
 
-    ``note`` tells the user of what is asked for by an earlier name; without it that is a ``FutureWarning``. Raises ``UserError``
-    if a name in ``only`` is not installed.
+    ``note`` tells the user about offers that are asked for by an earlier name; the default is a ``FutureWarning``. Raises
+    ``UserError`` if a name in ``only`` is not installed.
     """
     registry = Registry(families={family.model_type: family for family in built_in_families()}, note=note)
     installed = named_entry_points()

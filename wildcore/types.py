@@ -53,7 +53,9 @@ class Probe(Record):
     def answered(
         self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
     ) -> "AnsweredProbe":
-        """Return ``answer`` as a metric sees it; without ``unedited``, as one that the unedited model gave itself."""
+        """Return ``answer`` in the form that a metric receives; ``unedited`` None: the answer was given by the unedited model
+        itself.
+        """
         return AnsweredProbe(
             kind=self.kind,
             question=self.prompt,

@@ -14,7 +14,7 @@ CELLS_OF_A_BAR = 30
 
 
 def reporter_for(progress: bool) -> Reporter:
-    """Return what shows the progress of a call; without ``progress`` nothing is shown."""
+    """Return the reporter for the progress of a call; without ``progress`` nothing is shown."""
     return NotebookReporter(progress) if Console().is_jupyter else Reporter(not progress, PYTHON)
 
 

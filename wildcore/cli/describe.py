@@ -47,7 +47,9 @@ def _print_model(registry: Registry, name: str) -> None:
     except UserError as error:
         if error.about != Option("model", name):
             raise
-        raise UserError(error.problem, about=name, way_out=error.way_out) from error  # here it is no option
+        raise UserError(
+            error.problem, about=name, way_out=error.way_out
+        ) from error  # here the model is not named by an option
     brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))

@@ -49,7 +49,7 @@ class Driver(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that ``args`` begin with. Where there is none, the error says which plugin is missing."""
+        """Return the command at the beginning of ``args``. If it does not exist, the error says which plugin is missing."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -86,7 +86,7 @@ def _note(message: str) -> None:
 
 
 def _missing_plugin(ctx: click.Context, command: str) -> str:
-    """Say why a command is not there, where that is known: its plugin is not among those chosen, or is broken."""
+    """Return why a command does not exist, if known: its plugin was not chosen, or is broken."""
     found = load_registry().commands.get(command) if ctx.params.get("plugins") is not None else None
     if found is not None:
         return f" The plugin {found.plugin!r} has it; add that plugin to --plugins."

@@ -261,7 +261,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
             find_editor(registry, spec.editor)
         require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import open_evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the names have been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
@@ -296,7 +296,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import open_evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):

@@ -118,7 +118,7 @@ class Row:
 
 
 def bad_rows(source: Message, rows: Sequence[Malformed], way_out: Message) -> UserError:
-    """Return the error that names every one of ``rows``, or the first of them and how many more there are."""
+    """Return the error that names every one of ``rows``, or the first of them and the number of the others."""
     if len(rows) == 1:
         return UserError((rows[0].problem, " (", way_out, ")"), about=rows[0].place)
     lines = "\n".join(["", *listed(rows)])

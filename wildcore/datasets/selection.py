@@ -157,7 +157,7 @@ class Reader:
         return Option("where", dict(self.choice.where))
 
     def notes(self) -> Iterator[Message]:
-        """Say what was left out."""
+        """Yield notes on what was left out."""
         if self.malformed:
             first = self.malformed[0]
             yield f"{len(self.malformed)} malformed rows left out; the first: {first.place}: {first.problem}"
@@ -188,7 +188,7 @@ def content_hash(cases: Iterable[EditCase]) -> str:
 
 
 def require_one_choice(limit: int | None, sample: int | None) -> None:
-    """Raise ``UserError`` where ``limit`` and ``sample`` are both given."""
+    """Raise ``UserError`` if both ``limit`` and ``sample`` are given."""
     if limit and sample:
         raise UserError(
             (Option("limit"), " takes the first cases and ", Option("sample"), " draws some"),

@@ -233,7 +233,7 @@ def _hub_records(params: TableParams) -> Iterator[Any]:
 
 
 def _guarded(records: Callable[[], Iterator[Any]], source: Parameter, way_out: Message | None = None) -> Iterator[Any]:
-    """Yield ``records``; whatever the library behind them raises, it means that the source cannot be read."""
+    """Yield ``records``. Any exception of the library behind them means that the source cannot be read."""
     try:
         yield from records()
     except Exception as error:

@@ -100,7 +100,7 @@ class FailureFilter:
 
 
 def first_metric(protocol: ReadyProtocol, asker: Message) -> tuple[str, Metric]:
-    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
+    """Return the metric by which a protocol first scores an edit. Raises ``UserError`` naming ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric

@@ -16,7 +16,7 @@ JUDGED_AND_PUT_BACK: Mapping[ScheduleName, str] = {
     "sequential": "after all edits",
 }
 TOGETHER: tuple[Message, ...] = (Option("schedule", "batch"), " or ", Option("schedule", "sequential"))
-"""The schedules that write edits together, as messages name them."""
+"""The schedules that write edits together, as named in messages."""
 
 FIRST_EDITS = 100
 """A run stops after this many edits if all of them were refused for one reason."""

@@ -46,7 +46,7 @@ def require_offered(registry: Registry, spec: JobSpec) -> None:
 
 
 def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
-    """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
+    """Validate the settings of an offer and make its object; return the object and its resolved parameters."""
     params = validated(section, found, settings)
     return found.offer.make(params), params
 
@@ -68,8 +68,9 @@ def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str
 
 
 def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says of a module, its parameters completed and its name the present one; as it is where the module
-    is not installed."""
+    """Return a module's description with its parameters completed and its present name; unchanged if the module is not
+    installed.
+    """
     name = f"{said['plugin']}/{said['name']}" if "plugin" in said else said["name"]
     try:
         found = registry.find(section, name)
@@ -164,7 +165,7 @@ def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[E
 
 
 def _as_published(params: Params, where: Module) -> DepartingParams:
-    """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
+    """Return the parameters set as published. Raises ``UserError`` if the plugin does not say how the published code differs."""
     if not isinstance(params, DepartingParams) or params.departures is None:
         switch, set_one = Option("as_published", True), Setting(f"{where.kind}.PARAMETER", "VALUE")
         raise UserError(

@@ -26,7 +26,7 @@ def asks_in_chat(context: Offer[Any]) -> bool:
 
 
 def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> Message | None:
-    """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
+    """Return a note if ``model`` has a chat template and some of ``protocols`` do not ask in it.
 
     Raises ``UserError`` if a protocol asks in a template that the model lacks.
     """
@@ -47,7 +47,7 @@ def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "Lo
 
 
 def in_chat(registry: Registry) -> Message:
-    """Return the end of a sentence that names how to ask in chat; empty where no plugin offers it."""
+    """Return the end of a sentence that says how to ask in the chat template; empty if no plugin offers a context for it."""
     named = joined([Option("context", name) for name in chat_contexts(registry)], " or ")
     return ("; ", named, " asks in it") if named else ""
 

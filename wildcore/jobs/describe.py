@@ -25,8 +25,9 @@ NOT_SAID = "not said by config.json"
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
-    of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
+    """Facts about a model folder. ``facts`` are named properties in the order in which they are shown. ``problems`` say what
+    prevents editing the model, and what to do. ``family_lines`` is the code of a plugin that adds an unknown family, if its
+    parts were found.
     """
 
     name: str

@@ -39,8 +39,8 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 class Evaluation:
     """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``dataset`` is what the record says of the dataset and of the choice. ``together`` is how many edits are solved and judged at
-    once.
+    ``dataset`` is the description of the dataset and of the choice for the record. ``together`` is how many edits are solved
+    and evaluated at once.
     """
 
     plan: EvaluationPlan
@@ -128,7 +128,7 @@ class Evaluation:
                 self._record_work(folder)
 
     def _record_work(self, folder: RunFolder) -> None:
-        """Write down with what this call did its part, and what it noted since the manifest was made."""
+        """Record the environment of this call, and its notes since the manifest was written."""
         known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
         self.noted = len(self.plan.reporter.notes)
         record = WorkRecord(
@@ -190,7 +190,7 @@ class Evaluation:
 def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> Evaluation:
     """Load the plan's model, unless it is ``loaded`` already, and choose the cases.
 
-    Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and where there is nothing to edit.
+    Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and if there is nothing to edit.
     """
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
@@ -209,7 +209,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
-    """Return an editor that has nothing but the patch of a file, and what the record says of it."""
+    """Return an editor that has only the patch of a file, and its description for the record."""
     manifest = file.manifest
     require_made_for(file.path, manifest, model)
     patch = read_back(registry, file, model)
@@ -218,7 +218,7 @@ def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEdito
 
 
 def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
-    """Return the cases to run, and what the record says of the dataset and of the choice."""
+    """Return the cases to run, and the description of the dataset and of the choice for the record."""
     filtered: dict[str, Any] = {}
     if plan.failing_under is None:
         cases = list(plan.candidates)
@@ -232,7 +232,7 @@ def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCa
 
 
 def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCase], FailureCount]:
-    """Return the cases that the unedited model gets wrong, and how many it was asked. Raises ``UserError`` if there is none."""
+    """Return the cases that the unedited model gets wrong, and how many were asked. Raises ``UserError`` if there are none."""
     count = failures.take(plan.candidates, plan.reader.wanted, plan.reporter)
     plan.reporter.note(str(count))
     if not count.kept:

@@ -44,7 +44,7 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
             else:
                 table.facts.append(found)
                 earlier[folded(found.request.prompt)] = found
-    except UserError as error:  # the reader of tables speaks of the dataset
+    except UserError as error:  # messages of the table reader speak of the dataset
         raise error.renamed({"dataset.path": lambda path: Option("edits", path)}) from error
     if not table.facts and not table.bad:
         raise UserError("it holds no fact", about=Option("edits", path))

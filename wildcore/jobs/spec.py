@@ -99,7 +99,7 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
 
 
 def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that reach the module called by any of ``names``: those of its section, then those of its names.
+    """Return the settings for the module called by any of ``names``: those of its section, overridden by those of its names.
 
     Raises ``UserError`` for a parameter that is set under two names of the module.
     """
@@ -118,7 +118,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
 
 
 def names_used(registry: Registry, editors: Sequence[str]) -> dict[str, set[str]]:
-    """Return the names of the editors and transforms that take part, by section, as ``check_names`` takes them."""
+    """Return the names of the editors and transforms used, by section, in the form that ``check_names`` takes."""
     used: dict[str, set[str]] = {"editor": set(), "transform": set()}
     for name in editors:
         editor, *transforms = name.split(AND)

@@ -1,4 +1,4 @@
-"""What tells one model from another: hashes of weights, which depend on every bit and are the same on every device."""
+"""The identity of a model: hashes of its weights, which depend on every bit and are the same on every device."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ CHECKED_AT_ONCE = 2**22
 
 
 class ModelIdentity(Record):
-    """What tells a model, as loaded, from any other. What is kept for a model or made of it takes from here what it depends on.
+    """What identifies a model as loaded. Everything kept for a model or made from it takes its dependencies from here.
 
-    ``name`` is what the user called it, ``model_type`` its family, and ``dtype`` that of its weights, such as "float32".
-    ``fingerprint`` is a hash of the configuration, the tokenizer and every bit of every weight in that dtype; ``tokenizer`` is
-    the class of the tokenizer, ``device`` its weights' sort of device.
+    ``name`` is the user's name for it, ``model_type`` its family, and ``dtype`` that of its weights, such as "float32".
+    ``fingerprint`` is a hash of the configuration, the tokenizer and every bit of every weight in that dtype. ``tokenizer`` is
+    the class of the tokenizer, ``device`` the type of its weights' device.
     """
 
     name: str

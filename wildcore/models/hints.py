@@ -54,7 +54,7 @@ def require_fetchable(name: str) -> None:
 
 
 def after_failed_fetch(name: str, error: Exception) -> Message:
-    """Return what to do where the hub did not give the model ``name`` because of ``error``."""
+    """Return what to do after downloading the model ``name`` from the hub failed with ``error``."""
     kind, page = type(error).__name__, f"https://huggingface.co/{name}"
     way: Message
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
@@ -85,7 +85,7 @@ def require_model_folder(name: str, folder: Path) -> None:
 
 
 def weights_problem(folder: Path) -> Message | None:
-    """Return why no weights can be read from a model folder and what to do; None where it holds safetensors."""
+    """Return why no weights can be read from a model folder and what to do. None: it holds safetensors."""
     if any(folder.glob("*.safetensors")):
         return None
     problem = "no .safetensors file in it"
@@ -183,7 +183,7 @@ def _without_config(folder: Path) -> Message:
 
 
 def _convert_gguf(path: Path) -> Message:
-    """Say how to get what a GGUF file was made from, or to convert it."""
+    """Return how to get the original of a GGUF file, or how to convert the file."""
     out = _out(path.with_suffix(""))
     code = (
         "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T, GgufConfig as G; "

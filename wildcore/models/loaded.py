@@ -294,7 +294,7 @@ class LoadedModel:
 
     @property
     def identity(self) -> ModelIdentity:
-        """What tells this model, as loaded, from any other."""
+        """What identifies this model as loaded."""
         return ModelIdentity(
             name=self.request.name,
             revision=self.revision,

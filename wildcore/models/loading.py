@@ -32,7 +32,7 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-"""What a model can run in. float64 is for comparing with other implementations, and runs only where it is asked for."""
+"""Dtypes that a model can run in. float64 is for comparing with other implementations, and is used only on request."""
 DEVICES = "use auto, cpu, cuda, cuda:N or mps"
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
@@ -102,7 +102,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtype, tuple[Message, ...]]:
-    """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own.
+    """Return the dtype to load in, and a note if ``auto`` differs from the checkpoint's own dtype.
 
     Raises ``UserError`` for a dtype that no model runs in, or that does not run on this device.
     """

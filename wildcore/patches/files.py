@@ -56,7 +56,7 @@ class PatchManifest(Record):
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
-    """Return what a patch for ``model``, as loaded, says of it."""
+    """Return the description of ``model``, as loaded, for a patch file."""
     return PatchedModel(**model.identity.model_dump(include=set(PatchedModel.model_fields)))
 
 

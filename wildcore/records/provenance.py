@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
 FAMILY = "family"
-"""What the record of a run calls ``ModelIdentity.model_type``."""
+"""Name of ``ModelIdentity.model_type`` in the record of a run."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
@@ -52,7 +52,7 @@ def requirements(package: str) -> list[str]:
 
 
 def source_revision(package: str) -> str | None:
-    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
+    """Return the git revision that a package was installed from, with "+changes" for an edited tree. None: unknown."""
     source = _source(package)
     if source is None:
         return None
@@ -97,7 +97,7 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what tells this model, as loaded, from any other, as the record of a run says it."""
+    """Return what identifies this model as loaded, in the form of a run's record."""
     return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 
@@ -111,7 +111,7 @@ def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where an installed package came from, as its installer recorded it (PEP 610); ``commit`` is None where it says none."""
+    """The origin of an installed package, as recorded by its installer (PEP 610). ``commit`` is None if it is not recorded."""
 
     installed: Distribution
     commit: str | None
@@ -119,7 +119,7 @@ class _Source:
 
 
 def _source(package: str) -> _Source | None:
-    """Return where a package came from; None for one that is not installed."""
+    """Return the origin of a package. None: it is not installed."""
     try:
         installed = distribution(package)
     except PackageNotFoundError:

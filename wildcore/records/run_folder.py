@@ -168,7 +168,7 @@ class RunFolder:
 
 
 def resume_command(path: Path) -> str:
-    """Return the command that resumes the run at ``path``, ready to be pasted into a shell."""
+    """Return the command that resumes the run at ``path``, quoted for a shell."""
     return command("eval", Option("resume", path))
 
 

@@ -162,7 +162,7 @@ class Reporter:
         self._next_line = 0.0
 
     def note(self, message: Message) -> None:
-        """Tell the user something worth knowing; it is kept for the record too."""
+        """Show the user a note; it is also kept for the record."""
         self.notes.append(render(message, self.naming))
         self.line(f"Note: {self.notes[-1]}")
 

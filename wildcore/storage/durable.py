@@ -9,7 +9,7 @@ from typing import IO
 from uuid import uuid4
 
 UNFINISHED = ".writing"
-"""Ending of a file that is being written, or was left so by a process that died."""
+"""Ending of a file that is being written, or was left behind by a process that died."""
 
 
 def make_durable(folder: Path) -> None:
@@ -45,16 +45,16 @@ def write_durably(path: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new file beside ``path`` to be written in the context, which then takes its place in one step.
+    """Yield a new file beside ``path`` to be written in this context; on leaving it replaces ``path`` atomically.
 
-    It survives the death of the process and of the machine. Whoever reads at the same time sees the earlier file or the new one,
-    whole. After an exception the earlier file stays, and nothing beside it. Raises ``OSError`` where that cannot be.
+    It survives a crash of the process and of the machine. A concurrent reader sees the earlier file or the new one, always
+    whole. After an exception the earlier file is kept, and no temporary file. Raises ``OSError`` if this fails.
     """
     unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
         mode = mode_of_new_file(unfinished)
         yield unfinished
-        unfinished.chmod(mode)  # safetensors lets nobody but the owner read what it writes
+        unfinished.chmod(mode)  # safetensors makes files that only their owner can read
         with unfinished.open("r+b") as stream:
             os.fsync(stream.fileno())
         unfinished.replace(path)
@@ -64,6 +64,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def mode_of_new_file(path: Path) -> int:
-    """Make an empty file at ``path`` and return its mode, which the umask and the folder decide. Raises ``OSError``."""
+    """Create an empty file at ``path`` and return its mode, which depends on the umask and the folder. Raises ``OSError``."""
     path.touch()
     return S_IMODE(path.stat().st_mode)

@@ -143,7 +143,7 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
 
 
 def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedManifest:
-    """Return what the file of ``kind`` for this model, as loaded, and ``facts`` says of itself before anything is saved."""
+    """Return the metadata of the file of ``kind`` for this model, as loaded, and ``facts``, before anything is saved."""
     of = model.identity
     return PreparedManifest(
         kind=kind, model=of.name, fingerprint=of.fingerprint, revision=of.revision, dtype=of.dtype, facts=facts

@@ -48,7 +48,7 @@ class SilentProgress:
         yield lambda steps: None
 
     def note(self, message: Message) -> None:
-        """Keep the note."""
+        """Store the note."""
         self.notes.append(render(message))
 
 
