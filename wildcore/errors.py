@@ -1,4 +1,4 @@
-"""What can go wrong in a way that a user can mend."""
+"""Errors that a user can fix."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Option:
-    """A choice of the job, by the name of its field, such as "model"; without a value the choice itself is meant.
+    """A choice of the job, named by its field, such as "model". Without a value it stands for the choice itself.
 
     The value of a flag is True.
     """
@@ -31,7 +31,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Parameter:
-    """The parameter ``key`` ("editor.layer") of a module as it was set; it is named alike everywhere."""
+    """The parameter ``key`` ("editor.layer") of a module with its value; it has the same name everywhere."""
 
     key: str
     value: Any = None
@@ -47,7 +47,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Module:
-    """What a plugin offers, such as the editor of a name."""
+    """An offer of a plugin, such as the editor of a certain name."""
 
     kind: str
     name: str
@@ -56,18 +56,18 @@ class Module:
 
 Part: TypeAlias = Option | Setting | Parameter | Place | Module
 Message: TypeAlias = str | Part | tuple["Message", ...]
-"""A text for the user, in pieces: what names a choice of the job is put into words where the text is shown."""
+"""A text for the user, in pieces. A piece that names a choice of the job is put into words where the text is shown."""
 
 
 class Naming:
-    """How the choices of a job are named. This way is neutral; the command line and Python have their own."""
+    """How the choices of a job are named. This class names them neutrally; the command line and Python have their own."""
 
     def option(self, option: Option) -> str:
-        """Return what names a choice of the job."""
+        """Return the name of a choice of the job."""
         return f"`{option.name}`" if is_named_only(option) else f"{option.name} {plainly(option.value)!r}"
 
     def setting(self, setting: Setting) -> str:
-        """Return what sets a parameter."""
+        """Return the name of a setting."""
         return setting.key if setting.value is None else f"{setting.key}={setting.value}"
 
 
@@ -94,12 +94,12 @@ def render(text: Message, naming: Naming = NEUTRAL) -> str:
 
 
 def joined(texts: Iterable[Message], between: str) -> Message:
-    """Return ``texts`` as one, with ``between`` in between."""
+    """Return ``texts`` joined by ``between``."""
     return tuple(piece for number, text in enumerate(texts) for piece in ([between, text] if number else [text]))
 
 
 def is_named_only(option: Option) -> bool:
-    """Return whether an option takes no value, or none of its values is meant."""
+    """Return whether an option takes no value, or stands for the choice itself."""
     return option.value is None or option.value is True
 
 
@@ -109,21 +109,23 @@ def plainly(value: Any) -> Any:
 
 
 def command(*words: str | Path | Option) -> str:
-    """Return a command to be typed in a shell; it is the same from wherever the user is told of it."""
+    """Return a command to be typed in a shell. It is the same on the command line and in Python."""
     return " ".join(["wildcore", *(in_shell(word) if isinstance(word, Option) else quote(str(word)) for word in words)])
 
 
 def in_shell(option: Option, name: str | None = None) -> str:
-    """Return an option with its value as it is typed in a shell; ``name`` is that of the option where the choice has another."""
+    """Return an option with its value as it is typed in a shell; ``name`` is the option's name if it differs from the
+    choice's.
+    """
     flag = "--" + (name or option.name).replace("_", "-")
     return flag if is_named_only(option) else f"{flag} {quote(str(option.value))}"
 
 
 class UserError(Exception):
-    """Bad input: the problem, what it is about, and the way out; the command line prints it and exits with 2.
+    """Bad input: the problem, what it is about, and the way out; the command line prints it and exits with code 2.
 
-    None of the texts spells an option of the command line: ``Option`` and ``Setting`` stand for it, and ``naming`` says how
-    ``str(error)`` names these. A ``problem`` alone may also be the whole message.
+    The texts do not contain options of the command line: ``Option`` and ``Setting`` stand for them, and ``naming`` decides how
+    ``str(error)`` names them. A ``problem`` alone may also be the whole message.
     """
 
     def __init__(self, problem: Message, about: Message | None = None, way_out: Message | None = None) -> None:
@@ -143,20 +145,21 @@ class UserError(Exception):
         return f"{about}{render(self.problem, naming)}{way_out}"
 
     def renamed(self, names: Mapping[str, Callable[[Any], Message]]) -> "UserError":
-        """Return the error with other names for options, settings and parameters: each is made of the value of the former one.
+        """Return the error with other names for options, settings and parameters; each new name is made from the former one's
+        value.
 
-        For callers that take by another name what they hand on, such as a table of facts that is read as a dataset is.
+        For callers that pass something on under another name, such as a table of facts that is read like a dataset.
         """
         about = None if self.about is None else _renamed(self.about, names)
         way_out = None if self.way_out is None else _renamed(self.way_out, names)
         return UserError(_renamed(self.problem, names), about, way_out)
 
     def within(self, what: str, between: str = ": ") -> "UserError":
-        """Return the error as one about ``what``, and in it about what it was before."""
+        """Return an error about ``what`` that contains the former subject of this error."""
         return UserError(self.problem, what if self.about is None else (what, between, self.about), self.way_out)
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows instead of a traceback: the message alone."""
+        """Return only the message, which IPython then shows instead of a traceback."""
         return [f"UserError: {self}"]
 
 
@@ -175,7 +178,7 @@ class Refused(Exception):
 
 
 def each_or_refusal(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made | Refused]:
-    """Return what ``make`` gives for each item, and in the place of one that it refuses, the refusal."""
+    """Return the result of ``make`` for each item; if ``make`` refuses an item, the refusal in its place."""
     return [_made_or_refusal(make, item) for item in items]
 
 

@@ -1,4 +1,4 @@
-"""The names that plugin authors need, as ``wildcore`` gives them at their first use."""
+"""The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
 from wildcore.errors import Option, Refused, Setting, UserError, each_or_refusal, nearest

@@ -1,4 +1,4 @@
-"""Loading the model that all other calls work on."""
+"""Loads the model that all other calls work on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ def load(
     trust_remote_code: bool = False,
     progress: bool = True,
 ) -> "LoadedModel":
-    """Load a model: one that a plugin bundles, a local folder, or a hub name.
+    """Load a model: one that is bundled with a plugin, a local folder, or a hub name.
 
     ``dtype`` is auto, float32, bfloat16 or float16; ``device`` is auto, cpu, cuda, cuda:N or mps; ``device_map="auto"``
     spreads the model over all devices. Raises ``UserError`` for a model that cannot be loaded.

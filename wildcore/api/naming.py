@@ -1,4 +1,4 @@
-"""How messages name the choices of a job in Python: by the parameters of the functions."""
+"""Names for the choices of a job in messages of the Python interface: the parameters of the functions."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,7 +10,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PARAMETERS = {"protocol_file": "path", "own_protocols": "protocols"}
-"""The parameters that do not have the name of the job's field."""
+"""Parameters whose name differs from that of the job's field."""
 
 
 class Python(Naming):
@@ -31,7 +31,7 @@ PYTHON = Python()
 
 
 def errors_in_python(function: Callable[P, R]) -> Callable[P, R]:
-    """Let each ``UserError`` that leaves ``function`` name its parameters."""
+    """Make each ``UserError`` raised by ``function`` name its parameters."""
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:

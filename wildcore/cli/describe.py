@@ -1,4 +1,4 @@
-"""``wildcore describe``: what a named module is, its parameters, and where it comes from."""
+"""``wildcore describe``: what a named module does, its parameters, and its plugin."""
 
 from shlex import quote
 from typing import Any
@@ -23,7 +23,7 @@ KINDS = (*OFFER_HOOKS, "protocol")
 @click.argument("name")
 @click.pass_obj
 def describe(registry: Registry, kind: str, name: str) -> None:
-    """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
+    """Describe NAME: summary, parameters with defaults and meaning, presets, citation.
 
     A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
     hub name; its weights are not loaded.
@@ -47,7 +47,9 @@ def _print_model(registry: Registry, name: str) -> None:
     except UserError as error:
         if error.about != Option("model", name):
             raise
-        raise UserError(error.problem, about=name, way_out=error.way_out) from error  # here it is no option
+        raise UserError(
+            error.problem, about=name, way_out=error.way_out
+        ) from error  # here the model is not named by an option
     brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))

@@ -1,4 +1,4 @@
-"""How messages name the choices of a job on the command line: by their options."""
+"""Names for the choices of a job in messages of the command line: its options."""
 
 from collections.abc import Mapping
 from shlex import quote
@@ -6,14 +6,14 @@ from shlex import quote
 from wildcore.errors import Naming, Option, Setting, in_shell
 
 OPTIONS = {"protocols": "protocol", "own_protocols": "protocol-file", "metrics": "metric"}
-"""The options that do not have the name of the job's field: each is given once for each value."""
+"""Options whose name differs from that of the job's field; each is given once for each value."""
 
 
 class CommandLine(Naming):
     """Names a choice by the option that makes it, as it is typed in a shell."""
 
     def option(self, option: Option) -> str:
-        """Return the option with its value, quoted where a shell needs that."""
+        """Return the option with its value, quoted for a shell if needed."""
         if isinstance(option.value, Mapping):
             each = [Option(option.name, f"{key}={value}") for key, value in option.value.items()]
             return " ".join(map(self.option, each))

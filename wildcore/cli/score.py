@@ -23,7 +23,7 @@ from wildcore.storage.cache import cache_folder
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.pass_context
 def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
-    """Add scores to the finished RUN from its stored answers: no model is loaded. Scores that are there stay as they are."""
+    """Add scores to the finished RUN from its stored answers. No model is loaded, and existing scores are kept."""
     from wildcore.jobs.score import add_scores
 
     registry: Registry = ctx.obj

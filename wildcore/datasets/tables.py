@@ -1,4 +1,4 @@
-"""The rows of a file or of a data set on the hub, read as they come: a large source never lies in memory as a whole."""
+"""The rows of a file or of a hub dataset, read one by one: a large source is never held in memory as a whole."""
 
 import codecs
 import csv
@@ -16,33 +16,33 @@ from wildcore.params import Params
 from wildcore.types import Malformed
 
 Found = tuple[str, Any] | Malformed
-"""What stands in a row's place: the place with what was read there, or why nothing could be read."""
+"""A row: its place and its content, or why it could not be read."""
 
 
 class TableParams(Params):
-    """Parameters of a dataset that is a table: a file, or a data set on the Hugging Face hub."""
+    """Parameters of a dataset that is a table: a file, or a dataset on the Hugging Face hub."""
 
     path: Path | None = None
-    """A file of rows: .json (a list of objects), .jsonl or .ndjson (an object a line), .csv, .tsv or .parquet."""
+    """File of rows: .json (a list of objects), .jsonl or .ndjson (one object on each line), .csv, .tsv or .parquet."""
 
     hub: str | None = None
-    """In place of a path: a data set on the Hugging Face hub, such as "owner/name", or a local folder of one."""
+    """Instead of a path: a dataset on the Hugging Face hub, such as "owner/name", or a local folder with one."""
 
     config: str | None = None
-    """Configuration of the hub's data set."""
+    """Configuration of the hub dataset."""
 
     split: str = "train"
-    """Split of the hub's data set."""
+    """Split of the hub dataset."""
 
     revision: str | None = None
-    """Branch, tag or commit of the hub's data set."""
+    """Branch, tag or commit of the hub dataset."""
 
 
 def read_table(params: TableParams) -> Iterator[Row | Malformed]:
-    """Yield the rows of the file or of the hub's data set that ``params`` name, in order.
+    """Yield the rows of the file or hub dataset named by ``params``, in order.
 
-    What is no row (a line that is no JSON, too few cells, a list in place of an object) is a ``Malformed`` in its place.
-    Raises ``UserError`` where the source as a whole cannot be read, if need be after the rows before the fault.
+    A row that cannot be read (a line that is not JSON, too few cells, a list instead of an object) is yielded as
+    ``Malformed``. Raises ``UserError`` if the source as a whole cannot be read, if necessary after the rows before the fault.
     """
     if params.path is not None:
         _refuse_hub_settings(params)
@@ -135,7 +135,7 @@ def _json_items(path: Path) -> Iterator[Any]:
                     count += 1
                 return
             except ijson.JSONError:
-                pass  # either it is broken, or it holds NaN, which pandas writes and only Python's own parser takes
+                pass  # either broken, or with NaN, which pandas writes and only Python's own parser accepts
     yield from _whole_list(path)[count:]
 
 
@@ -233,7 +233,7 @@ def _hub_records(params: TableParams) -> Iterator[Any]:
 
 
 def _guarded(records: Callable[[], Iterator[Any]], source: Parameter, way_out: Message | None = None) -> Iterator[Any]:
-    """Yield ``records``; whatever the library behind them raises, it means that the source cannot be read."""
+    """Yield ``records``. Any exception of the library behind them means that the source cannot be read."""
     try:
         yield from records()
     except Exception as error:

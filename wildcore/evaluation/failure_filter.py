@@ -15,7 +15,7 @@ ASKED_AT_ONCE = 64
 
 
 class FailureCount(Record):
-    """What the filter saw: cases asked, those the model gets right, those that could not be scored, those kept."""
+    """Counts of the filter: cases asked, cases that the model gets right, cases that could not be scored, cases kept."""
 
     protocol: str
     metric: str
@@ -34,7 +34,9 @@ class FailureCount(Record):
 
 @dataclass
 class FailureFilter:
-    """Asks the unedited model every candidate's edit prompts under ``protocol``; the answers come from and go to its store."""
+    """Asks the unedited model every candidate's edit prompts under ``protocol``. Answers are read from its store and added to
+    it.
+    """
 
     unedited: UneditedAnswers
     protocol: ReadyProtocol
@@ -43,9 +45,10 @@ class FailureFilter:
     unscored: int = 0
 
     def take(self, candidates: Iterator[EditCase], wanted: int | None, progress: Progress) -> FailureCount:
-        """Keep the first ``wanted`` failing candidates, or all. Asks no more of them than that takes, but for the last batch.
+        """Keep the first ``wanted`` failing candidates (None: all). Asks no more candidates than necessary, except in the last
+        batch.
 
-        ``progress`` is told how many are kept of those wanted, or how many were asked.
+        ``progress`` shows how many of the wanted cases are kept, or how many candidates were asked.
         """
         label, metric = first_metric(self.protocol, Option("only_failures"))
         with progress.track("asking the unedited model", wanted) as advance:
@@ -77,7 +80,9 @@ class FailureFilter:
                 self.kept.append(case)
 
     def _values(self, batch: Sequence[EditCase], metric: Metric) -> list[list[float | None]]:
-        """Return for each case the scores of the unedited model's answers to its edit prompts; None for what has none."""
+        """Return for each case the scores of the unedited model's answers to its edit prompts; None for an answer without a
+        score.
+        """
         asked = [
             (index, probe) for index, case in enumerate(batch) for probe in case.probes if probe.kind == "reliability"
         ]
@@ -95,7 +100,7 @@ class FailureFilter:
 
 
 def first_metric(protocol: ReadyProtocol, asker: Message) -> tuple[str, Metric]:
-    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
+    """Return the metric by which a protocol first scores an edit. Raises ``UserError`` naming ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric

@@ -1,4 +1,4 @@
-"""Chat templates: which contexts ask in them, and what is said where a model has one or lacks it."""
+"""Chat templates: which contexts ask in them, and notes for models that have or lack one."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,9 +26,9 @@ def asks_in_chat(context: Offer[Any]) -> bool:
 
 
 def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> Message | None:
-    """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
+    """Return a note if ``model`` has a chat template and some of ``protocols`` do not ask in it.
 
-    Raises ``UserError`` where a protocol asks in a template that the model lacks.
+    Raises ``UserError`` if a protocol asks in a template that the model lacks.
     """
     bare = [protocol.name for protocol in protocols if not protocol.asks_in_chat]
     if not model.tokenizer.chat_template:
@@ -47,7 +47,7 @@ def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "Lo
 
 
 def in_chat(registry: Registry) -> Message:
-    """Return the end of a sentence that names how to ask in chat; empty where no plugin offers it."""
+    """Return the end of a sentence that says how to ask in the chat template; empty if no plugin offers a context for it."""
     named = joined([Option("context", name) for name in chat_contexts(registry)], " or ")
     return ("; ", named, " asks in it") if named else ""
 

@@ -1,4 +1,4 @@
-"""What a model is, found without loading its weights."""
+"""Describes a model without loading its weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -25,8 +25,9 @@ NOT_SAID = "not said by config.json"
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
-    of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
+    """Facts about a model folder. ``facts`` are named properties in the order in which they are shown. ``problems`` say what
+    prevents editing the model, and what to do. ``family_lines`` is the code of a plugin that adds an unknown family, if its
+    parts were found.
     """
 
     name: str
@@ -37,7 +38,7 @@ class ModelFacts:
 
 
 def describe_model(registry: Registry, name: str) -> ModelFacts:
-    """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` for what is no model."""
+    """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` if it is not a model."""
     request = model_request(registry, JobSpec(model=name, dataset="", editor="", protocols=()))
     folder = fetch_folder(request, weights=False)
     config = load_config(request, folder)
@@ -56,7 +57,7 @@ def describe_model(registry: Registry, name: str) -> ModelFacts:
 
 
 class _Found:
-    """Collects what is said of one model."""
+    """Collects the facts about one model."""
 
     def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
         self.registry, self.request, self.folder, self.config = registry, request, folder, config
@@ -115,7 +116,7 @@ class _Found:
     def describe_tokenizer(self) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder)
-        except Exception as error:  # transformers raises anything for a damaged one
+        except Exception as error:  # transformers may raise anything for a damaged one
             self.problems.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
             return
         fast = bool(getattr(tokenizer, "is_fast", False))

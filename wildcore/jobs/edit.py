@@ -1,4 +1,4 @@
-"""Making patches from a file of facts, and models from patches."""
+"""Makes patches from a file of facts, and models from patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,8 +45,8 @@ from wildcore.types import EditRequest, Malformed
 
 @dataclass(frozen=True)
 class MadePatch:
-    """What came of a table of facts: a patch that was kept, or None where every fact was refused; the facts it writes; the rows
-    left out because they were bad; and the facts that the editor refused, each with the reason.
+    """The result of writing a table of facts: the saved patch (None: every fact was refused), the facts it writes, the rows
+    left out because they are malformed, and the facts that the editor refused, each with the reason.
     """
 
     patch: Patch | None
@@ -56,10 +56,10 @@ class MadePatch:
 
 
 def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> MadePatch:
-    """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
+    """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and save it as ``out``.
 
-    The table is read to its end before the model is loaded. With ``spec.trace`` what happened inside is kept beside the patch.
-    A fact that the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all bad rows, unless
+    The whole table is read before the model is loaded. With ``spec.trace`` the trace is saved beside the patch. A fact that
+    the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all malformed rows, unless
     ``spec.skip_malformed`` leaves them out.
     """
     require_new(out)
@@ -96,9 +96,9 @@ def solve(
     requests: Sequence[EditRequest],
     environment: Environment,
 ) -> tuple[Update, PatchManifest]:
-    """Return the update that writes ``requests``, without those that the editor refuses, and what its patch file says of it.
+    """Return the update that writes ``requests``, without those that the editor refuses, and its patch file's metadata.
 
-    ``made`` is the editor and what the record says of it. ``model`` stays as it was.
+    ``made`` is the editor and its description for the record. ``model`` stays unchanged.
     """
     editor, said = made
     editor.reset()
@@ -125,7 +125,7 @@ def require_finite(patch: Patch, editor: str) -> None:
 
 
 def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
-    """Read a table. Raises ``UserError`` that names its bad rows, unless they are to be left out and others are left."""
+    """Read a table. Raises ``UserError`` naming its malformed rows, unless they are to be skipped and other rows remain."""
     table = read_facts(edits, getattr(editor, "needs_subject", False))
     if table.bad and not (skip_malformed and table.facts):
         way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
@@ -136,12 +136,13 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
 def apply_patches(
     registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype if models run in that.
+    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if models run in
+    it.
 
-    Each of ``patches`` is a patch file, or a run whose edits were written together. They were each made for the model as it is,
-    and their changes add up before they are rounded. ``out`` is there whole or not at all. Returns the names of the files that
-    were copied from the model's folder as they are. Raises ``UserError`` for a patch that was made for another model or can be no
-    weights, and where nothing can be written.
+    Each of ``patches`` is a patch file, or a run whose edits were written together. Each must have been made for the unedited
+    model; their changes are summed before they are rounded. ``out`` is written whole or not at all. Returns the names of the
+    files that were copied from the model's folder unchanged. Raises ``UserError`` for a patch that was made for another model
+    or is not a change of weights, and if nothing can be written.
     """
     require_new(out)
     read = [read_patch_or_run(path) for path in patches]
@@ -167,7 +168,7 @@ def apply_patches(
 def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
     """Return the patch in a file, or of a run whose edits were written together, ready for ``with patch.applied(model):``.
 
-    Raises ``UserError`` for a file that is no patch, one for another model, or an editor that is not installed.
+    Raises ``UserError`` for a file that is not a patch, a patch for another model, or an editor that is not installed.
     """
     file = read_patch_or_run(path)
     require_made_for(path, file.manifest, model)
@@ -202,7 +203,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
 
 
 def _let_others_read(folder: Path) -> None:
-    """Give the files of a new folder the mode that new files have: safetensors lets nobody but the owner read what it writes."""
+    """Give the files of a new folder the default mode: safetensors makes files that only their owner can read."""
     probe = folder / f"mode{UNFINISHED}"
     mode = mode_of_new_file(probe)
     probe.unlink()

@@ -1,4 +1,4 @@
-"""Preparing an editor for a model ahead of its first run: what it trains, and what its edits share."""
+"""Prepares an editor for a model ahead of its first run: trains its trained part, and computes what its edits share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file of the store that an editor uses; ``known`` when an earlier call or run had made it."""
+    """A file of the store that an editor uses. ``known``: an earlier call or run had made it."""
 
     path: Path
     known: bool
 
     @property
     def kind(self) -> str:
-        """What sort of thing it is."""
+        """The kind of the item."""
         return self.path.parent.name
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         return self.path.stat().st_size
 
 
 def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepared]:
-    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty where none is named.
+    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty if no dataset is named.
 
-    Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
+    Raises ``UserError`` for bad input, such as a dataset for an editor without a trained part, or none for an editor with one.
     """
     check_names(spec.settings, names_used(registry, [spec.editor]) | _dataset_used(registry, spec))
     cases = _cases(registry, spec, progress) if spec.dataset else []
@@ -82,5 +82,5 @@ def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCa
 
 
 def _made(asked: Mapping[Path, bool]) -> list[Prepared]:
-    """Return those of the files asked for that are there now."""
+    """Return those of the files asked for that exist now."""
     return [Prepared(path, known) for path, known in asked.items() if path.is_file()]

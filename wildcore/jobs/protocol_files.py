@@ -1,4 +1,4 @@
-"""Protocols written in a file: TOML or YAML, the fields those of ``EvalProtocol``."""
+"""Protocols in files: TOML or YAML, with the fields of ``EvalProtocol``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def read_protocol(path: Path) -> EvalProtocol:
 
 
 def to_toml(protocol: EvalProtocol) -> str:
-    """Return a protocol as a file that ``read_protocol`` reads. What is not set or empty is left out."""
+    """Return a protocol as the text of a file that ``read_protocol`` reads. Fields that are unset or empty are left out."""
     fields = protocol.model_dump(mode="json", exclude={"variant_of", "differences"})
     fields["metrics"] = {kind: fields["metrics"][kind] for kind in PROBE_KINDS if fields["metrics"].get(kind)}
     return COMMENT + tomli_w.dumps(_filled(fields))

@@ -24,9 +24,9 @@ ResolvedMetrics = Mapping[ProbeKind, tuple[ResolvedModule, ...]]
 
 @dataclass(frozen=True)
 class ResolvedProtocol:
-    """A protocol whose modules were found and validated, none of them made yet.
+    """A protocol whose modules have been found and validated, but not made yet.
 
-    ``stated`` gives its name, summary and differences; ``parts`` are context, generator and truncator by those words.
+    ``stated`` gives its name, summary and differences; ``parts`` are context, generator and truncator, by these words.
     """
 
     stated: EvalProtocol
@@ -49,7 +49,7 @@ class ResolvedProtocol:
 
     @property
     def modules(self) -> Iterator[ResolvedModule]:
-        """All modules; a metric of several probe kinds comes once for each."""
+        """All modules; a metric of several probe kinds occurs once for each."""
         yield from self.parts.values()
         for modules in self.metrics.values():
             yield from modules
@@ -68,8 +68,8 @@ class ResolvedProtocol:
 def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``editors`` are all that run beside each other in the call; ``reader`` sets cases aside for contexts that show examples.
-    Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
+    ``editors`` are all editors that run in the call; ``reader`` sets cases aside for contexts that show examples. Raises
+    ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
         raise UserError("a metric is named twice", about=Option("metrics"))
@@ -92,7 +92,7 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores besides those of the protocols. ``module`` is what the record says of it."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
 
     label: str
     metric: Metric
@@ -112,7 +112,7 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Say which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
     judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
     return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
@@ -137,7 +137,7 @@ def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> Re
 
 
 def resolve_protocol(registry: Registry, definition: EvalProtocol, near: str | None = None) -> ResolvedProtocol:
-    """Find and validate the modules of a protocol; of namesakes, those of the plugin ``near``.
+    """Find and validate the modules of a protocol; among offers of the same name, those of the plugin ``near``.
 
     Raises ``UserError`` for a module that is unknown, or has a wrong parameter.
     """
@@ -151,12 +151,12 @@ def resolve_protocol(registry: Registry, definition: EvalProtocol, near: str | N
 
 
 def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
-    """Make the modules of a protocol; its definition then holds every parameter resolved."""
+    """Make the modules of a protocol; its definition then has every parameter resolved."""
     return resolve_protocol(registry, definition).make(registry)
 
 
 def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtocol:
-    """Let a context that shows examples of the dataset have them; its parameters then hold them."""
+    """Give the examples of the dataset to a context that shows them; its parameters then contain them."""
     context = protocol.parts["context"]
     if not isinstance(context.params, ContextParams):
         return protocol
@@ -172,7 +172,7 @@ def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtoc
 def _replaced(
     registry: Registry, module: ResolvedModule, name: str | None, settings: Mapping[str, Any]
 ) -> ResolvedModule:
-    """Return the module called ``name``, or the protocol's own, with the settings that reach it."""
+    """Return the module called ``name``, or the protocol's own, with the job's settings for it."""
     found = registry.find(module.section, name) if name else module.found
     own = settings_for(settings, module.section, found.offer.names)
     if found != module.found:
@@ -183,7 +183,9 @@ def _replaced(
 
 
 def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: JobSpec) -> ResolvedMetrics:
-    """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
+    """Return the metrics with the job's replacements: a metric that compares with the unedited model replaces those of
+    locality, any other metric those of the other kinds.
+    """
     asked = [_asked_metric(registry, name, spec.settings) for name in spec.metrics]
     compares = [bool(module.make().reads_unedited) for module in asked]
     metrics: dict[ProbeKind, tuple[ResolvedModule, ...]] = {}

@@ -1,4 +1,4 @@
-"""What a job was asked for: its settings, and which module each of them reaches."""
+"""The specification of a job: its settings, and which module each of them is for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,20 +13,20 @@ from wildcore.types import EvalProtocol, Record
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
-"""Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
+"""Separates an editor from the transforms of what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
 CONTINUATION = 40
-"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
+"""Default number of characters for which an edited model continues after its answer to an edit prompt."""
 
 
 class JobSpec(Record):
-    """One run as it was asked for.
+    """One run as specified by the user.
 
-    ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
-    its own facts; ``added_metrics`` score besides the protocols' own;
-    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
-    ``as_published`` runs the editor as its published code has it; ``trace`` keeps what happens inside each edit.
+    ``settings`` maps "section.parameter" or "section.name.parameter" to a value. ``own_protocols`` are those read from files.
+    ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
+    evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
+    of the failure filter. ``edits_per_update`` None: the schedule's default. ``as_published`` runs the editor like its
+    published code. ``trace`` records what happens inside each edit.
     """
 
     model: str
@@ -77,7 +77,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def require_setting_name(key: str, given: str) -> None:
-    """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
+    """Raise ``UserError`` quoting ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
     parts = key.split(".")
     if len(parts) not in (2, 3) or not all(parts):
         form = ("write ", Setting("SECTION.PARAMETER", "VALUE"), ", such as ", Setting("editor.layer", 5))
@@ -87,7 +87,7 @@ def require_setting_name(key: str, given: str) -> None:
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
-    """Refuse a setting of a section, or "section.name.parameter" of a name, that takes no part in the job."""
+    """Raise ``UserError`` for a setting of a section that the job does not use, or "section.name.parameter" of an unused name."""
     for key in settings:
         section, *rest = key.split(".")
         if not used.get(section):
@@ -99,7 +99,7 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
 
 
 def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]) -> dict[str, Any]:
-    """Return the settings that reach the module called by any of ``names``: those of its section, then those of its names.
+    """Return the settings for the module called by any of ``names``: those of its section, overridden by those of its names.
 
     Raises ``UserError`` for a parameter that is set under two names of the module.
     """
@@ -118,7 +118,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
 
 
 def names_used(registry: Registry, editors: Sequence[str]) -> dict[str, set[str]]:
-    """Return the names of the editors and transforms that take part, by section, as ``check_names`` takes them."""
+    """Return the names of the editors and transforms used, by section, in the form that ``check_names`` takes."""
     used: dict[str, set[str]] = {"editor": set(), "transform": set()}
     for name in editors:
         editor, *transforms = name.split(AND)

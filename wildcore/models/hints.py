@@ -1,4 +1,4 @@
-"""What a name or folder that no model can be loaded from looks like, and what its user can do."""
+"""Recognises names and folders that no model can be loaded from, and says what the user can do."""
 
 import json
 import re
@@ -27,12 +27,12 @@ MAKERS = {
     "qwen": "Qwen",
     "smollm": "HuggingFaceTB",
 }
-"""How names that Ollama gives begin, and who publishes the original on the hub. No name there without an owner begins so."""
+"""How names in Ollama begin, and who publishes the original on the hub. No hub name without an owner begins like this."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def require_fetchable(name: str) -> None:
-    """Raise ``UserError`` for a name that is no folder and cannot be one of the hub, saying what it looks like."""
+    """Raise ``UserError`` for a name that is not a folder and cannot be a hub name, saying what it looks like."""
     path, ending = Path(name), Path(name).suffix.lower()
     problem: Message | None = None
     if ending == ".gguf":
@@ -54,7 +54,7 @@ def require_fetchable(name: str) -> None:
 
 
 def after_failed_fetch(name: str, error: Exception) -> Message:
-    """Return what to do where the hub did not give the model ``name`` because of ``error``."""
+    """Return what to do after downloading the model ``name`` from the hub failed with ``error``."""
     kind, page = type(error).__name__, f"https://huggingface.co/{name}"
     way: Message
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
@@ -85,7 +85,7 @@ def require_model_folder(name: str, folder: Path) -> None:
 
 
 def weights_problem(folder: Path) -> Message | None:
-    """Return why no weights can be read from a model folder and what to do; None where it holds safetensors."""
+    """Return why no weights can be read from a model folder and what to do. None: it holds safetensors."""
     if any(folder.glob("*.safetensors")):
         return None
     problem = "no .safetensors file in it"
@@ -108,7 +108,7 @@ def weights_problem(folder: Path) -> Message | None:
 
 
 def quantisation(config: Any) -> str | None:
-    """Return how a configuration says that the weights are quantised; None where they are not."""
+    """Return how the weights are quantised according to a configuration. None: they are not quantised."""
     found = getattr(config, "quantization_config", None)
     if found is None:
         return None
@@ -118,7 +118,7 @@ def quantisation(config: Any) -> str | None:
 
 
 def quantised_problem(how: str) -> str:
-    """Return why quantised weights are not edited, and what to do."""
+    """Return why quantised weights cannot be edited, and what to do."""
     return (
         f"its weights are quantised ({how}), and an edit changes ordinary ones; take the model that was quantised, which its "
         "card names"
@@ -151,7 +151,7 @@ def _about_ollama(name: str) -> Message:
 
 
 def _maker(name: str) -> str | None:
-    """Return who publishes the model that Ollama calls ``name``, where its beginning tells."""
+    """Return who publishes the model that Ollama calls ``name``. None: its beginning does not tell."""
     return next((owner for start, owner in MAKERS.items() if name.lower().startswith(start)), None)
 
 
@@ -183,7 +183,7 @@ def _without_config(folder: Path) -> Message:
 
 
 def _convert_gguf(path: Path) -> Message:
-    """Say how to get what a GGUF file was made from, or to convert it."""
+    """Return how to get the original of a GGUF file, or how to convert the file."""
     out = _out(path.with_suffix(""))
     code = (
         "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T, GgufConfig as G; "
@@ -200,5 +200,5 @@ def _convert_gguf(path: Path) -> Message:
 
 
 def _out(path: Path) -> str:
-    """Return the name of a new folder for what is made of ``path``, as Python writes it."""
+    """Return the name of a new folder for a conversion of ``path``, quoted as in Python."""
     return json.dumps(f"{path.resolve().name}-safetensors")

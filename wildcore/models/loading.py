@@ -32,14 +32,14 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-"""What a model can run in. float64 is for comparing with other implementations, and runs only where it is asked for."""
+"""Dtypes that a model can run in. float64 is for comparing with other implementations, and is used only on request."""
 DEVICES = "use auto, cpu, cuda, cuda:N or mps"
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
 
 
 def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedModel:
-    """Load a model folder or hub model. Raises ``UserError`` for anything a user can mend."""
+    """Load a model folder or hub model. Raises ``UserError`` for every problem that a user can fix."""
     device = pick_device(request.device)
     folder = fetch_folder(request)
     config = load_config(request, folder)
@@ -64,14 +64,14 @@ def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedM
 
 
 def read_shape(request: ModelRequest, families: Mapping[str, Family]) -> ModelShape:
-    """Read a model's size without its weights. Raises ``UserError`` for a model or family that is not there."""
+    """Read a model's size without its weights. Raises ``UserError`` if the model does not exist or its family is unknown."""
     config = load_config(request, fetch_folder(request))
     family_of(config, families)
     return shape_of(config)
 
 
 def family_of(config: Any, families: Mapping[str, Family]) -> Family:
-    """Return the family of a configuration. Raises ``UserError`` that says how to add an unknown one."""
+    """Return the family of a configuration. Raises ``UserError`` if it is unknown; the message says how to add it."""
     family = families.get(config.model_type)
     if family is None:
         raise UserError(
@@ -83,7 +83,7 @@ def family_of(config: Any, families: Mapping[str, Family]) -> Family:
 
 
 def pick_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device that is there, else raise ``UserError``."""
+    """Return the device for ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``. Raises ``UserError`` if it is not available."""
     if name == "auto":
         found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(found)
@@ -102,9 +102,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtype, tuple[Message, ...]]:
-    """Return the dtype to load in, and a note where ``auto`` departs from the checkpoint's own.
+    """Return the dtype to load in, and a note if ``auto`` differs from the checkpoint's own dtype.
 
-    Raises ``UserError`` for one that no model runs in, or not on this device.
+    Raises ``UserError`` for a dtype that no model runs in, or that does not run on this device.
     """
     if name != "auto":
         if name not in DTYPES:
@@ -126,9 +126,9 @@ def pick_dtype(name: str, config: Any, device: torch.device) -> tuple[torch.dtyp
 
 
 def fetch_folder(request: ModelRequest, weights: bool = True) -> Path:
-    """Return a local folder for a folder name or a hub name, fetching only safetensors and the small files of a model.
+    """Return a local folder for a folder name or a hub name. Only safetensors and a model's small files are downloaded.
 
-    Without ``weights`` only the small files are fetched.
+    Without ``weights`` only the small files are downloaded.
     """
     folder = request.folder or Path(request.name)
     if request.folder and not request.folder.is_dir():
@@ -162,7 +162,7 @@ def fetch_folder(request: ModelRequest, weights: bool = True) -> Path:
 
 
 def load_config(request: ModelRequest, folder: Path) -> Any:
-    """Read the configuration of a model folder, without its weights. Raises ``UserError`` for what is no such folder."""
+    """Read the configuration of a model folder, without its weights. Raises ``UserError`` if it is not a model folder."""
     require_model_folder(request.name, folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
@@ -171,9 +171,9 @@ def load_config(request: ModelRequest, folder: Path) -> Any:
 
 
 def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
-    """Read the weights; return the network and a note on weights that it has no place for.
+    """Read the weights; return the network, and a note on weights in the files that it does not use.
 
-    A weight that the files lack, or hold in another shape, would be filled with random numbers, so it is refused.
+    A weight that is missing from the files, or has another shape there, would be initialised at random, so it is refused.
     """
     placement = {"device_map": request.device_map} if request.device_map else {}
     trust = request.trust_remote_code
@@ -185,7 +185,7 @@ def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch
             use_safetensors=True,
             trust_remote_code=trust,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # only to be told of them below
+            ignore_mismatched_sizes=True,  # reported below instead of raised
             **placement,
         )
     if info["missing_keys"]:
@@ -204,7 +204,7 @@ def _some(names: Iterable[str]) -> str:
 
 @contextmanager
 def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing a bar of its own across ours."""
+    """Keep transformers from drawing its own progress bar across ours."""
     shown = is_progress_bar_enabled()
     disable_progress_bar()
     try:
@@ -226,5 +226,5 @@ def _named(request: ModelRequest) -> Option:
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Return what ``dtype`` is called on the command line and in records."""
+    """Return the name of ``dtype`` on the command line and in records."""
     return str(dtype).removeprefix("torch.")
