@@ -63,7 +63,11 @@ def refused(wildcore, good, tmp_path):
         (("show", "--json", "--edits", "nowhere"), "nowhere: not a run folder"),
         (("describe", "editr", "x"), "'editr' is not one of 'editor'"),
         (("describe", "editor", "no-chnge"), "unknown editor 'no-chnge'; did you mean 'no-change'?"),
-        (("describe", "protocol", "wlid"), "unknown protocol 'wlid'; did you mean 'wild'?"),
+        pytest.param(
+            ("describe", "protocol", "wlid"),
+            "unknown protocol 'wlid'; did you mean 'wild'?",
+            marks=pytest.mark.plugins("wild"),
+        ),
         (("describe", "dataset", "good/two-fact"), "did you mean 'two-facts'?"),
         (("describe", "model", "nowhere/at/all"), "nowhere/at/all: no such folder"),
     ],
@@ -72,6 +76,7 @@ def test_refused_before_anything_heavy(refused, arguments, said: str) -> None:
     assert said in refused(*arguments)
 
 
+@pytest.mark.plugins("pocket", "synthetic", "wild")
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
@@ -141,6 +146,7 @@ def refusals(python, good, tmp_path_factory) -> list[list[object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.plugins("pocket", "synthetic", "wild")
 @pytest.mark.parametrize(
     "index", range(len(CHECKED_WITH_THE_MODEL)), ids=lambda i: " ".join(CHECKED_WITH_THE_MODEL[i][0])
 )
@@ -182,6 +188,7 @@ def test_version(wildcore) -> None:
     assert re.fullmatch(r"wildcore, version \d+\.\d+\.\d+\n", wildcore("--version").stdout)
 
 
+@pytest.mark.plugins("synthetic", "wild")
 @pytest.fixture(scope="module")
 def described(python, good) -> dict[str, list[str]]:
     """What ``describe`` prints of every installed offer but models, which are read for it: text by kind and name."""
@@ -218,6 +225,7 @@ def test_describe_prints_every_offer_with_its_parameters(described) -> None:
     assert len(described) > 10
 
 
+@pytest.mark.plugins("wild")
 def test_describe_shows_meaning_default_and_preset(described) -> None:
     text = described["editor good/no-change"]
     assert re.search(r"│ strength +│ float +│ 1\.0 +│ How strongly nothing is changed\.", text)
