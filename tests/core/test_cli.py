@@ -188,7 +188,6 @@ def test_version(wildcore) -> None:
     assert re.fullmatch(r"wildcore, version \d+\.\d+\.\d+\n", wildcore("--version").stdout)
 
 
-@pytest.mark.plugins("synthetic", "wild")
 @pytest.fixture(scope="module")
 def described(python, good) -> dict[str, list[str]]:
     """What ``describe`` prints of every installed offer but models, which are read for it: text by kind and name."""
@@ -212,6 +211,7 @@ print(json.dumps(printed))
     return json.loads(done.stdout)
 
 
+@pytest.mark.plugins("synthetic", "wild")
 def test_describe_prints_every_offer_with_its_parameters(described) -> None:
     registry = load_registry()
     for kind in sorted({*KINDS} - {"model"}):
@@ -225,7 +225,6 @@ def test_describe_prints_every_offer_with_its_parameters(described) -> None:
     assert len(described) > 10
 
 
-@pytest.mark.plugins("wild")
 def test_describe_shows_meaning_default_and_preset(described) -> None:
     text = described["editor good/no-change"]
     assert re.search(r"│ strength +│ float +│ 1\.0 +│ How strongly nothing is changed\.", text)
@@ -233,6 +232,7 @@ def test_describe_shows_meaning_default_and_preset(described) -> None:
     assert "--set editor.PARAMETER=VALUE" in text
 
 
+@pytest.mark.plugins("wild")
 def test_describe_of_a_protocol_is_a_file_with_every_parameter(described) -> None:
     shown = tomllib.loads(described["protocol wild/wild"])
     assert shown["context"]["name"] == "qa-instruction"
