@@ -1,7 +1,7 @@
-"""Runs a plugin's tests where nothing of its repository lies beside it: ``python -m wildcore.testing.elsewhere PLUGIN INTO``.
+"""Runs a plugin's tests without the rest of its repository: ``python -m wildcore.testing.elsewhere PLUGIN INTO``.
 
-The folder PLUGIN is copied into the folder INTO, and pytest runs there against what is installed. Whatever follows INTO are
-arguments of pytest. A plugin whose tests pass so can move into a repository of its own.
+The folder PLUGIN is copied into the folder INTO, and pytest runs there with the installed packages. Everything after INTO is
+passed to pytest. A plugin whose tests pass in this way can move to its own repository.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def copied(plugin: Path, into: Path) -> Path:
-    """Copy a plugin's folder into the folder ``into``, in place of an earlier copy, and return the copy."""
+    """Copy a plugin's folder into the folder ``into``, replacing an earlier copy, and return the copy."""
     copy = into / plugin.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(plugin, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "dist"))
@@ -20,7 +20,7 @@ def copied(plugin: Path, into: Path) -> Path:
 
 
 def pytest_command(copy: Path, arguments: Sequence[str] = ()) -> list[str]:
-    """Return what python is given to run the tests of ``copy``, in that folder, with its own configuration and no other's."""
+    """Return Python's arguments for running the tests of ``copy``, in that folder, with only its own configuration."""
     settings = ["-c", str(copy / "pyproject.toml"), "--import-mode=importlib", "-ra"]
     unknown_mark = ["-W", "ignore:Unknown pytest.mark.golden"]
     return ["-m", "pytest", *settings, *unknown_mark, str(copy / "tests"), *arguments]

@@ -109,7 +109,7 @@ def test_a_data_set_in_the_form_of_the_hubs_gives_the_same_cases(tmp_path: Path)
 
 
 def test_no_source_is_said() -> None:
-    with pytest.raises(UserError, match=r"nothing to read; name a file with --set dataset\.path=FILE"):
+    with pytest.raises(UserError, match=r"nothing to read; name a file with dataset\.path=FILE"):
         ZsRE(ZsREParams()).cases()
 
 

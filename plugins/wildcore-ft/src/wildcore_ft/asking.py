@@ -1,4 +1,4 @@
-"""Of which position FT-L asks the target's tokens."""
+"""The position at which FT-L predicts the target's tokens."""
 
 from wildcore_training.asking import Asked
 
@@ -6,9 +6,9 @@ from wildcore.models import Joined
 
 
 def ask_of_last_position(row: Joined, beginning: int | None, begin: bool) -> Asked:
-    """All target tokens are asked of the prompt's last position; with ``begin`` also the beginning of sequence.
+    """All target tokens are predicted at the prompt's last position; with ``begin``, so is the beginning-of-sequence token.
 
-    That is asked only where the tokenizer has written one before the prompt, which not every tokenizer does.
+    That token is included only if the tokenizer has put one before the prompt, which not every tokenizer does.
     """
     written = row.token_ids[:1] if row.token_ids[0] == beginning else ()
     labels = (*written, *row.target_ids) if begin else row.target_ids

@@ -1,4 +1,4 @@
-"""Answers judged by a language model, or by people."""
+"""Answers judged by a language model, or labelled by people."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What the package offers to wildcore. Apart from the rest, which trains without wildcore installed."""
+"""The package's offers to wildcore. Separate from the rest, which trains without wildcore installed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,10 +7,10 @@ from wildcore import Dataset, ModelSource, Offer, hookimpl, lazy
 
 
 class PocketModel:
-    """The model folder that comes with the package."""
+    """The model folder that is bundled with the package."""
 
     def folder(self) -> Path:
-        """Return it."""
+        """Return the folder."""
         return Path(__file__).parent / "data" / "model"
 
 

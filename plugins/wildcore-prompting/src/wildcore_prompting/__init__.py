@@ -1,4 +1,4 @@
-"""Contexts that put something before the question: solved examples, or a distracting text."""
+"""Contexts that put text before the question: solved examples, or a distracting text."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ BROWN = "Brown et al., Language Models are Few-Shot Learners, NeurIPS 2020"
 
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer solved examples, and a text of one's own, before the question."""
+    """Offer solved examples, and a user's own text, before the question."""
     return [
         Offer(
             "few-shot",

@@ -1,4 +1,4 @@
-"""Evaluation protocols as published code has them, each under its own name."""
+"""Evaluation protocols of published code, each under its own name."""
 
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ HARNESS = (
 
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer the form of the harness's task."""
+    """Offer the prompt of the harness's task."""
     return [
         Offer(
             "nq-open",

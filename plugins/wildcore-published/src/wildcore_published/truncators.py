@@ -1,4 +1,4 @@
-"""Where published code lets an answer end."""
+"""Rules of published code for where an answer ends."""
 
 from typing import ClassVar
 
@@ -7,10 +7,10 @@ from wildcore_published.parameters import StripStopsParams
 
 
 class StripStops:
-    """Decoding ends with the first token that holds a stop string; what is taken off is a stop string at the very end.
+    """Decoding ends with the first token that contains a stop string; a stop string is removed only at the very end.
 
-    One pass over the stops, each once at most: of ".\\n" the "." stays, and a token such as ".S" or ".)" stays whole. Nothing
-    else is cut, and no white space is removed.
+    Each stop is tried once, in order: of ".\\n" the "." remains, and a token such as ".S" or ".)" stays whole. Nothing else is
+    cut, and no white space is removed.
     """
 
     reads_gold: ClassVar[bool] = False
@@ -19,11 +19,11 @@ class StripStops:
         self.stops = params.stops
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say whether a stop string has been said."""
+        """Return whether a stop string has been generated."""
         return any(stop in text for stop in self.stops)
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Take the stop strings off the end. The token ids are all that was said."""
+        """Remove the stop strings from the end. The token ids are all that were generated."""
         text = output.text
         for stop in self.stops:
             text = text.removesuffix(stop)

@@ -1,4 +1,4 @@
-"""RECT: of an update only the largest relative changes are made."""
+"""RECT: only the largest relative changes of an update are kept."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The realistic way to evaluate edits: task instruction, autoregressive decoding, natural stop, exact match."""
+"""The realistic evaluation of edits: task instruction, autoregressive decoding, natural stop, exact match."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
 
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer the question behind an instruction, and the model's own chat template."""
+    """Offer the question after an instruction, and the model's own chat template."""
     return [
         Offer(
             "qa-instruction",

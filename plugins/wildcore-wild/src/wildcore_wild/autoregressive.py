@@ -20,5 +20,5 @@ class Autoregressive(Generator):
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Decode the prompts in batches of like length."""
+        """Decode the prompts in batches of similar length."""
         return [(output,) for output in decode(model, prompts, [self.max_new_tokens] * len(prompts), stop)]

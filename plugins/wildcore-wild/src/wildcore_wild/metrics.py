@@ -23,7 +23,7 @@ class ExactMatch(Metric):
 
 
 class Unchanged(Metric):
-    """1 if the edited model's answer is, token for token, the unedited model's under the same protocol, else 0."""
+    """1 if the edited model's answer equals the unedited model's under the same protocol, token for token; else 0."""
 
     reads_unedited = True
 
