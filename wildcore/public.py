@@ -1,7 +1,7 @@
-"""The names that plugin authors need, as ``wildcore`` gives them at their first use."""
+"""The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
-from wildcore.errors import Refused, UserError, each_or_refusal, nearest
+from wildcore.errors import Option, Refused, Setting, UserError, each_or_refusal, nearest
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,
@@ -81,6 +81,7 @@ __all__ = [
     "ModelSource",
     "NoParams",
     "Offer",
+    "Option",
     "Output",
     "Params",
     "Patch",
@@ -93,6 +94,7 @@ __all__ = [
     "Refused",
     "Saved",
     "Score",
+    "Setting",
     "Shortcut",
     "StopRule",
     "StopStrings",

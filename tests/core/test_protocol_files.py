@@ -6,9 +6,12 @@ import pytest
 import yaml
 
 from wildcore import EvalProtocol, Use, UserError
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.jobs.protocol_files import read_protocol, to_toml
 from wildcore.jobs.protocols import resolve_protocol
 from wildcore.registry import load_registry
+
+pytestmark = pytest.mark.plugins("wild", "synthetic")
 
 MINE = """
 name = "mine"
@@ -28,11 +31,11 @@ def test_every_protocol_installed_is_read_back_as_it_was_described(tmp_path: Pat
     registry = load_registry()
     assert registry.protocols
     for number, found in enumerate(registry.protocols):
-        protocol = resolve_protocol(registry, found.offer)
+        protocol = resolve_protocol(registry, found.offer).complete
         file = tmp_path / f"{number}.toml"
         file.write_text(to_toml(protocol), encoding="utf-8")
         read = read_protocol(file)
-        assert resolve_protocol(registry, read) == protocol.model_copy(
+        assert resolve_protocol(registry, read).complete == protocol.model_copy(
             update={"metrics": {kind: uses for kind, uses in protocol.metrics.items() if uses}}
         )
 
@@ -80,9 +83,10 @@ def test_a_file_that_is_wrong(name: str, text: str, said: str, tmp_path: Path) -
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError) as refused:
         read_protocol(tmp_path / name)
-    assert str(refused.value).startswith(f"--protocol-file {tmp_path / name}: ")
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    message = refused.value.rendered(COMMAND_LINE)
+    assert message.startswith(f"--protocol-file {tmp_path / name}: ")
+    assert said in message
+    assert "\n" not in message
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def rows(table: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.plugins("wild")
 def test_listing_works_beside_broken_plugins(listing) -> None:
     assert listing.returncode == 0
     assert "Traceback" not in listing.stdout + listing.stderr
@@ -121,6 +122,7 @@ def test_who_asks_for_it_is_stopped_and_told_why(wildcore, crowd, case: Case) ->
     assert "Traceback" not in asked.stderr
 
 
+@pytest.mark.plugins("wild")
 def test_who_asks_for_something_else_is_served(wildcore, crowd) -> None:
     for arguments in (("editor", "good/no-change"), ("dataset", "two-facts"), ("protocol", "wild")):
         done = wildcore("describe", *arguments, site=crowd)
@@ -156,6 +158,7 @@ def test_a_command_of_the_core_is_not_taken_over(wildcore, crowd, tmp_path) -> N
     assert "taken over" not in done.stdout
 
 
+@pytest.mark.plugins("wild")
 def test_a_plugin_adds_a_command(wildcore, crowd) -> None:
     done = wildcore("count-facts", site=crowd)
     assert (done.returncode, done.stdout) == (0, "2\n")
@@ -199,6 +202,7 @@ def test_one_plugin_name_in_two_packages(wildcore, crowd, listing) -> None:
     assert "'twin'; ask for twin@sample-twin-first or twin@sample-twin-other" in bare.stderr
 
 
+@pytest.mark.plugins("wild")
 def test_plugins_restricts_loading(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good, wild", "plugins", site=crowd)
     assert done.returncode == 0
@@ -210,6 +214,7 @@ def test_plugins_by_environment_variable(wildcore, crowd) -> None:
     assert set(rows(wildcore("plugins", site=crowd, WILDCORE_PLUGINS="good").stdout)) == {"good"}
 
 
+@pytest.mark.plugins("wild")
 def test_an_unknown_plugin_name(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good,wlid", "plugins", site=crowd)
     assert done.returncode == 2
@@ -224,6 +229,7 @@ def test_the_users_interrupt_is_not_a_broken_plugin(wildcore, installed) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.plugins("counterfact", "ft", "synthetic", "wild")
 def test_a_run_is_carried_out_beside_broken_plugins(wildcore, crowd, tmp_path) -> None:
     row = {"case_id": 1, "prompt": "The keeper of the mill is", "subject": "the mill", "target_new": "Anna"}
     row |= {"ground_truth": "Tim", "rephrase_prompt": "Who keeps the mill? It is"}

@@ -118,9 +118,9 @@ def test_the_record_holds_each_transform_resolved_and_nothing_where_there_is_non
     [
         (
             "trained+cut",
-            r"editor trained \(plugin p\): a method that is not closed-form takes no transforms; leave cut away",
+            r"editor trained \(plugin p\): a method that is not closed-form takes no transforms; leave cut out",
         ),
-        ("bare+cut+p/norm", r"editor bare \(plugin p\): a method that is not closed-form .* leave cut, norm away"),
+        ("bare+cut+p/norm", r"editor bare \(plugin p\): a method that is not closed-form .* leave cut, norm out"),
         ("closed+cutt", "unknown transform 'cutt'; did you mean 'cut'?"),
         ("closd+cut", "unknown editor 'closd'; did you mean 'closed'?"),
         ("closed+", "unknown transform ''; known: cut, norm"),
@@ -148,7 +148,7 @@ def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
     check_names({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
     with pytest.raises(UserError, match=r"this run uses no transform 'cud'; did you mean 'cut'\?"):
         check_names({"transform.cud.share": 1}, used)
-    with pytest.raises(UserError, match=r"--set transform\.share: no transform takes part here; leave it away"):
+    with pytest.raises(UserError, match=r"transform\.share: no transform takes part here; leave it out"):
         check_names({"transform.share": 1}, names_used(Registry(), ["memit"]))
 
 

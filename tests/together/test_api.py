@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -11,9 +12,12 @@ import pytest
 import torch
 
 from wildcore import Answer, Editor, EditRequest, UserError, api
+from wildcore.jobs import modules
 from wildcore.models import LoadedModel
+from wildcore.params import Params
 from wildcore.patches import Dense, WeightPatch
 from wildcore.records.run_folder import RunFolder
+from wildcore.registry import Registry
 from wildcore.testing.conformance import ModelState
 
 Wildcore = Callable[..., CompletedProcess[str]]
@@ -120,6 +124,31 @@ def test_a_run_is_that_of_the_command_line(
     same_run(tmp_path / "command", tmp_path / "python")
     assert json.loads(wildcore("show", tmp_path / "python", "--json").stdout) == result.summary
     assert wildcore("eval", "--resume", tmp_path / "python", "--quiet").returncode == 0
+
+
+def test_a_run_finds_and_validates_each_module_of_its_protocols_once(
+    monkeypatch: pytest.MonkeyPatch, model: LoadedModel, fine_tuning: api.EditorChoice
+) -> None:
+    counted: Counter[str] = Counter()
+    find, build = Registry.find, modules.build
+
+    def counting_find(registry: Registry, kind: str, name: str, near: str | None = None) -> Any:
+        counted[f"find {kind}"] += 1
+        return find(registry, kind, name, near)
+
+    def counting_build(params: type[Params], settings: Mapping[str, Any], where: str) -> Params:
+        counted[f"validate {where.split()[0]}"] += 1
+        return build(params, settings, where)
+
+    monkeypatch.setattr(Registry, "find", counting_find)
+    monkeypatch.setattr(modules, "build", counting_build)
+    run = api.evaluate(model, fine_tuning, limit=1, protocols=["wild", "synthetic"], **QUIET)
+    protocols = run.run.manifest.protocols
+    uses = {"context": 2, "generator": 2, "truncator": 2}
+    uses["metric"] = sum(len(metrics) for protocol in protocols for metrics in protocol.metrics.values())
+    assert uses["metric"] == 8
+    for section, number in uses.items():
+        assert (counted[f"find {section}"], counted[f"validate {section}"]) == (number, number), section
 
 
 def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in_a_run(
@@ -260,7 +289,7 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "its generator and truncator read the right answer": lambda model: api.ask(model, "Where?", "synthetic"),
     "it shows examples of a dataset": lambda model: api.ask(model, "Where?", context="few-shot"),
     "limit: Input should be greater than or equal to 1": lambda model: api.evaluate(model, "ft-m", limit=0),
-    "--limit takes the first cases": lambda model: api.evaluate(model, "ft-m", limit=1, sample=1),
+    "limit takes the first cases and sample draws some": lambda model: api.evaluate(model, "ft-m", limit=1, sample=1),
     "schedule: Input should be 'single'": lambda model: api.evaluate(model, "ft-m", schedule="all"),
     "settings: editor.layer is set twice": lambda model: api.evaluate(
         model, api.editor("ft-m", layer=1), settings={"editor.layer": 1}
@@ -287,7 +316,7 @@ def test_a_patch_fits_only_its_model_and_one_that_carries_a_patch_is_not_edited(
     patch = api.edit(model, api.editor("ft-m", steps=1), FACT, **QUIET)
     half = api.load("pocket", dtype="bfloat16", **QUIET)
     for call in (lambda: api.ask(half, "Where?", patch=patch), lambda: api.evaluate(half, patch=patch, limit=1)):
-        with pytest.raises(UserError, match=r"made for pocket \(dtype float32, not bfloat16.*--dtype float32"):
+        with pytest.raises(UserError, match=r"made for pocket \(dtype float32, not bfloat16.*dtype='float32'"):
             call()
     with pytest.raises(UserError, match="not bfloat16"), patch.applied(half):
         pass

@@ -1,12 +1,20 @@
 """The main job on a small model: what it prints, records and refuses."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from wildcore import UserError, testing
+from wildcore.jobs.eval import open_evaluation
+from wildcore.jobs.eval_plan import plan_evaluation
+from wildcore.jobs.spec import JobSpec
+from wildcore.registry import load_registry
+from wildcore.reporting.console import Reporter
 
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -175,6 +183,20 @@ def test_bad_input_is_one_message_and_exit_2(
     assert message in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+def test_a_plan_is_whole_before_the_weights_of_its_model_are_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(Path(testing.__file__).parent / "data" / "tiny-llama", tmp_path / "model")
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    job = JobSpec(model=str(folder), dataset="pocketqa", editor="ft-m", protocols=("wild",), only_failures="synthetic")
+    plan = plan_evaluation(load_registry(), [job], Reporter(quiet=True))
+    assert [protocol.name for protocol in plan.protocols] == ["wild"]
+    assert plan.failing_under is not None
+    assert plan.failing_under.name == "synthetic"
+    assert plan.editors["ft-m"][1]["params"]["layer"] is not None
+    with pytest.raises(UserError, match="safetensors"):
+        open_evaluation(plan)
 
 
 def test_a_missing_file_is_named(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
-"""The command group: plugins loaded once, user errors as one message."""
+"""The command group: plugins are loaded once, and user errors become one message."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
@@ -13,12 +14,12 @@ from wildcore.reporting.console import printable
 
 
 class Failure(click.ClickException):
-    """A user's error: one message, exit code 2. What it quotes of a file may hold anything, and is shown as plain text."""
+    """A user's error: one message, exit code 2. Text quoted from a file is shown without markup and control characters."""
 
     exit_code = 2
 
     def format_message(self) -> str:
-        """Return the message without characters that a terminal would act upon, but for ends of lines."""
+        """Return the message without characters that a terminal would interpret, except line ends."""
         return "\n".join(map(printable, self.message.splitlines()))
 
 
@@ -26,7 +27,7 @@ class Driver(click.Group):
     """The command group: loads plugins once, adds their commands, and turns user errors into one message."""
 
     def registry(self, context: click.Context) -> Registry:
-        """Return the plugins, loaded at the first need."""
+        """Return the plugins; they are loaded at the first call."""
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
             context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note)
@@ -34,7 +35,7 @@ class Driver(click.Group):
         return context.obj
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, those of plugins too."""
+        """Return the names of all commands, including those of plugins."""
         return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -48,7 +49,7 @@ class Driver(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that ``args`` begin with. Where there is none, the error says which plugin is missing."""
+        """Return the command at the beginning of ``args``. If it does not exist, the error says which plugin is missing."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -60,7 +61,7 @@ class Driver(click.Group):
             with interrupts_raised():
                 return super().invoke(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
         except KeyboardInterrupt as interrupted:
             click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
@@ -73,7 +74,7 @@ class Driver(click.Group):
         try:
             return self.registry(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
 
 
 def _names(chosen: str | None) -> Sequence[str] | None:
@@ -85,7 +86,7 @@ def _note(message: str) -> None:
 
 
 def _missing_plugin(ctx: click.Context, command: str) -> str:
-    """Say why a command is not there, where that is known: its plugin is not among those chosen, or is broken."""
+    """Return why a command does not exist, if known: its plugin was not chosen, or is broken."""
     found = load_registry().commands.get(command) if ctx.params.get("plugins") is not None else None
     if found is not None:
         return f" The plugin {found.plugin!r} has it; add that plugin to --plugins."

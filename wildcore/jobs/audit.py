@@ -1,4 +1,4 @@
-"""What in a dataset would spoil a result, found before a model is edited."""
+"""Audits a dataset: finds what would spoil a result, before a model is edited."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,11 @@ from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, firs
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
 from wildcore.jobs.build import make_reader, model_request
-from wildcore.jobs.chat import chat_note
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.loading import load_model
 from wildcore.models.tokens import join
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
@@ -27,7 +26,7 @@ from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
 
 
 class Lengths(Record):
-    """How long the targets are, in words or tokens; ``single`` is the share of those that are one."""
+    """The lengths of the targets, in words or tokens; ``single`` is the share of targets of length one."""
 
     shortest: int
     median: float
@@ -37,7 +36,7 @@ class Lengths(Record):
 
 
 class ProbeCount(Record):
-    """Probes of one kind: how many there are, in how many cases, the fewest and most in one case, how many have aliases."""
+    """Probes of one kind: their number, the number of cases with them, the fewest and most in one case, how many have aliases."""
 
     kind: ProbeKind
     probes: int
@@ -48,7 +47,7 @@ class ProbeCount(Record):
 
 
 class Audit(Record):
-    """What a dataset was found to hold. ``tokens`` and ``answered``, what the unedited model knows, need a ``model``."""
+    """The result of an audit. ``tokens``, and ``answered`` (what the unedited model knows), need a ``model``."""
 
     dataset: Mapping[str, Any]
     cases: int
@@ -63,7 +62,7 @@ class Audit(Record):
 
 
 class Auditor:
-    """Audits the dataset that ``spec`` names, under its protocols. Raises ``UserError`` for bad input."""
+    """Audits the dataset named by ``spec``, under its protocols. Raises ``UserError`` for bad input."""
 
     def __init__(self, registry: Registry, spec: JobSpec, progress: Progress) -> None:
         self.registry = registry
@@ -73,7 +72,7 @@ class Auditor:
         self.protocols = ready_protocols(registry, spec, [], self.reader)
 
     def audit(self) -> Audit:
-        """Read the dataset, then load the model if one is named, and read it again for what that has to say."""
+        """Read the dataset; then load the model, if one is named, and read the dataset again with it."""
         oracles = [Oracle(protocol, *first_metric(protocol, "audit")) for protocol in self.protocols]
         prepare(
             [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
@@ -84,14 +83,14 @@ class Auditor:
         self.reader.require_sound()
         if not found.searches.cases:
             raise UserError(f"dataset {self.reader.name}: it holds no case")
-        self._note(self.reader.notes())
+        for note in self.reader.notes():
+            self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
         return self._with_model(audit) if self.spec.model else audit
 
     def _with_model(self, audit: Audit) -> Audit:
-        model = load_model(model_request(self.registry, self.spec), self.registry.families)
-        note = chat_note(self.registry, self.protocols, model)
-        self._note([*model.notes, *([note] if note else [])])
+        request = model_request(self.registry, self.spec)
+        model = open_session(self.registry, request, self.environment, self.protocols).model
         model.rows_at_once = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
         unedited = UneditedAnswers(self.environment.cache, model)
@@ -102,13 +101,9 @@ class Auditor:
         added = {"model": self.spec.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 
-    def _note(self, notes: Iterator[str] | Sequence[str]) -> None:
-        for note in notes:
-            self.environment.progress.note(note)
-
 
 def _wanted(reader: Reader) -> Iterator[EditCase]:
-    """Yield the cases wanted; as they are read, unless they are drawn."""
+    """Yield the cases wanted, as they are read unless they are drawn at random."""
     drawn = reader.choice.sample is not None
     return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
@@ -120,7 +115,7 @@ def _tokens(model: LoadedModel, case: EditCase) -> int:
 
 @dataclass
 class _Found:
-    """What the cases read so far hold."""
+    """Findings in the cases read so far."""
 
     oracles: Sequence[Oracle]
     searches: Searches = field(default_factory=Searches)

@@ -1,171 +1,61 @@
-"""One call of the main job: everything checked before the model is loaded, then each run carried out in its folder."""
+"""One call of the main job: its model is opened and its cases are chosen, then each run is carried out in its folder."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from wildcore.datasets.selection import Reader, content_hash, require_some
-from wildcore.errors import Refused, UserError
-from wildcore.evaluation.checkpoints import read_patch_or_run
+from wildcore.datasets.selection import content_hash, require_some
+from wildcore.errors import Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
-from wildcore.evaluation.failure_filter import FailureFilter
+from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, edits_at_once
 from wildcore.evaluation.refusals import RefusalWatch
 from wildcore.evaluation.schedules import Schedule
 from wildcore.evaluation.sequences import SequenceRunner
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Editor, Environment, Metric, Patch, Progress
-from wildcore.jobs.build import (
-    TAKEN,
-    choice_of,
-    make_editor,
-    make_reader,
-    model_request,
-    read_back,
-    settled,
-    with_later_parameters,
-)
-from wildcore.jobs.chat import chat_note
-from wildcore.jobs.own_facts import NOTE, own_facts_reader
-from wildcore.jobs.protocols import added_metrics, by_kind, make_protocol, ready_protocols
+from wildcore.interfaces import Editor, Patch
+from wildcore.jobs.build import TAKEN, read_back, settled, with_later_parameters
+from wildcore.jobs.eval_plan import EvaluationPlan, MadeEditor
 from wildcore.jobs.resume import require_same, without_taken
-from wildcore.jobs.score import prepare, score
+from wildcore.jobs.score import score
+from wildcore.jobs.session import Session, open_session
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.loading import load_model, read_shape
 from wildcore.patches.files import PatchFile, require_made_for
-from wildcore.protocols import Metrics, ReadyProtocol, with_added
+from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, WorkRecord
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
-from wildcore.storage.cache import cache_folder
-from wildcore.trace import Trace
 from wildcore.types import EditCase, EditRequest, EvalProtocol
 
 
-class Reporting(Progress, Protocol):
-    """Progress that can also print a line of its own."""
-
-    notes: list[str]
-
-    def line(self, message: str) -> None:
-        """Print a line."""
-        ...
-
-
+@dataclass
 class Evaluation:
-    """The runs of one call: one editor each, the same model, cases and protocols. Raises ``UserError`` for bad input.
+    """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``model`` is the jobs' model where that is loaded already. ``editor`` is the editor of a single job where no plugin offers it,
-    and what the record says of it.
+    ``dataset`` is the description of the dataset and of the choice for the record. ``together`` is how many edits are solved
+    and evaluated at once.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        specs: Sequence[JobSpec],
-        reporter: Reporting,
-        model: LoadedModel | None = None,
-        editor: tuple[Editor, dict[str, Any]] | None = None,
-    ) -> None:
-        self.registry = registry
-        self.reporter = reporter
-        first = specs[0]
-        self.environment = Environment(cache_folder(), first.seed, reporter, Trace() if first.trace else None)
-        file = read_patch_or_run(Path(first.patch)) if first.patch else None
-        self.reader, self.dataset = self._reader(first, file)
-        editors = [] if first.patch else [spec.editor for spec in specs]
-        self.protocols = ready_protocols(registry, first, editors, self.reader)
-        self.added = added_metrics(registry, first.added_metrics, first.settings)
-        self.metrics = {p.name: with_added(p.metrics, by_kind(self.added)) for p in self.protocols}
-        candidates = self._candidates(first)
-        prepare(_distinct(self.metrics), self.environment)
-        request = model_request(registry, first)
-        if file and first.dtype == "auto":
-            request = replace(request, dtype=file.manifest.model.dtype)
-        shape = model.shape if model else read_shape(request, registry.families)
-        self.editors: dict[str, tuple[Editor, dict[str, Any]]] = {
-            spec.editor: editor or make_editor(registry, spec, shape) for spec in specs if not file
-        }
-        self.settled: set[str] = set()
-        self.noted = 0
-        self.model: LoadedModel = model or load_model(request, registry.families)
-        if file:
-            self.editors[first.editor] = self._given(file)
-            if file.note:
-                reporter.note(file.note)
-        for note in (*self.model.notes, chat_note(registry, self.protocols, self.model)):
-            if note:
-                reporter.note(note)
-        self.model.rows_at_once = first.batch_size
-        self.automatic = first.parallel == AUTO
-        self.together = edits_at_once(first.parallel, self.model)
-        unedited = UneditedAnswers(self.environment.cache, self.model)
-        self.examiner = Examiner(self.model, self.protocols, unedited, first.continuation)
-        self.cases = require_some(self.reader.name, self._wanted(first, candidates))
-        self.schedule = Schedule.chosen(first.schedule, first.edits_per_update, len(self.cases))
-
-    def _reader(self, spec: JobSpec, file: PatchFile | None) -> tuple[Reader, dict[str, Any]]:
-        if file is None or spec.dataset:
-            return make_reader(self.registry, spec)
-        self.reporter.note(NOTE)
-        return own_facts_reader(file, choice_of(spec))
-
-    def _given(self, file: PatchFile) -> tuple[Editor, dict[str, Any]]:
-        """Return an editor that has nothing but the patch of a file, and what the record says of it."""
-        manifest = file.manifest
-        require_made_for(file.path, manifest, self.model)
-        patch = read_back(self.registry, file, self.model)
-        said = {
-            "file": file.path.name,
-            "sha256": file.digest,
-            "requests": len(manifest.requests),
-            "seed": manifest.seed,
-        }
-        return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
-
-    def _candidates(self, spec: JobSpec) -> Iterator[EditCase]:
-        """Return what the cases are chosen from, read and checked as far as that can be told before the model is loaded."""
-        if spec.only_failures:
-            return self.reader.read_ahead()
-        return iter(require_some(self.reader.name, self.reader.cases()))
-
-    def _wanted(self, spec: JobSpec, candidates: Iterator[EditCase]) -> list[EditCase]:
-        """Return the cases to run, and complete what the record says of the dataset."""
-        cases = list(candidates) if not spec.only_failures else self._failing(spec.only_failures, candidates)
-        self.dataset |= self.reader.facts() | {"cases": len(cases), "hash": content_hash(cases)}
-        for note in self.reader.notes():
-            self.reporter.note(note)
-        return cases
-
-    def _failing(self, protocol_name: str, candidates: Iterator[EditCase]) -> list[EditCase]:
-        sift = FailureFilter(self.examiner.unedited, self._protocol(protocol_name))
-        count = sift.take(candidates, self.reader.wanted, self.reporter)
-        self.dataset |= {"failures": count.model_dump()}
-        self.reporter.note(str(count))
-        if not count.kept:
-            raise UserError(
-                f"--only-failures: the unedited model gets none of {count.asked} cases wrong; nothing to edit"
-            )
-        return sift.kept
-
-    def _protocol(self, name: str) -> ReadyProtocol:
-        """Return a protocol of this call by name, or that of the registry."""
-        for protocol in self.protocols:
-            if name in (protocol.name, protocol.definition.variant_of):
-                return protocol
-        other = make_protocol(self.registry, self.registry.find_protocol(name).offer)
-        prepare(_distinct({name: other.metrics}), self.environment)
-        return other
+    plan: EvaluationPlan
+    session: Session
+    examiner: Examiner
+    cases: Sequence[EditCase]
+    dataset: Mapping[str, Any]
+    editors: dict[str, MadeEditor]
+    schedule: Schedule
+    together: int
+    settled: set[str] = field(default_factory=set)
+    noted: int = 0
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
-        """Make the folder of a run. Before the first, all editors of the call settle what they take."""
+        """Create the folder of a run. Before the first, all editors of the call pin their resources (``Editor.take``)."""
         for name in self.editors:
             if name not in self.settled:
                 self._settle(name)
@@ -173,28 +63,28 @@ class Evaluation:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             job=spec.model_dump(mode="json"),
             identity=self.identity(spec),
-            protocols=tuple(protocol.definition for protocol in self.protocols),
+            protocols=tuple(protocol.definition for protocol in self.plan.protocols),
             case_count=len(self.cases),
             edits_at_once=self.together,
-            versions=provenance.versions(self.registry),
-            hardware=provenance.hardware(self.model),
-            plugins=provenance.plugins(self.registry),
-            notes=tuple(self.reporter.notes),
+            versions=provenance.versions(self.plan.registry),
+            hardware=provenance.hardware(self.session.model),
+            plugins=provenance.plugins(self.plan.registry),
+            notes=tuple(self.plan.reporter.notes),
         )
         return RunFolder.create(path, manifest)
 
     def _settle(self, name: str, recorded: Mapping[str, Any] | None = None) -> None:
         editor, said = self.editors[name]
-        said |= settled(editor, self.model, self.environment, recorded)
+        self.editors[name] = editor, said | settled(editor, self.session.model, self.session.environment, recorded)
         self.settled.add(name)
 
     def identity(self, spec: JobSpec) -> dict[str, Any]:
-        """Return everything that the answers of a run depend on, resolved."""
+        """Return everything that the answers of a run depend on, with every default resolved."""
         return {
-            "model": provenance.model_identity(self.model),
+            "model": provenance.model_identity(self.session.model),
             "dataset": self.dataset,
             "editor": self.editors[spec.editor][1],
-            "protocols": {p.name: _modules(p.definition) for p in self.protocols},
+            "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
             "schedule": self.schedule.identity(),
             **({"continuation": spec.continuation} if spec.continuation else {}),
             "seed": spec.seed,
@@ -204,45 +94,47 @@ class Evaluation:
     def check_same(self, spec: JobSpec, folder: RunFolder) -> None:
         """Raise ``UserError`` naming every difference between this call and the run to be resumed.
 
-        Where edits are left to be made, the editor takes what it took for the run. A parameter that did not exist when the run
-        was begun must have its default, which does what was done before there was the parameter.
+        If edits are left to be made, the editor must use the resources recorded for the run. A parameter that did not exist
+        when the run was started must have its default, which behaves as before the parameter existed.
         """
-        then = with_later_parameters(self.registry, folder.manifest.identity)
+        then = with_later_parameters(self.plan.registry, folder.manifest.identity)
         require_same(folder, without_taken(then), without_taken(self.identity(spec)))
         if self._unfinished(folder):
             self._settle(spec.editor, then["editor"].get(TAKEN))
             require_same(folder, then, self.identity(spec))
         begun_with = folder.manifest.versions
-        for name, version in provenance.versions(self.registry).items():
+        for name, version in provenance.versions(self.plan.registry).items():
             if begun_with.get(name) != version:
-                self.reporter.note(f"the run was begun with {name} {begun_with.get(name)} and goes on with {version}")
+                self.plan.reporter.note(
+                    f"the run was begun with {name} {begun_with.get(name)} and goes on with {version}"
+                )
 
     def _unfinished(self, folder: RunFolder) -> bool:
         done = {record.case for record in folder.cases()}
         return any(case.id not in done for case in self.cases)
 
     def carry_out(self, folder: RunFolder) -> None:
-        """Do what is left of a run, score it, and write its summary.
+        """Run the remaining cases, score the run, and write its summary.
 
-        Raises ``AllRefused`` where the first edits are all refused for one reason; what is recorded is kept.
+        Raises ``AllRefused`` if the first edits are all refused for one reason; what has been recorded is kept.
         """
         with folder.locked():
             try:
                 self._do_cases(folder)
-                self.reporter.line("Scoring")
-                with self.reporter.track("scoring", None):
-                    score(self.registry, folder, self.metrics, self.added)
+                self.plan.reporter.line("Scoring")
+                with self.plan.reporter.track("scoring", None):
+                    score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
                 self._record_work(folder)
 
     def _record_work(self, folder: RunFolder) -> None:
-        """Write down with what this call did its part, and what it noted since the manifest was made."""
-        known, noted = folder.manifest.notes, self.reporter.notes[self.noted :]
-        self.noted = len(self.reporter.notes)
+        """Record the environment of this call, and its notes since the manifest was written."""
+        known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
+        self.noted = len(self.plan.reporter.notes)
         record = WorkRecord(
             ended=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions=provenance.versions(self.registry),
-            hardware=provenance.hardware(self.model),
+            versions=provenance.versions(self.plan.registry),
+            hardware=provenance.hardware(self.session.model),
             notes=tuple(note for note in noted if note not in known),
         )
         folder.append_work(record)
@@ -252,51 +144,105 @@ class Evaluation:
         editor = self.editors[folder.manifest.job["editor"]][0]
         if all(case.id in done for case in self.cases):
             return
-        together = folder.manifest.edits_at_once if self.automatic else self.together
+        together = folder.manifest.edits_at_once if self.plan.spec.parallel == AUTO else self.together
         if self.schedule.name == "single":
             self._do_single_edits(folder, editor, together, done)
         else:
             runner = SequenceRunner(
-                editor, self.examiner, self.environment, folder, folder.manifest.job["editor"], self.reporter.line
+                editor,
+                self.examiner,
+                self.session.environment,
+                folder,
+                folder.manifest.job["editor"],
+                self.plan.reporter.line,
             )
             runner.run(self.schedule, self.cases, self._say, together, done)
-        for remark in self.model.remarks:
-            self.reporter.note(remark)
-        if self.environment.trace is not None and not (folder.path / TRACES).is_dir():
-            self.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
+        for remark in self.session.model.remarks:
+            self.plan.reporter.note(remark)
+        if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
+            self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
-        self.reporter.line(f"Solving and judging {together} edits at once")
+        self.plan.reporter.line(f"Solving and judging {together} edits at once")
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
-        with self.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
+        with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)
                 advance(1)
                 watch.take(record.edit)
 
-            run(editor, self.examiner, self.cases, self.environment, folder, on_case, together, done)
+            run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, together, done)
 
     def _say(self, record: CaseRecord) -> None:
-        self.reporter.line(self._in_a_line(record))
+        self.plan.reporter.line(self._in_a_line(record))
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"
         if record.edit.status == "refused":
             return f"  {edit}: refused: {record.edit.reason}"
-        quick = {name: _quick(metrics) for name, metrics in self.metrics.items()}
+        quick = {name: _quick(metrics) for name, metrics in self.plan.metrics.items()}
         scores = [scored for scored in score_case(record, quick) if scored.after is not None]
         return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def _distinct(metrics: Mapping[str, Metrics]) -> list[Metric]:
-    found = [metric for kinds in metrics.values() for labelled in kinds.values() for _, metric in labelled]
-    return list({id(metric): metric for metric in found}.values())
+def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> Evaluation:
+    """Load the plan's model, unless it is ``loaded`` already, and choose the cases.
+
+    Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and if there is nothing to edit.
+    """
+    spec = plan.spec
+    session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
+    model, editors = session.model, dict(plan.editors)
+    if plan.patch is not None:
+        editors[spec.editor] = _given(plan.registry, plan.patch, model)
+        if plan.patch.note:
+            plan.reporter.note(plan.patch.note)
+    model.rows_at_once = spec.batch_size
+    together = edits_at_once(spec.parallel, model)
+    unedited = UneditedAnswers(session.environment.cache, model)
+    examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
+    cases, dataset = _chosen_cases(plan, examiner)
+    schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
+    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, together)
+
+
+def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
+    """Return an editor that has only the patch of a file, and its description for the record."""
+    manifest = file.manifest
+    require_made_for(file.path, manifest, model)
+    patch = read_back(registry, file, model)
+    said = {"file": file.path.name, "sha256": file.digest, "requests": len(manifest.requests), "seed": manifest.seed}
+    return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
+
+
+def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
+    """Return the cases to run, and the description of the dataset and of the choice for the record."""
+    filtered: dict[str, Any] = {}
+    if plan.failing_under is None:
+        cases = list(plan.candidates)
+    else:
+        cases, count = _failing(plan, FailureFilter(examiner.unedited, plan.failing_under))
+        filtered = {"failures": count.model_dump()}
+    for note in plan.reader.notes():
+        plan.reporter.note(note)
+    chosen = plan.reader.facts() | {"cases": len(cases), "hash": content_hash(cases)}
+    return require_some(plan.reader.name, cases), {**plan.dataset, **filtered, **chosen}
+
+
+def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCase], FailureCount]:
+    """Return the cases that the unedited model gets wrong, and how many were asked. Raises ``UserError`` if there are none."""
+    count = failures.take(plan.candidates, plan.reader.wanted, plan.reporter)
+    plan.reporter.note(str(count))
+    if not count.kept:
+        problem = f"the unedited model gets none of {count.asked} cases wrong; nothing to edit"
+        raise UserError(problem, about=Option("only_failures"))
+    return failures.kept, count
 
 
 def _quick(metrics: Metrics) -> Metrics:
-    """Return the first metric of reliability that may be asked edit by edit."""
+    """Return the first metric of reliability that is cheap enough to use edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 
 
@@ -305,7 +251,7 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
 
 
 class GivenPatch(Editor):
-    """Edits with a patch that is there already: every fact that it writes, and no other."""
+    """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
         self.patch = patch

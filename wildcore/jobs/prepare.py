@@ -1,15 +1,16 @@
-"""Preparing an editor for a model ahead of its first run: what it trains, and what its edits share."""
+"""Prepares an editor for a model ahead of its first run: trains its trained part, and computes what its edits share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore.datasets.selection import require_some
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
+from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import JobSpec, check_names, names_used
-from wildcore.models.loading import load_model, read_shape
+from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.prepared import WatchedEnvironment
@@ -20,36 +21,34 @@ OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file of the store that an editor uses; ``known`` when an earlier call or run had made it."""
+    """A file of the store that an editor uses. ``known``: an earlier call or run had made it."""
 
     path: Path
     known: bool
 
     @property
     def kind(self) -> str:
-        """What sort of thing it is."""
+        """The kind of the item."""
         return self.path.parent.name
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         return self.path.stat().st_size
 
 
 def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepared]:
-    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty where none is named.
+    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty if no dataset is named.
 
-    Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
+    Raises ``UserError`` for bad input, such as a dataset for an editor without a trained part, or none for an editor with one.
     """
     check_names(spec.settings, names_used(registry, [spec.editor]) | _dataset_used(registry, spec))
     cases = _cases(registry, spec, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
     _require_dataset(spec, editor.trains)
-    model = load_model(request, registry.families)
-    for note in model.notes:
-        progress.note(note)
     environment = WatchedEnvironment(cache_folder(), spec.seed, progress)
+    model = open_session(registry, request, environment).model
     if editor.trains:
         editor.train(model, environment, iter(cases))
     editor.prepare(model, environment)
@@ -62,17 +61,16 @@ def _dataset_used(registry: Registry, spec: JobSpec) -> dict[str, set[str]]:
 
 def _require_dataset(spec: JobSpec, trains: bool) -> None:
     if trains and not spec.dataset:
-        raise UserError(f"editor {spec.editor} is trained on edit cases; name some with --dataset NAME")
+        way_out = ("name some with ", Option("dataset", "NAME"))
+        raise UserError(f"editor {spec.editor} is trained on edit cases", way_out=way_out)
     if trains:
         return
     if spec.dataset:
-        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it away")
+        raise UserError(f"editor {spec.editor} trains nothing", Option("dataset", spec.dataset), "leave it out")
     for name in OF_THE_DATASET:
         if getattr(spec, name):
-            raise UserError(
-                f"--{name.replace('_', '-')}: it chooses cases of a dataset, and editor {spec.editor} trains nothing; "
-                "leave it away"
-            )
+            problem = f"it chooses cases of a dataset, and editor {spec.editor} trains nothing"
+            raise UserError(problem, Option(name), "leave it out")
 
 
 def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCase]:
@@ -84,5 +82,5 @@ def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCa
 
 
 def _made(asked: Mapping[Path, bool]) -> list[Prepared]:
-    """Return those of the files asked for that are there now."""
+    """Return those of the files asked for that exist now."""
     return [Prepared(path, known) for path, known in asked.items() if path.is_file()]

@@ -1,15 +1,16 @@
 """From names and settings to protocols: their modules, and what a job replaces in them or adds to them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wildcore.datasets.selection import Reader
-from wildcore.errors import UserError
-from wildcore.interfaces import Metric, Offer
-from wildcore.jobs.build import identity, make
+from wildcore.errors import Option, UserError
+from wildcore.interfaces import Metric
+from wildcore.jobs.chat import asks_in_chat
+from wildcore.jobs.modules import ResolvedModule, resolve, validated
 from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, settings_for
-from wildcore.params import ContextParams, Params, build
+from wildcore.params import ContextParams
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
 from wildcore.registry import Found, Registry
@@ -17,24 +18,70 @@ from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
 PARTS = ("context", "generator", "truncator")
 
+ResolvedMetrics = Mapping[ProbeKind, tuple[ResolvedModule, ...]]
+"""Resolved metrics by probe kind."""
+
+
+@dataclass(frozen=True)
+class ResolvedProtocol:
+    """A protocol whose modules have been found and validated, but not made yet.
+
+    ``stated`` gives its name, summary and differences; ``parts`` are context, generator and truncator, by these words.
+    """
+
+    stated: EvalProtocol
+    parts: Mapping[str, ResolvedModule]
+    metrics: ResolvedMetrics
+
+    @property
+    def minimal(self) -> EvalProtocol:
+        """The protocol with only the parameters that differ from their defaults: the form in which protocols are compared."""
+        parts = {part: module.minimal for part, module in self.parts.items()}
+        metrics = {kind: tuple(module.minimal for module in modules) for kind, modules in self.metrics.items()}
+        return self.stated.model_copy(update={**parts, "metrics": metrics})
+
+    @property
+    def complete(self) -> EvalProtocol:
+        """The protocol with every parameter of its modules: the form in which protocols are recorded."""
+        parts = {part: module.complete for part, module in self.parts.items()}
+        metrics = {kind: tuple(module.complete for module in modules) for kind, modules in self.metrics.items()}
+        return self.stated.model_copy(update={**parts, "metrics": metrics})
+
+    @property
+    def modules(self) -> Iterator[ResolvedModule]:
+        """All modules; a metric of several probe kinds occurs once for each."""
+        yield from self.parts.values()
+        for modules in self.metrics.values():
+            yield from modules
+
+    def make(self, registry: Registry) -> ReadyProtocol:
+        """Make the modules."""
+        context, generator, truncator = (self.parts[part].make() for part in PARTS)
+        metrics = {
+            kind: tuple((module.label, module.make()) for module in modules) for kind, modules in self.metrics.items()
+        }
+        sources = {part: source_of(registry, module.found) for part, module in self.parts.items()}
+        chat = asks_in_chat(self.parts["context"].found.offer)
+        return ReadyProtocol(self.complete, context, generator, truncator, metrics, sources, chat)
+
 
 def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``editors`` are all that run beside each other in the call; ``reader`` sets cases aside for contexts that show examples.
-    Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is named twice.
+    ``editors`` are all editors that run in the call; ``reader`` sets cases aside for contexts that show examples. Raises
+    ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
-        raise UserError("--metric: a metric is named twice")
+        raise UserError("a metric is named twice", about=Option("metrics"))
     ready: dict[str, ReadyProtocol] = {}
     used: dict[str, set[str]] = {section: set() for section in SECTIONS}
     for name in spec.protocols:
         protocol = variant(registry, registry.find_protocol(name), spec)
-        if protocol.name in ready:
-            raise UserError(f"--protocol {name}: it is named twice")
-        ready[protocol.name] = make_protocol(registry, _with_examples(registry, protocol, reader))
-        for section, use in _uses(protocol):
-            used[section] |= registry.names(section, use.name)
+        if protocol.stated.name in ready:
+            raise UserError("it is named twice", about=Option("protocols", name))
+        ready[protocol.stated.name] = _with_examples(protocol, reader).make(registry)
+        for module in protocol.modules:
+            used[module.section] |= registry.names(module.section, module.name)
     used |= names_used(registry, editors)
     used["dataset"] = registry.names("dataset", spec.dataset) if spec.dataset else set()
     for metric in spec.added_metrics:
@@ -45,7 +92,7 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores besides those of the protocols. ``module`` is what the record says of it."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
 
     label: str
     metric: Metric
@@ -56,139 +103,99 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
     """Make the metrics called ``names``. Raises ``UserError`` for an unknown one, or one named twice."""
     added: dict[str, AddedMetric] = {}
     for name in names:
-        found = registry.find("metric", name)
-        own = settings_for(settings, "metric", found.offer.names)
-        metric, params = make(found, "metric", own)
-        label = _label(registry, found, params)
-        if label in added:
-            raise UserError(f"the metric {label} is added twice")
-        added[label] = AddedMetric(label, metric, identity(found, params))
+        module = _asked_metric(registry, name, settings)
+        metric = module.make()
+        if module.label in added:
+            raise UserError(f"the metric {module.label} is added twice")
+        added[module.label] = AddedMetric(module.label, metric, module.identity)
     return list(added.values())
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Say which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
     judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
     return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
 
 
-def _with_examples(registry: Registry, protocol: EvalProtocol, reader: Reader) -> EvalProtocol:
-    """Let a context that shows examples of the dataset have them; its parameters then hold them."""
-    found = registry.find("context", protocol.context.name)
-    where = f"context {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, protocol.context.params, where)
-    if not isinstance(params, ContextParams):
-        return protocol
-    needed = params.examples_needed()
-    complete = params.with_examples(reader.examples(needed) if needed else ())
-    use = Use(name=protocol.context.name, params=complete.model_dump(mode="json", exclude_defaults=True))
-    return protocol.model_copy(update={"context": use})
+def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> ResolvedProtocol:
+    """Return the protocol with the job's replacements; a variant if that changes anything.
 
-
-def _uses(protocol: EvalProtocol) -> Iterator[tuple[str, Use]]:
-    for part in PARTS:
-        yield part, getattr(protocol, part)
-    for uses in protocol.metrics.values():
-        yield from (("metric", use) for use in uses)
-
-
-def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> EvalProtocol:
-    """Return the protocol with the job's replacements; a variant if that changes anything."""
-    published = _plain(registry, found)
-    changed = published.model_copy(
-        update={
-            "context": _replaced(registry, "context", published.context, spec.context, spec),
-            "generator": _replaced(registry, "generator", published.generator, spec.generator, spec),
-            "truncator": _replaced(registry, "truncator", published.truncator, spec.truncator, spec),
-            "metrics": _replaced_metrics(registry, published, spec),
-        }
+    The names in a published protocol mean its own plugin's modules first.
+    """
+    every_kind = {kind: found.offer.metrics.get(kind, ()) for kind in PROBE_KINDS}
+    published = resolve_protocol(registry, found.offer.model_copy(update={"metrics": every_kind}), found.plugin)
+    changed = replace(
+        published,
+        parts={
+            part: _replaced(registry, module, getattr(spec, part), spec.settings)
+            for part, module in published.parts.items()
+        },
+        metrics=_replaced_metrics(registry, published.metrics, spec),
     )
-    return as_variant(changed, published)
+    return replace(changed, stated=as_variant(changed.minimal, published.minimal))
 
 
-def resolve_protocol(registry: Registry, definition: EvalProtocol) -> EvalProtocol:
-    """Return a protocol with every parameter of its modules resolved. Raises ``UserError`` for one that is wrong."""
+def resolve_protocol(registry: Registry, definition: EvalProtocol, near: str | None = None) -> ResolvedProtocol:
+    """Find and validate the modules of a protocol; among offers of the same name, those of the plugin ``near``.
 
-    def resolved(section: str, use: Use) -> Use:
-        found = registry.find(section, use.name)
-        params = build(found.offer.params, use.params, f"{section} {found.offer.name} (plugin {found.plugin})")
-        return Use(name=use.name, params=params.model_dump(mode="json"))
+    Raises ``UserError`` for a module that is unknown, or has a wrong parameter.
+    """
+
+    def resolved(section: str, use: Use) -> ResolvedModule:
+        return resolve(registry, section, registry.find(section, use.name, near), use.params)
 
     parts = {part: resolved(part, getattr(definition, part)) for part in PARTS}
     metrics = {kind: tuple(resolved("metric", use) for use in uses) for kind, uses in definition.metrics.items()}
-    return definition.model_copy(update={**parts, "metrics": metrics})
+    return ResolvedProtocol(definition, parts, metrics)
 
 
 def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
-    """Make the modules of a protocol; its definition then holds every parameter resolved."""
-    resolved = resolve_protocol(registry, definition)
-
-    def made(section: str, use: Use) -> Any:
-        return make(registry.find(section, use.name), section, use.params)[0]
-
-    context, generator, truncator = (made(part, getattr(resolved, part)) for part in PARTS)
-
-    def labelled(use: Use) -> tuple[str, Any]:
-        found = registry.find("metric", use.name)
-        metric, params = make(found, "metric", use.params)
-        return _label(registry, found, params), metric
-
-    metrics = {kind: tuple(labelled(use) for use in uses) for kind, uses in definition.metrics.items()}
-    sources = {part: source_of(registry, registry.find(part, getattr(resolved, part).name)) for part in PARTS}
-    return ReadyProtocol(resolved, context, generator, truncator, metrics, sources)
+    """Make the modules of a protocol; its definition then has every parameter resolved."""
+    return resolve_protocol(registry, definition).make(registry)
 
 
-def _label(registry: Registry, found: Found[Offer[Any]], params: Params) -> str:
-    """Return what a metric's scores are recorded under: its name, and the parameters that are not the default and matter."""
-    values = params.model_dump(mode="json", exclude_defaults=True, exclude=set(params.without_effect))
-    return str(Use(name=registry.unambiguous_name("metric", found), params=values))
+def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtocol:
+    """Give the examples of the dataset to a context that shows them; its parameters then contain them."""
+    context = protocol.parts["context"]
+    if not isinstance(context.params, ContextParams):
+        return protocol
+    needed = context.params.examples_needed()
+    given = context.params.with_examples(reader.examples(needed) if needed else ())
+    if given is context.params:
+        return protocol
+    # a plugin may have copied the parameters unchecked
+    params = validated("context", context.found, given.model_dump(mode="json", exclude_defaults=True))
+    return replace(protocol, parts={**protocol.parts, "context": replace(context, params=params)})
 
 
-def _replaced(registry: Registry, section: str, use: Use, name: str | None, spec: JobSpec) -> Use:
-    found = registry.find(section, name or use.name)
-    kept = use.params if registry.unambiguous_name(section, found) == use.name else {}
-    settings = settings_for(spec.settings, section, found.offer.names)
-    return _minimal(registry, section, found, {**kept, **settings})
+def _replaced(
+    registry: Registry, module: ResolvedModule, name: str | None, settings: Mapping[str, Any]
+) -> ResolvedModule:
+    """Return the module called ``name``, or the protocol's own, with the job's settings for it."""
+    found = registry.find(module.section, name) if name else module.found
+    own = settings_for(settings, module.section, found.offer.names)
+    if found != module.found:
+        return resolve(registry, module.section, found, own)
+    if not own:
+        return module
+    return replace(module, params=validated(module.section, found, {**module.minimal.params, **own}))
 
 
-def _replaced_metrics(registry: Registry, published: EvalProtocol, spec: JobSpec) -> dict[ProbeKind, tuple[Use, ...]]:
-    """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
-    asked = [_replaced(registry, "metric", Use(name=name), None, spec) for name in spec.metrics]
-    comparing = tuple(use for use in asked if _compares(registry, use))
-    judging = tuple(use for use in asked if use not in comparing)
-    metrics: dict[ProbeKind, tuple[Use, ...]] = {}
-    for kind in PROBE_KINDS:
-        replacement = comparing if kind == "locality" else judging
-        own = tuple(_replaced(registry, "metric", use, None, spec) for use in published.metrics.get(kind, ()))
-        metrics[kind] = replacement or own
+def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: JobSpec) -> ResolvedMetrics:
+    """Return the metrics with the job's replacements: a metric that compares with the unedited model replaces those of
+    locality, any other metric those of the other kinds.
+    """
+    asked = [_asked_metric(registry, name, spec.settings) for name in spec.metrics]
+    compares = [bool(module.make().reads_unedited) for module in asked]
+    metrics: dict[ProbeKind, tuple[ResolvedModule, ...]] = {}
+    for kind, modules in published.items():
+        fitting = zip(asked, compares, strict=True)
+        replacement = tuple(module for module, comparing in fitting if comparing == (kind == "locality"))
+        metrics[kind] = replacement or tuple(_replaced(registry, one, None, spec.settings) for one in modules)
     return metrics
 
 
-def _compares(registry: Registry, use: Use) -> bool:
-    metric, _ = make(registry.find("metric", use.name), "metric", use.params)
-    return bool(metric.reads_unedited)
-
-
-def _plain(registry: Registry, found: Found[EvalProtocol]) -> EvalProtocol:
-    """Return a protocol in the form in which protocols are compared. Its names mean its own plugin's modules first."""
-    protocol = found.offer
-
-    def plain(section: str, use: Use) -> Use:
-        return _minimal(registry, section, registry.find(section, use.name, near=found.plugin), use.params)
-
-    return protocol.model_copy(
-        update={
-            **{part: plain(part, getattr(protocol, part)) for part in PARTS},
-            "metrics": {
-                kind: tuple(plain("metric", use) for use in protocol.metrics.get(kind, ())) for kind in PROBE_KINDS
-            },
-        }
-    )
-
-
-def _minimal(registry: Registry, section: str, found: Found[Offer[Any]], settings: Mapping[str, Any]) -> Use:
-    """Return a use with only the parameters that differ from their defaults, so that equal uses compare equal."""
-    where = f"{section} {found.offer.name} (plugin {found.plugin})"
-    params = build(found.offer.params, settings, where).model_dump(mode="json", exclude_defaults=True)
-    return Use(name=registry.unambiguous_name(section, found), params=params)
+def _asked_metric(registry: Registry, name: str, settings: Mapping[str, Any]) -> ResolvedModule:
+    found = registry.find("metric", name)
+    return resolve(registry, "metric", found, settings_for(settings, "metric", found.offer.names))

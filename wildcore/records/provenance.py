@@ -1,4 +1,4 @@
-"""Where a result comes from: package versions, source revision, hardware, plugins."""
+"""The provenance of a result: package versions, source revision, hardware, plugins."""
 
 import hashlib
 import json
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
 FAMILY = "family"
-"""What the record of a run calls ``ModelIdentity.model_type``."""
+"""Name of ``ModelIdentity.model_type`` in the record of a run."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
 def versions(registry: Registry) -> dict[str, str]:
-    """Return the versions of Python, of what answers depend on, and of every plugin and what it requires.
+    """Return the versions of Python, of the packages that answers depend on, of every plugin and of its requirements.
 
-    With the source revision where that is known.
+    The source revision is included if it is known.
     """
     found = {"python": platform.python_version()}
     plugins = sorted({plugin.distribution for plugin in registry.plugins})
@@ -43,7 +43,7 @@ def versions(registry: Registry) -> dict[str, str]:
 
 
 def requirements(package: str) -> list[str]:
-    """Return the names of the packages that an installed one always requires; none for one that is not installed."""
+    """Return the names of the packages that an installed package always requires; empty if it is not installed."""
     try:
         declared = distribution(package).requires or []
     except PackageNotFoundError:
@@ -52,7 +52,7 @@ def requirements(package: str) -> list[str]:
 
 
 def source_revision(package: str) -> str | None:
-    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
+    """Return the git revision that a package was installed from, with "+changes" for an edited tree. None: unknown."""
     source = _source(package)
     if source is None:
         return None
@@ -72,7 +72,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def hardware(model: "LoadedModel") -> dict[str, Any]:
-    """Return what the run computes on."""
+    """Return the hardware that the run computes on."""
     import torch
 
     facts: dict[str, Any] = {
@@ -97,12 +97,12 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what tells this model, as loaded, from any other, as the record of a run says it."""
+    """Return what identifies this model as loaded, in the form of a run's record."""
     return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 
 def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
-    """Return the distribution and version that an offer comes in, and a hash of its code where that may be edited in place."""
+    """Return the distribution and version of an offer, and a hash of its code if it is installed in editable form."""
     plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
     source = _source(plugin.distribution)
     edited = f" {_code_hash(source.installed)}" if source and source.is_editable else ""
@@ -111,7 +111,7 @@ def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where an installed package came from, as its installer recorded it (PEP 610); ``commit`` is None where it says none."""
+    """The origin of an installed package, as recorded by its installer (PEP 610). ``commit`` is None if it is not recorded."""
 
     installed: Distribution
     commit: str | None
@@ -119,7 +119,7 @@ class _Source:
 
 
 def _source(package: str) -> _Source | None:
-    """Return where a package came from; None for one that is not installed."""
+    """Return the origin of a package. None: it is not installed."""
     try:
         installed = distribution(package)
     except PackageNotFoundError:
@@ -130,7 +130,7 @@ def _source(package: str) -> _Source | None:
 
 
 def _code_hash(installed: Distribution) -> str:
-    """Return a hash of the Python files of the packages that a distribution's plugins are in."""
+    """Return a hash of the Python files of the packages that contain a distribution's plugins."""
     packages = sorted({point.module.partition(".")[0] for point in installed.entry_points.select(group=GROUP)})
     code = hashlib.sha256()
     for path in (path for package in packages for path in _python_files(package)):

@@ -1,4 +1,4 @@
-"""What a file says of itself: JSON with the number of its schema."""
+"""Manifests of files: JSON with the number of its schema."""
 
 import json
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ R = TypeVar("R", bound=Record)
 
 
 def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int], way_out: str = "") -> R:
-    """Return the ``model`` that ``text``, found in ``path``, is the JSON of; its ``schema_number`` must be one of ``readable``.
+    """Return the ``model`` parsed from the JSON ``text``, which was found in ``path``; its ``schema_number`` must be in
+    ``readable``.
 
-    Raises ``UserError`` with the ``way_out`` for another schema; ``ValueError``, of which pydantic's ``ValidationError`` is one,
-    for text that is damaged.
+    Raises ``UserError`` with the ``way_out`` for another schema, and ``ValueError``, of which pydantic's ``ValidationError``
+    is a subclass, for text that is damaged.
     """
     raw = json.loads(text)
     says_schema = isinstance(raw, dict) and "schema_number" in raw

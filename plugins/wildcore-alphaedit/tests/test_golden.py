@@ -74,6 +74,7 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default() -> No
 @pytest.mark.parametrize(
     "changes",
     [*({name: value} for name, value in PAPERS_WAY.items()), {"steps": 24}, {"kl_factor": 0}, {"update_penalty": 9}],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if i.endswith("/plain/tiny-one-token"))

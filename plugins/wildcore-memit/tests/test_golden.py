@@ -13,11 +13,11 @@ from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
 from wildcore.testing.golden import Golden
+from wildcore.testing.real_data import real_data
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
-AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 2e-5, "llama-14m": 1e-4}
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
+AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 1e-4, "llama-14m": 1e-4}
 """Values of tiny-gpt2 are in float64."""
 PUBLISHED = PublishedRuns(GOLDEN, "memit", Memit, MemitParams, LEAST_SQUARES_NAMES, with_moments, AGREEMENT)
 ALONE = [i for i in GOLDEN.runs("") if "/together" not in i]
@@ -57,12 +57,13 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default() -> No
     PUBLISHED.check_papers_way_is_the_default()
 
 
-@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
 @pytest.mark.parametrize(
     "changes",
-    [*({name: value} for name, value in PAPERS_WAY.items()), {"steps": 24}, {"kl_factor": 0}, {"moment_weight": 0.02}],
+    [*({name: value} for name, value in PAPERS_WAY.items()), {"steps": 24}, {"kl_factor": 0}, {"moment_weight": 2.0}],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
-    run = GOLDEN.run(identifier)
+    run = run_of(identifier)
     PUBLISHED.check_differs(run, PUBLISHED.edited(run, **changes))

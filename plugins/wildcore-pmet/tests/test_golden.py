@@ -78,6 +78,7 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default() -> No
 @pytest.mark.parametrize(
     "changes",
     [*({name: value} for name, value in PAPERS_WAY.items()), {"steps": 5}, {"kl_factor": 0}, {"moment_weight": 0.02}],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
@@ -85,7 +86,7 @@ def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: st
     PUBLISHED.check_differs(run, PUBLISHED.edited(run, **changes))
 
 
-@pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}])
+@pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}], ids=str)
 def test_what_is_different_once_the_target_is_said_shows_in_the_update(changes: dict[str, Any]) -> None:
     run = GOLDEN.run("tiny-gpt2/easyedit/pmet/told/tiny-one-token")
     PUBLISHED.check_differs(run, PUBLISHED.edited(run, **changes))

@@ -7,11 +7,11 @@ from wildcore import Record
 from wildcore.scoring.intervals import NORMAL_95
 
 NO_VARIANCE = 1e-12
-"""Below this a variance is one of 0 and rounding."""
+"""A variance below this is zero apart from rounding."""
 
 
 class Kappa(Record):
-    """Chance-corrected agreement with its 95 % interval; where there is none, ``undefined`` says why."""
+    """Chance-corrected agreement with its 95 % interval. ``undefined`` says why if there is none."""
 
     value: float | None = None
     low: float | None = None
@@ -20,10 +20,10 @@ class Kappa(Record):
 
 
 def kappa(table: Sequence[Sequence[int]]) -> Kappa:
-    """Return Cohen's kappa of a square table of counts, rows one rater's verdicts and columns the other's.
+    """Return Cohen's kappa of a square table of counts; rows are one rater's verdicts and columns the other's.
 
-    Kappa is (p_o - p_e) / (1 - p_e) (Cohen 1960). The interval is the normal one on the large-sample variance of Fleiss, Cohen
-    and Everitt (Psychological Bulletin 72, 1969), kept within -1 and 1; too narrow for few answers.
+    Kappa is (p_o - p_e) / (1 - p_e) (Cohen 1960). The interval is the normal one with the large-sample variance of Fleiss,
+    Cohen and Everitt (Psychological Bulletin 72, 1969), kept within -1 and 1. It is too narrow for few answers.
     """
     total = sum(map(sum, table))
     if not total:

@@ -1,4 +1,4 @@
-"""Reading any table through a mapping of its fields."""
+"""Reads any table through a mapping of its fields."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,7 +9,7 @@ from wildcore_table import MappedTableParams
 
 
 class MappedTable:
-    """A table whose fields ``params`` name."""
+    """A table whose fields are named by ``params``."""
 
     def __init__(self, params: MappedTableParams) -> None:
         self.params = params
@@ -67,7 +67,7 @@ class MappedTable:
         return row.texts(name, self.params.separator) if row.holds(name) else ()
 
     def _field(self, row: Row, role: str) -> str:
-        """Return the name of the field for ``role``; one that the user has named must be there."""
+        """Return the name of the field for ``role``. A field that the user has named must exist."""
         named: str | None = getattr(self.params, role)
         if named is not None:
             row.require(named)

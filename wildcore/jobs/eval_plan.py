@@ -1,0 +1,144 @@
+"""The plan of one call of the main job, made and checked before its model is loaded."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from wildcore.datasets.selection import Reader, require_some
+from wildcore.evaluation.checkpoints import read_patch_or_run
+from wildcore.interfaces import Editor, Environment, Metric, Progress
+from wildcore.jobs.build import choice_of, make_editor, make_reader, model_request
+from wildcore.jobs.own_facts import NOTE, own_facts_reader
+from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
+from wildcore.jobs.score import prepare
+from wildcore.jobs.spec import JobSpec
+from wildcore.models.loaded import LoadedModel, ModelRequest
+from wildcore.models.loading import read_shape
+from wildcore.patches.files import PatchFile
+from wildcore.protocols import Metrics, ReadyProtocol, with_added
+from wildcore.registry import Registry
+from wildcore.storage.cache import cache_folder
+from wildcore.trace import Trace
+from wildcore.types import EditCase
+
+MadeEditor = tuple[Editor, dict[str, Any]]
+"""An editor, and its description for the record."""
+
+
+class Reporting(Progress, Protocol):
+    """Progress that can also print a line."""
+
+    notes: list[str]
+
+    def line(self, message: str) -> None:
+        """Print a line."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """The runs of one call, which differ only in their editors, with everything that they need besides the model.
+
+    ``candidates`` are the cases to choose from; they can be read once. ``failing_under`` is the protocol of the failure filter
+    (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
+    the description of the dataset for the record, before its cases are chosen. ``editors`` are those of the jobs by their
+    names; empty if the file ``patch`` is evaluated.
+    """
+
+    registry: Registry
+    reporter: Reporting
+    environment: Environment
+    spec: JobSpec
+    request: ModelRequest
+    reader: Reader
+    dataset: Mapping[str, Any]
+    candidates: Iterator[EditCase]
+    protocols: Sequence[ReadyProtocol]
+    failing_under: ReadyProtocol | None
+    added: Sequence[AddedMetric]
+    metrics: Mapping[str, Metrics]
+    patch: PatchFile | None
+    editors: Mapping[str, MadeEditor]
+
+
+def plan_evaluation(
+    registry: Registry,
+    specs: Sequence[JobSpec],
+    reporter: Reporting,
+    loaded: LoadedModel | None = None,
+    editor: MadeEditor | None = None,
+) -> EvaluationPlan:
+    """Plan the runs of one call. Raises ``UserError`` for bad input, as far as it can be checked without the model's weights.
+
+    ``loaded`` is the model of the jobs, if it is loaded already. ``editor`` is the editor of a single job, if no plugin offers
+    it.
+    """
+    spec = specs[0]
+    environment = Environment(cache_folder(), spec.seed, reporter, Trace() if spec.trace else None)
+    patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
+    reader, dataset = _reader(registry, spec, patch, reporter)
+    protocols = ready_protocols(registry, spec, [] if patch else [one.editor for one in specs], reader)
+    added = added_metrics(registry, spec.added_metrics, spec.settings)
+    metrics = {p.name: with_added(p.metrics, by_kind(added)) for p in protocols}
+    candidates = _candidates(spec, reader)
+    prepare(_distinct(metrics.values()), environment)
+    request = _request(registry, spec, patch)
+    shape = loaded.shape if loaded else read_shape(request, registry.families)
+    return EvaluationPlan(
+        registry=registry,
+        reporter=reporter,
+        environment=environment,
+        spec=spec,
+        request=request,
+        reader=reader,
+        dataset=dataset,
+        candidates=candidates,
+        protocols=protocols,
+        failing_under=_failing_under(registry, spec, protocols, environment),
+        added=added,
+        metrics=metrics,
+        patch=patch,
+        editors={} if patch else {one.editor: editor or make_editor(registry, one, shape) for one in specs},
+    )
+
+
+def _reader(
+    registry: Registry, spec: JobSpec, patch: PatchFile | None, reporter: Reporting
+) -> tuple[Reader, dict[str, Any]]:
+    if patch is None or spec.dataset:
+        return make_reader(registry, spec)
+    reporter.note(NOTE)
+    return own_facts_reader(patch, choice_of(spec))
+
+
+def _candidates(spec: JobSpec, reader: Reader) -> Iterator[EditCase]:
+    """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
+    if spec.only_failures:
+        return reader.read_ahead()
+    return iter(require_some(reader.name, reader.cases()))
+
+
+def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> ModelRequest:
+    """Return the model to load. A patch is evaluated in the dtype in which it was made, unless another is asked for."""
+    request = model_request(registry, spec)
+    return replace(request, dtype=patch.manifest.model.dtype) if patch and spec.dtype == "auto" else request
+
+
+def _failing_under(
+    registry: Registry, spec: JobSpec, protocols: Sequence[ReadyProtocol], environment: Environment
+) -> ReadyProtocol | None:
+    """Return the protocol of the failure filter: from this call, or else from the registry."""
+    if not spec.only_failures:
+        return None
+    for protocol in protocols:
+        if spec.only_failures in (protocol.name, protocol.definition.variant_of):
+            return protocol
+    other = make_protocol(registry, registry.find_protocol(spec.only_failures).offer)
+    prepare(_distinct([other.metrics]), environment)
+    return other
+
+
+def _distinct(metrics: Iterable[Metrics]) -> list[Metric]:
+    found = [metric for kinds in metrics for labelled in kinds.values() for _, metric in labelled]
+    return list({id(metric): metric for metric in found}.values())
