@@ -126,7 +126,7 @@ def test_an_unknown_family_says_how_a_plugin_adds_one() -> None:
     with pytest.raises(UserError, match="wildcore_families") as caught:
         family_of(AutoConfig.for_model("opt"), FAMILIES)
     assert "'opt'" in str(caught.value)
-    assert "wildcore.Family" in str(caught.value)
+    assert "wildcore describe model NAME" in str(caught.value)
 
 
 def test_a_family_that_a_plugin_adds_works_like_a_built_in_one() -> None:

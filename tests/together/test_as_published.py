@@ -24,7 +24,7 @@ from wildcore.patches.files import read_patch
 from wildcore.registry import load_registry
 from wildcore.testing.golden import TINY_MODELS, Golden, relative_error
 
-ROOT = Path(__file__).parents[1] / "golden"
+PLUGINS = Path(__file__).parents[2] / "plugins"
 AGREEMENT = 1e-3
 TRAINING_NAMES = {"num_steps": "steps", "lr": "learning_rate"}
 LEAST_SQUARES_NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
@@ -55,6 +55,11 @@ def moments_npz(golden: Golden, run: Run, layer: int, file: Path) -> None:
     total = count * closed_formula_moments(golden.model(run["model"]).mlp_output(layer).weight.shape[1]).double()
     facts = {"mom2.constructor": "SecondMoment", "mom2.count": count, "mom2.mom2": total.numpy(), "sample_size": 100}
     numpy.savez(file, **facts)
+
+
+def golden_of(plugin: str) -> Golden:
+    """Return the golden values that lie with a plugin."""
+    return Golden(PLUGINS / f"wildcore-{plugin}" / "tests" / "golden")
 
 
 def prefixes_file(golden: Golden, folder: Path) -> Path:
@@ -172,7 +177,7 @@ def check_memories(golden: Golden, run: Run, patch: Path) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A golden run of ``folder`` and how a user asks for it.
+    """A golden run of the plugin ``folder`` and how a user asks for it.
 
     ``settings`` returns the editor's parameters, and writes the files that they name; ``check`` looks into the patch. The
     record says that the edit is as published ``but_for`` what the switch cannot set.
@@ -190,12 +195,14 @@ class Case:
 
 
 CASES = [
-    Case("rome", "", "tiny-llama/fork/rome/second-moment/tiny-one-token", of_rome, check_two_vectors),
-    Case("rome", "", "tiny-gpt2/fork/rome/plain/tiny-several-tokens", of_rome, check_two_vectors),
-    Case("r-rome", "", "tiny-llama/fork/r-rome/prefix-keys/tiny-one-token", of_rome, check_two_vectors),
-    Case("r-rome", "", "tiny-gpt2/fork/r-rome/prefix-keys-second-moment/tiny-one-token", of_rome, check_two_vectors),
-    Case("ft-l", "", "tiny-llama/fork/ft/ft-l/tiny-several-tokens", of_training, check_whole_change),
-    Case("ft-m", "", "tiny-gpt2/fork/ft/ft-m/tiny-several-tokens", of_training, check_whole_change),
+    Case("rome", "rome", "tiny-llama/fork/rome/second-moment/tiny-one-token", of_rome, check_two_vectors),
+    Case("rome", "rome", "tiny-gpt2/fork/rome/plain/tiny-several-tokens", of_rome, check_two_vectors),
+    Case("r-rome", "rome", "tiny-llama/fork/r-rome/prefix-keys/tiny-one-token", of_rome, check_two_vectors),
+    Case(
+        "r-rome", "rome", "tiny-gpt2/fork/r-rome/prefix-keys-second-moment/tiny-one-token", of_rome, check_two_vectors
+    ),
+    Case("ft-l", "ft", "tiny-llama/fork/ft/ft-l/tiny-several-tokens", of_training, check_whole_change),
+    Case("ft-m", "ft", "tiny-gpt2/fork/ft/ft-m/tiny-several-tokens", of_training, check_whole_change),
     Case("memit", "memit", "tiny-llama/fork/memit/plain/tiny-one-token", of_memit, check_factors),
     Case("memit", "memit", "tiny-gpt2/kmeng/memit/plain/tiny-one-token", of_memit, check_factors),
     Case(
@@ -268,7 +275,7 @@ def edit(editor: str, model: str, edits: Path, out: Path, settings: Mapping[str,
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_published_update_by_command_line_alone(case: Case, tmp_path: Path) -> None:
-    golden = Golden(ROOT / case.folder)
+    golden = golden_of(case.folder)
     run, out = golden.run(case.run), tmp_path / "patch.safetensors"
     settings, edits = case.settings(golden, run, tmp_path), edits_of(golden, run, tmp_path)
     done = edit(case.editor, run["model"], edits, out, settings, "--as-published", "--dtype=float32")
@@ -289,7 +296,7 @@ def test_the_published_update_by_command_line_alone(case: Case, tmp_path: Path) 
 )
 def test_without_the_switch_the_update_is_another(number: int, departs: str, tmp_path: Path) -> None:
     case = CASES[number]
-    golden = Golden(ROOT / case.folder)
+    golden = golden_of(case.folder)
     run, out = golden.run(case.run), tmp_path / "patch.safetensors"
     settings, edits = case.settings(golden, run, tmp_path), edits_of(golden, run, tmp_path)
     assert edit(case.editor, run["model"], edits, out, settings, "--dtype=float32").exit_code == 0
@@ -300,7 +307,7 @@ def test_without_the_switch_the_update_is_another(number: int, departs: str, tmp
 
 def test_what_the_user_sets_is_over_the_published_way_and_the_record_says_so(tmp_path: Path) -> None:
     case = CASES[1]
-    golden = Golden(ROOT)
+    golden = golden_of("rome")
     run, out = golden.run(case.run), tmp_path / "patch.safetensors"
     edits = edits_of(golden, run, tmp_path)
     settings = {"layer": 1, "steps": 2, "essence_position": "prompt-end", "moment_tokens": 2000}
@@ -313,7 +320,7 @@ def test_what_the_user_sets_is_over_the_published_way_and_the_record_says_so(tmp
 
 
 def test_a_trace_beside_the_patch_holds_what_happened(tmp_path: Path) -> None:
-    golden = Golden(ROOT)
+    golden = golden_of("rome")
     run = golden.run("tiny-gpt2/fork/rome/plain/tiny-several-tokens")
     out, edits = tmp_path / "patch.safetensors", edits_of(golden, run, tmp_path)
     settings = of_rome(golden, run, tmp_path)
@@ -356,7 +363,7 @@ def test_what_departs_is_a_default_and_can_be_had(kind: str, name: str, params: 
 
 
 def test_what_cannot_be_had_as_published_is_refused(tmp_path: Path) -> None:
-    golden = Golden(ROOT)
+    golden = golden_of("rome")
     edits = edits_of(golden, golden.run(CASES[0].run), tmp_path)
     done = edit("memit+norm-anchor", "tiny-llama", edits, tmp_path / "patch.safetensors", {}, "--as-published")
     assert done.exit_code == 2
