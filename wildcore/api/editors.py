@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from wildcore.api.jobs import joined_settings, plugins
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
-from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
+from wildcore.jobs.build import UNREGISTERED, MadeEditor, find_editor, make_editor
 from wildcore.jobs.modules import validated
-from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
+from wildcore.jobs.spec import EditJob, check_names, names_used, settings_for
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
 """What a run asks of an editor; ``wildcore.Editor`` has all of it but ``edit``."""
-
-Made = tuple[Editor, dict[str, Any]]
-"""An editor, and what the record says of it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[
     validated(section, found, settings_for(settings, section, found.offer.name))
 
 
-def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:
+def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, MadeEditor | None]:
     """Return an editor as a choice; an object that no plugin offers under a name that says so, and the object.
 
     Raises ``UserError`` for what is no editor.
@@ -79,7 +76,7 @@ def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | N
     return EditorChoice(name), (given, {"name": name, "plugin": None, "params": _plain_attributes(given)})
 
 
-def made(spec: JobSpec, own: Made | None, model: "LoadedModel") -> Made:
+def made(spec: EditJob, own: MadeEditor | None, model: "LoadedModel") -> MadeEditor:
     """Return the job's editor for ``model``, or the user's ``own``. Raises ``UserError`` for parameters that do not suit."""
     return own or make_editor(plugins(), spec, model.shape)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from wildcore.api.jobs import job, plugins
 from wildcore.api.progress import reporter_for
 from wildcore.jobs.build import model_request
+from wildcore.jobs.spec import ModelChoice
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
@@ -28,7 +29,7 @@ def load(
     """
     registry = plugins()
     spec = job(
-        None,
+        ModelChoice,
         model=str(model),
         dtype=dtype,
         device=device,

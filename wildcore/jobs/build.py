@@ -9,13 +9,16 @@ from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.modules import identity, place_of, validated
-from wildcore.jobs.spec import AND, JobSpec, settings_for
+from wildcore.jobs.spec import AND, CaseChoice, EditorChoice, JobSpec, ModelChoice, Selection, settings_for
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params
 from wildcore.registry import Found, Registry
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel, ModelRequest
     from wildcore.patches.files import PatchFile
+
+MadeEditor = tuple[Editor, dict[str, Any]]
+"""An editor, and what the record says of it."""
 
 WILD_OR_FIRST = ""
 """Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
@@ -77,7 +80,7 @@ def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[s
     return {**said, "params": params.model_construct().model_dump(mode="json") | said["params"]}
 
 
-def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
+def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
     """Say which model to load: one that a plugin brings, a local folder, or a hub name."""
     from wildcore.models.loaded import ModelRequest
 
@@ -97,14 +100,14 @@ def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     )
 
 
-def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, Any]]:
+def make_reader(registry: Registry, spec: CaseChoice) -> tuple[Reader, dict[str, Any]]:
     """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
     return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
-def choice_of(spec: JobSpec) -> Choice:
+def choice_of(spec: Selection) -> Choice:
     """Return which cases a job asks for."""
     return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
@@ -139,7 +142,7 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     return found
 
 
-def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
+def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> MadeEditor:
     """Make the job's editor for a model of ``shape``, with its transforms; returns it and what the record says of it.
 
     Raises ``UserError`` for parameters that do not suit it, transforms of a method that takes none, and a job as published of an
@@ -224,7 +227,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
+    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
 ) -> dict[str, Any]:
     """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
     if not found:

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from wildcore.architectures import Family
 from wildcore.jobs.build import model_request
 from wildcore.jobs.chat import chat_contexts
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import ModelChoice
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
 from wildcore.models.loaded import ModelRequest, shape_of
@@ -37,7 +37,7 @@ class ModelFacts(Record):
 
 def describe_model(registry: Registry, name: str) -> ModelFacts:
     """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` for what is no model."""
-    request = model_request(registry, JobSpec(model=name, dataset="", editor="", protocols=()))
+    request = model_request(registry, ModelChoice(model=name))
     folder = fetch_folder(request, weights=False)
     config = load_config(request, folder)
     found = _Found(registry, request, folder, config)

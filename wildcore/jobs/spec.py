@@ -19,45 +19,109 @@ CONTINUATION = 40
 """Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
 
 
-class JobSpec(Record):
-    """One run as it was asked for.
+class Settings(Record):
+    """Values of modules' parameters: "section.parameter" or "section.name.parameter" maps to one."""
 
-    ``settings`` maps "section.parameter" or "section.name.parameter" to a value; ``own_protocols`` are those of files;
-    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
-    its own facts; ``added_metrics`` score besides the protocols' own;
-    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
-    ``as_published`` runs the editor as its published code has it; ``trace`` keeps what happens inside each edit.
-    """
+    settings: Mapping[str, Any] = {}
+
+
+class Seed(Record):
+    """The seed of everything that is drawn."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class ModelChoice(Record):
+    """Which model to load, and how."""
 
     model: str
-    dataset: str
-    editor: str
-    patch: str | None = None
-    protocols: tuple[str, ...]
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+
+
+class EditorChoice(Settings):
+    """Which editor to make; ``as_published`` runs it as its published code has it."""
+
+    editor: str
+    as_published: bool = False
+
+
+class Selection(Seed):
+    """Which cases of a dataset to take."""
+
+    where: Mapping[str, str] = {}
+    limit: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1)
+    skip_malformed: bool = False
+
+
+class CaseChoice(Selection, Settings):
+    """Which cases to take, and from which dataset."""
+
+    dataset: str
+
+
+class ProtocolChoice(Settings):
+    """Under which protocols to ask, and what replaces modules in them; ``own_protocols`` are those of files."""
+
+    protocols: tuple[str, ...]
     own_protocols: tuple[EvalProtocol, ...] = ()
     context: str | None = None
     generator: str | None = None
     truncator: str | None = None
     metrics: tuple[str, ...] = ()
-    added_metrics: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = {}
-    as_published: bool = False
-    trace: bool = False
-    where: Mapping[str, str] = {}
-    limit: int | None = Field(default=None, ge=1)
-    sample: int | None = Field(default=None, ge=1)
+
+
+class BatchSize(Record):
+    """The most prompts in one batch."""
+
+    batch_size: int = Field(default=32, ge=1)
+
+
+class EditJob(ModelChoice, EditorChoice, Seed):
+    """Facts written into a patch; ``trace`` keeps what happens inside each edit."""
+
     skip_malformed: bool = False
+    trace: bool = False
+
+
+class PrepareJob(ModelChoice, EditorChoice, Selection):
+    """What an editor needs once for a model, made ahead; ``dataset`` holds cases to train on, None where none is named."""
+
+    dataset: str | None = None
+
+
+class AuditJob(CaseChoice, ProtocolChoice, BatchSize):
+    """A dataset looked through under protocols; ``model`` is the one to ask, None for none."""
+
+    model: ModelChoice | None = None
+
+
+class AskJob(ProtocolChoice, Seed, BatchSize):
+    """Questions asked under a protocol; ``dataset`` serves contexts that show examples of one."""
+
+    dataset: str | None = None
+
+
+class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+    """One run as it was asked for, and as its manifest holds it: the fields of all parts beside each other.
+
+    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
+    its own facts; ``added_metrics`` score besides the protocols' own;
+    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
+    ``trace`` keeps what happens inside each edit.
+    """
+
+    patch: str | None = None
+    added_metrics: tuple[str, ...] = ()
+    trace: bool = False
     only_failures: str | None = None
     schedule: ScheduleName = "single"
     edits_per_update: int | None = Field(default=None, ge=1)
     continuation: int = CONTINUATION
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    batch_size: int = Field(default=32, ge=1)
     parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
 
 
@@ -109,10 +173,15 @@ def settings_for(settings: Mapping[str, Any], section: str, name: str) -> dict[s
     return shared | own
 
 
-def names_used(editors: Sequence[str]) -> dict[str, set[str]]:
-    """Return the names of the editors and transforms that take part, by section, as ``check_names`` takes them."""
+def names_used(editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()) -> dict[str, set[str]]:
+    """Return the names of the modules that take part, by section, as ``check_names`` takes them."""
     parts = [[own_name(part) for part in editor.split(AND)] for editor in editors]
-    return {"editor": {own[0] for own in parts}, "transform": {name for own in parts for name in own[1:]}}
+    return {
+        "editor": {own[0] for own in parts},
+        "transform": {name for own in parts for name in own[1:]},
+        "dataset": {own_name(dataset)} if dataset else set(),
+        "metric": {own_name(metric) for metric in metrics},
+    }
 
 
 def own_name(name: str) -> str:
