@@ -11,8 +11,12 @@ from tox.plugin import impl
 ROOT = Path(__file__).parent
 PLUGINS = ROOT / "plugins"
 INSTALL = "python -m pip install --quiet --no-build-isolation --disable-pip-version-check"
-TOOLS = ["torch==2.13.0", "hatchling", "hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3"]
-LINT = ["import-linter>=2", "mypy>=1.14", "pandas", "ruff>=0.9", "types-PyYAML"]
+LOWEST = "uv pip install --quiet --no-build-isolation --resolution lowest-direct --upgrade-package pluggy"
+TORCH = "torch==2.13.0"
+TOOLS = [TORCH, "hatchling", "hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3"]
+LAYERS = "import-linter>=2"
+LINT = [LAYERS, "mypy>=1.14", "pandas", "ruff>=0.9", "types-PyYAML"]
+PYTHONS = ["py311", "py312", "py313", "py314"]
 
 
 def plugin_names() -> list[str]:
@@ -43,9 +47,37 @@ def local_packages(name: str) -> list[str]:
     return [folder(name), *(path for found in needed for path in local_packages(found))]
 
 
-def wheels(folders: Iterable[str]) -> str:
+def wheels(folders: Iterable[str], install: str = INSTALL) -> str:
     """Return the command that builds the core and ``folders`` as wheels and installs them."""
-    return " ".join([INSTALL, ".[testing]", *dict.fromkeys(folders)])
+    return " ".join([install, ".[testing]", *dict.fromkeys(folders)])
+
+
+def all_packages() -> list[str]:
+    """Return the folders of all plugins."""
+    return [folder(name) for name in plugin_names()]
+
+
+def with_all_packages() -> dict[str, dict[str, Any]]:
+    """Return what the environments need in which everything is installed together, by their names."""
+    together = {"commands_pre": [wheels(all_packages())]}
+    editable = " ".join([INSTALL, "-e", ".[testing]", *(f"-e {path}" for path in all_packages())])
+    # torch stays as it is: older releases can be had from the registry only as builds for accelerators, gigabytes each. What the
+    # tools of the tests bring is newer than declared, unless uv is told to change it; pluggy is.
+    lowest = wheels([*all_packages(), TORCH], LOWEST)
+    return {
+        "tests": {"deps": [*TOOLS, *LINT], **together},
+        **{python: {"deps": [*TOOLS, LAYERS, "pandas"], **together} for python in PYTHONS},
+        "lowest": {"deps": [*TOOLS, "pandas", "uv"], "commands_pre": [lowest]},
+        "coverage": {
+            "deps": [*TOOLS, LAYERS, "pandas", "editables", "pytest-cov>=6"],
+            "commands_pre": [editable],
+        },
+    }
+
+
+def build(path: str) -> str:
+    """Return the command that builds a source distribution, and from it a wheel, of the package in ``path``."""
+    return f"python -m build --no-isolation --outdir dist {path}"
 
 
 @impl
@@ -56,9 +88,14 @@ def tox_extend_envs() -> Iterable[str]:
 
 @impl
 def tox_add_core_config(core_conf: Any, state: Any) -> None:
-    """Define them: the core and this plugin alone, from built wheels, with the plugin's own tests."""
-    together = wheels(folder(name) for name in plugin_names())
-    state.conf.memory_seed_loaders["tests"].append(MemoryLoader(commands_pre=[together], deps=[*TOOLS, *LINT]))
+    """Complete them: the core and this plugin alone, from built wheels, with the plugin's own tests; and the others."""
+    seeds = state.conf.memory_seed_loaders
+    for name, settings in with_all_packages().items():
+        seeds[name].append(MemoryLoader(**settings))
+    seeds["core"].append(MemoryLoader(deps=[*TOOLS, LAYERS], commands_pre=[wheels([])]))
+    packages = [".", *(f"./plugins/{name}" for name in plugin_names())]
+    empty = "python -c \"import shutil; shutil.rmtree('dist', ignore_errors=True)\""
+    seeds["wheels"].append(MemoryLoader(commands_pre=[empty, *map(build, packages)]))
     for name in plugin_names():
         loader = MemoryLoader(
             description=f"{name} alone with the core, from built wheels",
@@ -67,4 +104,4 @@ def tox_add_core_config(core_conf: Any, state: Any) -> None:
             deps=TOOLS,
             commands_pre=[wheels(local_packages(name))],
         )
-        state.conf.memory_seed_loaders[name].append(loader)
+        seeds[name].append(loader)

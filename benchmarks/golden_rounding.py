@@ -109,8 +109,8 @@ def main(folder: Path, arguments: list[str]) -> int:
         others = [found for key, found in wrong.items() if (key[0], key[2]) == (plugin, tolerance)]
         nearest = wrong.get(where) or min(others, default=None)
         status = status or int(nearest is None or nearest[0] < APART * tolerance)
-        far, which = (f"{nearest[0]:.1e}", nearest[1]) if nearest else ("none", "")
-        print(f"| {plugin} | {model} | {tolerance:.0e} | {errors} | {far} | {which} |")
+        far, which = (f"{nearest[0]:.1e}", f"`{nearest[1]}`") if nearest else ("none", "")
+        print(f"| {plugin} | {model} | {tolerance:g} | {errors} | {far} | {which} |")
     return status
 
 

@@ -1,9 +1,8 @@
 """wildcore finds out whether a model edit really works.
 
 The names that plugin authors need are those of ``wildcore.public``; importing them loads neither torch nor transformers.
-``wildcore.models``,
-``wildcore.patches`` and ``wildcore.inference`` hold what works on a loaded model, ``wildcore.datasets`` reads tables,
-``wildcore.storage`` keeps what is prepared, and ``wildcore.testing`` checks plugins. Plugins import from nowhere else.
+``wildcore.models``, ``wildcore.patches`` and ``wildcore.inference`` work on a loaded model, ``wildcore.datasets`` reads tables,
+``wildcore.storage`` keeps what editors prepare, and ``wildcore.testing`` checks plugins. Plugins import from nowhere else.
 """
 
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from wildcore.public import *  # noqa: F403
 else:
-    # At the first use, not at import: the command line first sees to Ctrl-C, and only then imports what takes time.
+    # imported at the first use, not here: the command line handles Ctrl-C first, and only then imports what takes time
 
     def __getattr__(name):
         """Return a public name."""

@@ -1,10 +1,10 @@
-"""The ``wildcore`` command and ``python -m wildcore``: Ctrl-C is heeded before anything that takes time is imported."""
+"""The ``wildcore`` command and ``python -m wildcore``. Ctrl-C is handled before anything that takes time is imported."""
 
 from wildcore.interruption import heed_interrupts
 
 
 def run() -> None:
-    """Run the command line; Ctrl-C ends it with one line and exit code 130, whenever it comes."""
+    """Run the command line. Ctrl-C ends it with one line and exit code 130, at any time."""
     heed_interrupts()
     from wildcore.cli import main
     from wildcore.threads import sleep_while_waiting

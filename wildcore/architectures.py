@@ -1,7 +1,7 @@
-"""Model families: where the parts of an architecture are, by ``config.model_type`` and never by a path; and the sizes of the
-models that publications experiment with, by which presets recognise them.
+"""Model families: the module paths of an architecture, found by ``config.model_type`` and never by a path; and the shapes of
+the models used in publications, by which presets recognise them.
 
-The built-in families come through the same hook as a plugin's.
+The built-in families are offered through the same hook as a plugin's.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ from wildcore.params import ModelShape
 class Family:
     """Module paths of one architecture. Those of a layer are relative to it, the others to the causal language model.
 
-    ``attention_input`` and ``mlp_input`` list the projections that read the residual stream; a fused projection is one
-    module that holds several (query, key and value; gate and up).
+    ``attention_input`` and ``mlp_input`` list the projections that read the residual stream. A fused projection is one module
+    that contains several (query, key and value; gate and up).
     """
 
     model_type: str
@@ -96,11 +96,11 @@ GPT_J_6B = ModelShape("gptj", 28, 4096, 50400)
 GPT_NEOX_20B = ModelShape("gpt_neox", 44, 6144, 50432)
 LLAMA_2_7B = ModelShape("llama", 32, 4096, 32000)
 LLAMA_3_8B = ModelShape("llama", 32, 4096, 128256)
-"""Llama 3.1 too."""
+"""Also the shape of Llama 3.1."""
 LLAMA_3_2_3B = ModelShape("llama", 28, 3072, 128256)
 MISTRAL_7B = ModelShape("mistral", 32, 4096, 32000)
 """Up to version 0.2."""
 MISTRAL_7B_V0_3 = ModelShape("mistral", 32, 4096, 32768)
 QWEN_2_5_7B = ModelShape("qwen2", 28, 3584, 152064)
-"""Qwen2-7B too."""
+"""Also the shape of Qwen2-7B."""
 PHI_4 = ModelShape("phi3", 40, 5120, 100352)

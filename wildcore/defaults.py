@@ -1,4 +1,4 @@
-"""Names of offers that commands and the façade choose where the user names none. Nothing else in the core names an offer."""
+"""Names of the offers that commands and the Python interface use by default. Nothing else in the core names an offer."""
 
 EMBEDDED_MODEL = "pocket"
 EMBEDDED_DATASET = "pocketqa"

@@ -40,14 +40,15 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def wildcore_editors() -> Iterable[Offer[Editor]]:  # type: ignore[empty-body]
     """Offer methods that write facts into a model.
 
-    One whose edits use something that its parameters do not determine, such as a trained network, says by ``Editor.take`` what
-    it is: that goes into the record, and a run or patch is made with nothing else.
+    A method may use a resource that its parameters do not determine, such as a trained network. It then describes the
+    resource in ``Editor.take``. The description is recorded, and a run or patch is continued only with the same
+    resource.
     """
 
 
 @hookspec
 def wildcore_transforms() -> Iterable[Offer[Transform]]:  # type: ignore[empty-body]
-    """Offer changes to what closed-form editors write; asked for as EDITOR+TRANSFORM."""
+    """Offer changes to what closed-form editors write. Users select them as EDITOR+TRANSFORM."""
 
 
 @hookspec
@@ -57,17 +58,17 @@ def wildcore_datasets() -> Iterable[Offer[Dataset]]:  # type: ignore[empty-body]
 
 @hookspec
 def wildcore_models() -> Iterable[Offer[ModelSource]]:  # type: ignore[empty-body]
-    """Offer models that the plugin brings along as ordinary model folders."""
+    """Offer models that are bundled with the plugin as ordinary model folders."""
 
 
 @hookspec
 def wildcore_families() -> Iterable[Family]:  # type: ignore[empty-body]
-    """Say where the parts of a model architecture are, by its ``config.model_type``."""
+    """Offer model families: the module paths of an architecture, by its ``config.model_type``."""
 
 
 @hookspec
 def wildcore_contexts() -> Iterable[Offer[Context]]:  # type: ignore[empty-body]
-    """Offer ways to put a question to the model (module 1, input)."""
+    """Offer ways to render a question as a prompt (module 1, input)."""
 
 
 @hookspec

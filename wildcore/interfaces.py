@@ -1,4 +1,4 @@
-"""What a plugin's objects must be able to do. Everything here is structural: no base class is required."""
+"""The interfaces that a plugin's objects implement. Everything here is structural: no base class is required."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Refused, each_or_refusal
+from wildcore.errors import Message, Refused, each_or_refusal
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
@@ -22,37 +22,41 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 StopRule = Callable[[int, str, int], bool]
-"""The truncator's rule as the generator sees it: (row, text so far, token count so far) -> no further token is needed."""
+"""The truncator's rule as the generator sees it: (row, text so far, number of tokens so far) -> whether the row is
+complete."""
 
 
 @dataclass(frozen=True)
 class Lazy:
-    """What an offer is made by, imported only when it is made. ``place`` is "module:name"."""
+    """A callable given as ``"module:name"``, which is imported only when it is called."""
 
     place: str
 
     def resolve(self) -> Callable[..., Any]:
-        """Import and return it. Raises ``ImportError`` or ``AttributeError`` where it does not exist."""
+        """Import the callable and return it. Raises ``ImportError`` or ``AttributeError`` if it does not exist."""
         module, _, name = self.place.partition(":")
         found: Callable[..., Any] = getattr(import_module(module), name)
         return found
 
     def __call__(self, params: Params) -> Any:
-        """Make the thing: from its parameters, or from nothing where it takes none (``NoParams``)."""
+        """Make the object: from ``params``, or without arguments if it takes none (``NoParams``)."""
         make = self.resolve()
         return make() if type(params) is NoParams else make(params)
 
 
 def lazy(place: str) -> Lazy:
-    """Return a ``make`` for an offer that imports ``"module:name"`` only when the thing is made."""
+    """Return a ``make`` for an offer that imports ``"module:name"`` only when the object is made."""
     return Lazy(place)
 
 
 @dataclass(frozen=True)
 class Offer(Generic[T_co]):
-    """A named thing that a plugin can make. Cheap to create; ``make`` does the heavy import, most simply by ``lazy``.
+    """A named object that a plugin can make. An offer is cheap to create: heavy imports belong into ``make``, most simply by
+    ``lazy``.
 
-    ``params`` is built by the core from the user's settings and handed to ``make``.
+    The core builds ``params`` from the user's settings and passes them to ``make``. ``aliases`` are earlier names of the
+    offer, each as NAME, or as PLUGIN/NAME if the plugin had another name. A user who asks by an alias gets the offer and a
+    note, and runs and patches recorded under an alias can still be read.
     """
 
     name: str
@@ -60,13 +64,19 @@ class Offer(Generic[T_co]):
     params: type[Params] = NoParams
     summary: str = ""
     cites: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name, followed by the aliases."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True)
 class Shortcut:
     """An option of ``eval`` and ``score`` that stands for a setting: ``--judge M`` for ``--set metric.judge.model=M``.
 
-    ``sets`` is the setting's name. Where the option is given, the metric ``adds_metric`` scores too.
+    ``sets`` is the setting's name. If the option is given, the metric ``adds_metric`` scores the answers too.
     """
 
     option: str
@@ -77,25 +87,26 @@ class Shortcut:
 
 
 class Progress(Protocol):
-    """Where long work reports how far it is."""
+    """Where long work reports its progress."""
 
     def track(self, label: str, total: int | None, done: int = 0) -> AbstractContextManager[Callable[[int], None]]:
-        """Show a task of ``total`` steps, None where that is unknown; the callable given back advances it by so many steps.
+        """Show a task of ``total`` steps (None: unknown) and yield a function ``advance(n)``.
 
-        ``done`` steps were made before, in a run that is taken up again: they count as done, not as made at this speed.
+        ``done`` steps were made before an interruption: they count towards the total, not towards the speed.
         """
         ...
 
-    def note(self, message: str) -> None:
-        """Tell the user something worth knowing, such as a fallback taken."""
+    def note(self, message: Message) -> None:
+        """Show the user a note, such as that a fallback was taken."""
         ...
 
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run lends its modules: a cache folder that outlives it, its seed, and a place to report progress.
+    """What a run gives to its modules: a cache folder that outlives the run, its seed, and a place to report progress.
 
-    ``trace`` is where an editor records what happens inside its edits; None: nobody asked for it, and nothing is kept.
+    ``trace`` is where an editor records what happens inside its edits (None: no trace was asked for, and nothing is
+    kept).
     """
 
     cache: Path
@@ -108,16 +119,16 @@ class Dataset(Protocol):
     """A source of edit cases."""
 
     def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in a fixed order, and in a malformed row's place what is wrong with it.
+        """Yield the cases in a fixed order; in place of a malformed row, yield what is wrong with it.
 
-        Reads as it goes, so that a large source need not fit into memory. Raises ``UserError`` where the source as a whole
+        Reads row by row, so that a large source need not fit into memory. Raises ``UserError`` if the source as a whole
         cannot be read.
         """
         ...
 
 
 class ModelSource(Protocol):
-    """A model that a plugin brings along."""
+    """A model that is bundled with a plugin."""
 
     def folder(self) -> Path:
         """Return an ordinary Hugging Face model folder."""
@@ -125,7 +136,7 @@ class ModelSource(Protocol):
 
 
 class Context(Protocol):
-    """Module 1, input: puts a question behind an instruction, or leaves it bare."""
+    """Module 1, input: renders a question as a prompt, for example after an instruction, or bare."""
 
     def render(self, question: str, model: "LoadedModel") -> Prompt:
         """Return the text that the model reads."""
@@ -141,11 +152,11 @@ class Truncator(Protocol):
     reads_gold: ClassVar[bool] = False
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say whether more tokens could no longer change the answer. ``text`` is all that was generated so far."""
+        """Return whether further tokens can no longer change the answer. ``text`` is everything generated so far."""
         ...
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Cut the answer out of what the model said."""
+        """Return the answer: ``output`` cut where the answer ends."""
         ...
 
 
@@ -155,44 +166,48 @@ class Generator(Protocol):
     reads_gold: ClassVar[bool] = False
 
     row_wise: ClassVar[bool] = False
-    """True when each row that the strategy runs through the network is one prompt, and it runs either all prompts in order or
-    through ``model.read``, saying which they are. Then many edited models can be asked in one batch, and the strategy is given
-    any number of prompts; it runs at most ``model.rows_at_once`` of them together. Else it is given no more than those."""
+    """True if each row that the strategy runs through the network is one prompt, and if it either runs all prompts in
+    order or calls ``model.read`` with the indices of the prompts. Many edited models can then be asked in one batch.
+    Such a strategy is given any number of prompts and runs at most ``model.rows_at_once`` of them together; any other
+    is given at most that many."""
 
     def generate(
         self, model: "LoadedModel", prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Answer ``prompts``: for each prompt one output, or several samples of it.
+        """Answer ``prompts``: return one output for each prompt, or several samples of it.
 
-        ``golds`` holds None throughout unless the strategy declares ``reads_gold``.
+        ``golds`` contains only None unless the strategy declares ``reads_gold``.
         """
         ...
 
 
 class Metric(Protocol):
-    """Module 4, metric. Works on stored answers, so it may run later, elsewhere, without the model.
+    """Module 4, metric. Scores stored answers, so it can run later, on another machine, without the model.
 
     Inherit from this class for the defaults, or just have the attributes and methods.
     """
 
     reads_unedited: ClassVar[bool] = False
-    """True when the metric compares with the unedited model's answer instead of the gold."""
+    """True if the metric compares with the unedited model's answer instead of the gold."""
 
     expensive: ClassVar[bool] = False
-    """True when the metric is worth calling once over a whole run, not edit by edit: it asks a service or loads a model."""
+    """True if the metric should be called once for a whole run instead of edit by edit: it asks a service or loads a
+    model."""
 
     def prepare(self, environment: Environment) -> None:
-        """Take what a run lends, such as the cache. Called before the first ``score``."""
+        """Receive the run's environment, such as the cache folder. Called before the first ``score``."""
         return None
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item, in order. What cannot be scored gets no value and a reason; it is asked again next time."""
+        """Score each item, in order. An item that cannot be scored gets no value and a reason; it is tried again next
+        time.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Something as it is kept in a file: its tensors by name, and its facts as JSON values."""
+    """The content of a file: its tensors by name, and its facts as JSON values."""
 
     tensors: "Mapping[str, Tensor]"
     facts: Mapping[str, Any]
@@ -202,119 +217,125 @@ class Patch(Protocol):
     """A reversible change to a model."""
 
     def applied(self, model: "LoadedModel") -> AbstractContextManager[None]:
-        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was."""
+        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was before."""
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return facts about the change for the record, as JSON values; ``finite`` is false where it diverged."""
+        """Return facts about the change for the record, as JSON values. ``finite`` is false if the change diverged."""
         ...
 
 
 class KeptPatch(Patch, Protocol):
-    """A patch that is no change of weights and can be kept in a file; the editor that made it reads it back."""
+    """A patch that is not a change of weights and can be saved to a file. The editor that made it loads it again."""
 
     def saved(self) -> Saved:
-        """Return everything that the patch is made of."""
+        """Return everything that the patch consists of."""
         ...
 
 
 class ValueSolver(Protocol):
-    """How a closed-form editor finds values, for transforms that measure them on the unedited model."""
+    """Computes values as a closed-form editor does, for transforms that measure them on the unedited model."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """All that values depend on beside model and request, as JSON values."""
+        """Everything that the values depend on besides the model and the request, as JSON values."""
         ...
 
     def solve(self, requests: Sequence[EditRequest]) -> "list[Tensor | Refused]":
-        """Return for each request the value found on its bare prompt, as in ``Transform.value``, or why there is none."""
+        """Return for each request the value found on its bare prompt, as in ``Transform.value``, or the reason why
+        there is none.
+        """
         ...
 
 
 class Transform(Protocol):
-    """A change to how a closed-form editor writes: to the values that it has found, or to the update that it has solved for.
+    """A change to what a closed-form editor writes: to the values it has found, or to the update it has solved for.
 
     Inherit from this class for the defaults, or just have the methods.
     """
 
     def taken(self) -> Mapping[str, Any]:
-        """Return for the record what it uses that its parameters only name, such as what a table holds, as JSON values.
+        """Return a description of the resources that the parameters only name, such as the content of a table, as JSON
+        values for the record.
 
-        Called before ``prepare``. A run does not go on with something else.
+        Called before ``prepare``. A run is resumed only with the same resources.
         """
         return {}
 
     def prepare(self, model: "LoadedModel", environment: Environment, solver: ValueSolver) -> None:
-        """Measure what it needs of the unedited model. The editor calls this in its own ``prepare``."""
+        """Measure what the transform needs on the unedited model. The editor calls this in its own ``prepare``."""
         return None
 
     def value(self, solved: "Tensor", original: "Tensor") -> "Tensor":
-        """Return what the MLP is to give instead of ``solved``, where it gives ``original``; all [requests, width].
+        """Return the value that the MLP is to output instead of ``solved``; all tensors are [requests, width].
 
-        They are at least float32. ``original`` is what the MLP alone gives at the subject's last token: the rest of the
-        residual stream there is no part of it.
+        They are at least float32. ``original`` is the MLP's unedited output at the subject's last token, without the
+        rest of the residual stream.
         """
         return solved
 
     def update(self, change: "LowRank | Dense", weight: "Tensor") -> "LowRank | Dense":
-        """Return the change to make to ``weight`` [outputs, inputs] instead of ``change``; leaves the weight as it is."""
+        """Return the change to make to ``weight`` [outputs, inputs] instead of ``change``. The weight itself is not
+        modified.
+        """
         return change
 
 
 class Editor(Protocol):
     """A model editing method.
 
-    Inherit from this class for the defaults, or just have the methods. What earlier edits left in an editor is its state: it
-    belongs to the object, ``reset`` clears it, and a run begins with it clear.
+    Inherit from this class for the defaults, or just have the methods. The state of an editor is what its earlier edits
+    left in it. The state belongs to the object, ``reset`` clears it, and a run starts with a cleared state.
     """
 
     trains: ClassVar[bool] = False
-    """True when the method has a part that is trained on edit cases, by ``train``, before the first edit."""
+    """True if the method has a part that ``train`` trains on edit cases before the first edit."""
 
     needs_subject: ClassVar[bool] = False
-    """True when a request must name a subject that occurs in its prompt. Tables of edits are checked for it before the model is
-    loaded."""
+    """True if a request must name a subject that occurs in its prompt. Tables of edits are then checked for subjects
+    before the model is loaded."""
 
     transforms: "Sequence[Transform] | None" = None
-    """The transforms to apply, in order; None where the method is not closed-form and takes none."""
+    """The transforms to apply, in order. None: the method is not closed-form and takes no transforms."""
 
     def train(self, model: "LoadedModel", environment: Environment, cases: Iterator[EditCase]) -> None:
-        """Train what the method trains and keep it in the cache. Called by ``wildcore prepare`` only."""
+        """Train the method's trained part and keep it in the cache. Called by ``wildcore prepare`` only."""
         raise TypeError(f"{type(self).__name__} trains nothing")
 
     def take(
         self, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
-        """Settle what edits use that the parameters leave open or only name, such as which trained network or what a corpus
-        holds, and return it for the record, as JSON values.
+        """Pin every resource that the parameters leave open or only name, such as which trained network to use or what
+        a corpus contains, and return its description for the manifest, as JSON values.
 
-        Called before ``prepare``. ``recorded`` is what it returned when the run was begun that is to go on: use that very thing
-        again, or raise ``UserError`` that names it and the way out; a run does not go on with another.
+        Called before ``prepare``. When a run is resumed, ``recorded`` is what this method returned the first time: use
+        exactly that resource, or raise ``UserError`` saying which is missing and how to get it back.
         """
         return {}
 
     def prepare(self, model: "LoadedModel", environment: Environment) -> None:
-        """Compute once what edits share, such as second moments. Called before the first edit of a run."""
+        """Compute once what all edits share, such as second moments. Called before the first edit of a run."""
         return None
 
     def check(self, model: "LoadedModel", request: EditRequest) -> None:
-        """Raise ``Refused`` for a request that ``edit`` refuses whatever is edited beside it.
+        """Raise ``Refused`` for a request that ``edit`` refuses regardless of the other requests.
 
-        Called for each request before they are written together, so that one which cannot be written keeps no other from being
-        written. It looks at text and tokens only, and changes nothing. Without it, requests that ``edit`` refuses are searched
-        for by editing halves of them, which takes longer.
+        Called for each request before several are written together, so that one bad request does not prevent the others
+        from being written. The check looks at text and tokens only, and changes nothing. If an editor does not have it,
+        the requests at fault are searched for by editing halves of the requests, which takes longer.
         """
         return None
 
     def edit(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> Patch:
-        """Return one patch that writes all ``requests``, at least one; leave ``model`` as it was. May raise ``Refused``.
+        """Return one patch that writes all ``requests``, at least one; leave ``model`` unchanged. May raise
+        ``Refused``.
 
-        An editor that has state builds upon the edits that it made since ``reset``.
+        An editor that has state builds upon the edits it has made since ``reset``.
         """
         ...
 
     def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request one independent patch, as a new editor would make it, or why it cannot be carried out."""
+        """Return for each request one independent patch, as a new editor would make it, or the refusal of that request."""
         return each_or_refusal(partial(self._edit_alone, model), requests)
 
     def _edit_alone(self, model: "LoadedModel", request: EditRequest) -> Patch:
@@ -325,23 +346,23 @@ class Editor(Protocol):
             self.reset()
 
     def reset(self) -> None:
-        """Forget everything that earlier edits left in the editor; what ``prepare`` made stays."""
+        """Clear the state that earlier edits left in the editor. What ``prepare`` computed is kept."""
         return None
 
     @property
     def state(self) -> Saved | None:
-        """What earlier edits left in the editor, to go on from later; None where the method keeps nothing.
+        """The state that earlier edits left in the editor, for ``restore``. None: the method has no state.
 
-        Later edits leave a state that was taken as it was.
+        Later edits must not modify a state that was returned.
         """
         return None
 
     def restore(self, state: Saved) -> None:
-        """Go on from a ``state``."""
+        """Set the editor to a ``state`` that was returned earlier."""
         raise TypeError(f"{type(self).__name__} has no state")
 
     def load_patch(self, model: "LoadedModel", saved: Saved) -> Patch:
-        """Return the patch that ``saved`` holds, one that this method made and that is no change of weights.
+        """Return the patch that ``saved`` contains. It was made by this method and is not a change of weights.
 
         The editor need not be prepared.
         """

@@ -1,11 +1,11 @@
-"""What Ctrl-C does to the ``wildcore`` command. Imports nothing that takes time, so that it can be the first thing.
+"""Handles Ctrl-C in the ``wildcore`` command. Imports nothing that takes time, so that it can be imported first.
 
-While there is nothing to lose (imports, reading the command line, Python's own end), Ctrl-C ends the process at once: libraries
-that are interrupted while they are imported turn the interruption into all kinds of errors. While a command works, the first
-Ctrl-C raises ``KeyboardInterrupt``, so that what is finished is kept; the second ends the process at once.
+While there is nothing to lose (during imports, while reading the command line, while Python exits), Ctrl-C ends the process at
+once, because libraries that are interrupted during their import turn the interruption into unrelated errors. While a command
+works, the first Ctrl-C raises ``KeyboardInterrupt``, so that finished work is saved; the second ends the process at once.
 
-The state is the handler that is in force. Where the process ignores SIGINT, as jobs in the background do, or somebody else
-handles it, nothing is changed.
+The only state is the installed signal handler. If the process ignores SIGINT, as background jobs do, or another handler is
+installed, nothing is changed.
 """
 
 import os
@@ -19,27 +19,27 @@ from typing import NoReturn
 Handler = Callable[[int, FrameType | None], NoReturn]
 
 INTERRUPTED = 130
-"""The exit code: 128 + SIGINT, as shells have it."""
+"""The exit code: 128 + SIGINT, as in shells."""
 MESSAGE = "Interrupted."
 CLEAR_LINE_AND_SHOW_CURSOR = "\r\x1b[K\x1b[?25h"
 
 
 def heed_interrupts() -> None:
-    """From here on let Ctrl-C end the process with one line and ``INTERRUPTED``."""
+    """From here on, Ctrl-C ends the process with one line and exit code ``INTERRUPTED``."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stop_at_once)
         sys.unraisablehook = _lose_no_interrupt
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """End the process: a signal handler."""
+    """Signal handler: end the process."""
     before = CLEAR_LINE_AND_SHOW_CURSOR if os.isatty(2) else ""
     os.write(2, f"{before}{MESSAGE}\n".encode())
     os._exit(INTERRUPTED)
 
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    """Raise ``KeyboardInterrupt``, and let the next Ctrl-C end the process: a signal handler."""
+    """Signal handler: raise ``KeyboardInterrupt``; the next Ctrl-C ends the process."""
     signal.signal(signal.SIGINT, stop_at_once)
     raise KeyboardInterrupt
 
@@ -71,7 +71,7 @@ def _handled_by(handler: Handler, instead_of: Handler) -> Iterator[None]:
 
 
 def _lose_no_interrupt(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Heed an interrupt that Python could not raise, such as one in a finalizer; show anything else as Python does."""
+    """Handle an interrupt that Python could not raise, for example in a finalizer; show any other exception as Python does."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         stop_at_once(signal.SIGINT, None)
     sys.__unraisablehook__(unraisable)

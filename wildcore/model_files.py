@@ -1,4 +1,4 @@
-"""The files of a model folder beside its weights: which belong to the model, and copying them."""
+"""The files of a model folder besides its weights: which belong to the model, and how they are copied."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,23 +15,27 @@ OF_THE_MODEL = ("generation_config.json", "preprocessor_config.json", "processor
 FOR_READERS = ("license*", "licence*", "copying*", "notice*", "use_policy*", "readme*")
 TEXT_ENDINGS = ("", ".txt", ".md", ".rst", ".html", ".pdf")
 TO_FETCH = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*", "README.md", "*.tiktoken", "tokenizer.model*")
-"""Patterns of such files of a hub model, beside those that loading needs."""
+"""Patterns of such files in a hub model, in addition to the files that loading needs."""
 MODEL_CARD = "README.md"
 
 
 @dataclass(frozen=True)
 class Copied:
-    """Files of a model folder that were copied, and links that were not because they lead out of it; names in the folder."""
+    """Files of a model folder that were copied, and links that were not copied because they point outside it; names in the
+    folder.
+    """
 
     names: tuple[str, ...]
     left_out: tuple[str, ...]
 
 
 def copy_companions(source: Path, target: Path, with_code: bool) -> Copied:
-    """Copy what belongs to the model in ``source`` beside weights and ``config.json``, byte for byte, over what is in ``target``.
+    """Copy the files that belong to the model in ``source``, except weights and ``config.json``, byte for byte, overwriting
+    ``target``'s.
 
-    That is the tokenizer's files, chat templates, ``generation_config.json``, licence, notice and model card, and Python files if
-    ``with_code``. Weights and anything else are not copied, nor is a link that leads out of the folder. Raises ``OSError``.
+    These are the tokenizer's files, chat templates, ``generation_config.json``, licence, notice and model card, and Python
+    files if ``with_code``. Weights and other files are not copied, nor is a link that points outside the folder. Raises
+    ``OSError``.
     """
     names, left_out = [], []
     for path in _companions(source, with_code):
@@ -46,7 +50,7 @@ def copy_companions(source: Path, target: Path, with_code: bool) -> Copied:
 
 
 def belongs_to_model(name: str, with_code: bool) -> bool:
-    """Return whether the file ``name`` of a model folder belongs to the model and holds neither weights nor ``config.json``."""
+    """Return whether the file ``name`` of a model folder belongs to the model and is neither weights nor ``config.json``."""
     low, path = name.lower(), Path(name.lower())
     if any(fnmatch(low, pattern) for pattern in FOR_READERS):
         return path.suffix in TEXT_ENDINGS
@@ -60,7 +64,7 @@ def _companions(folder: Path, with_code: bool) -> Iterator[Path]:
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
-    """Return whether ``path``, its links followed, lies in ``folder``, or in the hub's cache where its files are kept."""
+    """Return whether ``path``, with links resolved, is inside ``folder``, or in the hub's cache that stores its files."""
     blobs = folder.parent.parent / "blobs"
     homes = [folder, blobs] if folder.parent.name == "snapshots" else [folder]
     return any(path.resolve().is_relative_to(home.resolve()) for home in homes)

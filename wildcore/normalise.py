@@ -1,4 +1,4 @@
-"""When two answers count as the same: SQuAD's normalisation (Rajpurkar et al., EMNLP 2016)."""
+"""Normalisation of answers before they are compared, as in SQuAD (Rajpurkar et al., EMNLP 2016)."""
 
 import re
 import string
@@ -8,11 +8,11 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalise(text: str) -> str:
-    """Lower case, without ASCII punctuation, then without articles, white space made single."""
+    """Return ``text`` in lower case, without ASCII punctuation, then without articles, with single white space."""
     return " ".join(ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split())
 
 
 def same(answer: str, gold: str) -> bool:
-    """Compare two answers normalised; a gold of which normalisation leaves nothing ("The The") is compared as written."""
+    """Compare two answers after normalisation. A gold that normalises to nothing ("The The") is compared as written."""
     wanted = normalise(gold)
     return normalise(answer) == wanted if wanted else answer.strip() == gold.strip()

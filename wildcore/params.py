@@ -1,4 +1,4 @@
-"""Parameters of plugins: declared, validated before a model is loaded, completed by the model's shape."""
+"""Parameters of plugins: declared, validated before a model is loaded, and completed from the model's shape."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, Module, Setting, UserError, joined, nearest
 from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
@@ -25,14 +25,16 @@ StopStrings = Annotated[tuple[str, ...], AfterValidator(_some_and_none_empty)]
 
 
 def require_placeholder(placeholder: str, template: str) -> str:
-    """Return ``template``, in which ``placeholder`` stands. Raises ``ValueError`` if it does not."""
+    """Return ``template``. Raises ``ValueError`` if it does not contain ``placeholder``."""
     if placeholder not in template:
         raise ValueError(f"the template must contain {placeholder}")
     return template
 
 
 class Params(BaseModel):
-    """Base of a plugin's parameters: unknown names and ill-typed values are refused, and so are numbers that are not finite."""
+    """Base of a plugin's parameters. Unknown names, values of the wrong type and numbers that are not finite are
+    refused.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -44,23 +46,25 @@ class Params(BaseModel):
         return value
 
     without_effect: ClassVar[frozenset[str]] = frozenset()
-    """Names of parameters that change how a result is come by and not the result, such as a time limit: they are recorded, but
-    do not tell one metric from another."""
+    """Names of parameters that change how a result is obtained but not the result, such as a time limit. They are
+    recorded, but two metrics that differ only in them count as the same metric."""
 
 
 class ContextParams(Params):
-    """Base for a context that may show the model examples drawn from the dataset in use, or that asks in a chat template."""
+    """Base for a context that shows the model examples drawn from the dataset in use, or that asks in a chat template."""
 
     uses_chat_template: ClassVar[bool] = False
-    """True when the context asks in the tokenizer's own chat template: it is then named where a model has one, and refused
-    where a model has none."""
+    """True if the context asks in the tokenizer's own chat template. It is then suggested for a model that has one, and
+    refused for a model that has none."""
 
     def examples_needed(self) -> int:
-        """Return how many cases of the dataset are to be set aside as examples."""
+        """Return how many cases of the dataset must be set aside as examples."""
         return 0
 
     def with_examples(self, cases: Sequence[EditCase]) -> Self:
-        """Return the parameters completed by the cases set aside; as recorded, they hold the examples themselves."""
+        """Return the parameters completed with the cases set aside. The recorded parameters contain the examples
+        themselves.
+        """
         return self
 
 
@@ -70,7 +74,7 @@ class NoParams(Params):
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What is known of a model before its weights are loaded."""
+    """What is known about a model before its weights are loaded."""
 
     model_type: str
     layers: int
@@ -80,8 +84,10 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Preset:
-    """The numbers published for a method on one model, such as layers, steps and factors, recognised by the model's shape and
-    never by its path. A preset does not make the method do as its published code does: ``Departure`` says where that differs."""
+    """The hyper-parameters published for a method on one model, such as layers, steps and factors. A preset is
+    recognised by the model's shape, never by its path. It does not make the method behave like its published code:
+    ``Departure`` lists where that differs.
+    """
 
     name: str
     shape: ModelShape
@@ -90,11 +96,12 @@ class Preset:
 
 @dataclass(frozen=True)
 class Departure:
-    """Where a method's published code does not do what is done by default.
+    """One difference between a method's published code and the default behaviour here.
 
-    ``paper`` is the default of ``parameter``: the paper's way, or our choice where ``reason`` says so. ``published`` is the value
-    that does as the published code does. With ``by_switch`` false it cannot be set for the user, because it takes a file of
-    theirs or is not offered: then ``parameter`` may be a plain name for the difference, and the values are texts about it.
+    ``paper`` is the default of ``parameter``: the paper's way, or our choice if ``reason`` says so. ``published`` is
+    the value that behaves like the published code. ``by_switch`` is false if the value cannot be set for the user,
+    because it needs a file of theirs or is not offered: then ``parameter`` may be a plain name for the difference, and
+    the values are texts about it.
     """
 
     parameter: str
@@ -108,12 +115,13 @@ class DepartingParams(Params):
     """Base for the parameters of a method that was published with code."""
 
     departures: ClassVar[tuple[Departure, ...] | None] = None
-    """How the published code differs from the paper. None: the plugin does not say; (): it does not differ."""
+    """How the published code differs from the paper. None: the plugin does not say; (): there is no difference."""
 
     def as_published(self) -> Self:
-        """Return the parameters set as the published code has it, except those that the user set.
+        """Return the parameters set as in the published code, except those that the user set.
 
-        What it sets is over a preset's values, so it comes before ``for_model``. ``departures`` must be known.
+        These values take precedence over a preset's, so call this before ``for_model``. ``departures`` must not be
+        None.
         """
         assert self.departures is not None, "whether a plugin says how its published code differs is checked first"
         given = self.model_dump(include=self.model_fields_set)
@@ -121,9 +129,9 @@ class DepartingParams(Params):
         return type(self).model_validate(published | given)
 
     def not_as_published(self) -> list[str]:
-        """Return which ``departures`` remain: those whose parameter does not have the published value.
+        """Return the names of the ``departures`` whose parameter does not have the published value.
 
-        A subclass leaves out what makes no difference beside its other parameters.
+        A subclass leaves out a departure that makes no difference given its other parameters.
         """
         return [one.parameter for one in self.departures or () if getattr(self, one.parameter, None) != one.published]
 
@@ -133,21 +141,24 @@ class EditorParams(DepartingParams):
 
     presets: ClassVar[tuple[Preset, ...]] = ()
     depth: ClassVar[float] = 0.0
-    """Where ``layer`` lies for a model without a preset, as a fraction of its layers."""
+    """Position of ``layer`` in a model without a preset, as a fraction of the number of layers."""
 
     layer: int | None = None
-    """Layer whose MLP output projection is edited, from 0. Left out: from the preset, else by depth."""
+    """Layer whose MLP output projection is edited, from 0. Left out: from the preset, or else by depth."""
 
     preset: str | None = None
-    """Published hyper-parameters to start from. Left out: those of the model's shape, if any; "none": the defaults."""
+    """Published hyper-parameters to start from. Left out: those for the model's shape, if there are any; "none": the
+    defaults."""
 
     close_target: CloseTarget = "none"
-    """How the target is closed while editing: not at all (as published), by the end-of-sequence token, or by a full stop."""
+    """How the target is closed while editing: not at all (as published), with the end-of-sequence token, or with a full
+    stop."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+        """Return the parameters completed for a model. The user's values take precedence over the preset's, those over
+        the defaults.
 
-        Raises ``UserError`` for an unknown preset or a layer that the model does not have.
+        Raises ``UserError`` for an unknown preset or for a layer that the model does not have.
         """
         preset = self._preset(shape)
         values = {**(preset.values if preset else {}), **self.model_dump(include=self.model_fields_set)}
@@ -159,9 +170,11 @@ class EditorParams(DepartingParams):
         return type(self).model_validate(values)
 
     def _of_layers(self, layers: Sequence[int], shape: ModelShape) -> dict[str, Any]:
-        """Return the fields ``layers`` and ``layer`` of a method that edits several layers, the last of which is ``layer``.
+        """Return the fields ``layers`` and ``layer`` of a method that edits several layers; ``layer`` is the last of
+        them.
 
-        Raises ``UserError`` for layers that the model does not have or that are not ascending, and a ``layer`` that is another.
+        Raises ``UserError`` if a layer does not exist, if the layers are not ascending, or if ``layer`` is set but is
+        not the last.
         """
         if not layers or list(layers) != sorted(set(layers)):
             raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
@@ -185,19 +198,20 @@ class EditorParams(DepartingParams):
         raise UserError(f"editor.preset={self.preset!r}: no such preset; {nearest(self.preset, known)}")
 
 
-def build(params: type[P], settings: Mapping[str, Any], where: str) -> P:
+def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> P:
     """Validate ``settings`` as ``params``. Raises ``UserError`` naming ``where`` and the parameter at fault."""
     try:
         return params.model_validate(dict(settings))
     except ValidationError as error:
-        lines = [_explain(problem, params) for problem in error.errors()]
-        raise UserError(f"{where}: " + "; ".join(lines)) from None
+        problems = [_explain(problem, params, where) for problem in error.errors()]
+        raise UserError(joined(problems, "; "), about=where) from None
 
 
-def _explain(problem: Any, params: type[Params]) -> str:
+def _explain(problem: Any, params: type[Params], where: str | Module) -> Message:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}; {nearest(name, list(params.model_fields))}"
     if problem["type"] == "missing":
-        return f"parameter {name!r} is missing; give it with --set"
+        kind = where.kind if isinstance(where, Module) else "SECTION"
+        return (f"parameter {name!r} is missing; give it with ", Setting(f"{kind}.{name}", "VALUE"))
     return f"parameter {name!r}: {problem['msg']} (got {problem['input']!r})"

@@ -1,4 +1,4 @@
-"""Protocols ready for use, and variants of published ones."""
+"""Protocols with their modules, and variants of published ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from wildcore.interfaces import Context, Generator, Metric, Truncator
 from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
 Labelled = tuple[tuple[str, Metric], ...]
-"""Metrics, each with the label that its scores are recorded under."""
+"""Metrics, each with the label under which its scores are recorded."""
 
 Metrics = Mapping[ProbeKind, Labelled]
 """Metrics by probe kind."""
@@ -23,9 +23,8 @@ class ReadyProtocol:
     truncator: Truncator
     metrics: Metrics
     sources: Mapping[str, str] = field(default_factory=dict)
-    """Which code each of context, generator and truncator is, as ``wildcore.jobs.protocols`` says it; empty where no plugin
-    offers them.
-    """
+    """The code of context, generator and truncator, as described by ``wildcore.jobs.protocols``; empty if no plugin offers
+    them."""
     asks_in_chat: bool = False
     """Whether the context asks in the model's chat template."""
 
@@ -36,7 +35,7 @@ class ReadyProtocol:
 
 
 def with_added(own: Metrics, added: Metrics) -> Metrics:
-    """Return the metrics of a protocol followed by those added to it; a label that both have keeps the protocol's own."""
+    """Return the metrics of a protocol followed by added ones. If both have a label, the protocol's own metric is kept."""
     return {kind: _followed(own.get(kind, ()), added.get(kind, ())) for kind in PROBE_KINDS}
 
 
@@ -46,7 +45,9 @@ def _followed(own: Labelled, added: Labelled) -> Labelled:
 
 
 def as_variant(changed: EvalProtocol, published: EvalProtocol) -> EvalProtocol:
-    """Name ``changed`` for what it is: the published protocol if nothing differs, else a variant with its differences."""
+    """Return ``changed`` under its proper name: the published protocol if nothing differs, else a variant with its
+    differences.
+    """
     differences = tuple(_differences(changed, published))
     if not differences:
         return published

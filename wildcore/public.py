@@ -1,7 +1,7 @@
-"""The names that plugin authors need, as ``wildcore`` gives them at their first use."""
+"""The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
-from wildcore.errors import Refused, UserError, each_or_refusal
+from wildcore.errors import Option, Refused, Setting, UserError, each_or_refusal, nearest
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,
@@ -38,6 +38,7 @@ from wildcore.params import (
 )
 from wildcore.trace import Trace
 from wildcore.types import (
+    PROBE_KINDS,
     Answer,
     AnsweredProbe,
     EditCase,
@@ -47,6 +48,7 @@ from wildcore.types import (
     Malformed,
     Output,
     Probe,
+    ProbeKind,
     Prompt,
     Record,
     Score,
@@ -54,6 +56,7 @@ from wildcore.types import (
 )
 
 __all__ = [
+    "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
     "CloseTarget",
@@ -78,17 +81,20 @@ __all__ = [
     "ModelSource",
     "NoParams",
     "Offer",
+    "Option",
     "Output",
     "Params",
     "Patch",
     "Preset",
     "Probe",
+    "ProbeKind",
     "Progress",
     "Prompt",
     "Record",
     "Refused",
     "Saved",
     "Score",
+    "Setting",
     "Shortcut",
     "StopRule",
     "StopStrings",
@@ -101,5 +107,6 @@ __all__ = [
     "each_or_refusal",
     "hookimpl",
     "lazy",
+    "nearest",
     "require_placeholder",
 ]

@@ -1,12 +1,13 @@
-"""Finding plugins by entry point, setting broken ones aside, and looking offers up by name.
+"""Finds plugins by entry point, sets broken ones aside, and looks up offers by name.
 
-Knows nothing of models. A plugin that cannot be loaded is quarantined with its traceback: it is fatal only to the person who
-asked for something it would have offered.
+Knows nothing about models. A plugin that cannot be loaded is set aside with its traceback. This stops only a user who asks for
+something that the plugin would have offered.
 """
 
 import traceback
+import warnings
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -16,7 +17,7 @@ import pluggy
 
 from wildcore import hookspecs
 from wildcore.architectures import Family, built_in_families
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Option, UserError, command, nearest
 from wildcore.interfaces import Offer, Shortcut
 from wildcore.types import EvalProtocol
 
@@ -38,7 +39,7 @@ OFFER_HOOKS = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plugin: its name, the distribution it came in, and why it is set aside, if it is."""
+    """An installed plugin: its name, its distribution, and why it is set aside, if it is."""
 
     name: str
     distribution: str
@@ -48,7 +49,7 @@ class Plugin:
 
     @property
     def warning(self) -> str:
-        """What to tell of a plugin that is set aside."""
+        """The warning about a plugin that is set aside."""
         return f"plugin {self.name!r} ({self.distribution} {self.version}) is broken: {self.problem}"
 
 
@@ -64,16 +65,22 @@ class BadPlugin(Exception):
     """What is wrong with a plugin, in one sentence."""
 
 
+def _warn(message: str) -> None:
+    warnings.warn(message, FutureWarning, stacklevel=2)
+
+
 @dataclass
 class Registry:
-    """All plugins and what they offer."""
+    """All plugins and their offers. ``note`` tells the user about an offer that was asked for by an earlier name."""
 
     plugins: list[Plugin] = field(default_factory=list)
     offers: dict[str, list[Found[Offer[Any]]]] = field(default_factory=lambda: {kind: [] for kind in OFFER_HOOKS})
     protocols: list[Found[EvalProtocol]] = field(default_factory=list)
     families: dict[str, Family] = field(default_factory=dict)
-    commands: dict[str, click.Command] = field(default_factory=dict)
+    commands: dict[str, Found[click.Command]] = field(default_factory=dict)
     shortcuts: dict[str, Shortcut] = field(default_factory=dict)
+    note: Callable[[str], None] = _warn
+    _noted: set[str] = field(default_factory=set)
 
     @property
     def broken(self) -> list[Plugin]:
@@ -81,26 +88,53 @@ class Registry:
         return [plugin for plugin in self.plugins if plugin.problem]
 
     def find(self, kind: str, name: str, near: str | None = None) -> Found[Offer[Any]]:
-        """Return the offer of ``kind`` called ``name`` or ``plugin/name``; of namesakes, that of the plugin ``near``.
+        """Return the offer of ``kind`` called ``name`` or ``plugin/name``; among offers of the same name, that of the plugin
+        ``near``.
 
-        Raises ``UserError`` if none or several match.
+        If no offer has this name now, one that had it earlier is returned, with one note. Raises ``UserError`` if none or
+        several match.
         """
         known = {(found.plugin, found.offer.name): found for found in self.offers[kind]}
-        return known.get((near or "", name)) or self._find(kind, name, known)
+        earlier = {(found.plugin, alias): found for found in self.offers[kind] for alias in found.offer.aliases}
+        if (near or "", name) in known:
+            return known[near or "", name]
+        if _matches(name, known) or not _matches(name, earlier):
+            return self._find(kind, name, known)
+        renamed = self._find(kind, name, earlier)
+        self._note_once(f"{kind} {name!r} is now called {renamed.offer.name!r}; the earlier name still works")
+        return renamed
+
+    def called(self, kind: str, name: str) -> list[Found[Offer[Any]]]:
+        """Return the offers of ``kind`` that are, or were earlier, called ``name`` or ``plugin/name``."""
+        return [
+            found
+            for found in self.offers[kind]
+            if any(name in (one, f"{found.plugin}/{one}") for one in found.offer.names)
+        ]
+
+    def names(self, kind: str, name: str) -> set[str]:
+        """Return the names under which settings for the offer ``name`` may be given."""
+        return {name.split("/")[-1], *(one for found in self.called(kind, name) for one in found.offer.names)}
+
+    def _note_once(self, message: str) -> None:
+        if message not in self._noted:
+            self._noted.add(message)
+            self.note(message)
 
     def unambiguous_name(self, kind: str, found: Found[Offer[Any]]) -> str:
-        """Return the offer's name, or ``plugin/name`` where another plugin has an offer of that name too."""
+        """Return the offer's name, or ``plugin/name`` if another plugin has an offer with that name."""
         namesakes = [other for other in self.offers[kind] if other.offer.name == found.offer.name]
         return found.offer.name if len(namesakes) == 1 else f"{found.plugin}/{found.offer.name}"
 
     def add_protocols(self, protocols: Iterable[EvalProtocol]) -> None:
-        """Take in protocols that a user wrote. Raises ``UserError`` for a name that stands for another protocol already."""
+        """Add protocols that a user wrote. Raises ``UserError`` for a name that another protocol has already."""
         for protocol in protocols:
             taken = [found.plugin for found in self.protocols if found.offer.name == protocol.name]
             if taken:
                 raise UserError(
-                    f"--protocol-file: {protocol.name!r} is the name of a protocol of {taken[0]}; "
-                    "a changed protocol needs a name of its own"
+                    f"{protocol.name!r} is the name of a protocol of {taken[0]}",
+                    about=Option("own_protocols"),
+                    way_out="a changed protocol needs a name of its own",
                 )
             self.protocols.append(Found(OWN_PROTOCOLS, protocol))
 
@@ -109,7 +143,7 @@ class Registry:
         return self._find("protocol", name, {(found.plugin, found.offer.name): found for found in self.protocols})
 
     def _find(self, kind: str, name: str, known: dict[tuple[str, str], Found[T]]) -> Found[T]:
-        matches = {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
+        matches = _matches(name, known)
         if len(matches) == 1:
             return next(iter(matches.values()))
         if matches:
@@ -122,19 +156,27 @@ class Registry:
         if not self.broken:
             return ""
         names = ", ".join(plugin.name for plugin in self.broken)
-        return f" (set aside as broken: {names}; see: wildcore plugins --broken)"
+        return f" (set aside as broken: {names}; see: {command('plugins', Option('broken'))})"
 
 
-def load_registry(only: Sequence[str] | None = None, reserved: Collection[str] = ()) -> Registry:
-    """Load the installed plugins, or only those named. No plugin may add a command whose name is in ``reserved``.
+def _matches(name: str, known: dict[tuple[str, str], Found[T]]) -> dict[tuple[str, str], Found[T]]:
+    """Return the offers called ``name`` or ``plugin/name``."""
+    return {key: found for key, found in known.items() if name in (key[1], f"{key[0]}/{key[1]}")}
 
-    Raises ``UserError`` if a name in ``only`` is not installed.
+
+def load_registry(
+    only: Sequence[str] | None = None, reserved: Collection[str] = (), note: Callable[[str], None] = _warn
+) -> Registry:
+    """Load the installed plugins, or only those named in ``only``. No plugin may add a command whose name is in ``reserved``.
+
+    ``note`` tells the user about offers that are asked for by an earlier name; the default is a ``FutureWarning``. Raises
+    ``UserError`` if a name in ``only`` is not installed.
     """
-    registry = Registry(families={family.model_type: family for family in built_in_families()})
+    registry = Registry(families={family.model_type: family for family in built_in_families()}, note=note)
     installed = named_entry_points()
     for name in only or ():
         if name not in installed:
-            raise UserError(f"--plugins: {_not_installed(name, list(installed))}")
+            raise UserError(_not_installed(name, list(installed)), about=Option("plugins"))
     for name, entry_point in installed.items():
         if only is None or name in only:
             registry.plugins.append(_load(registry, name, entry_point, reserved))
@@ -149,7 +191,7 @@ def _not_installed(name: str, installed: list[str]) -> str:
 
 
 def named_entry_points() -> dict[str, EntryPoint]:
-    """Return the installed entry points by plugin name, sorted. One name in two distributions becomes name@distribution."""
+    """Return the installed entry points by plugin name, sorted. A name in two distributions becomes name@distribution."""
     points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, _distribution(point)[0]))
     unique = {(point.name, point.value, _distribution(point)[0]): point for point in points}.values()
     uses = Counter(point.name for point in unique)
@@ -161,7 +203,7 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
 
 
 def _load(registry: Registry, name: str, point: EntryPoint, reserved: Collection[str]) -> Plugin:
-    """Load one plugin into the registry: all of it, or, when anything about it is wrong, nothing."""
+    """Load one plugin into the registry: completely, or not at all if anything about it is wrong."""
     distribution, version = _distribution(point)
     try:
         module = point.load()
@@ -172,7 +214,7 @@ def _load(registry: Registry, name: str, point: EntryPoint, reserved: Collection
         _collect(registry, name, manager, reserved)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a plugin may raise anything, SystemExit too, and none of it may stop the others
+    except BaseException as error:  # a plugin may raise anything, even SystemExit, and must not stop the others
         problem = str(error) if isinstance(error, BadPlugin) else f"{type(error).__name__}: {error}"
         return Plugin(name, distribution, version, " ".join(problem.split()), traceback.format_exc())
     return Plugin(name, distribution, version)
@@ -198,7 +240,7 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
     shortcuts = _call(hook.wildcore_options, Shortcut)
     commands = _own_commands(hook.wildcore_commands)
     for kind, listed in offers.items():
-        _refuse_repeated(f"offers the {kind}", [offer.name for offer in listed])
+        _refuse_repeated(f"offers the {kind}", [name for offer in listed for name in offer.names])
     _refuse_repeated("offers the protocol", [protocol.name for protocol in protocols])
     _refuse_repeated("offers the family", [family.model_type for family in families], registry.families)
     _refuse_repeated("adds the option", [shortcut.option for shortcut in shortcuts], registry.shortcuts)
@@ -208,7 +250,7 @@ def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, res
     registry.protocols += [Found(plugin, protocol) for protocol in protocols]
     registry.families.update({family.model_type: family for family in families})
     registry.shortcuts.update({shortcut.option: shortcut for shortcut in shortcuts})
-    registry.commands.update(commands)
+    registry.commands.update({name: Found(plugin, command) for name, command in commands.items()})
 
 
 def _refuse_repeated(what: str, names: Sequence[str], taken: Collection[str] = ()) -> None:

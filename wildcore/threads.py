@@ -1,9 +1,9 @@
-"""On how many threads torch works, and how they wait for each other. Loads neither torch nor numpy.
+"""How many threads torch uses, and how they wait for each other. Loads neither torch nor numpy.
 
-By default torch takes all cores, and a thread that waits for another spins. Beside other processes that costs many times the
-work itself (benchmarks/README.md, "threads"). So threads sleep while they wait, which costs up to a third of the speed on idle
-cores, and only as many are used as cores are free. The size of the model does not matter: on idle cores even the bundled model
-of 5.8 million parameters gets faster with each doubling up to 16 threads, the most that was measured.
+By default torch uses all cores, and a thread that waits for another spins. If other processes are running, this takes many times
+as long as the work itself (benchmarks/README.md, "threads"). So threads sleep while they wait, which costs up to a third of the
+speed on idle cores, and only as many are used as cores are free. The size of the model does not matter: on idle cores even the
+bundled model of 5.8 million parameters gets faster with each doubling up to 16 threads, the most that was measured.
 """
 
 import os
@@ -13,77 +13,83 @@ from dataclasses import dataclass
 
 import psutil
 
+from wildcore.errors import Message, Option
+
 AUTO = "auto"
 MOST = 16
 """More threads were not measured; ``--threads`` can ask for more."""
 COUNT_VARIABLE = "OMP_NUM_THREADS"
 WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 SHORTEST_SAMPLE = 0.3
-"""Seconds; processor time is counted in hundredths."""
+"""In seconds; processor time is counted in hundredths of a second."""
 
 
 @dataclass(frozen=True)
 class Threads:
-    """How many threads to use (None: as many as torch takes by itself) and why, in words."""
+    """How many threads to use (None: torch's default) and why, in words."""
 
     count: int | None
-    reason: str
+    reason: Message
 
 
 def sleep_while_waiting() -> None:
-    """Let OpenMP's threads sleep while they wait, unless the user has said how they wait. Must come before torch is loaded."""
+    """Make OpenMP's threads sleep while they wait, unless the user has chosen otherwise. Must be called before torch is
+    loaded.
+    """
     if not any(variable in os.environ for variable in WAITING_VARIABLES):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 def own_cores() -> list[int]:
-    """Return the cores that this process may run on."""
+    """Return the cores that this process may use."""
     try:
         return sorted(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
+    except AttributeError:  # not available on this system
         return list(range(psutil.cpu_count() or 1))
 
 
 class CoreWatch:
-    """How many of this process's cores others use, from the making of the object on."""
+    """Measures how many of this process's cores other processes use, from the creation of the object on."""
 
     def __init__(self) -> None:
         self.cores = own_cores()
         self._start, self._busy, self._own = self._now()
 
     def used_by_others(self) -> float:
-        """Return the cores that others used on average; waits until that was watched for ``SHORTEST_SAMPLE``."""
+        """Return the average number of cores used by others; waits until the measurement has lasted ``SHORTEST_SAMPLE``."""
         time.sleep(max(0.0, self._start + SHORTEST_SAMPLE - time.monotonic()))
         now, busy, own = self._now()
         others = (busy - self._busy - (own - self._own)) / (now - self._start)
         return min(max(others, 0.0), float(len(self.cores)))
 
     def _now(self) -> tuple[float, float, float]:
-        """Return the time, and the seconds that all processes and this one have used of the cores."""
+        """Return the time, and the seconds for which all processes and this process have used the cores."""
         each = psutil.cpu_times(percpu=True)
         watched = [each[core] for core in self.cores if core < len(each)]
         return time.monotonic(), sum(_busy(times._asdict()) for times in watched), sum(os.times()[:2])
 
 
 def choose(asked: str, watch: CoreWatch) -> Threads:
-    """Return the threads to use: ``asked`` is a number or "auto"; auto leaves ``OMP_NUM_THREADS`` as the user set it."""
+    """Return the threads to use. ``asked`` is a number or "auto"; auto leaves ``OMP_NUM_THREADS`` as the user set it."""
     if asked != AUTO:
-        return Threads(int(asked), "--threads")
+        return Threads(int(asked), Option("threads"))
     if os.environ.get(COUNT_VARIABLE):
         return Threads(None, f"{COUNT_VARIABLE}={os.environ[COUNT_VARIABLE]}")
     return for_free_cores(len(watch.cores), watch.used_by_others(), quota())
 
 
 def for_free_cores(cores: int, used_by_others: float, allowed: float | None = None) -> Threads:
-    """Return one thread for each free core, at least one and at most ``MOST``; ``allowed`` is a limit on processor time."""
+    """Return one thread for each free core, at least one and at most ``MOST``; ``allowed`` is a limit on processor time, in
+    cores.
+    """
     free = cores - used_by_others
     limited = "" if allowed is None or allowed >= free else f", {allowed:.1f} allowed"
     count = max(1, min(MOST, round(free if allowed is None else min(free, allowed))))
-    return Threads(count, f"{free:.1f} of {cores} cores are free{limited}; --threads changes it")
+    return Threads(count, (f"{free:.1f} of {cores} cores are free{limited}; ", Option("threads"), " changes it"))
 
 
 def quota() -> float | None:
-    """Return how many cores' time a container may use, None where nothing limits it or that cannot be told."""
+    """Return how many cores' time a container may use. None: there is no limit, or it is not known."""
     try:
         with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
             limit, period = file.read().split()
@@ -93,5 +99,5 @@ def quota() -> float | None:
 
 
 def _busy(times: Mapping[str, float]) -> float:
-    """Return the seconds that a core was in use; guests' are part of the users' seconds."""
+    """Return the seconds for which a core was busy; time of guests is included in the time of users."""
     return sum(seconds for kind, seconds in times.items() if kind not in ("idle", "iowait", "guest", "guest_nice"))

@@ -1,4 +1,4 @@
-"""What happens inside an edit, for those who ask for it: losses, keys, values, as tensors with plain names."""
+"""Traces of what happens inside an edit, kept on request: losses, keys, values, as tensors with plain names."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 class Trace:
-    """Collects what editors record of each request. There is one only where a trace was asked for."""
+    """Collects what editors record for each request. It exists only if a trace was asked for."""
 
     def __init__(self) -> None:
         self._recorded: dict[EditRequest, dict[str, Tensor]] = {}
 
     def record(self, request: EditRequest, name: str, value: "Tensor | Sequence[float] | float") -> None:
-        """Keep ``value`` of the edit of ``request`` under ``name``; what was kept under it before is replaced.
+        """Store ``value`` for the edit of ``request`` under ``name``, replacing an earlier value of that name.
 
         The tensor is copied to the CPU, in its own dtype. Names are words joined by dots, such as "losses" and "key.5".
         """
@@ -26,5 +26,5 @@ class Trace:
         self._recorded.setdefault(request, {})[name] = kept
 
     def take(self, request: EditRequest) -> "dict[str, Tensor]":
-        """Return what was recorded of ``request``, nothing where there is none, and forget it."""
+        """Return and remove what was recorded for ``request``; empty if there is nothing."""
         return self._recorded.pop(request, {})

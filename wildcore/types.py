@@ -1,6 +1,6 @@
-"""The records that flow through a run: dataset, edit, generation, truncation, score.
+"""The data types of a run: dataset, edit, generation, truncation, score.
 
-All are frozen and validated, and all can be written as JSON and read back unchanged.
+All are frozen and validated. All can be written as JSON and read back unchanged.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ StopReason = Literal[
 
 
 class Record(BaseModel):
-    """Base of every record: frozen, and closed to fields it does not know and to numbers that JSON cannot hold."""
+    """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -26,8 +26,8 @@ class Record(BaseModel):
 class EditRequest(Record):
     """One fact to write into a model.
 
-    ``prompt`` is the bare edit prompt and ``target`` the new answer, without a leading space. ``ground_truth`` is the answer
-    held before the edit, where the dataset knows it.
+    ``prompt`` is the bare edit prompt. ``target`` is the new answer, without a leading space. ``ground_truth`` is the
+    answer before the edit, if the dataset contains it.
     """
 
     prompt: str
@@ -38,10 +38,11 @@ class EditRequest(Record):
 
 
 class Probe(Record):
-    """One question put to the model before and after an edit; ``answers[0]`` is the gold, the rest are accepted too.
+    """One question that the model is asked before and after an edit. ``answers[0]`` is the gold; the others are
+    accepted too.
 
-    ``rival`` is the answer that the gold competes with, where the dataset knows one: the old object for an edited fact, the
-    new object for a neighbouring fact.
+    ``rival`` is the answer that the gold competes with, if the dataset contains one: the old object for an edited fact,
+    the new object for a neighbouring fact.
     """
 
     kind: ProbeKind
@@ -49,9 +50,24 @@ class Probe(Record):
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
 
+    def answered(
+        self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
+    ) -> "AnsweredProbe":
+        """Return ``answer`` in the form that a metric receives; ``unedited`` None: the answer was given by the unedited model
+        itself.
+        """
+        return AnsweredProbe(
+            kind=self.kind,
+            question=self.prompt,
+            answers=self.answers,
+            gold_token_ids=gold_token_ids,
+            answer=answer,
+            unedited=answer if unedited is None else unedited,
+        )
+
 
 class EditCase(Record):
-    """One edit and the probes that judge it. ``tags`` carry what a dataset says about the case, such as its source."""
+    """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source."""
 
     id: str
     request: EditRequest
@@ -60,17 +76,18 @@ class EditCase(Record):
 
 
 class Malformed(Record):
-    """A row of a dataset that is no case: where it stands, and what is wrong with it."""
+    """A row of a dataset from which no case can be made: where it is, and what is wrong with it."""
 
     place: str
     problem: str
 
 
 class Prompt(Record):
-    """What a context made of a question: the text the model reads.
+    """A question as rendered by a context: the text the model reads.
 
-    ``joint`` is what stands between this text and an answer (a space, or nothing after a chat template).
-    ``special_tokens`` says whether the tokenizer adds its own beginning of sequence; a chat template has written it already.
+    ``joint`` is the text between the prompt and an answer: a space, or nothing after a chat template.
+    ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
+    contains it.
     """
 
     text: str
@@ -81,7 +98,7 @@ class Prompt(Record):
 class Gold(Record):
     """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold.
 
-    ``rival`` is the answer that it competes with, where the probe has one.
+    ``rival`` is the answer that it competes with, if the probe has one.
     """
 
     text: str
@@ -90,10 +107,10 @@ class Gold(Record):
 
 
 class Output(Record):
-    """What a generation strategy returned: token ids, their text, and why it ended.
+    """The output of a generation strategy: token ids, their text, and why generation ended.
 
-    ``measures`` are numbers that it took of the model on the way, such as the gold's log-probability; all are finite, and what
-    is not is left out.
+    ``measures`` are numbers measured during generation, such as the gold's log-probability. Values that are not finite
+    are omitted.
     """
 
     text: str
@@ -103,7 +120,7 @@ class Output(Record):
 
 
 class Answer(Record):
-    """An output after truncation: ``text`` and ``token_ids`` are what is scored, ``output`` is what the model said."""
+    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -111,7 +128,7 @@ class Answer(Record):
 
 
 class AnsweredProbe(Record):
-    """What a metric sees: a question, its accepted answers, the answer given, and the unedited model's answer."""
+    """What a metric receives: a question, its accepted answers, the answer given, and the unedited model's answer."""
 
     kind: ProbeKind
     question: str
@@ -122,10 +139,10 @@ class AnsweredProbe(Record):
 
 
 class Score(Record):
-    """A value, or no value and the reason why the answer was not scored.
+    """A value, or None and the reason why the answer was not scored.
 
-    A value that is not finite is none, for that reason. ``details`` are what a reader may want to see of how it came about, such
-    as a judge's raw reply; JSON values.
+    A value that is not finite becomes None, with that as its reason. ``details`` holds evidence for a reader, such as a
+    judge's raw reply, as JSON values.
     """
 
     value: float | None
@@ -144,7 +161,7 @@ class Score(Record):
 
 
 class Use(Record):
-    """A module by name, with its parameters; a name alone will do."""
+    """A module by name, with its parameters. A name alone is accepted as well."""
 
     name: str
     params: Mapping[str, Any] = {}
@@ -162,8 +179,8 @@ class Use(Record):
 class EvalProtocol(Record):
     """How an edited model is asked and scored: the paper's four modules, each by name.
 
-    A protocol is pure data. Changing what a published name means makes a new name; a protocol changed for one run is a
-    variant, which carries the name it departs from and every difference.
+    A protocol is pure data. Changing the meaning of a published name makes a new name. A protocol changed for one run
+    is a variant, which records the name it is derived from and every difference.
     """
 
     name: str

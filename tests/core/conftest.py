@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def install_with_pip(sources: list[Path], into: Path) -> None:
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(into), *wheels]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked ``plugins(NAME, ...)`` where one of these packages is not installed."""
+    installed = {entry.dist.name for entry in entry_points(group="wildcore") if entry.dist}
+    for item in items:
+        needed = {f"wildcore-{name}" for mark in item.iter_markers("plugins") for name in mark.args}
+        if missing := sorted(needed - installed):
+            item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)} beside the core"))
 
 
 @pytest.fixture(scope="session")

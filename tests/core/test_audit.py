@@ -40,6 +40,8 @@ from wildcore.testing.conformance import SilentProgress
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt
 
+pytestmark = pytest.mark.plugins("records", "wild", "synthetic", "pocket")
+
 REAL = Path(__file__).parents[3] / "shared" / "data" / "qaedit_1k.json"
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 
@@ -59,7 +61,7 @@ def written(folder: Path, rows: Sequence[Any]) -> Path:
 
 def audit(file: Path, *arguments: object) -> Result:
     return CliRunner().invoke(
-        main, ["audit", "records", "--set", f"dataset.path={file}", "--quiet", *map(str, arguments)]
+        main, ["audit", "table", "--set", f"dataset.path={file}", "--quiet", *map(str, arguments)]
     )
 
 
@@ -289,7 +291,7 @@ def test_an_expensive_metric_is_not_asked() -> None:
     ceiling = reached(ready(Dear()), case("Anna"))
     assert (ceiling.ceiling, ceiling.unscored) == (None, 1)
     assert ceiling.reason is not None
-    assert "name another with --metric" in ceiling.reason
+    assert "name another metric" in ceiling.reason
 
 
 def test_ceilings_of_several_protocols_and_of_a_variant(tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ def test_malformed_rows_stop_it_or_are_counted(tmp_path: Path) -> None:
         (("--set", "editor.layer=1"), "--set editor.layer: an audit edits nothing"),
         (("--set", "dataset.pth=1"), "unknown parameter 'pth'; did you mean 'path'?"),
         (("--set", "metric.judge.model=x"), "this run uses no metric 'judge'"),
-        (("--where", "source=NQ"), "no case of records fits"),
+        (("--where", "source=NQ"), "no case of table fits"),
         (("--model", "/nowhere"), "--model /nowhere: no such folder"),
     ],
 )
@@ -378,7 +380,7 @@ def test_bad_input_is_one_message(tmp_path: Path, arguments: tuple[str, ...], sa
 def test_an_empty_dataset_is_refused(tmp_path: Path) -> None:
     done = audit(written(tmp_path, []))
     assert done.exit_code == 2
-    assert "dataset records: it holds no case" in done.stderr
+    assert "dataset table: it holds no case" in done.stderr
 
 
 def test_a_dataset_without_an_end_is_read_no_further_than_the_limit() -> None:
@@ -403,7 +405,7 @@ def test_a_protocol_without_a_metric_for_reliability(tmp_path: Path) -> None:
     wild = registry.find_protocol("wild").offer
     registry.add_protocols([wild.model_copy(update={"name": "none", "metrics": {}})])
     settings = {"dataset.path": str(written(tmp_path, [ROW]))}
-    spec = AuditJob(dataset="records", protocols=("none",), settings=settings)
+    spec = AuditJob(dataset="table", protocols=("none",), settings=settings)
     with pytest.raises(UserError, match="audit: protocol none has no metric for reliability"):
         Auditor(registry, spec, SilentProgress()).audit()
 
@@ -413,7 +415,7 @@ def test_the_table_shows_what_was_found_and_what_was_not(tmp_path: Path) -> None
     done = audit(written(tmp_path, rows), "--protocol", "wild", "--protocol", "synthetic")
     assert done.exit_code == 0
     lines = [" ".join(line.replace("│", " ").split()) for line in done.stdout.splitlines()]
-    assert "records: 2 cases, 0 malformed rows left out" in lines
+    assert "table: 2 cases, 0 malformed rows left out" in lines
     assert any(line.startswith("contradictory edit 1 50.0 %") for line in lines)
     assert any(line.startswith("no subject 0 0.0 %") for line in lines)
     assert "2: ' *' in target: Karl C. Berg *" in lines

@@ -21,12 +21,15 @@ def call(*arguments: str) -> str:
     [
         "import wildcore",
         "import wildcore.datasets, wildcore.storage, wildcore.records, wildcore.scoring, wildcore.evaluation, wildcore.jobs",
-        "from wildcore import api; api.editor('ft-m', layer=1); api.fact('Rome is in', 'Peru')",
+        pytest.param(
+            "from wildcore import api; api.editor('ft-m', layer=1); api.fact('Rome is in', 'Peru')",
+            marks=pytest.mark.plugins("ft"),
+        ),
         call("--help"),
         call("eval", "--help"),
         call("plugins"),
-        call("describe", "protocol", "wild"),
-        call("describe", "truncator", "stop-strings"),
+        pytest.param(call("describe", "protocol", "wild"), marks=pytest.mark.plugins("wild")),
+        pytest.param(call("describe", "truncator", "stop-strings"), marks=pytest.mark.plugins("wild")),
     ],
 )
 def test_nothing_heavy_is_loaded(python, what: str) -> None:

@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from wildcore import UserError
 from wildcore.architectures import built_in_families
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import render
 from wildcore.models import LoadedModel, ModelRequest, load_model, pick_device, read_shape
 from wildcore.models.memory import parameter_count
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, tiny_model
@@ -42,7 +44,7 @@ def load(folder: Path | str, **choices: Any) -> LoadedModel:
 def refused(folder: Path | str, **choices: Any) -> str:
     with pytest.raises(UserError) as caught:
         load(folder, **choices)
-    return str(caught.value)
+    return caught.value.rendered(COMMAND_LINE)
 
 
 def change_config(folder: Path, **values: Any) -> None:
@@ -79,14 +81,13 @@ def test_auto_runs_half_precision_weights_as_float32_on_a_cpu_and_says_so(save: 
     model = load(save(dtype=torch.bfloat16), device="cpu")
     assert model.dtype is torch.float32
     (note,) = model.notes
-    assert "bfloat16" in note
-    assert "--dtype bfloat16" in note
+    assert "--dtype bfloat16 keeps them" in render(note, COMMAND_LINE)
 
 
 def test_auto_runs_float64_weights_as_float32_and_says_how_to_keep_them(save: Save) -> None:
     model = load(save(dtype=torch.float64), device="cpu")
     assert model.dtype is torch.float32
-    assert "--dtype float64" in model.notes[0]
+    assert "--dtype float64 keeps them" in render(model.notes[0], COMMAND_LINE)
 
 
 def test_device_map_auto_spreads_the_model_itself(save: Save) -> None:
@@ -115,7 +116,7 @@ def test_a_name_that_the_hub_does_not_have(
         "except UserError as error: print(error)"
     )
     done = python("-c", code, HF_HUB_OFFLINE="1")
-    assert done.stdout.startswith("--model nobody/nothing: neither a local folder nor reachable on the hub"), (
+    assert done.stdout.startswith("model 'nobody/nothing': neither a local folder nor reachable on the hub"), (
         done.stderr
     )
 
@@ -274,7 +275,7 @@ def test_a_broken_tokenizer(content: str | None, save: Save) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpu", "CPU", "cuda:-1", "cuda:99", "cuda:x", "meta", "xla"])
 def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(UserError, match=f"--device {name}"):
+    with pytest.raises(UserError, match=f"device '{name}': "):
         pick_device(name)
 
 

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 import wildcore.testing
 from wildcore import UserError
 from wildcore.architectures import built_in_families
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import render
 from wildcore.models import ModelRequest, load_model
 from wildcore.models.hints import MAKERS, after_failed_fetch, require_fetchable, require_model_folder, weights_problem
 
@@ -27,7 +29,7 @@ FAMILIES = {family.model_type: family for family in built_in_families()}
 def refused(check: Callable[..., None], *arguments: object) -> str:
     with pytest.raises(UserError) as caught:
         check(*arguments)
-    return str(caught.value)
+    return caught.value.rendered(COMMAND_LINE)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_what_may_be_a_name_of_the_hub_is_looked_up_there(name: str) -> None:
 )
 def test_a_name_is_recognised(name: str, said: str) -> None:
     message = refused(require_fetchable, name)
-    assert message.startswith(f"--model {name}: ")
+    assert message.startswith(f"--model {shlex.quote(name)}: ")
     assert "\n" not in message
     assert re.search(said, message), message
 
@@ -89,11 +91,11 @@ def test_a_file_is_recognised(file: str, said: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_the_hub_does_not_give_has_a_way_out(error: Exception, said: str) -> None:
-    assert re.search(said, after_failed_fetch("a/b", error))
+    assert re.search(said, render(after_failed_fetch("a/b", error)))
 
 
 def test_a_bare_name_that_the_hub_lacks_may_be_one_of_ollama() -> None:
-    assert "If it is an Ollama name: " in after_failed_fetch("orca-mini", LocalEntryNotFoundError("x"))
+    assert "If it is an Ollama name: " in render(after_failed_fetch("orca-mini", LocalEntryNotFoundError("x")))
     assert not any(
         name.startswith(start) for name in ("gpt2", "distilgpt2", "openai-gpt", "bert-base-cased") for start in MAKERS
     )
@@ -125,7 +127,8 @@ def test_the_command_that_converts_pickled_weights_works(tmp_path: Path) -> None
     (folder / "model.safetensors").unlink()
     said = weights_problem(folder)
     assert said is not None
-    _, *arguments = shlex.split(said[said.index("python -c ") :])
+    shown = render(said)
+    _, *arguments = shlex.split(shown[shown.index("python -c ") :])
     done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     converted = load_model(ModelRequest(str(tmp_path / "it's pickled-safetensors")), FAMILIES)

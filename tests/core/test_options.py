@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.plugins("wild", "synthetic", "text-metrics")
+
 TINY = Path(__file__).parents[2] / "wildcore" / "testing" / "data" / "tiny-gpt2"
 JOB = ("eval", "--dataset", "two-facts", "--model", TINY, "--editor", "no-change", "--protocol", "wild", "--quiet")
 

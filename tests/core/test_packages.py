@@ -19,6 +19,7 @@ def test_a_cheap_import_passes_and_a_heavy_one_is_named() -> None:
         check_import("wildcore_nowhere", ["torch"])
 
 
+@pytest.mark.plugins("synthetic")
 def test_a_readme_must_name_every_offer_and_its_commands_must_run(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(GOOD + "\n    wildcore describe protocol synthetic\n")

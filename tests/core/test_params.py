@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import Departure, EditorParams, ModelShape, Params, Preset, UserError
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.jobs.spec import check_names, parse_settings, settings_for
 from wildcore.params import build
 
@@ -36,7 +37,7 @@ def message(call, *arguments) -> str:
     """What a user reads when ``call`` refuses."""
     with pytest.raises(UserError) as caught:
         call(*arguments)
-    return str(caught.value)
+    return caught.value.rendered(COMMAND_LINE)
 
 
 def test_build_fills_in_defaults_and_converts() -> None:
@@ -146,7 +147,7 @@ def test_settings_are_read(pair: str, key: str, value: object) -> None:
         ("editor.a.b.c=5", "--set editor.a.b.c=5: write --set"),
         ("editr.layer=5", "--set editr.layer=5: unknown section 'editr'; did you mean 'editor'?"),
         ("model.layer=5", "unknown section 'model'"),
-        ("editor.layers=[1", "--set editor.layers=[1: the value is not valid YAML"),
+        ("editor.layers=[1", "--set 'editor.layers=[1': the value is not valid YAML"),
     ],
 )
 def test_settings_that_are_refused(pair: str, said: str) -> None:
@@ -157,18 +158,24 @@ def test_settings_that_are_refused(pair: str, said: str) -> None:
 
 def test_settings_of_a_name_override_those_of_its_section() -> None:
     settings = {"metric.a.x": 3, "metric.x": 1, "metric.y": 2, "metric.b.x": 4, "context.x": 9}
-    assert settings_for(settings, "metric", "a") == {"x": 3, "y": 2}
-    assert settings_for(settings, "metric", "b") == {"x": 4, "y": 2}
-    assert settings_for(settings, "metric", "c") == {"x": 1, "y": 2}
-    assert settings_for(settings, "editor", "a") == {}
+    assert settings_for(settings, "metric", ["a"]) == {"x": 3, "y": 2}
+    assert settings_for(settings, "metric", ["b"]) == {"x": 4, "y": 2}
+    assert settings_for(settings, "metric", ["c"]) == {"x": 1, "y": 2}
+    assert settings_for(settings, "editor", ["a"]) == {}
+
+
+def test_settings_of_an_earlier_name_reach_the_module() -> None:
+    settings = {"metric.earlier.x": 3, "metric.now.y": 4, "metric.other.z": 5}
+    assert settings_for(settings, "metric", ["now", "earlier"]) == {"x": 3, "y": 4}
+    said = message(settings_for, {"metric.earlier.x": 3, "metric.now.x": 4}, "metric", ["now", "earlier"])
+    assert said == "--set metric.now.x: x is set under another name of this metric too; leave one out"
 
 
 def test_a_setting_for_a_module_that_takes_no_part() -> None:
     used = {"metric": {"exact-match", "unchanged"}}
     check_names({"metric.unchanged.x": 1, "metric.y": 2}, used)
     assert (
-        message(check_names, {"editor.layer": 1}, used)
-        == "--set editor.layer: no editor takes part here; leave it away"
+        message(check_names, {"editor.layer": 1}, used) == "--set editor.layer: no editor takes part here; leave it out"
     )
     said = message(check_names, {"metric.exact-mach.x": 1}, used)
     assert said == "--set metric.exact-mach.x: this run uses no metric 'exact-mach'; did you mean 'exact-match'?"

@@ -112,7 +112,7 @@ MANIFEST = manifest(tiny_model("llama"))
 
 def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "p").write_text("mine")
-    with pytest.raises(UserError, match="it is there already; choose another name"):
+    with pytest.raises(UserError, match="already exists; choose another name"):
         write_patch(tmp_path / "p", PATCH, manifest(tiny_model("llama")))
     assert (tmp_path / "p").read_text() == "mine"
     with pytest.raises(UserError, match="there is no folder"):
@@ -124,7 +124,7 @@ def test_only_the_very_model_is_the_model(tmp_path: Path) -> None:
     require_made_for(tmp_path, wanted, model)
     model.mlp_output(1).weight[0, 0] += 1
     with pytest.raises(
-        UserError, match=r"made for tiny-llama \(fingerprint \w+, not \w+\); it means nothing to tiny-llama"
+        UserError, match=r"made for tiny-llama \(fingerprint \w+, not \w+\) and cannot be applied to tiny-llama"
     ):
         require_made_for(tmp_path, wanted, tiny_model("llama", seed=1))
     with pytest.raises(UserError, match="model_type llama, not gpt2"):

@@ -6,9 +6,12 @@ import pytest
 import yaml
 
 from wildcore import EvalProtocol, Use, UserError
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.jobs.protocol_files import read_protocol, to_toml
 from wildcore.jobs.protocols import resolve_protocol
 from wildcore.registry import load_registry
+
+pytestmark = pytest.mark.plugins("wild", "synthetic")
 
 MINE = """
 name = "mine"
@@ -80,9 +83,10 @@ def test_a_file_that_is_wrong(name: str, text: str, said: str, tmp_path: Path) -
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError) as refused:
         read_protocol(tmp_path / name)
-    assert str(refused.value).startswith(f"--protocol-file {tmp_path / name}: ")
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    message = refused.value.rendered(COMMAND_LINE)
+    assert message.startswith(f"--protocol-file {tmp_path / name}: ")
+    assert said in message
+    assert "\n" not in message
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

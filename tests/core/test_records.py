@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditRequest, Output, Score, UserError
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records import run_folder
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flat
@@ -122,7 +123,7 @@ def message(call, *arguments) -> str:
     """What a user reads when ``call`` refuses."""
     with pytest.raises(UserError) as caught:
         call(*arguments)
-    return str(caught.value)
+    return caught.value.rendered(COMMAND_LINE)
 
 
 def test_create_then_open(folder: RunFolder) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import wildcore.testing as wildcore_testing
+from wildcore import Offer, UserError
+from wildcore.registry import Found, Registry
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,12 @@ def rows(table: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.plugins("wild")
 def test_listing_works_beside_broken_plugins(listing) -> None:
     assert listing.returncode == 0
     assert "Traceback" not in listing.stdout + listing.stderr
     table = rows(listing.stdout)
-    assert table["good"] == ["sample-good 1.0", "editor no-change; dataset two-facts"]
+    assert table["good"] == ["sample-good 1.0", "editor no-change; dataset two-facts; command count-facts"]
     assert table["second"] == ["sample-second 1.0", "editor no-change"]
     assert "protocol wild" in table["wild"][1]
 
@@ -119,6 +122,7 @@ def test_who_asks_for_it_is_stopped_and_told_why(wildcore, crowd, case: Case) ->
     assert "Traceback" not in asked.stderr
 
 
+@pytest.mark.plugins("wild")
 def test_who_asks_for_something_else_is_served(wildcore, crowd) -> None:
     for arguments in (("editor", "good/no-change"), ("dataset", "two-facts"), ("protocol", "wild")):
         done = wildcore("describe", *arguments, site=crowd)
@@ -154,6 +158,7 @@ def test_a_command_of_the_core_is_not_taken_over(wildcore, crowd, tmp_path) -> N
     assert "taken over" not in done.stdout
 
 
+@pytest.mark.plugins("wild")
 def test_a_plugin_adds_a_command(wildcore, crowd) -> None:
     done = wildcore("count-facts", site=crowd)
     assert (done.returncode, done.stdout) == (0, "2\n")
@@ -161,7 +166,15 @@ def test_a_plugin_adds_a_command(wildcore, crowd) -> None:
     assert "Print how many facts there are." in usage.stdout
     without = wildcore("--plugins", "wild", "count-facts", site=crowd)
     assert without.returncode == 2
-    assert "No such command 'count-facts'" in without.stderr
+    assert "No such command 'count-facts'. The plugin 'good' has it; add that plugin to --plugins." in without.stderr
+
+
+def test_a_command_that_a_broken_plugin_may_have(wildcore, crowd) -> None:
+    done = wildcore("--plugins", "clash,good", "clash-it", site=crowd)
+    assert done.returncode == 2
+    assert "No such command 'clash-it'. A plugin that is set aside as broken may have it: clash" in done.stderr
+    unknown = wildcore("--plugins", "good", "clash-it", site=crowd)
+    assert "No such command 'clash-it'.\n" in unknown.stderr
 
 
 def test_commands_of_plugins_do_not_outlive_the_call(python, crowd) -> None:
@@ -189,6 +202,7 @@ def test_one_plugin_name_in_two_packages(wildcore, crowd, listing) -> None:
     assert "'twin'; ask for twin@sample-twin-first or twin@sample-twin-other" in bare.stderr
 
 
+@pytest.mark.plugins("wild")
 def test_plugins_restricts_loading(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good, wild", "plugins", site=crowd)
     assert done.returncode == 0
@@ -200,6 +214,7 @@ def test_plugins_by_environment_variable(wildcore, crowd) -> None:
     assert set(rows(wildcore("plugins", site=crowd, WILDCORE_PLUGINS="good").stdout)) == {"good"}
 
 
+@pytest.mark.plugins("wild")
 def test_an_unknown_plugin_name(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good,wlid", "plugins", site=crowd)
     assert done.returncode == 2
@@ -214,6 +229,7 @@ def test_the_users_interrupt_is_not_a_broken_plugin(wildcore, installed) -> None
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.plugins("counterfact", "ft", "synthetic", "wild")
 def test_a_run_is_carried_out_beside_broken_plugins(wildcore, crowd, tmp_path) -> None:
     row = {"case_id": 1, "prompt": "The keeper of the mill is", "subject": "the mill", "target_new": "Anna"}
     row |= {"ground_truth": "Tim", "rephrase_prompt": "Who keeps the mill? It is"}
@@ -227,3 +243,50 @@ def test_a_run_is_carried_out_beside_broken_plugins(wildcore, crowd, tmp_path) -
     assert set(manifest["plugins"]["broken"]) >= {case.plugin for case in BROKEN}
     assert "ft" in manifest["plugins"]["loaded"]
     assert (tmp_path / "run" / "summary.json").is_file()
+
+
+def renamed(plugin: str, *names: str) -> Found[Offer[object]]:
+    return Found(plugin, Offer(names[0], object, aliases=names[1:]))
+
+
+def registry_of(*metrics: Found[Offer[object]]) -> tuple[Registry, list[str]]:
+    notes: list[str] = []
+    registry = Registry(note=notes.append)
+    registry.offers["metric"] = list(metrics)
+    return registry, notes
+
+
+def test_an_offer_is_found_by_its_earlier_names_with_one_note() -> None:
+    now = renamed("table", "rows", "records", "old/records")
+    registry, notes = registry_of(now, renamed("other", "else"))
+    assert registry.find("metric", "rows") is registry.find("metric", "table/rows") is now
+    assert not notes
+    for name in ("records", "table/records", "records", "old/records"):
+        assert registry.find("metric", name) is now
+    assert notes[0] == "metric 'records' is now called 'rows'; the earlier name still works"
+    assert len(notes) == 3, "one for each of the earlier names, though asked for twice"
+    assert registry.names("metric", "rows") == {"rows", "records", "old/records"}
+    with pytest.raises(UserError, match=r"unknown metric 'older/records'; known: else, rows"):
+        registry.find("metric", "older/records")
+
+
+def test_a_present_name_comes_before_an_earlier_one() -> None:
+    earlier, now = renamed("a", "rows", "records"), renamed("b", "records")
+    registry, notes = registry_of(earlier, now)
+    assert registry.find("metric", "records") is now
+    assert registry.find("metric", "a/records") is earlier
+    assert len(notes) == 1
+
+
+def test_an_earlier_name_of_two_offers_is_ambiguous() -> None:
+    registry, notes = registry_of(renamed("a", "rows", "records"), renamed("b", "lines", "records"))
+    with pytest.raises(UserError, match="offered by several plugins; ask for a/records or b/records"):
+        registry.find("metric", "records")
+    assert not notes
+
+
+def test_without_a_place_for_notes_an_earlier_name_is_a_warning() -> None:
+    registry = Registry()
+    registry.offers["metric"] = [renamed("table", "rows", "records")]
+    with pytest.warns(FutureWarning, match="metric 'records' is now called 'rows'"):
+        registry.find("metric", "records")

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.datasets import selection
 from wildcore.datasets.selection import Choice, Reader, content_hash, require_some
+from wildcore.errors import render
 
 
 def case(number: int) -> EditCase:
@@ -64,7 +66,8 @@ def test_every_case_is_as_likely_to_be_drawn() -> None:
 def test_tags_choose_and_the_others_are_counted() -> None:
     mills = reader(Mills(9), where={"source": "TQA"})
     assert [c.id for c in mills.cases()] == ["0", "3", "6"]
-    assert list(mills.notes()) == ["--where source=TQA: 6 cases with other tags left out"]
+    (note,) = mills.notes()
+    assert render(note, COMMAND_LINE) == "--where source=TQA: 6 cases with other tags left out"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_a_tag_that_no_case_has(where: dict[str, str], said: str) -> None:
 
 
 def test_a_malformed_row_stops_and_says_what_to_do() -> None:
-    with pytest.raises(UserError, match=r"mills.json, row 2: field 'prompt': expected text \(--skip-malformed"):
+    with pytest.raises(UserError, match=r"mills.json, row 2: field 'prompt': expected text \(`skip_malformed` leaves"):
         reader(Mills(5, {2})).cases()
 
 
@@ -97,7 +100,7 @@ def test_all_malformed_rows_among_those_read_are_named(choice: dict[str, Any], n
     if not named:
         assert [c.id for c in reader(mills, **choice).cases()] == ["0"]
         return
-    with pytest.raises(UserError, match="--skip-malformed leaves such rows out") as refused:
+    with pytest.raises(UserError, match="`skip_malformed` leaves such rows out") as refused:
         reader(mills, **choice).cases()
     lines = str(refused.value).splitlines()
     assert lines[0].startswith(f"dataset mills: {len(named)} malformed rows")

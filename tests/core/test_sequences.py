@@ -436,7 +436,7 @@ def test_too_large_an_update_is_told_with_the_way_out(examiner: Examiner, tmp_pa
     def exhaust(edits: int) -> None:
         raise torch.OutOfMemoryError("no room")
 
-    with pytest.raises(UserError, match=r"3 edits were written in one update.*fewer --edits-per-update"):
+    with pytest.raises(UserError, match=r"3 edits were written in one update.*fewer `edits_per_update`"):
         Run(examiner, tmp_path / "batch", "batch", 3).go_on(Remembering(exhaust))
     with pytest.raises(torch.OutOfMemoryError):
         Run(examiner, tmp_path / "one", "sequential").go_on(Remembering(exhaust))

@@ -220,7 +220,7 @@ def test_a_missing_file_is_named(tmp_path: Path, ending: str) -> None:
 
 
 def test_no_source_and_two_sources_are_refused() -> None:
-    with pytest.raises(UserError, match=r"nothing to read; name a file with --set dataset.path=FILE or a data set"):
+    with pytest.raises(UserError, match=r"nothing to read; name a file with dataset.path=FILE or a data set"):
         read_table(TableParams())
     for setting in ({"hub": "owner/name"}, {"split": "test"}, {"revision": "main"}, {"config": "x"}):
         with pytest.raises(UserError, match=rf"dataset.{next(iter(setting))}=.*leave one of the two out"):
@@ -269,7 +269,7 @@ except UserError as error:
 def test_a_hub_out_of_reach_is_said(python) -> None:
     done = python("-c", UNREACHABLE, HF_HUB_OFFLINE="1")
     assert done.stdout.startswith("dataset.hub=nobody/nothing: cannot be read: ConnectionError: "), done.stderr
-    assert done.stdout.endswith("; a file of it that lies here can be named with --set dataset.path=FILE\n")
+    assert done.stdout.endswith("; a file of it that lies here can be named with dataset.path=FILE\n")
 
 
 LIGHT = """

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from wildcore.errors import render
 from wildcore.threads import MOST, CoreWatch, choose, for_free_cores, own_cores, sleep_while_waiting
 
 BUSY = "import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
@@ -27,8 +28,8 @@ BUSY = "import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
 def test_auto_takes_the_cores_that_are_free(cores: int, used: float, allowed: float | None, count: int) -> None:
     chosen = for_free_cores(cores, used, allowed)
     assert chosen.count == count
-    assert f"{cores - used:.1f} of {cores} cores are free" in chosen.reason
-    assert ("allowed" in chosen.reason) == (allowed is not None and allowed < cores - used)
+    assert f"{cores - used:.1f} of {cores} cores are free" in render(chosen.reason)
+    assert ("allowed" in render(chosen.reason)) == (allowed is not None and allowed < cores - used)
 
 
 def test_what_the_user_asks_for_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,9 +118,9 @@ def test_the_record_holds_each_transform_resolved_and_nothing_where_there_is_non
     [
         (
             "trained+cut",
-            r"editor trained \(plugin p\): a method that is not closed-form takes no transforms; leave cut away",
+            r"editor trained \(plugin p\): a method that is not closed-form takes no transforms; leave cut out",
         ),
-        ("bare+cut+p/norm", r"editor bare \(plugin p\): a method that is not closed-form .* leave cut, norm away"),
+        ("bare+cut+p/norm", r"editor bare \(plugin p\): a method that is not closed-form .* leave cut, norm out"),
         ("closed+cutt", "unknown transform 'cutt'; did you mean 'cut'?"),
         ("closd+cut", "unknown editor 'closd'; did you mean 'closed'?"),
         ("closed+", "unknown transform ''; known: cut, norm"),
@@ -143,7 +143,7 @@ def test_a_name_is_looked_up_without_making_anything(registry: Registry) -> None
 
 
 def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
-    used = names_used(["memit", "p/memit+q/cut", "rome+norm"], "p/facts", ["q/exact"])
+    used = names_used(Registry(), ["memit", "p/memit+q/cut", "rome+norm"], "p/facts", ["q/exact"])
     assert used == {
         "editor": {"memit", "rome"},
         "transform": {"cut", "norm"},
@@ -153,8 +153,8 @@ def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
     check_names({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
     with pytest.raises(UserError, match=r"this run uses no transform 'cud'; did you mean 'cut'\?"):
         check_names({"transform.cud.share": 1}, used)
-    with pytest.raises(UserError, match=r"--set transform\.share: no transform takes part here; leave it away"):
-        check_names({"transform.share": 1}, names_used(["memit"]))
+    with pytest.raises(UserError, match=r"transform\.share: no transform takes part here; leave it out"):
+        check_names({"transform.share": 1}, names_used(Registry(), ["memit"]))
 
 
 def test_run_folders_are_named_after_the_whole() -> None:

@@ -261,7 +261,7 @@ def test_progress_is_of_the_cases_wanted_or_of_those_asked(model: LoadedModel, t
 
 def test_a_protocol_without_a_metric_for_edits_cannot_sift(model: LoadedModel, tmp_path: Path) -> None:
     ready = ReadyProtocol(protocol(Echo()).definition, Bare(), Echo(), Whole(), {})
-    with pytest.raises(UserError, match="--only-failures: protocol test has no metric for reliability"):
+    with pytest.raises(UserError, match="`only_failures`: protocol test has no metric for reliability"):
         FailureFilter(UneditedAnswers(tmp_path, model), ready).take(iter(CASES), None, SilentProgress())
 
 

@@ -289,7 +289,7 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "its generator and truncator read the right answer": lambda model: api.ask(model, "Where?", "synthetic"),
     "it shows examples of a dataset": lambda model: api.ask(model, "Where?", context="few-shot"),
     "limit: Input should be greater than or equal to 1": lambda model: api.evaluate(model, "ft-m", limit=0),
-    "--limit takes the first cases": lambda model: api.evaluate(model, "ft-m", limit=1, sample=1),
+    "limit takes the first cases and sample draws some": lambda model: api.evaluate(model, "ft-m", limit=1, sample=1),
     "schedule: Input should be 'single'": lambda model: api.evaluate(model, "ft-m", schedule="all"),
     "settings: editor.layer is set twice": lambda model: api.evaluate(
         model, api.editor("ft-m", layer=1), settings={"editor.layer": 1}
@@ -316,7 +316,7 @@ def test_a_patch_fits_only_its_model_and_one_that_carries_a_patch_is_not_edited(
     patch = api.edit(model, api.editor("ft-m", steps=1), FACT, **QUIET)
     half = api.load("pocket", dtype="bfloat16", **QUIET)
     for call in (lambda: api.ask(half, "Where?", patch=patch), lambda: api.evaluate(half, patch=patch, limit=1)):
-        with pytest.raises(UserError, match=r"made for pocket \(dtype float32, not bfloat16.*--dtype float32"):
+        with pytest.raises(UserError, match=r"made for pocket \(dtype float32, not bfloat16.*dtype='float32'"):
             call()
     with pytest.raises(UserError, match="not bfloat16"), patch.applied(half):
         pass

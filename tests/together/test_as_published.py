@@ -1,6 +1,6 @@
 """Published updates by command line alone: ``--as-published``, with prefixes and second moments from files.
 
-Where the published values come from is said in tests/golden.
+Where the published values come from is said in the folders tests/golden of the plugins.
 """
 
 import json

@@ -86,8 +86,8 @@ def test_rounding_and_wrong_methods_are_shown_side_by_side(
             (tmp_path / f"{capability}-{threads}.json").write_text(json.dumps(rows))
     assert script.main(tmp_path, []) == status
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith(f"| rome | tiny-gpt2 | 1e-04 | {errors['near']:.1e} |")
-    assert last.endswith("| none |  |" if "kinds" in changes else f"| {errors['far']:.1e} | far[tiny-gpt2] |")
+    assert last.startswith(f"| rome | tiny-gpt2 | 0.0001 | {errors['near']:.1e} |")
+    assert last.endswith("| none |  |" if "kinds" in changes else f"| {errors['far']:.1e} | `far[tiny-gpt2]` |")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from transformers import LlamaConfig, OPTConfig
 import wildcore.testing
 from wildcore import UserError
 from wildcore.architectures import LLAMA_3_8B, built_in_families
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import render
 from wildcore.jobs.describe import describe_model
 from wildcore.registry import load_registry
 
@@ -51,7 +53,7 @@ def test_a_model_of_a_known_family_shows_template_and_presets(chatty: Path) -> N
     registry = load_registry()
     found = describe_model(registry, str(chatty))
     assert found.problems == ()
-    assert found.facts["chat template"] == "yes; --context chat asks in it"
+    assert render(found.facts["chat template"], COMMAND_LINE) == "yes; --context chat asks in it"
     assert found.facts["presets"].startswith("none")
     assert describe_model(registry, str(TINY)).facts["chat template"] == "no"
     sizes = {"num_hidden_layers": LLAMA_3_8B.layers, "hidden_size": 4096, "vocab_size": LLAMA_3_8B.vocabulary}
@@ -72,7 +74,7 @@ def test_what_is_missing_is_said_with_the_way_out(chatty: Path) -> None:
     (chatty / "model.safetensors").rename(chatty / "pytorch_model.bin")
     (chatty / "tokenizer.json").unlink()
     found = describe_model(registry, str(chatty))
-    family, weights, tokenizer = found.problems
+    family, weights, tokenizer = map(render, found.problems)
     assert all(known.model_type in family for known in built_in_families())
     assert "mlp_output='fc2'" in (found.family_lines or "")
     assert "python -c" in weights

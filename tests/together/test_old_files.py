@@ -98,6 +98,28 @@ def test_a_resumed_sequence_begins_with_the_updates_that_were_written(name: str,
     assert seconds[:written] == [outcome["seconds"] for outcome in kept["outcomes"]], "they are not to be made again"
 
 
+def test_a_run_recorded_under_the_earlier_name_of_its_dataset_is_resumed_with_one_note() -> None:
+    rows = [
+        {"prompt": "Who keeps the mill?", "target": name, "subject": "the mill", "id": name} for name in ("Ann", "Tim")
+    ]
+    Path("rows.json").write_text(json.dumps(rows))
+    asked = ("--dataset", "records", "--set", "dataset.records.path=rows.json", "--set", "dataset.table.id=id")
+    begun = run("eval", *MODEL, *asked, "--editor", "ft-m", "--out", "mine")
+    note = "Note: dataset 'records' is now called 'table'; the earlier name still works\n"
+    assert begun.stderr.count(note) == 1
+    manifest = json.loads(Path("mine/manifest.json").read_text())
+    dataset = manifest["identity"]["dataset"]
+    assert (dataset["name"], dataset["plugin"], dataset["params"]["path"]) == ("table", "table", "rows.json")
+    dataset |= {"name": "records", "plugin": "records"}  # as it was recorded under that name
+    Path("mine/manifest.json").write_text(json.dumps(manifest))
+    finished = lines(Path("mine/journal.jsonl"))
+    Path("mine/journal.jsonl").write_text(json.dumps(finished[0]) + "\n")
+    resumed = run("eval", "--resume", "mine")
+    assert resumed.stderr.count(note) == 1
+    assert [case["case"] for case in lines(Path("mine/journal.jsonl"))] == ["Ann", "Tim"]
+    assert lines(Path("mine/journal.jsonl"))[1]["probes"] == finished[1]["probes"]
+
+
 @pytest.mark.parametrize("editor", ["rome", "grace", "scr"])
 def test_a_patch_file_is_judged(editor: str) -> None:
     run("eval", "--patch", f"{editor}.safetensors", *MODEL, *CASES, "--out", "judged", "--quiet")

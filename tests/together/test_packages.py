@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from wildcore.interfaces import Lazy
+from wildcore.registry import load_registry
 from wildcore.testing.packages import check_import, check_offers, check_readme
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
@@ -37,6 +39,12 @@ def test_there_are_plugins_to_check() -> None:
 
 def test_no_plugin_imports_anything_heavy_when_it_is_loaded() -> None:
     check_import(", ".join(sorted(module for module, _ in OFFERING.values())), HEAVY)
+
+
+def test_every_offer_of_this_repository_names_what_it_makes() -> None:
+    offers = [found.offer for offers in load_registry(sorted(OFFERING)).offers.values() for found in offers]
+    assert len(offers) > 45
+    assert [offer.name for offer in offers if not isinstance(offer.make, Lazy)] == []
 
 
 @pytest.mark.parametrize("plugin", sorted(OFFERING))

@@ -35,7 +35,8 @@ def model(registry: Registry) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def wild(registry: Registry) -> ReadyProtocol:
-    return ready_protocols(registry, SPEC, names_used(["rome"], SPEC.dataset), make_reader(registry, SPEC)[0])[0]
+    beside = names_used(registry, ["rome"], SPEC.dataset)
+    return ready_protocols(registry, SPEC, beside, make_reader(registry, SPEC)[0])[0]
 
 
 def said(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[str]:

@@ -115,7 +115,7 @@ def test_an_editor_is_trained_on_the_cases_asked_for(wildcore: Wildcore, edits: 
     [
         (("rom",), "unknown editor 'rom'; did you mean 'rome'?"),
         (("rome", "--dataset", "counterfac"), "unknown dataset 'counterfac'; did you mean 'counterfact'?"),
-        (("rome", "--dataset", "pocketqa"), "--dataset pocketqa: editor rome trains nothing; leave it away"),
+        (("rome", "--dataset", "pocketqa"), "--dataset pocketqa: editor rome trains nothing; leave it out"),
         (("rome", "--limit", "3"), "--limit: it chooses cases of a dataset, and editor rome trains nothing"),
         (("rome", "--skip-malformed"), "--skip-malformed: it chooses cases of a dataset"),
         (("rome", "--set", "editor.layer=9"), "editor.layer=9: the model has layers 0 to"),

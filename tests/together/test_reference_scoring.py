@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast, StopStringCriteria
 from wildcore_wild.metrics import ExactMatch
-from wildcore_wild.parameters import AutoregressiveParams, StopStringsParams
+from wildcore_wild.parameters import AutoregressiveParams, ExactMatchParams, StopStringsParams
 from wildcore_wild.truncators import StopStrings
 
 from wildcore import Answer, AnsweredProbe, Output
@@ -203,20 +203,21 @@ def ours() -> tuple[Scored, ...]:
 @cache
 def answers() -> tuple[Answer, ...]:
     """Return what ``stop-strings`` leaves of what was said."""
-    truncator = StopStrings(STOPS)
+    truncator = StopStrings(StopStringsParams())
     said = [Output(text=case.said(*STOPS), token_ids=(), stop_reason="stop-rule") for case in cases()]
     return tuple(truncator.truncate(output, None) for output in said)
 
 
 def exact_match(aliases: bool) -> list[float]:
     """Return the scores of ``exact-match``."""
+    metric = ExactMatch(ExactMatchParams(aliases=aliases))
     items = [
         AnsweredProbe(
             kind="reliability", question="", answers=case.accepted, gold_token_ids=(), answer=answer, unedited=answer
         )
         for case, answer in zip(cases(), answers(), strict=True)
     ]
-    return [float(score.value) for score in ExactMatch(aliases).score(items) if score.value is not None]
+    return [float(score.value) for score in metric.score(items) if score.value is not None]
 
 
 def said_by_published(case: Case) -> str:

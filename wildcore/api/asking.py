@@ -1,10 +1,11 @@
-"""Asking a model questions of one's own, as a protocol asks them, before an edit and after it."""
+"""Asks a model a user's own questions, as a protocol asks them, before an edit and after it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
+from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import Choice, Reader
@@ -34,17 +35,17 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 UNKNOWN = ""
-"""Stands as the answer of a question that has none."""
+"""The answer of a question that has none."""
 
 BATCHES_AT_ONCE = 8
-"""Batches of questions between two steps of the progress bar."""
+"""Number of batches of questions between two steps of the progress bar."""
 
 
 class Reply(Record, frozen=True):
-    """What a model answered to one question under ``protocol``.
+    """A model's answer to one question under ``protocol``.
 
-    ``accepted`` are the right answers, none where the question came without. ``prompt`` is what the model read. There is one of
-    ``answers``, or one for each sample drawn, or none, and then ``unanswered`` says why.
+    ``accepted`` are the right answers; empty if the question has none. ``prompt`` is what the model read. ``answers`` holds
+    one answer, or one for each sample drawn, or none; ``unanswered`` then says why.
     """
 
     protocol: str
@@ -58,12 +59,12 @@ class Reply(Record, frozen=True):
 
     @property
     def text(self) -> str | None:
-        """The answer as the protocol cuts it, of several samples the first; None where there is none."""
+        """The answer as the protocol cuts it; of several samples the first. None: there is no answer."""
         return self.answers[0].text if self.answers else None
 
     @property
     def output(self) -> str | None:
-        """All that the model said, before it was cut; None where there is no answer."""
+        """Everything that the model generated, before it was cut. None: there is no answer."""
         return self.answers[0].output.text if self.answers else None
 
     def __repr__(self) -> str:
@@ -85,6 +86,7 @@ def question(
     return Probe(kind=kind, prompt=prompt, answers=(answer, *others), rival=rival)
 
 
+@errors_in_python
 def ask(
     model: "LoadedModel",
     questions: str | Probe | Sequence[str | Probe],
@@ -100,12 +102,12 @@ def ask(
     batch_size: int = 32,
     progress: bool = True,
 ) -> list[Reply]:
-    """Ask ``model``, under ``patch`` if one is given, and return its replies in order, as a run of ``protocol`` gets them.
+    """Ask ``model``, under ``patch`` if one is given, and return its replies in order, the same as in a run of ``protocol``.
 
-    ``context``, ``generator`` and ``truncator`` replace those of the protocol, ``settings`` maps names such as
-    "generator.max_new_tokens" to values, and ``dataset`` serves contexts that show examples. What the unedited model says is
-    kept in the cache, as in a run. Raises ``UserError`` for bad input, and for a protocol that reads the right answer where a
-    question comes without.
+    ``context``, ``generator`` and ``truncator`` replace those of the protocol; ``settings`` maps names such as
+    "generator.max_new_tokens" to values; ``dataset`` is for contexts that show examples. The unedited model's answers are kept
+    in the cache, as in a run. Raises ``UserError`` for bad input, and for a protocol that reads the right answer if a question
+    has none.
     """
     require_unedited(model)
     (name,), own = protocol_names([protocol])
@@ -121,7 +123,7 @@ def ask(
         seed=seed,
         batch_size=batch_size,
     )
-    ready = ready_protocols(registry, spec, names_used([], dataset), _reader(registry, spec))[0]
+    ready = ready_protocols(registry, spec, names_used(registry, [], dataset), _reader(registry, spec))[0]
     probes = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
     _require_answers(ready, probes)
     applied = None if patch is None else fitting(patch, model).patch
@@ -170,24 +172,18 @@ def _replies(
 
 
 def answered_probes(reply: Reply, unedited: Reply | None) -> list[AnsweredProbe]:
-    """Return what a metric sees of a reply, once for each sample; without ``unedited`` the reply stands for it too.
+    """Return a reply as a metric receives it, once for each sample; ``unedited`` None: the reply itself is used in its place.
 
-    Raises ``UserError`` for a reply to a question that came without an answer.
+    Raises ``UserError`` for a reply to a question without an answer.
     """
     if not reply.accepted:
         raise UserError(
             f"{reply.question!r}: the question came without an answer to compare with; ask it as "
             "wildcore.api.question(prompt, answer)"
         )
+    asked = Probe(kind=reply.kind, prompt=reply.question, answers=reply.accepted)
     return [
-        AnsweredProbe(
-            kind=reply.kind,
-            question=reply.question,
-            answers=reply.accepted,
-            gold_token_ids=reply.gold_token_ids,
-            answer=answer,
-            unedited=other,
-        )
+        asked.answered(answer, reply.gold_token_ids, other)
         for answer, other in zip(reply.answers, (unedited or reply).answers, strict=False)
     ]
 

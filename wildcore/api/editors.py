@@ -1,10 +1,11 @@
-"""Which editing method is meant: one that a plugin offers, by name, or an object of the user's own."""
+"""The choice of an editing method: one that a plugin offers, by name, or an object of the user's own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
+from wildcore.api.naming import errors_in_python
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, MadeEditor, find_editor, make_editor
@@ -16,27 +17,28 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
-"""What a run asks of an editor; ``wildcore.Editor`` has all of it but ``edit``."""
+"""What a run needs of an editor; ``wildcore.Editor`` has all of it except ``edit``."""
 
 
 @dataclass(frozen=True)
 class EditorChoice:
-    """An editing method by name, EDITOR or EDITOR+TRANSFORM, and its settings as ``--set`` names them."""
+    """An editing method by name, EDITOR or EDITOR+TRANSFORM, and its settings as in ``--set``."""
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     as_published: bool = False
 
 
+@errors_in_python
 def editor(
     name: str, /, *, transform: Mapping[str, Any] | None = None, as_published: bool = False, **parameters: Any
 ) -> EditorChoice:
     """Choose an editing method, EDITOR or EDITOR+TRANSFORM, with its ``parameters`` (``wildcore describe editor NAME``).
 
-    ``transform`` holds those of the transforms: ``{"share": 0.4}``, or ``{"rect.share": 0.4}`` to reach one of several. With
-    ``as_published`` the method runs as its published code does (``--as-published``). Raises ``UserError`` for an unknown name or
-    parameter, with the nearest that there is, and for a value of a wrong type. What depends on the model, such as whether it has
-    the layer, is checked once a model is there.
+    ``transform`` holds the parameters of the transforms: ``{"share": 0.4}``, or ``{"rect.share": 0.4}`` for one of several.
+    With ``as_published`` the method runs like its published code (``--as-published``). Raises ``UserError`` for an unknown
+    name or parameter, with the nearest known name, and for a value of the wrong type. Values that depend on the model, such as
+    the layer, are checked when a model is given.
     """
     registry = plugins()
     offers = find_editor(registry, name)
@@ -44,7 +46,7 @@ def editor(
         {f"editor.{key}": value for key, value in parameters.items()},
         {f"transform.{key}": value for key, value in (transform or {}).items()},
     )
-    check_names(settings, names_used([name]))
+    check_names(settings, names_used(registry, [name]))
     _check_parameters(offers.editor, "editor", settings)
     for found in offers.transforms:
         _check_parameters(found, "transform", settings)
@@ -52,13 +54,13 @@ def editor(
 
 
 def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> None:
-    validated(section, found, settings_for(settings, section, found.offer.name))
+    validated(section, found, settings_for(settings, section, found.offer.names))
 
 
 def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, MadeEditor | None]:
-    """Return an editor as a choice; an object that no plugin offers under a name that says so, and the object.
+    """Return an editor as a choice. An object that no plugin offers gets a name that says so, and is returned too.
 
-    Raises ``UserError`` for what is no editor.
+    Raises ``UserError`` if ``given`` is not an editor.
     """
     if isinstance(given, str):
         return editor(given), None
@@ -77,11 +79,11 @@ def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, MadeEdit
 
 
 def made(spec: EditJob, own: MadeEditor | None, model: "LoadedModel") -> MadeEditor:
-    """Return the job's editor for ``model``, or the user's ``own``. Raises ``UserError`` for parameters that do not suit."""
+    """Return the job's editor for ``model``, or the user's ``own``. Raises ``UserError`` for parameters that do not suit it."""
     return own or make_editor(plugins(), spec, model.shape)
 
 
 def _plain_attributes(editor: Editor) -> dict[str, Any]:
-    """Return those attributes of an object that are plain values: all that can be recorded of what it was made with."""
+    """Return the attributes of an object that are plain values; of its construction only these can be recorded."""
     attributes = getattr(editor, "__dict__", {})
     return {name: value for name, value in attributes.items() if isinstance(value, str | int | float | bool | None)}

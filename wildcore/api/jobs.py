@@ -1,4 +1,4 @@
-"""What every call shares: the plugins, the job that the command line would have made of it, and the model as it was loaded."""
+"""What all calls share: the plugins, the job as the command line would specify it, and the model as loaded."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.jobs.spec import require_setting_name
 from wildcore.registry import Registry, load_registry
 from wildcore.types import EvalProtocol, Record
@@ -24,7 +24,7 @@ Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]
 
 
 def plugins(own: Sequence[EvalProtocol] = ()) -> Registry:
-    """Return what the installed plugins offer, and the user's ``own`` protocols. Raises ``UserError`` for a name in use."""
+    """Return the offers of the installed plugins, and the user's ``own`` protocols. Raises ``UserError`` for a name in use."""
     installed = _installed()
     registry = replace(installed, protocols=list(installed.protocols))
     registry.add_protocols(own)
@@ -33,10 +33,10 @@ def plugins(own: Sequence[EvalProtocol] = ()) -> Registry:
 
 @cache
 def _installed() -> Registry:
-    """Load the plugins once in a process. One that is broken is set aside with a warning."""
+    """Load the plugins once in a process. A broken plugin is set aside with a warning."""
     registry = load_registry()
     for plugin in registry.broken:
-        warnings.warn(f"{plugin.warning}; set aside (wildcore plugins --broken shows more)", stacklevel=2)
+        warnings.warn(f"{plugin.warning}; set aside ({command('plugins', Option('broken'))} shows more)", stacklevel=2)
     return registry
 
 
@@ -56,12 +56,12 @@ def job(kind: type[Job], loaded: "LoadedModel | None" = None, /, **fields: Any) 
 
 
 def names(given: Names) -> tuple[str, ...]:
-    """Return one name or several as several."""
+    """Return one name or several as a tuple."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
 def protocol_names(given: Protocols) -> tuple[tuple[str, ...], tuple[EvalProtocol, ...]]:
-    """Return the names of protocols, and those that are given as protocols themselves. Raises ``UserError`` for none."""
+    """Return the names of protocols, and those given as protocol objects. Raises ``UserError`` if there is none."""
     each = (given,) if isinstance(given, str | EvalProtocol) else tuple(given)
     if not each:
         raise UserError("protocols: name at least one (wildcore plugins lists them)")
@@ -70,7 +70,7 @@ def protocol_names(given: Protocols) -> tuple[tuple[str, ...], tuple[EvalProtoco
 
 
 def joined_settings(*several: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return settings as one. Raises ``UserError`` for a name of a wrong form, or one that is set twice."""
+    """Return several mappings of settings as one. Raises ``UserError`` for a malformed name, or one that is set twice."""
     joined: dict[str, Any] = {}
     for settings in several:
         for key, value in (settings or {}).items():
@@ -83,7 +83,8 @@ def joined_settings(*several: Mapping[str, Any] | None) -> dict[str, Any]:
 
 @contextmanager
 def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None]:
-    """Let ``model`` run as one just loaded would, with at most ``batch_size`` prompts in a batch, and put that back.
+    """Give ``model`` the settings of a freshly loaded one, with at most ``batch_size`` prompts in a batch; restore them
+    afterwards.
 
     Raises ``UserError`` for a model that carries a patch.
     """
@@ -97,7 +98,7 @@ def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None
 
 
 def require_unedited(model: "LoadedModel") -> None:
-    """Raise ``UserError`` for what is no loaded model, and for a model that carries a patch."""
+    """Raise ``UserError`` if ``model`` is not a loaded model, or carries a patch."""
     from wildcore.models.loaded import LoadedModel
 
     if not isinstance(model, LoadedModel):

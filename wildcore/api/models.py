@@ -1,9 +1,10 @@
-"""Loading the model that all other calls work on."""
+"""Loads the model that all other calls work on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wildcore.api.jobs import job, plugins
+from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.jobs.build import model_request
 from wildcore.jobs.spec import ModelChoice
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 
+@errors_in_python
 def load(
     model: str | Path,
     *,
@@ -22,7 +24,7 @@ def load(
     trust_remote_code: bool = False,
     progress: bool = True,
 ) -> "LoadedModel":
-    """Load a model: one that a plugin bundles, a local folder, or a hub name.
+    """Load a model: one that is bundled with a plugin, a local folder, or a hub name.
 
     ``dtype`` is auto, float32, bfloat16 or float16; ``device`` is auto, cpu, cuda, cuda:N or mps; ``device_map="auto"``
     spreads the model over all devices. Raises ``UserError`` for a model that cannot be loaded.

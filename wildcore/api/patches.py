@@ -1,4 +1,4 @@
-"""Writing facts into a model: what comes back is a patch, and the model stays as it was."""
+"""Writes facts into a model: the result is a patch, and the model itself is not changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wildcore.api.editors import EditorChoice, chosen, made
 from wildcore.api.jobs import in_use, job, plugins, require_unedited
+from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from wildcore.patches.files import PatchManifest
 
 THE_PATCH = Path("patch")
-"""Stands where a message would name the file of a patch."""
+"""Used in messages in place of a patch's file, for a patch without one."""
 
 
 @dataclass(frozen=True, repr=False)
 class ModelPatch:
-    """A reversible change to one model, as loaded: the patch itself, and what its file would say of it."""
+    """A reversible change to one model, as loaded: the patch itself, and the metadata for its file."""
 
     patch: Patch
     manifest: "PatchManifest"
@@ -36,16 +37,18 @@ class ModelPatch:
         """The facts that it writes."""
         return self.manifest.requests
 
+    @errors_in_python
     def applied(self, model: "LoadedModel") -> AbstractContextManager[None]:
-        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was.
+        """Return a context in which ``model`` carries the change; afterwards it is bit for bit what it was before.
 
-        Raises ``UserError`` for another model than it was made for, or the same one in another dtype.
+        Raises ``UserError`` for a model that the patch was not made for, or for the same model in another dtype.
         """
         self.require_fits(model)
         return _marked(self.patch, model)
 
+    @errors_in_python
     def require_fits(self, model: "LoadedModel") -> None:
-        """Raise ``UserError`` unless ``model`` is the one that the patch was made for."""
+        """Raise ``UserError`` unless the patch was made for ``model``."""
         from wildcore.patches.files import require_made_for
 
         require_made_for(THE_PATCH, self.manifest, model)
@@ -54,10 +57,11 @@ class ModelPatch:
         """Return facts about the change, such as its norm and the modules that it changes."""
         return self.patch.describe()
 
+    @errors_in_python
     def save(self, path: str | Path) -> Path:
-        """Write the patch file that ``wildcore apply`` and ``wildcore eval --patch`` read.
+        """Write the patch file for ``wildcore apply`` and ``wildcore eval --patch``.
 
-        Raises ``UserError`` where it cannot be written, something is there already, or no plugin could read it back.
+        Raises ``UserError`` if it cannot be written, ``path`` already exists, or no plugin could load it.
         """
         from wildcore.patches.files import write_patch
         from wildcore.patches.weights import WeightPatch
@@ -76,7 +80,7 @@ class ModelPatch:
 
 @contextmanager
 def _marked(patch: Patch, model: "LoadedModel") -> Iterator[None]:
-    """Apply a patch so that the model says that it carries one, whatever the patch is."""
+    """Apply a patch of any kind, and mark the model as carrying one."""
     model.weight_patches.append(patch)
     try:
         with patch.applied(model):
@@ -85,6 +89,7 @@ def _marked(patch: Patch, model: "LoadedModel") -> Iterator[None]:
         model.weight_patches.pop()
 
 
+@errors_in_python
 def fact(
     prompt: str,
     target: str,
@@ -92,9 +97,10 @@ def fact(
     aliases: Sequence[str] = (),
     ground_truth: str | None = None,
 ) -> EditRequest:
-    """Return one fact to write: after ``prompt`` the model is to say ``target``. Many methods need the ``subject`` in the prompt.
+    """Return one fact to write: after ``prompt`` the model is to say ``target``. Many methods need the ``subject`` in the
+    prompt.
 
-    Raises ``UserError`` for a field that is empty or no text.
+    Raises ``UserError`` for a field that is empty or not text.
     """
     fields = {
         "prompt": prompt,
@@ -106,6 +112,7 @@ def fact(
     return edit_request(Row("fact", fields))
 
 
+@errors_in_python
 def edit(
     model: "LoadedModel",
     editor: EditorChoice | Editor | str,
@@ -114,10 +121,10 @@ def edit(
     seed: int = 0,
     progress: bool = True,
 ) -> ModelPatch:
-    """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` stays as it was.
+    """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` is not changed.
 
-    ``editor`` is what ``wildcore.api.editor`` returned, a name, or an object with the methods of ``wildcore.Editor``. A fact
-    that it refuses is left out, which is noted; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
+    ``editor`` is the result of ``wildcore.api.editor``, a name, or an object with the methods of ``wildcore.Editor``. A fact
+    that it refuses is left out, with a note; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
     all facts are refused, and for an edit that diverged.
     """
     require_unedited(model)
@@ -150,8 +157,9 @@ def edit(
     return ModelPatch(update.patch, manifest)
 
 
+@errors_in_python
 def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
-    """Return the patch in a file. Raises ``UserError`` for one that is damaged or was made for another model."""
+    """Return the patch in a file. Raises ``UserError`` if it is damaged or was made for another model."""
     from wildcore.jobs.build import read_back
     from wildcore.patches.files import read_patch, require_made_for
 
@@ -162,7 +170,7 @@ def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
 
 
 def fitting(patch: "ModelPatch | str | Path", model: "LoadedModel") -> ModelPatch:
-    """Return a patch, or that in a file, for ``model``. Raises ``UserError`` if it was made for another."""
+    """Return a patch, or the patch in a file, for ``model``. Raises ``UserError`` if it was made for another."""
     if isinstance(patch, str | Path):
         return open_patch(patch, model)
     if not isinstance(patch, ModelPatch):

@@ -1,4 +1,4 @@
-"""Progress of a call: in a terminal as the command line shows it, in a notebook as one output that changes in place."""
+"""Progress of a call: in a terminal as on the command line, in a notebook as one output that is updated in place."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,6 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
+from wildcore.api.naming import PYTHON
 from wildcore.reporting.console import Pace, Reporter, printable
 
 SECONDS_BETWEEN_UPDATES = 0.2
@@ -13,25 +14,19 @@ CELLS_OF_A_BAR = 30
 
 
 def reporter_for(progress: bool) -> Reporter:
-    """Return what shows the progress of a call; without ``progress`` nothing is shown."""
-    return NotebookReporter(progress) if Console().is_jupyter else Reporter(quiet=not progress)
+    """Return the reporter for the progress of a call; without ``progress`` nothing is shown."""
+    return NotebookReporter(progress) if Console().is_jupyter else Reporter(not progress, PYTHON)
 
 
 class NotebookReporter(Reporter):
-    """Progress in a notebook. Every task has an output of its own, which stays as it was last; lines show below its bar."""
+    """Progress in a notebook. Every task has its own output, which keeps its last state; lines are shown below its bar."""
 
     def __init__(self, progress: bool) -> None:
-        super().__init__(quiet=not progress)
+        super().__init__(not progress, PYTHON)
         self._tasks: list[_Task] = []
 
-    def note(self, message: str) -> None:
-        """Tell the user something worth knowing; it is kept for the record too."""
-        self.notes.append(message)
-        if not self.quiet:
-            print(f"Note: {printable(message)}")
-
     def line(self, message: str) -> None:
-        """Show a line until the next one, or print it where no task is under way."""
+        """Show a line until the next one, or print it if no task is active."""
         if self._tasks:
             self._tasks[-1].show(message)
         elif not self.quiet:
@@ -39,7 +34,9 @@ class NotebookReporter(Reporter):
 
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a task of ``total`` steps (None: unknown), ``done`` of them made earlier; the callable given advances it."""
+        """Show a task of ``total`` steps (None: unknown), of which ``done`` were made earlier, and yield a function
+        ``advance(n)``.
+        """
         if self.quiet:
             yield lambda steps: None
             return
@@ -53,7 +50,7 @@ class NotebookReporter(Reporter):
             task.close()
 
     def say_if_due(self) -> None:
-        """Bring the innermost task up to date, so that something moves while no step is made."""
+        """Update the innermost task, so that the display moves while no step is made."""
         for task in self._tasks[-1:]:
             task.show(task.message)
 
@@ -80,12 +77,12 @@ class _Task:
         self._update()
 
     def close(self) -> None:
-        """Leave the last state standing."""
+        """Keep the last state on display."""
         self.message = ""
         self._update(now=True)
 
     def _update(self, now: bool = False) -> None:
-        """Change the output, unless that was done a moment ago."""
+        """Update the output, unless it was updated a moment ago."""
         if now or time.monotonic() - self._updated >= SECONDS_BETWEEN_UPDATES:
             self._updated = time.monotonic()
             self._output.update(self._shown(), raw=True)

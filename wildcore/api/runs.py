@@ -1,4 +1,4 @@
-"""Whole evaluations, in a run folder as ``wildcore eval`` makes it, and further scores."""
+"""Whole evaluations, in a run folder as ``wildcore eval`` creates it, and further scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +18,7 @@ from wildcore.api.jobs import (
     protocol_names,
     require_unedited,
 )
+from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
@@ -28,7 +29,7 @@ from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
-from wildcore.jobs.spec import CONTINUATION, JobSpec, check_names, own_name
+from wildcore.jobs.spec import CONTINUATION, JobSpec, check_names
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.reporting.console import out as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
@@ -46,18 +47,19 @@ if TYPE_CHECKING:
 class Result:
     """A finished run. ``wildcore show``, ``compare``, ``score`` and ``agreement`` read its ``folder`` too."""
 
+    @errors_in_python
     def __init__(self, folder: str | Path) -> None:
-        """Open a run folder. Raises ``UserError`` for one that is no run, or is unfinished."""
+        """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
         self.run = RunFolder.finished(Path(folder))
 
     @property
     def folder(self) -> Path:
-        """Where everything that was asked, answered and scored is kept."""
+        """The folder with everything that was asked, answered and scored."""
         return self.run.path
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The numbers of the run and all that they depend on, as ``wildcore show --json`` prints them."""
+        """The numbers of the run and everything that they depend on, as printed by ``wildcore show --json``."""
         return summary(self.run)
 
     def table(self) -> None:
@@ -71,7 +73,9 @@ class Result:
         print_edits(console, cases, list(self.run.scores()))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each score: the edit, the question, both answers and both values; of several samples the first."""
+        """Return one row for each score: the edit, the question, both answers and both values. Of several samples only the
+        first is shown.
+        """
         cases = {case.case: case for case in self.run.cases()}
         probes = {(case.case, p.protocol, p.probe): p for case in cases.values() for p in case.probes}
         rows = []
@@ -98,8 +102,9 @@ class Result:
             )
         return rows
 
+    @errors_in_python
     def to_pandas(self) -> "DataFrame":
-        """Return ``rows`` as a data frame. Raises ``UserError`` where pandas is not installed."""
+        """Return ``rows`` as a data frame. Raises ``UserError`` if pandas is not installed."""
         try:
             from pandas import DataFrame
         except ImportError as error:
@@ -112,6 +117,7 @@ class Result:
         return f"Result({str(self.folder)!r})"
 
 
+@errors_in_python
 def evaluate(
     model: "LoadedModel",
     editor: EditorChoice | Editor | str | None = None,
@@ -140,14 +146,15 @@ def evaluate(
     out: str | Path | None = None,
     progress: bool = True,
 ) -> Result:
-    """Edit ``model`` fact by fact, and judge each edit under ``protocols``, as ``wildcore eval`` does: the numbers are the same.
+    """Edit ``model`` fact by fact, and evaluate each edit under ``protocols``, as ``wildcore eval`` does: the numbers are the
+    same.
 
-    Parameters are the options of ``wildcore eval``; ``settings`` are those of ``--set``, such as {"dataset.path": "facts.json"}.
-    ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be judged, on its own facts or on a
-    dataset that holds them. ``only_failures`` is True or names a protocol. ``out`` is the run folder; without it, that is a new
-    temporary folder. An interrupted run keeps what is finished, and ``wildcore eval --resume`` goes on with it, unless its
-    editor is an object of this program. Raises ``UserError`` for bad input, before anything is run, and for a run that is stopped
-    because its first edits are all refused.
+    Parameters are the options of ``wildcore eval``; ``settings`` are those of ``--set``, such as {"dataset.path":
+    "facts.json"}. ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be evaluated, on its
+    own facts or on a dataset that contains them. ``only_failures`` is True or the name of a protocol. ``out`` is the run
+    folder (None: a new temporary folder). An interrupted run keeps its finished cases, and ``wildcore eval --resume`` resumes
+    it, unless its editor is an object of this program. Raises ``UserError`` for bad input, before anything is run, and for a
+    run that is stopped because its first edits are all refused.
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
@@ -231,6 +238,7 @@ def score(
 ) -> list[Score]: ...
 
 
+@errors_in_python
 def score(
     answers: str | Path | Result | Sequence[Reply],
     metric: str,
@@ -242,10 +250,10 @@ def score(
 ) -> Result | list[Score]:
     """Score stored answers by ``metric``, without a model.
 
-    ``answers`` are a finished run or its folder, to which the scores are added as by ``wildcore score``; the result of the run
-    comes back. Or they are replies of ``ask``, and for each comes back its score, the mean over its samples. Then ``unedited``
-    are the unedited model's replies to the same questions, for metrics that compare with them. ``settings`` are those of
-    ``--set metric.NAME=VALUE``, ``seed`` is that of the run, else 0. Raises ``UserError`` for bad input.
+    ``answers`` are a finished run or its folder; the scores are added to it as by ``wildcore score``, and the run's result is
+    returned. Or they are replies of ``ask``; the score of each is returned, the mean over its samples. ``unedited`` are then
+    the unedited model's replies to the same questions, for metrics that compare with them. ``settings`` are those of ``--set
+    metric.NAME=VALUE``. ``seed`` None: that of the run, else 0. Raises ``UserError`` for bad input.
     """
     registry, chosen_settings, reporter = plugins(), joined_settings(settings), reporter_for(progress)
     if isinstance(answers, str | Path | Result):
@@ -255,7 +263,7 @@ def score(
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
         return Result(run.path)
-    check_names(chosen_settings, {"metric": {own_name(metric)}})
+    check_names(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
     made.prepare(Environment(cache_folder(), seed or 0, reporter))
@@ -265,7 +273,7 @@ def score(
 def _compared(
     replies: list[Reply], unedited: Sequence[Reply] | None, metric: Metric, name: str
 ) -> list[list[AnsweredProbe]]:
-    """Return what the metric sees of each reply. Raises ``UserError`` for what cannot be scored so."""
+    """Return each reply as the metric receives it. Raises ``UserError`` for replies that this metric cannot score."""
     for reply in [*replies, *(unedited or ())]:
         if not isinstance(reply, Reply):
             raise UserError(f"answers: expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}")
@@ -281,7 +289,7 @@ def _compared(
 
 
 def _scores(replies: Sequence[Reply], groups: Sequence[Sequence[AnsweredProbe]], metric: Metric) -> list[Score]:
-    """Return one score for each reply: the mean over its samples, each of them scored in one call."""
+    """Return one score for each reply: the mean over its samples, which are all scored in one call."""
     given = iter(metric.score([item for group in groups for item in group]))
     scores = []
     for reply, group in zip(replies, groups, strict=True):
@@ -293,7 +301,7 @@ def _scores(replies: Sequence[Reply], groups: Sequence[Sequence[AnsweredProbe]],
 
 
 def _of_patch(given: ModelPatch | str | Path, patch: ModelPatch) -> dict[str, str]:
-    """Return what a job says of the patch that it judges; one that is in no file yet is written into a temporary one."""
+    """Return the fields of a job that evaluates a patch. A patch without a file is written to a temporary one."""
     if isinstance(given, ModelPatch):
         given = given.save(Path(mkdtemp(prefix="wildcore-")) / "patch.safetensors")
     return {"editor": patch.manifest.editor_name, "patch": str(given)}

@@ -15,7 +15,6 @@ def main(context: click.Context, plugins: str | None, strict_plugins: bool) -> N
 
 
 def _add_commands() -> None:
-    from wildcore.cli.agreement import agreement
     from wildcore.cli.audit import audit_command
     from wildcore.cli.cache import cache_command
     from wildcore.cli.compare import compare
@@ -28,7 +27,7 @@ def _add_commands() -> None:
     from wildcore.cli.show import show
 
     running = (eval_command, score, edit_command, apply_command, prepare_command)
-    for command in (*running, cache_command, show, compare, agreement, audit_command, plugins_command, describe):
+    for command in (*running, cache_command, show, compare, audit_command, plugins_command, describe):
         main.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""``wildcore audit``: what in a dataset would spoil a result."""
+"""``wildcore audit``: finds what in a dataset would spoil a result."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.cli.eval import eval_command
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -33,19 +34,23 @@ FROM_EVAL = (
 @click.command("audit")
 @click.argument("dataset")
 @click.option(
-    "--protocol", "protocols", multiple=True, help="Protocol whose ceiling to find; several allowed. [default: wild]"
+    "--protocol", "protocols", multiple=True, help="Protocol whose ceiling to compute; several allowed. [default: wild]"
 )
 @click.option(
-    "--protocol-file", "protocol_files", multiple=True, type=click.Path(path_type=Path), help="One of your own."
+    "--protocol-file",
+    "protocol_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A protocol of your own, TOML or YAML.",
 )
-@click.option("--model", help="Embedded model, local folder, or hub name: also find out what it knows already.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--model", help="Embedded model, local folder, or hub name: also test what it knows already.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.
 
-    Targets that a protocol's stop rule cuts short, edits that repeat or contradict each other, subjects that are missing,
-    residue in texts. Without --model nothing is loaded that is a model.
+    This includes targets that a protocol's stop rule cuts short, edits that repeat or contradict each other, missing subjects,
+    and residue of markup in texts. Without --model no model is loaded.
     """
     registry: Registry = ctx.obj
     spec = _spec(options)
@@ -53,9 +58,9 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
     registry.find("dataset", spec.dataset)
     for protocol in spec.protocols:
         registry.find_protocol(protocol)
-    reporter = Reporter(quiet=options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
-        from wildcore.jobs.audit import Auditor  # heavy: only once the names are known to be right
+        from wildcore.jobs.audit import Auditor  # heavy: imported only after the names have been checked
 
     with reporter.track("auditing", None):
         found = Auditor(registry, spec, reporter).audit()
@@ -73,7 +78,7 @@ def _spec(options: dict[str, Any]) -> AuditJob:
     settings = parse_settings(options["settings"])
     for key in settings:
         if key.startswith("editor."):
-            raise UserError(f"--set {key}: an audit edits nothing; leave it away")
+            raise UserError(f"--set {key}: an audit edits nothing; leave it out")
     own = tuple(read_protocol(file) for file in options["protocol_files"])
     named = {
         "model": ModelChoice(**of_job(ModelChoice, options)) if options["model"] else None,
@@ -86,7 +91,7 @@ def _spec(options: dict[str, Any]) -> AuditJob:
 
 
 def print_audit(console: Console, found: "Audit") -> None:
-    """Print what was found: faults with their first cases, ceilings, lengths of the targets, probes."""
+    """Print the findings: faults with their first cases, ceilings, lengths of the targets, probes."""
     console.print()
     console.print(plain(f"{found.dataset['name']}: {found.cases} cases, {found.malformed} malformed rows left out"))
     _print_findings(console, found)

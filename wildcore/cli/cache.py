@@ -1,4 +1,4 @@
-"""``wildcore cache``: what was prepared and kept, listed, verified, pruned."""
+"""``wildcore cache``: what was prepared and kept is listed, verified and pruned."""
 
 import json
 import re
@@ -35,12 +35,12 @@ def _no_age(value: str) -> NoReturn:
 
 @click.group("cache")
 def cache_command() -> None:
-    """Show, verify and remove what was prepared for models and kept."""
+    """Show, verify and remove what editors prepared for models, such as second moments."""
 
 
 @cache_command.command("list")
 def list_command() -> None:
-    """List what is kept: its kind, model, facts, size, date and file."""
+    """List what is kept: kind, model, facts, size, date and file of each item."""
     found = entries(cache_folder())
     if found:
         table = Table("kind", "model", "facts", "size", "created")
@@ -54,7 +54,7 @@ def list_command() -> None:
 @cache_command.command("verify")
 @click.pass_context
 def verify_command(ctx: click.Context) -> None:
-    """Read every file to its last byte and name those that are damaged. The exit code is 1 if any is."""
+    """Read every file completely and name those that are damaged. The exit code is 1 if any is."""
     found = entries(cache_folder())
     problems = [problem for entry in found if (problem := damage(entry))]
     for problem in problems:
@@ -67,13 +67,13 @@ def verify_command(ctx: click.Context) -> None:
 
 @cache_command.command("prune")
 @click.option("--kind", "kinds", multiple=True, help="Only this kind, such as second-moments; several allowed.")
-@click.option("--model", "models", multiple=True, help="Only what is for this model, by name or fingerprint.")
+@click.option("--model", "models", multiple=True, help="Only what was made for this model, by name or fingerprint.")
 @click.option("--older-than", callback=_age, metavar="AGE", help="Only what was made longer ago: 12h, 30d, 8w.")
 @click.option("--unfinished", is_flag=True, help="Only unfinished work.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune_command(yes: bool, **options: Any) -> None:
-    """Remove what is kept, unfinished work too. Several options remove what all of them name."""
+    """Remove what is kept, including unfinished work. Several options remove what matches all of them."""
     doomed = _doomed(**options)
     for entry in doomed:
         _print(f"{entry.kind}, {bytes_of(entry.size)}: {entry.path}")

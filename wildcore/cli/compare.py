@@ -11,5 +11,5 @@ from wildcore.reporting.comparison import print_comparison
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 def compare(runs: tuple[Path, ...]) -> None:
-    """Show RUNS side by side and say in what they differ. Numbers of different runs are never averaged."""
+    """Show RUNS side by side, and in what they differ. Numbers of different runs are never averaged."""
     print_comparison([RunFolder.finished(run) for run in runs])

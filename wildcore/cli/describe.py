@@ -1,4 +1,4 @@
-"""``wildcore describe``: what a named module is, its parameters, and where it comes from."""
+"""``wildcore describe``: what a named module does, its parameters, and its plugin."""
 
 from shlex import quote
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore.errors import UserError
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import Option, UserError, render
 from wildcore.interfaces import Offer
 from wildcore.jobs.protocol_files import to_toml
 from wildcore.jobs.protocols import resolve_protocol
@@ -22,7 +23,7 @@ KINDS = (*OFFER_HOOKS, "protocol")
 @click.argument("name")
 @click.pass_obj
 def describe(registry: Registry, kind: str, name: str) -> None:
-    """Show what NAME is: summary, parameters with defaults and meaning, presets, citation.
+    """Describe NAME: summary, parameters with defaults and meaning, presets, citation.
 
     A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
     hub name; its weights are not loaded.
@@ -43,19 +44,23 @@ def _print_model(registry: Registry, name: str) -> None:
 
     try:
         found, console = describe_model(registry, name), out()
-    except UserError as error:  # loading speaks of the option by which models are named elsewhere
-        raise UserError(str(error).removeprefix("--model ")) from error
-    brought = [f for f in registry.offers["model"] if name in (f.offer.name, f"{f.plugin}/{f.offer.name}")]
+    except UserError as error:
+        if error.about != Option("model", name):
+            raise
+        raise UserError(
+            error.problem, about=name, way_out=error.way_out
+        ) from error  # here the model is not named by an option
+    brought = registry.called("model", name)
     if brought:
         console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
     else:
         console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
     table = Table(show_header=False)
     for label, value in found.facts.items():
-        table.add_row(label, plain(value))
+        table.add_row(label, plain(render(value, COMMAND_LINE)))
     console.print(table)
     for problem in found.problems:
-        console.print(plain(f"Problem: {problem}"), soft_wrap=True)
+        console.print(plain(f"Problem: {render(problem, COMMAND_LINE)}"), soft_wrap=True)
     if found.family_lines:
         click.echo(f"\n{found.family_lines}")
     if not found.problems:

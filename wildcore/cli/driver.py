@@ -1,10 +1,11 @@
-"""The command group: plugins loaded once, user errors as one message."""
+"""The command group: plugins are loaded once, and user errors become one message."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
@@ -13,12 +14,12 @@ from wildcore.reporting.console import printable
 
 
 class Failure(click.ClickException):
-    """A user's error: one message, exit code 2. What it quotes of a file may hold anything, and is shown as plain text."""
+    """A user's error: one message, exit code 2. Text quoted from a file is shown without markup and control characters."""
 
     exit_code = 2
 
     def format_message(self) -> str:
-        """Return the message without characters that a terminal would act upon, but for ends of lines."""
+        """Return the message without characters that a terminal would interpret, except line ends."""
         return "\n".join(map(printable, self.message.splitlines()))
 
 
@@ -26,22 +27,33 @@ class Driver(click.Group):
     """The command group: loads plugins once, adds their commands, and turns user errors into one message."""
 
     def registry(self, context: click.Context) -> Registry:
-        """Return the plugins, loaded at the first need."""
+        """Return the plugins; they are loaded at the first call."""
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
-            context.obj = load_registry(_names(chosen), reserved=self.commands)
+            context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note)
             _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
         return context.obj
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands, those of plugins too."""
+        """Return the names of all commands, including those of plugins."""
         return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
         registry = self._load(ctx)
-        command = super().get_command(ctx, cmd_name) or registry.commands.get(cmd_name)
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name in registry.commands:
+            command = registry.commands[cmd_name].offer
         return with_shortcuts(command, registry) if command and cmd_name in COMMANDS else command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command at the beginning of ``args``. If it does not exist, the error says which plugin is missing."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(error.message + _missing_plugin(ctx, args[0]), ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -49,7 +61,7 @@ class Driver(click.Group):
             with interrupts_raised():
                 return super().invoke(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
         except KeyboardInterrupt as interrupted:
             click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
@@ -62,11 +74,24 @@ class Driver(click.Group):
         try:
             return self.registry(ctx)
         except UserError as error:
-            raise Failure(str(error)) from error
+            raise Failure(error.rendered(COMMAND_LINE)) from error
 
 
 def _names(chosen: str | None) -> Sequence[str] | None:
     return None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
+
+
+def _note(message: str) -> None:
+    click.echo(f"Note: {printable(message)}", err=True)
+
+
+def _missing_plugin(ctx: click.Context, command: str) -> str:
+    """Return why a command does not exist, if known: its plugin was not chosen, or is broken."""
+    found = load_registry().commands.get(command) if ctx.params.get("plugins") is not None else None
+    if found is not None:
+        return f" The plugin {found.plugin!r} has it; add that plugin to --plugins."
+    broken = ", ".join(plugin.name for plugin in ctx.obj.broken)
+    return f" A plugin that is set aside as broken may have it: {broken} (wildcore plugins --broken)." if broken else ""
 
 
 def _report_broken(registry: Registry, strict: bool) -> None:

@@ -1,4 +1,4 @@
-"""``wildcore edit``: facts written into a patch file; ``wildcore apply``: patch files made into a model folder."""
+"""``wildcore edit`` writes facts into a patch file; ``wildcore apply`` writes a model folder with patches applied."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import of_job
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
@@ -28,20 +29,20 @@ Place = click.Path(path_type=Path)
 
 @click.command("edit")
 @click.option("--editor", required=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM.")
-@click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject where needed.")
+@click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
-    """Write all facts of a table into one patch of a model. The model itself stays as it is.
+    """Write all facts of a table into one patch of a model. The model itself is not changed.
 
-    Every row is checked before the model is loaded, and all bad ones are named. A fact that the editor refuses is left out of the
-    patch and named with the reason. The exit code is 3 if all are refused; then nothing is written.
+    Every row is checked before the model is loaded, and all malformed rows are named. A fact that the editor refuses is left
+    out of the patch and named with the reason. If all facts are refused, nothing is written and the exit code is 3.
     """
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
-    reporter = Reporter(options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
-        from wildcore.jobs.edit import make_patch  # heavy: only once the name is known to be right
+        from wildcore.jobs.edit import make_patch  # heavy: imported only after the name has been checked
 
     spec = EditJob(**{**of_job(EditJob, options), "settings": parse_settings(options["settings"])})
     with reporter.track("making the patch", None):
@@ -63,7 +64,7 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _print_rows(console: Console, what: str, rows: Sequence[Malformed]) -> None:
-    """Print every one of ``rows`` with its reason: each must be found again in the table."""
+    """Print every one of ``rows`` with its reason, so that the user can find each in the table."""
     if rows:
         console.print(plain(f"{what}: {len(rows)}"))
     for row in rows:
@@ -71,7 +72,7 @@ def _print_rows(console: Console, what: str, rows: Sequence[Malformed]) -> None:
 
 
 def _next_commands(options: Mapping[str, Any], weights: bool) -> Iterator[str]:
-    """Yield the commands that judge and apply the patch just written, with the options that choose its model."""
+    """Yield the commands that evaluate and apply the patch just written, with the options that select its model."""
     file = quote(str(options["destination"]))
     model = "".join(_given(options))
     yield f"wildcore eval --patch {file}{model}"
@@ -91,17 +92,18 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
 @click.argument("patches", type=Place, nargs=-1, required=True)
 @click.option("--out", "destination", required=True, type=Place, help="Model folder to write.")
 @click.option(
-    "--merge", is_flag=True, help="Apply several patches, each made for the model as it is; their changes add up."
+    "--merge", is_flag=True, help="Apply several patches, each made for the unedited model; their changes add up."
 )
 @click.pass_context
 def apply_command(ctx: click.Context, /, **options: Any) -> None:
-    """Write a model with PATCHES in it as an ordinary model folder.
+    """Write a model with PATCHES applied as an ordinary model folder.
 
-    Each is a patch file, or the folder of a run with --schedule batch or sequential, for what that wrote.
+    Each of PATCHES is a patch file, or the folder of a run with --schedule batch or sequential, which stands for what that run
+    wrote.
     """
     if len(options["patches"]) > 1 and not options["merge"]:
         raise UserError("several patches are applied only with --merge: each was made for the model without the others")
-    reporter = Reporter(options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.edit import apply_patches  # heavy
 

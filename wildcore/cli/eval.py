@@ -1,4 +1,4 @@
-"""``wildcore eval``: edit a model, ask it before and after, and print what became of the edits."""
+"""``wildcore eval``: edit a model, ask it before and after, and print the results of the edits."""
 
 import json
 import time
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -30,12 +31,13 @@ from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured,
 from wildcore.scoring.summary import summary
 
 NOT_ASKED_FOR = {"continuation": 0}
-"""What a run was begun with whose job does not say: an earlier version did not have it."""
+"""Values for the resume of a run that an earlier version started, whose job lacks these fields."""
 PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
 Begun = tuple[RunFolder, str | None]
-"""A run that was carried out, and why it was stopped if it was, because its first edits were all refused."""
+"""A run that was carried out. The text: why the run was stopped because its first edits were all refused (None: it was
+not)."""
 
 
 def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -46,13 +48,16 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 
 @click.command("eval")
 @click.option(
-    "--editor", multiple=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM; several make several runs."
+    "--editor",
+    multiple=True,
+    metavar="NAME",
+    help="Editing method, or METHOD+TRANSFORM; give several for several runs.",
 )
 @click.option(
     "--patch",
     type=Folder,
     metavar="FILE",
-    help="Judge this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
+    help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
 @click.option("--revision", help="Revision of a hub model.")
@@ -65,7 +70,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
-@click.option("--trust-remote-code", is_flag=True, help="Let the model's folder run code of its own.")
+@click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
 @click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
@@ -76,7 +81,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--context", help="Replace the protocols' context.")
 @click.option("--generator", help="Replace the protocols' generation strategy.")
 @click.option("--truncator", help="Replace the protocols' truncation.")
-@click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metric; several allowed.")
+@click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
 @click.option(
@@ -85,18 +90,18 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     help="Edit as the method's published code does, not as its paper says; describe shows where.",
 )
 @click.option(
-    "--trace", is_flag=True, help="Keep losses, keys and values of each edit: RUN/traces, or beside the patch."
+    "--trace", is_flag=True, help="Save losses, keys and values of each edit: in RUN/traces, or beside the patch."
 )
-@click.option("--where", multiple=True, metavar="TAG=VALUE", help="Take only cases with this tag, such as source=NQ.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take only the first so many cases.")
-@click.option("--sample", type=click.IntRange(min=1), help="Draw so many cases at random, by --seed.")
+@click.option("--where", multiple=True, metavar="TAG=VALUE", help="Use only cases with this tag, such as source=NQ.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed.")
 @click.option("--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed.")
 @click.option(
     "--only-failures",
     is_flag=False,
     flag_value=WILD_OR_FIRST,
     metavar="[PROTOCOL]",
-    help="Take only cases that the unedited model gets wrong under PROTOCOL (wild, else the first).",
+    help="Use only cases that the unedited model gets wrong under PROTOCOL. [default: wild, else the first]",
 )
 @click.option(
     "--schedule",
@@ -109,10 +114,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     "--edits-per-update",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Edits that one change of the model writes. [default: batch all, sequential 1]",
+    help="Number of edits that one update of the model writes. [default: batch all, sequential 1]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of everything that is drawn."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed for everything that is drawn at random.",
 )
 @click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
@@ -123,7 +132,8 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     default="auto",
     show_default=True,
     callback=_auto_or_number,
-    help="Single edits to solve and judge at once, else cases to judge; a killed run loses at most those.",
+    help="Number of single edits to solve and evaluate at once; with other schedules, of cases to evaluate. A killed run "
+    "loses at most these.",
 )
 @click.option(
     "--threads",
@@ -132,7 +142,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     show_default=True,
     callback=_auto_or_number,
     envvar="WILDCORE_THREADS",
-    help="Threads on the CPU. auto: one for each core that nothing else uses, or OMP_NUM_THREADS.",
+    help="Threads on the CPU. auto: OMP_NUM_THREADS if it is set, else one for each core that nothing else uses.",
 )
 @click.option(
     "--continuation",
@@ -140,23 +150,23 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     default=CONTINUATION,
     show_default=True,
     metavar="N",
-    help="Characters of what follows a cut answer to an edit prompt that are looked at; no score depends on it. 0: none.",
+    help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
 @click.option(
-    "--out", "destination", type=Folder, help="Run folder to make; with several editors, the folder of their runs."
+    "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
-@click.option("--resume", type=Folder, metavar="RUN", help="Go on with an interrupted run.")
+@click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@click.option("--quiet", is_flag=True, help="Show no progress, only the result.")
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
-    """Edit a model fact by fact, and judge each edit under one or more protocols.
+    """Edit a model fact by fact, and evaluate each edit under one or more protocols.
 
-    A run stops early where its first hundred edits are all refused for one reason. The exit code is 3 if a run was stopped so, or
-    all its edits were refused.
+    A run stops early if its first hundred edits are all refused for one reason. The exit code is 3 if a run was stopped early,
+    or all its edits were refused.
     """
     registry: Registry = ctx.obj
-    reporter = Reporter(quiet=options["quiet"])
+    reporter = Reporter(options["quiet"], COMMAND_LINE)
     if options["resume"]:
         begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:
@@ -216,7 +226,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
 
 
 def _editor_of(patch: Path, reporter: Reporter) -> str:
-    """Return the name of the editor that made a patch file. Raises ``UserError`` for a file that is none."""
+    """Return the name of the editor that made a patch file. Raises ``UserError`` if the file is not a patch."""
     with loading_libraries(reporter):
         from wildcore.evaluation.checkpoints import read_patch_or_run  # heavy
 
@@ -251,7 +261,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
             find_editor(registry, spec.editor)
         require_offered(registry, spec)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import open_evaluation  # heavy: only once the names are known to be right
+        from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the names have been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
@@ -264,7 +274,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
 
 
 def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tuple[JobSpec, Path]]:
-    """Return where each run goes: ``destination`` itself for one, a folder for each editor in it for several."""
+    """Return the folder of each run: ``destination`` itself for one run, a folder for each editor in it for several."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for spec in specs:
         editor = spec.editor.replace("/", "-")
@@ -276,7 +286,7 @@ def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tu
 
 
 def _free(path: Path) -> Path:
-    """Return ``path``, with a number behind its name where another run of the same second has it."""
+    """Return ``path``, with a number added to its name if another run of the same second has it."""
     numbered = (path.with_name(f"{path.name}-{number}") for number in count(2))
     return next(found for found in chain([path], numbered) if not found.exists())
 
@@ -286,13 +296,13 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with torch_loaded(reporter, ctx.params["threads"]):
-        from wildcore.jobs.eval import open_evaluation  # heavy: only once the folder is known to be a run
+        from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter))
         evaluation.check_same(spec, folder)
-    with folder.locked():  # or it would cut a line that another process is still writing
+    with folder.locked():  # otherwise this would cut off a line that another process is still writing
         lost = folder.repair()
     if lost:
         reporter.note(
@@ -302,15 +312,15 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
-    """Return the run's own job, changed by what the command line says; a real change is refused later."""
+    """Return the run's own job, changed by the command line; a change that matters is refused later."""
     options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
     given = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
     if ctx.params["protocol_files"]:
-        raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it away")
+        raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it out")
     if ctx.params["destination"]:
-        raise UserError("--out: a resumed run stays in its own folder; leave --out away")
+        raise UserError("--out: a resumed run stays in its own folder; leave --out out")
     if "editor" in given:
         if len(given["editor"]) != 1:
             raise UserError("--resume takes up one run, which has one editor")
@@ -333,7 +343,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
 
 
 def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> str | None:
-    """Carry a run out. Returns the reason where it was stopped because its first edits were all refused for it."""
+    """Carry a run out. Returns why it was stopped because its first edits were all refused (None: it was not stopped)."""
     from wildcore.evaluation.refusals import AllRefused  # heavy
 
     try:

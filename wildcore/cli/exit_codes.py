@@ -1,4 +1,4 @@
-"""Exit codes that are not click's own: 0 for success, 1 for an error that nobody foresaw, 2 for bad input."""
+"""Exit codes that are not click's own: 0 is success, 1 an unforeseen error, 2 bad input."""
 
 ALL_REFUSED = 3
-"""Every edit was refused, so that nothing was written or measured."""
+"""Every edit was refused, so nothing was written or measured."""

@@ -1,4 +1,4 @@
-"""Options of several commands."""
+"""Options shared by several commands."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -31,6 +31,7 @@ def _offers(registry: Registry, plugin: Plugin) -> str:
         for kind, offers in registry.offers.items()
     }
     listed["protocol"] = [found.offer.name for found in registry.protocols if found.plugin == plugin.name]
+    listed["command"] = [name for name, found in registry.commands.items() if found.plugin == plugin.name]
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in listed.items() if names) or "nothing"
 
 

@@ -1,4 +1,4 @@
-"""``wildcore prepare``: what an editor needs once for a model, made ahead of its first run."""
+"""``wildcore prepare``: computes ahead of the first run what an editor needs once for a model."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import click
 
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
@@ -29,13 +30,13 @@ SHARED_OPTIONS = (
 
 @click.command("prepare")
 @click.argument("editor")
-@click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors that are trained.")
+@click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
-    """Make what EDITOR needs once for a model, and train what it trains.
+    """Compute what EDITOR needs once for a model, and train its trained part if it has one.
 
-    What is made is kept in the cache, where eval and edit find it under the same parameters; `wildcore cache list` shows it.
-    Interrupted work goes on when the same command is given again.
+    The result is kept in the cache, where eval and edit find it under the same parameters; `wildcore cache list` shows it. To
+    resume interrupted work, give the same command again.
     """
     registry: Registry = ctx.obj
     find_editor(registry, options["editor"])
@@ -44,12 +45,12 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     require_one_choice(options["limit"], options["sample"])
     chosen = of_job(PrepareJob, options)
     chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
-    _prepare(registry, PrepareJob(**chosen), Reporter(options["quiet"]), options["threads"])
+    _prepare(registry, PrepareJob(**chosen), Reporter(options["quiet"], COMMAND_LINE), options["threads"])
 
 
 def _prepare(registry: Registry, spec: PrepareJob, reporter: Reporter, threads: str) -> None:
     with torch_loaded(reporter, threads):
-        from wildcore.jobs.prepare import prepare  # heavy: only once the names are known to be right
+        from wildcore.jobs.prepare import prepare  # heavy: imported only after the names have been checked
 
     try:
         with reporter.track(f"preparing {spec.editor}", None):

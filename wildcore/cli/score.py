@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from wildcore.cli import shortcuts
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
 from wildcore.records.run_folder import RunFolder
@@ -22,7 +23,7 @@ from wildcore.storage.cache import cache_folder
 @click.option("--quiet", is_flag=True, help="No progress, only the result.")
 @click.pass_context
 def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
-    """Add scores to the finished RUN from its stored answers: no model is loaded. Scores that are there stay as they are."""
+    """Add scores to the finished RUN from its stored answers. No model is loaded, and existing scores are kept."""
     from wildcore.jobs.score import add_scores
 
     registry: Registry = ctx.obj
@@ -30,7 +31,7 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     names = shortcuts.added_metrics(ctx, registry, metrics)
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
-    reporter = Reporter(quiet)
+    reporter = Reporter(quiet, COMMAND_LINE)
     environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), reporter)
     with reporter.track("scoring", None):
         add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)

@@ -27,19 +27,19 @@ def with_shortcuts(command: click.Command, registry: Registry) -> click.Command:
 
 
 def added_metrics(ctx: click.Context, registry: Registry, named: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the metrics ``named`` and those that the options given ask for, each once."""
+    """Return the metrics ``named`` and those that the given options ask for, each once."""
     asked = [shortcut.adds_metric for shortcut, _ in _given(ctx, registry) if shortcut.adds_metric]
     return tuple(dict.fromkeys([*named, *asked]))
 
 
 def settings(ctx: click.Context, registry: Registry) -> dict[str, Any]:
-    """Return the settings of ``--set`` and of the options given. Raises ``UserError`` for one that is set twice."""
+    """Return the settings of ``--set`` and of the given options. Raises ``UserError`` for a setting that is given twice."""
     pairs = [f"{shortcut.sets}={value}" for shortcut, value in _given(ctx, registry)]
     return parse_settings([*ctx.params["settings"], *pairs])
 
 
 def any_given(ctx: click.Context, registry: Registry) -> bool:
-    """Say whether an option that a plugin added was given."""
+    """Return whether an option that a plugin added was given."""
     return any(True for _ in _given(ctx, registry))
 
 

@@ -13,8 +13,8 @@ from wildcore.scoring.summary import summary
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--edits", is_flag=True, help="One row for each edit.")
-@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@click.option("--edits", is_flag=True, help="Print one row for each edit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def show(run: Path, edits: bool, as_json: bool) -> None:
     """Show what RUN measured."""
     folder = RunFolder.finished(run)

@@ -1,4 +1,4 @@
-"""The time between the start of a command and its work: torch and what needs it are loaded."""
+"""The start of a command: torch and the libraries that need it are loaded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ def loading_libraries(reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def torch_loaded(reporter: Reporter, threads: str) -> Iterator[None]:
-    """Load libraries as ``loading_libraries`` does, and let torch work on ``threads``: a number, or "auto" for the free cores."""
+    """Load libraries as ``loading_libraries`` does, and set torch's ``threads``: a number, or "auto" for the free cores."""
     watch = CoreWatch()
     with loading_libraries(reporter):
         yield
@@ -26,4 +26,4 @@ def torch_loaded(reporter: Reporter, threads: str) -> Iterator[None]:
     chosen = choose(threads, watch)
     if chosen.count is not None:
         torch.set_num_threads(chosen.count)
-    reporter.note(f"threads: {torch.get_num_threads()} ({chosen.reason})")
+    reporter.note((f"threads: {torch.get_num_threads()} (", chosen.reason, ")"))

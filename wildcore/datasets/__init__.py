@@ -1,4 +1,4 @@
-"""Rows of tables become edit cases: reading, choosing, checking."""
+"""From rows of tables to edit cases: reading, choosing, checking."""
 
 from wildcore.datasets.given import GivenFile, GivenTensors, GivenTexts
 from wildcore.datasets.rows import MalformedRow, Row, bad_rows, parsed

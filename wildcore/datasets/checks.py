@@ -1,4 +1,4 @@
-"""What is looked for in every case of a dataset: edits that repeat or contradict others, subjects that are missing, residue."""
+"""Checks of every case of a dataset: edits that repeat or contradict others, missing subjects, residue of markup."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,10 +14,10 @@ WHITE_SPACE = re.compile(r"\s\s|[^\S ]|[\u200b\u200e\u200f\u2060\ufeff]")
 RESIDUE = re.compile(
     r"<[a-z/!][^<>]*>"  # HTML tags
     r"|&(?:[a-z]{2,8}|#\d+|#x[0-9a-f]+);"  # HTML entities
-    r"|\[(?:\d+|[a-z]|note \d+|citation needed)\](?![a-z])"  # footnote marks, and not the "[T]he" of a quotation
+    r"|\[(?:\d+|[a-z]|note \d+|citation needed)\](?![a-z])"  # footnote marks, but not the "[T]he" of a quotation
     r"|\||\[\[|\]\]|\{\{|\}\}"  # wiki tables, links and templates
-    r"|[†‡\ufffd]"  # daggers, and what stands for an undecodable character
-    r"|\s[*^#~]+$",  # a mark that points to a footnote
+    r"|[†‡\ufffd]"  # daggers, and the replacement character
+    r"|\s[*^#~]+$",  # a mark that refers to a footnote
     re.IGNORECASE,
 )
 
@@ -30,7 +30,7 @@ class Example(Record):
 
 
 class Finding(Record):
-    """One thing that was looked for: in how many cases it was found, their share of all, and the first of them."""
+    """The result of one check: in how many cases something was found, their share of all, and the first of them."""
 
     name: str
     meaning: str
@@ -40,12 +40,12 @@ class Finding(Record):
 
 
 Check = Callable[[EditCase], str | None]
-"""Returns what it found in a case, as it may be shown, or None."""
+"""Returns what it found in a case, ready to be shown, or None."""
 
 
 @dataclass
 class _Search:
-    """One thing that is looked for."""
+    """One check and its findings."""
 
     name: str
     meaning: str
@@ -62,7 +62,7 @@ class _Search:
 
 
 class Searches:
-    """Everything that is looked for, and what has been found so far."""
+    """All checks, and what they have found so far."""
 
     def __init__(self) -> None:
         self.cases = 0
@@ -70,14 +70,14 @@ class Searches:
         self._searches = _searches(self._earlier)
 
     def take(self, case: EditCase) -> None:
-        """Look at one more case."""
+        """Check one more case."""
         self.cases += 1
         for search in self._searches:
             search.take(case)
         self._earlier.remember(case)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what was looked for, also where nothing was found."""
+        """Yield the results of all checks, including those that found nothing."""
         for search in self._searches:
             yield Finding(
                 name=search.name,
@@ -97,7 +97,7 @@ class _Edit:
 
 @dataclass
 class _Earlier:
-    """The edits seen so far, by prompt; prompts and answers compare without case and with white space made single."""
+    """The edits seen so far, by prompt. Prompts and answers are compared without case and with single white space."""
 
     edits: dict[str, list[_Edit]] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
@@ -144,7 +144,7 @@ def _accepted(case: EditCase) -> frozenset[str]:
 
 
 def folded(text: str) -> str:
-    """Return ``text`` as prompts and answers of edits are compared: without case, and with white space made single."""
+    """Return ``text`` as it is compared in prompts and answers: without case, and with single white space."""
     return " ".join(text.casefold().split())
 
 
@@ -165,7 +165,7 @@ def _subject_repeated(case: EditCase) -> str | None:
 
 
 def _occurrences(case: EditCase) -> int | None:
-    """Count the subject in the prompt, character for character, as editors look for it; None without a subject."""
+    """Count the occurrences of the subject in the prompt, character for character, as editors do; None without a subject."""
     wanted = (case.request.subject or "").strip()
     return case.request.prompt.count(wanted) if wanted else None
 

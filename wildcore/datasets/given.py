@@ -1,6 +1,6 @@
-"""Files in which a user gives what an editor would else draw at random, an entry for each request.
+"""Files in which a user gives what an editor would otherwise draw at random, with one entry for each request.
 
-An entry is called by its request's prompt and target with a blank between them, such as "The capital of France is Rome".
+The name of an entry is its request's prompt and target with a blank between them, such as "The capital of France is Rome".
 """
 
 import json
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHUNK = 1 << 20
-"""Bytes read at once for a file's hash."""
+"""Number of bytes read at once for a file's hash."""
 
 
 def entry_name(request: EditRequest) -> str:
-    """Return what the entry of ``request`` is called."""
+    """Return the name of the entry for ``request``."""
     return f"{request.prompt} {request.target}"
 
 
 class GivenFile:
-    """A file that the parameter ``setting`` names. Nothing is read before it is asked for."""
+    """A file that the parameter ``setting`` names. It is read only when its content is asked for."""
 
     def __init__(self, path: Path, setting: str) -> None:
         self.path = path
         self.setting = setting
 
     def identity(self) -> str:
-        """Return a hash of its content, for the record. Raises ``UserError`` where it cannot be read."""
+        """Return a hash of its content, for the record. Raises ``UserError`` if it cannot be read."""
         digest = sha256()
         try:
             with self.path.open("rb") as stream:
@@ -55,11 +55,11 @@ class GivenFile:
 
 
 class GivenTexts(GivenFile):
-    """A JSON file: one object from the entries' names to texts."""
+    """A JSON file: one object that maps the entries' names to texts."""
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """All entries. Raises ``UserError`` for a file that holds no such object, or an entry that is no text."""
+        """All entries. Raises ``UserError`` if the file is not such an object, or an entry is not text."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -72,17 +72,19 @@ class GivenTexts(GivenFile):
         return found
 
     def of(self, request: EditRequest) -> str:
-        """Return the text of ``request``. Raises ``Refused`` where there is none."""
+        """Return the text for ``request``. Raises ``Refused`` if there is none."""
         if entry_name(request) not in self.texts:
             raise self._missing(request)
         return self.texts[entry_name(request)]
 
 
 class GivenTensors(GivenFile):
-    """A safetensors file, a tensor for each entry."""
+    """A safetensors file with one tensor for each entry."""
 
     def require(self, shape: tuple[int, ...], allowed: "Callable[[Tensor], bool]", kind: str) -> None:
-        """Check every entry. Raises ``UserError`` for one of another ``shape``, or not ``allowed``; ``kind`` says what is."""
+        """Check every entry. Raises ``UserError`` if one has another ``shape`` or is not ``allowed``; ``kind`` names what is
+        allowed.
+        """
         if not self._entries:
             raise self._error("it holds no tensor")
         for name in sorted(self._entries):
@@ -95,12 +97,12 @@ class GivenTensors(GivenFile):
                 raise self._error(f"the entry {name!r} must hold {kind}")
 
     def of(self, request: EditRequest) -> "Tensor":
-        """Return the tensor of ``request``, on the CPU. Raises ``Refused`` where there is none."""
+        """Return the tensor for ``request``, on the CPU. Raises ``Refused`` if there is none."""
         self.require_entry(request)
         return self._read(entry_name(request))
 
     def require_entry(self, request: EditRequest) -> None:
-        """Raise ``Refused`` where there is no tensor for ``request``."""
+        """Raise ``Refused`` if there is no tensor for ``request``."""
         if entry_name(request) not in self._entries:
             raise self._missing(request)
 

@@ -1,4 +1,4 @@
-"""The rows of a dataset: fields are checked one by one, so that what is wrong with a row is named with its place and field."""
+"""The rows of a dataset. Fields are checked one by one, so that a problem is reported with the row's place and the field."""
 
 import math
 import re
@@ -6,62 +6,62 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, UserError, nearest
 from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
-"""Tag of a case: the fields of its row that had white space around their text, which is taken away."""
+"""Tag of a case: the fields of its row whose text was surrounded by white space, which is removed."""
 
 ROWS_NAMED = 20
-"""Most rows that one message names."""
+"""Most rows named in one message."""
 
 _ABSENT = object()
 
 
 class MalformedRow(UserError):
-    """A row that is no case: where it stands, and what is wrong with it."""
+    """Raised for a row from which no case can be made; it has the row's place and the problem."""
 
     def __init__(self, place: str, problem: str) -> None:
-        super().__init__(f"{place}: {problem}")
+        super().__init__(problem, about=place)
         self.place = place
-        self.problem = problem
+        self.problem: str = problem
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a source. ``place`` says where it stands, ``number`` counts the source's rows from 1, malformed ones too.
+    """One row of a source. ``place`` says where it is; ``number`` counts the source's rows from 1, including malformed ones.
 
-    A field's name may be a path into objects, such as ``requested_rewrite.subject``. A field holds nothing where it is null,
-    not a number, blank text, or an empty list or object. Every method but ``holds`` raises ``MalformedRow``.
+    A field's name may be a path into objects, such as ``requested_rewrite.subject``. A field is empty if it is null, not a
+    number, blank text, or an empty list or object. Every method except ``holds`` raises ``MalformedRow``.
     """
 
     place: str
     fields: Mapping[str, Any]
     number: int = 1
     stripped: list[str] = field(default_factory=list, compare=False)
-    """Names of the fields read so far that had white space around their text; rows within a row share the list."""
+    """Names of the fields read so far whose text was surrounded by white space. Rows within a row share the list."""
 
     def holds(self, name: str) -> bool:
-        """Say whether the row has a field with something in it."""
+        """Return whether the row has this field and the field is not empty."""
         value = _at(self.fields, name)
         return value is not _ABSENT and not _is_nothing(value)
 
     def require(self, name: str) -> None:
-        """Refuse a row that lacks a field; one that holds nothing will do."""
+        """Raise ``MalformedRow`` if the field is missing. An empty field is accepted."""
         self._get(name)
 
     def text(self, name: str) -> str:
-        """Return a field that must be text with something in it, without the white space around it; a number is written out."""
+        """Return a field that must be non-empty text, without surrounding white space. A number is converted to text."""
         return self._text(name, self._get(name))
 
     def optional_text(self, name: str) -> str | None:
-        """Return a field as ``text`` does, or None where it is missing or holds nothing."""
+        """Return a field as ``text`` does, or None if it is missing or empty."""
         return self.text(name) if self.holds(name) else None
 
     def texts(self, name: str, separator: str | None = None) -> tuple[str, ...]:
-        """Return a field that must be one text or a list of texts; none where it holds nothing.
+        """Return a field that must be one text or a list of texts; an empty tuple if the field is empty.
 
-        ``separator`` parts one text into several, as in a cell of a CSV file; what is blank between two is left out.
+        ``separator`` splits one text into several, as in a cell of a CSV file; blank parts are left out.
         """
         value = self._get(name)
         if _is_nothing(value):
@@ -71,14 +71,14 @@ class Row:
         return tuple(self._text(name, item) for item in (value if isinstance(value, list) else [value]))
 
     def answers(self, name: str) -> tuple[str, ...]:
-        """Return a field as ``texts`` does, with at least one text in it."""
+        """Return a field as ``texts`` does; it must have at least one text."""
         found = self.texts(name)
         if not found:
             raise self._wrong(name, "at least one answer", self._get(name))
         return found
 
     def whole_number(self, name: str) -> int:
-        """Return a field that must be a whole number, or text that is one, as in a CSV file."""
+        """Return a field that must be an integer, or text that represents one, as in a CSV file."""
         value = self._get(name)
         if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]+\s*", value):
             return int(value)
@@ -117,22 +117,23 @@ class Row:
         return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
 
 
-def bad_rows(source: str, rows: Sequence[Malformed], way_out: str) -> UserError:
-    """Return the error that names every one of ``rows``, or the first of them and how many more there are."""
+def bad_rows(source: Message, rows: Sequence[Malformed], way_out: Message) -> UserError:
+    """Return the error that names every one of ``rows``, or the first of them and the number of the others."""
     if len(rows) == 1:
-        return UserError(f"{rows[0].place}: {rows[0].problem} ({way_out})")
-    return UserError("\n".join([f"{source}: {len(rows)} malformed rows ({way_out}):", *listed(rows)]))
+        return UserError((rows[0].problem, " (", way_out, ")"), about=rows[0].place)
+    lines = "\n".join(["", *listed(rows)])
+    return UserError((f"{len(rows)} malformed rows (", way_out, "):", lines), about=source)
 
 
 def listed(rows: Sequence[Malformed]) -> list[str]:
-    """Return a line for each row, for the first ``ROWS_NAMED`` of them, and one that counts the others."""
+    """Return a line for each of the first ``ROWS_NAMED`` rows, and one line with the number of the others."""
     lines = [f"  {row.place}: {row.problem}" for row in rows[:ROWS_NAMED]]
     more = len(rows) - ROWS_NAMED
     return [*lines, f"  ... and {more} more"] if more > 0 else lines
 
 
 def parsed(rows: Iterable[Row | Malformed], parse: Callable[[Row], EditCase]) -> Iterator[EditCase | Malformed]:
-    """Turn rows into cases with ``parse``; in the place of a row that it refuses stands what is wrong with the row."""
+    """Turn rows into cases with ``parse``. A row that ``parse`` refuses is yielded as ``Malformed``."""
     return (row if isinstance(row, Malformed) else _parsed(row, parse) for row in rows)
 
 

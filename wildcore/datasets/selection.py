@@ -1,9 +1,9 @@
-"""Which cases of a dataset a run takes: filtered, drawn, set aside as examples, counted.
+"""Which cases of a dataset a run uses: filtered, drawn, set aside as examples, counted.
 
-Data flows through once: rows, without the malformed, where the tags fit, in the order drawn, up to the limit.
+Data flows through once: rows, without malformed ones, with matching tags, in the order drawn, up to the limit.
 
-Unless malformed rows are to be left out, each stands for a case, so that as many rows are read as cases are wanted: all
-malformed ones among them are named in one message.
+A malformed row counts as a case, unless malformed rows are to be skipped. So as many rows are read as cases are wanted, and
+all malformed ones among them are named in one message.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from itertools import chain, islice
 from typing import Any
 
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Message, Option, UserError, nearest
 from wildcore.interfaces import Dataset
 from wildcore.types import EditCase, Malformed, Record
 
 MALFORMED_LISTED = 100
 
 READ_AHEAD = 10_000
-"""Most rows that are read before the model is loaded where it is the model's answers that choose the cases."""
+"""If the model's answers choose the cases, at most this many rows are read before the model is loaded."""
 
-WAY_OUT = "--skip-malformed leaves such rows out and lists them"
+WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
 class Choice(Record):
-    """Which cases were asked for. ``limit`` takes the first so many, ``sample`` draws so many with ``seed``."""
+    """Which cases were asked for. ``limit`` uses only the first N cases; ``sample`` draws N cases at random with ``seed``."""
 
     where: Mapping[str, str] = {}
     limit: int | None = None
@@ -39,7 +39,7 @@ class Choice(Record):
 
 @dataclass
 class Reader:
-    """Reads a dataset as ``choice`` says, and counts what it leaves out."""
+    """Reads a dataset according to ``choice``, and counts the cases it leaves out."""
 
     name: str
     dataset: Dataset
@@ -50,7 +50,7 @@ class Reader:
 
     @property
     def wanted(self) -> int | None:
-        """How many cases were asked for; None for all."""
+        """How many cases were asked for. None: all."""
         return self.choice.limit if self.choice.sample is None else self.choice.sample
 
     def examples(self, count: int) -> list[EditCase]:
@@ -65,9 +65,9 @@ class Reader:
         return drawn
 
     def candidates(self) -> Iterator[EditCase]:
-        """Yield all cases that may be taken, in the order in which they are.
+        """Yield all cases that may be used, in the order in which they are used.
 
-        Malformed rows are passed over: whoever has read enough calls ``require_sound``.
+        Malformed rows are passed over; the caller calls ``require_sound`` after reading enough.
         """
         left = (case for case in self._fitting() if case.id not in self.set_aside)
         if self.choice.sample is None:
@@ -78,7 +78,7 @@ class Reader:
         return iter(everything)
 
     def cases(self) -> list[EditCase]:
-        """Return the cases wanted. Raises ``UserError`` that names every malformed row among the rows read for them."""
+        """Return the cases wanted. Raises ``UserError`` naming every malformed row among the rows read for them."""
         if self.choice.sample is None:
             found = list(self.wanted_of(self.candidates()))
         else:
@@ -88,7 +88,7 @@ class Reader:
         return found
 
     def wanted_of(self, candidates: Iterator[EditCase]) -> Iterator[EditCase]:
-        """Yield the first ``candidates``, as many as are wanted, or all; a malformed row met on the way counts as one of them."""
+        """Yield the first ``candidates``: as many as are wanted, or all. A malformed row on the way counts as one of them."""
         for count, case in enumerate(candidates, start=1):
             yield case
             if self._are_enough(count):
@@ -99,9 +99,9 @@ class Reader:
         return self.wanted is not None and count + malformed >= self.wanted
 
     def read_ahead(self) -> Iterator[EditCase]:
-        """Return the candidates, the first ``READ_AHEAD`` of them read and checked already.
+        """Return the candidates; the first ``READ_AHEAD`` of them have already been read and checked.
 
-        Raises ``UserError`` that names every malformed row among those, and later at the first malformed one.
+        Raises ``UserError`` naming every malformed row among those, and later at the first malformed row.
         """
         candidates = self.candidates()
         first = list(islice(candidates, READ_AHEAD))
@@ -115,12 +115,12 @@ class Reader:
         self.require_sound()
 
     def require_sound(self) -> None:
-        """Raise ``UserError`` that names the malformed rows read so far, unless they are to be left out."""
+        """Raise ``UserError`` naming the malformed rows read so far, unless they are to be skipped."""
         if self.malformed and not self.choice.skip_malformed:
             raise bad_rows(f"dataset {self.name}", self.malformed, WAY_OUT)
 
     def _fitting(self) -> Iterator[EditCase]:
-        """Yield the well-formed cases whose tags fit, in the dataset's order, and count the others anew."""
+        """Yield the well-formed cases with matching tags, in the dataset's order; restarts the counts of the others."""
         self.malformed.clear()
         self.other_tags = 0
         seen: dict[str, set[str]] = {}
@@ -135,9 +135,7 @@ class Reader:
                     seen.setdefault(tag, set()).add(value)
         if not fitted and self.choice.where:
             self.require_sound()
-            raise UserError(
-                f"--where {_pairs(self.choice.where)}: no case of {self.name} fits; {_hint(self.choice, seen)}"
-            )
+            raise UserError(f"no case of {self.name} fits", about=self._where, way_out=_hint(self.choice, seen))
 
     def _well_formed(self) -> Iterator[EditCase]:
         for row in self.dataset.cases():
@@ -149,24 +147,28 @@ class Reader:
                     return
 
     def facts(self) -> dict[str, Any]:
-        """Return what the record says of the choice and of what was left out."""
+        """Return the description of the choice and of what was left out, for the record."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]
         counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.set_aside)}
         return self.choice.model_dump() | counts
 
-    def notes(self) -> Iterator[str]:
-        """Say what was left out."""
+    @property
+    def _where(self) -> Option:
+        return Option("where", dict(self.choice.where))
+
+    def notes(self) -> Iterator[Message]:
+        """Yield notes on what was left out."""
         if self.malformed:
             first = self.malformed[0]
             yield f"{len(self.malformed)} malformed rows left out; the first: {first.place}: {first.problem}"
         if self.set_aside:
             yield f"{len(self.set_aside)} cases set aside as examples, not evaluated"
         if self.other_tags:
-            yield f"--where {_pairs(self.choice.where)}: {self.other_tags} cases with other tags left out"
+            yield (self._where, f": {self.other_tags} cases with other tags left out")
 
 
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
-    """Return ``cases``. Raises ``UserError`` for none, or that names all ids which occur several times."""
+    """Return ``cases``. Raises ``UserError`` if there are none, or naming all ids that occur more than once."""
     if not cases:
         raise UserError(f"dataset {name}: it holds no case")
     times = Counter(case.id for case in cases)
@@ -178,7 +180,7 @@ def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
 
 
 def content_hash(cases: Iterable[EditCase]) -> str:
-    """Return a hash of all that the cases say."""
+    """Return a hash of the whole content of the cases."""
     digest = hashlib.sha256()
     for case in cases:
         digest.update(case.model_dump_json().encode())
@@ -186,13 +188,16 @@ def content_hash(cases: Iterable[EditCase]) -> str:
 
 
 def require_one_choice(limit: int | None, sample: int | None) -> None:
-    """Raise ``UserError`` where ``--limit`` and ``--sample`` are both given."""
+    """Raise ``UserError`` if both ``limit`` and ``sample`` are given."""
     if limit and sample:
-        raise UserError("--limit takes the first cases and --sample draws some; give one of them")
+        raise UserError(
+            (Option("limit"), " takes the first cases and ", Option("sample"), " draws some"),
+            way_out="give one of them",
+        )
 
 
 def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> list[EditCase]:
-    """Draw ``count`` cases, each equally likely, in one pass that holds no more than those (reservoir sampling)."""
+    """Draw ``count`` cases, each equally likely, in one pass that stores no more than these (reservoir sampling)."""
     drawn: list[EditCase] = []
     for index, case in enumerate(cases):
         if index < count:
@@ -200,10 +205,6 @@ def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> l
         elif (place := generator.randrange(index + 1)) < count:
             drawn[place] = case
     return drawn
-
-
-def _pairs(where: Mapping[str, str]) -> str:
-    return " ".join(f"{tag}={value}" for tag, value in where.items())
 
 
 def _hint(choice: Choice, seen: Mapping[str, set[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The rows of a file or of a data set on the hub, read as they come: a large source never lies in memory as a whole."""
+"""The rows of a file or of a hub dataset, read one by one: a large source is never held in memory as a whole."""
 
 import codecs
 import csv
@@ -11,38 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.rows import Row
-from wildcore.errors import UserError
+from wildcore.errors import Message, Parameter, Place, Setting, UserError
 from wildcore.params import Params
 from wildcore.types import Malformed
 
 Found = tuple[str, Any] | Malformed
-"""What stands in a row's place: the place with what was read there, or why nothing could be read."""
+"""A row: its place and its content, or why it could not be read."""
 
 
 class TableParams(Params):
-    """Parameters of a dataset that is a table: a file, or a data set on the Hugging Face hub."""
+    """Parameters of a dataset that is a table: a file, or a dataset on the Hugging Face hub."""
 
     path: Path | None = None
-    """A file of rows: .json (a list of objects), .jsonl or .ndjson (an object a line), .csv, .tsv or .parquet."""
+    """File of rows: .json (a list of objects), .jsonl or .ndjson (one object on each line), .csv, .tsv or .parquet."""
 
     hub: str | None = None
-    """In place of a path: a data set on the Hugging Face hub, such as "owner/name", or a local folder of one."""
+    """Instead of a path: a dataset on the Hugging Face hub, such as "owner/name", or a local folder with one."""
 
     config: str | None = None
-    """Configuration of the hub's data set."""
+    """Configuration of the hub dataset."""
 
     split: str = "train"
-    """Split of the hub's data set."""
+    """Split of the hub dataset."""
 
     revision: str | None = None
-    """Branch, tag or commit of the hub's data set."""
+    """Branch, tag or commit of the hub dataset."""
 
 
 def read_table(params: TableParams) -> Iterator[Row | Malformed]:
-    """Yield the rows of the file or of the hub's data set that ``params`` name, in order.
+    """Yield the rows of the file or hub dataset named by ``params``, in order.
 
-    What is no row (a line that is no JSON, too few cells, a list in place of an object) is a ``Malformed`` in its place.
-    Raises ``UserError`` where the source as a whole cannot be read, if need be after the rows before the fault.
+    A row that cannot be read (a line that is not JSON, too few cells, a list instead of an object) is yielded as
+    ``Malformed``. Raises ``UserError`` if the source as a whole cannot be read, if necessary after the rows before the fault.
     """
     if params.path is not None:
         _refuse_hub_settings(params)
@@ -50,8 +50,14 @@ def read_table(params: TableParams) -> Iterator[Row | Malformed]:
     if params.hub is not None:
         return _rows(_hub(params))
     raise UserError(
-        "dataset: nothing to read; name a file with --set dataset.path=FILE or a data set on the hub with "
-        "--set dataset.hub=OWNER/NAME"
+        "nothing to read",
+        about="dataset",
+        way_out=(
+            "name a file with ",
+            Setting("dataset.path", "FILE"),
+            " or a data set on the hub with ",
+            Setting("dataset.hub", "OWNER/NAME"),
+        ),
     )
 
 
@@ -60,8 +66,9 @@ def _refuse_hub_settings(params: TableParams) -> None:
         value = getattr(params, name)
         if value != type(params).model_fields[name].default:
             raise UserError(
-                f"dataset.{name}={value}: this is for a data set on the hub, and dataset.path={params.path} names a file; "
-                "leave one of the two out"
+                ("this is for a data set on the hub, and ", Parameter("dataset.path", params.path), " names a file"),
+                about=Parameter(f"dataset.{name}", value),
+                way_out="leave one of the two out",
             )
 
 
@@ -75,7 +82,9 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Found]]:
         ".parquet": _parquet,
     }
     if path.suffix.lower() not in known:
-        raise UserError(f"dataset.path={path}: the ending does not tell a format; known: {', '.join(known)}")
+        raise UserError(
+            "the ending does not tell a format", Parameter("dataset.path", path), f"known: {', '.join(known)}"
+        )
     return known[path.suffix.lower()]
 
 
@@ -94,7 +103,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise UserError(f"dataset.path={path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"cannot be read: {error.strerror}", Parameter("dataset.path", path)) from error
     with file:
         if file.peek(3).startswith(codecs.BOM_UTF8):
             file.read(len(codecs.BOM_UTF8))
@@ -106,8 +115,8 @@ def _lines(path: Path, file: BufferedReader) -> Iterator[str]:
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
-            problem = f"not UTF-8 text: {error.reason} at byte {error.start} of the line; save the file as UTF-8"
-            raise UserError(f"{path}, line {number}: {problem}") from error
+            problem = f"not UTF-8 text: {error.reason} at byte {error.start} of the line"
+            raise UserError(problem, Place(path, number), "save the file as UTF-8") from error
 
 
 def _json_list(path: Path) -> Iterator[Found]:
@@ -126,7 +135,7 @@ def _json_items(path: Path) -> Iterator[Any]:
                     count += 1
                 return
             except ijson.JSONError:
-                pass  # either it is broken, or it holds NaN, which pandas writes and only Python's own parser takes
+                pass  # either broken, or with NaN, which pandas writes and only Python's own parser accepts
     yield from _whole_list(path)[count:]
 
 
@@ -136,12 +145,11 @@ def _whole_list(path: Path) -> list[Any]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        hint = "; a file with an object on each line must be called .jsonl" if error.msg == "Extra data" else ""
-        raise UserError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}{hint}"
-        ) from error
+        hint = "a file with an object on each line must be called .jsonl" if error.msg == "Extra data" else None
+        place = (Place(path, error.lineno), f", column {error.colno}")
+        raise UserError(f"not valid JSON: {error.msg}", place, hint) from error
     if not isinstance(content, list):
-        raise UserError(f"{path}: expected a JSON list of rows, found {type(content).__name__}")
+        raise UserError(f"expected a JSON list of rows, found {type(content).__name__}", Place(path))
     return content
 
 
@@ -180,12 +188,12 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
         names = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise UserError(f"{path}, line 1: the columns' names cannot be told apart: {error}") from error
+        raise UserError(f"the columns' names cannot be told apart: {error}", Place(path, 1)) from error
     if not any(names):
-        raise UserError(f"{path}, line 1: expected the columns' names, found nothing")
+        raise UserError("expected the columns' names, found nothing", Place(path, 1))
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{path}, line 1: two columns are called {name!r}")
+            raise UserError(f"two columns are called {name!r}", Place(path, 1))
     return names
 
 
@@ -197,7 +205,7 @@ def _record(place: str, header: list[str], cells: list[str]) -> Found:
 
 def _parquet(path: Path) -> Iterator[Found]:
     with _opened(path) as file:
-        records = _guarded(partial(_parquet_records, file), f"dataset.path={path}")
+        records = _guarded(partial(_parquet_records, file), Parameter("dataset.path", path))
         for number, record in enumerate(records, start=1):
             yield f"{path}, row {number}", record
 
@@ -210,8 +218,8 @@ def _parquet_records(file: BufferedReader) -> Iterator[Any]:
 
 
 def _hub(params: TableParams) -> Iterator[Found]:
-    way_out = "; a file of it that lies here can be named with --set dataset.path=FILE"
-    records = _guarded(partial(_hub_records, params), f"dataset.hub={params.hub}", way_out)
+    way_out = ("a file of it that lies here can be named with ", Setting("dataset.path", "FILE"))
+    records = _guarded(partial(_hub_records, params), Parameter("dataset.hub", params.hub), way_out)
     for number, record in enumerate(records, start=1):
         yield f"{params.hub}, {params.split}, row {number}", record
 
@@ -224,10 +232,10 @@ def _hub_records(params: TableParams) -> Iterator[Any]:
     )
 
 
-def _guarded(records: Callable[[], Iterator[Any]], source: str, way_out: str = "") -> Iterator[Any]:
-    """Yield ``records``; whatever the library behind them raises, it means that the source cannot be read."""
+def _guarded(records: Callable[[], Iterator[Any]], source: Parameter, way_out: Message | None = None) -> Iterator[Any]:
+    """Yield ``records``. Any exception of the library behind them means that the source cannot be read."""
     try:
         yield from records()
     except Exception as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{source}: cannot be read: {type(error).__name__}: {reason:.400}{way_out}") from error
+        raise UserError(f"cannot be read: {type(error).__name__}: {reason:.400}", source, way_out) from error

@@ -1,1 +1,1 @@
-"""Ask, edit, ask again: from a case to its record."""
+"""Asks a model, edits it, asks again: from a case to its record."""

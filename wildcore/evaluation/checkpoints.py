@@ -1,4 +1,4 @@
-"""How far a sequence of updates is, kept in the run folder: what was written, what became of the edits, the editor's state."""
+"""Checkpoints of a sequence of updates in the run folder: what was written, the outcomes of the edits, the editor's state."""
 
 import hashlib
 import json
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import UserError
-from wildcore.evaluation.schedules import Schedule
+from wildcore.errors import Option, Place, UserError, command
+from wildcore.evaluation.schedules import TOGETHER, Schedule
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import Accumulated
@@ -27,26 +26,29 @@ from wildcore.patches.files import (
     read_by_its_editor,
     read_patch,
 )
-from wildcore.records.run_folder import RunFolder
+from wildcore.records.provenance import FAMILY
+from wildcore.records.run_folder import RunFolder, resume_command
 from wildcore.records.schema import EditOutcome, Manifest
-from wildcore.storage.tensor_files import UNFINISHED, read_tensors, read_text, write_tensors
+from wildcore.storage.durable import UNFINISHED
+from wildcore.storage.manifests import read_versioned
+from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
 SCHEMA = 2
 READABLE = (1, 2)
-"""Schemas that are read. The first did not say which cases of an update were refused: there it was all or none."""
+"""Schemas that can be read. In the first, either all cases of an update were refused or none."""
 NAME = "sequence.safetensors"
 KEY = "wildcore-sequence"
 FACTS = "facts"
-"""Name of the tensor that holds all facts, as the bytes of JSON: they may be more than a file's metadata can be."""
+"""Name of the tensor that holds all facts as the bytes of JSON; they may exceed the size of a file's metadata."""
 
 SECONDS_BETWEEN_SAVES = 30.0
 SAVES_TAKE_AT_MOST = 0.05
-"""Share of the time that may go into saving, before saves become less frequent."""
+"""Share of the time that may be spent on saving before saves become less frequent."""
 
 
 class SequenceManifest(Record):
-    """What the file says of itself: the run, which of its sequences, and how many updates of that are done."""
+    """The metadata of a checkpoint: the run, the index of the sequence, and how many of its updates are done."""
 
     schema_number: int = SCHEMA
     run: str
@@ -58,7 +60,8 @@ class SequenceManifest(Record):
 class Written:
     """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them.
 
-    ``refused`` says for each update which of its cases the editor refused, by id, and why; the outcome is that of the others.
+    ``refused`` holds for each update the ids of the cases that the editor refused, and why; the outcome is that of the other
+    cases.
     """
 
     sequence: int
@@ -67,12 +70,12 @@ class Written:
     patch: Accumulated = field(default_factory=Accumulated)
     state: Saved | None = None
     finite: bool = True
-    """Whether every number that was written is finite."""
+    """Whether every number written so far is finite."""
     half_taken: bool = False
-    """Whether an interruption came while an update was taken in, so that the parts do not belong together."""
+    """True if an interruption came while an update was being added, so that the parts are inconsistent."""
 
     def take(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
-        """Take in what became of the next update; ``patch`` is None where nothing was written."""
+        """Add the outcome of the next update; ``patch`` is None if nothing was written."""
         self.half_taken = True
         if patch is not None:
             self.patch.add(patch)
@@ -86,26 +89,27 @@ class Written:
 
 
 class SequenceFile:
-    """The place where a run keeps what was written of the sequence that it is at; afterwards the last one's stays there."""
+    """The file in which a run saves its current sequence. When the run has ended, it holds the last sequence."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.path = folder.path / NAME
         self.run = _digest(folder.manifest)
 
     def save(self, written: Written) -> None:
-        """Keep ``written`` in place of what was kept before, in one step. Raises ``UserError`` where that cannot be."""
+        """Replace the file's content by ``written``, atomically. Raises ``UserError`` if that fails."""
         tensors, facts = _packed(written)
         updates = len(written.outcomes)
         manifest = SequenceManifest(run=self.run, sequence=written.sequence, updates=updates)
         try:
             write_tensors(self.path, {**tensors, FACTS: _as_tensor(facts)}, KEY, manifest.model_dump_json())
         except (OSError, SafetensorError) as error:
-            raise UserError(f"{self.path}: cannot be written ({error}); make room, and go on with --resume") from error
+            way_out = f"make room, and go on with: {resume_command(self.path.parent)}"
+            raise UserError(f"cannot be written ({error})", Place(self.path), way_out) from error
 
     def load(self, sequence: int, model: LoadedModel, editor: Editor) -> Written:
-        """Return what was written of a sequence, nothing where nothing of it was kept.
+        """Return what was written of a sequence; empty if nothing of it was saved.
 
-        Raises ``UserError`` for a file that is damaged or of another run, or that the editor cannot read back.
+        Raises ``UserError`` for a file that is damaged, belongs to another run, or cannot be loaded by the editor.
         """
         for left in self.path.parent.glob(f"{self.path.stem}.*{UNFINISHED}"):
             left.unlink()
@@ -118,7 +122,7 @@ class SequenceFile:
             return _unpacked(sequence, tensors, model, editor)
 
     def read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
-        """Return what the file says of itself, and its tensors. Raises ``UserError`` where it is damaged or of another run."""
+        """Return the file's metadata and tensors. Raises ``UserError`` if it is damaged or belongs to another run."""
         manifest, tensors = self._read()
         if manifest.run != self.run:
             raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
@@ -127,11 +131,8 @@ class SequenceFile:
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
         try:
             text, tensors = read_tensors(self.path, KEY)
-            number = json.loads(text).get("schema_number")
-            if number not in READABLE:
-                raise UserError(f"{self.path}: schema {number}, and this wildcore reads schemas 1 and 2")
-            return SequenceManifest.model_validate_json(text), tensors
-        except (OSError, RuntimeError, SafetensorError, ValueError, ValidationError) as error:
+            return read_versioned(self.path, text, SequenceManifest, READABLE, self._way_out), tensors
+        except (OSError, RuntimeError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{self.path}: damaged, or not such a file ({reason}); {self._way_out}") from error
 
@@ -141,7 +142,7 @@ class SequenceFile:
 
 
 class Keeper:
-    """Saves what was written now and then, and so seldom that it costs little."""
+    """Saves checkpoints from time to time, rarely enough that it costs little."""
 
     def __init__(self, file: SequenceFile, written: Written) -> None:
         self.file, self.written = file, written
@@ -149,12 +150,12 @@ class Keeper:
         self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def save_if_due(self) -> None:
-        """Save if it is time."""
+        """Save if enough time has passed."""
         if time.monotonic() >= self.due:
             self.save()
 
     def save(self) -> None:
-        """Save what is not kept yet; not where an update is half taken in: what was kept before still holds."""
+        """Save what is not saved yet. Does nothing while an update is half added: the previous checkpoint remains valid."""
         if self.written.half_taken or len(self.written.outcomes) == self.kept:
             return
         begun = time.monotonic()
@@ -165,9 +166,9 @@ class Keeper:
 
 
 def read_patch_or_run(path: Path) -> PatchFile:
-    """Read a patch file; or as a patch what a run wrote together, given its folder or the ``sequence.safetensors`` in it.
+    """Read a patch file. Given a run folder, or the ``sequence.safetensors`` in it, return what the run wrote as a patch.
 
-    Raises ``UserError`` for what is neither, and for a run that is unfinished or did not write changes of weights.
+    Raises ``UserError`` for anything else, and for a run that is unfinished or did not write changes of weights.
     """
     if path.is_dir():
         return _patch_of(RunFolder.open(path))
@@ -182,11 +183,11 @@ def _is_sequence(path: Path) -> bool:
     try:
         return read_text(path, KEY) is not None
     except (OSError, SafetensorError):
-        return False  # the reader of patches says what is wrong with it
+        return False  # read_patch reports what is wrong with the file
 
 
 def _patch_of(folder: RunFolder) -> PatchFile:
-    """Return what a finished run wrote together as a patch of all the facts in it."""
+    """Return everything that a finished run wrote as one patch of all its facts."""
     run, cases = folder.manifest, list(folder.cases())
     file = SequenceFile(folder)
     _require_finished(file, run, len(cases))
@@ -212,37 +213,40 @@ def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
     folder = file.path.parent
     if run.job.get("schedule", "single") == "single":
         raise UserError(
-            f"{folder}: its edits were made and judged one by one, and none is kept; begin a run with --schedule batch or "
-            "--schedule sequential, or make a patch with wildcore edit"
+            "its edits were made and judged one by one, and none is kept",
+            about=Place(folder),
+            way_out=("begin a run with ", *TOGETHER, ", or make a patch with wildcore edit"),
         )
     if done < run.case_count or not file.path.exists():
         raise UserError(
-            f"{folder}: the run is unfinished ({done} of {run.case_count} cases judged); finish it with wildcore eval --resume "
-            f"{folder}"
+            f"the run is unfinished ({done} of {run.case_count} cases judged)",
+            about=Place(folder),
+            way_out=f"finish it with {resume_command(folder)}",
         )
 
 
 def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the changes of weights that were written. Raises ``UserError`` where something else was, or they diverged."""
+    """Return the changes of weights that were written. Raises ``UserError`` if the patches are of another kind or diverged."""
     folder, editor = file.path.parent, run.job["editor"]
     if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
         raise UserError(
-            f"{file.path}: what {editor} writes cannot become weights; wildcore show {folder} shows how the run judged it, and "
-            f"wildcore eval --patch judges a patch of wildcore edit --editor {editor}"
+            f"what {editor} writes cannot become weights",
+            about=Place(file.path),
+            way_out=f"{command('show', folder)} shows how the run judged it, and {command('eval', Option('patch'))} judges a "
+            f"patch of {command('edit', Option('editor', editor))}",
         )
-    sums = _part("sum", tensors)
+    sums, shown = _part("sum", tensors), f"{command('show', folder, Option('edits'))} shows them"
     if not sums:
-        raise UserError(f"{file.path}: none of its edits changed a weight; wildcore show {folder} --edits shows them")
+        raise UserError("none of its edits changed a weight", Place(file.path), way_out=shown)
     if not all(bool(total.isfinite().all()) for total in sums.values()):
-        raise UserError(f"{file.path}: the edits diverged (not finite); wildcore show {folder} --edits shows them")
+        raise UserError("the edits diverged (not finite)", Place(file.path), way_out=shown)
     return sums
 
 
 def _model_of(run: Manifest) -> PatchedModel:
     model = run.identity["model"]
-    return PatchedModel(
-        model_type=model["family"], **{name: model[name] for name in ("name", "revision", "dtype", "fingerprint")}
-    )
+    said = {**model, "model_type": model[FAMILY]}
+    return PatchedModel(**{name: said[name] for name in PatchedModel.model_fields})
 
 
 def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:

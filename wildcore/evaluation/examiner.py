@@ -1,8 +1,8 @@
-"""Asks a model the questions of cases under every protocol, unedited and edited.
+"""Asks the unedited and the edited model the questions of cases under every protocol.
 
-A change of weights is computed beside the weights, for one edit as for many: each answer is what it would be alone, but for the
-last digits that a batch's size and shape decide. Only a generator that is not row-wise reads from weights into which the change
-is added, rounded to their dtype, again for one edit as for many.
+A change of weights is computed beside the weights, for one edit as for many: each answer is the same as it would be alone,
+except for last digits that depend on a batch's size and shape. Only a generator that is not row-wise reads from weights to
+which the change has been added, rounded to their dtype; this too is the same for one edit as for many.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from wildcore.evaluation.failure_filter import answered
 from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.prompt_cache import SharedPrompts
@@ -27,21 +26,22 @@ from wildcore.types import EditCase, Output, Probe
 QuestionsByProtocol = dict[str, list[Question]]
 AnswersByProtocol = dict[str, list[Answers]]
 Continued = dict[tuple[str, int], Output | None]
-"""What an edited model says with the stop rule put off, by protocol and the probe's number."""
+"""The output of an edited model without the stop rule, by protocol and by the probe's index."""
 
 
 @dataclass
 class Examiner:
-    """Puts cases to a model under every protocol. What the unedited model says is asked once and kept."""
+    """Asks a model the questions of cases under every protocol. The unedited model's answers are computed once and kept."""
 
     model: LoadedModel
     protocols: Sequence[ReadyProtocol]
     unedited: UneditedAnswers
     continuation: int = 0
-    """Characters for which an edited model goes on after its answer to an edit prompt, to see what follows; 0: not looked at."""
+    """Number of characters for which an edited model continues after its answer to an edit prompt (0: none), to show what
+    follows."""
 
     def questions(self, case: EditCase) -> QuestionsByProtocol:
-        """Return the case's probes as each protocol puts them, by protocol name."""
+        """Return the case's probes as rendered by each protocol, by protocol name."""
         return {protocol.name: pose(self.model, protocol, case.probes) for protocol in self.protocols}
 
     def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
@@ -50,17 +50,17 @@ class Examiner:
         return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name), shared) for p in self.protocols})
 
     def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
-        """Return the case's questions as the edited model is asked them: the same, unless the patch changes prompts."""
+        """Return the case's questions for the edited model: unchanged, unless the patch changes prompts."""
         if not changes_prompts(patch):
             return case
         with patch.applied(self.model):
             return {protocol: rewritten(self.model, questions) for protocol, questions in case.items()}
 
     def after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
-        """Return each edited model's answers to its case: together where patches and generators allow it.
+        """Return each edited model's answers to its case, computed together if patches and generators allow it.
 
-        How a patch is judged depends on the patch alone, not on those beside it. The questions are those of
-        ``questions_after``, so that a patch that changes prompts has done its part.
+        The answers under a patch depend on that patch alone, not on the others in the batch. The questions must come from
+        ``questions_after``, so that a patch that changes prompts has already been used.
         """
         if not patches:
             return []
@@ -77,9 +77,10 @@ class Examiner:
         patches: Sequence[Patch],
         after: Sequence[AnswersByProtocol],
     ) -> list[Continued]:
-        """Return what each edited model says with the stop rule put off, where that ended an answer to an edit prompt that holds.
+        """Return each edited model's continuations of answers to edit prompts that are correct and were ended by the stop
+        rule.
 
-        ``after`` are its answers. Asked apart from them, so that they do not depend on it by a digit.
+        ``after`` are its answers. Continuations are generated separately, so that they cannot change a digit of the answers.
         """
         found: list[Continued] = [{} for _ in cases]
         if not self.continuation:
@@ -100,7 +101,9 @@ class Examiner:
         return found
 
     def _cut(self, case: EditCase, asked: QuestionsByProtocol, after: AnswersByProtocol) -> list[tuple[str, int]]:
-        """Return which answers to the case's edit prompts hold and were ended by the stop rule: protocols and probes' numbers."""
+        """Return which answers to the case's edit prompts are correct and were ended by the stop rule: protocols and probe
+        indices.
+        """
         return [
             (protocol.name, place)
             for protocol in self.protocols
@@ -117,7 +120,7 @@ class Examiner:
         return _by_case(cases, answers)
 
     def _after_each(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
-        """Return each edited model's answers to its case, all in one batch where the generator allows it."""
+        """Return each edited model's answers to its case, all in one batch if the generator allows it."""
         stacked = RowPatches(self.model, [_weights(patch) for patch in patches])
         shared = self._shared(cases, range(len(cases)))
         answers: dict[str, list[Answers]] = {}
@@ -138,7 +141,7 @@ class Examiner:
             return ask(self.model, protocol, questions, shared=shared)
 
     def _shared(self, cases: Sequence[QuestionsByProtocol], owners: Sequence[int]) -> SharedPrompts:
-        """Return what keeps the prompts that several protocols put; ``owners`` says which model each case is put to."""
+        """Return the prompt cache for the prompts that several protocols ask; ``owners`` holds the model of each case."""
         names = [protocol.name for protocol in self.protocols if protocol.generator.row_wise]
         owned = list(zip(owners, cases, strict=True))
         asked = [[(owner, question.prompt) for owner, case in owned for question in case[name]] for name in names]
@@ -146,17 +149,19 @@ class Examiner:
 
 
 def _holds(protocol: ReadyProtocol, probe: Probe, question: Question, answers: Answers) -> bool:
-    """Say whether the first metric of edit prompts gives ``answers`` 1; also where it is too expensive to be asked here."""
+    """Return whether the first metric of edit prompts scores ``answers`` 1; also true if that metric is too expensive to use
+    here.
+    """
     metric = next((metric for _, metric in protocol.metrics.get("reliability", ()) if not metric.reads_unedited), None)
     if metric is None or metric.expensive:
         return True
-    items = [answered(probe, question.gold.token_ids, answer) for answer in answers]
+    items = [probe.answered(answer, question.gold.token_ids) for answer in answers]
     return all(score.value == 1 for score in metric.score(items))
 
 
 def shares_a_batch(patch: Patch) -> bool:
-    """Say whether rows under this patch can be in one batch with rows under others: it is one edit's, not a sequence's, and
-    chooses nothing by the prompt.
+    """Return whether rows under this patch can share a batch with rows under others: it belongs to one edit, not to a
+    sequence, and does not route by the prompt.
     """
     return not isinstance(patch, Accumulated) and can_share_prompts(patch)
 
@@ -170,7 +175,7 @@ def _all(cases: Sequence[QuestionsByProtocol], protocol: str) -> list[Question]:
 
 
 def _by_case(cases: Sequence[QuestionsByProtocol], answers: AnswersByProtocol) -> list[AnswersByProtocol]:
-    """Cut the answers to all cases' questions into each case's own."""
+    """Split the answers to all cases' questions by case."""
     split: list[AnswersByProtocol] = [{} for _ in cases]
     for protocol, given in answers.items():
         ends = list(accumulate(len(case[protocol]) for case in cases))

@@ -4,18 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError
 from wildcore.evaluation.questions import pose
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, AnsweredProbe, EditCase, Probe, Record
+from wildcore.types import EditCase, Record
 
 ASKED_AT_ONCE = 64
 
 
 class FailureCount(Record):
-    """What the filter saw: cases asked, those the model gets right, those that could not be scored, those kept."""
+    """Counts of the filter: cases asked, cases that the model gets right, cases that could not be scored, cases kept."""
 
     protocol: str
     metric: str
@@ -34,7 +34,9 @@ class FailureCount(Record):
 
 @dataclass
 class FailureFilter:
-    """Asks the unedited model every candidate's edit prompts under ``protocol``; the answers come from and go to its store."""
+    """Asks the unedited model every candidate's edit prompts under ``protocol``. Answers are read from its store and added to
+    it.
+    """
 
     unedited: UneditedAnswers
     protocol: ReadyProtocol
@@ -43,11 +45,12 @@ class FailureFilter:
     unscored: int = 0
 
     def take(self, candidates: Iterator[EditCase], wanted: int | None, progress: Progress) -> FailureCount:
-        """Keep the first ``wanted`` failing candidates, or all. Asks no more of them than that takes, but for the last batch.
+        """Keep the first ``wanted`` failing candidates (None: all). Asks no more candidates than necessary, except in the last
+        batch.
 
-        ``progress`` is told how many are kept of those wanted, or how many were asked.
+        ``progress`` shows how many of the wanted cases are kept, or how many candidates were asked.
         """
-        label, metric = first_metric(self.protocol)
+        label, metric = first_metric(self.protocol, Option("only_failures"))
         with progress.track("asking the unedited model", wanted) as advance:
             while wanted is None or len(self.kept) < wanted:
                 batch = list(islice(candidates, ASKED_AT_ONCE))
@@ -77,14 +80,16 @@ class FailureFilter:
                 self.kept.append(case)
 
     def _values(self, batch: Sequence[EditCase], metric: Metric) -> list[list[float | None]]:
-        """Return for each case the scores of the unedited model's answers to its edit prompts; None for what has none."""
+        """Return for each case the scores of the unedited model's answers to its edit prompts; None for an answer without a
+        score.
+        """
         asked = [
             (index, probe) for index, case in enumerate(batch) for probe in case.probes if probe.kind == "reliability"
         ]
         questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
         items = [
-            [answered(probe, question.gold.token_ids, answer) for answer in given]
+            [probe.answered(answer, question.gold.token_ids) for answer in given]
             for (_, probe), question, given in zip(asked, questions, answers, strict=True)
         ]
         scores = iter(metric.score([item for of_probe in items for item in of_probe]))
@@ -94,21 +99,9 @@ class FailureFilter:
         return values
 
 
-def first_metric(protocol: ReadyProtocol, asker: str = "--only-failures") -> tuple[str, Metric]:
-    """Return the metric by which a protocol first judges an edit. Raises ``UserError`` that names ``asker`` if it has none."""
+def first_metric(protocol: ReadyProtocol, asker: Message) -> tuple[str, Metric]:
+    """Return the metric by which a protocol first scores an edit. Raises ``UserError`` naming ``asker`` if it has none."""
     for label, metric in protocol.metrics.get("reliability", ()):
         if not metric.reads_unedited:
             return label, metric
-    raise UserError(f"{asker}: protocol {protocol.name} has no metric for reliability")
-
-
-def answered(probe: Probe, gold_token_ids: tuple[int, ...], answer: Answer) -> AnsweredProbe:
-    """Return an answer to ``probe`` as a metric sees it that does not compare with the unedited model."""
-    return AnsweredProbe(
-        kind=probe.kind,
-        question=probe.prompt,
-        answers=probe.answers,
-        gold_token_ids=gold_token_ids,
-        answer=answer,
-        unedited=answer,
-    )
+    raise UserError(f"protocol {protocol.name} has no metric for reliability", about=asker)

@@ -1,4 +1,4 @@
-"""How many single edits to solve and judge together."""
+"""How many single edits to solve and evaluate together."""
 
 from torch import Tensor
 
@@ -8,16 +8,16 @@ from wildcore.models.memory import free_memory
 AUTO = "auto"
 MOST = 64
 ON_A_CPU = 8
-"""More do not go faster on the few cores that a CPU has."""
+"""On the few cores of a CPU, larger groups are not faster."""
 SHARE_OF_FREE_MEMORY = 0.7
 EDITS_IN_THE_SIZE_OF_THE_WEIGHTS = 12
-"""About how many edits' activations and changes take as much memory as the weights do."""
+"""Approximate number of edits whose activations and changes take as much memory as the weights."""
 
 
 def edits_at_once(asked: str, model: LoadedModel) -> int:
-    """Return how many edits to handle together: the number asked for, or for "auto" what the free memory suggests.
+    """Return how many edits to handle together: the number given, or for "auto" an estimate from the free memory.
 
-    A guess that is too high is mended by the runner, which halves it.
+    If the estimate is too high, the runner halves it.
     """
     if asked != AUTO:
         return int(asked)

@@ -1,4 +1,4 @@
-"""Groups of cases: how many are carried out at a time, and how their edits are evaluated."""
+"""Groups of cases: how many are run at a time, and how their edits are evaluated."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -25,13 +25,12 @@ def in_groups(
     together: int,
     done: Collection[str],
 ) -> None:
-    """Carry out ``together`` cases at a time, or where memory does not suffice half as many as were tried, which is noted.
+    """Run ``carry_out`` on groups of up to ``together`` cases and append each record to the journal.
 
-    Cases ``done`` (ids) are not recorded again, but one is carried out again where another of its group is missing: a group has
-    the same members in a run taken up again, which so ends with the same digits. That holds as long as memory suffices. Where a
-    group was halved, what is left of it and all later ones go on with fewer; a run taken up again begins with ``together``
-    once more, so that its groups may have other members and its measured numbers other last digits. Raises
-    ``OutOfMemoryError`` where not even one case can be carried out.
+    If memory runs out, the group that failed is halved, a note is made, and the run continues at that size;
+    ``OutOfMemoryError`` is raised only if a single case does not fit. On resume the groups are formed as before, so an
+    unfinished group is run whole and its numbers agree to the last digit; cases in ``done`` are not appended twice. After an
+    out-of-memory error the sizes, and so the last digits, may differ.
     """
     waiting = iter(cases)
     while group := list(islice(waiting, together)):
@@ -55,7 +54,7 @@ def in_groups(
 def judge(
     examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
 ) -> list[CaseRecord]:
-    """Ask the unedited model each case's questions, then the model under its patch; not that where there is none."""
+    """Ask the unedited model each case's questions, then the model under the case's patch, if there is one."""
     questions = [examiner.questions(case) for case in cases]
     before = examiner.before(questions)
     edited = {index: patch for index, patch in enumerate(patches) if patch is not None}

@@ -1,4 +1,4 @@
-"""Asking a model a case's probes under a protocol: context, generation, truncation."""
+"""Asks a model a case's probes under a protocol: context, generation, truncation."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -12,20 +12,21 @@ from wildcore.protocols import ReadyProtocol
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
 Answers = tuple[Answer, ...]
-"""What a model answered to one question: one answer, one for each sample, or none."""
+"""The model's answers to one question: one, one for each sample, or none."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A probe as one protocol puts it: the rendered prompt, its token count, and the gold answer's tokens after it."""
+    """A probe as rendered by one protocol: the prompt, its number of tokens, and the gold answer's tokens after it."""
 
     asked: str
-    """The probe's own question, with nothing around it."""
+    """The probe's own question, without its context."""
     prompt: Prompt
     gold: Gold
     prompt_length: int
     merged: bool = False
-    """Whether no token ends before the gold answer begins, where both are tokenised together; or before its rival does."""
+    """True if, with prompt and answer tokenised together, no token ends where the gold answer begins; also if this holds for
+    its rival."""
 
 
 def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[Question]:
@@ -39,14 +40,14 @@ def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -
 
 
 def rewritten(model: LoadedModel, questions: Sequence[Question]) -> list[Question]:
-    """Return the questions as the patches applied to ``model`` put them, where there are any that change prompts."""
+    """Return the questions as rewritten by the applied patches that change prompts; unchanged if there are none."""
     prompts = model.rewritten([q.prompt for q in questions], [q.asked for q in questions])
     pairs = zip(questions, prompts, strict=True)
     return [question if prompt == question.prompt else _put(model, question, prompt) for question, prompt in pairs]
 
 
 def _put(model: LoadedModel, question: Question, prompt: Prompt) -> Question:
-    """Return the question as ``prompt`` puts it."""
+    """Return the question with ``prompt`` as its prompt."""
     joined = join(model.tokenizer, prompt, question.gold.text)
     gold = question.gold.model_copy(update={"token_ids": joined.target_ids})
     rival = joined if gold.rival is None else join(model.tokenizer, prompt, gold.rival)
@@ -64,11 +65,11 @@ def ask(
     owners: Sequence[int] = (),
     shared: SharedPrompts | None = None,
 ) -> list[Answers]:
-    """Return the model's answers to each question in order; none to a question that is ``unanswerable``.
+    """Return the model's answers to each question, in order; none to a question that is ``unanswerable``.
 
-    With ``patches``, question i is put to the edited model ``owners[i]`` of them; the protocol's generator must be row-wise.
-    ``shared`` holds what the same models made of prompts that they read before. Generator and truncator are given the gold only
-    if they declare that they read it.
+    With ``patches``, question i is asked of the edited model ``owners[i]``; the protocol's generator must then be row-wise.
+    ``shared`` is the prompt cache of the same models. Generator and truncator are given the gold only if they declare that
+    they read it.
     """
     answers: list[Answers] = [()] * len(questions)
     fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
@@ -85,7 +86,7 @@ def ask(
 
 
 def unanswerable(model: LoadedModel, question: Question) -> str | None:
-    """Say why a question cannot be put to the model, if it cannot."""
+    """Return why the model cannot be asked a question. None: it can."""
     if not question.prompt_length:
         return "the prompt has no token"
     if question.merged:

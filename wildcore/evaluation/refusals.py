@@ -1,4 +1,4 @@
-"""Edits that an editor refuses: found one by one, so that a request that cannot be written keeps no other from being written."""
+"""Edits that an editor refuses: found one by one, so that one bad request does not prevent the others from being written."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -13,18 +13,18 @@ from wildcore.records.schema import EditOutcome
 from wildcore.types import EditRequest
 
 PARTICULARS = re.compile(r"""(?<!\w)'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\d+""")
-"""What tells a reason for one request from the same reason for another: quoted text and numbers."""
+"""The parts in which reasons of the same kind differ between requests: quoted text and numbers."""
 
 
 class AllRefused(Exception):
-    """Raised where going on would measure nothing: the first edits were all refused for one reason, the message."""
+    """Raised if continuing would measure nothing: the first edits were all refused for one reason, which is the message."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What came of writing requests together: one patch that writes some of them, and for each of the others why not.
+    """The result of writing requests together: one patch that writes some of them, and the refusals of the others.
 
-    ``refusals`` has one entry for each request, None for one that is written. ``patch`` is None where none is.
+    ``refusals`` has one entry for each request; None: the request is written. ``patch`` is None if no request is written.
     """
 
     patch: Patch | None
@@ -37,7 +37,7 @@ class Update:
 
 
 def refusals(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Refused | None]:
-    """Return for each request why ``editor`` cannot write it, as far as it says so beforehand; None where it says nothing."""
+    """Return for each request why ``Editor.check`` refuses it. None: it does not."""
     check: Callable[[LoadedModel, EditRequest], None] | None = getattr(editor, "check", None)
 
     def checked(request: EditRequest) -> None:
@@ -53,9 +53,9 @@ def write_together(
 ) -> Update:
     """Ask ``editor`` for one patch that writes ``requests``, without those that it refuses.
 
-    Requests that ``Editor.check`` refuses are left out first. Where ``edit`` refuses the others all the same, the requests at
-    fault are searched for by editing halves; the patch is then made anew of what is left. If no request is at fault alone, all
-    are refused. ``state`` is that of the editor as it is given, to which it is put back before another attempt.
+    Requests that ``Editor.check`` refuses are left out first. If ``edit`` still refuses the rest, the requests at fault are
+    searched for by editing halves, and the patch is made again from the others. If no request is at fault alone, all are
+    refused. ``state`` is the editor's state at the call; it is restored before each further attempt.
     """
     found = refusals(editor, model, requests)
     attempt = _Attempts(editor, model, requests, state)
@@ -74,7 +74,7 @@ def write_together(
 
 @dataclass
 class _Attempts:
-    """Edits some of ``requests``, each time with the editor in ``state``."""
+    """Edits subsets of ``requests``, each time with the editor in ``state``."""
 
     editor: Editor
     model: LoadedModel
@@ -83,7 +83,7 @@ class _Attempts:
     used: bool = False
 
     def __call__(self, places: Sequence[int]) -> Patch | Refused:
-        """Return the patch that writes the requests at ``places``, or why there is none."""
+        """Return the patch that writes the requests at ``places``, or the refusal."""
         if self.used:
             self.put_back()
         self.used = True
@@ -93,7 +93,7 @@ class _Attempts:
             return refusal
 
     def at_fault(self, places: Sequence[int], refusal: Refused) -> dict[int, Refused]:
-        """Return which of the requests at ``places``, that were refused together, are refused alone, and why."""
+        """The requests at ``places`` were refused together: return which of them are refused alone, and why."""
         if len(places) == 1:
             return {places[0]: refusal}
         found: dict[int, Refused] = {}
@@ -104,7 +104,7 @@ class _Attempts:
         return found
 
     def put_back(self) -> None:
-        """Put the editor back into its state."""
+        """Restore the editor's state."""
         set_state(self.editor, self.state)
 
 
@@ -113,7 +113,7 @@ def _all_of(places: Sequence[int], refusal: Refused) -> dict[int, Refused]:
 
 
 def set_state(editor: Editor, state: Saved | None) -> None:
-    """Let ``editor`` go on from ``state``; from none it begins anew."""
+    """Set the state of ``editor``. None: clear it."""
     editor.reset()
     if state is not None:
         editor.restore(state)
@@ -121,14 +121,14 @@ def set_state(editor: Editor, state: Saved | None) -> None:
 
 @dataclass
 class RefusalWatch:
-    """Looks at the first edits of a run of ``total``, in order, for whether all are refused for one reason."""
+    """Watches the first edits of a run of ``total``, in order, for whether all are refused for one reason."""
 
     total: int
     seen: int = 0
     reasons: set[str | None] = field(default_factory=set)
 
     def remember(self, outcomes: Iterable[EditOutcome]) -> None:
-        """Take in the outcomes of edits made in an earlier call; a resumed run is not stopped for them again."""
+        """Add the outcomes of edits made before the run was resumed; it is not stopped for them again."""
         for outcome in outcomes:
             self.seen += 1
             if self.seen <= FIRST_EDITS:
@@ -136,12 +136,12 @@ class RefusalWatch:
                 self.reasons.add(without_particulars(outcome.reason or "") if refused else None)
 
     def take(self, outcome: EditOutcome) -> None:
-        """Take in the outcome of the next edit. Raises ``AllRefused`` where it is the last of the first, and not of the run."""
+        """Add the outcome of the next edit. Raises ``AllRefused`` if it completes the first edits and the run has more."""
         self.remember([outcome])
         if self.seen == FIRST_EDITS < self.total and len(self.reasons) == 1 and None not in self.reasons:
             raise AllRefused(outcome.reason or "no reason given")
 
 
 def without_particulars(reason: str) -> str:
-    """Return a reason without what it quotes of the request and without numbers, so that like reasons compare equal."""
+    """Return a reason without quoted text and numbers, so that reasons of the same kind compare equal."""
     return PARTICULARS.sub("…", reason)

@@ -1,4 +1,4 @@
-"""Runs whose edits are written several in one update, or one upon the other, and then judged together."""
+"""Runs whose edits are written several in one update, or one upon the other, and evaluated afterwards."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import OutOfMemoryError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.evaluation.checkpoints import Keeper, SequenceFile, Written
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.groups import OnCase, in_groups, judge
@@ -22,16 +22,15 @@ from wildcore.records.trace_files import write_case_traces
 from wildcore.types import EditCase, EditRequest, Prompt
 
 Group = Sequence[EditCase]
-"""The cases that one update is to write."""
+"""The cases that one update writes."""
 
 
 @dataclass
 class SequenceRunner:
-    """Carries out the sequences of a run; each begins with the unedited model and an editor without state.
+    """Runs the sequences of a run. Each starts with the unedited model and an editor without state.
 
-    What was written is kept in the run's folder while a sequence is written, and before it is judged, so that a run taken up
-    again goes on from there. The model is the unedited one before and after. ``say`` prints a line; ``label`` stands before
-    progress.
+    A checkpoint is saved in the run's folder while a sequence is written, and before it is evaluated; a resumed run continues
+    from there. The model is unedited before and after. ``say`` prints a line; ``label`` is printed before the progress.
     """
 
     editor: Editor
@@ -45,7 +44,9 @@ class SequenceRunner:
     def run(
         self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, together: int, done: Collection[str]
     ) -> None:
-        """Write and judge all cases and append each to the run's journal; ``together`` and ``done`` as in ``in_groups``."""
+        """Write and evaluate all cases and append their records to the run's journal; ``together`` and ``done`` as in
+        ``in_groups``.
+        """
         file = SequenceFile(self.folder)
         sequences = schedule.sequences(cases)
         watch = RefusalWatch(len(cases))
@@ -63,7 +64,7 @@ class SequenceRunner:
             self._judge(written, updates, on_case, together, done)
 
     def _write(self, written: Written, updates: Sequence[Group], file: SequenceFile, watch: RefusalWatch) -> None:
-        """Make the updates that are left. Raises ``AllRefused`` where ``watch`` does."""
+        """Make the remaining updates. Raises ``AllRefused`` if ``watch`` does."""
         sizes = [len(update) for update in updates]
         known = len(written.outcomes)
         if known:
@@ -116,7 +117,7 @@ class SequenceRunner:
     def _judge(
         self, written: Written, updates: Sequence[Group], on_case: OnCase, together: int, done: Collection[str]
     ) -> None:
-        """Judge all cases under everything that was written."""
+        """Evaluate all cases under everything that was written."""
         outcomes = _outcomes(written, updates)
 
         def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
@@ -139,9 +140,11 @@ class SequenceRunner:
 def write_upon(
     editor: Editor, model: LoadedModel, requests: Sequence[EditRequest], written: Written
 ) -> Update | EditOutcome:
-    """Ask the editor for the patch that writes ``requests`` upon what was ``written``, without those that it refuses.
+    """Return the editor's patch for ``requests`` on a model that already carries ``written``, without the requests that it
+    refuses, or an outcome saying why nothing was written.
 
-    Where the model gives no finite numbers any more, an editor that fails on it is what became of the edit, and no error.
+    If the model's logits are no longer finite, an exception from the editor is recorded as that outcome instead of ending the
+    run.
     """
     with written.patch.applied(model):
         try:
@@ -150,8 +153,13 @@ def write_upon(
             if len(requests) == 1:
                 raise
             raise UserError(
-                f"out of memory while {len(requests)} edits were written in one update ({error}); begin a run with fewer "
-                "--edits-per-update, or with --dtype bfloat16"
+                f"out of memory while {len(requests)} edits were written in one update ({error})",
+                way_out=(
+                    "begin a run with fewer ",
+                    Option("edits_per_update"),
+                    ", or with ",
+                    Option("dtype", "bfloat16"),
+                ),
             ) from error
         except Exception as error:
             if isinstance(error, UserError) or gives_numbers(model, requests[0].prompt):
@@ -161,7 +169,7 @@ def write_upon(
 
 
 def gives_numbers(model: LoadedModel, prompt: str) -> bool:
-    """Say whether the model's logits after ``prompt`` are finite."""
+    """Return whether the model's logits after ``prompt`` are finite."""
     ids = torch.tensor([encode(model.tokenizer, Prompt(text=prompt))], device=model.device)
     positions = torch.arange(ids.shape[1], device=model.device)[None]
     with torch.no_grad():
@@ -170,7 +178,7 @@ def gives_numbers(model: LoadedModel, prompt: str) -> bool:
 
 
 def _outcomes(written: Written, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:
-    """Return the outcome of each case of the updates made so far, from the update ``first`` on, by the case's id."""
+    """Return the outcome of each case of the updates made so far, starting with the update ``first``, by the case's id."""
     made = zip(updates[first:], written.outcomes[first:], written.refused[first:], strict=False)
     return {
         case.id: _refused(outcome, refused[case.id]) if case.id in refused else outcome

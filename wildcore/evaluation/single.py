@@ -1,4 +1,4 @@
-"""Single edits: each is independent, so many are solved and judged together."""
+"""Single edits: they are independent of each other, which allows solving and evaluating many together."""
 
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -28,10 +28,10 @@ def run(
     together: int = 1,
     done: Collection[str] = (),
 ) -> None:
-    """Carry out every case as a single edit judged right after itself, and append each to the run's journal.
+    """Run every case as a single edit, evaluated right after it is made, and append its record to the run's journal.
 
-    ``together`` edits are solved and judged at a time. Where ``environment`` has a trace, each case's is kept in the folder. The
-    other arguments are those of ``in_groups``. The model is the unedited one before and after.
+    ``together`` edits are solved and evaluated at a time. If ``environment`` has a trace, each case's trace is saved in the
+    folder. The other arguments are those of ``in_groups``. The model is unedited before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
@@ -45,15 +45,15 @@ def run(
 
 
 def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
-    """Make independent edits and judge them."""
+    """Make independent edits and evaluate them."""
     results, seconds = timed_edits(editor, examiner.model, cases)
     patches = [None if isinstance(result, Refused) else result for result in results]
     return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
 
 
 def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
-    """Ask the editor for a patch for each case; a refusal is an outcome, not an error. Returns also the seconds for each edit:
-    those made together share the time.
+    """Return the editor's patch or refusal for each case, and the seconds for each edit. A refusal is an outcome, not an
+    error. Edits made together share the time equally.
     """
     start = time.perf_counter()
     asked = each_or_refusal(partial(within_context, model), [case.request for case in cases])

@@ -1,4 +1,4 @@
-"""The unedited model's answers, kept on disk: asked once, whoever edits the model later, in whichever run."""
+"""The unedited model's answers, kept on disk: the model is asked once, for all editors and all runs."""
 
 import hashlib
 import json
@@ -19,12 +19,13 @@ from wildcore.protocols import ReadyProtocol
 
 ANSWERS = TypeAdapter(Answers)
 DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")
-"""Packages whose other version may decode otherwise. Changes of their code that leave the version as it is are not noticed."""
+"""Packages that may decode differently in another version. A change of their code without a change of version is not
+noticed."""
 SECONDS_TO_WAIT = 60.0
 
 
 class UneditedAnswers:
-    """Answers of one model as loaded. A second process may use the same store at the same time.
+    """Answers of one loaded model. A second process may use the same store at the same time.
 
     Raises ``UserError`` for a store that cannot be used.
     """
@@ -44,7 +45,7 @@ class UneditedAnswers:
     def answers(
         self, protocol: ReadyProtocol, questions: Sequence[Question], shared: SharedPrompts | None = None
     ) -> list[Answers]:
-        """Return the answers in order: those that are known from the store, the others from the model, which must be unedited."""
+        """Return the answers in order: known ones from the store, the others from the model, which must be unedited."""
         keys = [_digest(_asked(protocol, question)) for question in questions]
         with self._usable(), closing(self._connect()) as store:
             known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
@@ -76,20 +77,21 @@ def _look_up(store: sqlite3.Connection, key: str) -> Answers | None:
 
 
 def _identity(model: LoadedModel) -> Mapping[str, Any]:
+    of = model.identity
     return {
-        "fingerprint": model.fingerprint,
+        "fingerprint": of.fingerprint,
         "end_of_sequence": sorted(model.end_of_sequence),
-        "dtype": str(model.dtype),
-        "device": model.device.type,
+        "dtype": f"torch.{of.dtype}",
+        "device": of.device,
         "versions": {name: version(name) for name in DEPENDS_ON},
     }
 
 
 def _asked(protocol: ReadyProtocol, question: Question) -> Mapping[str, Any]:
-    """Return all that an answer depends on besides the model; the gold only where a module reads it.
+    """Return everything that an answer depends on besides the model. The gold is included only if a module reads it.
 
-    A module is told by its plugin's distribution and version too, and by its code where that is installed in editable form; not
-    by the code of other distributions that it imports.
+    A module is identified also by its plugin's distribution and version, and by its code if that is installed in editable
+    form, but not by the code of other distributions that it imports.
     """
     reads_gold = protocol.generator.reads_gold or protocol.truncator.reads_gold
     return {

@@ -1,4 +1,4 @@
-"""How a model, edited or not, is run fast: decoding, teacher forcing, caches, partial passes."""
+"""Runs a model, edited or not, efficiently: decoding, teacher forcing, caches, partial passes."""
 
 from wildcore.inference.decoding import decode
 from wildcore.inference.partial_forward import SUMMED_ALIKE, UpperLayers

@@ -1,8 +1,8 @@
-"""Decoding steps without Python in the way: recorded once as a CUDA graph, then started as one.
+"""Decoding steps without Python overhead: recorded once as a CUDA graph, then launched as one.
 
-A step of a small batch takes the device less time than it takes Python to start its kernels. A graph needs everything in the
-same place in every step: here keys and values lie in buffers as long as they can become, the mask says how far they are filled,
-and the place of the next token is counted on the device.
+The device takes less time for a step of a small batch than Python takes to launch its kernels. A graph needs every tensor at
+the same address in every step. So keys and values are stored in buffers of their final length, the mask says how far they are
+filled, and the position of the next token is counted on the device.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class FixedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
         self.place = place.to(self.device)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Write the keys and values of one token, and return all."""
+        """Write the keys and values of one token, and return all of them."""
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
         return self.keys, self.values
@@ -54,7 +54,7 @@ class FixedBatch:
         steps: int,
         rows: Sequence[int],
     ) -> None:
-        """Take over a batch. Arguments are as for ``LoadedModel.read``; ``ids`` [rows, 1] are read in the first step."""
+        """Take over a batch. The arguments are those of ``LoadedModel.read``; ``ids`` [rows, 1] are read in the first step."""
         self.model, self._growing, self._rows = model, cache, rows
         self.held, self.taken = mask.shape[1], 0
         self.mask, self.ids, self.positions = mask, ids.clone(), positions.clone()
@@ -65,10 +65,10 @@ class FixedBatch:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits: Tensor | None = None
         self.recorded = model.device.type != "cuda"
-        """Whether there is nothing left to record: no graph can be had, or there is one."""
+        """Whether nothing is left to record: the step is recorded already, or CUDA graphs are not available."""
 
     def _masked(self, steps: int) -> Tensor:
-        """Return what is added to attention scores [rows, 1, 1, held + steps]: nothing at real tokens, a lot elsewhere."""
+        """Return the mask added to attention scores [rows, 1, 1, held + steps]: zero at real tokens, very negative elsewhere."""
         lowest = torch.finfo(self.model.dtype).min
         real = torch.nn.functional.pad(self.mask, (0, steps))
         bias = torch.zeros(real.shape, dtype=self.model.dtype, device=real.device)
@@ -91,7 +91,7 @@ class FixedBatch:
         return self._logits
 
     def feed(self, chosen: Tensor) -> None:
-        """Let ``chosen`` [rows] be read in the next step."""
+        """Set ``chosen`` [rows] as the input of the next step."""
         self.ids.copy_(chosen[:, None])
 
     def _read(self) -> Tensor:
@@ -99,7 +99,7 @@ class FixedBatch:
         return self._compute()
 
     def _record(self) -> None:
-        """Record the step. What has run once needs nothing from the host any more, unless the architecture is out of line."""
+        """Record the step. After one ordinary run a step needs nothing from the host, unless the architecture is unusual."""
         self.recorded = True
         graph = torch.cuda.CUDAGraph()
         try:
@@ -135,7 +135,9 @@ class FixedBatch:
 
 
 def can_be_fixed(model: LoadedModel, cache: Any) -> bool:
-    """Say whether steps behind ``cache`` are to be taken so: where it pays, and nothing has to know of every batch."""
+    """Return whether steps with ``cache`` should be taken this way: it must pay, and no listener may need to know of every
+    batch.
+    """
     wanted = model.device.type == "cuda" if model.records_steps is None else model.records_steps
     plain = all(type(layer) is DynamicLayer for layer in cache.layers)
     return wanted and plain and all(listener.bears_recording for listener in model.listeners)

@@ -1,8 +1,8 @@
-"""Decoding, batched, with a key-value cache: the loop that every autoregressive generation strategy shares.
+"""Batched decoding with a key-value cache: the loop that every autoregressive generation strategy shares.
 
-Prompts of like length are decoded together. Rows that have ended leave the batch, the cache is made smaller, and waiting
-prompts take their places. Nothing but ``choose`` decides: the model's generation config (sampling, penalties, forced tokens)
-plays no part.
+Prompts of similar length are decoded together. Finished rows leave the batch, the cache is made smaller, and waiting prompts
+take their places. Only ``choose`` decides on tokens: the model's generation config (sampling, penalties, forced tokens) is
+ignored.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,15 @@ from wildcore.models.tokens import encode
 from wildcore.types import Output, Prompt, StopReason
 
 Choose = Callable[[Tensor, Sequence[int]], Tensor]
-"""From the logits of the next token [rows, vocabulary], and which prompts the rows are, to a token id for each row [rows]."""
+"""A function from the logits of the next token [rows, vocabulary] and the prompt index of each row to a token id for each row
+[rows]."""
 
 ENDED_SHARE = 0.25
-"""Share of a batch that must have ended before it is made smaller: a smaller cache is a copy of all that stays in it."""
+"""Share of a batch that must have finished before the batch is made smaller: shrinking the cache copies all rows that
+remain."""
 
 FEWEST_RECORDED = 4
-"""Steps ahead for which recording them pays: recording takes about as long as two ordinary ones."""
+"""Fewest remaining steps for which recording them pays: recording takes about as long as two ordinary steps."""
 
 
 def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
@@ -44,9 +46,9 @@ def decode(
     choose: Choose = greedy,
     at_limit: StopReason = "max-new-tokens",
 ) -> list[Output]:
-    """Continue every prompt until ``stop`` says so, the sequence ends, or it has ``limits[row]`` new tokens.
+    """Continue every prompt until ``stop`` is true, the sequence ends, or ``limits[row]`` tokens have been generated.
 
-    Without ``stop`` neither a rule nor the end-of-sequence token ends a row. A row also ends where the model's context is
+    Without ``stop``, neither a rule nor the end-of-sequence token ends a row. A row also ends when the model's context is
     full. At most ``model.rows_at_once`` prompts are in the batch at a time.
     """
     rows = [
@@ -59,7 +61,7 @@ def decode(
 
 @dataclass
 class _Row:
-    """One prompt and what was generated for it."""
+    """One prompt and the tokens generated for it."""
 
     index: int
     prompt_ids: tuple[int, ...]
@@ -75,9 +77,9 @@ class _Row:
 
 @dataclass
 class _Batch:
-    """Rows in work, padded on the left, each counting its positions from its own first token.
+    """Rows being decoded, padded on the left; each counts its positions from its own first token.
 
-    ``mask`` [rows, cached tokens] marks real tokens of the cache; ``ids`` and ``positions`` [rows, 1] are what is read next.
+    ``mask`` [rows, cached tokens] marks real tokens of the cache; ``ids`` and ``positions`` [rows, 1] are the next input.
     """
 
     rows: list[_Row]
@@ -87,14 +89,14 @@ class _Batch:
     positions: Tensor
 
     def keep(self, places: list[int]) -> None:
-        """Let only the rows at ``places`` stay."""
+        """Remove all rows except those at ``places``."""
         chosen = torch.tensor(places, device=self.ids.device)
         self.rows = [self.rows[place] for place in places]
         self.mask, self.ids, self.positions = self.mask[chosen], self.ids[chosen], self.positions[chosen]
         self.cache.batch_select_indices(chosen)
 
     def take_in(self, other: "_Batch") -> None:
-        """Put another batch's rows behind these. Needs a cache that ``can_be_joined``."""
+        """Append another batch's rows. Needs a cache for which ``can_be_joined`` is true."""
         length = max(self.mask.shape[1], other.mask.shape[1])
         self.cache = joined_caches([self.cache, other.cache], length)
         self.mask = joined_masks([self.mask, other.mask], length)
@@ -107,7 +109,7 @@ class _Decoding:
         self.model, self.stop, self.choose, self.at_limit = model, stop, choose, at_limit
 
     def run(self, waiting: list[_Row]) -> None:
-        """Decode all rows; ``waiting`` is emptied from its end."""
+        """Decode all rows. ``waiting`` is emptied from its end."""
         places = self.model.rows_at_once or len(waiting)
         batch: _Batch | None = None
         while waiting or batch:
@@ -123,7 +125,7 @@ class _Decoding:
         return can_be_joined(batch.cache) and len(batch.rows) <= places * (1 - ENDED_SHARE)
 
     def _begin(self, rows: list[_Row]) -> _Batch:
-        """Read the prompts of ``rows`` and choose their first tokens."""
+        """Prefill the prompts of ``rows`` and choose their first tokens."""
         indices = [row.index for row in rows]
         read = read_prompts(self.model, indices, [row.prompt_ids for row in rows])
         chosen = self.choose(read.logits, indices)
@@ -138,7 +140,7 @@ class _Decoding:
         return batch
 
     def _go_on(self, batch: _Batch, places: int, others_wait: bool) -> None:
-        """Take a step, or as many as there are without a change of rows where that goes without Python."""
+        """Take one step, or, with recorded steps, all steps until the rows change."""
         left = max(row.limit - len(row.token_ids) for row in batch.rows if row.stop_reason is None)
         if left >= FEWEST_RECORDED and can_be_fixed(self.model, batch.cache):
             self._steps(batch, left, places, others_wait)
@@ -155,10 +157,10 @@ class _Decoding:
         self._take(batch.rows, chosen.tolist())
 
     def _steps(self, batch: _Batch, most: int, places: int, others_wait: bool) -> None:
-        """Take steps until all rows have ended, or enough for others to come in; at most ``most``.
+        """Take at most ``most`` steps, until all rows have finished or enough have finished for waiting prompts to enter.
 
-        Rows that have ended stay: recording a smaller batch takes longer than they do. While the device takes a step, the host
-        looks at the tokens of the one before.
+        Finished rows stay in the batch: recording a smaller batch takes longer than computing them. While the device takes a
+        step, the host looks at the tokens of the previous step.
         """
         indices = [row.index for row in batch.rows]
         fixed = FixedBatch(self.model, batch.cache, batch.mask, batch.ids, batch.positions, most, indices)
@@ -180,14 +182,14 @@ class _Decoding:
         batch.ids, batch.positions = fixed.ids, fixed.positions
 
     def _take(self, rows: Sequence[_Row], token_ids: Sequence[int]) -> None:
-        """Give every row that goes on its next token, and see whether it ends with that."""
+        """Append its next token to every unfinished row, and check whether the row ends with it."""
         for row, token in zip(rows, token_ids, strict=True):
             if row.stop_reason is None:
                 row.token_ids.append(token)
                 row.stop_reason = self._reason_to_stop(row)
 
     def _reason_to_stop(self, row: _Row) -> StopReason | None:
-        """Say why the row ends with the token just added, if it does; brings its text up to date."""
+        """Return why the row ends with the token just added (None: it does not end); updates the row's text."""
         model = self.model
         if self.stop and row.token_ids[-1] in model.end_of_sequence:
             return "end-of-sequence"
@@ -200,7 +202,7 @@ class _Decoding:
         return "context-full" if full else None
 
     def _without_ended(self, batch: _Batch | None, places: int, others_wait: bool) -> _Batch | None:
-        """Let ended rows leave once they are many enough; None when none is left."""
+        """Remove finished rows once there are enough of them. Returns None if no row is left."""
         if batch is None:
             return None
         going_on = [place for place, row in enumerate(batch.rows) if row.stop_reason is None]
@@ -211,13 +213,13 @@ class _Decoding:
         return batch
 
     def _are_to_leave(self, rows: Sequence[_Row], places: int, others_wait: bool) -> bool:
-        """Say whether so many rows have ended that it is worth making the batch smaller."""
+        """Return whether enough rows have finished to make the batch smaller."""
         ended = sum(row.stop_reason is not None for row in rows)
         return ended > 0 and ended >= ENDED_SHARE * (places if others_wait else len(rows))
 
 
 class _Arriving:
-    """Token ids on their way from the device to the host."""
+    """Token ids being copied from the device to the host."""
 
     def __init__(self, chosen: Tensor) -> None:
         self._here = chosen.to("cpu", non_blocking=True)
@@ -226,7 +228,7 @@ class _Arriving:
             self._event.record()
 
     def token_ids(self) -> list[int]:
-        """Return them, once they are here."""
+        """Return the ids; waits until they have arrived."""
         if self._event is not None:
             self._event.synchronize()
         ids: list[int] = self._here.tolist()
@@ -234,6 +236,6 @@ class _Arriving:
 
 
 def _next(positions: Tensor, max_length: int | None) -> Tensor:
-    """Return the positions after these [rows, 1]; a row that has ended stays in the batch and must not run off the last one."""
+    """Return the next positions [rows, 1]. A finished row stays in the batch and must not exceed the last position."""
     following = positions + 1
     return following if max_length is None else following.clamp(max=max_length - 1)

@@ -1,4 +1,4 @@
-"""Key-value caches: copied, cut to rows, put one behind another."""
+"""Key-value caches: copied, reduced to rows, joined."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -9,19 +9,21 @@ from torch import Tensor
 
 
 def apart(cache: Any) -> Any:
-    """Return a cache that grows apart from the given one: its layers put new tensors in place of those they share."""
+    """Return a cache that can grow independently of the given one: its layers replace the tensors they share when they grow."""
     copied = copy(cache)
     copied.layers = [copy(layer) for layer in cache.layers]
     return copied
 
 
 def can_be_joined(cache: Any) -> bool:
-    """Say whether rows can be put behind those of a cache: not where a sliding window counts its places from the first token."""
+    """Return whether rows can be appended to a cache. False with a sliding window that counts positions from the first token."""
     return all(not getattr(layer, "is_sliding", False) for layer in cache.layers)
 
 
 def joined_caches(caches: Sequence[Any], length: int) -> Any:
-    """Return the rows of all ``caches`` in one, each filled up on the left to ``length`` tokens, which a mask must leave out."""
+    """Return one cache with the rows of all ``caches``, each padded on the left to ``length`` tokens. A mask must exclude the
+    padding.
+    """
     whole = apart(caches[0])
     for place, layer in enumerate(whole.layers):
         parts = [cache.layers[place] for cache in caches]
@@ -31,7 +33,7 @@ def joined_caches(caches: Sequence[Any], length: int) -> Any:
 
 
 def joined_masks(masks: Sequence[Tensor], length: int) -> Tensor:
-    """Return masks [rows, tokens] as one, filled up as ``joined_caches`` fills up."""
+    """Return one mask with the rows of all masks [rows, tokens], padded as in ``joined_caches``."""
     return torch.cat([torch.nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in masks])
 
 
@@ -46,5 +48,5 @@ def of_places(cache: Any, places: Tensor) -> Any:
 
 
 def _filled_up(states: Tensor, length: int) -> Tensor:
-    """Return cached states [rows, heads, tokens, width] filled up on the left to ``length`` tokens."""
+    """Return cached states [rows, heads, tokens, width] padded on the left to ``length`` tokens."""
     return torch.nn.functional.pad(states, (0, 0, length - states.shape[-2], 0))

@@ -1,9 +1,9 @@
-"""A batch run again and again from one layer's MLP output projection on.
+"""Partial forward passes: a batch is run repeatedly from one layer's MLP output projection on.
 
-While only the output of that projection changes, as in optimising a value or the projection's weight, everything below it and
-beside it stays what it was: the layers below, and in the layer itself the attention and what goes into the projection. One
-ordinary pass records these; each further pass gives what was recorded in their place and computes only the rest. Rows of
-unlike length are filled up for the attention alone: what works token by token is given the real tokens only.
+Optimising a value or the projection's weight changes only the output of that projection. Everything below and beside it stays
+the same: the layers below, and in the layer itself the attention and the projection's input. One ordinary pass records these;
+each further pass reuses the recorded tensors and computes only the rest. Rows of different length are padded for the attention
+only: modules that work token by token are given the real tokens only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,23 +19,23 @@ from wildcore.models.loaded import LoadedModel
 Forward = Callable[..., Any]
 
 WORTH_PACKING = 0.9
-"""Largest share of real tokens at which leaving out the others pays for picking them."""
+"""Largest share of real tokens at which gathering them costs less than computing the padding."""
 SUMMED_ALIKE = 16
-"""From so many tokens on a matrix product is mostly summed in the same order however many there are, so that a row comes out the
-same alone and beside others. Fewer are not picked from among others."""
+"""Below this many tokens the summation order of a matrix product depends on the number of tokens, so a row could differ alone
+and in a batch; padding is then kept."""
 FEW_TOKENS = 2048
-"""Fewer than these an accelerator computes in less time than it takes to start the picking."""
+"""On an accelerator, gathering the real tokens of a smaller input costs more than computing its padding."""
 
 
 class UpperLayers:
-    """A batch of which the layers from ``layer`` on can be run again. Made by one ordinary pass, without gradients."""
+    """A batch whose layers from ``layer`` on can be run again. Made by one ordinary pass, without gradients."""
 
     inputs: Tensor
-    """What goes into the layer's MLP output projection: [rows, tokens, inputs]."""
+    """Input of the layer's MLP output projection: [rows, tokens, inputs]."""
     outputs: Tensor
-    """What comes out of it in the model as it is: [rows, tokens, outputs]."""
+    """Output of the projection in the unmodified model: [rows, tokens, outputs]."""
     hidden: Tensor
-    """Final hidden states of the model as it is, after the last norm: [rows, tokens, width]."""
+    """Final hidden states of the unmodified model, after the last norm: [rows, tokens, width]."""
 
     def __init__(
         self,
@@ -47,9 +47,10 @@ class UpperLayers:
         cache: Any = None,
         computes_padding: bool = False,
     ) -> None:
-        """Run the network once. Arguments are those of ``model.read``; ``cache`` is read, never written into.
+        """Run the network once. The arguments are those of ``model.read``; ``cache`` is read, never written to.
 
-        With ``computes_padding`` padding tokens are given what the network makes of them, as where one is asked for a token.
+        With ``computes_padding``, padding tokens are computed like real ones, for example if the output at one of them is
+        needed.
         """
         self.model = model
         self._projection = model.mlp_output(layer).module
@@ -83,9 +84,10 @@ class UpperLayers:
         return record
 
     def run(self, output: Tensor | None = None) -> Tensor:
-        """Return the final hidden states [rows, tokens, width] with ``output`` [rows, tokens, outputs] as the projection's.
+        """Return the final hidden states [rows, tokens, width] given ``output`` [rows, tokens, outputs] as the projection's
+        output.
 
-        Gradients flow from ``output`` on. None leaves the projection to itself and to the hooks that it has.
+        Gradients flow from ``output`` on. None: the projection computes its output itself, including its hooks.
         """
         replayed = {layer: _giving(self._below) for layer in self._layers_below}
         replayed |= {module: _giving(given) for module, given in self._beside.items()}
@@ -95,7 +97,7 @@ class UpperLayers:
             return self._read()
 
     def _packed(self) -> dict[nn.Module, Forward]:
-        """Return forwards that are given the real tokens only, where there are few enough of them."""
+        """Return forwards that are given only the real tokens, if few enough tokens are real."""
         if self._computes_padding:
             return {}
         if self._real is None:
@@ -107,7 +109,7 @@ class UpperLayers:
         return {module: _on_tokens(module.forward, real) for module in self._tokenwise}
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with ``rows``, indices into the present ones; the others leave the batch."""
+        """Continue with ``rows``, indices into the present rows; the others leave the batch."""
         self._ids, self._mask, self._positions = (t[rows] for t in (self._ids, self._mask, self._positions))
         self._real = None
         self.inputs, self.outputs, self.hidden = (_chosen(t, rows) for t in (self.inputs, self.outputs, self.hidden))
@@ -126,7 +128,7 @@ class UpperLayers:
 
 
 def _beside(model: LoadedModel, layer: int) -> tuple[nn.Module, ...]:
-    """Return the parts of a layer that do not read its MLP output projection: its attention and its MLP's inputs."""
+    """Return the parts of a layer that do not depend on its MLP output projection: its attention and its MLP's inputs."""
     family = model.family
     attention = family.attention_output.rpartition(".")[0]
     names = (*([attention] if attention else []), *family.mlp_input)
@@ -134,14 +136,14 @@ def _beside(model: LoadedModel, layer: int) -> tuple[nn.Module, ...]:
 
 
 def _tokenwise(model: LoadedModel, layer: int) -> list[nn.Module]:
-    """Return the parts of a layer that hold its weights and work token by token: the attention's projections, and the MLP."""
+    """Return the parts of a layer that hold its weights and work token by token: the attention's projections and the MLP."""
     family = model.family
     names = (*family.attention_input, family.attention_output, family.mlp_output.rpartition(".")[0])
     return [model.layers[layer].get_submodule(name) for name in names]
 
 
 def _on_tokens(forward: Forward, chosen: Tensor) -> Forward:
-    """Return a forward that computes only the tokens ``chosen`` of all rows one after another; the others get zeros."""
+    """Return a forward that computes only the tokens ``chosen``, counted over all rows in turn; the others become zero."""
 
     def run(states: Tensor) -> Tensor:
         places = chosen.to(states.device)
@@ -153,7 +155,9 @@ def _on_tokens(forward: Forward, chosen: Tensor) -> Forward:
 
 
 def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:
-    """Return the module's forward, which now also keeps what it gives: of a tuple the first, which alone is read on."""
+    """Return the module's forward, which now also records its output. Of a tuple only the first entry is recorded, as only
+    that is used.
+    """
     forward = module.forward
 
     def record(*args: Any, **kwargs: Any) -> Any:
@@ -170,9 +174,9 @@ def _giving(given: Any) -> Forward:
 
 @contextmanager
 def _forwards(replaced: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Let modules compute something else; their hooks and attributes stay.
+    """Replace the forwards of modules in this context; their hooks and attributes stay.
 
-    A module may have a forward of its own already, as where ``accelerate`` places layers; it gets it back.
+    A module may already have a forward of its own, for example if ``accelerate`` places layers. It is restored afterwards.
     """
     own = {module: vars(module)["forward"] for module in replaced if "forward" in vars(module)}
     try:

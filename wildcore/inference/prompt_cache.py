@@ -1,9 +1,10 @@
-"""Prompts that are read once, although several protocols put them.
+"""The prompt cache: a prompt that several protocols ask is read once.
 
-Teacher forcing and decoding begin alike: the model reads the prompt. What it made of it, the keys and values and the logits
-behind it, is kept for the next protocol that puts the same prompt to the same edited model. A prompt that only one protocol puts
-is not kept. What chooses by the prompt while it is read, as a ``ModulePatch`` does, must read it itself: nothing is shared there.
-Nor is it where a generator is not row-wise: it may read more prompts, or others, than those that it was given.
+Teacher forcing and decoding start alike, with the prefill of the prompt. Its result, the keys and values and the logits after
+the prompt, is kept for the next protocol that asks the same edited model the same prompt. A prompt that only one protocol asks
+is not kept. Nothing is shared under a patch that routes by the prompt while it is read, such as a ``ModulePatch``: it must
+read the prompt itself. Nothing is shared with a generator that is not row-wise either: it may read more prompts, or other
+prompts, than it was given.
 """
 
 from collections import Counter
@@ -22,14 +23,15 @@ from wildcore.types import Prompt
 
 Ids = Sequence[int]
 Key = tuple[int, tuple[int, ...]]
-"""Whose prompt it is, by the number of the edited model, and its token ids."""
+"""The index of the edited model that is asked, and the token ids of the prompt."""
 
 
 @dataclass(frozen=True)
 class ReadPrompts:
-    """Prompts that were read, each ending at the last place of the cache.
+    """The prefill of prompts; each prompt ends at the last position of the cache.
 
-    ``mask`` [rows, tokens] marks the cache's real tokens; ``logits`` [rows, vocabulary] are those of the token behind the prompt.
+    ``mask`` [rows, tokens] marks the cache's real tokens; ``logits`` [rows, vocabulary] are those of the token after the
+    prompt.
     """
 
     cache: Any
@@ -37,7 +39,7 @@ class ReadPrompts:
     logits: Tensor
 
     def rows(self, places: Sequence[int]) -> "ReadPrompts":
-        """Return the rows at ``places``, with a cache that grows apart from this one."""
+        """Return the rows at ``places``, with a cache that can grow independently of this one."""
         chosen = torch.tensor(places, device=self.mask.device)
         cache = apart(self.cache)
         cache.batch_select_indices(chosen)
@@ -45,10 +47,12 @@ class ReadPrompts:
 
 
 class SharedPrompts:
-    """What one or more edited models made of the prompts that several protocols put to them."""
+    """The prefill of the prompts that several protocols ask one or more edited models."""
 
     def __init__(self, model: LoadedModel, asked: Sequence[Sequence[tuple[int, Prompt]]]) -> None:
-        """Note which prompts to keep. ``asked`` has, for each protocol, whose prompts it puts, and which."""
+        """Determine which prompts to keep. ``asked`` has one entry for each protocol: its prompts, each with the index of its
+        model.
+        """
         ids = {prompt: encode(model.tokenizer, prompt) for prompts in asked for _, prompt in prompts}
         by_protocol = [{(owner, ids[prompt]) for owner, prompt in prompts} for prompts in asked]
         times = Counter(key for keys in by_protocol for key in keys)
@@ -57,11 +61,11 @@ class SharedPrompts:
         self._found: dict[Key, tuple[ReadPrompts, int]] = {}
         self._owners: Sequence[int] = ()
         self.taken = 0
-        """Prompts that did not have to be read."""
+        """Number of prompts that did not have to be read again."""
 
     @contextmanager
     def serving(self, owners: Sequence[int]) -> Iterator[None]:
-        """Let the model use this. Prompt i of the calls inside is put to the edited model ``owners[i]``."""
+        """Let the model use this cache. Prompt i of the calls inside is asked of the edited model ``owners[i]``."""
         self._owners = owners
         self._model.shared_prompts = self
         try:
@@ -70,16 +74,16 @@ class SharedPrompts:
             self._model.shared_prompts = None
 
     def holds(self, row: int, prompt: Ids) -> bool:
-        """Say whether prompt ``row`` of the call, given as token ids, was read already."""
+        """Return whether prompt ``row`` of the call, given as token ids, has been read already."""
         return self._key(row, prompt) in self._found
 
     def wants(self, row: int, prompt: Ids) -> bool:
-        """Say whether prompt ``row`` of the call is to be kept once it is read."""
+        """Return whether prompt ``row`` of the call must be kept once it has been read."""
         key = self._key(row, prompt)
         return key in self._wanted and key not in self._found
 
     def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
-        """Return what was made of prompts that it holds."""
+        """Return the prefill of prompts that the cache holds."""
         found = [self._found[self._key(row, prompt)] for row, prompt in zip(rows, prompts, strict=True)]
         sources = list({id(read): read for read, _ in found}.values())
         parts = [read.rows([place for source, place in found if source is read]) for read in sources]
@@ -88,7 +92,7 @@ class SharedPrompts:
         return parts[0] if len(parts) == 1 else _joined(parts).rows([order.index(index) for index in range(len(found))])
 
     def keep(self, rows: Sequence[int], prompts: Sequence[Ids], read: ReadPrompts) -> None:
-        """Keep those of the prompts that it wants; ``read`` has a row for each."""
+        """Keep the wanted ones among the prompts; ``read`` has one row for each."""
         if not can_be_joined(read.cache):
             return
         kept = ReadPrompts(apart(read.cache), read.mask, read.logits)
@@ -101,7 +105,9 @@ class SharedPrompts:
 
 
 def read_prompts(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
-    """Read prompts, given as token ids, or take what was made of them. ``rows`` says which of the prompts in work they are."""
+    """Return the prefill of prompts, given as token ids: from the prompt cache, or by reading them. ``rows`` holds the prompt
+    index of each.
+    """
     shared = model.shared_prompts
     if shared is not None and all(shared.holds(row, prompt) for row, prompt in zip(rows, prompts, strict=True)):
         return shared.take(rows, prompts)
@@ -115,10 +121,10 @@ def read_prompts(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]
 
 
 def only_prompts(cache: Any, lengths: Sequence[int], ends: Sequence[int], logits: Tensor) -> ReadPrompts:
-    """Return the prompts of rows that went on behind them.
+    """Return the prefill of the prompts of rows that were continued.
 
-    A row's prompt has ``lengths[row]`` tokens and ends before the place ``ends[row]`` of the cache; ``logits`` [rows, vocabulary]
-    are those of its last token.
+    A row's prompt has ``lengths[row]`` tokens and ends before position ``ends[row]`` of the cache; ``logits`` [rows,
+    vocabulary] are those of its last token.
     """
     longest = max(lengths)
     back = torch.arange(longest, 0, -1)

@@ -1,4 +1,4 @@
-"""Teacher forcing: the logits that predict a target whose earlier tokens are given, many rows at a time."""
+"""Teacher forcing: the logits that predict a target whose earlier tokens are given, for many rows at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -21,11 +21,12 @@ def over_targets(
     take: Callable[[int, Tensor], T],
     prompts: Sequence[int] | None = None,
 ) -> list[T]:
-    """Return, for each row, what ``take`` makes of (row, logits [target tokens, vocabulary]): those that predict its target.
+    """Return for each row the result of ``take(row, logits)``; the logits [target tokens, vocabulary] predict the row's
+    target.
 
-    Rows of like length run together, at most ``model.rows_at_once``; only the targets' logits are computed. ``prompts`` says
-    which of the prompts in work each row belongs to; left out, row i belongs to prompt i. A prompt that was read before is not
-    read again, see ``wildcore.inference.prompt_cache``.
+    Rows of similar length run together, at most ``model.rows_at_once``; only the targets' logits are computed. ``prompts``
+    holds the prompt index of each row (None: row i belongs to prompt i). A prompt in the prompt cache is not read again, see
+    ``wildcore.inference.prompt_cache``.
     """
     results: dict[int, T] = {}
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].token_ids))
@@ -39,7 +40,7 @@ def over_targets(
 
 
 def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> list[Tensor]:
-    """Return the logits [target tokens, vocabulary] of each row; ``owners`` says which of the prompts in work it belongs to."""
+    """Return the logits [target tokens, vocabulary] of each row; ``owners`` holds the prompt index of each."""
     shared, prompts = model.shared_prompts, [row.token_ids[: row.prompt_length] for row in rows]
     if shared is not None and all(shared.holds(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)):
         return _behind_prompts(model, rows, owners, shared.take(owners, prompts))
@@ -54,7 +55,7 @@ def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[
 
 
 def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> tuple[Tensor, Any]:
-    """Read whole rows, padded on the left, so that all targets stand at the end.
+    """Read whole rows, padded on the left, so that all targets are at the end.
 
     Return the logits [rows, tokens, vocabulary] from the last token before the longest target on, and the cache.
     """
@@ -66,7 +67,7 @@ def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[i
 
 
 def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Tensor) -> ReadPrompts:
-    """Return the prompts of rows that were read whole; each has logits behind it, also where no target follows."""
+    """Return the prefill of the prompts of rows that were read whole. Each has logits after it, even if no target follows."""
     width = max(len(row.token_ids) for row in rows)
     ends = [width - len(row.target_ids) for row in rows]
     behind = logits[range(len(rows)), [-1 - len(row.target_ids) for row in rows]]
@@ -76,7 +77,7 @@ def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Tensor) -> ReadPromp
 def _behind_prompts(
     model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int], read: ReadPrompts
 ) -> list[Tensor]:
-    """Read only the targets, padded on the right, behind prompts that were read."""
+    """Read only the targets, padded on the right, after prompts that were read before."""
     logits = read.logits[:, None]
     rest = [row.target_ids[:-1] for row in rows]
     if any(rest):

@@ -1,1 +1,1 @@
-"""What each command does, without the command line; a module has the name of its command."""
+"""The work of each command, without the command line; each module has the name of its command."""

@@ -1,4 +1,4 @@
-"""What in a dataset would spoil a result, found before a model is edited."""
+"""Audits a dataset: finds what would spoil a result, before a model is edited."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
 
 
 class Lengths(Record):
-    """How long the targets are, in words or tokens; ``single`` is the share of those that are one."""
+    """The lengths of the targets, in words or tokens; ``single`` is the share of targets of length one."""
 
     shortest: int
     median: float
@@ -36,7 +36,7 @@ class Lengths(Record):
 
 
 class ProbeCount(Record):
-    """Probes of one kind: how many there are, in how many cases, the fewest and most in one case, how many have aliases."""
+    """Probes of one kind: their number, the number of cases with them, the fewest and most in one case, how many have aliases."""
 
     kind: ProbeKind
     probes: int
@@ -47,7 +47,7 @@ class ProbeCount(Record):
 
 
 class Audit(Record):
-    """What a dataset was found to hold. ``tokens`` and ``answered``, what the unedited model knows, need a ``model``."""
+    """The result of an audit. ``tokens``, and ``answered`` (what the unedited model knows), need a ``model``."""
 
     dataset: Mapping[str, Any]
     cases: int
@@ -62,17 +62,17 @@ class Audit(Record):
 
 
 class Auditor:
-    """Audits the dataset that ``spec`` names, under its protocols. Raises ``UserError`` for bad input."""
+    """Audits the dataset named by ``spec``, under its protocols. Raises ``UserError`` for bad input."""
 
     def __init__(self, registry: Registry, spec: AuditJob, progress: Progress) -> None:
         self.registry = registry
         self.spec = spec
         self.environment = Environment(cache_folder(), spec.seed, progress)
         self.reader, self.dataset = make_reader(registry, spec)
-        self.protocols = ready_protocols(registry, spec, names_used([], spec.dataset), self.reader)
+        self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
 
     def audit(self) -> Audit:
-        """Read the dataset, then load the model if one is named, and read it again for what that has to say."""
+        """Read the dataset; then load the model, if one is named, and read the dataset again with it."""
         oracles = [Oracle(protocol, *first_metric(protocol, "audit")) for protocol in self.protocols]
         prepare(
             [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
@@ -103,7 +103,7 @@ class Auditor:
 
 
 def _wanted(reader: Reader) -> Iterator[EditCase]:
-    """Yield the cases wanted; as they are read, unless they are drawn."""
+    """Yield the cases wanted, as they are read unless they are drawn at random."""
     drawn = reader.choice.sample is not None
     return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
@@ -115,7 +115,7 @@ def _tokens(model: LoadedModel, case: EditCase) -> int:
 
 @dataclass
 class _Found:
-    """What the cases read so far hold."""
+    """Findings in the cases read so far."""
 
     oracles: Sequence[Oracle]
     searches: Searches = field(default_factory=Searches)

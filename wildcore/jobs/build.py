@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import Choice, Reader
 from wildcore.defaults import WILD
-from wildcore.errors import UserError
+from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import AND, CaseChoice, EditorChoice, JobSpec, ModelChoice, Selection, settings_for
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from wildcore.patches.files import PatchFile
 
 MadeEditor = tuple[Editor, dict[str, Any]]
-"""An editor, and what the record says of it."""
+"""An editor, and its description for the record."""
 
 WILD_OR_FIRST = ""
-"""Asks the failure filter for the protocol "wild", or the first one where that takes no part."""
+"""Selects the protocol "wild" for the failure filter, or the first protocol if "wild" is not used."""
 
 UNREGISTERED = "unregistered: "
-"""Begins the name of an editor that is a Python object and that no plugin offers."""
+"""Prefix of the name of an editor that is a Python object and that no plugin offers."""
 
 TAKEN = "taken"
-"""Where the record of an editor has what ``Editor.take`` returned."""
+"""Key in an editor's record for the result of ``Editor.take``."""
 
 AS_PUBLISHED = "as_published"
-"""Where the record of an editor says that it was run as its published code has it: true, or the parameters that differ."""
+"""Key in an editor's record that says whether it ran like its published code: true, or the parameters that differ."""
 
 
 def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
-    """Return the protocol of the failure filter, None for no filter, where ``named`` may be ``WILD_OR_FIRST``."""
+    """Return the protocol of the failure filter (None: no filter); ``named`` may be ``WILD_OR_FIRST``."""
     if named != WILD_OR_FIRST:
         return named
     return WILD if WILD in protocols else protocols[0]
 
 
 def require_offered(registry: Registry, spec: JobSpec) -> None:
-    """Raise ``UserError`` unless there is the dataset, if one is named, and every protocol that the job names."""
+    """Raise ``UserError`` unless the dataset, if one is named, and every protocol of the job are offered."""
     if spec.dataset:
         registry.find("dataset", spec.dataset)
     for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
@@ -49,13 +49,13 @@ def require_offered(registry: Registry, spec: JobSpec) -> None:
 
 
 def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) -> tuple[Any, Params]:
-    """Validate the settings of an offer and make it; returns the object and its resolved parameters."""
+    """Validate the settings of an offer and make its object; return the object and its resolved parameters."""
     params = validated(section, found, settings)
     return found.offer.make(params), params
 
 
 def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's recorded identity with the defaults of parameters that came to its modules after it was begun."""
+    """Return a run's recorded identity, completed with the defaults of parameters that were added after the run was started."""
     editor = _filled(registry, "editor", recorded["editor"])
     if "transforms" in editor:
         editor["transforms"] = [_filled(registry, "transform", one) for one in editor["transforms"]]
@@ -71,22 +71,26 @@ def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str
 
 
 def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a record says of a module, its parameters completed; as it is where the module is not installed."""
+    """Return a module's description with its parameters completed and its present name; unchanged if the module is not
+    installed.
+    """
     name = f"{said['plugin']}/{said['name']}" if "plugin" in said else said["name"]
     try:
-        params = registry.find(section, name).offer.params
+        found = registry.find(section, name)
     except UserError:
         return dict(said)
-    return {**said, "params": params.model_construct().model_dump(mode="json") | said["params"]}
+    named = {}
+    if name not in (found.offer.name, f"{found.plugin}/{found.offer.name}"):
+        named = {"name": found.offer.name} | ({"plugin": found.plugin} if "plugin" in said else {})
+    return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
 
 
 def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
-    """Say which model to load: one that a plugin brings, a local folder, or a hub name."""
+    """Return which model to load: one bundled with a plugin, a local folder, or a hub name."""
     from wildcore.models.loaded import ModelRequest
 
-    brought = any(spec.model in (f.offer.name, f"{f.plugin}/{f.offer.name}") for f in registry.offers["model"])
     folder = None
-    if brought:
+    if registry.called("model", spec.model):
         source, _ = make(registry.find("model", spec.model), "model", {})
         folder = source.folder()
     return ModelRequest(
@@ -101,9 +105,9 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
 
 
 def make_reader(registry: Registry, spec: CaseChoice) -> tuple[Reader, dict[str, Any]]:
-    """Make the reader of the job's dataset; returns it and what the record says of the dataset."""
+    """Return the reader of the job's dataset, and the dataset's description for the record."""
     found = registry.find("dataset", spec.dataset)
-    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.name))
+    dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
@@ -116,14 +120,14 @@ def choice_of(spec: Selection) -> Choice:
 
 @dataclass(frozen=True)
 class EditorOffers:
-    """What an editor's name stands for: the editor, and the transforms of what it writes, in the order of their use."""
+    """The offers that an editor's name stands for: the editor, and its transforms in the order in which they are applied."""
 
     editor: Found[Offer[Editor]]
     transforms: tuple[Found[Offer[Transform]], ...]
 
 
 def find_editor(registry: Registry, name: str) -> EditorOffers:
-    """Look up EDITOR or EDITOR+TRANSFORM+...; each may be asked for as plugin/name.
+    """Look up EDITOR or EDITOR+TRANSFORM+...; each part may be given as plugin/name.
 
     Raises ``UserError`` for a part that is unknown, offered by several plugins, or named twice.
     """
@@ -143,15 +147,15 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
 
 
 def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> MadeEditor:
-    """Make the job's editor for a model of ``shape``, with its transforms; returns it and what the record says of it.
+    """Return the job's editor for a model of ``shape``, with its transforms, and its description for the record.
 
-    Raises ``UserError`` for parameters that do not suit it, transforms of a method that takes none, and a job as published of an
-    editor that does not say how its published code differs.
+    Raises ``UserError`` for parameters that do not suit it, for transforms of a method that takes none, and for a job as
+    published with an editor that does not say how its published code differs.
     """
     offers = find_editor(registry, spec.editor)
     found = offers.editor
     where = place_of("editor", found)
-    params = validated("editor", found, settings_for(spec.settings, "editor", found.offer.name))
+    params = validated("editor", found, settings_for(spec.settings, "editor", found.offer.names))
     if spec.as_published:
         params = _as_published(params, where)
     if isinstance(params, EditorParams):
@@ -163,25 +167,26 @@ def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> Ma
     return editor, said | _add_transforms(editor, where, offers.transforms, spec)
 
 
-def _as_published(params: Params, where: str) -> DepartingParams:
-    """Return the parameters set as published. Raises ``UserError`` where the plugin does not say what that is."""
+def _as_published(params: Params, where: Module) -> DepartingParams:
+    """Return the parameters set as published. Raises ``UserError`` if the plugin does not say how the published code differs."""
     if not isinstance(params, DepartingParams) or params.departures is None:
-        kind = where.partition(" ")[0]
+        switch, set_one = Option("as_published", True), Setting(f"{where.kind}.PARAMETER", "VALUE")
         raise UserError(
-            f"--as-published: {where} does not say how its published code differs from the default; leave --as-published out, "
-            f"and set its parameters one by one (--set {kind}.PARAMETER=VALUE)"
+            (where, " does not say how its published code differs from the default"),
+            about=switch,
+            way_out=("leave ", switch, " out, and set its parameters one by one (", set_one, ")"),
         )
     return params.as_published()
 
 
 def _what_differs(params: Params) -> Literal[True] | dict[str, list[str]]:
-    """Return true where nothing differs from the published way, else what does, for the record."""
+    """Return for the record true if nothing differs from the published code, else what does."""
     differs = params.not_as_published() if isinstance(params, DepartingParams) else []
     return {"except": differs} if differs else True
 
 
 def name_in_words(editor: Mapping[str, Any]) -> str:
-    """Return an editor's name from its record, with its transforms and whether they were run as published."""
+    """Return an editor's name from its record, with its transforms and whether they ran as published."""
     parts = [editor, *editor.get("transforms", ())]
     name = AND.join(part["name"] for part in parts)
     if AS_PUBLISHED not in editor:
@@ -200,9 +205,9 @@ def _differences_of(said: Mapping[str, Any]) -> Sequence[str]:
 def settled(
     editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Let an editor settle what it takes; returns what the record says of that, nothing where it takes nothing.
+    """Let an editor pin its resources (``Editor.take``) and return its description of them; empty if it has none.
 
-    What its transforms take is added, in their order.
+    The resources of its transforms are added, in their order.
     """
     taken = dict(editor.take(model, environment, recorded))
     of_transforms = [dict(transform.taken()) for transform in getattr(editor, "transforms", None) or ()]
@@ -212,34 +217,36 @@ def settled(
 
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
-    """Make the editor that a record speaks of, for reading its patches. Raises ``UserError`` where it is not installed."""
+    """Make the editor of a record, for loading its patches. Raises ``UserError`` if it is not installed."""
     editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
     return editor
 
 
 def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Patch:
-    """Return the patch in ``file`` for ``model``; the editor that made it is needed only where it is no change of weights.
+    """Return the patch in ``file`` for ``model``. The editor that made it is needed only if it is not a change of weights.
 
-    Raises ``UserError`` where that editor is not installed, or cannot read it.
+    Raises ``UserError`` if that editor is not installed, or cannot load it.
     """
     changes_weights = file.manifest.facts is None
     return file.patch(model, None if changes_weights else remake_editor(registry, file.manifest.editor))
 
 
 def _add_transforms(
-    editor: Editor, where: str, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
+    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
 ) -> dict[str, Any]:
-    """Let ``editor`` apply the transforms; returns what the record says of them, nothing where there are none."""
+    """Give ``editor`` its transforms; return their description for the record, empty if there are none."""
     if not found:
         return {}
     if getattr(editor, "transforms", None) is None:
         names = ", ".join(one.offer.name for one in found)
         raise UserError(
-            f"{where}: a method that is not closed-form takes no transforms; leave {names} away, or choose a closed-form editor"
+            "a method that is not closed-form takes no transforms",
+            about=where,
+            way_out=f"leave {names} out, or choose a closed-form editor",
         )
     made, said = [], []
     for one in found:
-        params = validated("transform", one, settings_for(spec.settings, "transform", one.offer.name))
+        params = validated("transform", one, settings_for(spec.settings, "transform", one.offer.names))
         if spec.as_published:
             params = _as_published(params, place_of("transform", one))
         made.append(one.offer.make(params))

@@ -1,11 +1,10 @@
-"""Chat templates: which contexts ask in them, and what is said where a model has one or lacks it."""
+"""Chat templates: which contexts ask in them, and notes for models that have or lack one."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError, joined
 from wildcore.interfaces import Offer
-from wildcore.jobs.spec import own_name
 from wildcore.params import ContextParams
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
@@ -26,30 +25,31 @@ def asks_in_chat(context: Offer[Any]) -> bool:
     return issubclass(context.params, ContextParams) and context.params.uses_chat_template
 
 
-def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> str | None:
-    """Return what the user should know where ``model`` has a chat template and some of ``protocols`` do not ask in it.
+def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "LoadedModel") -> Message | None:
+    """Return a note if ``model`` has a chat template and some of ``protocols`` do not ask in it.
 
-    Raises ``UserError`` where a protocol asks in a template that the model lacks.
+    Raises ``UserError`` if a protocol asks in a template that the model lacks.
     """
     bare = [protocol.name for protocol in protocols if not protocol.asks_in_chat]
     if not model.tokenizer.chat_template:
         for protocol in protocols:
             if protocol.asks_in_chat:
-                context = own_name(protocol.definition.context.name)
+                context = protocol.definition.context.name.split("/")[-1]
                 raise UserError(
-                    f"context {context}: the tokenizer of {model.request.name} has no chat template; choose another "
-                    "--context, or a model trained for chat"
+                    f"the tokenizer of {model.request.name} has no chat template",
+                    about=f"context {context}",
+                    way_out=("choose another ", Option("context"), ", or a model trained for chat"),
                 )
         return None
     if not bare:
         return None
-    return f"this model has a chat template, which {' and '.join(bare)} {_do(bare)} not use{in_chat(registry)}"
+    return (f"this model has a chat template, which {' and '.join(bare)} {_do(bare)} not use", in_chat(registry))
 
 
-def in_chat(registry: Registry) -> str:
-    """Return the end of a sentence that names how to ask in chat; empty where no plugin offers it."""
-    named = " or ".join(f"--context {name}" for name in chat_contexts(registry))
-    return f"; {named} asks in it" if named else ""
+def in_chat(registry: Registry) -> Message:
+    """Return the end of a sentence that says how to ask in the chat template; empty if no plugin offers a context for it."""
+    named = joined([Option("context", name) for name in chat_contexts(registry)], " or ")
+    return ("; ", named, " asks in it") if named else ""
 
 
 def _do(names: Sequence[str]) -> str:

@@ -1,15 +1,16 @@
-"""What a model is, found without loading its weights."""
+"""Describes a model without loading its weights."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer
 
 from wildcore.architectures import Family
+from wildcore.errors import Message
 from wildcore.jobs.build import model_request
-from wildcore.jobs.chat import chat_contexts
+from wildcore.jobs.chat import in_chat
 from wildcore.jobs.spec import ModelChoice
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
@@ -18,25 +19,26 @@ from wildcore.models.loading import dtype_name, fetch_folder, load_config
 from wildcore.models.memory import parameter_count, stored_dtypes, weight_files
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
-from wildcore.types import Record
 
 NOT_SAID = "not said by config.json"
 
 
-class ModelFacts(Record):
-    """What a model folder holds. ``facts`` are named properties in the order to show them; ``problems`` says what is in the way
-    of editing it, and what to do; ``family_lines`` is the code of a plugin that adds an unknown family, where it could be found.
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts about a model folder. ``facts`` are named properties in the order in which they are shown. ``problems`` say what
+    prevents editing the model, and what to do. ``family_lines`` is the code of a plugin that adds an unknown family, if its
+    parts were found.
     """
 
     name: str
     folder: str
-    facts: Mapping[str, str]
-    problems: tuple[str, ...] = ()
+    facts: Mapping[str, Message]
+    problems: tuple[Message, ...] = ()
     family_lines: str | None = None
 
 
 def describe_model(registry: Registry, name: str) -> ModelFacts:
-    """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` for what is no model."""
+    """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` if it is not a model."""
     request = model_request(registry, ModelChoice(model=name))
     folder = fetch_folder(request, weights=False)
     config = load_config(request, folder)
@@ -55,12 +57,12 @@ def describe_model(registry: Registry, name: str) -> ModelFacts:
 
 
 class _Found:
-    """Collects what is said of one model."""
+    """Collects the facts about one model."""
 
     def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
         self.registry, self.request, self.folder, self.config = registry, request, folder, config
-        self.facts: dict[str, str] = {}
-        self.problems: list[str] = []
+        self.facts: dict[str, Message] = {}
+        self.problems: list[Message] = []
         self.family_lines: str | None = None
 
     def describe_network(self) -> None:
@@ -114,7 +116,7 @@ class _Found:
     def describe_tokenizer(self) -> None:
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder)
-        except Exception as error:  # transformers raises anything for a damaged one
+        except Exception as error:  # transformers may raise anything for a damaged one
             self.problems.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
             return
         fast = bool(getattr(tokenizer, "is_fast", False))
@@ -125,9 +127,7 @@ class _Found:
             self.problems.append(
                 "its tokenizer reports no character offsets; a fast tokenizer (tokenizer.json) is needed"
             )
-        contexts = " or ".join(f"--context {name}" for name in chat_contexts(self.registry))
-        asks = f"; {contexts} asks in it" if contexts else ""
-        self.facts["chat template"] = f"yes{asks}" if tokenizer.chat_template else "no"
+        self.facts["chat template"] = ("yes", in_chat(self.registry)) if tokenizer.chat_template else "no"
 
     def describe_presets(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Making patches from a file of facts, and models from patches."""
+"""Makes patches from a file of facts, and models from patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -38,15 +38,15 @@ from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.tensor_files import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
 
 @dataclass(frozen=True)
 class MadePatch:
-    """What came of a table of facts: a patch that was kept, or None where every fact was refused; the facts it writes; the rows
-    left out because they were bad; and the facts that the editor refused, each with the reason.
+    """The result of writing a table of facts: the saved patch (None: every fact was refused), the facts it writes, the rows
+    left out because they are malformed, and the facts that the editor refused, each with the reason.
     """
 
     patch: Patch | None
@@ -56,25 +56,26 @@ class MadePatch:
 
 
 def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progress: Progress) -> MadePatch:
-    """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and keep it at ``out``.
+    """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and save it as ``out``.
 
-    The table is read to its end before the model is loaded. With ``spec.trace`` what happened inside is kept beside the patch.
-    A fact that the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all bad rows, unless
+    The whole table is read before the model is loaded. With ``spec.trace`` the trace is saved beside the patch. A fact that
+    the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all malformed rows, unless
     ``spec.skip_malformed`` leaves them out.
     """
     require_new(out)
     trace = Trace() if spec.trace else None
     if trace is not None:
         require_new(trace_beside(out))
-    check_names(spec.settings, names_used([spec.editor]))
+    check_names(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
     requests = [fact.request for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
+        judged = f" ({command('eval', Option('patch'))})"
         progress.note(
-            f"this model has a chat template, and the facts are written as bare text{in_chat(registry)} (wildcore eval --patch)"
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
         )
     update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
@@ -82,7 +83,7 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
         return made
     if trace is not None:  # also of an edit that diverged
         kept = write_patch_trace(out, trace, requests)
-        progress.note(f"trace: {kept}" if kept else f"--trace: {spec.editor} recorded nothing")
+        progress.note(f"trace: {kept}" if kept else (Option("trace"), f": {spec.editor} recorded nothing"))
     require_finite(update.patch, spec.editor)
     write_patch(out, update.patch, manifest)
     return made
@@ -95,9 +96,9 @@ def solve(
     requests: Sequence[EditRequest],
     environment: Environment,
 ) -> tuple[Update, PatchManifest]:
-    """Return the update that writes ``requests``, without those that the editor refuses, and what its patch file says of it.
+    """Return the update that writes ``requests``, without those that the editor refuses, and its patch file's metadata.
 
-    ``made`` is the editor and what the record says of it. ``model`` stays as it was.
+    ``made`` is the editor and its description for the record. ``model`` stays unchanged.
     """
     editor, said = made
     editor.reset()
@@ -124,29 +125,30 @@ def require_finite(patch: Patch, editor: str) -> None:
 
 
 def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
-    """Read a table. Raises ``UserError`` that names its bad rows, unless they are to be left out and others are left."""
+    """Read a table. Raises ``UserError`` naming its malformed rows, unless they are to be skipped and other rows remain."""
     table = read_facts(edits, getattr(editor, "needs_subject", False))
     if table.bad and not (skip_malformed and table.facts):
         way_out = "no row is left to be edited" if skip_malformed else WAY_OUT
-        raise bad_rows(f"--edits {edits}", table.bad, way_out)
+        raise bad_rows(Option("edits", edits), table.bad, way_out)
     return table
 
 
 def apply_patches(
     registry: Registry, spec: ModelChoice, patches: Sequence[Path], out: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Write the model of ``spec`` with all ``patches`` in it as an ordinary model folder, in its own dtype if models run in that.
+    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if models run in
+    it.
 
-    Each of ``patches`` is a patch file, or a run whose edits were written together. They were each made for the model as it is,
-    and their changes add up before they are rounded. ``out`` is there whole or not at all. Returns the names of the files that
-    were copied from the model's folder as they are. Raises ``UserError`` for a patch that was made for another model or can be no
-    weights, and where nothing can be written.
+    Each of ``patches`` is a patch file, or a run whose edits were written together. Each must have been made for the unedited
+    model; their changes are summed before they are rounded. ``out`` is written whole or not at all. Returns the names of the
+    files that were copied from the model's folder unchanged. Raises ``UserError`` for a patch that was made for another model
+    or is not a change of weights, and if nothing can be written.
     """
     require_new(out)
     read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
-            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them away")
+            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
     together = Accumulated()
     for file in read:
         together.add(file.weights())
@@ -166,7 +168,7 @@ def apply_patches(
 def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
     """Return the patch in a file, or of a run whose edits were written together, ready for ``with patch.applied(model):``.
 
-    Raises ``UserError`` for a file that is no patch, one for another model, or an editor that is not installed.
+    Raises ``UserError`` for a file that is not a patch, a patch for another model, or an editor that is not installed.
     """
     file = read_patch_or_run(path)
     require_made_for(path, file.manifest, model)
@@ -192,7 +194,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
         _let_others_read(unfinished)
         unfinished.rename(out)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {out}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
     finally:
         rmtree(unfinished, ignore_errors=True)
     for name in copied.left_out:
@@ -201,7 +203,7 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
 
 
 def _let_others_read(folder: Path) -> None:
-    """Give the files of a new folder the mode that new files have: safetensors lets nobody but the owner read what it writes."""
+    """Give the files of a new folder the default mode: safetensors makes files that only their owner can read."""
     probe = folder / f"mode{UNFINISHED}"
     mode = mode_of_new_file(probe)
     probe.unlink()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.selection import content_hash, require_some
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, edits_at_once
@@ -39,8 +39,8 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 class Evaluation:
     """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``dataset`` is what the record says of the dataset and of the choice. ``together`` is how many edits are solved and judged at
-    once.
+    ``dataset`` is the description of the dataset and of the choice for the record. ``together`` is how many edits are solved
+    and evaluated at once.
     """
 
     plan: EvaluationPlan
@@ -55,7 +55,7 @@ class Evaluation:
     noted: int = 0
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
-        """Make the folder of a run. Before the first, all editors of the call settle what they take."""
+        """Create the folder of a run. Before the first, all editors of the call pin their resources (``Editor.take``)."""
         for name in self.editors:
             if name not in self.settled:
                 self._settle(name)
@@ -79,7 +79,7 @@ class Evaluation:
         self.settled.add(name)
 
     def identity(self, spec: JobSpec) -> dict[str, Any]:
-        """Return everything that the answers of a run depend on, resolved."""
+        """Return everything that the answers of a run depend on, with every default resolved."""
         return {
             "model": provenance.model_identity(self.session.model),
             "dataset": self.dataset,
@@ -94,8 +94,8 @@ class Evaluation:
     def check_same(self, spec: JobSpec, folder: RunFolder) -> None:
         """Raise ``UserError`` naming every difference between this call and the run to be resumed.
 
-        Where edits are left to be made, the editor takes what it took for the run. A parameter that did not exist when the run
-        was begun must have its default, which does what was done before there was the parameter.
+        If edits are left to be made, the editor must use the resources recorded for the run. A parameter that did not exist
+        when the run was started must have its default, which behaves as before the parameter existed.
         """
         then = with_later_parameters(self.plan.registry, folder.manifest.identity)
         require_same(folder, without_taken(then), without_taken(self.identity(spec)))
@@ -114,9 +114,9 @@ class Evaluation:
         return any(case.id not in done for case in self.cases)
 
     def carry_out(self, folder: RunFolder) -> None:
-        """Do what is left of a run, score it, and write its summary.
+        """Run the remaining cases, score the run, and write its summary.
 
-        Raises ``AllRefused`` where the first edits are all refused for one reason; what is recorded is kept.
+        Raises ``AllRefused`` if the first edits are all refused for one reason; what has been recorded is kept.
         """
         with folder.locked():
             try:
@@ -128,7 +128,7 @@ class Evaluation:
                 self._record_work(folder)
 
     def _record_work(self, folder: RunFolder) -> None:
-        """Write down with what this call did its part, and what it noted since the manifest was made."""
+        """Record the environment of this call, and its notes since the manifest was written."""
         known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
         self.noted = len(self.plan.reporter.notes)
         record = WorkRecord(
@@ -160,7 +160,7 @@ class Evaluation:
         for remark in self.session.model.remarks:
             self.plan.reporter.note(remark)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
-            self.plan.reporter.note(f"--trace: {folder.manifest.job['editor']} recorded nothing")
+            self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
         self.plan.reporter.line(f"Solving and judging {together} edits at once")
@@ -190,7 +190,7 @@ class Evaluation:
 def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> Evaluation:
     """Load the plan's model, unless it is ``loaded`` already, and choose the cases.
 
-    Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and where there is nothing to edit.
+    Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and if there is nothing to edit.
     """
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
@@ -209,7 +209,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
-    """Return an editor that has nothing but the patch of a file, and what the record says of it."""
+    """Return an editor that has only the patch of a file, and its description for the record."""
     manifest = file.manifest
     require_made_for(file.path, manifest, model)
     patch = read_back(registry, file, model)
@@ -218,7 +218,7 @@ def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEdito
 
 
 def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
-    """Return the cases to run, and what the record says of the dataset and of the choice."""
+    """Return the cases to run, and the description of the dataset and of the choice for the record."""
     filtered: dict[str, Any] = {}
     if plan.failing_under is None:
         cases = list(plan.candidates)
@@ -232,16 +232,17 @@ def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCa
 
 
 def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCase], FailureCount]:
-    """Return the cases that the unedited model gets wrong, and how many it was asked. Raises ``UserError`` if there is none."""
+    """Return the cases that the unedited model gets wrong, and how many were asked. Raises ``UserError`` if there are none."""
     count = failures.take(plan.candidates, plan.reader.wanted, plan.reporter)
     plan.reporter.note(str(count))
     if not count.kept:
-        raise UserError(f"--only-failures: the unedited model gets none of {count.asked} cases wrong; nothing to edit")
+        problem = f"the unedited model gets none of {count.asked} cases wrong; nothing to edit"
+        raise UserError(problem, about=Option("only_failures"))
     return failures.kept, count
 
 
 def _quick(metrics: Metrics) -> Metrics:
-    """Return the first metric of reliability that may be asked edit by edit."""
+    """Return the first metric of reliability that is cheap enough to use edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 
 
@@ -250,7 +251,7 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
 
 
 class GivenPatch(Editor):
-    """Edits with a patch that is there already: every fact that it writes, and no other."""
+    """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
         self.patch = patch

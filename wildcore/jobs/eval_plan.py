@@ -1,4 +1,4 @@
-"""What one call of the main job will do: worked out and checked before its model is loaded."""
+"""The plan of one call of the main job, made and checked before its model is loaded."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ from wildcore.types import EditCase
 
 
 class Reporting(Progress, Protocol):
-    """Progress that can also print a line of its own."""
+    """Progress that can also print a line."""
 
     notes: list[str]
 
@@ -35,12 +35,12 @@ class Reporting(Progress, Protocol):
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """The runs of one call, which differ in nothing but their editors, with all that they need besides the model.
+    """The runs of one call, which differ only in their editors, with everything that they need besides the model.
 
-    ``candidates`` are what the cases are chosen from; they can be read once. ``failing_under`` is the protocol of the failure
-    filter, None for no filter. ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``.
-    ``dataset`` is what the record says of the dataset before its cases are chosen. ``editors`` are those of the jobs by their
-    names; there are none where the file ``patch`` is judged.
+    ``candidates`` are the cases to choose from; they can be read once. ``failing_under`` is the protocol of the failure filter
+    (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
+    the description of the dataset for the record, before its cases are chosen. ``editors`` are those of the jobs by their
+    names; empty if the file ``patch`` is evaluated.
     """
 
     registry: Registry
@@ -66,17 +66,17 @@ def plan_evaluation(
     loaded: LoadedModel | None = None,
     editor: MadeEditor | None = None,
 ) -> EvaluationPlan:
-    """Plan the runs of one call. Raises ``UserError`` for bad input, as far as that can be told without the model's weights.
+    """Plan the runs of one call. Raises ``UserError`` for bad input, as far as it can be checked without the model's weights.
 
-    ``loaded`` is the model of the jobs where that is loaded already. ``editor`` is the editor of a single job where no plugin
-    offers it.
+    ``loaded`` is the model of the jobs, if it is loaded already. ``editor`` is the editor of a single job, if no plugin offers
+    it.
     """
     spec = specs[0]
     environment = Environment(cache_folder(), spec.seed, reporter, Trace() if spec.trace else None)
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)
     editors = [] if patch else [one.editor for one in specs]
-    protocols = ready_protocols(registry, spec, names_used(editors, spec.dataset, spec.added_metrics), reader)
+    protocols = ready_protocols(registry, spec, names_used(registry, editors, spec.dataset, spec.added_metrics), reader)
     added = added_metrics(registry, spec.added_metrics, spec.settings)
     metrics = {p.name: with_added(p.metrics, by_kind(added)) for p in protocols}
     candidates = _candidates(spec, reader)
@@ -111,14 +111,14 @@ def _reader(
 
 
 def _candidates(spec: JobSpec, reader: Reader) -> Iterator[EditCase]:
-    """Return what the cases are chosen from, read and checked as far as that can be told before the model is loaded."""
+    """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
     if spec.only_failures:
         return reader.read_ahead()
     return iter(require_some(reader.name, reader.cases()))
 
 
 def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> ModelRequest:
-    """Return the model to load; a patch is judged in the dtype that it was made in, unless another is asked for."""
+    """Return the model to load. A patch is evaluated in the dtype in which it was made, unless another is asked for."""
     request = model_request(registry, spec)
     return replace(request, dtype=patch.manifest.model.dtype) if patch and spec.dtype == "auto" else request
 
@@ -126,7 +126,7 @@ def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> Mode
 def _failing_under(
     registry: Registry, spec: JobSpec, protocols: Sequence[ReadyProtocol], environment: Environment
 ) -> ReadyProtocol | None:
-    """Return the protocol of the failure filter: one of this call, or else the registry's."""
+    """Return the protocol of the failure filter: from this call, or else from the registry."""
     if not spec.only_failures:
         return None
     for protocol in protocols:

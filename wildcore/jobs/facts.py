@@ -1,4 +1,4 @@
-"""Tables of facts to be written into one patch: every row is checked before a model is loaded."""
+"""Tables of facts to be written into one patch. Every row is checked before a model is loaded."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from pathlib import Path
 from wildcore.datasets.checks import folded
 from wildcore.datasets.rows import MalformedRow, Row, edit_request
 from wildcore.datasets.tables import TableParams, read_table
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Option, Refused, UserError
 from wildcore.models.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A fact of a table, and where in it the fact stands."""
+    """A fact of a table, and its place there."""
 
     place: str
     request: EditRequest
@@ -22,18 +22,18 @@ class Fact:
 
 @dataclass
 class FactTable:
-    """The facts of a table that can be used, and what is wrong with each of the other rows."""
+    """The valid facts of a table, and what is wrong with each of the other rows."""
 
     facts: list[Fact] = field(default_factory=list)
     bad: list[Malformed] = field(default_factory=list)
 
 
 def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
-    """Read a table with the fields of ``EditRequest``, to its end.
+    """Read a whole table with the fields of ``EditRequest``.
 
-    A row is bad that lacks a field; that repeats or contradicts the fact of an earlier row, where prompts and answers compare
-    without case and with white space made single; or, with ``needs_subject``, whose subject is missing or not in its prompt.
-    Raises ``UserError`` where the table as a whole cannot be read, or holds no row.
+    A row is malformed if it lacks a field, if it repeats or contradicts the fact of an earlier row, or, with
+    ``needs_subject``, if its subject is missing or not in its prompt. Prompts and answers are compared without case and with
+    single white space. Raises ``UserError`` if the table as a whole cannot be read, or has no row.
     """
     table, earlier = FactTable(), dict[str, Fact]()
     try:
@@ -44,10 +44,10 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
             else:
                 table.facts.append(found)
                 earlier[folded(found.request.prompt)] = found
-    except UserError as error:  # the reader of tables speaks of the dataset
-        raise UserError(str(error).replace("dataset.path=", "--edits ", 1)) from error
+    except UserError as error:  # messages of the table reader speak of the dataset
+        raise error.renamed({"dataset.path": lambda path: Option("edits", path)}) from error
     if not table.facts and not table.bad:
-        raise UserError(f"--edits {path}: it holds no fact")
+        raise UserError("it holds no fact", about=Option("edits", path))
     return table
 
 
@@ -86,6 +86,6 @@ def _accepted(request: EditRequest) -> frozenset[str]:
 
 
 def malformed(facts: Sequence[Fact], refusals: Sequence[Refused | None]) -> list[Malformed]:
-    """Return the refused ones of ``facts`` with the reason of each."""
+    """Return those of ``facts`` that were refused, each with the reason."""
     pairs = zip(facts, refusals, strict=True)
     return [Malformed(place=fact.place, problem=str(refusal)) for fact, refusal in pairs if refusal is not None]

@@ -1,9 +1,10 @@
-"""A module as a job uses it: what a plugin offers, found and validated once and then handed on."""
+"""Modules as a job uses them: offers of plugins that are found and validated once and then passed on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from wildcore.errors import Module
 from wildcore.interfaces import Offer
 from wildcore.params import Params, build
 from wildcore.registry import Found, Registry
@@ -12,9 +13,9 @@ from wildcore.types import Use
 
 @dataclass(frozen=True)
 class ResolvedModule:
-    """What a plugin offers, with validated parameters.
+    """An offer of a plugin, with validated parameters.
 
-    ``section`` is its kind, such as "metric". ``name`` is the offer's own name, or ``plugin/name`` where several plugins have it.
+    ``section`` is its kind, such as "metric". ``name`` is the offer's own name, or ``plugin/name`` if several plugins have it.
     """
 
     section: str
@@ -34,7 +35,7 @@ class ResolvedModule:
 
     @property
     def label(self) -> str:
-        """What a metric's scores are recorded under: its name, and the parameters that are not the default and matter."""
+        """The label of a metric's scores: its name, and the parameters that differ from the default and affect the result."""
         ignored = set(self.params.without_effect)
         return str(
             Use(name=self.name, params=self.params.model_dump(mode="json", exclude_defaults=True, exclude=ignored))
@@ -42,31 +43,31 @@ class ResolvedModule:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a record says of the module: name, plugin, and every parameter."""
+        """The description of the module for a record: name, plugin, and every parameter."""
         return identity(self.found, self.params)
 
     def make(self) -> Any:
-        """Return a new object of what is offered."""
+        """Return a new object of the offer."""
         return self.found.offer.make(self.params)
 
 
 def resolve(registry: Registry, section: str, found: Found[Offer[Any]], settings: Mapping[str, Any]) -> ResolvedModule:
-    """Validate the settings of what was found. Raises ``UserError`` that names the parameter at fault."""
+    """Validate the settings of an offer. Raises ``UserError`` naming the parameter at fault."""
     return ResolvedModule(
         section, registry.unambiguous_name(section, found), found, validated(section, found, settings)
     )
 
 
 def validated(section: str, found: Found[Offer[Any]], settings: Mapping[str, Any]) -> Params:
-    """Return the settings as parameters of what was found. Raises ``UserError`` that names the parameter at fault."""
+    """Return the settings as parameters of an offer. Raises ``UserError`` naming the parameter at fault."""
     return build(found.offer.params, settings, place_of(section, found))
 
 
-def place_of(section: str, found: Found[Offer[Any]]) -> str:
-    """Return how messages name what was found: its kind, name and plugin."""
-    return f"{section} {found.offer.name} (plugin {found.plugin})"
+def place_of(section: str, found: Found[Offer[Any]]) -> Module:
+    """Return the name of an offer in messages."""
+    return Module(section, found.offer.name, found.plugin)
 
 
 def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
-    """Return what a record says of a module: name, plugin, and every parameter."""
+    """Return the description of a module for a record: name, plugin, and every parameter."""
     return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}

@@ -1,21 +1,24 @@
-"""The facts that a patch writes, as cases that judge it."""
+"""The facts that a patch writes, as cases that evaluate it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from wildcore.datasets.selection import Choice, Reader
+from wildcore.errors import Option
 from wildcore.patches.files import PatchFile
 from wildcore.types import EditCase, EditRequest, Probe
 
 NAME = "the patch's own facts"
 NOTE = (
     "the patch is judged on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked about "
-    "only where a dataset has them (--dataset NAME)"
+    "only where a dataset has them (",
+    Option("dataset", "NAME"),
+    ")",
 )
 
 
 class OwnFacts:
-    """The dataset of a patch's ``requests``: each is a case with one probe, its edit prompt."""
+    """The dataset of a patch's ``requests``. Each is a case with one probe, its edit prompt."""
 
     def __init__(self, requests: Sequence[EditRequest]) -> None:
         self.requests = requests
@@ -29,5 +32,7 @@ class OwnFacts:
 
 
 def own_facts_reader(file: PatchFile, choice: Choice) -> tuple[Reader, dict[str, Any]]:
-    """Return the reader of a patch's own facts, and what the record says of the dataset: the digest of the whole file."""
+    """Return the reader of a patch's own facts, and the description of the dataset for the record: the digest of the whole
+    file.
+    """
     return Reader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}

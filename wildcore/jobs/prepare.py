@@ -1,11 +1,11 @@
-"""Preparing an editor for a model ahead of its first run: what it trains, and what its edits share."""
+"""Prepares an editor for a model ahead of its first run: trains its trained part, and computes what its edits share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore.datasets.selection import require_some
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
 from wildcore.jobs.session import open_session
@@ -21,28 +21,28 @@ OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file of the store that an editor uses; ``known`` when an earlier call or run had made it."""
+    """A file of the store that an editor uses. ``known``: an earlier call or run had made it."""
 
     path: Path
     known: bool
 
     @property
     def kind(self) -> str:
-        """What sort of thing it is."""
+        """The kind of the item."""
         return self.path.parent.name
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """In bytes."""
         return self.path.stat().st_size
 
 
 def prepare(registry: Registry, spec: PrepareJob, progress: Progress) -> list[Prepared]:
-    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is None where none is named.
+    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is None if no dataset is named.
 
-    Raises ``UserError`` for bad input, such as a dataset for an editor that trains nothing, or none for one that does.
+    Raises ``UserError`` for bad input, such as a dataset for an editor without a trained part, or none for an editor with one.
     """
-    check_names(spec.settings, names_used([spec.editor], spec.dataset))
+    check_names(spec.settings, names_used(registry, [spec.editor], spec.dataset))
     cases = _cases(registry, spec, spec.dataset, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
@@ -57,17 +57,16 @@ def prepare(registry: Registry, spec: PrepareJob, progress: Progress) -> list[Pr
 
 def _require_dataset(spec: PrepareJob, trains: bool) -> None:
     if trains and not spec.dataset:
-        raise UserError(f"editor {spec.editor} is trained on edit cases; name some with --dataset NAME")
+        way_out = ("name some with ", Option("dataset", "NAME"))
+        raise UserError(f"editor {spec.editor} is trained on edit cases", way_out=way_out)
     if trains:
         return
     if spec.dataset:
-        raise UserError(f"--dataset {spec.dataset}: editor {spec.editor} trains nothing; leave it away")
+        raise UserError(f"editor {spec.editor} trains nothing", Option("dataset", spec.dataset), "leave it out")
     for name in OF_THE_DATASET:
         if getattr(spec, name):
-            raise UserError(
-                f"--{name.replace('_', '-')}: it chooses cases of a dataset, and editor {spec.editor} trains nothing; "
-                "leave it away"
-            )
+            problem = f"it chooses cases of a dataset, and editor {spec.editor} trains nothing"
+            raise UserError(problem, Option(name), "leave it out")
 
 
 def _cases(registry: Registry, spec: PrepareJob, dataset: str, progress: Progress) -> list[EditCase]:
@@ -80,5 +79,5 @@ def _cases(registry: Registry, spec: PrepareJob, dataset: str, progress: Progres
 
 
 def _made(asked: Mapping[Path, bool]) -> list[Prepared]:
-    """Return those of the files asked for that are there now."""
+    """Return those of the files asked for that exist now."""
     return [Prepared(path, known) for path, known in asked.items() if path.is_file()]

@@ -1,4 +1,4 @@
-"""Protocols written in a file: TOML or YAML, the fields those of ``EvalProtocol``."""
+"""Protocols in files: TOML or YAML, with the fields of ``EvalProtocol``."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import tomli_w
 import yaml
 from pydantic import ValidationError
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Option, UserError, command, nearest
 from wildcore.types import PROBE_KINDS, EvalProtocol
 
-COMMENT = """\
+COMMENT = f"""\
 # A protocol: how an edited model is asked and scored. Give the copy a name of its own, change it, and run it with
-#   wildcore eval --protocol-file FILE
+#   {command("eval", Option("protocol_file", "FILE"))}
 # A module without parameters may be written as its name alone: truncator = "sentence".
 """
 
@@ -23,15 +23,15 @@ def read_protocol(path: Path) -> EvalProtocol:
     """Read one protocol. Raises ``UserError`` naming file and field."""
     content = _parse(path, _text(path))
     if not isinstance(content, Mapping):
-        raise UserError(f"--protocol-file {path}: expected the fields of a protocol, found {type(content).__name__}")
+        raise UserError(f"expected the fields of a protocol, found {type(content).__name__}", _named(path))
     try:
         return EvalProtocol.model_validate({"summary": f"from {path.name}", **content})
     except ValidationError as error:
-        raise UserError(f"--protocol-file {path}: " + "; ".join(_explain(p) for p in error.errors())) from None
+        raise UserError("; ".join(_explain(p) for p in error.errors()), _named(path)) from None
 
 
 def to_toml(protocol: EvalProtocol) -> str:
-    """Return a protocol as a file that ``read_protocol`` reads. What is not set or empty is left out."""
+    """Return a protocol as the text of a file that ``read_protocol`` reads. Fields that are unset or empty are left out."""
     fields = protocol.model_dump(mode="json", exclude={"variant_of", "differences"})
     fields["metrics"] = {kind: fields["metrics"][kind] for kind in PROBE_KINDS if fields["metrics"].get(kind)}
     return COMMENT + tomli_w.dumps(_filled(fields))
@@ -41,9 +41,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"--protocol-file {path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"cannot be read: {error.strerror}", _named(path)) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--protocol-file {path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise UserError(f"not UTF-8 text: {error.reason} at byte {error.start}", _named(path)) from error
 
 
 def _parse(path: Path, text: str) -> Any:
@@ -53,8 +53,12 @@ def _parse(path: Path, text: str) -> Any:
         if path.suffix in (".yaml", ".yml"):
             return yaml.safe_load(text)
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"--protocol-file {path}: {' '.join(str(error).split())}") from error
-    raise UserError(f"--protocol-file {path}: the name must end in .toml, .yaml or .yml")
+        raise UserError(" ".join(str(error).split()), _named(path)) from error
+    raise UserError("the name must end in .toml, .yaml or .yml", _named(path))
+
+
+def _named(path: Path) -> Option:
+    return Option("protocol_file", path)
 
 
 def _explain(problem: Any) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from wildcore.datasets.selection import Reader
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Metric
 from wildcore.jobs.chat import asks_in_chat
 from wildcore.jobs.modules import ResolvedModule, resolve, validated
-from wildcore.jobs.spec import SECTIONS, ProtocolChoice, check_names, own_name, settings_for
+from wildcore.jobs.spec import SECTIONS, ProtocolChoice, check_names, settings_for
 from wildcore.params import ContextParams
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
@@ -24,9 +24,9 @@ ResolvedMetrics = Mapping[ProbeKind, tuple[ResolvedModule, ...]]
 
 @dataclass(frozen=True)
 class ResolvedProtocol:
-    """A protocol whose modules were found and validated, none of them made yet.
+    """A protocol whose modules have been found and validated, but not made yet.
 
-    ``stated`` gives its name, summary and differences; ``parts`` are context, generator and truncator by those words.
+    ``stated`` gives its name, summary and differences; ``parts`` are context, generator and truncator, by these words.
     """
 
     stated: EvalProtocol
@@ -49,7 +49,7 @@ class ResolvedProtocol:
 
     @property
     def modules(self) -> Iterator[ResolvedModule]:
-        """All modules; a metric of several probe kinds comes once for each."""
+        """All modules; a metric of several probe kinds occurs once for each."""
         yield from self.parts.values()
         for modules in self.metrics.values():
             yield from modules
@@ -70,28 +70,27 @@ def ready_protocols(
 ) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``beside`` are the names of the other modules that take part in the call, by section. ``reader`` sets cases aside for
-    contexts that show examples. Raises ``UserError`` for a setting that reaches nothing, and for a protocol or a metric that is
-    named twice.
+    ``beside`` are the names of the other modules used in the call, by section. ``reader`` sets cases aside for contexts that
+    show examples. Raises ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
-        raise UserError("--metric: a metric is named twice")
+        raise UserError("a metric is named twice", about=Option("metrics"))
     ready: dict[str, ReadyProtocol] = {}
     used = {section: set(beside.get(section, ())) for section in SECTIONS}
     for name in spec.protocols:
         protocol = variant(registry, registry.find_protocol(name), spec)
         if protocol.stated.name in ready:
-            raise UserError(f"--protocol {name}: it is named twice")
+            raise UserError("it is named twice", about=Option("protocols", name))
         ready[protocol.stated.name] = _with_examples(protocol, reader).make(registry)
         for module in protocol.modules:
-            used[module.section].add(own_name(module.name))
+            used[module.section] |= registry.names(module.section, module.name)
     check_names(spec.settings, used)
     return list(ready.values())
 
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores besides those of the protocols. ``module`` is what the record says of it."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
 
     label: str
     metric: Metric
@@ -111,7 +110,7 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Say which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
     judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
     return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
@@ -136,7 +135,7 @@ def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice
 
 
 def resolve_protocol(registry: Registry, definition: EvalProtocol, near: str | None = None) -> ResolvedProtocol:
-    """Find and validate the modules of a protocol; of namesakes, those of the plugin ``near``.
+    """Find and validate the modules of a protocol; among offers of the same name, those of the plugin ``near``.
 
     Raises ``UserError`` for a module that is unknown, or has a wrong parameter.
     """
@@ -150,12 +149,12 @@ def resolve_protocol(registry: Registry, definition: EvalProtocol, near: str | N
 
 
 def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol:
-    """Make the modules of a protocol; its definition then holds every parameter resolved."""
+    """Make the modules of a protocol; its definition then has every parameter resolved."""
     return resolve_protocol(registry, definition).make(registry)
 
 
 def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtocol:
-    """Let a context that shows examples of the dataset have them; its parameters then hold them."""
+    """Give the examples of the dataset to a context that shows them; its parameters then contain them."""
     context = protocol.parts["context"]
     if not isinstance(context.params, ContextParams):
         return protocol
@@ -171,9 +170,9 @@ def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtoc
 def _replaced(
     registry: Registry, module: ResolvedModule, name: str | None, settings: Mapping[str, Any]
 ) -> ResolvedModule:
-    """Return the module called ``name``, or the protocol's own, with the settings that reach it."""
+    """Return the module called ``name``, or the protocol's own, with the job's settings for it."""
     found = registry.find(module.section, name) if name else module.found
-    own = settings_for(settings, module.section, found.offer.name)
+    own = settings_for(settings, module.section, found.offer.names)
     if found != module.found:
         return resolve(registry, module.section, found, own)
     if not own:
@@ -182,7 +181,9 @@ def _replaced(
 
 
 def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: ProtocolChoice) -> ResolvedMetrics:
-    """A metric that compares with the unedited model replaces those of locality, any other those of the other kinds."""
+    """Return the metrics with the job's replacements: a metric that compares with the unedited model replaces those of
+    locality, any other metric those of the other kinds.
+    """
     asked = [_asked_metric(registry, name, spec.settings) for name in spec.metrics]
     compares = [bool(module.make().reads_unedited) for module in asked]
     metrics: dict[ProbeKind, tuple[ResolvedModule, ...]] = {}
@@ -195,4 +196,4 @@ def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: Prot
 
 def _asked_metric(registry: Registry, name: str, settings: Mapping[str, Any]) -> ResolvedModule:
     found = registry.find("metric", name)
-    return resolve(registry, "metric", found, settings_for(settings, "metric", found.offer.name))
+    return resolve(registry, "metric", found, settings_for(settings, "metric", found.offer.names))

@@ -1,9 +1,9 @@
-"""Whether a run may be resumed: it must be the same in all that its answers depend on."""
+"""Whether a run may be resumed: everything that its answers depend on must be the same."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.jobs.build import (
     TAKEN,
 )
@@ -20,9 +20,9 @@ def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: M
         if then.get(key) != now.get(key)
     ]
     if different:
-        raise UserError(f"--resume {folder.path}: not the same run: {'; '.join(different)}")
+        raise UserError(f"not the same run: {'; '.join(different)}", about=Option("resume", folder.path))
 
 
 def without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an identity without what the editor took, which is settled only where edits are left to be made."""
+    """Return an identity without the editor's pinned resources, which are compared only if edits are left to be made."""
     return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}

@@ -1,11 +1,11 @@
-"""Scoring a run with what its plugins and its user ask for: needs the answers, not the model."""
+"""Scores a run by the metrics of its protocols and by added ones. Needs the answers, not the model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from wildcore.interfaces import Environment, Metric
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind
-from wildcore.jobs.spec import check_names, own_name
+from wildcore.jobs.spec import check_names
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
@@ -22,9 +22,9 @@ def add_scores(
     settings: Mapping[str, object],
     environment: Environment,
 ) -> None:
-    """Score a finished run by further metrics. Raises ``UserError`` for one that is not there or cannot work."""
+    """Score a finished run by further metrics. Raises ``UserError`` for a metric that does not exist or cannot work."""
     added = added_metrics(registry, names, settings)
-    check_names(settings, {"metric": {own_name(name) for name in names}})
+    check_names(settings, {"metric": {one for name in names for one in registry.names("metric", name)}})
     prepare((one.metric for one in added), environment)
     protocols = [protocol.name for protocol in folder.manifest.protocols]
     with folder.locked():
@@ -42,7 +42,7 @@ def score(registry: Registry, folder: RunFolder, metrics: Mapping[str, Metrics],
 
 
 def prepare(metrics: Iterable[Metric], environment: Environment) -> None:
-    """Let every metric take what the run lends."""
+    """Give every metric the run's environment."""
     for metric in metrics:
         metric.prepare(environment)
 

@@ -1,4 +1,4 @@
-"""A job's model, opened once its checks are done, with what the job lends its modules."""
+"""A job's model, loaded after the job's checks, and the environment that the job gives to its modules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ def open_session(
     protocols: Sequence[ReadyProtocol] = (),
     loaded: LoadedModel | None = None,
 ) -> Session:
-    """Load the requested model, unless it is ``loaded`` already, and show what the user should know of it.
+    """Load the requested model, unless it is ``loaded`` already, and show notes about it.
 
-    ``protocols`` are those under which the model is asked. Raises ``UserError`` for a model that cannot be loaded, and for one
-    without the chat template in which a protocol asks.
+    ``protocols`` are those under which the model is asked. Raises ``UserError`` for a model that cannot be loaded, or that
+    lacks the chat template in which a protocol asks.
     """
     model = loaded or load_model(request, registry.families)
     for note in (*model.notes, chat_note(registry, protocols, model)):

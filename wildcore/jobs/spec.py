@@ -1,4 +1,4 @@
-"""What a job was asked for: its settings, and which module each of them reaches."""
+"""The specification of a job: its settings, and which module each of them is for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from wildcore.errors import UserError, nearest
+from wildcore.errors import Setting, UserError, nearest
 from wildcore.evaluation.schedules import ScheduleName
-from wildcore.registry import OFFER_HOOKS
+from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.types import EvalProtocol, Record
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 AND = "+"
-"""Parts an editor from the transforms to apply to what it writes: EDITOR+TRANSFORM+TRANSFORM."""
+"""Separates an editor from the transforms of what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
 CONTINUATION = 40
-"""Characters for which an edited model goes on after its answer to an edit prompt, unless a job says otherwise."""
+"""Default number of characters for which an edited model continues after its answer to an edit prompt."""
 
 
 class Settings(Record):
@@ -43,7 +43,7 @@ class ModelChoice(Record):
 
 
 class EditorChoice(Settings):
-    """Which editor to make; ``as_published`` runs it as its published code has it."""
+    """Which editor to make; ``as_published`` runs it like its published code."""
 
     editor: str
     as_published: bool = False
@@ -65,7 +65,7 @@ class CaseChoice(Selection, Settings):
 
 
 class ProtocolChoice(Settings):
-    """Under which protocols to ask, and what replaces modules in them; ``own_protocols`` are those of files."""
+    """Under which protocols to ask, and what replaces modules in them; ``own_protocols`` are those read from files."""
 
     protocols: tuple[str, ...]
     own_protocols: tuple[EvalProtocol, ...] = ()
@@ -82,7 +82,7 @@ class BatchSize(Record):
 
 
 class EditJob(ModelChoice, EditorChoice, Seed):
-    """Facts written into a patch; ``trace`` keeps what happens inside each edit."""
+    """Facts written into a patch; ``trace`` records what happens inside each edit."""
 
     skip_malformed: bool = False
     trace: bool = False
@@ -107,12 +107,11 @@ class AskJob(ProtocolChoice, Seed, BatchSize):
 
 
 class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
-    """One run as it was asked for, and as its manifest holds it: the fields of all parts beside each other.
+    """One run as specified by the user and stored in its manifest: the fields of all parts beside each other.
 
-    ``patch`` is the file of a patch to judge, which ``editor`` made, and ``dataset`` is then empty where the patch is judged on
-    its own facts; ``added_metrics`` score besides the protocols' own;
-    ``only_failures`` names the protocol of the failure filter; ``edits_per_update`` is None for what the schedule usually has;
-    ``trace`` keeps what happens inside each edit.
+    ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
+    evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
+    of the failure filter. ``edits_per_update`` None: the schedule's default. ``trace`` records what happens inside each edit.
     """
 
     patch: str | None = None
@@ -132,58 +131,66 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         require_setting_name(key if equals else "", pair)
         if key in settings:
-            raise UserError(f"--set {pair}: {key} is set twice")
+            raise UserError(f"{key} is set twice", about=Setting(pair))
         try:
             settings[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {pair}: the value is not valid YAML: {' '.join(str(error).split())}") from error
+            raise UserError(f"the value is not valid YAML: {' '.join(str(error).split())}", Setting(pair)) from error
     return settings
 
 
 def require_setting_name(key: str, given: str) -> None:
-    """Raise ``UserError`` that quotes what was ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
+    """Raise ``UserError`` quoting ``given``, unless ``key`` is SECTION.PARAMETER or SECTION.NAME.PARAMETER."""
     parts = key.split(".")
     if len(parts) not in (2, 3) or not all(parts):
-        raise UserError(f"--set {given}: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5")
+        form = ("write ", Setting("SECTION.PARAMETER", "VALUE"), ", such as ", Setting("editor.layer", 5))
+        raise UserError(form, about=Setting(given))
     if parts[0] not in SECTIONS:
-        raise UserError(f"--set {given}: unknown section {parts[0]!r}; {nearest(parts[0], list(SECTIONS))}")
+        raise UserError(f"unknown section {parts[0]!r}", Setting(given), nearest(parts[0], list(SECTIONS)))
 
 
 def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
-    """Refuse a setting of a section, or "section.name.parameter" of a name, that takes no part in the job."""
+    """Raise ``UserError`` for a setting of a section that the job does not use, or "section.name.parameter" of an unused name."""
     for key in settings:
         section, *rest = key.split(".")
         if not used.get(section):
-            raise UserError(f"--set {key}: no {section} takes part here; leave it away")
+            raise UserError(f"no {section} takes part here", Setting(key), "leave it out")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
-                f"--set {key}: this run uses no {section} {rest[0]!r}; {nearest(rest[0], sorted(used[section]))}"
+                f"this run uses no {section} {rest[0]!r}", Setting(key), nearest(rest[0], sorted(used[section]))
             )
 
 
-def settings_for(settings: Mapping[str, Any], section: str, name: str) -> dict[str, Any]:
-    """Return the settings that reach the module ``name``: those of its section, then those of its name."""
+def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]) -> dict[str, Any]:
+    """Return the settings for the module called by any of ``names``: those of its section, overridden by those of its names.
+
+    Raises ``UserError`` for a parameter that is set under two names of the module.
+    """
     shared, own = {}, {}
     for key, value in settings.items():
         parts = key.split(".")
         if parts[0] == section and len(parts) == 2:
             shared[parts[1]] = value
-        elif parts[0] == section and parts[1] == name:
+        elif parts[0] == section and parts[1] in names:
+            if parts[2] in own:
+                raise UserError(
+                    f"{parts[2]} is set under another name of this {section} too; leave one out", about=Setting(key)
+                )
             own[parts[2]] = value
     return shared | own
 
 
-def names_used(editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()) -> dict[str, set[str]]:
-    """Return the names of the modules that take part, by section, as ``check_names`` takes them."""
-    parts = [[own_name(part) for part in editor.split(AND)] for editor in editors]
-    return {
-        "editor": {own[0] for own in parts},
-        "transform": {name for own in parts for name in own[1:]},
-        "dataset": {own_name(dataset)} if dataset else set(),
-        "metric": {own_name(metric) for metric in metrics},
-    }
-
-
-def own_name(name: str) -> str:
-    """Return ``name`` of ``name`` or ``plugin/name``."""
-    return name.split("/")[-1]
+def names_used(
+    registry: Registry, editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()
+) -> dict[str, set[str]]:
+    """Return the names of the modules used, by section, in the form that ``check_names`` takes."""
+    used: dict[str, set[str]] = {"editor": set(), "transform": set(), "dataset": set(), "metric": set()}
+    for name in editors:
+        editor, *transforms = name.split(AND)
+        used["editor"] |= registry.names("editor", editor)
+        used["transform"] |= {one for transform in transforms for one in registry.names("transform", transform)}
+    if dataset:
+        used["dataset"] = registry.names("dataset", dataset)
+    for metric in metrics:
+        used["metric"] |= registry.names("metric", metric)
+    return used

@@ -1,4 +1,4 @@
-"""A model as loaded: weights, tokenizer, tokens, memory."""
+"""A loaded model: weights, tokenizer, tokens, memory."""
 
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection

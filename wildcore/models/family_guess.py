@@ -1,4 +1,4 @@
-"""Finding the parts of an architecture that no family describes, from a network without weights."""
+"""Guesses the module paths of an architecture without a registered family, from a network without weights."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,14 +13,14 @@ from wildcore.architectures import Family
 ATTENTION = ("attn", "attention")
 NORM = ("norm", "ln")
 MOST_IN_MLP = 3
-"""Linear maps of an ordinary MLP, at most; a mixture of experts has more, and no one MLP output."""
+"""Most linear maps in an ordinary MLP. A mixture of experts has more, and no single MLP output."""
 
 
 def guess_family(config: Any) -> Family | None:
-    """Return where the parts of a causal language model of this configuration seem to be; None where that is not clear.
+    """Return the likely family of a causal language model with this configuration. None: its parts could not be identified.
 
-    The network is made without memory for its weights. Module names decide what is attention, shapes what reads the residual
-    stream or writes into it.
+    The network is built without memory for its weights. Module names decide what is attention; shapes decide what reads the
+    residual stream or writes into it.
     """
     try:
         with torch.device("meta"):
@@ -75,6 +75,6 @@ def _is_linear(module: nn.Module) -> bool:
 
 
 def _shape(module: Any) -> tuple[int, int]:
-    """Return outputs and inputs of a linear map."""
+    """Return the numbers of outputs and inputs of a linear map."""
     outputs, inputs = module.weight.T.shape if isinstance(module, Conv1D) else module.weight.shape
     return outputs, inputs

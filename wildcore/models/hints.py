@@ -1,4 +1,4 @@
-"""What a name or folder that no model can be loaded from looks like, and what its user can do."""
+"""Recognises names and folders that no model can be loaded from, and says what the user can do."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from wildcore.errors import UserError
+from wildcore.errors import Message, Option, UserError
 
 FORMAT = "wildcore reads Hugging Face folders: config.json, tokenizer and .safetensors weights"
-DOWNLOAD = "hf download OWNER/NAME --local-dir FOLDER, then --model FOLDER"
+DOWNLOAD = ("hf download OWNER/NAME --local-dir FOLDER, then ", Option("model", "FOLDER"))
 HUB = re.compile(r"(?:https?://|hf://)?(?:www\.)?(?:huggingface\.co/|hf\.co/|(?<=hf://))([\w.-]+/[\w.-]+)(.*)")
 MAKERS = {
     "codellama": "meta-llama",
@@ -27,16 +27,16 @@ MAKERS = {
     "qwen": "Qwen",
     "smollm": "HuggingFaceTB",
 }
-"""How names that Ollama gives begin, and who publishes the original on the hub. No name there without an owner begins so."""
+"""How names in Ollama begin, and who publishes the original on the hub. No hub name without an owner begins like this."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def require_fetchable(name: str) -> None:
-    """Raise ``UserError`` for a name that is no folder and cannot be one of the hub, saying what it looks like."""
+    """Raise ``UserError`` for a name that is not a folder and cannot be a hub name, saying what it looks like."""
     path, ending = Path(name), Path(name).suffix.lower()
-    problem = None
+    problem: Message | None = None
     if ending == ".gguf":
-        problem = f"a GGUF file, which is not read; {FORMAT}. {_convert_gguf(path)}"
+        problem = (f"a GGUF file, which is not read; {FORMAT}. ", _convert_gguf(path))
     elif path.is_file():
         problem = _about_file(path)
     elif (found := HUB.fullmatch(name)) is not None:
@@ -44,23 +44,25 @@ def require_fetchable(name: str) -> None:
     elif "://" in name and "ollama" not in name:
         problem = f"an address; {FORMAT}. Download the model and give its folder, or OWNER/NAME of the hub"
     elif "ollama.com/" in name or ("/" not in name and _maker(name)):
-        problem = f"it looks like an Ollama name. {_about_ollama(name)}"
+        problem = ("it looks like an Ollama name. ", _about_ollama(name))
     elif path.is_absolute() or name.startswith((".", "~")) or "\\" in name or name.count("/") > 1:
         problem = "no such folder"
     elif ":" in name:
-        problem = f"it looks like an Ollama name. {_about_ollama(name)}"
+        problem = ("it looks like an Ollama name. ", _about_ollama(name))
     if problem:
-        raise UserError(f"--model {name}: {problem}")
+        raise UserError(problem, about=Option("model", name))
 
 
-def after_failed_fetch(name: str, error: Exception) -> str:
-    """Return what to do where the hub did not give the model ``name`` because of ``error``."""
+def after_failed_fetch(name: str, error: Exception) -> Message:
+    """Return what to do after downloading the model ``name`` from the hub failed with ``error``."""
     kind, page = type(error).__name__, f"https://huggingface.co/{name}"
+    way: Message
     if kind in ("LocalEntryNotFoundError", "OfflineModeIsEnabled"):
         wanted = quote(name) if "/" in name else "OWNER/NAME"
         way = (
             "it was not downloaded before, and the hub is switched off (HF_HUB_OFFLINE) or out of reach; where there is a "
-            f"network: hf download {wanted} --local-dir FOLDER, then --model FOLDER"
+            f"network: hf download {wanted} --local-dir FOLDER, then ",
+            Option("model", "FOLDER"),
         )
     elif kind == "GatedRepoError":
         way = f"accept its terms at {page}, then: hf auth login"
@@ -68,27 +70,27 @@ def after_failed_fetch(name: str, error: Exception) -> str:
         way = f"{page} lists its revisions"
     else:
         way = f"see whether {page} is there; for a private model: hf auth login"
-    return way if "/" in name else f"{way}. If it is an Ollama name: {_about_ollama(name)}"
+    return way if "/" in name else (way, ". If it is an Ollama name: ", _about_ollama(name))
 
 
 def require_model_folder(name: str, folder: Path) -> None:
     """Raise ``UserError`` for a folder that is not an ordinary model folder, saying what it looks like."""
-    problem = None
+    problem: Message | None = None
     if (folder / "adapter_config.json").is_file():
         problem = _about_adapter(folder)
     elif not (folder / "config.json").is_file():
-        problem = f"no config.json in it; {_without_config(folder)}"
+        problem = ("no config.json in it; ", _without_config(folder))
     if problem:
-        raise UserError(f"--model {name}: {problem}")
+        raise UserError(problem, about=Option("model", name))
 
 
-def weights_problem(folder: Path) -> str | None:
-    """Return why no weights can be read from a model folder and what to do; None where it holds safetensors."""
+def weights_problem(folder: Path) -> Message | None:
+    """Return why no weights can be read from a model folder and what to do. None: it holds safetensors."""
     if any(folder.glob("*.safetensors")):
         return None
     problem = "no .safetensors file in it"
     if any(folder.glob("*.gguf")):
-        return f"{problem}; {_convert_gguf(next(folder.glob('*.gguf')))}"
+        return (f"{problem}; ", _convert_gguf(next(folder.glob("*.gguf"))))
     pickled = sorted(
         path.name for path in folder.iterdir() if path.suffix in PICKLES and "training_args" not in path.name
     )
@@ -102,11 +104,11 @@ def weights_problem(folder: Path) -> str | None:
             f"{problem}; {pickled[0]} can run code when read and is not loaded. Convert it where you trust its source: "
             f"python -c {quote(code)}"
         )
-    return f"{problem}, nor other weights; download the model again, whole: {DOWNLOAD}"
+    return (f"{problem}, nor other weights; download the model again, whole: ", DOWNLOAD)
 
 
 def quantisation(config: Any) -> str | None:
-    """Return how a configuration says that the weights are quantised; None where they are not."""
+    """Return how the weights are quantised according to a configuration. None: they are not quantised."""
     found = getattr(config, "quantization_config", None)
     if found is None:
         return None
@@ -116,39 +118,40 @@ def quantisation(config: Any) -> str | None:
 
 
 def quantised_problem(how: str) -> str:
-    """Return why quantised weights are not edited, and what to do."""
+    """Return why quantised weights cannot be edited, and what to do."""
     return (
         f"its weights are quantised ({how}), and an edit changes ordinary ones; take the model that was quantised, which its "
         "card names"
     )
 
 
-def _about_file(path: Path) -> str:
+def _about_file(path: Path) -> Message:
     if path.suffix in PICKLES:
         return f"pickled weights, which can run code when read and are not loaded; {FORMAT}. Give the folder"
     if path.name in ("config.json", "tokenizer.json") or path.suffix == ".safetensors":
-        return f"a file; give the folder that it is in: --model {quote(str(path.parent))}"
+        return ("a file; give the folder that it is in: ", Option("model", path.parent))
     return f"a file, not a folder; {FORMAT}"
 
 
-def _about_address(name: str, rest: str) -> str:
+def _about_address(name: str, rest: str) -> Message:
     if rest.startswith(":") or "gguf" in name.lower():
         return (
             f"it looks like GGUF files on the hub, which are not read; {FORMAT}. The card at https://huggingface.co/{name} names "
-            f"the base model: {DOWNLOAD}"
+            "the base model: ",
+            DOWNLOAD,
         )
     found = re.fullmatch(r"/(?:tree|blob|resolve)/([^/]+).*", rest)
-    revision = f" --revision {quote(found[1])}" if found and found[1] != "main" else ""
-    return f"an address of the hub; give its name there: --model {name}{revision}"
+    revision = (" ", Option("revision", found[1])) if found and found[1] != "main" else ""
+    return ("an address of the hub; give its name there: ", Option("model", name), revision)
 
 
-def _about_ollama(name: str) -> str:
+def _about_ollama(name: str) -> Message:
     where = f"https://huggingface.co/{_maker(name.rpartition('/')[2]) or 'models'}"
-    return f"Ollama keeps GGUF files, which are not read; {FORMAT}. Find the original at {where}: {DOWNLOAD}"
+    return (f"Ollama keeps GGUF files, which are not read; {FORMAT}. Find the original at {where}: ", DOWNLOAD)
 
 
 def _maker(name: str) -> str | None:
-    """Return who publishes the model that Ollama calls ``name``, where its beginning tells."""
+    """Return who publishes the model that Ollama calls ``name``. None: its beginning does not tell."""
     return next((owner for start, owner in MAKERS.items() if name.lower().startswith(start)), None)
 
 
@@ -164,23 +167,23 @@ def _about_adapter(folder: Path) -> str:
     )
 
 
-def _without_config(folder: Path) -> str:
+def _without_config(folder: Path) -> Message:
     inside = sorted(
         path.parent for pattern in ("*/config.json", "snapshots/*/config.json") for path in folder.glob(pattern)
     )
     if inside:
-        return f"a model is in {inside[-1].relative_to(folder)}; give that folder: --model {quote(str(inside[-1]))}"
+        return (f"a model is in {inside[-1].relative_to(folder)}; give that folder: ", Option("model", inside[-1]))
     if any(folder.glob("*.gguf")):
-        return f"it holds a GGUF file, which is not read. {_convert_gguf(sorted(folder.glob('*.gguf'))[0])}"
+        return ("it holds a GGUF file, which is not read. ", _convert_gguf(sorted(folder.glob("*.gguf"))[0]))
     if (folder / "blobs").is_dir() and (folder / "manifests").is_dir():
-        return f"it is where Ollama keeps models. {_about_ollama('')}"
+        return ("it is where Ollama keeps models. ", _about_ollama(""))
     if (folder / "params.json").is_file():
-        return f"the weights are in their maker's own layout (params.json). Take them in the hub's: {DOWNLOAD}"
-    return f"{FORMAT}. Download one: {DOWNLOAD}"
+        return ("the weights are in their maker's own layout (params.json). Take them in the hub's: ", DOWNLOAD)
+    return (f"{FORMAT}. Download one: ", DOWNLOAD)
 
 
-def _convert_gguf(path: Path) -> str:
-    """Say how to get what a GGUF file was made from, or to convert it."""
+def _convert_gguf(path: Path) -> Message:
+    """Return how to get the original of a GGUF file, or how to convert the file."""
     out = _out(path.with_suffix(""))
     code = (
         "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T, GgufConfig as G; "
@@ -189,11 +192,13 @@ def _convert_gguf(path: Path) -> str:
         f"T.from_pretrained(d, gguf_file=f).save_pretrained({out})"
     )
     return (
-        f"Best take the model that it was made from: {DOWNLOAD}. Or convert it, which keeps the losses of its quantisation and "
-        f"needs the package gguf: python -c {quote(code)}"
+        "Best take the model that it was made from: ",
+        DOWNLOAD,
+        ". Or convert it, which keeps the losses of its quantisation and needs the package gguf: "
+        f"python -c {quote(code)}",
     )
 
 
 def _out(path: Path) -> str:
-    """Return the name of a new folder for what is made of ``path``, as Python writes it."""
+    """Return the name of a new folder for a conversion of ``path``, quoted as in Python."""
     return json.dumps(f"{path.resolve().name}-safetensors")

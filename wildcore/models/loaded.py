@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore.architectures import Family
-from wildcore.models.fingerprints import weights_in_brief
+from wildcore.errors import Message
+from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
 from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """Which model to load and how; the fields are the options of the command line.
+    """Which model to load and how. The fields are the options of the command line.
 
-    ``folder`` is given where a plugin brings the model along; else ``name`` is a local folder or a hub name.
+    ``folder`` is given if the model is bundled with a plugin; otherwise ``name`` is a local folder or a hub name.
     """
 
     name: str
@@ -41,7 +42,7 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map inside a network. ``weight`` is [outputs, inputs], also where the module stores it transposed."""
+    """A linear map inside a network. ``weight`` is [outputs, inputs] even if the module stores it transposed."""
 
     name: str
     """Name of the module in the network."""
@@ -52,7 +53,8 @@ class Projection:
     def weight(self) -> Tensor:
         """The weight as a view [outputs, inputs]: writing into it writes into the model.
 
-        It is a new view each time and no part of any graph, so it cannot be trained: ``LoadedModel.trainable`` gives what can.
+        Each access returns a new view that is not part of any graph, so it cannot be trained. To train it, use
+        ``LoadedModel.trainable``.
         """
         stored = self.module.weight
         assert isinstance(stored, Tensor)
@@ -60,23 +62,23 @@ class Projection:
 
     @property
     def parameter(self) -> nn.Parameter:
-        """The weight as the module stores it: [outputs, inputs], or [inputs, outputs] where ``transposed``."""
+        """The weight as the module stores it: [outputs, inputs], or [inputs, outputs] if ``transposed``."""
         stored = self.module.weight
         assert isinstance(stored, nn.Parameter)
         return stored
 
 
 class _WeightView(Tensor):
-    """A view of a weight that says how to train the weight where somebody tries to train the view.
+    """A view of a weight. An attempt to train the view raises an error that says how to train the weight.
 
-    Like those of a parameter, results of operations on it are ordinary tensors.
+    As with a parameter, results of operations on it are ordinary tensors.
     """
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @property
     def requires_grad(self) -> bool:
-        """False: a view of a weight is no part of any graph."""
+        """False: a view of a weight is not part of any graph."""
         return False
 
     @requires_grad.setter
@@ -84,7 +86,7 @@ class _WeightView(Tensor):
         self.requires_grad_(wanted)
 
     def requires_grad_(self, requires_grad: bool = True) -> "_WeightView":
-        """Raise ``RuntimeError`` that says how to train the weight."""
+        """Raise ``RuntimeError``, whose message says how to train the weight."""
         if requires_grad:
             raise RuntimeError(
                 "projection.weight is a view, on which requires_grad has no effect; train the weight itself inside "
@@ -102,10 +104,11 @@ class _WeightView(Tensor):
 
 @dataclass(frozen=True)
 class Reading:
-    """What the network is about to read: which of the prompts in work the rows are, and how long each row's prompt is.
+    """Describes the next forward pass.
 
-    ``rows`` is None for all prompts in order; ``prompt_lengths`` [rows] counts tokens, and is None where nothing but prompts,
-    or what follows them, is read.
+    ``rows``: for each row of the batch, the index of its prompt (None: all prompts, in order). ``prompt_lengths`` [rows]: how
+    many tokens of each row are prompt, when prompt and answer are read in one pass (None: only prompts, or only
+    continuations).
     """
 
     rows: Sequence[int] | None = None
@@ -113,48 +116,48 @@ class Reading:
 
 
 class ReadingListener(Protocol):
-    """What has to know about the next batch before it is read."""
+    """Something that must be told about each batch before the network reads it."""
 
     bears_recording: bool
-    """Whether it has nothing to do in the passes after the first, as long as the rows stay the same."""
+    """Whether the listener has nothing to do in the passes after the first, as long as the rows stay the same."""
 
     def listen(self, reading: Reading) -> None:
-        """Take notice."""
+        """Receive the description of the next forward pass."""
         ...
 
 
 class PromptRewriter(Protocol):
-    """What changes the prompts that a model is given."""
+    """Something that changes the prompts given to a model."""
 
     def rewrite(self, model: "LoadedModel", prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
-        """Return the prompts to read instead, given also the bare questions that they put."""
+        """Return the prompts to read instead. ``questions`` are the bare questions that the prompts ask."""
         ...
 
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A causal language model with its tokenizer, in evaluation mode, its weights frozen."""
+    """A causal language model in evaluation mode with frozen weights, and its tokenizer."""
 
     network: Any
     tokenizer: Any
     family: Family
     request: ModelRequest
     revision: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Message, ...] = field(default=())
     rows_at_once: int | None = None
-    """Most prompts to run in one batch; None for as many as are given."""
+    """Most prompts to run in one batch. None: all that are given."""
     records_steps: bool | None = None
-    """Whether decoding goes through buffers of fixed length, recorded as a CUDA graph on CUDA; None for where it pays."""
+    """Whether decoding uses buffers of fixed length, recorded as a CUDA graph on CUDA. None: where it is faster."""
     remarks: list[str] = field(default_factory=list)
-    """What turned up while the model ran, such as a slower way taken."""
+    """Notes from running the model, such as that a slower way was taken."""
     listeners: list[ReadingListener] = field(default_factory=list)
-    """Told of each batch, while patches are applied that tell rows or tokens apart."""
+    """Told of each batch. Not empty while patches are applied that treat rows or tokens differently."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
-    """Applied patches that change what the model is asked, in the order in which they came."""
+    """Applied patches that change prompts, in the order in which they were applied."""
     weight_patches: list[object] = field(default_factory=list)
-    """Applied patches that the weights carry, in the order in which they came."""
+    """Applied patches that change weights, in the order in which they were applied."""
     shared_prompts: "SharedPrompts | None" = None
-    """What was made of prompts that are put more than once, while there are such."""
+    """The prefill of prompts that are asked more than once. None: no prompts are shared at the moment."""
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -162,29 +165,29 @@ class LoadedModel:
 
     @cached_property
     def shape(self) -> ModelShape:
-        """The model's size as far as presets and layer defaults need it."""
+        """The model's size, as far as presets and layer defaults need it."""
         return shape_of(self.network.config)
 
     @property
     def device(self) -> torch.device:
-        """Where input ids go."""
+        """The device that input ids must be on."""
         device: torch.device = self.network.get_input_embeddings().weight.device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype that the weights have."""
+        """The dtype of the weights."""
         dtype: torch.dtype = self.network.dtype
         return dtype
 
     @property
     def carries_patches(self) -> bool:
-        """Whether any patch is applied now."""
+        """Whether any patch is applied at the moment."""
         return bool(self.weight_patches or self.prompt_patches or self.listeners)
 
     @property
     def max_length(self) -> int | None:
-        """Tokens that a sequence may have, where the architecture sets a bound."""
+        """The most tokens that a sequence may have. None: the architecture sets no limit."""
         bound = getattr(self.network.config, "max_position_embeddings", None)
         return int(bound) if bound else None
 
@@ -197,7 +200,7 @@ class LoadedModel:
 
     @property
     def padding(self) -> int:
-        """An id to fill up rows with; masked everywhere, so any id that the network has an embedding for serves."""
+        """The id used for padding. It is masked everywhere, so any id for which the network has an embedding will do."""
         padding = self.tokenizer.pad_token_id
         return int(padding) if padding is not None and padding < self.shape.vocabulary else 0
 
@@ -208,7 +211,7 @@ class LoadedModel:
         return layers
 
     def mlp_output(self, layer: int) -> Projection:
-        """Return the projection that writes the MLP of ``layer`` into the residual stream."""
+        """Return the projection that writes the output of ``layer``'s MLP into the residual stream."""
         return self.projection(f"{self.family.layers}.{layer}.{self.family.mlp_output}")
 
     def projection(self, module_name: str) -> Projection:
@@ -218,12 +221,12 @@ class LoadedModel:
 
     @contextmanager
     def trainable(self, *projections: Projection) -> Iterator[tuple[nn.Parameter, ...]]:
-        """Let the weights of ``projections`` be trained: yield their parameters, which require gradients, for an optimiser.
+        """Make the weights of ``projections`` trainable: yield their parameters, which require gradients, for an optimiser.
 
-        Inside, gradients are recorded, and ``projection.weight`` shows the trained weight as [outputs, inputs]; a parameter is
-        stored as ``Projection.parameter`` says. Afterwards, whatever happens, values, gradients and flags are bit for bit what
-        they were, so take the change before leaving. The parameters have the model's dtype: in half precision small steps are
-        rounded away, and a copy in float32 has to be trained in their place.
+        In this context gradients are recorded, and ``projection.weight`` shows the trained weight as [outputs, inputs]; the
+        layout of a parameter is that of ``Projection.parameter``. On leaving, even after an exception, values, gradients and
+        flags are restored bit for bit, so compute the change before leaving. The parameters have the model's dtype. In half
+        precision small steps are lost to rounding: train a float32 copy instead.
         """
         parameters = tuple(projection.parameter for projection in projections)
         kept = [(p, p.data, p.data.clone(), p.grad, p.requires_grad) for p in parameters]
@@ -242,7 +245,7 @@ class LoadedModel:
 
     @cached_property
     def cache_name(self) -> str:
-        """What transformers calls the key-value cache: it was renamed within version 5."""
+        """The name under which transformers passes the key-value cache; it was renamed within version 5."""
         return "cache" if "cache" in signature(self.network.forward).parameters else "past_key_values"
 
     def read(
@@ -255,12 +258,12 @@ class LoadedModel:
         rows: Sequence[int] | None = None,
         prompt_lengths: Sequence[int] | None = None,
     ) -> tuple[Tensor, Any]:
-        """Run the network on ``ids`` [rows, tokens] behind what ``cache`` holds; return logits and the cache grown by them.
+        """Run the network on ``ids`` [rows, tokens] after the tokens in ``cache``; return logits and the extended cache.
 
-        ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. Logits are of the last
-        ``logits_to_keep`` tokens, or of all for 0: [rows, tokens kept, vocabulary]. ``rows`` says which of the prompts in work
-        the rows are, where they are not all of them in order: each may be under a patch of its own. ``prompt_lengths`` [rows] is
-        given where more than a prompt is read without a cache: how many of a row's real tokens are its prompt.
+        ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. The logits are those of
+        the last ``logits_to_keep`` tokens (0: of all): [rows, tokens kept, vocabulary]. ``rows`` and ``prompt_lengths`` are
+        those of ``Reading``: each row may be under its own patch, and a pass that reads more than prompts without a cache must
+        give ``prompt_lengths``.
         """
         self.announce(Reading(rows, prompt_lengths))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
@@ -268,26 +271,41 @@ class LoadedModel:
         return step.logits, getattr(step, self.cache_name)
 
     def announce(self, reading: Reading) -> None:
-        """Tell those who have to know what is about to be read."""
+        """Tell the listeners what is about to be read."""
         for listener in self.listeners:
             listener.listen(reading)
 
     def remark(self, message: str) -> None:
-        """Take down something that the user has to know, once."""
+        """Store a note for the user; a note that is already stored is not repeated."""
         if message not in self.remarks:
             self.remarks.append(message)
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Return the logits [..., vocabulary] of final hidden states [..., width], those after the last norm."""
+        """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm."""
         logits: Tensor = self.network.get_submodule(self.family.head)(hidden)
         bound = getattr(self.network.config, "final_logit_softcapping", None)
         return logits if bound is None else torch.tanh(logits / bound) * bound
 
     def rewritten(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
-        """Return what the model is to read instead of ``prompts``, under the patches applied that change prompts."""
+        """Return the prompts that the model reads instead of ``prompts``, as changed by the applied patches."""
         for patch in list(self.prompt_patches):
             prompts = patch.rewrite(self, prompts, questions)
         return list(prompts)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What identifies this model as loaded."""
+        return ModelIdentity(
+            name=self.request.name,
+            revision=self.revision,
+            model_type=self.family.model_type,
+            fingerprint=self.fingerprint,
+            tokenizer=type(self.tokenizer).__name__,
+            tokenizer_fingerprint=self.tokenizer_fingerprint,
+            dtype=str(self.dtype).removeprefix("torch."),
+            device=self.device.type,
+            device_map=self.request.device_map,
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -304,10 +322,10 @@ class LoadedModel:
 
     @cached_property
     def tokenizer_fingerprint(self) -> str:
-        """A hash of everything the fast tokenizer is made of."""
+        """A hash of everything that defines the fast tokenizer."""
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()[:16]
 
 
 def shape_of(config: Any) -> ModelShape:
-    """Read a model's size off its configuration."""
+    """Return a model's size as given by its configuration."""
     return ModelShape(config.model_type, config.num_hidden_layers, config.hidden_size, config.vocab_size)

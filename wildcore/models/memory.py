@@ -1,4 +1,4 @@
-"""Whether a model fits: asked before its weights are read."""
+"""Checks whether a model fits into memory, before its weights are read."""
 
 import json
 from collections import Counter
@@ -8,26 +8,30 @@ from pathlib import Path
 import psutil
 import torch
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 
 GIB = 2**30
 
 
 def require_memory(name: str, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise ``UserError`` when the weights alone exceed what is free on ``device``; ``name`` is what the user calls the model."""
+    """Raise ``UserError`` if the weights alone exceed the free memory of ``device``. ``name`` is the user's name for the
+    model.
+    """
     needed = parameter_count(folder) * dtype.itemsize
     free = free_memory(device)
     if free is not None and needed > free:
         half = {torch.float32: "bfloat16", torch.float64: "float32"}.get(dtype)
-        smaller = f" --dtype {half} halves it;" if half else ""
+        smaller = (Option("dtype", half), " halves it; ") if half else ""
         raise UserError(
-            f"--model {name}: its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
-            f"{free / GIB:.1f} GiB are free on {device};{smaller} --device-map auto spreads it over all devices"
+            f"its weights need {needed / GIB:.1f} GiB as {str(dtype).removeprefix('torch.')}, and "
+            f"{free / GIB:.1f} GiB are free on {device}",
+            about=Option("model", name),
+            way_out=(smaller, Option("device_map", "auto"), " spreads it over all devices"),
         )
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the free bytes on a device, or None where that cannot be told."""
+    """Return the free bytes on a device. None: they cannot be determined."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "cpu":
@@ -41,9 +45,9 @@ def parameter_count(folder: Path) -> int:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files that a model folder's weights are read from.
+    """Return the safetensors files from which a model folder's weights are read.
 
-    Some folders hold the weights twice, as one file of another layout beside the shards; the index says which are read.
+    Some folders hold the weights twice: as shards, and as one file in another layout. The index says which files are read.
     """
     index = folder / "model.safetensors.index.json"
     whole = folder / "model.safetensors"
@@ -65,12 +69,12 @@ def _shards(index: Path) -> set[Path]:
 
 
 def stored_dtypes(folder: Path) -> list[str]:
-    """Return the dtypes that a folder's weights are stored in, as safetensors names them, the one of most weights first."""
+    """Return the dtypes of a folder's stored weights, as safetensors names them. The dtype of most weights comes first."""
     return [dtype for dtype, _ in sum(map(_parameters, weight_files(folder)), Counter[str]()).most_common()]
 
 
 def _parameters(file: Path) -> Counter[str]:
-    """Count the parameters in a file by the dtype they are stored in."""
+    """Count the parameters in a file by their stored dtype."""
     counts: Counter[str] = Counter()
     try:
         with file.open("rb") as stream:

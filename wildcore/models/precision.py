@@ -1,11 +1,11 @@
-"""In which dtype numbers are computed beside a model: float32 for one in half precision, else the model's own."""
+"""The dtype for computations on a model's numbers: float32 for a model in half precision, else the model's own."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` as it is if it is float64, else in float32."""
+    """Return ``tensor`` unchanged if it is float64, else in float32."""
     return tensor.to(wide_dtype(tensor.dtype))
 
 

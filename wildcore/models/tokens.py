@@ -1,8 +1,8 @@
 """From text to token ids: the joint of prompt and target, the subject's last token, and padding.
 
-Positions are decided here and nowhere else, from the character offsets that the tokenizer reports for the whole text. So a
-leading space is never a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject
-may occur twice, and a subject's last piece may merge with what follows.
+Positions are computed only here, from the character offsets that the tokenizer reports for the whole text. So a leading space
+never becomes a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject may occur
+twice, and a subject's last piece may merge with the text after it.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 IGNORED = -100
-"""Label of a position that a loss does not count (the convention of ``torch.nn.functional.cross_entropy``)."""
+"""Label of a position that a loss ignores (the convention of ``torch.nn.functional.cross_entropy``)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Joined:
     token_ids: tuple[int, ...]
     spans: tuple[tuple[int, int], ...]
     prompt_length: int
-    """Tokens before the target's first."""
+    """Number of tokens before the target's first token."""
 
     @property
     def target_ids(self) -> tuple[int, ...]:
@@ -47,15 +47,15 @@ class Joined:
 
 
 def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
-    """Return the token ids of a prompt, ready to be continued: a closing special token that a tokenizer adds is dropped."""
+    """Return the token ids of a prompt, ready to be continued: a closing special token that a tokenizer adds is removed."""
     return _tokenise(tokenizer, prompt.text, prompt.special_tokens)[0]
 
 
 def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> Joined:
-    """Tokenise ``prompt`` followed by ``target``, which reads on from the prompt with one joint between them.
+    """Tokenise ``prompt`` followed by ``target``, with one joint between them.
 
-    The target's tokens are those that reach past the prompt's last character. ``close`` ends the target by a full stop or by
-    the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
+    The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with a full stop or
+    with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
     if close == "stop" and not answer.endswith("."):
@@ -77,7 +77,7 @@ def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none
 def to_train_on(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> Joined:
     """Tokenise a request's prompt and target for training on the target.
 
-    Raises ``Refused`` for a request without a target, or with no token before it that could be asked for it.
+    Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
     joined = join(tokenizer, Prompt(text=request.prompt), request.target, close)
@@ -87,13 +87,13 @@ def to_train_on(tokenizer: Any, request: EditRequest, close: CloseTarget = "none
 
 
 def require_target(request: EditRequest) -> None:
-    """Raise ``Refused`` for a request whose target says nothing, also where the end of the answer would be trained after it."""
+    """Raise ``Refused`` for a request with an empty target, even if the end of the answer would be trained after it."""
     if not request.target.strip():
         raise Refused("the target is empty")
 
 
 def within_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
-    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than what the model can read."""
+    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context."""
     length = len(join(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
     if model.max_length is not None and length > model.max_length:
         raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
@@ -103,7 +103,7 @@ def within_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:
     """Return the character range of the subject's last occurrence in ``text``, without white space around it.
 
-    The last one, because under causal attention it is the one that has read the others. Raises ``Refused`` where there is none.
+    The last occurrence is used because, under causal attention, it has read the others. Raises ``Refused`` if there is none.
     """
     wanted = (subject or "").strip()
     if not wanted:
@@ -117,9 +117,9 @@ def subject_span(text: str, subject: str | None) -> tuple[int, int]:
 def pad(
     rows: Sequence[Sequence[int]], value: int, side: str, device: torch.device, multiple_of: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Return ids [rows, longest] filled up with ``value`` on ``side`` ("left" or "right"), and the mask of real tokens.
+    """Return ids [rows, longest] padded with ``value`` on ``side`` ("left" or "right"), and the mask of real tokens.
 
-    With ``multiple_of`` rows become a little longer than the longest, up to the next multiple of it.
+    With ``multiple_of`` the rows are padded further, to the next multiple of it.
     """
     longest = max(len(row) for row in rows)
     longest += -longest % multiple_of
@@ -133,7 +133,8 @@ def pad(
 
 
 def target_labels(rows: Sequence[Joined], device: torch.device) -> Tensor:
-    """Return labels [rows, longest] for right-padded rows: the target's ids where they are predicted, else ``IGNORED``.
+    """Return labels [rows, longest] for right-padded rows: the target's ids at the positions that predict them, else
+    ``IGNORED``.
 
     Position t holds the id of token t + 1, so that ``logits[:, t]`` is compared with ``labels[:, t]``.
     """

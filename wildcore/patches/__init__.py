@@ -1,4 +1,4 @@
-"""What an edit is: changes of weights, of a module, of a prompt; many in one batch; as files."""
+"""Patches, the results of edits: changes of weights, of a module, of a prompt; applied in one batch; saved as files."""
 
 from wildcore.patches.batched import RowPatches
 from wildcore.patches.modules import NOWHERE, ModulePatch, set_aside

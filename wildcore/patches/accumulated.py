@@ -1,4 +1,4 @@
-"""What a sequence of updates wrote, as one patch."""
+"""Everything that a sequence of updates wrote, as one patch."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,15 +14,15 @@ from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, WeightPatch
 
 Place = tuple[type, str | None]
-"""The class of a patch that is no change of weights, and the module that it is on, if it is on one."""
+"""The class of a patch that is not a change of weights, and the module that it changes, if any."""
 
 
 class Accumulated:
-    """The patches of updates that were made one upon the other; it stays as large as one of them.
+    """The patches of successive updates. It stays as large as one of them.
 
-    Changes of weights are summed in float32, those in float64 in float64, one matrix for each module, and applied as W plus the
-    sum: rounded to the weight's dtype once, not once for each update. Any other patch was built by its editor upon all that it
-    wrote before, so it replaces the earlier one of its class on its module.
+    Changes of weights are summed in float32 (those in float64 in float64), one matrix for each module, and applied as W plus
+    the sum: rounded to the weight's dtype once, not once for each update. Any other patch contains what its editor wrote
+    before, so it replaces the earlier patch of its class on its module.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,9 @@ class Accumulated:
         """The other patches, in the order in which they are applied."""
 
     def add(self, patch: Patch) -> None:
-        """Take in the patch of one more update. Raises ``UserError`` for one that can neither be summed nor be kept in a file."""
+        """Add the patch of one more update. Raises ``UserError`` for a patch that can neither be summed nor be saved to a
+        file.
+        """
         if not isinstance(patch, WeightPatch):
             place = (type(patch), getattr(patch, "module", None))
             kept = require_kept(patch)
@@ -48,7 +50,7 @@ class Accumulated:
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
-        """Let ``model`` carry all changes; afterwards it is bit for bit what it was."""
+        """Apply all changes to ``model``; afterwards it is bit for bit what it was before."""
         with ExitStack() as applied:
             for patch in (self.weights(), *self.newest.values()):
                 applied.enter_context(patch.applied(model))
@@ -60,22 +62,24 @@ class Accumulated:
 
     @property
     def finite(self) -> bool:
-        """Whether every number of the sums, and of the other patches as they say, is finite."""
+        """Whether every number of the sums is finite, and every other patch reports that it is finite."""
         sums = all(bool(total.isfinite().all()) for total in self.sums.values())
         return sums and all(patch.describe().get("finite", True) for patch in self.newest.values())
 
     def describe(self) -> dict[str, Any]:
-        """Return whether every number is finite, and the modules whose weights are changed."""
+        """Return whether every number is finite, and the names of the modules whose weights are changed."""
         return {"finite": self.finite, "modules": sorted(self.sums)}
 
 
 def changes_prompts(patch: Patch) -> bool:
-    """Say whether the model is asked otherwise under ``patch``."""
+    """Return whether ``patch`` changes the prompts that the model is given."""
     return any(isinstance(part, PromptPatch) for part in _parts(patch))
 
 
 def can_share_prompts(patch: Patch) -> bool:
-    """Say whether what the model makes of a prompt under ``patch`` serves whoever puts it next: nothing chooses by the prompt."""
+    """Return whether the prefill of a prompt under ``patch`` can be reused by another protocol. False for patches that route
+    by the prompt, such as ``ModulePatch``.
+    """
     return all(isinstance(part, WeightPatch | PromptPatch) for part in _parts(patch))
 
 

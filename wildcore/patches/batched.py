@@ -1,7 +1,8 @@
-"""Many edited models in one batch: every row under its own patch.
+"""Many edited models in one batch: each row under its own patch.
 
-A low-rank change of a weight W for row i is computed beside it, ``y_i = W x_i + U_i (V_i^T x_i)``, and a dense one as a batched
-product; the weights themselves stay as they are. Hooks exist only while patches are applied, so nothing is spent otherwise.
+For row i, a low-rank change of a weight W is computed beside it, ``y_i = W x_i + U_i (V_i^T x_i)``; a dense change is computed
+as a batched product. The weights themselves are not modified. Hooks exist only while patches are applied, so other passes cost
+nothing extra.
 """
 
 from collections import Counter
@@ -26,15 +27,16 @@ class _Grouping:
     places: Tensor
     slots: Tensor
     most: int
-    """Most rows of one change."""
+    """The largest number of rows of one change."""
 
 
 @dataclass(frozen=True)
 class _Change:
     """The changes of one weight in all edited models.
 
-    ``left`` [models, outputs, rank] and ``right`` [models, inputs, rank] hold the low-rank ones, filled up with zeros; ``dense``
-    [models with one, outputs, inputs] the others, and ``dense_places`` [models] where each stands in it, or -1.
+    ``left`` [models, outputs, rank] and ``right`` [models, inputs, rank] hold the low-rank changes, padded with zeros.
+    ``dense`` [models with one, outputs, inputs] holds the dense changes, and ``dense_places`` [models] the index of each
+    model's change in it, or -1.
     """
 
     left: Tensor | None
@@ -44,7 +46,7 @@ class _Change:
     device: torch.device
 
     def grouping(self, owners: Sequence[int]) -> _Grouping | None:
-        """Return which rows are under which dense change; ``owners`` [rows] says whose row each is."""
+        """Return which rows are under which dense change; ``owners`` [rows] holds the model of each row."""
         if self.dense is None:
             return None
         found = [(row, self.dense_places[owner]) for row, owner in enumerate(owners) if self.dense_places[owner] >= 0]
@@ -59,7 +61,9 @@ class _Change:
         return _Grouping(rows_places_slots[0], rows_places_slots[1], rows_places_slots[2], most)
 
     def add_to(self, output: Tensor, inputs: Tensor, models: Tensor, grouping: _Grouping | None) -> Tensor:
-        """Return ``output`` [rows, tokens, outputs] with each row's change added; ``models`` [rows] says whose row it is."""
+        """Return ``output`` [rows, tokens, outputs] with each row's change added; ``models`` [rows] holds the model of each
+        row.
+        """
         if self.left is not None and self.right is not None:
             thin = torch.bmm(at_least_float32(inputs), self.right[models])
             output = (at_least_float32(output) + torch.bmm(thin, self.left[models].transpose(1, 2))).to(output.dtype)
@@ -69,7 +73,7 @@ class _Change:
 
 
 def _dense_product(dense: Tensor, inputs: Tensor, group: _Grouping) -> Tensor:
-    """Multiply rows by the dense change of their model: rows of one model side by side, so that no change is copied."""
+    """Multiply rows by the dense change of their model. Rows of one model are grouped, so that no change is copied."""
     rows, tokens, width = inputs.shape
     grouped = inputs.new_zeros(len(dense), group.most, tokens, width)
     grouped[group.places, group.slots] = inputs[group.rows]
@@ -86,7 +90,7 @@ class RowPatches:
     bears_recording = True
 
     def __init__(self, model: LoadedModel, patches: Sequence[Sequence[WeightPatch]]) -> None:
-        """Stack the patches: one list for each edited model, of the patches that it carries one upon the other."""
+        """Stack the patches: one list for each edited model, with the patches that it carries in order."""
         self.model = model
         names = dict.fromkeys(name for own in patches for patch in own for name in patch.changes)
         self.changes: Mapping[str, _Change] = {name: _stacked(model, name, patches) for name in names}
@@ -97,7 +101,7 @@ class RowPatches:
 
     @contextmanager
     def applied(self, owners: Sequence[int]) -> Iterator[None]:
-        """Let prompt i of the call inside be put to the edited model ``owners[i]``."""
+        """Apply the patches; in this context prompt i of a call is read by the edited model ``owners[i]``."""
         self._owners, self._rows = tuple(owners), ()
         self.listen(Reading())
         with ExitStack() as hooks:
@@ -109,7 +113,7 @@ class RowPatches:
             yield
 
     def listen(self, reading: Reading) -> None:
-        """Take notice of which prompts the rows of the next batch are."""
+        """Receive which prompts the rows of the next batch are."""
         rows = self._owners if reading.rows is None else tuple(self._owners[row] for row in reading.rows)
         if rows == self._rows:
             return
@@ -152,7 +156,7 @@ def _stacked(model: LoadedModel, name: str, patches: Sequence[Sequence[WeightPat
 
 
 def _summed(dense: Sequence[Sequence[Tensor]], weight: Tensor) -> Tensor | None:
-    """Return the sum of each model's changes in the weight's dtype [models, outputs, inputs], without a second copy of all."""
+    """Return the sum of each model's changes in the weight's dtype [models, outputs, inputs], without copying all of them."""
     if not dense:
         return None
     sums = torch.empty(len(dense), *weight.shape, dtype=weight.dtype, device=weight.device)
@@ -162,9 +166,9 @@ def _summed(dense: Sequence[Sequence[Tensor]], weight: Tensor) -> Tensor | None:
 
 
 def _side_by_side(factors: Sequence[Sequence[Tensor]], width: int, weight: Tensor) -> Tensor:
-    """Return each model's factors [width, rank] as one, filled up to the highest rank: [models, width, rank].
+    """Return each model's factors [width, rank] as one tensor, padded to the highest rank: [models, width, rank].
 
-    They are in float32, beside a weight in float64 in float64.
+    They are in float32; for a weight in float64, in float64.
     """
     nothing = torch.zeros(width, 0, device=weight.device, dtype=wide_dtype(weight.dtype))
     joined = [torch.cat([nothing, *(factor.to(nothing) for factor in of_model)], dim=1) for of_model in factors]

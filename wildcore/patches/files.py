@@ -1,6 +1,5 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,18 +12,19 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, Record
 
 SCHEMA = 2
 KEY = "wildcore-patch"
 CHANGE = "change"
-"""Tensors are named MODULE:PART; this is the part that is a change of the whole weight [outputs, inputs]."""
+"""Tensors are named MODULE:PART. This part is a change of the whole weight [outputs, inputs]."""
 
 
 class PatchedModel(Record):
@@ -38,7 +38,7 @@ class PatchedModel(Record):
 
 
 class PatchManifest(Record):
-    """What a patch file says of itself. ``facts`` is None where the patch is a change of weights."""
+    """The metadata of a patch file. ``facts`` is None if the patch is a change of weights."""
 
     schema_number: int = SCHEMA
     created: str
@@ -51,25 +51,19 @@ class PatchManifest(Record):
 
     @property
     def editor_name(self) -> str:
-        """The editor as it is asked for, with its transforms."""
+        """The editor's name as used on the command line, with its transforms."""
         return "+".join([self.editor["name"], *(one["name"] for one in self.editor.get("transforms", ()))])
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
-    """Return what tells ``model``, as loaded, from any other."""
-    return PatchedModel(
-        name=model.request.name,
-        revision=model.revision,
-        model_type=model.family.model_type,
-        dtype=str(model.dtype).removeprefix("torch."),
-        fingerprint=model.fingerprint,
-    )
+    """Return the description of ``model``, as loaded, for a patch file."""
+    return PatchedModel(**model.identity.model_dump(include=set(PatchedModel.model_fields)))
 
 
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
-    """Write a patch file; on return it survives the death of the process and of the machine.
+    """Write a patch file. When this returns, the file survives a crash of the process and of the machine.
 
-    Raises ``UserError`` where it cannot be written or something is there already.
+    Raises ``UserError`` if it cannot be written or ``path`` already exists.
     """
     require_new(path)
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_kept(patch).saved()
@@ -78,11 +72,11 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:
-        raise UserError(f"--out {path}: cannot be written ({error}); choose another place") from error
+        raise UserError(f"cannot be written ({error})", Option("out", path), "choose another place") from error
 
 
 def require_kept(patch: Patch) -> KeptPatch:
-    """Return ``patch`` as one that can be kept in a file. Raises ``UserError`` where it cannot."""
+    """Return ``patch``. Raises ``UserError`` if it cannot be saved to a file."""
     if not hasattr(patch, "saved"):
         raise UserError(f"this method's patches ({type(patch).__name__}) can neither be weights nor be kept in a file")
     return cast(KeptPatch, patch)
@@ -97,22 +91,22 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 
 
 def require_new(path: Path) -> None:
-    """Raise ``UserError`` if there is something at ``path``, or no folder to put it in."""
+    """Raise ``UserError`` if ``path`` already exists or its parent folder does not."""
     if path.exists():
-        raise UserError(f"--out {path}: it is there already; choose another name")
+        raise UserError("already exists", Option("out", path), "choose another name")
     if not path.parent.is_dir():
-        raise UserError(f"--out {path}: there is no folder {path.parent}; make it first")
+        raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
     try:
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(
-            f"--out {path}: nothing can be written there ({error.strerror}); choose another place"
+            f"nothing can be written there ({error.strerror})", Option("out", path), "choose another place"
         ) from error
 
 
 @dataclass(frozen=True)
 class PatchFile:
-    """A patch file that was read. ``digest`` is a hash of all of it, ``note`` what the user should know of it."""
+    """A patch file that was read. ``digest`` is a hash of the whole file, ``note`` is shown to the user."""
 
     path: Path
     manifest: PatchManifest
@@ -121,18 +115,19 @@ class PatchFile:
     note: str | None = None
 
     def weights(self) -> WeightPatch:
-        """Return the change of weights. Raises ``UserError`` where it is none, saying what runs it."""
+        """Return the change of weights. Raises ``UserError`` if the patch is not one, saying what runs it."""
         if self.manifest.facts is not None:
             raise UserError(
-                f"{self.path}: what {self.manifest.editor_name} changes cannot become weights; wildcore eval --patch judges "
-                "it, and wildcore.jobs.edit.open_patch applies it in Python"
+                f"what {self.manifest.editor_name} changes cannot become weights",
+                about=Place(self.path),
+                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 
     def patch(self, model: LoadedModel, editor: Editor | None) -> Patch:
-        """Return the patch for ``model``. Where it is no change of weights, the ``editor`` that made it reads it back.
+        """Return the patch for ``model``. If it is not a change of weights, the ``editor`` that made it loads it.
 
-        Raises ``UserError`` where the editor does not find in it what it would have written.
+        Raises ``UserError`` if the file does not contain what the editor needs.
         """
         facts = self.manifest.facts
         if facts is None:
@@ -144,7 +139,7 @@ class PatchFile:
 
 @contextmanager
 def read_by_its_editor(path: Path, way_out: str) -> Iterator[None]:
-    """Raise ``UserError`` with the ``way_out`` where an editor does not find in ``path`` what it would have written."""
+    """Raise ``UserError`` with the ``way_out`` if ``path`` does not contain what its editor needs."""
     try:
         yield
     except (KeyError, ValueError) as error:
@@ -156,30 +151,30 @@ def read_by_its_editor(path: Path, way_out: str) -> Iterator[None]:
 
 
 def read_patch(path: Path) -> PatchFile:
-    """Read a patch file. Raises ``UserError`` if it is not there, is none, is damaged, or is of another schema."""
+    """Read a patch file. Raises ``UserError`` if it does not exist, is not a patch file, is damaged, or has another schema."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
         text = read_text(path, KEY)
         if text is None:
             raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
-        manifest = _manifest(path, text)  # first: a file of the former schema has no hash
+        manifest = _manifest(path, text)  # checked first: a file of the previous schema has no hash
         _, tensors = read_tensors(path, KEY)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise UserError(f"{path}: damaged, or not a patch file ({error}); make the patch again") from error
     if manifest.facts is None:
-        _patch(path, tensors)  # damage is to show now
+        _patch(path, tensors)  # read now, so that damage is found here
     return PatchFile(path, manifest, tensors, digest_of(path))
 
 
 def digest_of(path: Path) -> str:
-    """Return a hash of all of a file."""
+    """Return a hash of a whole file."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:
-    """Raise ``UserError`` unless ``model`` is the one that the patch was made for, bit for bit."""
+    """Raise ``UserError`` unless ``model`` is the model that the patch was made for, bit for bit."""
     wanted, found = manifest.model, patched_model(model)
     if wanted.fingerprint == found.fingerprint:
         return
@@ -192,11 +187,11 @@ def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) ->
         "dtype",
         "fingerprint",
     } and wanted.dtype != found.dtype:
-        way_out = f"load the model in that dtype (--dtype {wanted.dtype})"
+        way_out = ("load the model in that dtype (", Option("dtype", wanted.dtype), ")")
     else:
-        way_out = f"name that model (--model {wanted.name})"
+        way_out = ("name that model (", Option("model", wanted.name), ")")
     made_for = f"made for {wanted.name} ({'; '.join(differences)})"
-    raise UserError(f"{path}: {made_for}; it means nothing to {found.name}; {way_out}")
+    raise UserError(f"{made_for} and cannot be applied to {found.name}", Place(path), way_out)
 
 
 def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
@@ -213,12 +208,8 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
 
 
 def _manifest(path: Path, text: str) -> PatchManifest:
-    raw = json.loads(text)
-    number = raw.get("schema_number", SCHEMA) if isinstance(raw, dict) else SCHEMA
-    if number != SCHEMA:
-        raise UserError(f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}; make the patch again")
     try:
-        return PatchManifest.model_validate_json(text)
+        return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error

@@ -1,10 +1,10 @@
-"""Changes of what a module gives, chosen for each sequence by its prompt: codebooks, side memories.
+"""Patches that change a module's output, routed for each sequence by its prompt: codebooks, side memories.
 
-The choice is made once, where the prompt is read, from the prompt's own tokens alone, and holds for all that follows it. So an
-answer is the same with and without a key-value cache, alone and in a batch, filled up on either side or not.
+The route is chosen once, when the prompt is read, from the prompt's own tokens alone, and is kept for everything after it. So
+an answer is the same with and without a key-value cache, alone and in a batch, and with padding on either side or none.
 
-A patch that ``rereads`` chooses anew at every token, by all tokens up to it. What it gave at earlier tokens changes with that, so
-keys and values kept of them do not serve: behind a cache, it has each row's whole text read again.
+A patch with ``rereads`` chooses a new route at every token, from all tokens up to it. Its output at earlier tokens then
+changes too, so their cached keys and values are no longer valid: with a cache, it has each row's whole text read again.
 """
 
 from abc import ABC, abstractmethod
@@ -20,18 +20,19 @@ from wildcore.interfaces import Saved
 from wildcore.models.loaded import LoadedModel, Reading
 
 NOWHERE = -1
-"""The route of a sequence that is left alone, and the place of a prompt's end that was read earlier."""
+"""The route of a sequence that is left unchanged, and the position of a prompt's end that was read in an earlier pass."""
 
 
 class ModulePatch(ABC):
-    """A change of what one module gives. The model itself stays as it is; hooks exist only while the patch is applied.
+    """A change of one module's output. The model itself is not modified; hooks exist only while the patch is applied.
 
-    An editor with state makes each patch upon all that it wrote before. So of the patches of one class on one module only the one
-    applied last does anything, as long as it is applied.
+    A stateful editor's newer patch contains its earlier ones. While several patches of one class are applied to a module, only
+    the one applied last is active.
     """
 
     rereads: bool = False
-    """Whether the choice is made anew at every token, by all that the row has read, in teacher forcing the target too."""
+    """Whether the route is chosen anew at every token, from everything that the row has read; in teacher forcing this includes
+    the target."""
 
     def __init__(self, module: str) -> None:
         """Change the linear map called ``module`` in the network."""
@@ -39,23 +40,23 @@ class ModulePatch(ABC):
 
     @abstractmethod
     def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
-        """Choose a route for each sequence, ``NOWHERE`` to leave it alone: [rows], of whole numbers.
+        """Return a route for each sequence, ``NOWHERE`` to leave it unchanged: [rows], integers.
 
-        ``inputs`` [rows, tokens, inputs] and ``output`` [rows, tokens, outputs] are the module's; ``prompt`` [rows, tokens] is
-        true at the prompt's own tokens, or, for a patch that ``rereads``, at all that the row has read. The choice must depend on
-        nothing else: neither on other tokens nor on other rows.
+        ``inputs`` [rows, tokens, inputs] and ``output`` [rows, tokens, outputs] are the module's. ``prompt`` [rows, tokens] is
+        true at the prompt's own tokens; for a patch with ``rereads``, it is true at all tokens that the row has read. The
+        choice must not depend on other tokens or on other rows.
         """
 
     @abstractmethod
     def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
-        """Return what the module is to give instead of ``output`` [rows, tokens, outputs], each row by its route.
+        """Return the module's new output instead of ``output`` [rows, tokens, outputs], each row by its route.
 
-        ``prompt_end`` [rows] is the place among the tokens of the prompt's last one, ``NOWHERE`` where that was read earlier.
+        ``prompt_end`` [rows] is the index of the prompt's last token; ``NOWHERE`` if it was read in an earlier pass.
         """
 
     @abstractmethod
     def saved(self) -> Saved:
-        """Return everything that the patch is made of."""
+        """Return everything that the patch consists of."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
@@ -63,7 +64,7 @@ class ModulePatch(ABC):
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
-        """Let ``model`` carry the change."""
+        """Apply the change to ``model`` in this context."""
         routing = _Rereading(self, model) if self.rereads else _Routing(self)
         with ExitStack() as hooks:
             hooks.enter_context(set_aside(model, type(self), self.module))
@@ -79,7 +80,7 @@ class ModulePatch(ABC):
 
 @contextmanager
 def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Iterator[None]:
-    """Let the patches of the class ``kind`` applied to ``module`` do nothing, as while the next one is made."""
+    """Deactivate the patches of the class ``kind`` applied to ``module``, for example while the next one is made."""
     resting = [
         listener
         for listener in model.listeners
@@ -95,7 +96,7 @@ def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Itera
 
 
 class _Routing:
-    """Follows the passes of one applied patch: which rows they are, where their prompts are, and which routes were chosen."""
+    """Follows the passes of one applied patch: which rows they contain, where the prompts are, and which routes were chosen."""
 
     bears_recording = False
 
@@ -108,11 +109,11 @@ class _Routing:
         self.routes: dict[int, int] = {}
 
     def listen(self, reading: Reading) -> None:
-        """Take notice of the next batch."""
+        """Receive the description of the next forward pass."""
         self.announced = reading
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """See what a pass is about to read; one that nobody announced reads all its rows' prompts in order."""
+        """Prepare for a pass. A pass that was not announced reads the prompts of all its rows, in order."""
         reading, self.announced = self.announced, Reading()
         ids: Tensor = args[0] if args else kwargs["input_ids"]
         mask = kwargs.get("attention_mask")
@@ -123,7 +124,7 @@ class _Routing:
             self.prompt = real.bool() if reading.prompt_lengths is None else _first(real, reading.prompt_lengths)
 
     def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Choose routes where prompts are read, and give what the patch gives."""
+        """Choose routes if prompts are read, and return the patch's output."""
         if self.set_aside:
             return output
         read = inputs[0]
@@ -139,10 +140,10 @@ class _Routing:
 
 
 class _Rereading(_Routing):
-    """Follows the passes of a patch that chooses anew at every token.
+    """Follows the passes of a patch that chooses a new route at every token.
 
-    A pass behind a cache runs without the patch, so that the cache grows; what it gives is then replaced by what a pass over each
-    row's whole text gives.
+    A pass with a cache runs without the patch, so that the cache grows. Its result is then replaced by that of a pass over
+    each row's whole text.
     """
 
     def __init__(self, patch: ModulePatch, model: LoadedModel) -> None:
@@ -153,7 +154,7 @@ class _Rereading(_Routing):
         self.again = False
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """See what a pass is about to read, and add it to what the rows have read."""
+        """Prepare for a pass, and add its tokens to what the rows have read."""
         super().begin(module, args, kwargs)
         ids: Tensor = args[0] if args else kwargs["input_ids"]
         mask = kwargs.get("attention_mask")
@@ -172,11 +173,11 @@ class _Rereading(_Routing):
             self.prompt = real
 
     def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Give what the patch gives, in passes over whole texts."""
+        """Return the patch's output in passes over whole texts."""
         return output if self.prompt is None else super().change(module, inputs, output)
 
     def finish(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
-        """Replace the hidden states of a pass behind a cache."""
+        """Replace the hidden states of a pass with a cache."""
         if self.prompt is not None or self.set_aside:
             return output
         ids: Tensor = args[0] if args else kwargs["input_ids"]
@@ -206,7 +207,7 @@ class _Rereading(_Routing):
 
 
 def _cached(kwargs: Mapping[str, Any], mask: Tensor | None, ids: Tensor) -> int:
-    """Return how many tokens of each row were read before."""
+    """Return how many tokens of each row were read in earlier passes."""
     if mask is not None:
         return mask.shape[1] - ids.shape[1]
     cache = kwargs.get("past_key_values", kwargs.get("cache"))
@@ -214,12 +215,12 @@ def _cached(kwargs: Mapping[str, Any], mask: Tensor | None, ids: Tensor) -> int:
 
 
 def _first(real: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Return where the first ``lengths`` [rows] real tokens of each row are: [rows, tokens]."""
+    """Return the positions of the first ``lengths`` [rows] real tokens of each row: [rows, tokens]."""
     count = real.cumsum(-1)
     return (real > 0) & (count <= torch.tensor(lengths, device=real.device)[:, None])
 
 
 def _last(prompt: Tensor) -> Tensor:
-    """Return the place of each row's last true token; ``NOWHERE`` if it has none."""
+    """Return the position of each row's last true token; ``NOWHERE`` if it has none."""
     places = torch.arange(prompt.shape[1], device=prompt.device)
     return torch.where(prompt, places, NOWHERE).amax(-1)

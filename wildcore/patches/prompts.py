@@ -1,4 +1,4 @@
-"""Changes of what a model is asked: facts put before the question. The weights stay as they are."""
+"""Patches that change prompts: they insert facts before the question. The weights stay unchanged."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +11,19 @@ from wildcore.types import Prompt
 
 
 class PromptPatch(ABC):
-    """A change of the prompts that a model is given. ``LoadedModel.rewritten`` makes it, where the patch is applied."""
+    """A change of the prompts that a model is given. While it is applied, ``LoadedModel.rewritten`` calls it."""
 
     @abstractmethod
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         """Return for each prompt what the model is to read instead.
 
-        ``questions`` are the bare questions that the prompts put, before a context was put around them. A prompt keeps its
-        ``joint`` and ``special_tokens``. Where the method asks the model itself, it does so with ``wildcore.inference``.
+        ``questions`` are the bare questions, before a context rendered them as prompts. A prompt keeps its ``joint`` and
+        ``special_tokens``. A method that asks the model itself does so with ``wildcore.inference``.
         """
 
     @abstractmethod
     def saved(self) -> Saved:
-        """Return everything that the patch is made of."""
+        """Return everything that the patch consists of."""
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
@@ -31,7 +31,7 @@ class PromptPatch(ABC):
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
-        """Let ``model`` be asked so."""
+        """Apply the patch: in this context the prompts of ``model`` are rewritten."""
         model.prompt_patches.append(self)
         try:
             yield

@@ -1,6 +1,6 @@
-"""Reversible changes to a model.
+"""Reversible changes of weights.
 
-An editor returns a change, not a changed model. Applying keeps the original weights and puts them back by copying, because
+An editor returns a change, not a changed model. Applying it saves the original weights and restores them by copying, because
 subtracting what was added does not restore the bits.
 """
 
@@ -40,13 +40,13 @@ class Dense:
 
 @dataclass(frozen=True)
 class WeightPatch:
-    """Changes of linear maps, by module name; each [outputs, inputs], also for modules that store their weight transposed."""
+    """Changes of linear maps, by module name. Each is [outputs, inputs], even if a module stores its weight transposed."""
 
     changes: Mapping[str, LowRank | Dense]
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
-        """Add the changes to the model's weights; put the original bits back on leaving, whatever happens."""
+        """Add the changes to the model's weights. On leaving, even after an exception, the original bits are restored."""
         originals: dict[str, Tensor] = {}
         model.weight_patches.append(self)
         try:

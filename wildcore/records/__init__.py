@@ -1,1 +1,1 @@
-"""The run folder, and where a result comes from."""
+"""The run folder, and the provenance of results."""

@@ -1,7 +1,7 @@
-"""What an edited model says after the answer that is scored.
+"""Continuations: what an edited model says after the answer that is scored.
 
-A protocol that cuts an answer at a stop rule does not see that the model goes on ("Lyon. Manila. Manila."). So the model is asked
-for the answer once more, with the rule put off for some characters. The scored answer stays what it was.
+A protocol that cuts an answer at a stop rule does not see whether the model continues ("Lyon. Manila. Manila."). So the answer
+is generated once more, with the rule delayed by some characters. The scored answer does not change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,9 +17,10 @@ After = Literal["went on", "ended", "unknown"]
 
 
 class Continuation(Record):
-    """What followed the answers to edit prompts that hold under a protocol: those that its first ``metric`` gives 1.
+    """What followed the correct answers to edit prompts under a protocol; correct are those that its first ``metric`` scores
+    1.
 
-    ``went_on`` counts those after which a letter or a digit was observed, ``ended`` those after which the model ended the
+    ``went_on`` counts answers after which a letter or a digit was observed, ``ended`` those after which the model ended the
     sequence, ``unknown`` those after which nothing was observed. ``example`` is the whole text of the first that went on.
     """
 
@@ -33,41 +34,41 @@ class Continuation(Record):
 
 
 class PutOff:
-    """The rule of a truncator, put off: an answer is complete once ``characters`` follow the end that the rule gives it."""
+    """A truncator's rule, delayed: an answer is complete once ``characters`` follow the end that the rule gives it."""
 
     def __init__(self, rule: Truncator, characters: int) -> None:
         self.rule, self.characters = rule, characters
         self.reads_gold = rule.reads_gold
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say whether enough follows the answer."""
+        """Return whether enough text follows the answer."""
         if not self.rule.is_complete(text, token_count, gold):
             return False
         cut = self.rule.truncate(Output(text=text, token_ids=(), stop_reason="stop-rule"), gold)
         return len(rest(text, cut.text)) >= self.characters
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Return all of the output."""
+        """Return the whole output."""
         return Answer(text=output.text, token_ids=output.token_ids, output=output)
 
 
 def put_off(protocol: ReadyProtocol, characters: int) -> ReadyProtocol:
-    """Return ``protocol`` with its stop rule put off."""
-    truncator = cast(
-        Truncator, PutOff(protocol.truncator, characters)
-    )  # whether it reads the gold is the rule's to say
+    """Return ``protocol`` with its stop rule delayed."""
+    truncator = cast(Truncator, PutOff(protocol.truncator, characters))  # the rule decides whether it reads the gold
     return replace(protocol, truncator=truncator)
 
 
 def was_cut(answers: Sequence[Answer]) -> bool:
-    """Say whether there is one answer, and its generation was ended by the stop rule, so that nobody saw what follows."""
+    """Return whether there is exactly one answer and the stop rule ended its generation, so that what follows was not
+    observed.
+    """
     return len(answers) == 1 and answers[0].output.stop_reason == "stop-rule"
 
 
 def same_beginning(answers: Sequence[Answer], longer: Sequence[Answer]) -> Output | None:
     """Return the output of the one answer in ``longer`` if it begins with the tokens of the one in ``answers``.
 
-    None where the model said something else this time: a batch of another shape has other last digits.
+    None: the model generated something else this time. The last digits depend on the shape of the batch.
     """
     (answer,) = answers
     known = answer.output.token_ids
@@ -75,12 +76,12 @@ def same_beginning(answers: Sequence[Answer], longer: Sequence[Answer]) -> Outpu
 
 
 def rest(text: str, answer: str) -> str:
-    """Return what follows ``answer`` in ``text``, in which it stands."""
+    """Return the part of ``text`` after ``answer``, which must occur in it."""
     return text[max(0, text.find(answer)) + len(answer) :]
 
 
 def after_the_answer(probe: ProbeRecord) -> tuple[After, str]:
-    """Say what followed the edited model's answer to ``probe``, and return the text of that."""
+    """Return what followed the edited model's answer to ``probe``, and its text."""
     if len(probe.after) != 1:
         return "unknown", ""
     output = probe.continued or probe.after[0].output
@@ -91,7 +92,9 @@ def after_the_answer(probe: ProbeRecord) -> tuple[After, str]:
 
 
 def continuations(cases: Iterable[CaseRecord], scores: Iterable[ScoreRecord]) -> list[Continuation]:
-    """Return for each protocol what followed its answers that hold, in the order of the scores; none where none holds."""
+    """Return for each protocol what followed its correct answers, in the order of the scores; protocols without any are left
+    out.
+    """
     metrics: dict[str, str] = {}
     holds: set[tuple[str, str, int]] = set()
     for score in scores:

@@ -1,10 +1,11 @@
-"""Where a result comes from: package versions, source revision, hardware, plugins."""
+"""The provenance of a result: package versions, source revision, hardware, plugins."""
 
 import hashlib
 import json
 import platform
 import re
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
+FAMILY = "family"
+"""Name of ``ModelIdentity.model_type`` in the record of a run."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
 def versions(registry: Registry) -> dict[str, str]:
-    """Return the versions of Python, of what answers depend on, and of every plugin and what it requires.
+    """Return the versions of Python, of the packages that answers depend on, of every plugin and of its requirements.
 
-    With the source revision where that is known.
+    The source revision is included if it is known.
     """
     found = {"python": platform.python_version()}
     plugins = sorted({plugin.distribution for plugin in registry.plugins})
@@ -40,7 +43,7 @@ def versions(registry: Registry) -> dict[str, str]:
 
 
 def requirements(package: str) -> list[str]:
-    """Return the names of the packages that an installed one always requires; none for one that is not installed."""
+    """Return the names of the packages that an installed package always requires; empty if it is not installed."""
     try:
         declared = distribution(package).requires or []
     except PackageNotFoundError:
@@ -49,16 +52,12 @@ def requirements(package: str) -> list[str]:
 
 
 def source_revision(package: str) -> str | None:
-    """Return the git revision a package was installed from, with "+changes" for an edited tree; None where unknown."""
-    try:
-        recorded = distribution(package).read_text("direct_url.json")
-    except PackageNotFoundError:
+    """Return the git revision that a package was installed from, with "+changes" for an edited tree. None: unknown."""
+    source = _source(package)
+    if source is None:
         return None
-    origin = json.loads(recorded) if recorded else {}
-    if "vcs_info" in origin:
-        return str(origin["vcs_info"].get("commit_id"))
-    if not origin.get("dir_info", {}).get("editable"):
-        return None
+    if source.commit is not None or not source.is_editable:
+        return source.commit
     folder = Path(__file__).parent
     head = _git(folder, "rev-parse", "HEAD")
     return head and head + ("+changes" if _git(folder, "status", "--porcelain", "--untracked-files=no") else "")
@@ -73,7 +72,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def hardware(model: "LoadedModel") -> dict[str, Any]:
-    """Return what the run computes on."""
+    """Return the hardware that the run computes on."""
     import torch
 
     facts: dict[str, Any] = {
@@ -98,34 +97,40 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what tells this model, as loaded, from any other."""
-    return {
-        "name": model.request.name,
-        "revision": model.revision,
-        "family": model.family.model_type,
-        "fingerprint": model.fingerprint,
-        "tokenizer": type(model.tokenizer).__name__,
-        "tokenizer_fingerprint": model.tokenizer_fingerprint,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
-        "device_map": model.request.device_map,
-    }
+    """Return what identifies this model as loaded, in the form of a run's record."""
+    return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 
 def source_of(registry: Registry, found: Found[Offer[Any]]) -> str:
-    """Return the distribution and version that an offer comes in, and a hash of its code where that may be edited in place."""
+    """Return the distribution and version of an offer, and a hash of its code if it is installed in editable form."""
     plugin = next(plugin for plugin in registry.plugins if plugin.name == found.plugin)
-    try:
-        installed = distribution(plugin.distribution)
-    except PackageNotFoundError:
-        return f"{plugin.distribution} {plugin.version}"
-    direct = json.loads(installed.read_text("direct_url.json") or "{}")
-    edited = f" {_code_hash(installed)}" if direct.get("dir_info", {}).get("editable") else ""
+    source = _source(plugin.distribution)
+    edited = f" {_code_hash(source.installed)}" if source and source.is_editable else ""
     return f"{plugin.distribution} {plugin.version}{edited}"
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The origin of an installed package, as recorded by its installer (PEP 610). ``commit`` is None if it is not recorded."""
+
+    installed: Distribution
+    commit: str | None
+    is_editable: bool
+
+
+def _source(package: str) -> _Source | None:
+    """Return the origin of a package. None: it is not installed."""
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError:
+        return None
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    commit = str(origin["vcs_info"].get("commit_id")) if "vcs_info" in origin else None
+    return _Source(installed, commit, bool(origin.get("dir_info", {}).get("editable")))
+
+
 def _code_hash(installed: Distribution) -> str:
-    """Return a hash of the Python files of the packages that a distribution's plugins are in."""
+    """Return a hash of the Python files of the packages that contain a distribution's plugins."""
     packages = sorted({point.module.partition(".")[0] for point in installed.entry_points.select(group=GROUP)})
     code = hashlib.sha256()
     for path in (path for package in packages for path in _python_files(package)):

@@ -1,8 +1,8 @@
-"""The run folder: what a run was, every answer it got, and their scores.
+"""The run folder: how a run was made, every answer, and the scores.
 
-``manifest.json`` says how the run was made; ``journal.jsonl`` holds one finished case to a line, durable before the next
-begins; ``scores.jsonl`` holds scores apart from the answers; ``scorings.jsonl`` says how scores were made that the protocols do
-not ask for; ``work.jsonl`` says which calls worked on the run; ``summary.json`` adds the scores up.
+``manifest.json`` says how the run was made. ``journal.jsonl`` has one finished case on each line, saved durably before the
+next begins. ``scores.jsonl`` has the scores, apart from the answers. ``scorings.jsonl`` says how scores by added metrics were
+made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores.
 """
 
 import json
@@ -10,14 +10,14 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.records.schema import SCHEMA, CaseRecord, Manifest, ScoreRecord, ScoringRecord, WorkRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
+from wildcore.storage.manifests import read_versioned
 from wildcore.types import Record
 
 R = TypeVar("R", bound=Record)
@@ -33,9 +33,9 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> "RunFolder":
-        """Start a run in an empty or new folder. Raises ``UserError`` where that cannot be.
+        """Start a run in an empty or new folder. Raises ``UserError`` if that is not possible.
 
-        Of two processes that start a run in the same folder, one does and the other is refused.
+        If two processes start a run in the same folder, one succeeds and the other is refused.
         """
         require_free(path)
         try:
@@ -44,7 +44,9 @@ class RunFolder:
         except FileExistsError as error:
             raise _not_free(path) from error
         except OSError as error:
-            raise UserError(f"--out {path}: cannot be written ({_why(error)}); choose another folder") from error
+            raise UserError(
+                f"cannot be written ({_why(error)})", about=Option("out", path), way_out="choose another folder"
+            ) from error
         return cls(path)
 
     @classmethod
@@ -56,7 +58,7 @@ class RunFolder:
 
     @classmethod
     def finished(cls, path: Path) -> "RunFolder":
-        """Open a run that has been scored. Raises ``UserError`` for another."""
+        """Open a run that has been scored. Raises ``UserError`` if it has not been."""
         folder = cls.open(path)
         if not folder.scores_path.exists():
             done = sum(1 for _ in folder.cases())
@@ -68,18 +70,15 @@ class RunFolder:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest as written. Raises ``UserError`` if it is damaged or of another schema."""
+        """The manifest as written. Raises ``UserError`` if it is damaged or has another schema."""
         path = self.path / "manifest.json"
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            if raw.get("schema_number") != SCHEMA:
-                raise UserError(f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}")
-            return Manifest.model_validate(raw)
-        except (ValueError, AttributeError) as error:
+            return read_versioned(path, path.read_text(encoding="utf-8"), Manifest, (SCHEMA,))
+        except ValueError as error:
             raise UserError(f"{path}: damaged: {' '.join(str(error).split())}") from error
 
     def cases(self) -> Iterator[CaseRecord]:
-        """Read the finished cases. A last line without its end, as a killed run leaves it, is not one."""
+        """Read the finished cases. A last line without a line end, as a killed run leaves it, is ignored."""
         return _read_lines(self.journal_path, CaseRecord)
 
     def scores(self) -> Iterator[ScoreRecord]:
@@ -87,7 +86,7 @@ class RunFolder:
         return _read_lines(self.scores_path, ScoreRecord)
 
     def repair(self) -> int:
-        """Cut a half-written last line off the journal and return how many bytes that was."""
+        """Remove a half-written last line from the journal and return its length in bytes."""
         if not self.journal_path.exists():
             return 0
         content = self.journal_path.read_bytes()
@@ -100,7 +99,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process. Raises ``UserError`` if another process works in it, or where it cannot be locked."""
+        """Lock the run for this process. Raises ``UserError`` if another process works in it, or if it cannot be locked."""
         path = self.path / ".lock"
         with ExitStack() as held:
             try:
@@ -115,50 +114,50 @@ class RunFolder:
             yield
 
     def append(self, record: CaseRecord) -> None:
-        """Write a finished case; on return it survives the death of the process and of the machine.
+        """Append a finished case. When this returns, the case survives a crash of the process and of the machine.
 
-        Raises ``UserError`` where it cannot be written; the cases before it stay as they are.
+        Raises ``UserError`` if it cannot be written; the cases before it are kept.
         """
         with self._written(self.journal_path, "the cases before are"):
             _append(self.journal_path, record)
 
     def work(self) -> Iterator[WorkRecord]:
-        """Read which calls worked on the run. One that was killed is not among them."""
+        """Read which calls worked on the run. A call that was killed is not among them."""
         return _read_lines(self.path / "work.jsonl", WorkRecord)
 
     def append_work(self, record: WorkRecord) -> None:
-        """Write that a call worked on the run. Raises ``UserError`` where it cannot be written."""
+        """Append a record of a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
             _append(path, record)
 
     def scorings(self) -> Iterator[ScoringRecord]:
-        """Read which metrics were added, and how they were made."""
+        """Read which metrics were added, and their parameters."""
         return _read_lines(self.path / "scorings.jsonl", ScoringRecord)
 
     def append_scoring(self, record: ScoringRecord) -> None:
-        """Write that a metric was added. Raises ``UserError`` where it cannot be written."""
+        """Append a record of an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):
             _append(path, record)
 
     def write_scores(self, scores: Iterable[ScoreRecord]) -> None:
-        """Write all scores at once: a reader sees the earlier file or the new one, never a part.
+        """Replace all scores at once: a reader sees the earlier file or the new one, never a part.
 
-        Raises ``UserError`` where they cannot be written.
+        Raises ``UserError`` if they cannot be written.
         """
         with self._written(self.scores_path, "the answers and earlier scores are"):
             write_durably(self.scores_path, "".join(score.model_dump_json() + "\n" for score in scores))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the sums of the scores. Raises ``UserError`` where they cannot be written."""
+        """Write the summary of the scores. Raises ``UserError`` if it cannot be written."""
         path = self.path / "summary.json"
         with self._written(path, "the answers and scores are"):
             write_durably(path, json.dumps(summary, indent=2) + "\n")
 
     @contextmanager
     def _written(self, path: Path, kept: str) -> Iterator[None]:
-        """Turn the system's refusal to write a file into a ``UserError`` that says what is kept."""
+        """Turn an ``OSError`` while writing a file into a ``UserError`` that says what is kept."""
         try:
             yield
         except OSError as error:
@@ -169,18 +168,20 @@ class RunFolder:
 
 
 def resume_command(path: Path) -> str:
-    """Return the command that resumes the run at ``path``, ready to be pasted into a shell."""
-    return f"wildcore eval --resume {quote(str(path))}"
+    """Return the command that resumes the run at ``path``, quoted for a shell."""
+    return command("eval", Option("resume", path))
 
 
 def require_free(path: Path) -> None:
-    """Raise ``UserError`` unless ``path`` is an empty folder or nothing yet."""
+    """Raise ``UserError`` unless ``path`` is an empty folder or does not exist."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise _not_free(path)
 
 
 def _not_free(path: Path) -> UserError:
-    return UserError(f"--out {path}: not an empty folder; choose another, or go on with --resume {path}")
+    return UserError(
+        "not an empty folder", Option("out", path), f"choose another, or resume the run in it: {resume_command(path)}"
+    )
 
 
 def _why(error: OSError) -> str:
@@ -188,7 +189,7 @@ def _why(error: OSError) -> str:
 
 
 def _write_first(path: Path, text: str) -> None:
-    """Write a file that no other process has made. Raises ``FileExistsError`` if one has, ``OSError`` where it cannot be."""
+    """Create a file. Raises ``FileExistsError`` if another process has created it, ``OSError`` if that is not possible."""
     path.touch(exist_ok=False)
     try:
         write_durably(path, text)
@@ -199,7 +200,7 @@ def _write_first(path: Path, text: str) -> None:
 
 
 def _append(path: Path, record: Record) -> None:
-    """Add a line to a file. Raises ``OSError`` where that cannot be, and leaves no part of the line."""
+    """Append a line to a file. Raises ``OSError`` if that fails, and then leaves no part of the line."""
     line = memoryview(record.model_dump_json().encode() + b"\n")
     with path.open("ab", buffering=0) as stream:
         end = stream.tell()
@@ -208,7 +209,7 @@ def _append(path: Path, record: Record) -> None:
                 line = line[stream.write(line) :]
             os.fsync(stream.fileno())
         except BaseException:
-            with suppress(OSError):  # the end of a half-written line is missing, so readers leave it out
+            with suppress(OSError):  # the half-written line has no end, so readers ignore it
                 stream.truncate(end)
             raise
     if end == 0:

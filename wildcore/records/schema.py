@@ -1,17 +1,18 @@
-"""What a run folder holds, line by line."""
+"""The lines of the files in a run folder."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from wildcore.types import Answer, EditRequest, EvalProtocol, Output, ProbeKind, Record, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
 
 SCHEMA = 1
 
 
 class EditOutcome(Record):
-    """What became of one edit: done, or refused; why nothing was written, if so; the time it took; what the patch says of itself.
+    """The outcome of one edit: done or refused, why nothing was written, the time it took, and what the patch says about
+    itself.
 
-    ``fallback`` says how it was handled where not as most are. Edits that are written together share time and patch.
+    ``fallback`` is set if the edit was evaluated in a slower way. Edits that are written together share time and patch.
     """
 
     status: Literal["edited", "refused"]
@@ -24,9 +25,9 @@ class EditOutcome(Record):
 class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
-    There is one answer, or one for each sample drawn, or none; ``unanswered`` says why there is none, where that is for
-    another reason than a refused edit. ``prompt_after`` is what the edited model read, where the edit changed that. ``continued``
-    is what the edited model said with the stop rule put off, where it was asked for that; it begins with the answer's tokens.
+    There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
+    refused. ``prompt_after`` is what the edited model read, if the edit changed the prompt. ``continued`` is the edited
+    model's output with the stop rule delayed, if that was asked for; it begins with the answer's tokens.
     """
 
     protocol: str
@@ -42,6 +43,11 @@ class ProbeRecord(Record):
     continued: Output | None = None
     unanswered: str | None = None
 
+    @property
+    def asked(self) -> Probe:
+        """The question that was asked."""
+        return Probe(kind=self.kind, prompt=self.question, answers=self.answers)
+
 
 class CaseRecord(Record):
     """One line of the journal."""
@@ -56,8 +62,8 @@ class CaseRecord(Record):
 class ScoreRecord(Record):
     """One line of the scores: a probe under a protocol by one metric, before and after the edit.
 
-    ``before`` and ``after`` are means over the samples that were scored. The samples' own scores stand beside them where there
-    are several, or details to keep.
+    ``before`` and ``after`` are means over the samples that were scored. The scores of the samples are included if there are
+    several samples, or details to keep.
     """
 
     case: str
@@ -74,7 +80,7 @@ class ScoreRecord(Record):
 
 
 class ScoringRecord(Record):
-    """One line of ``scorings.jsonl``: a metric that was added to a run, with everything it was made of."""
+    """One line of ``scorings.jsonl``: a metric that was added to a run, with all its parameters."""
 
     created: str
     metric: str
@@ -83,7 +89,7 @@ class ScoringRecord(Record):
 
 
 class WorkRecord(Record):
-    """One line of ``work.jsonl``: a call that worked on a run, with what it did so, and what it noted beyond the manifest."""
+    """One line of ``work.jsonl``: a call that worked on a run, its environment, and its notes beyond those of the manifest."""
 
     ended: str
     versions: Mapping[str, str]
@@ -92,7 +98,7 @@ class WorkRecord(Record):
 
 
 class Manifest(Record):
-    """How a run was made. ``identity`` holds everything that its answers depend on, resolved to the last default."""
+    """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved."""
 
     schema_number: int = SCHEMA
     created: str

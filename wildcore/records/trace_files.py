@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from safetensors import SafetensorError
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.trace import Trace
 from wildcore.types import EditCase, EditRequest
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 KEY = "wildcore-trace"
 FOLDER = "traces"
 LONGEST_NAME = 200
-"""Most characters of a file's name without its ending; a longer id is named by its hash."""
+"""Longest file name, in characters, without its ending. A longer id is replaced by its hash."""
 
 
 def write_case_traces(run: Path, trace: Trace | None, cases: Sequence[EditCase]) -> None:
-    """Write what was recorded of each of ``cases`` to ``run``/traces/CASE.safetensors; nothing where there is no trace.
+    """Write the trace of each of ``cases`` to ``run``/traces/CASE.safetensors; nothing if ``trace`` is None.
 
-    The case's id is percent-encoded where a file's name cannot hold it. Raises ``UserError`` where a file cannot be written.
+    The case's id is percent-encoded if a file name cannot contain it. Raises ``UserError`` if a file cannot be written.
     """
     if trace is None:
         return
@@ -43,14 +43,14 @@ def _file_name(case: str) -> str:
 
 
 def trace_beside(patch: Path) -> Path:
-    """Return where the trace of a patch file lies."""
+    """Return the path of a patch file's trace."""
     return patch.with_name(f"{patch.stem}.trace.safetensors")
 
 
 def write_patch_trace(patch: Path, trace: Trace, requests: Sequence[EditRequest]) -> Path | None:
-    """Write what was recorded of a patch's requests beside it, as NUMBER.NAME with the requests' numbers from 0.
+    """Write the trace of a patch's requests beside the patch, as NUMBER.NAME with the requests' numbers from 0.
 
-    Returns the file, or None where nothing was recorded. Raises ``UserError`` where it cannot be written.
+    Returns the file, or None if nothing was recorded. Raises ``UserError`` if it cannot be written.
     """
     tensors = {
         f"{n}.{name}": value for n, request in enumerate(requests) for name, value in trace.take(request).items()
@@ -67,4 +67,5 @@ def _write(path: Path, tensors: "Mapping[str, Tensor]", about: Mapping[str, Any]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, tensors, KEY, json.dumps(about))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: the trace cannot be written ({error}); make room, or leave --trace out") from error
+        way_out = ("make room, or leave ", Option("trace"), " out")
+        raise UserError(f"the trace cannot be written ({error})", Place(path), way_out) from error

@@ -1,1 +1,1 @@
-"""Runs as a person reads them."""
+"""Runs presented to a person."""

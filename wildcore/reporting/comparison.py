@@ -16,13 +16,14 @@ from wildcore.types import PROBE_KINDS
 
 REVISION = "source revision"
 NO_DIFFERENCE = frozenset({"device", "memory_gib"})
-"""Of the hardware: which of several devices it was, whose kind the identity says, and what no number hangs on."""
+"""Hardware fields that ``compare`` ignores, because no result depends on them: the device's index (its type is part of the
+identity) and the size of the memory."""
 
 
 def print_comparison(folders: Sequence[RunFolder]) -> None:
-    """Print runs side by side, and say in what they differ besides the editor.
+    """Print runs side by side, and in what they differ besides the editor.
 
-    Raises ``UserError`` where the record of one lacks what is printed.
+    Raises ``UserError`` if the record of one lacks something that is printed.
     """
     console = out()
     manifests = [readable_manifest(folder) for folder in folders]
@@ -68,7 +69,9 @@ def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
 
 
 def _versions(manifest: Manifest, chosen: Container[str]) -> dict[str, str]:
-    """Return the versions of packages. One that a run did without took no part in it, so ``chosen`` are those of all runs."""
+    """Return the versions of packages. A package that one run did without affects no result, so ``chosen`` are those of all
+    runs.
+    """
     return {f"version of {name}": version for name, version in manifest.versions.items() if name in chosen}
 
 

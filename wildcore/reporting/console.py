@@ -1,4 +1,4 @@
-"""Where results and progress are printed: results to stdout, progress to stderr, and what comes from data as plain text."""
+"""The console: results go to stdout, progress to stderr, and text from data is shown without markup."""
 
 import sys
 import threading
@@ -11,12 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from wildcore.errors import NEUTRAL, Message, Naming, render
+
 WIDTH_OF_A_FILE = 140
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.5
 ONE_BUNCH = 1.0
-"""Steps that come less than so many seconds after one another arrive together: they were made in the time before the first."""
+"""Steps less than this many seconds apart count as one bunch: they were computed in the time before the first of them."""
 
 
 def out() -> Console:
@@ -27,7 +29,7 @@ def out() -> Console:
 
 
 def plain(text: str, limit: int | None = None) -> Text:
-    """Return text of a model or a dataset as it may be shown: no markup, no control characters, cut to ``limit``."""
+    """Return text of a model or a dataset in a form that is safe to show: no markup, no control characters, cut to ``limit``."""
     shown = printable(text)
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
@@ -35,7 +37,7 @@ def plain(text: str, limit: int | None = None) -> Text:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with a sign in the place of each character that a terminal would act upon."""
+    """Return ``text`` with each character that a terminal would interpret replaced by a visible sign."""
     return "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
 
 
@@ -60,10 +62,11 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Pace:
-    """A task of ``total`` steps (None: unknown), ``done`` of them made earlier and ``made`` since ``start``, in a line.
+    """A task of ``total`` steps (None: unknown), of which ``done`` were made earlier and ``made`` since ``start``, shown in a
+    line.
 
-    Steps may come in bunches, such as edits that were solved together. While a bunch comes in, the rate is that of the bunches
-    before it: what has come of it so far says nothing about the time it took.
+    Steps may arrive in bunches, such as edits that were solved together. While a bunch arrives, the rate is that of the
+    bunches before it, because the part that has arrived does not show how long the bunch took.
     """
 
     label: str
@@ -72,9 +75,9 @@ class Pace:
     made: int = 0
     start: float = field(default_factory=lambda: time.monotonic())
     _bunch: float | None = None
-    """When the bunch that came last began to come in."""
+    """When the latest bunch began to arrive."""
     _last: float = 0.0
-    """When the last step came."""
+    """When the latest step arrived."""
     _before: tuple[int, float] = (0, 0.0)
     """The steps made before that bunch, and the seconds that they took."""
 
@@ -91,7 +94,7 @@ class Pace:
 
     @property
     def left(self) -> int | None:
-        """Steps to be made; None where nobody knows."""
+        """Steps left (None: unknown)."""
         return None if self.total is None else self.total - self.done - self.made
 
     @property
@@ -106,13 +109,13 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Steps per second made in this call; None as long as that cannot be told."""
+        """Steps per second made in this call. None: not known yet."""
         steps, seconds = self._counted()
         return steps / seconds if steps and seconds > 0 else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until the last step, judged by the rate; None as long as that cannot be told."""
+        """Seconds until the last step, estimated from the rate. None: not known yet."""
         steps, seconds = self._counted()
         if self.total is None or self.complete or not steps or seconds <= 0:
             return None
@@ -120,7 +123,7 @@ class Pace:
         return left if left > 0 else None
 
     def _counted(self) -> tuple[int, float]:
-        """Return the steps by which the rate is judged, and the seconds that they took."""
+        """Return the number of steps from which the rate is computed, and the seconds that they took."""
         if self._bunch is None:
             return 0, 0.0
         now = time.monotonic()
@@ -129,13 +132,13 @@ class Pace:
 
     @property
     def count(self) -> str:
-        """The steps made, of all where that is known; empty where there is nothing to count yet."""
+        """The steps made, with the total if it is known; empty if there is nothing to count yet."""
         made = self.done + self.made
         return f"{made}/{self.total}" if self.total is not None else str(made) if made else ""
 
     @property
     def speed(self) -> str:
-        """The rate and the time left, as far as they can be told."""
+        """The rate and the time left, as far as they are known."""
         rate, left = self.rate, self.seconds_left
         said = [] if rate is None else [f"{rate:.2f}/s"]
         return ", ".join(said if left is None else [*said, f"{duration(left)} left"])
@@ -148,18 +151,20 @@ class Pace:
 class Reporter:
     """Progress on stderr: bars with rate and time left on a terminal, else a line after 2 s and then every 10 s."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, naming: Naming = NEUTRAL) -> None:
+        """Show nothing if ``quiet``; notes name the choices of a job by ``naming``."""
         self.quiet = quiet
+        self.naming = naming
         self.console = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
         self.notes: list[str] = []
         self._bars: Progress | None = None
         self._paces: list[Pace] = []
         self._next_line = 0.0
 
-    def note(self, message: str) -> None:
-        """Tell the user something worth knowing; it is kept for the record too."""
-        self.notes.append(message)
-        self.line(f"Note: {message}")
+    def note(self, message: Message) -> None:
+        """Show the user a note; it is also kept for the record."""
+        self.notes.append(render(message, self.naming))
+        self.line(f"Note: {self.notes[-1]}")
 
     def line(self, message: str) -> None:
         """Print a line unless quiet."""
@@ -168,9 +173,10 @@ class Reporter:
 
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
-        """Show a task of ``total`` steps (None: unknown), ``done`` of them made earlier; the callable given advances it.
+        """Show a task of ``total`` steps (None: unknown), of which ``done`` were made earlier, and yield a function
+        ``advance(n)``.
 
-        Something moves as long as the task takes, also while no step is made.
+        The display moves for as long as the task takes, even while no step is made.
         """
         if self.quiet:
             yield lambda steps: None
@@ -192,7 +198,7 @@ class Reporter:
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[pace].speed}"),
             )
-            # stderr stays as it is, for downloads draw bars of their own there
+            # stderr is left as it is, because downloads draw their own bars there
             self._bars = Progress(*columns, console=self.console, redirect_stderr=False)
             self._bars.start()
         bars = self._bars
@@ -232,7 +238,7 @@ class Reporter:
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
-        """Look now and then, in a thread, whether a line is due."""
+        """Check from time to time, in a thread, whether a line is due."""
         ended = threading.Event()
 
         def look() -> None:
@@ -248,7 +254,7 @@ class Reporter:
             thread.join()
 
     def say_if_due(self) -> None:
-        """Say in a line how far the innermost task is, if that was not said a while ago."""
+        """Print the progress of the innermost task, unless it was printed recently."""
         innermost = self._paces[-1:]
         if innermost and time.monotonic() >= self._next_line:
             self._say_pace(innermost[0])

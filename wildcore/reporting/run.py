@@ -1,8 +1,7 @@
-"""A run as a person reads it: the table, the gap, edit by edit, examples."""
+"""A run presented to a person: the table, the gap, edit by edit, examples."""
 
 from collections import Counter
 from collections.abc import Sequence
-from shlex import quote
 from statistics import fmean
 
 from rich.box import HEAVY_HEAD
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.schedules import in_words
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
@@ -28,19 +27,19 @@ LONGEST = 70
 LONGEST_CONTINUATION = 30
 COUNTS = ("cases", "scored", "unscored", "refused")
 WIDTH_OF_THE_TABLE = 124
-"""Columns of a window that the table of a run needs so that no word in it is cut."""
+"""Width of a window, in columns, at which no word in the table of a run is cut."""
 
 PRINTED = ("model.name", "model.dtype", "model.device", "dataset.name", "editor.name")
 PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
 
 NO_SCORE_DEPENDS_ON = "continuation"
-"""Of the identity: what runs may differ in and still be compared."""
+"""Field of the identity in which runs may differ and still be compared."""
 
 Column = tuple[str, str]
 
 
 def print_run(folder: RunFolder) -> None:
-    """Print what a finished run says: head, table, gap, examples, and what to do next."""
+    """Print a finished run: head, table, gap, examples, and what to do next."""
     cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
     with out() as console:  # in a notebook all of it is one output
@@ -53,13 +52,13 @@ def print_run(folder: RunFolder) -> None:
         print_examples(console, cases)
         console.print()
         console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
-        console.print(plain(f"Next: wildcore show {quote(str(folder.path))} --edits"), soft_wrap=True)
+        console.print(plain(f"Next: {command('show', folder.path, Option('edits'))}"), soft_wrap=True)
         if all_refused(cases):
             console.print(plain(nothing_measured(cases)), soft_wrap=True)
 
 
 def all_refused(cases: Sequence[CaseRecord]) -> bool:
-    """Say whether every edit of a run was refused, so that it measured nothing."""
+    """Return whether every edit of a run was refused, so that it measured nothing."""
     return bool(cases) and all(case.edit.status == "refused" for case in cases)
 
 
@@ -72,7 +71,7 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
-    """Print what was run, and what was noted meanwhile, each thing once. Raises ``UserError`` where the record lacks it."""
+    """Print what was run, and each note once. Raises ``UserError`` if the record lacks something that is printed."""
     manifest = readable_manifest(folder)
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
@@ -95,7 +94,7 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
 
 
 def readable_manifest(folder: RunFolder) -> Manifest:
-    """Return the manifest of a run. Raises ``UserError`` where it lacks what is printed of every run."""
+    """Return the manifest of a run. Raises ``UserError`` if it lacks what is printed of every run."""
     manifest = folder.manifest
     said = flat(manifest.identity)
     transforms = {".".join(key.split(".")[:3]) for key in said if key.startswith("editor.transforms.")}
@@ -112,7 +111,7 @@ def readable_manifest(folder: RunFolder) -> Manifest:
 
 
 def print_table(console: Console, cells: Sequence[Cell]) -> None:
-    """Print one row for each protocol, probe kind and metric; in a narrow window without the counts, which is said."""
+    """Print one row for each protocol, probe kind and metric. In a narrow window the counts are left out, which is noted."""
     narrow = console.width < WIDTH_OF_THE_TABLE
     table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
     for column in ("before", "after", "95 % interval", *(() if narrow else COUNTS)):
@@ -135,12 +134,12 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
     if narrow:
         console.print(
             "How many cases there are, and how many answers were scored, unscored and refused, is shown in a window "
-            f"{WIDTH_OF_THE_TABLE} columns wide, and by --json."
+            f"{WIDTH_OF_THE_TABLE} columns wide, and by {command('show', Option('json'))}."
         )
 
 
 def print_gap(console: Console, cells: Sequence[Cell]) -> None:
-    """Print how much more the synthetic protocol reports than the wild one, where a run has both."""
+    """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
     reliability: dict[str, float | None] = {}
     for cell in cells:
         if cell.kind == "reliability":
@@ -157,7 +156,7 @@ def print_gap(console: Console, cells: Sequence[Cell]) -> None:
 
 
 def print_continuations(console: Console, found: Sequence[Continuation]) -> None:
-    """Print how many answers that hold the edited model did not leave at that, where something was observed after any."""
+    """Print after how many correct answers the edited model continued, if something was observed after any."""
     for one in found:
         if one.went_on or one.ended:
             shown = f", such as {one.example!r}" if one.example else ""
@@ -230,7 +229,7 @@ def _first(probe: ProbeRecord, answers: Sequence[Answer]) -> str:
 
 
 def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> None:
-    """Print one row for each edit: for every protocol, its score by each probe kind and metric, in the order said below."""
+    """Print one row for each edit: for every protocol, its score by each probe kind and metric, in the order printed below."""
     columns: dict[str, list[Column]] = {}
     values: dict[tuple[str, str, Column], list[float]] = {}
     for score in scores:
@@ -255,7 +254,7 @@ def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[
 
 
 def _went_on(case: CaseRecord, protocol: str) -> str:
-    """Return what followed the edited model's answer to the edit prompt, nothing where the model said no more."""
+    """Return what followed the edited model's answer to the edit prompt; empty if the model generated nothing more."""
     for probe in case.probes:
         if probe.protocol == protocol and probe.kind == "reliability":
             after, text = after_the_answer(probe)
@@ -271,5 +270,5 @@ def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a score as it is shown."""
+    """Return a score in the form in which it is shown."""
     return "-" if value is None else f"{value:.3f}"

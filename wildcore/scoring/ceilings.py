@@ -1,4 +1,4 @@
-"""The most that a model can score: what a protocol's stop rule and metric leave of answers that are right."""
+"""Ceilings: the highest score that a model can reach, given which correct answers a protocol's stop rule and metric accept."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from wildcore.datasets.checks import EXAMPLES_KEPT, Example
 from wildcore.interfaces import Metric
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, AnsweredProbe, EditCase, Output, Probe, Record
+from wildcore.types import Answer, EditCase, Output, Probe, Record
 
 CLOSINGS = ("", ".", "\n")
-"""How a perfect model may end its answer: with the sequence, by a full stop, by a line break."""
+"""How a perfect model may end its answer: by ending the sequence, with a full stop, with a line break."""
 
 
 class Ceiling(Record):
     """The share of the cases that a perfect model gets right under a protocol.
 
-    ``by_construction`` says that the truncator reads the gold, so that nothing was to be tried. ``unscored`` cases could not be
-    scored, such as by a metric that needs tokens, which the answers here have none of; ``reason`` says why the first could
-    not. Where there are no others, there is no ``ceiling``.
+    ``by_construction``: the truncator reads the gold, so every case is reachable and none was tried. ``unscored``: cases the
+    metric could not score, for example because it needs token ids, which these answers lack; ``reason`` is that of the first.
+    ``ceiling`` is None if no case was scored.
     """
 
     protocol: str
@@ -34,8 +34,8 @@ class Ceiling(Record):
 class Oracle:
     """A model that knows every answer, asked under one protocol.
 
-    It says an accepted answer and closes it in one of the ways of ``CLOSINGS``; what the truncator leaves of that is scored by
-    the metric. A target is unreachable where no such answer scores 1. Only truncator and metric take part: no model is needed.
+    It gives an accepted answer and closes it in one of the ways of ``CLOSINGS``; the metric scores what the truncator leaves
+    of it. A target is unreachable if no such answer scores 1. Only the truncator and the metric are used: no model is needed.
     """
 
     protocol: ReadyProtocol
@@ -48,7 +48,7 @@ class Oracle:
     examples: list[Example] = field(default_factory=list)
 
     def take(self, case: EditCase) -> None:
-        """Answer one more case's edit prompts; the case is reached if all of them are."""
+        """Answer one more case's edit prompts. The case is reached if all of them are."""
         if self.protocol.truncator.reads_gold:
             return
         probes = [probe for probe in case.probes if probe.kind == "reliability"]
@@ -63,11 +63,11 @@ class Oracle:
             self.reachable += 1
 
     def _best(self, probe: Probe) -> float | None:
-        """Return the best score that an accepted answer gets, or None if none is scored."""
+        """Return the best score of an accepted answer, or None if none is scored."""
         if self.metric.expensive:
-            self.reason = self.reason or "the metric asks a service or loads a model; name another with --metric"
+            self.reason = self.reason or "the metric asks a service or loads a model; name another metric"
             return None
-        scores = self.metric.score([_answered(probe, self._left_of(text)) for text in _perfect(probe)])
+        scores = self.metric.score([probe.answered(self._left_of(text)) for text in _perfect(probe)])
         values = [score.value for score in scores if score.value is not None]
         if not values:
             self.reason = self.reason or scores[0].reason
@@ -84,7 +84,7 @@ class Oracle:
             self.examples.append(Example(case=case.id, text=f"of {gold!r} is left {self._left_of(gold).text!r}"))
 
     def ceiling(self) -> Ceiling:
-        """Return what came of it."""
+        """Return the result."""
         by_construction = self.protocol.truncator.reads_gold
         scored = self.reachable + self.unreachable
         return Ceiling(
@@ -101,14 +101,3 @@ class Oracle:
 
 def _perfect(probe: Probe) -> Iterator[str]:
     return (answer + closing for answer in probe.answers for closing in CLOSINGS)
-
-
-def _answered(probe: Probe, answer: Answer) -> AnsweredProbe:
-    return AnsweredProbe(
-        kind=probe.kind,
-        question=probe.prompt,
-        answers=probe.answers,
-        gold_token_ids=(),
-        answer=answer,
-        unedited=answer,
-    )

@@ -18,7 +18,7 @@ COMPARES = "compares with the unedited model"
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a score belongs: a probe of a case under a protocol, by a metric recorded under ``label``."""
+    """The place of a score: a probe of a case under a protocol, by a metric recorded under ``label``."""
 
     record: CaseRecord
     probe: ProbeRecord
@@ -33,7 +33,7 @@ class _Place:
 def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRecord]:
     """Score what a run's ``metrics`` (by protocol) have not scored yet, and write all its scores. Needs no model.
 
-    Scores that are there stay as they are; what could not be scored is asked again.
+    Existing scores are kept; an answer that could not be scored is tried again.
     """
     known = {score_key(score): score for score in folder.scores()}
     places = [place for record in folder.cases() for place in _places(record, metrics)]
@@ -44,12 +44,12 @@ def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRe
 
 
 def score_case(record: CaseRecord, metrics: Mapping[str, Metrics]) -> list[ScoreRecord]:
-    """Score every probe of a case by every metric that its protocol has for its kind."""
+    """Score every probe of a case by every metric that its protocol has for the probe's kind."""
     return _score(list(_places(record, metrics)))
 
 
 def score_key(score: ScoreRecord) -> tuple[str, str, int, str]:
-    """Return what tells one score of a run from another: case, protocol, probe, metric."""
+    """Return what identifies a score within a run: case, protocol, probe, metric."""
     return (score.case, score.protocol, score.probe, score.metric)
 
 
@@ -66,7 +66,7 @@ def _places(record: CaseRecord, metrics: Mapping[str, Metrics]) -> Iterator[_Pla
 
 
 def _score(places: Sequence[_Place]) -> list[ScoreRecord]:
-    """Score all places, each metric called once, and return the scores in the places' order."""
+    """Score all places, calling each metric once, and return the scores in the places' order."""
     by_label: dict[str, list[_Place]] = defaultdict(list)
     for place in places:
         by_label[place.label].append(place)
@@ -85,15 +85,9 @@ def _score_by(metric: Metric, places: Sequence[_Place]) -> Iterator[ScoreRecord]
 
 
 def _items(probe: ProbeRecord, answers: Sequence[Answer]) -> list[AnsweredProbe]:
+    asked = probe.asked
     return [
-        AnsweredProbe(
-            kind=probe.kind,
-            question=probe.question,
-            answers=probe.answers,
-            gold_token_ids=probe.gold_token_ids,
-            answer=answer,
-            unedited=unedited,
-        )
+        asked.answered(answer, probe.gold_token_ids, unedited)
         for answer, unedited in zip(answers, probe.before, strict=False)
     ]
 
@@ -120,7 +114,7 @@ def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, 
 
 
 def mean_of_samples(samples: Sequence[Score], nothing: str) -> tuple[float | None, str | None]:
-    """Return the mean over the samples that have a value, and why others have none."""
+    """Return the mean over the samples that have a value, and why the others have none."""
     values = [sample.value for sample in samples if sample.value is not None]
     reasons = [sample.reason for sample in samples if sample.value is None]
     if not values:

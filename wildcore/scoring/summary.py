@@ -1,4 +1,4 @@
-"""What the scores of a run add up to."""
+"""The summary of a run's scores."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ from wildcore.types import PROBE_KINDS, ProbeKind, Record
 class Cell(Record):
     """One number of the table: a probe kind under a protocol by a metric.
 
-    A case's value is the mean over its probes of that kind; ``after`` is the mean over cases with its 95 % interval: Wilson's
-    where all values lie between 0 and 1 (exact in kind for 0/1 values, conservative for ratios), else the normal one.
-    ``before`` is over the same cases.
+    A case's value is the mean over its probes of that kind. ``after`` is the mean over cases with its 95 % interval: Wilson's
+    if all values lie between 0 and 1 (exact in kind for 0/1 values, conservative for ratios), else the normal one. ``before``
+    is the mean over the same cases.
     """
 
     protocol: str
@@ -35,7 +35,9 @@ class Cell(Record):
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
-    """Return a scored run's sums as JSON values: what was run, how many cases, each cell of the table, what followed answers."""
+    """Return the summary of a scored run as JSON values: what was run, how many cases, each cell of the table, what followed
+    answers.
+    """
     cases, scores = list(folder.cases()), list(folder.scores())
     edits = [case.edit for case in cases]
     return {
@@ -50,13 +52,13 @@ def summary(folder: RunFolder) -> dict[str, Any]:
 
 
 def seconds_per_edit(edits: Iterable[EditOutcome]) -> float | None:
-    """Return the mean time of the edits that were made, refused ones left out; None where none was made."""
+    """Return the mean time of the edits that were made, without refused ones. None: no edit was made."""
     seconds = [edit.seconds for edit in edits if edit.status == "edited"]
     return fmean(seconds) if seconds else None
 
 
 def summarise(scores: Iterable[ScoreRecord]) -> list[Cell]:
-    """Add scores up: one cell for each protocol, probe kind and metric; protocols and metrics in the order they appear."""
+    """Aggregate scores: one cell for each protocol, probe kind and metric; protocols and metrics in order of appearance."""
     groups: dict[tuple[str, ProbeKind, str], list[ScoreRecord]] = defaultdict(list)
     for score in scores:
         groups[score.protocol, score.kind, score.metric].append(score)

@@ -1,5 +1,6 @@
 """Files and caches that outlive a run."""
 
+from wildcore.storage.durable import write_durably
 from wildcore.storage.prepared import PreparedFile, content_digest, prepared_file, read_manifest
 from wildcore.storage.prepared_entries import kept_for
 
@@ -9,4 +10,5 @@ __all__ = [
     "kept_for",
     "prepared_file",
     "read_manifest",
+    "write_durably",
 ]

@@ -1,4 +1,4 @@
-"""The folder of what is kept beyond a run."""
+"""The folder of everything that is kept beyond a run."""
 
 import os
 from pathlib import Path

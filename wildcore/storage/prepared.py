@@ -1,7 +1,7 @@
-"""The one store of what is prepared once for a model and kept: second moments, projections, hyper-networks.
+"""The store of everything that is prepared once for a model and kept: second moments, projections, hyper-networks.
 
-A file for each content, found by everything that it depends on. It is an ordinary safetensors file whose metadata say what it
-is and hold a hash of that and of the content.
+Each item has its own file, whose name is a hash of everything that the content depends on. It is an ordinary safetensors file;
+its metadata describe it and hold a hash of the metadata and the content.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
+from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import Record
 
@@ -32,17 +33,17 @@ if TYPE_CHECKING:
 SCHEMA = 1
 FOLDER = "prepared"
 WHOLE, PARTIAL = ".safetensors", ".partial"
-"""Endings of what is ready, and of work that can be taken up again."""
+"""Endings of finished files, and of unfinished work that can be resumed."""
 
 KIND = re.compile(r"[a-z0-9][a-z0-9-]*")
 MANIFEST = "wildcore-prepared"
 
 
 class PreparedManifest(Record):
-    """What a prepared file says of itself.
+    """The metadata of a prepared file.
 
-    ``kind`` to ``facts`` are what its address is made of, ``model`` is what the user called the model, and ``content`` holds the
-    facts that were saved.
+    The address is made from ``kind`` to ``facts``; ``model`` is the user's name for the model; ``content`` holds the facts
+    that were saved.
     """
 
     schema_number: int = SCHEMA
@@ -58,32 +59,32 @@ class PreparedManifest(Record):
 
     @property
     def address(self) -> str:
-        """The name of its file, without the ending: a hash of all that the content depends on."""
+        """The name of its file without the ending: a hash of everything that the content depends on."""
         parts = self.model_dump(include={"kind", "fingerprint", "revision", "dtype", "facts"}, mode="json")
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class PreparedFile:
-    """The place of one prepared thing; ``manifest`` says what belongs there."""
+    """The file of one prepared item; ``manifest`` says what belongs in it."""
 
     path: Path
     manifest: PreparedManifest
 
     @property
     def partial(self) -> "PreparedFile":
-        """A second place, for unfinished work that is to go on after an interruption; saving the whole removes it."""
+        """A second file, for unfinished work that can be resumed after an interruption. Saving the finished item removes it."""
         return replace(self, path=self.path.with_suffix(PARTIAL))
 
     def exists(self) -> bool:
-        """Say whether it was saved."""
+        """Return whether the item was saved."""
         return self.path.is_file()
 
     def save(self, saved: Saved) -> None:
-        """Keep ``saved``; on return it survives the death of the process and of the machine.
+        """Save the item. When this returns, it survives a crash of the process and of the machine.
 
-        Whoever reads or saves at the same time sees the earlier file or the new one, whole. Raises ``UserError`` where it
-        cannot be written.
+        A concurrent reader or writer sees the earlier file or the new one, always whole. Raises ``UserError`` if it cannot be
+        written.
         """
         complete = {
             "content": dict(saved.facts),
@@ -102,31 +103,33 @@ class PreparedFile:
             self.partial.remove()
 
     def load(self) -> Saved:
-        """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or not this one's."""
+        """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or belongs to
+        another item.
+        """
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
             raise UserError(f"{self.path}: it holds something else than its name says; {_way_out(self.path)}")
         return Saved(tensors, manifest.content)
 
     def remove(self) -> None:
-        """Remove it, if it is there."""
+        """Remove the file, if it exists."""
         self.path.unlink(missing_ok=True)
 
 
 def content_digest(saved: Saved) -> str:
-    """Return a hash of every byte of the tensors; whatever has the same ones has the same hash, whenever it was made."""
+    """Return a hash of every byte of the tensors. Equal tensors have equal hashes, regardless of when they were made."""
     return hash_of("", saved.tensors)
 
 
 @dataclass(frozen=True)
 class WatchedEnvironment(Environment):
-    """An environment that notes which prepared things were asked for, and whether each was there already."""
+    """An environment that notes which prepared items were asked for, and whether each existed already."""
 
     asked: dict[Path, bool] = field(default_factory=dict)
 
 
 def prepared_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedFile:
-    """Return the place of ``kind`` for this model, as loaded, and ``facts``, which are JSON values.
+    """Return the file of ``kind`` for this model, as loaded, and ``facts``, which are JSON values.
 
     ``facts`` must hold everything else that the content depends on. Nothing is read or written yet.
     """
@@ -140,27 +143,23 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
 
 
 def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedManifest:
-    """Return what the file of ``kind`` for this model, as loaded, and ``facts`` says of itself before anything is saved."""
+    """Return the metadata of the file of ``kind`` for this model, as loaded, and ``facts``, before anything is saved."""
+    of = model.identity
     return PreparedManifest(
-        kind=kind,
-        model=model.request.name,
-        fingerprint=model.fingerprint,
-        revision=model.revision,
-        dtype=str(model.dtype).removeprefix("torch."),
-        facts=facts,
+        kind=kind, model=of.name, fingerprint=of.fingerprint, revision=of.revision, dtype=of.dtype, facts=facts
     )
 
 
 def read_manifest(path: Path) -> PreparedManifest:
-    """Read what a prepared file says of itself, not its content. Raises ``UserError`` if it is none, or of another schema."""
+    """Read the metadata of a prepared file, not its content. Raises ``UserError`` if it is not one, or has another schema."""
     with _readable(path):
         return _manifest(path, read_text(path, MANIFEST))
 
 
 def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
-    """Read a prepared file to its end. Raises ``UserError`` unless its hash is the one that it was saved with.
+    """Read a whole prepared file. Raises ``UserError`` unless its hash is the one that it was saved with.
 
-    safetensors opens a file twice for this, and another may be put in its place in between. Then it is read again.
+    safetensors opens the file twice, and it may be replaced in between. It is then read again.
     """
     while True:
         with _readable(path), path.open("rb") as held:
@@ -172,14 +171,14 @@ def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
 
 
 def _read(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
-    read_manifest(path)  # one of another schema is to be called so, whatever its hash is made of
+    read_manifest(path)  # check the schema first, since another schema may compute the hash differently
     with _readable(path):
         text, tensors = read_tensors(path, MANIFEST)
     return _manifest(path, text), tensors
 
 
 def _is_still(path: Path, held: IO[bytes]) -> bool:
-    """Say whether ``path`` is the file that is held open; while it is, no other can have its number."""
+    """Return whether ``path`` is still the open file ``held``, by inode. An inode is not reused while its file is open."""
     try:
         return os.path.samestat(path.stat(), os.fstat(held.fileno()))
     except FileNotFoundError:
@@ -190,7 +189,7 @@ def _is_still(path: Path, held: IO[bytes]) -> bool:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # the second opening is torch's
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # torch opens the file a second time
         raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
 
 
@@ -198,15 +197,10 @@ def _manifest(path: Path, text: str | None) -> PreparedManifest:
     try:
         if text is None:
             raise ValueError(f"its metadata have no {MANIFEST}")
-        raw = json.loads(text)
-        if raw.get("schema_number") == SCHEMA:
-            return PreparedManifest.model_validate(raw)
-    except (ValueError, AttributeError) as error:
+        return read_versioned(path, text, PreparedManifest, (SCHEMA,), _way_out(path))
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
-    raise UserError(
-        f"{path}: schema {raw.get('schema_number')}, and this wildcore reads schema {SCHEMA}; {_way_out(path)}"
-    )
 
 
 def _way_out(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What is in the store of prepared things: listed, verified, and pruned; and, for editors, all that is kept for a model."""
+"""The content of the store of prepared items: listed, verified and pruned; and, for editors, all items kept for a model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
+from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.prepared import (
     FOLDER,
     PARTIAL,
@@ -18,39 +19,38 @@ from wildcore.storage.prepared import (
     read_manifest,
     read_sound,
 )
-from wildcore.storage.tensor_files import UNFINISHED
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
 ABANDONED_AFTER = timedelta(hours=1)
-"""A file that nobody has written to for so long is not being written any more."""
+"""A file that has not been written to for this long is considered abandoned."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the store. ``manifest`` is None where it cannot be read, and ``problem`` then says why."""
+    """A file of the store. ``manifest`` is None if it cannot be read; ``problem`` then says why."""
 
     path: Path
     size: int
-    """Bytes."""
+    """In bytes."""
     written: datetime
     manifest: PreparedManifest | None
     problem: str | None
 
     @property
     def kind(self) -> str:
-        """What sort of thing it is."""
+        """The kind of the item."""
         return self.path.parent.name
 
     @property
     def whole(self) -> bool:
-        """Whether it is finished; else it can be taken up again, or was left by a process that died."""
+        """Whether the item is finished. If not, it can be resumed, or was left behind by a process that died."""
         return self.path.suffix == WHOLE
 
     @property
     def created(self) -> datetime:
-        """When its content was made."""
+        """When the content was made."""
         return (self.manifest and self.manifest.created) or self.written
 
 
@@ -60,16 +60,16 @@ def store_folder(cache: Path) -> Path:
 
 
 def entries(cache: Path) -> list[Entry]:
-    """Return all files of the store under ``cache``, by kind; of each only the first bytes are read."""
+    """Return all files of the store under ``cache``, sorted by kind. Only the first bytes of each are read."""
     files = sorted(store_folder(cache).glob("*/*"))
     return [entry for path in files if path.suffix in (WHOLE, PARTIAL, UNFINISHED) for entry in _entry(path)]
 
 
 def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[PreparedFile]:
-    """Return all that is kept of ``kind`` for this model, as loaded, the newest last; of each only the first bytes are read.
+    """Return all items of ``kind`` kept for this model, as loaded, the newest last. Only the first bytes of each are read.
 
-    For editors that leave it open which of several to take; they then say it for the record (``Editor.take``). A file that
-    cannot be read is noted.
+    For editors that leave open which of several items to use; they return their choice for the record from ``Editor.take``. A
+    file that cannot be read is noted.
     """
     paths = sorted((store_folder(environment.cache) / kind).glob(f"*{WHOLE}"))
     found = sorted(
@@ -84,7 +84,7 @@ def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[
 
 
 def damage(entry: Entry) -> str | None:
-    """Read an entry to its last byte and say what is wrong with it; None for a sound one, and for one that is gone by now."""
+    """Read a whole entry and return what is wrong with it. None: it is sound, or has been removed in the meantime."""
     if entry.path.suffix == UNFINISHED:
         return None
     problem = entry.problem or _problem(entry.path)
@@ -106,9 +106,9 @@ def chosen(
     older_than: timedelta | None = None,
     only_unfinished: bool = False,
 ) -> list[Entry]:
-    """Return the entries to which all that is given applies; ``models`` are names or fingerprints.
+    """Return the entries that match every criterion given; ``models`` are names or fingerprints.
 
-    A file that is being written is never among them.
+    A file that is being written is never included.
     """
     now = datetime.now(UTC)
     return [
@@ -123,7 +123,7 @@ def chosen(
 
 
 def remove(entries_to_remove: Iterable[Entry]) -> int:
-    """Remove entries and return the bytes that this freed. Raises ``UserError`` where one cannot be removed."""
+    """Remove entries and return the bytes freed. Raises ``UserError`` if one cannot be removed."""
     freed = 0
     for entry in entries_to_remove:
         try:
@@ -137,7 +137,7 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
 
 
 def _entry(path: Path) -> Iterator[Entry]:
-    """Yield the entry of a file; none where it vanished in the meantime."""
+    """Yield the entry of a file; nothing if the file has been removed in the meantime."""
     try:
         facts = path.stat()
     except FileNotFoundError:

@@ -1,57 +1,38 @@
-"""Safetensors files that are replaced in one step and notice damage.
+"""Safetensors files that are replaced atomically and detect damage.
 
-The metadata hold a manifest, and a hash of it and of every byte of the tensors.
+The metadata hold a manifest, and a hash of the manifest and of every byte of the tensors.
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from stat import S_IMODE
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from safetensors import safe_open
 
-from wildcore.storage.durable import make_durable
+from wildcore.storage.durable import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HASH = "sha256"
-UNFINISHED = ".writing"
-"""Ending of a file that is being written, or was left so by a process that died."""
 
 
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", key: str, manifest: str) -> None:
-    """Write ``tensors`` and the ``manifest`` under ``key``; on return it survives the death of the process and of the machine.
+    """Write ``tensors``, and the ``manifest`` under ``key``. When this returns, the file survives a crash of process and
+    machine.
 
-    Whoever reads at the same time sees the earlier file or the new one, whole. Raises ``OSError`` or ``SafetensorError``.
+    A concurrent reader sees the earlier file or the new one, always whole. Raises ``OSError`` or ``SafetensorError``.
     """
     from safetensors.torch import save_file  # heavy
 
-    unfinished = path.with_name(f"{path.stem}.{uuid4().hex[:8]}{UNFINISHED}")
     plain = _plain(tensors)
-    try:
-        mode = mode_of_new_file(unfinished)
+    with replacing(path) as unfinished:
         save_file(plain, unfinished, metadata={key: manifest, HASH: hash_of(manifest, plain)})
-        unfinished.chmod(mode)  # safetensors lets nobody but the owner read what it writes
-        with unfinished.open("r+b") as stream:
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        make_durable(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def mode_of_new_file(path: Path) -> int:
-    """Make an empty file at ``path`` and return its mode, which the umask and the folder decide. Raises ``OSError``."""
-    path.touch()
-    return S_IMODE(path.stat().st_mode)
 
 
 def read_text(path: Path, key: str) -> str | None:
-    """Return the manifest under ``key``, None where the file has none; its tensors are not read, and damage is not noticed.
+    """Return the manifest under ``key``, or None if the file has none. The tensors are not read, so damage is not noticed.
 
     Raises ``OSError`` or ``SafetensorError`` for a file that cannot be read.
     """
@@ -63,8 +44,8 @@ def read_text(path: Path, key: str) -> str | None:
 def read_tensors(path: Path, key: str) -> "tuple[str, dict[str, Tensor]]":
     """Return the manifest under ``key`` and the tensors, on the CPU.
 
-    Raises ``ValueError`` for a file that is not what was written, ``OSError``, ``RuntimeError`` or ``SafetensorError`` for one
-    that cannot be read.
+    Raises ``ValueError`` if the content differs from what was written, and ``OSError``, ``RuntimeError`` or
+    ``SafetensorError`` if the file cannot be read.
     """
     with safe_open(path, framework="pt") as stream:
         metadata = stream.metadata() or {}
@@ -77,7 +58,7 @@ def read_tensors(path: Path, key: str) -> "tuple[str, dict[str, Tensor]]":
 
 
 def hash_of(manifest: str, tensors: "Mapping[str, Tensor]") -> str:
-    """Return a hash of all that a file says and of every byte of its tensors."""
+    """Return a hash of the manifest and of every byte of the tensors."""
     import torch  # heavy
 
     digest = hashlib.sha256(manifest.encode())
@@ -88,7 +69,7 @@ def hash_of(manifest: str, tensors: "Mapping[str, Tensor]") -> str:
 
 
 def _plain(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Return tensors as files hold them: on the CPU, contiguous, none sharing memory with another."""
+    """Return tensors as files need them: on the CPU, contiguous, none sharing memory with another."""
     plain: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():

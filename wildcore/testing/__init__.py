@@ -1,4 +1,4 @@
-"""For plugin authors: tiny networks, tokenizers trained in place, and what every editor must satisfy.
+"""For plugin authors: tiny networks, tokenizers trained in place, and the checks that every editor must pass.
 
-Needs neither files nor a network. ``wildcore.testing.conformance.check_editor`` is the place to start.
+Needs neither files nor network access. Start with ``wildcore.testing.conformance.check_editor``.
 """

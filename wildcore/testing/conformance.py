@@ -1,4 +1,4 @@
-"""What every editor must satisfy, checked on a real model.
+"""The conformance suite: checks, on a real model, that every editor must pass.
 
     from wildcore.testing.conformance import check_editor, quiet_environment
     from wildcore.testing.networks import tiny_model
@@ -6,8 +6,8 @@
     def test_my_editor(tmp_path):
         check_editor(make_my_editor, tiny_model("llama"), requests, quiet_environment(tmp_path))
 
-Every check is a function of its own with the same arguments. Patches are compared by what they do: the logits that the
-model gives under them to each request's prompt and target.
+Every check is a function with the same arguments. Patches are compared by their effect: the model's logits for each request's
+prompt and target while a patch is applied.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from wildcore.errors import Refused
+from wildcore.errors import Message, Refused, render
 from wildcore.evaluation.refusals import refusals, write_together
 from wildcore.inference.teacher_forcing import over_targets
 from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
@@ -31,13 +31,13 @@ from wildcore.patches.weights import WeightPatch
 from wildcore.types import EditRequest, Prompt
 
 TOLERANCE = 1e-3
-"""How far apart, as a share of what the edit changes, the logits under two patches may be that count as the same."""
+"""Largest difference between the logits of two equal patches, relative to the edit's own effect."""
 
 MakeEditor = Callable[[], Editor]
 
 
 class SilentProgress:
-    """Progress that shows nothing and keeps the notes."""
+    """Progress that shows nothing and stores the notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -47,22 +47,22 @@ class SilentProgress:
         """Show nothing."""
         yield lambda steps: None
 
-    def note(self, message: str) -> None:
-        """Keep the note."""
-        self.notes.append(message)
+    def note(self, message: Message) -> None:
+        """Store the note."""
+        self.notes.append(render(message))
 
 
 def quiet_environment(cache: Path, seed: int = 0) -> Environment:
-    """Return an environment with its cache at ``cache`` and a progress that shows nothing."""
+    """Return an environment with its cache at ``cache`` whose progress shows nothing."""
     return Environment(cache, seed, SilentProgress())
 
 
 def check_editor(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """Run every check; ``requests`` are at least two that the editor can carry out, with different prompts.
+    """Run every check. ``requests`` are at least two that the editor can write, with different prompts.
 
-    Raises ``AssertionError`` that says what the editor did and what it must do.
+    Raises ``AssertionError``, whose message says what the editor did and what it must do.
     """
     assert len({request.prompt for request in requests}) >= 2, "give at least two requests with different prompts"
     before = ModelState.of(model)
@@ -74,7 +74,7 @@ def check_editor(
 
 @contextmanager
 def _told_how_to_train() -> Iterator[None]:
-    """Say what to do where torch says that nothing which a loss was computed from requires gradients."""
+    """If torch reports that no tensor of a loss requires gradients, say how to train a model's weights."""
     try:
         yield
     except RuntimeError as error:
@@ -89,7 +89,7 @@ def _told_how_to_train() -> Iterator[None]:
 def check_changes_something(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """Each patch changes the logits of its request, to finite numbers; else all other checks mean nothing."""
+    """Each patch changes the logits of its request, to finite numbers; otherwise the other checks are meaningless."""
     editor = _prepared(make_editor, model, environment)
     for request in requests:
         before = _logits(model, [request])
@@ -102,7 +102,7 @@ def check_changes_something(
 def check_edit_leaves_the_model(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """``prepare``, ``edit`` and ``edit_each`` leave the model, bit for bit, as it was."""
+    """``prepare``, ``edit`` and ``edit_each`` leave the model unchanged, bit for bit."""
     before = ModelState.of(model)
     editor = _prepared(make_editor, model, environment)
     before.require(model, "prepare()")
@@ -115,7 +115,7 @@ def check_edit_leaves_the_model(
 def check_patch_puts_back(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """After ``applied()``, also ended by an exception, the model is bit for bit what it was; a patch can be reused."""
+    """After ``applied()``, even if an exception ended it, the model is bit for bit what it was before; a patch can be reused."""
     patch = _prepared(make_editor, model, environment).edit(model, requests[:1])
     before = ModelState.of(model)
     first = _effect(model, patch, requests)
@@ -132,7 +132,7 @@ def check_patch_puts_back(
 def check_same_seed_same_patch(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """Two new editors with the same environment give the same patch, whatever torch's global random state is."""
+    """Two new editors with the same environment give the same patch, regardless of torch's global random state."""
     effects = []
     for global_seed in (1, 2):
         with torch.random.fork_rng(devices=[]):
@@ -147,7 +147,7 @@ def check_same_seed_same_patch(
 def check_order_does_not_matter(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """Edits that should be independent are: in the opposite order each request gets the same patch."""
+    """Independent edits do not affect each other: in the opposite order each request gets the same patch."""
     editor = _prepared(make_editor, model, environment)
     patches = _each(editor, model, requests)
     reversed_patches = _each(editor, model, requests[::-1])[::-1]
@@ -158,7 +158,7 @@ def check_order_does_not_matter(
 def check_each_equals_one_by_one(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """``edit_each`` gives the patches that ``edit`` gives to one request at a time."""
+    """``edit_each`` gives the same patches as ``edit`` for one request at a time."""
     together = _each(_prepared(make_editor, model, environment), model, requests)
     alone = _prepared(make_editor, model, environment)
     patches = [_alone(alone, model, request) for request in requests]
@@ -170,7 +170,7 @@ def check_each_equals_one_by_one(
 def check_reset_forgets(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """After ``reset`` an editor gives the patch that a new one gives."""
+    """After ``reset`` an editor gives the same patch as a new one."""
     used = _prepared(make_editor, model, environment)
     used.edit(model, requests[:-1])
     used.reset()
@@ -183,7 +183,7 @@ def check_reset_forgets(
 def check_state_can_be_taken_up(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """An editor that is given the state of another goes on as that one does, and leaves that state as it was."""
+    """An editor restored from the state of another continues like that one, and does not modify that state."""
     first = _prepared(make_editor, model, environment)
     with first.edit(model, requests[:-1]).applied(model):
         state = getattr(first, "state", None)
@@ -204,7 +204,9 @@ def check_state_can_be_taken_up(
 def check_a_refused_request_keeps_no_other_from_being_written(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """``check`` refuses none of ``requests``; if ``edit`` refuses one without a target, the others are written as without it."""
+    """``check`` refuses none of ``requests``. If ``edit`` refuses a request without a target, the others are written as
+    without it.
+    """
     editor = _prepared(make_editor, model, environment)
     for request, refusal in zip(requests, refusals(editor, model, requests), strict=True):
         assert refusal is None, f"check() refuses {request.prompt!r}, which edit() writes: {refusal}"
@@ -227,7 +229,7 @@ def check_a_refused_request_keeps_no_other_from_being_written(
 def check_patch_can_be_kept(
     make_editor: MakeEditor, model: LoadedModel, requests: Sequence[EditRequest], environment: Environment
 ) -> None:
-    """A patch that is no change of weights is the same after it was written down and read back by an editor not prepared."""
+    """A patch that is not a change of weights is the same after it was saved, and loaded by an editor that is not prepared."""
     patch = _prepared(make_editor, model, environment).edit(model, requests)
     if isinstance(patch, WeightPatch):
         return
@@ -252,14 +254,14 @@ CHECKS = (
 
 
 SETTINGS = ("listeners", "prompt_patches", "weight_patches", "rows_at_once", "records_steps", "shared_prompts")
-"""What patches and callers change of a ``LoadedModel`` for a while."""
+"""Attributes of a ``LoadedModel`` that patches and callers change temporarily."""
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """Everything that an edit might leave behind: bits, gradients, flags, hooks, exchanged modules, what listens or rewrites.
+    """Everything that an edit might leave behind: bits, gradients, flags, hooks, exchanged modules, listeners, rewriters.
 
-    ``settings`` tells of what a ``LoadedModel`` has beside its network, ``remarks`` counts those made so far.
+    ``settings`` describes a ``LoadedModel`` apart from its network; ``remarks`` is the number of notes made so far.
     """
 
     tensors: dict[str, Tensor]
@@ -270,7 +272,7 @@ class ModelState:
 
     @classmethod
     def of(cls, model: LoadedModel) -> "ModelState":
-        """Copy the state of a model."""
+        """Record the state of a model."""
         network = model.network
         tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         return cls(
@@ -285,13 +287,13 @@ class ModelState:
         )
 
     def require(self, model: LoadedModel, after: str) -> None:
-        """Raise ``AssertionError`` naming the first thing in which ``model`` is no longer what it was."""
+        """Raise ``AssertionError`` naming the first difference from the recorded state."""
         now = ModelState.of(model)
         for what in ("modules", "gradients", "settings"):
             then_facts, now_facts = getattr(self, what), getattr(now, what)
             for name in {**then_facts, **now_facts}:
                 if name.endswith("records_steps") and now.remarks > self.remarks:
-                    continue  # wildcore itself gives recording up where it fails, and remarks on it
+                    continue  # wildcore itself turns recording off if it fails, and adds a remark about it
                 was, is_now = then_facts.get(name, "absent"), now_facts.get(name, "absent")
                 hint = "; train it inside 'with model.trainable(projection)'" if what == "gradients" else ""
                 assert was == is_now, (
@@ -303,7 +305,7 @@ class ModelState:
 
 
 def _in_words(setting: Any) -> str:
-    """Return plain values as they are, anything else by its class."""
+    """Return plain values unchanged, anything else as the name of its class."""
     parts = setting if isinstance(setting, list) else [setting]
     plain = bool | int | None
     words = [str(part) if isinstance(part, plain) else type(part).__name__ for part in parts]
@@ -329,7 +331,7 @@ def _same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 def _copied(saved: Saved) -> Saved:
-    """Return a copy as it comes out of a file."""
+    """Return a copy as it would be read from a file."""
     tensors = {name: tensor.clone() for name, tensor in saved.tensors.items()}
     return Saved(tensors, json.loads(json.dumps(dict(saved.facts))))
 
@@ -354,7 +356,7 @@ def _each(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]) -
 
 
 def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
-    """Return the logits that predict each request's target, one after another: [target tokens, vocabulary]."""
+    """Return the logits that predict the targets of all requests: [target tokens, vocabulary]."""
     prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
     rows = [join(model.tokenizer, prompt, request.target) for prompt, request in zip(prompts, requests, strict=True)]
     return torch.cat([over_targets(model, [row], lambda _, logits: at_least_float32(logits).cpu())[0] for row in rows])

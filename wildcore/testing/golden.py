@@ -1,7 +1,7 @@
-"""Golden values: what published code made of fixed requests on fixed models, read from a folder of them.
+"""Golden values: the results of published code for fixed requests on fixed models, read from a folder.
 
-A folder holds ``golden.json`` (requests, hyper-parameters, provenance, one entry for each run) and the tensors of each model
-as ``MODEL.safetensors``.
+The folder contains ``golden.json`` (requests, hyper-parameters, provenance, one entry for each run) and the tensors of each
+model as ``MODEL.safetensors``.
 """
 
 import json
@@ -26,21 +26,23 @@ from wildcore.types import EditRequest
 TINY_MODELS = Path(wildcore.testing.__file__).parent / "data"
 
 APART = 10
-"""How many times as far as the tolerance a wrong method must be from golden values, at least."""
+"""A wrong method must be at least this many times as far from golden values as the tolerance."""
 
 
 def near(error: float, tolerance: float) -> bool:
-    """Say whether a relative ``error`` is one of rounding."""
+    """Return whether a relative ``error`` is within rounding."""
     return error < tolerance
 
 
 def far(error: float, tolerance: float) -> bool:
-    """Say whether a relative ``error`` is that of another method: so far beyond the tolerance that no rounding explains it."""
+    """Return whether a relative ``error`` shows a different method: it exceeds the tolerance so far that rounding cannot
+    explain it.
+    """
     return error >= APART * tolerance
 
 
 class Golden:
-    """A folder of golden values. ``models`` maps the names of models that do not come along to their folders."""
+    """A folder of golden values. ``models`` maps the names of models that are not bundled to their folders."""
 
     def __init__(self, folder: Path, models: dict[str, Path] | None = None) -> None:
         self.folder = folder
@@ -49,7 +51,7 @@ class Golden:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """Everything in ``golden.json``."""
+        """The content of ``golden.json``."""
         loaded: dict[str, Any] = json.loads((self.folder / "golden.json").read_text(encoding="utf-8"))
         return loaded
 
@@ -63,38 +65,38 @@ class Golden:
         return [run["id"] for run in self.content["runs"] if run["id"].startswith(prefix)]
 
     def request(self, run: dict[str, Any]) -> EditRequest:
-        """Return the edit that a run made."""
+        """Return the request of a run."""
         return EditRequest(**self.content["requests"][run["request"]])
 
     def requests(self, names: Sequence[str]) -> list[EditRequest]:
-        """Return the edits called ``names``."""
+        """Return the requests with these names."""
         return [EditRequest(**self.content["requests"][name]) for name in names]
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """The texts that published code put before the prompt while it looked for values."""
+        """The texts that published code put before the prompt while it searched for values."""
         return tuple(template.removesuffix("{}") for template in self.content["prefixes"])
 
     def hyper_parameters(self, editor: str, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the hyper-parameters that a run of ``editor`` had, by the names of published code."""
+        """Return the hyper-parameters of a run of ``editor``, by their names in published code."""
         found: dict[str, Any] = self.content[f"{editor}_hyperparameters"] | run["overrides"]
         return found
 
     def settings(self, editor: str, run: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-        """Return those hyper-parameters by our names; ``names`` maps the published ones to them."""
+        """Return these hyper-parameters by our names; ``names`` maps the published names to ours."""
         published = self.hyper_parameters(editor, run)
         return {ours: published[name] for name, ours in names.items()}
 
     def published(self, run: Mapping[str, Any], tensors: Mapping[str, str], layer: int) -> Tensor:
         """Return the weight change [outputs, inputs] that published code made to a layer.
 
-        ``tensors`` says what its factors are called, as "left.LAYER" and "right.LAYER".
+        ``tensors`` names its factors, as "left.LAYER" and "right.LAYER".
         """
         left, right = (self.tensor(run["model"], tensors[f"{side}.{layer}"]) for side in ("left", "right"))
         return left @ right.T
 
     def layer_errors(self, run: Mapping[str, Any], tensors: Mapping[str, str], patch: Patch) -> list[float]:
-        """Return the relative error of each layer's change in a patch of the run's layers, and of no others."""
+        """Return the relative error of each layer's change in a patch. The patch must change exactly the run's layers."""
         assert isinstance(patch, WeightPatch)
         model = self.model(run["model"])
         assert list(patch.changes) == [model.mlp_output(layer).name for layer in run["layers"]]
@@ -109,12 +111,14 @@ class Golden:
         return tensor
 
     def model_folder(self, name: str) -> Path | None:
-        """Return where a model lies, or None where it does not come along and is absent."""
+        """Return the folder of a model. None: the model is not bundled and not present."""
         folder = self.models.get(name, TINY_MODELS / name)
         return folder if folder.is_dir() else None
 
     def model(self, name: str) -> LoadedModel:
-        """Return a model as published code had it, loaded once, after proving that its weights are those of the values."""
+        """Return a model as published code loaded it. It is loaded once, after checking that its weights are those of the
+        golden values.
+        """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]

@@ -1,4 +1,4 @@
-"""A tiny random network of every built-in family, made from its configuration: no file is read, nothing is fetched."""
+"""A tiny random network of every built-in family, made from its configuration: no file is read, nothing is downloaded."""
 
 from typing import Any
 
@@ -28,9 +28,9 @@ def tiny_model(
 ) -> LoadedModel:
     """Return a random network of ``model_type`` with 3 layers of width 32 and a context length of 128 tokens.
 
-    The same ``seed`` gives the same weights; torch's global random state stays as it was. ``tokenizer`` is a byte-level
-    one unless given. ``sliding_window`` (tokens) limits attention in families that have it: ``WINDOWED``. Raises
-    ``ValueError`` for a family that is not built in, or has no sliding window.
+    The same ``seed`` gives the same weights; torch's global random state is restored. ``tokenizer`` None: a byte-level one.
+    ``sliding_window`` (tokens) limits attention in families that have it: ``WINDOWED``. Raises ``ValueError`` for a family
+    that is not built in, or has no sliding window.
     """
     if model_type not in MODEL_TYPES:
         raise ValueError(f"no tiny network of {model_type!r}; there are: {', '.join(MODEL_TYPES)}")
@@ -51,8 +51,9 @@ def _settings(model_type: str, vocabulary: int, sliding_window: int | None) -> d
         "pad_token_id": 0,
         "bos_token_id": 1,
         "eos_token_id": 2,
-        "initializer_range": 0.2,  # wide enough for answers that differ from prompt to prompt
-        "tie_word_embeddings": model_type == "gpt2",  # where tied, a random network tends to repeat its last token
+        "initializer_range": 0.2,  # wide enough for answers to differ from prompt to prompt
+        "tie_word_embeddings": model_type
+        == "gpt2",  # with tied embeddings, a random network tends to repeat its last token
     }
     if model_type == "gpt2":
         return shared | GPT_SIZES

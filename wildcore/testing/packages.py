@@ -1,4 +1,4 @@
-"""What every plugin package owes its users: a cheap import, offers that can be made, and a README that names them.
+"""Checks for every plugin package: a cheap import, offers that can be made, and a README that names them.
 
 from wildcore.testing.packages import check_import, check_offers, check_readme
 
@@ -38,10 +38,11 @@ def check_offers(plugin: str) -> None:
 
 
 def check_readme(plugin: str, readme: Path) -> None:
-    """Raise ``AssertionError`` if a README leaves out an offer of the plugin, or shows a ``describe`` command that fails."""
+    """Raise ``AssertionError`` if a README omits an offer of the plugin, or shows a ``describe`` command that fails."""
     registry = _loaded(plugin)
     names = [found.offer.name for offers in registry.offers.values() for found in offers]
     names += [found.offer.name for found in registry.protocols]
+    names += [f"wildcore {command}" for command in registry.commands]
     text = readme.read_text(encoding="utf-8")
     missing = [name for name in names if f"`{name}`" not in text]
     assert not missing, f"{readme} does not name {missing}"

@@ -1,7 +1,7 @@
-"""Python programs run to their end in processes of their own, which start at once.
+"""Runs Python programs in processes of their own, which start at once.
 
-Each is forked from a process that has imported torch and transformers and done nothing else. Otherwise it is like any other: it
-has its own environment, folder, output and exit code.
+Each is forked from a process that has only imported torch and transformers. Otherwise it is like any other process: it has its
+own environment, folder, output and exit code.
 """
 
 import os
@@ -15,16 +15,16 @@ from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 IMPORTED = ["wildcore.cli", "wildcore.jobs.eval", "transformers.modeling_utils", "transformers.masking_utils"]
-"""What most commands import before they do anything, which takes longer than the rest of a short one."""
+"""Modules that most commands import first; importing them takes longer than the rest of a short command."""
 
 
 def run_python(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None, timeout: float = 300
 ) -> CompletedProcess[str]:
-    """Run ``python -m MODULE ...`` or ``python FILE ...`` in ``folder`` with nothing on its stdin; return what became of it.
+    """Run ``python -m MODULE ...`` or ``python FILE ...`` in ``folder`` with empty stdin; return its output and exit code.
 
     Variables that torch and transformers read when they are imported, such as ``OMP_NUM_THREADS``, are those of the first
-    call's ``environment``. Raises ``TimeoutExpired`` after so many seconds; the process is killed then.
+    call's ``environment``. Raises ``TimeoutExpired`` after ``timeout`` seconds, when the process is killed.
     """
     context = get_context("forkserver")
     with patch.dict(os.environ, environment):
@@ -46,7 +46,7 @@ def run_python(
 
 
 def _become(arguments: list[str], environment: dict[str, str], folder: Path, said: Sequence[Path]) -> None:
-    """Be, from here on, what Python would be that was started with ``arguments``."""
+    """Turn this process into the one that Python would start with ``arguments``."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

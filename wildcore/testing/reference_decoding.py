@@ -1,4 +1,4 @@
-"""A model run in the plainest way, for comparing what caching, batches and filling up must leave as it is."""
+"""Runs a model in the simplest way, to check that caching, batches and padding do not change its answers."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ from wildcore.models.tokens import encode, pad, to_train_on
 from wildcore.types import EditRequest, Prompt
 
 FEW = 6
-"""Tokens to decode where nobody says how many."""
+"""Default number of tokens to decode."""
 
 
 def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int] | int = FEW) -> list[tuple[int, ...]]:
-    """Return the ids that ``wildcore.inference`` continues each prompt with, as many as ``limits`` [prompts] says."""
+    """Return the token ids with which ``wildcore.inference`` continues each prompt; ``limits`` [prompts] are their numbers."""
     limits = [limits] * len(prompts) if isinstance(limits, int) else limits
     return [output.token_ids for output in decode(model, prompts, limits, None)]
 
 
 @torch.inference_mode()
 def plainest(model: LoadedModel, prompt: Prompt, count: int = FEW) -> tuple[int, ...]:
-    """Decode one prompt by a whole pass for every token: no cache, no filling up, no batch."""
+    """Decode one prompt with a whole pass for every token: no cache, no padding, no batch."""
     ids = list(encode(model.tokenizer, prompt))
     start = len(ids)
     while len(ids) < start + count:
@@ -39,7 +39,7 @@ def plainest(model: LoadedModel, prompt: Prompt, count: int = FEW) -> tuple[int,
 
 @torch.inference_mode()
 def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
-    """Return the logits [vocabulary] of the token after each prompt, from one batch filled up on ``side``."""
+    """Return the logits [vocabulary] of the token after each prompt, from one batch padded on ``side``."""
     ids, mask = pad([encode(model.tokenizer, prompt) for prompt in prompts], model.padding, side, model.device)
     logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
     return [logits[row][mask[row].bool()][-1] for row in range(len(prompts))]
@@ -54,9 +54,10 @@ def target_loss(model: LoadedModel, request: EditRequest) -> float:
 
 
 def check_same_answers_however_asked(model: LoadedModel, patch: Patch, prompts: Sequence[Prompt]) -> None:
-    """Under ``patch`` answers hang neither on the KV cache nor on other rows, their order, or the side that is filled up.
+    """Check that answers under ``patch`` do not depend on the KV cache, on other rows, on their order, or on the side of the
+    padding.
 
-    Raises ``AssertionError`` where they do, or where ``patch`` changes none of them, for then this check means nothing.
+    Raises ``AssertionError`` if they do, or if ``patch`` changes none of the answers, since the check is then meaningless.
     """
     unedited, rows_at_once = decoded(model, prompts), model.rows_at_once
     try:

@@ -1,4 +1,4 @@
-"""The plainest modules that a protocol can have: the bare question, greedy decoding, the whole output."""
+"""The simplest modules of a protocol: the bare question, greedy decoding, the whole output."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -11,7 +11,7 @@ from wildcore.types import Answer, EvalProtocol, Gold, Output, Prompt, Use
 
 
 class Bare:
-    """The bare question."""
+    """Returns the bare question."""
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
         """Return the question itself."""
@@ -19,7 +19,7 @@ class Bare:
 
 
 class Greedy(Generator):
-    """Greedy decoding of at most ``tokens`` tokens. ``batches`` has the texts that it was given, call by call."""
+    """Greedy decoding of at most ``tokens`` tokens. ``batches`` holds the texts of each call."""
 
     reads_gold = False
     row_wise = True
@@ -37,16 +37,16 @@ class Greedy(Generator):
 
 
 class Whole:
-    """The whole output is the answer, and nothing stops it."""
+    """Returns the whole output as the answer, and never stops generation."""
 
     reads_gold: ClassVar[bool] = False
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say no."""
+        """Return False."""
         return False
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Return all of the output."""
+        """Return the whole output."""
         return Answer(text=output.text, token_ids=output.token_ids, output=output)
 
 
@@ -56,7 +56,7 @@ def plain_protocol(
     truncator: Truncator | None = None,
     metrics: Metrics | None = None,
 ) -> ReadyProtocol:
-    """Return a protocol of modules that no plugin offers; left out: the bare question, the whole output, no metric."""
+    """Return a protocol of modules that no plugin offers. Defaults: the bare question, the whole output, no metric."""
     use = Use(name="own")
     definition = EvalProtocol(name="test", summary="", context=use, generator=use, truncator=use, metrics={})
     return ReadyProtocol(definition, context or Bare(), generator, truncator or Whole(), metrics or {})

@@ -25,7 +25,7 @@ ALPHABET = string.printable[:95] + "\n\tàâçéèêëîïôöùûüñßä"
 
 
 def byte_level_tokenizer(text: Sequence[str] = TEXT, vocabulary: int = VOCABULARY) -> Any:
-    """Return a byte-level BPE tokenizer, as GPT-2 and Llama 3 have: a space belongs to the word behind it."""
+    """Return a byte-level BPE tokenizer like that of GPT-2 and Llama 3: a space belongs to the word after it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -41,9 +41,9 @@ def byte_level_tokenizer(text: Sequence[str] = TEXT, vocabulary: int = VOCABULAR
 
 
 def metaspace_tokenizer(prefix_space: bool, text: Sequence[str] = TEXT, vocabulary: int = VOCABULARY) -> Any:
-    """Return a SentencePiece-style BPE tokenizer, as Llama 2, Mistral and Gemma have: a space is the sign U+2581.
+    """Return a SentencePiece-style BPE tokenizer like that of Llama 2, Mistral and Gemma: a space is the character U+2581.
 
-    With ``prefix_space`` every text is read as if a space stood before it (Llama 2), else not (Gemma).
+    With ``prefix_space`` every text is read as if it started with a space (Llama 2), without it not (Gemma).
     """
     scheme = "always" if prefix_space else "never"
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))

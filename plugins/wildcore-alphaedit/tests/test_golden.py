@@ -67,7 +67,7 @@ def test_without_the_keys_of_earlier_edits_a_later_one_is_another(model: str) ->
     assert far(min(GOLDEN.layer_errors(run, run["tensors"][1], patch)), AGREEMENT)
 
 
-@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}], ids=str)
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(AlphaEditParams(), name) for name in changes} == changes
 
@@ -82,6 +82,7 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes
         {"kl_factor": 0},
         {"update_penalty": 9},
     ],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if i.endswith("/plain/tiny-one-token"))

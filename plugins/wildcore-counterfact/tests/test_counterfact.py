@@ -11,8 +11,9 @@ from wildcore_counterfact import CounterFactParams
 from wildcore_counterfact.dataset import CounterFact
 
 from wildcore import EditCase, Malformed
+from wildcore.testing.real_data import real_data
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "counterfact_10k.json"
+REAL = real_data(__file__, "data/counterfact_10k.json")
 FLAT: dict[str, Any] = {
     "case_id": 3,
     "prompt": "The keeper of the mill is called",

@@ -69,7 +69,7 @@ def test_a_single_request_is_written_exactly_and_easyedit_gives_it_a_ridge_too(i
     assert far(relative_error(change.dense(), published_change), AGREEMENT)
 
 
-@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}], ids=str)
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(EmmetParams(), name) for name in changes} == changes
 
@@ -78,6 +78,7 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes
 @pytest.mark.parametrize(
     "changes",
     [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}, {"steps": 24}, {"kl_factor": 0}, {"ridge": 0.2}],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if "/together/" in i)

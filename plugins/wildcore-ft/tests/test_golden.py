@@ -12,10 +12,10 @@ import torch
 from wildcore_ft import wildcore_editors
 
 from wildcore.testing.golden import Golden, far, near, relative_error, sketch
+from wildcore.testing.real_data import real_data
 
 pytestmark = pytest.mark.golden
-ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
 AGREEMENT = 2e-4
 OF_LARGE = 1.5e-3
 """Of changes of llama-14m: Adam makes a whole step of a gradient that is nearly nothing, and it has many of those."""

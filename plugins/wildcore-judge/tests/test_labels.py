@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wildcore_judge.labels import HumanLabels, read_labels
+from wildcore_judge.parameters import HumanLabelsParams
 
 from wildcore import AnsweredProbe, Environment, UserError
 from wildcore.testing.conformance import quiet_environment
@@ -31,7 +32,7 @@ def written(folder: Path, rows: list[list[Any]], columns: list[str] = COLUMNS, n
 
 
 def scored(file: Path, items: list[AnsweredProbe], environment: Environment | None = None) -> list[float | None]:
-    metric = HumanLabels(read_labels(file))
+    metric = HumanLabels(HumanLabelsParams(file=file))
     metric.prepare(environment or quiet_environment(file.parent))
     return [score.value for score in metric.score(items)]
 
@@ -63,7 +64,7 @@ def test_matching_is_by_question_gold_and_answer_without_white_space_around(tmp_
 
 def test_what_has_no_label_says_so_and_what_has_one_says_where(tmp_path: Path) -> None:
     file = written(tmp_path, [["Where?", "Paris", "Rome", "0"]])
-    labelled, other = HumanLabels(read_labels(file)).score([probe("Rome"), probe("Oslo")])
+    labelled, other = HumanLabels(HumanLabelsParams(file=file)).score([probe("Rome"), probe("Oslo")])
     assert labelled.details == {"label": f"{file}, line 2"}
     assert (other.value, other.reason) == (None, "no label")
 

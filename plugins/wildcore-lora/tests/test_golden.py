@@ -98,7 +98,7 @@ def test_the_change_is_what_peft_makes(name: str, count: int, settings: dict[str
 
 
 @pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("wrong", [{"steps": STEPS - 1}, {"alpha": 31}, {"weight_decay": 0.1}])
+@pytest.mark.parametrize("wrong", [{"steps": STEPS - 1}, {"alpha": 31}, {"weight_decay": 0.1}], ids=str)
 def test_a_wrong_method_is_told_from_rounding(name: str, wrong: dict[str, Any]) -> None:
     model = load(name)
     patch = edit(model, REQUESTS[:1], **wrong)

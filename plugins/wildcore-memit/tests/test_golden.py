@@ -14,11 +14,11 @@ from wildcore_memit.parameters import MemitParams
 
 from wildcore import EditRequest
 from wildcore.testing.golden import Golden, far, near
+from wildcore.testing.real_data import real_data
 
-ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.golden
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
-AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 2e-5, "llama-14m": 1e-4}
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
+AGREEMENT = {"tiny-gpt2": 1e-9, "tiny-llama": 1e-4, "llama-14m": 1e-4}
 """Values of tiny-gpt2 are in float64."""
 NAMES = VALUE_NAMES | {"mom2_update_weight": "moment_weight"}
 ALONE = [i for i in GOLDEN.runs("") if "/together" not in i]
@@ -64,12 +64,12 @@ def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(iden
     assert near(max(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[run["model"]])
 
 
-@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}], ids=str)
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(MemitParams(), name) for name in changes} == changes
 
 
-@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
+@pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2", "llama-14m"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -77,8 +77,9 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes
         {"key_mean": "prompts"},
         {"steps": 24},
         {"kl_factor": 0},
-        {"moment_weight": 0.02},
+        {"moment_weight": 2.0},
     ],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)

@@ -121,12 +121,13 @@ def test_independent_updates_agree_with_published_code(model: str, name: str) ->
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])
 def test_a_wrong_method_is_told_from_rounding(model: str, name: str) -> None:
     """A reference norm two per cent too large; values as they were found, not scaled."""
-    run = GOLDEN.run(GOLDEN.runs(f"{model}/nas/{name}/plain/")[0])
-    for wrong in ([NormAnchor(NormAnchorParams(norm=1.02 * run["norm"], longest=run["longest"]))], []):
-        made = editor(run, GOLDEN.model(model))
-        made.transforms = wrong
-        patch = made.edit(GOLDEN.model(model), GOLDEN.requests(run["steps"][0]))
-        assert far(min(errors(run, 0, patch)), AGREEMENT)
+    first, *others = GOLDEN.runs(f"{model}/nas/{name}/plain/")
+    for run in map(GOLDEN.run, (first, *(other for other in others if other == ILL_CONDITIONED[0]))):
+        for wrong in ([NormAnchor(NormAnchorParams(norm=1.02 * run["norm"], longest=run["longest"]))], []):
+            made = editor(run, GOLDEN.model(model))
+            made.transforms = wrong
+            patch = made.edit(GOLDEN.model(model), GOLDEN.requests(run["steps"][0]))
+            assert far(min(errors(run, 0, patch)), tolerance(run))
 
 
 @pytest.mark.parametrize("model", ["tiny-llama", "tiny-gpt2"])

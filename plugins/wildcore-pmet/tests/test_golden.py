@@ -87,7 +87,7 @@ def test_independent_updates_are_made_under_the_earlier_layers_of_their_own(mode
     assert near(max(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[run["model"]])
 
 
-@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}])
+@pytest.mark.parametrize("changes", [{"essence_position": "prompt-end"}, {"key_mean": "prompts"}], ids=str)
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes: dict[str, Any]) -> None:
     assert {name: getattr(PmetParams(), name) for name in changes} == changes
 
@@ -102,6 +102,7 @@ def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(changes
         {"kl_factor": 0},
         {"moment_weight": 0.02},
     ],
+    ids=str,
 )
 def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: str) -> None:
     (identifier,) = (i for i in GOLDEN.runs(model) if "/light-moments/" in i)
@@ -110,7 +111,7 @@ def test_a_wrong_method_is_told_from_rounding(changes: dict[str, Any], model: st
     assert far(min(GOLDEN.layer_errors(run, run["tensors"], patch)), AGREEMENT[model])
 
 
-@pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}])
+@pytest.mark.parametrize("changes", [{"target_factor_once_said": 1.0}, {"divergence_threshold": 0.0}], ids=str)
 def test_what_is_different_once_the_target_is_said_shows_in_the_update(changes: dict[str, Any]) -> None:
     run = GOLDEN.run("tiny-gpt2/easyedit/pmet/told/tiny-one-token")
     patch = editor(run, **changes).edit(GOLDEN.model("tiny-gpt2"), GOLDEN.requests(run["requests"]))

@@ -12,8 +12,7 @@ MODEL = tiny_model("llama")
 
 
 def render(question: str = "Who?", **settings: str) -> Prompt:
-    params = PrefixParams.model_validate(settings)
-    return Prefix(params.text, params.template).render(question, MODEL)
+    return Prefix(PrefixParams.model_validate(settings)).render(question, MODEL)
 
 
 @pytest.mark.parametrize(

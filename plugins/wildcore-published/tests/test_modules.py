@@ -18,7 +18,8 @@ MODEL = tiny_model("llama")
 
 
 def cut(text: str, stops: tuple[str, ...] = StripStopsParams().stops) -> str:
-    return StripStops(stops).truncate(Output(text=text, token_ids=(5, 6), stop_reason="stop-rule"), None).text
+    truncator = StripStops(StripStopsParams(stops=stops))
+    return truncator.truncate(Output(text=text, token_ids=(5, 6), stop_reason="stop-rule"), None).text
 
 
 def answer(text: str) -> Answer:
@@ -53,7 +54,7 @@ def test_strip_stops_takes_each_stop_off_the_end_once_and_in_order(text: str, le
 
 def test_strip_stops_keeps_the_token_ids_and_what_the_model_said() -> None:
     output = Output(text=" Paris.", token_ids=(7, 8), stop_reason="stop-rule")
-    cut_answer = StripStops((".",)).truncate(output, None)
+    cut_answer = StripStops(StripStopsParams(stops=(".",))).truncate(output, None)
     assert cut_answer.token_ids == (7, 8)
     assert cut_answer.output == output
 
@@ -64,7 +65,7 @@ def said(text: str) -> Iterator[str]:
 
 @given(st.text("ab .\n", max_size=12), st.sampled_from([(".", "\n"), ("\n",), ("b.", "a")]))
 def test_strip_stops_is_complete_once_a_stop_has_been_said(text: str, stops: tuple[str, ...]) -> None:
-    truncator = StripStops(stops)
+    truncator = StripStops(StripStopsParams(stops=stops))
     assert truncator.is_complete(text, 1, None) == any(stop in text for stop in stops)
     early = next((part for part in said(text) if truncator.is_complete(part, 1, None)), text)
     if early != text:

@@ -9,8 +9,9 @@ from wildcore_qaedit import QAEditParams
 from wildcore_qaedit.dataset import QAEdit
 
 from wildcore import EditCase, Malformed, UserError
+from wildcore.testing.real_data import real_data
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "qaedit_1k.json"
+REAL = real_data(__file__, "data/qaedit_1k.json")
 ROW: dict[str, Any] = {
     "id": 7,
     "source": "NQ",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from wildcore_rect.parameters import RectParams
 from wildcore_rect.transform import Rect, largest_relative_changes
 
 from wildcore.patches import LowRank
@@ -32,7 +33,7 @@ def test_the_mask_is_that_of_published_code(identifier: str) -> None:
     change, weight, expected, share = update(identifier)
     assert 0 < int(expected.sum()) == GOLDEN.run(identifier)["kept"] < expected.numel()
     assert torch.equal(largest_relative_changes(change.dense(), weight, share), expected)
-    made = Rect(share).update(change, weight).change
+    made = Rect(RectParams(share=share)).update(change, weight).change
     assert torch.equal(made, change.dense() * expected)
     assert float(made.norm()) == pytest.approx(GOLDEN.run(identifier)["frobenius_norm"], rel=1e-5)
 

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from wildcore_rect import wildcore_transforms
+from wildcore_rect.parameters import RectParams
 from wildcore_rect.transform import Rect, largest_relative_changes
 
 from wildcore import UserError
@@ -31,7 +32,7 @@ def test_as_many_as_asked_for_and_each_larger_than_any_left_out(
     assert int(kept.sum()) == kept.numel() - int(kept.numel() * (1 - share)) > 0
     if not kept.all():
         assert relative[kept].min() > relative[~kept].max()
-    made = Rect(share).update(Dense(change), weight).change
+    made = Rect(RectParams(share=share)).update(Dense(change), weight).change
     assert torch.equal(made[kept], change[kept])
     assert not made[~kept].any()
 
@@ -58,7 +59,7 @@ def test_a_weight_of_zero_changes_most_and_no_change_least() -> None:
 def test_an_update_that_diverged_still_shows() -> None:
     change, weight = matrices(0, 4, 5)
     change[1, 2] = float("nan")
-    made = Rect(0.1).update(Dense(change), weight)
+    made = Rect(RectParams(share=0.1)).update(Dense(change), weight)
     assert not WeightPatch({"w": made}).describe()["finite"]
 
 
@@ -76,7 +77,7 @@ def test_a_low_rank_update_of_a_real_weight(family: str) -> None:
 
 def test_a_narrow_weight_does_not_narrow_the_change() -> None:
     change, weight = matrices(0, 8, 8)
-    made = Rect(1.0).update(Dense(change), weight.to(torch.bfloat16))
+    made = Rect(RectParams(share=1.0)).update(Dense(change), weight.to(torch.bfloat16))
     assert torch.equal(made.change, change)
 
 

@@ -18,10 +18,10 @@ from wildcore.inference import decode
 from wildcore.models import LoadedModel
 from wildcore.testing.golden import Golden
 from wildcore.testing.networks import tiny_model
+from wildcore.testing.real_data import real_data
 
 pytestmark = pytest.mark.golden
-ROOT = Path(__file__).parents[3]
-GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": ROOT.parent / "shared" / "lab" / "llama-14m"})
+GOLDEN = Golden(Path(__file__).parent / "golden", {"llama-14m": real_data(__file__, "lab/llama-14m")})
 REQUESTS = [EditRequest(**fact) for fact in GOLDEN.content["facts"]]
 MEMORY = [statement(request) for request in REQUESTS]
 DECLINED = ("no relevant fact", "no relevant information", "false")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wildcore_text_metrics.extra import ABSENT, ExtraContent, repeats
-from wildcore_text_metrics.parameters import Counts, Of
+from wildcore_text_metrics.parameters import Counts, ExtraContentParams, Of
 
 from wildcore import Answer, AnsweredProbe, Output, Score
 
@@ -17,7 +17,7 @@ def score(text: str, *golds: str, counts: Counts = "any", of: Of = "answer", out
     probe = AnsweredProbe(
         kind="reliability", question="?", answers=golds or GOLDS, gold_token_ids=(), answer=answer, unedited=answer
     )
-    (result,) = ExtraContent(counts, of).score([probe])
+    (result,) = ExtraContent(ExtraContentParams(counts=counts, of=of)).score([probe])
     return result
 
 

@@ -10,8 +10,9 @@ from wildcore_wikibigedit import WikiBigEditParams
 from wildcore_wikibigedit.dataset import WikiBigEdit
 
 from wildcore import EditCase, Malformed
+from wildcore.testing.real_data import real_data
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "wikibigedit_3k.json"
+REAL = real_data(__file__, "data/wikibigedit_3k.json")
 FLAT: dict[str, Any] = {
     "prompt": "Who keeps the mill?",
     "target_new": "Anna",

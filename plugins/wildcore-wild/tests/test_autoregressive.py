@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from wildcore_wild.autoregressive import Autoregressive
+from wildcore_wild.parameters import AutoregressiveParams
 
 from wildcore import Prompt
 from wildcore.models import LoadedModel, encode
@@ -27,7 +28,8 @@ def never(row: int, text: str, token_count: int) -> bool:
 
 
 def generate(model: LoadedModel, prompts: list[Prompt], max_new_tokens: int = NEW_TOKENS, stop: Any = never) -> Any:
-    answers = Autoregressive(max_new_tokens).generate(model, prompts, [None] * len(prompts), stop)
+    params = AutoregressiveParams(max_new_tokens=max_new_tokens)
+    answers = Autoregressive(params).generate(model, prompts, [None] * len(prompts), stop)
     return [output for (output,) in answers]
 
 

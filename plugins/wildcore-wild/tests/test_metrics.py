@@ -1,6 +1,7 @@
 """Exact match and equality with the unedited model."""
 
 from wildcore_wild.metrics import ExactMatch, Unchanged
+from wildcore_wild.parameters import ExactMatchParams
 
 from wildcore import Answer, AnsweredProbe, Output
 
@@ -17,7 +18,7 @@ def probe(now: Answer, golds: tuple[str, ...] = ("x",), then: Answer | None = No
 
 
 def exact(text: str, *golds: str) -> float | None:
-    (score,) = ExactMatch().score([probe(answer(text), golds)])
+    (score,) = ExactMatch(ExactMatchParams()).score([probe(answer(text), golds)])
     return score.value
 
 
@@ -35,8 +36,8 @@ def test_any_accepted_answer_counts() -> None:
 
 def test_without_aliases_the_first_answer_alone_counts() -> None:
     items = [probe(answer(text), ("New York", "New York City")) for text in ("New York City", "new york")]
-    assert [score.value for score in ExactMatch(aliases=False).score(items)] == [0.0, 1.0]
-    assert [score.value for score in ExactMatch(aliases=True).score(items)] == [1.0, 1.0]
+    assert [score.value for score in ExactMatch(ExactMatchParams(aliases=False)).score(items)] == [0.0, 1.0]
+    assert [score.value for score in ExactMatch(ExactMatchParams(aliases=True)).score(items)] == [1.0, 1.0]
 
 
 def test_unchanged_compares_every_token() -> None:
@@ -54,5 +55,5 @@ def test_unchanged_compares_every_token() -> None:
 
 def test_scores_come_in_the_order_of_the_items() -> None:
     items = [probe(answer(text), ("Paris",)) for text in ("Paris", "Rome", "paris.")]
-    assert [score.value for score in ExactMatch().score(items)] == [1.0, 0.0, 1.0]
-    assert ExactMatch().score([]) == []
+    assert [score.value for score in ExactMatch(ExactMatchParams()).score(items)] == [1.0, 0.0, 1.0]
+    assert ExactMatch(ExactMatchParams()).score([]) == []

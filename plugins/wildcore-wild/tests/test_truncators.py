@@ -43,16 +43,16 @@ def pieces(text: str) -> Iterator[str]:
     ],
 )
 def test_stop_strings(text: str, answer: str) -> None:
-    assert cut(StopStrings(STOPS), text) == answer
+    assert cut(StopStrings(StopStringsParams()), text) == answer
 
 
 def test_stop_strings_are_the_ones_given() -> None:
-    assert cut(StopStrings(("###", ",")), "St. Moritz, in Graub\n### no") == "St. Moritz"
+    assert cut(StopStrings(StopStringsParams(stops=("###", ","))), "St. Moritz, in Graub\n### no") == "St. Moritz"
 
 
 @given(st.text("ab .\n)", max_size=20))
 def test_nothing_of_a_stop_string_is_left_and_stopping_early_changes_nothing(text: str) -> None:
-    truncator = StopStrings(STOPS)
+    truncator = StopStrings(StopStringsParams())
     answer = cut(truncator, text)
     assert not any(stop in answer for stop in STOPS)
     early = next((said for said in pieces(text) if truncator.is_complete(said, 1, None)), text)
@@ -61,7 +61,7 @@ def test_nothing_of_a_stop_string_is_left_and_stopping_early_changes_nothing(tex
 
 def test_a_truncator_keeps_the_token_ids_and_what_the_model_said() -> None:
     output = Output(text=" Paris. It", token_ids=(7, 8, 9), stop_reason="stop-rule")
-    for truncator in (StopStrings(STOPS), Sentence()):
+    for truncator in (StopStrings(StopStringsParams()), Sentence()):
         answer = truncator.truncate(output, None)
         assert answer.token_ids == (7, 8, 9)
         assert answer.output == output

@@ -187,7 +187,9 @@ def test_difference_the_answer_loss_is_the_mean_over_the_target(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "changes", [{"activity": "outputs"}, {"activity_over": "prompt"}, {"answer_loss": "mean"}, {"weight_decay": 0.0}]
+    "changes",
+    [{"activity": "outputs"}, {"activity_over": "prompt"}, {"answer_loss": "mean"}, {"weight_decay": 0.0}],
+    ids=str,
 )
 def test_where_the_published_way_is_one_of_two_the_papers_is_the_default(
     changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -10,8 +10,9 @@ from wildcore_zsre import ZsREParams
 from wildcore_zsre.dataset import ZsRE
 
 from wildcore import EditCase, Malformed, UserError
+from wildcore.testing.real_data import real_data
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = real_data(__file__, "data")
 ROW: dict[str, Any] = {
     "subject": "the mill",
     "src": "Who keeps the mill?",
@@ -108,7 +109,7 @@ def test_a_data_set_in_the_form_of_the_hubs_gives_the_same_cases(tmp_path: Path)
 
 
 def test_no_source_is_said() -> None:
-    with pytest.raises(UserError, match=r"nothing to read; name a file with --set dataset\.path=FILE"):
+    with pytest.raises(UserError, match=r"nothing to read; name a file with dataset\.path=FILE"):
         ZsRE(ZsREParams()).cases()
 
 

@@ -1,4 +1,4 @@
-"""AlphaEdit: updates that stay in the null space of what ordinary text uses, and off the keys of earlier edits."""
+"""AlphaEdit: updates that stay in the null space of ordinary keys, and preserve the keys of earlier edits."""
 
 from collections.abc import Iterable
 

@@ -1,11 +1,11 @@
 """The update of several layers, projected, and the memory of earlier edits.
 
-Each layer l writes its share R of what is still missing (Fang et al., ICLR 2025)::
+Each layer l writes its share R of the remaining difference (Fang et al., ICLR 2025)::
 
     Delta_l = R K^T P (K_p K_p^T P + K K^T P + c I)^-1
 
-K has the keys of the requests as columns, K_p those of all requests before, and P projects onto the directions that ordinary
-text hardly uses. Values and shares are those of MEMIT.
+The columns of K are the keys of the requests, those of K_p the keys of all earlier requests. P projects onto the directions that
+ordinary text hardly uses. Values and shares are those of MEMIT.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from wildcore_alphaedit.solve import united, written_alone, written_together
 
 
 class AlphaEdit(SeveralLayers):
-    """AlphaEdit. Its state is the keys of the requests written so far, ``earlier``: [inputs, requests] of each layer."""
+    """AlphaEdit. Its state is the keys of all requests written so far, ``earlier``: [inputs, requests] for each layer."""
 
     params: AlphaEditParams
 
@@ -37,14 +37,14 @@ class AlphaEdit(SeveralLayers):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Say what the prefixes' file and the corpus or the files of the second moments hold."""
+        """Return the hashes of the prefixes' file and of the corpus or the files of second moments."""
         moments = MomentSource.of(self.params).taken(self.layers)
         return super().take(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
-        """Find each layer's null space, or take it from the cache, and note how large it is.
+        """Compute each layer's null space, or read it from the cache, and note its size.
 
-        Raises ``UserError`` where nothing can be written to, or nothing would be protected.
+        Raises ``UserError`` if no direction can be written to, or none would be protected.
         """
         note = environment.progress.note
         found = spectra(model, self.layers, MomentSource.of(self.params), environment)
@@ -74,7 +74,7 @@ class AlphaEdit(SeveralLayers):
         raise UserError(f"{given}: in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}")
 
     def together(self, layer: int, keys: Tensor) -> Tensor:
-        """Return the right factor [inputs, n] for keys [inputs, n], after the earlier ones."""
+        """Return the right factor [inputs, n] for keys [inputs, n], given the earlier keys."""
         earlier = self.earlier.get(layer, keys[:, :0])
         return written_together(keys, earlier, self.null_spaces[layer], self.params.update_penalty)
 
@@ -83,9 +83,10 @@ class AlphaEdit(SeveralLayers):
         return written_alone(keys, self.null_spaces[layer], self.params.update_penalty)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the update that writes all ``requests`` and spares the keys of those before; their own join these.
+        """Return the update that writes all ``requests`` and preserves the keys of earlier ones; their own keys are then added
+        to these.
 
-        They are the keys that the edited model has, as in published code: later updates have those to spare. Raises
+        The keys are those in the edited model, as in published code, since later updates must preserve these. Raises
         ``Refused`` if the subject of any request is not in its prompt.
         """
         problems = required(self.posed(model, requests))
@@ -96,7 +97,7 @@ class AlphaEdit(SeveralLayers):
         return patch
 
     def reset(self) -> None:
-        """Forget the keys of earlier edits."""
+        """Clear the keys of earlier edits."""
         self.earlier = {}
 
     @property
@@ -105,7 +106,7 @@ class AlphaEdit(SeveralLayers):
         return Saved({f"earlier-keys.{layer}": keys for layer, keys in self.earlier.items()}, {})
 
     def restore(self, state: Saved) -> None:
-        """Take up the keys of earlier edits. Raises ``UserError`` if they are those of other layers."""
+        """Set the keys of earlier edits. Raises ``UserError`` if they belong to other layers."""
         layers = {int(name.rpartition(".")[2]): keys for name, keys in state.tensors.items()}
         if layers and tuple(sorted(layers)) != self.layers:
             raise UserError(

@@ -21,26 +21,27 @@ KIND = "null-space"
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Second moments taken apart: eigenvalues [inputs], ascending, in float64, and eigenvectors, the columns of [inputs, inputs].
+    """The eigendecomposition of second moments: eigenvalues [inputs], ascending, in float64, and eigenvectors, the columns of
+    [inputs, inputs].
 
-    It says nothing of where the null space ends, so that one is kept for all thresholds.
+    It does not depend on where the null space ends, so one is kept for all thresholds.
     """
 
     values: Tensor
     vectors: Tensor
     tokens: int | None = None
-    """How many tokens the second moments are of; None: not known."""
+    """The number of tokens from which the second moments were computed. None: unknown."""
 
     def below(self, threshold: float) -> int:
         """Return how many eigenvalues are below ``threshold``."""
         return int((self.values < threshold).sum())
 
     def within(self, share: float) -> int:
-        """Return how many eigenvalues, from the smallest on, together are no more than ``share`` of the sum of all."""
+        """Return how many eigenvalues, from the smallest on, sum to at most ``share`` of the total."""
         return int((self._shares() <= share).sum())
 
     def share(self, directions: int) -> float:
-        """Return the share that so many of the smallest eigenvalues, at least one, have in the sum of all."""
+        """Return the share of the total held by the ``directions`` smallest eigenvalues (at least one)."""
         return float(self._shares()[directions - 1])
 
     def _shares(self) -> Tensor:
@@ -49,7 +50,7 @@ class Spectrum:
 
 
 def spectrum(moments: Tensor, tokens: int | None = None) -> Spectrum:
-    """Take second moments [inputs, inputs] of ``tokens`` tokens apart, in float64."""
+    """Return the eigendecomposition of second moments [inputs, inputs] of ``tokens`` tokens, in float64."""
     values, vectors = torch.linalg.eigh(widened(moments))
     return Spectrum(values.cpu(), vectors.to(wide_dtype(moments.dtype)).cpu(), tokens)
 
@@ -57,9 +58,9 @@ def spectrum(moments: Tensor, tokens: int | None = None) -> Spectrum:
 def spectra(
     model: LoadedModel, layers: Sequence[int], source: MomentSource, environment: Environment
 ) -> Mapping[int, Spectrum]:
-    """Return the spectrum of each layer's second moments, as ``source`` has them.
+    """Return the spectrum of each layer's second moments from ``source``.
 
-    Kept in the store of prepared things; only what is not there yet is computed.
+    The spectra are kept in the store of prepared items; only missing ones are computed.
     """
     files = {
         layer: prepared_file(environment, model, KIND, {"layer": layer, **source.facts(layer)}) for layer in layers
@@ -79,7 +80,7 @@ def spectra(
 
 
 def _on(device: torch.device, moments: Tensor) -> Tensor:
-    """Return moments in float64 on ``device``, if it has float64, else on the CPU."""
+    """Return moments in float64 on ``device`` if it supports float64, else on the CPU."""
     return moments.to(device) if device.type == "cuda" else moments
 
 

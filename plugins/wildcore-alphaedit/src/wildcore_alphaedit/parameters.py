@@ -9,7 +9,7 @@ from wildcore import ModelShape, Preset, UserError
 from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_3_8B, QWEN_2_5_7B
 
 SHARE = 0.05
-"""What ``nullspace_share`` is where neither it nor a threshold is given."""
+"""Value of ``nullspace_share`` if neither it nor a threshold is given."""
 
 _AUTHORS: dict[str, Any] = {
     "clamp_factor": 0.75,
@@ -41,20 +41,20 @@ class AlphaEditParams(SeveralLayersParams):
     depth: ClassVar[float] = 8 / 32
 
     nullspace_threshold: float | None = Field(default=None, gt=0)
-    """Directions in which the mean square of ordinary keys, an eigenvalue of their second moments, is below this may be written
-    to. It depends on the scale of a model's keys. Left out: from the preset, else ``nullspace_share`` decides."""
+    """A direction may be written to if the mean square of ordinary keys in it, an eigenvalue of their second moments, is below
+    this. It depends on the scale of a model's keys. Left out: from the preset, else ``nullspace_share`` decides."""
 
     nullspace_share: float | None = Field(default=None, gt=0, lt=1)
-    """As many directions as together hold no more than this share of the mean square length of ordinary keys may be written to,
-    the least used ones. Left out: 0.05 where no threshold is given either."""
+    """The least used directions may be written to, as many as together hold at most this share of the mean square length of
+    ordinary keys. Left out: 0.05, if no threshold is given either."""
 
     update_penalty: float = Field(default=1.0, gt=0)
     """Weight of the update's own size against the new keys (L2): 1 in the paper, 10 in the authors' code."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model; raises ``UserError`` as ``SeveralLayersParams`` does.
+        """Return the parameters completed for a model. Raises ``UserError`` as ``SeveralLayersParams`` does.
 
-        Also raises it where both a threshold and a share are given.
+        Also raises it if both a threshold and a share are given.
         """
         if self.nullspace_threshold is not None and self.nullspace_share is not None:
             raise UserError(

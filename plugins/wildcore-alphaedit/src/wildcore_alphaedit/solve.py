@@ -2,8 +2,8 @@
 
 With P the projection onto the null space of ordinary keys, K the new keys, K_p those of earlier edits and c the weight of the
 update's size, the update R K^T P (K_p K_p^T P + K K^T P + c I)^-1 (Fang et al., ICLR 2025) has the right factor
-(P (K_p K_p^T + K K^T) + c I)^-1 P K. With A = [K_p, K] the columns of P A (A^T P A + c I)^-1 that belong to K are the same thing,
-and need a solve only as large as there are keys.
+(P (K_p K_p^T + K K^T) + c I)^-1 P K. With A = [K_p, K] this equals the columns of P A (A^T P A + c I)^-1 that belong to K, whose
+solve is only as large as the number of keys.
 """
 
 import torch
@@ -27,16 +27,16 @@ def written_together(keys: Tensor, earlier: Tensor, null_space: NullSpace, penal
 
 
 def written_alone(keys: Tensor, null_space: NullSpace, penalty: float) -> Tensor:
-    """Return the right factor for each column of keys [inputs, n], each an edit of its own with none before it."""
+    """Return the right factor for each column of keys [inputs, n], each an edit of its own without earlier edits."""
     projected = null_space.projected(keys)
     right = projected / (penalty + projected.square().sum(0))
     return right.to(keys.device, wide_dtype(keys.dtype))
 
 
 def united(earlier: Tensor, keys: Tensor) -> Tensor:
-    """Return keys A that stand for ``earlier`` [inputs, m] and ``keys`` [inputs, n]: A A^T is the sum of theirs.
+    """Return keys A that represent ``earlier`` [inputs, m] and ``keys`` [inputs, n] together: A A^T is the sum of theirs.
 
-    There are never more of them than inputs.
+    A never has more columns than inputs.
     """
     both = torch.cat([earlier.to(keys), keys], dim=1)
     if both.shape[1] <= both.shape[0]:

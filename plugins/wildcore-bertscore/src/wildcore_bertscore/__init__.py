@@ -1,4 +1,4 @@
-"""BERTScore: how close an answer is to an accepted one in the eyes of an encoder."""
+"""BERTScore: how similar an encoder finds an answer and an accepted answer."""
 
 from collections.abc import Iterable
 

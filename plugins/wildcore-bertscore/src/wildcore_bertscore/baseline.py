@@ -1,4 +1,4 @@
-"""The package's baselines: what unrelated English texts come to."""
+"""The package's baselines: the values of unrelated English texts."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ COLUMNS: dict[Measure, str] = {"precision": "P", "recall": "R", "f1": "F"}
 
 
 def baseline(encoder: str, layer: int, measure: Measure) -> float:
-    """Return the mean value of random pairs of English texts. Raises ``UserError`` where the package has none."""
+    """Return the mean value of random pairs of English texts. Raises ``UserError`` if the package has no such baseline."""
     file = FOLDER / f"{encoder}.tsv"
     if not file.is_file():
         raise UserError(

@@ -1,7 +1,7 @@
-"""The encoder: found, checked, and loaded as the package bert-score uses it.
+"""The encoder: found, checked, and loaded for the package bert-score.
 
-The package loads encoders itself, but by the spelling of their name, in any weight format, and not with every version of
-transformers; so loading is done here and comparing is left to it.
+The package can load encoders itself, but by the spelling of their name, in any weight format, and not with every version of
+transformers. So the encoder is loaded here, and the package only compares.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from wildcore import UserError
 from wildcore.models import ModelRequest, fetch_folder, load_config, pick_device
 
 WITHOUT_POSITIONS = 512
-"""Tokens read at once by an encoder whose configuration sets no bound."""
+"""Most tokens that are read at once by an encoder whose configuration sets no limit."""
 
 
 @dataclass(frozen=True)
 class EncoderFiles:
-    """An encoder that is there and has the layer asked for, not yet loaded."""
+    """An encoder that exists and has the requested layer, not loaded yet."""
 
     name: str
     folder: Path
@@ -37,7 +37,7 @@ class EncoderFiles:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A loaded encoder whose last state is that of the layer asked for. ``fingerprint`` is a hash of all its files."""
+    """A loaded encoder whose last state is that of the requested layer. ``fingerprint`` is a hash of all its files."""
 
     network: Any
     tokenizer: Any
@@ -45,17 +45,17 @@ class Encoder:
     fingerprint: str
 
     def length(self, text: str) -> int:
-        """Return how many tokens ``text`` has, special tokens not counted."""
+        """Return the number of tokens of ``text``, without special tokens."""
         return len(self.tokenizer.encode(text.strip(), add_special_tokens=False, verbose=False))
 
     @property
     def longest(self) -> int:
-        """Tokens that are read of a text; what lies behind them is cut off."""
+        """Most tokens that are read of a text; the rest is cut off."""
         return int(self.tokenizer.model_max_length - self.tokenizer.num_special_tokens_to_add())
 
 
 def find_encoder(name: str, layer: int | None, device: str) -> EncoderFiles:
-    """Find the encoder's files, fetching a hub model. Raises ``UserError`` for one that cannot be used."""
+    """Find the encoder's files, downloading a hub model. Raises ``UserError`` if it cannot be used."""
     with _in_the_name_of_the_metric():
         request = ModelRequest(name=name)
         folder = fetch_folder(request)
@@ -73,7 +73,7 @@ def find_encoder(name: str, layer: int | None, device: str) -> EncoderFiles:
 
 
 def load_encoder(files: EncoderFiles) -> Encoder:
-    """Load the encoder up to its layer, in float32. Raises ``UserError`` for files that do not hold one."""
+    """Load the encoder up to its layer, in float32. Raises ``UserError`` if the files are not those of an encoder."""
     try:
         network, missing = _network(files)
         tokenizer = _tokenizer(files.folder)
@@ -88,7 +88,9 @@ def load_encoder(files: EncoderFiles) -> Encoder:
 
 
 def _network(files: EncoderFiles) -> tuple[Any, list[str]]:
-    """Return the network and the names of weights that the files lack; a pooler, which is not used, may be lacking."""
+    """Return the network and the names of weights that are missing from the files; a pooler, which is not used, may be
+    missing.
+    """
     with _quiet_transformers():
         network, info = AutoModel.from_pretrained(
             files.folder,
@@ -105,15 +107,15 @@ def _tokenizer(folder: Path) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if not isinstance(tokenizer, (GPT2Tokenizer, RobertaTokenizer)):
         return tokenizer
-    # published values read the first word with a space before it; the package asks for that in a way that transformers 5 ignores
+    # published values read the first word with a space before it; the package's option for this is ignored by transformers 5
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, add_prefix_space=True)
 
 
 def _set_bound(tokenizer: Any, config: Any) -> None:
-    """Give a tokenizer that knows no bound the encoder's own; the package fails without one."""
+    """Give the encoder's limit to a tokenizer that has none; the package fails without one."""
     positions = getattr(config, "max_position_embeddings", None) or WITHOUT_POSITIONS
     if tokenizer.model_max_length > positions:
-        # RoBERTa's kind counts positions from behind the id of the padding on
+        # models like RoBERTa count positions from after the id of the padding
         tokenizer.model_max_length = positions - (tokenizer.pad_token_id or 0) - 1
 
 
@@ -146,17 +148,17 @@ def _refusal(name: str, reason: str) -> UserError:
 
 @contextmanager
 def _in_the_name_of_the_metric() -> Iterator[None]:
-    """Let an error of the core name the metric's parameter where it names an option for the model that is edited."""
+    """Name the metric's parameter in errors of the core that name an option for the edited model."""
     try:
         yield
     except UserError as error:
-        words = str(error).replace("--model ", "parameter encoder=").replace("--device ", "parameter device=")
-        raise UserError(f"metric bert-score, {words}") from error
+        names = {"model": lambda name: f"parameter encoder={name}", "device": lambda name: f"parameter device={name}"}
+        raise error.renamed(names).within("metric bert-score", ", ") from error
 
 
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers from reporting the layers left out, which are left out on purpose, and from drawing a bar."""
+    """Keep transformers from reporting the layers that are left out on purpose, and from drawing a bar."""
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -14,7 +14,7 @@ from wildcore_bertscore.parameters import BertScoreParams, Measure
 
 COLUMN: dict[Measure, int] = {"precision": 0, "recall": 1, "f1": 2}
 AT_ONCE = 16
-"""Batches compared in one call: the package keeps the states of all texts of a call in memory."""
+"""Number of batches compared in one call: the package keeps the states of all texts of a call in memory."""
 
 UNREADABLE = "the encoder can read no accepted answer"
 
@@ -23,7 +23,7 @@ Pair = tuple[str, str]
 
 
 class BertScore(Metric):
-    """BERTScore of the answer with an accepted answer, best over the accepted answers (Zhang et al. 2020).
+    """BERTScore of the answer and the best accepted answer (Zhang et al. 2020).
 
     An empty answer scores 0 before rescaling, as in the package. ``details`` hold what the parameters leave open: a hash of
     the encoder's files, the layer, and the package's version.
@@ -39,12 +39,12 @@ class BertScore(Metric):
         self._progress: Progress | None = None
 
     def prepare(self, environment: Environment) -> None:
-        """Find the encoder, so that a wrong name is known before the run; it is loaded for the first score."""
+        """Find the encoder, so that a wrong name is reported before the run; it is loaded for the first score."""
         self._progress = environment.progress
         self._find()
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item, at most 1; an item none of whose accepted answers the encoder can read gets no value."""
+        """Score each item, at most 1. An item gets no value if the encoder can read none of its accepted answers."""
         if not items:
             return []
         encoder = self._load()
@@ -69,7 +69,7 @@ class BertScore(Metric):
         return self._encoder
 
     def _lengths(self, encoder: Encoder, items: Sequence[AnsweredProbe]) -> dict[str, int]:
-        """Return the length of every text in tokens; say how many are longer than the encoder reads."""
+        """Return the length of every text in tokens; note how many are longer than the encoder's limit."""
         lengths = {text: encoder.length(text) for item in items for text in (item.answer.text, *item.answers)}
         cut = sum(length > encoder.longest for length in lengths.values())
         if cut and self._progress:
@@ -79,7 +79,7 @@ class BertScore(Metric):
         return lengths
 
     def _compare(self, encoder: Encoder, pairs: Sequence[Pair]) -> list[float]:
-        """Return the raw value of each pair, none of them empty."""
+        """Return the raw value of each pair of non-empty texts."""
         step = AT_ONCE * self._params.batch_size
         parts = [pairs[start : start + step] for start in range(0, len(pairs), step)]
         if self._progress is None:
@@ -113,5 +113,5 @@ class BertScore(Metric):
         if not golds:
             return Score(value=None, reason=UNREADABLE)
         best = max(values.get((item.answer.text, gold), 0.0) for gold in golds)
-        # of equal texts it may come to a little more than 1
+        # for equal texts it may be slightly above 1
         return Score(value=(min(best, 1.0) - self._baseline) / (1 - self._baseline), details=details)

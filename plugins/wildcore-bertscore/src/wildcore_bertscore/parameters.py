@@ -16,16 +16,16 @@ class BertScoreParams(Params):
     """Hub name or folder of the encoder, as safetensors. The default is the package's choice for English."""
 
     layer: int | None = Field(default=None, gt=0)
-    """Layer whose states are compared, from 1. Left out: the package's choice, for the encoders that it has one for."""
+    """Layer whose states are compared, from 1. Left out: the package's choice, for encoders that it knows."""
 
     measure: Measure = "f1"
-    """Precision (is what is said in the gold?), recall (is the gold in what is said?), or F1 of the two."""
+    """Precision (is the answer's content in the gold?), recall (is the gold's content in the answer?), or F1 of the two."""
 
     rescale: bool = False
-    """Spread the values by the package's baseline for English, so that unrelated texts come to about 0."""
+    """Rescale the values by the package's baseline for English, so that unrelated texts score about 0."""
 
     batch_size: int = Field(default=64, gt=0)
-    """Texts that the encoder reads at once."""
+    """Batch size of the encoder, in texts."""
 
     device: str = "auto"
-    """Where the encoder runs: auto, cpu, cuda, cuda:N or mps."""
+    """Device of the encoder: auto, cpu, cuda, cuda:N or mps."""

@@ -15,7 +15,7 @@ class CounterFactParams(TableParams):
     """How many of a row's paraphrases to ask. Left out: all; a flat row has one."""
 
     neighbours: int | None = Field(default=None, ge=0)
-    """How many of a row's neighbouring facts to ask for. Left out: all; a flat row has one."""
+    """How many of a row's neighbouring facts to ask about. Left out: all; a flat row has one."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Reading CounterFact in its two forms."""
+"""Reads CounterFact in its two forms."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from wildcore_counterfact import CounterFactParams
 
 
 class CounterFact:
-    """CounterFact as its authors released it, nested, or flattened to one paraphrase and one neighbour a row.
+    """CounterFact as released by its authors, nested, or flattened to one paraphrase and one neighbour on each row.
 
-    A row tells its form by the field ``requested_rewrite``. A neighbour is another subject of which the old object is true, so
+    A row with the field ``requested_rewrite`` is nested. A neighbour is another subject for which the old object is true, so
     its rival is the new object. The nested form's ``generation_prompts`` and ``attribute_prompts`` are not asked: the first
-    have no one right answer, the published evaluation leaves out the second. Tags say how many a row has.
+    have no single right answer, and the published evaluation leaves out the second. Tags hold their numbers for each row.
     """
 
     def __init__(self, params: CounterFactParams) -> None:
@@ -75,7 +75,7 @@ def _flat(row: Row) -> Parts:
         ground_truth=row.text("ground_truth"),
     )
     answer = row.text("locality_ground_truth")
-    rival = request.target if answer == request.ground_truth else None  # only of a neighbour is the old object true
+    rival = request.target if answer == request.ground_truth else None  # the old object is true only of a neighbour
     neighbour = Probe(kind="locality", prompt=row.text("locality_prompt"), answers=(answer,), rival=rival)
     return request, (row.text("rephrase_prompt"),), [neighbour]
 

@@ -1,9 +1,9 @@
 """Sampling.
 
-Every sample of every prompt has a random stream of its own, so an answer depends neither on the batch it sits in nor on what
-is asked beside it. The noise is drawn on the CPU and added to float32 logits; the token with the highest sum is the draw
-(the Gumbel-max trick). So the same stream gives the same token on every device, as far as the logits are the same: where they
-differ in the last bits, another token follows only if two sums lie as close as that.
+Every sample of every prompt has its own random stream, so an answer depends neither on its batch nor on the other questions.
+The noise is drawn on the CPU and added to float32 logits; the token with the highest sum is drawn (the Gumbel-max trick). So
+the same stream gives the same token on every device if the logits are the same. If they differ in the last bits, the token can
+differ only if two sums are that close.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Sampling(Generator):
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Return ``samples`` outputs for each prompt. Equal prompts are given equal answers."""
+        """Return ``samples`` outputs for each prompt. Equal prompts get equal answers."""
         limits = [self.params.max_new_tokens] * len(prompts)
         rounds = []
         for sample in range(self.params.samples):

@@ -1,11 +1,11 @@
 """The update with equality constraints.
 
-Each layer l writes its share R of what is still missing, and with C the second moments of the layer's keys in the unedited model
-(Gupta et al., Findings of EMNLP 2024) the update that meets it for all keys K while it changes least is::
+Each layer l writes its share R of the remaining difference. C is the second moments of the layer's keys in the unedited model.
+The update that writes R exactly for all keys K with the smallest change is (Gupta et al., Findings of EMNLP 2024)::
 
     Delta_l = R (K^T C^-1 K)^-1 K^T C^-1
 
-For one key it is ROME's. Values, and the shares where there are several layers, are those of MEMIT.
+For one key it equals ROME's. Values, and the shares of several layers, are those of MEMIT.
 """
 
 from torch import Tensor
@@ -25,7 +25,7 @@ class Emmet(LeastSquares):
     def together(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factor [inputs, n] for keys [inputs, n].
 
-        Raises ``UserError`` where the keys are alike and there is no ridge.
+        Raises ``UserError`` if the keys are too similar and there is no ridge.
         """
         return written_together(keys, self.solvers.get(layer), self.moment_weight, self.ridge)
 

@@ -23,19 +23,19 @@ PRESETS = (
 
 
 class EmmetParams(LeastSquaresParams):
-    """Parameters of ``emmet``; the defaults are those published for Llama-2-7B."""
+    """Parameters of ``emmet``. The defaults are those published for Llama-2-7B."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
     depth: ClassVar[float] = 5 / 32
     layers_edited: ClassVar[int] = 1
 
     moment_weight: float | None = Field(default=1.0, gt=0)
-    """Weight of the second moments against ``ridge``: the higher, the more of the values is given up where several requests are
-    written together. It changes nothing where ``ridge`` is 0, or for a single request."""
+    """Weight of the second moments against ``ridge``. If several requests are written together, a higher weight gives up more
+    of the values. It has no effect if ``ridge`` is 0, or for a single request."""
 
     ridge: float = Field(default=0.1, ge=0)
-    """How far the values of several requests may be missed where their keys are alike: added to the diagonal of
-    K^T (lambda C)^-1 K. With 0 every value is met, whatever it takes."""
+    """How far the values of several requests may be missed if their keys are similar: added to the diagonal of K^T (lambda
+    C)^-1 K. With 0 every value is written exactly, however large the update."""
 
     second_moments: Literal["corpus", "identity"] = "corpus"
-    """Statistics of each layer's keys: estimated on a corpus, or none."""
+    """Statistics of each layer's keys: estimated on a corpus, or none (identity)."""

@@ -14,10 +14,10 @@ from wildcore.models import wide_dtype
 
 
 def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, ridge: float) -> Tensor:
-    """Return the right factor [inputs, n] for keys [inputs, n] of one edit; no solver: C is the identity.
+    """Return the right factor [inputs, n] for keys [inputs, n] of one edit. ``solver`` None: C is the identity.
 
-    A single key is written exactly, without the ridge. Raises ``UserError`` where keys depend on each other, so that their values
-    cannot all be met.
+    A single key is written exactly, without the ridge. Raises ``UserError`` if keys are linearly dependent, so that not all
+    values can be written.
     """
     thin, wide = weighed(keys, solver, weight)
     small = wide.T @ thin

@@ -1,48 +1,48 @@
 """Fine-tuning of one MLP output projection.
 
-Both methods minimise the negative log-probability of the target with Adam, all other weights frozen. FT-M asks each target
-token of the position before it; FT-L asks all of them of the prompt's last position, which can hold only for targets of one
-token.
+Both methods minimise the negative log-probability of the target with Adam; all other weights are frozen. FT-M predicts each
+target token at the position before it. FT-L predicts all of them at the prompt's last position, which can succeed only for
+targets of one token.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 
 from torch import Tensor
-from wildcore_training.asking import Asked
+from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
-from wildcore.models import LoadedModel, to_train_on
+from wildcore.models import Joined, LoadedModel, to_train_on
 from wildcore.patches import Dense, WeightPatch
-from wildcore_ft.asking import Ask
-from wildcore_ft.parameters import FineTuningParams
+from wildcore_ft.asking import ask_of_last_position
+from wildcore_ft.parameters import FineTuningParams, FTLParams
 
 
-class FineTuning(Editor):
-    """Adam on one weight until the loss is small, with an optional bound on every single weight's change."""
+class FineTuning(Editor, ABC):
+    """Adam on one weight until the loss is small, with an optional bound on the change of every single weight."""
 
-    def __init__(self, params: FineTuningParams, ask: Ask) -> None:
+    def __init__(self, params: FineTuningParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
         self.params = params
         self.layer = params.layer
-        self.ask = ask
         self.trace: Trace | None = None
         self.schedule = Schedule(
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._asked(model, request)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the trace, if one was asked for."""
+        """Store the trace, if one was asked for."""
         self.trace = environment.trace
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the change that training on all ``requests`` together makes."""
+        """Return the change made by training on all ``requests`` together."""
         asked = [self._asked(model, request) for request in requests]
         losses: Losses = []
         (change,) = train(model, self.layer, [asked], self.schedule, losses)
@@ -50,7 +50,7 @@ class FineTuning(Editor):
         return self._patch(model, change)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request the change that training on it alone makes; all are trained in one batch."""
+        """Return for each request the change made by training on it alone; all are trained in one batch."""
         asked = each_or_refusal(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         losses: Losses = []
@@ -63,5 +63,29 @@ class FineTuning(Editor):
         row = to_train_on(model.tokenizer, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
 
+    @abstractmethod
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Return the positions that predict the target's tokens; ``beginning`` is the tokenizer's beginning-of-sequence token."""
+
     def _patch(self, model: LoadedModel, change: Tensor) -> WeightPatch:
         return WeightPatch({model.mlp_output(self.layer).name: Dense(change)})
+
+
+class FTM(FineTuning):
+    """FT-M: each target token is predicted at the position before it."""
+
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Predict each token at the position before it."""
+        return ask_in_place(row)
+
+
+class FTL(FineTuning):
+    """FT-L: all target tokens are predicted at the prompt's last position."""
+
+    def __init__(self, params: FTLParams) -> None:
+        super().__init__(params)
+        self.asks_beginning = params.train_beginning_of_sequence
+
+    def ask(self, row: Joined, beginning: int | None) -> Asked:
+        """Predict all tokens at the last position, as in published code also the beginning-of-sequence token."""
+        return ask_of_last_position(row, beginning, self.asks_beginning)

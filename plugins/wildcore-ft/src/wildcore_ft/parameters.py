@@ -21,12 +21,12 @@ _LAYER_21: dict[str, Any] = {"layer": 21, "norm_constraint": None}
 
 
 class FineTuningParams(EditorParams):
-    """Parameters of both."""
+    """Parameters of both methods."""
 
     depth: ClassVar[float] = 21 / 32
 
     steps: int = Field(default=25, gt=0)
-    """Most Adam steps."""
+    """Largest number of Adam steps."""
 
     learning_rate: float = Field(default=5e-4, gt=0)
     """Adam's learning rate."""
@@ -38,7 +38,7 @@ class FineTuningParams(EditorParams):
     """Training ends when the loss is below this."""
 
     norm_constraint: float | None = Field(default=None, gt=0)
-    """Largest change of any single weight; none: unbounded."""
+    """Largest change of any single weight. None: unbounded."""
 
 
 class FTMParams(FineTuningParams):
@@ -81,7 +81,7 @@ class FTLParams(FineTuningParams):
     )
 
     norm_constraint: float | None = Field(default=5e-4, gt=0)
-    """Largest change of any single weight; none: unbounded."""
+    """Largest change of any single weight. None: unbounded."""
 
     train_beginning_of_sequence: bool = False
-    """Also ask the beginning-of-sequence token of the prompt's last position, as the published code does by oversight."""
+    """Also train the beginning-of-sequence token at the prompt's last position, as the published code does by mistake."""

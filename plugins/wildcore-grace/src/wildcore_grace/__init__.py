@@ -1,4 +1,4 @@
-"""GRACE: facts kept in a codebook beside one MLP projection, looked up by the activation at the prompt's end."""
+"""GRACE: facts in a codebook beside one MLP projection, looked up by the activation at the prompt's end."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The codebook: keys, the radius that each of them answers for, the value that it gives, and the label it was written with."""
+"""The codebook: keys, each with its radius, its value, and the label with which it was written."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,16 +11,16 @@ from wildcore.models import at_least_float32, wide_dtype
 from wildcore.patches import NOWHERE
 
 OWN_ROUNDING, INNER_ROUNDING = 4, 64
-"""How far apart a prompt's key is in two passes, beside other prompts or alone: as a share of its length at most so many times
-the rounding of the model's dtype, and of float32, in which sums are taken (float64 in a float64 model). Our choice; the tests
-find small models within it."""
+"""Largest difference between a prompt's keys in two passes, in a batch or alone, relative to the key's length. It is at most
+this many times the rounding of the model's dtype, plus this many times that of float32, in which sums are computed (float64 in
+a float64 model). Our choice; the tests find small models within it."""
 
 TENSORS = ("keys", "values", "radii")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How an edit near an earlier key is written: see the parameters of the same names."""
+    """How an edit near an earlier key is written; see the parameters of the same names."""
 
     label_order: Literal["as-keys", "newest-first"] = "as-keys"
     same_key: Literal["replace", "split"] = "replace"
@@ -29,10 +29,11 @@ class Rules:
 
 @dataclass(frozen=True)
 class Codebook:
-    """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32 or float64; never written into.
+    """``keys`` [entries, inputs], ``values`` [entries, outputs], ``radii`` [entries], in float32 or float64; never modified in
+    place.
 
-    An edit near an entry is compared with the label in the same place. ``drawn`` counts the random values that entries have
-    started from.
+    An edit near an entry is compared with the label at the same index. ``drawn`` counts the random initial values drawn so
+    far.
     """
 
     keys: Tensor
@@ -54,19 +55,20 @@ class Codebook:
         return cls(**tensors, labels=tuple(saved.facts["labels"]), drawn=int(saved.facts["drawn"]))
 
     def saved(self) -> Saved:
-        """Return all that it is made of."""
+        """Return everything that the codebook consists of."""
         tensors = {name: getattr(self, name) for name in TENSORS}
         return Saved(tensors, {"labels": list(self.labels), "drawn": self.drawn})
 
     def to(self, device: torch.device) -> "Codebook":
-        """Return it on ``device``."""
+        """Return the codebook on ``device``."""
         return replace(self, keys=self.keys.to(device), values=self.values.to(device), radii=self.radii.to(device))
 
     def look_up(self, queries: Tensor) -> Tensor:
-        """Return for each query [rows, inputs] its nearest key's entry if it lies in that key's radius, else ``NOWHERE``.
+        """Return for each query [rows, inputs] the entry of its nearest key if it lies within that key's radius, else
+        ``NOWHERE``.
 
-        A query outside by no more than rounding lies in it, as would a prompt on the edge, for which a radius was made to grow.
-        No query lies in a radius that is not above 0.
+        A query that is outside by no more than rounding counts as inside, for example a prompt on the edge of a radius that
+        grew to include it. No query lies within a radius that is not positive.
         """
         if not self.labels:
             return torch.full((len(queries),), NOWHERE, device=queries.device)
@@ -77,11 +79,11 @@ class Codebook:
     def with_entry(
         self, query: Tensor, label: str, initial_radius: float, rules: Rules = Rules()
     ) -> tuple["Codebook", int, bool]:
-        """Make room for an edit with key ``query`` [inputs], in the model's dtype: algorithm 1 of the paper.
+        """Add or choose the entry for an edit with key ``query`` [inputs], in the model's dtype: algorithm 1 of the paper.
 
-        Returns the codebook, the edit's entry, and whether that entry begins anew, with a value still to be found. Where the
-        same key is written with another label, or one that rounding cannot tell from it, the paper's split would leave two keys
-        in one place; by default the entry is the new edit's instead, and keeps its radius.
+        Returns the codebook, the edit's entry, and whether the entry is new, so that its value must be trained from the start.
+        If the same key, or one that rounding cannot tell from it, is written with another label, the paper's split would leave
+        two keys at one point. By default the new edit takes over the entry instead, which keeps its radius.
         """
         if not self.labels:
             return self._added(query, label, initial_radius, rules)
@@ -99,13 +101,15 @@ class Codebook:
         return self._with_radius(entry, half - rules.split_gap)._added(query, label, half, rules)
 
     def with_value(self, entry: int, value: Tensor) -> "Codebook":
-        """Return it with ``value`` [outputs] at ``entry``."""
+        """Return the codebook with ``value`` [outputs] at ``entry``."""
         values = self.values.clone()
         values[entry] = value
         return replace(self, values=values)
 
     def _nearest(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each query's distance to the nearest key, and whose it is: [rows] both. Exact: equal keys are 0 apart."""
+        """Return each query's distance to the nearest key, and that key's index: both [rows]. Exact: equal keys have distance
+        0.
+        """
         distances = torch.cdist(at_least_float32(queries), self.keys, compute_mode="donot_use_mm_for_euclid_dist")
         nearest = distances.min(-1)
         return nearest.values, nearest.indices

@@ -1,7 +1,7 @@
 """Editing with a codebook (Hartvigsen et al., NeurIPS 2023, algorithm 1).
 
-A request's key is what goes into the projection at the prompt's last token. Near an earlier key it shares that one's entry, or
-divides the room between them; else it gets an entry of its own. Only the entry's value is trained; the model stays as it is.
+A request's key is the projection's input at the prompt's last token. Near an earlier key, the request shares that key's entry or
+splits the distance between them; otherwise it gets a new entry. Only the entry's value is trained; the model is not changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from wildcore_grace.training import PromptEnds
 
 
 class Grace(Editor):
-    """Writes requests one after another into its codebook; each patch holds the codebook as it is by then."""
+    """Writes requests one after another into its codebook; each patch contains the codebook at that time."""
 
     def __init__(self, params: GraceParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
@@ -39,7 +39,7 @@ class Grace(Editor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
-        """Say what the file of start values holds, after checking each of them."""
+        """Return the hash of the file of start values, after checking each of them."""
         if self.starts is None:
             return {}
         outputs = model.mlp_output(self.layer).weight.shape[0]
@@ -47,7 +47,7 @@ class Grace(Editor):
         return {"start_values": self.starts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed from which values start."""
+        """Store the seed for initial values."""
         self.seed, self.trace = environment.seed, environment.trace
         if self.layer == len(model.layers) - 1:
             environment.progress.note(
@@ -56,11 +56,11 @@ class Grace(Editor):
             )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, with no token before it, or without a given start value."""
+        """Raise ``Refused`` for a request without a target, without a token before it, or without a given start value."""
         self._task(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> CodebookPatch:
-        """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is."""
+        """Return the codebook with all ``requests`` written into it, in order. Raises ``Refused`` before the first is written."""
         tasks = [self._task(model, request) for request in requests]
         module = model.mlp_output(self.layer).name
         codebook = self._codebook(model)
@@ -71,7 +71,7 @@ class Grace(Editor):
         return CodebookPatch(module, codebook)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request a codebook of its own with one entry; all values are trained in one batch."""
+        """Return for each request its own codebook with one entry; all values are trained in one batch."""
         found = each_or_refusal(partial(self._task, model), requests)
         tasks = [task for task in found if isinstance(task, Task)]
         codebooks = iter(self._alone(model, tasks) if tasks else ())
@@ -79,16 +79,16 @@ class Grace(Editor):
         return [one if isinstance(one, Refused) else CodebookPatch(module, next(codebooks)) for one in found]
 
     def reset(self) -> None:
-        """Begin with an empty codebook."""
+        """Start with an empty codebook."""
         self.codebook = None
 
     @property
     def state(self) -> Saved | None:
-        """The codebook, if anything was written into it."""
+        """The codebook. None: nothing was written into it."""
         return self.codebook.saved() if self.codebook else None
 
     def restore(self, state: Saved) -> None:
-        """Go on with a codebook."""
+        """Set the codebook."""
         self.codebook = Codebook.read(state)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> CodebookPatch:
@@ -97,7 +97,7 @@ class Grace(Editor):
         return CodebookPatch(module, Codebook.read(saved).to(model.projection(module).weight.device))
 
     def _task(self, model: LoadedModel, request: EditRequest) -> "Task":
-        """Return what is to be written for ``request``. Raises ``Refused`` where something that it needs is missing."""
+        """Return the task for ``request``. Raises ``Refused`` if something that it needs is missing."""
         row = to_train_on(model.tokenizer, request, self.params.close_target)
         label = request.target.strip() if self.params.label_match == "text" else mean_label(row)
         return Task(request, row, label, None if self.starts is None else self.starts.of(request))
@@ -116,13 +116,13 @@ class Grace(Editor):
         start = self._start(task, codebook.drawn, codebook.values)
         codebook, entry, anew = codebook.with_entry(ends.queries[0], task.label, self.params.initial_radius, self.rules)
         value = start if anew else codebook.values[entry]
-        if codebook.look_up(ends.queries).tolist() == [entry]:  # else no prompt would use what is trained
+        if codebook.look_up(ends.queries).tolist() == [entry]:  # otherwise no prompt would use the trained value
             (value,) = ends.train(value[None], self.params.steps, self.params.learning_rate)
         self._record(task.request, ends.queries[0], value, ends.losses[0])
         return codebook.with_value(entry, value)
 
     def _alone(self, model: LoadedModel, tasks: Sequence["Task"]) -> list[Codebook]:
-        """Return for each task a codebook with it alone."""
+        """Return for each task a codebook with only its entry."""
         params, empty = self.params, self._empty(model)
         with set_aside(model, CodebookPatch, model.mlp_output(self.layer).name):
             ends = PromptEnds(model, self.layer, [task.row for task in tasks])
@@ -136,11 +136,11 @@ class Grace(Editor):
         return codebooks
 
     def _start(self, task: "Task", drawn: int, like: Tensor) -> Tensor:
-        """Return the value [outputs] that training starts from: the one given, or one drawn after ``drawn`` others."""
+        """Return the value [outputs] that training starts from: the given one, or one drawn after ``drawn`` others."""
         return initial_value(self.seed, drawn, like) if task.start is None else task.start.to(like)
 
     def _record(self, request: EditRequest, key: Tensor, value: Tensor, losses: Sequence[float]) -> None:
-        """Record what happened in an edit, where a trace is asked for; without steps the losses are empty."""
+        """Record what happened in an edit if a trace is asked for; without steps the losses are empty."""
         if self.trace is not None:
             for name, found in (("losses", losses), ("passes", [len(losses)]), ("key", key), ("value", value)):
                 self.trace.record(request, name, found)
@@ -148,7 +148,7 @@ class Grace(Editor):
 
 @dataclass(frozen=True)
 class Task:
-    """A request with its tokens, the label that it is compared by, and the value [outputs] that is given for it, if one is."""
+    """A request with its tokens, the label by which it is compared, and its given value [outputs], if any."""
 
     request: EditRequest
     row: Joined
@@ -167,7 +167,7 @@ def _are_finite(values: Tensor) -> bool:
 
 
 def initial_value(seed: int, index: int, like: Tensor) -> Tensor:
-    """Return the value [outputs] that training starts from the ``index``-th time: uniform between 0 and 1."""
+    """Return the ``index``-th initial value [outputs]: uniform between 0 and 1."""
     digest = sha256(f"{seed} {index}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
     return torch.rand(like.shape[1], generator=generator).to(like)

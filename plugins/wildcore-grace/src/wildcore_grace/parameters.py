@@ -64,7 +64,7 @@ _DEPARTURES = (
 
 
 class GraceParams(EditorParams):
-    """Parameters of ``grace``. The presets are EasyEdit's settings, without that which names a model's last layer."""
+    """Parameters of ``grace``. The presets are EasyEdit's settings, except the one that names a model's last layer."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("gpt-j-6b", GPT_J_6B, {"layer": 25, "steps": 200}),
@@ -81,33 +81,36 @@ class GraceParams(EditorParams):
     """Adam's learning rate for a value."""
 
     initial_radius: float = Field(default=1.0, gt=0)
-    """Deferral radius (epsilon) of a new key: how far from it, in Euclidean distance, a prompt may be that it answers."""
+    """Deferral radius (epsilon) of a new key: the Euclidean distance within which a prompt gets the key's value."""
 
     label_match: Literal["text", "row-mean"] = "text"
-    """When two edits have the same label: if their targets are the same text, or if the means of their label rows are equal, each
-    -100 for every token of the prompt and then the target's ids."""
+    """When two edits have the same label: if their targets are the same text, or if the means of their label rows are equal. A
+    label row is -100 for every token of the prompt, followed by the target's ids."""
 
     label_order: Literal["as-keys", "newest-first"] = "as-keys"
-    """Where a new label goes: to the place of its key, which is the last, or before all others."""
+    """Position of a new label: that of its key, which is the last, or before all others."""
 
     same_key: Literal["replace", "split"] = "replace"
-    """What an edit with another label does to the same key: it takes the key over, or it splits the distance, which is 0. After a
-    split no prompt finds either value."""
+    """What an edit with another label does to the same key: it takes over the key, or it splits the distance, which is 0.
+    After a split no prompt gets either value."""
 
     split_gap: float = Field(default=0.0, ge=0)
-    """How much less than half the distance the older key's radius is after a split."""
+    """After a split, the older key's radius is this much less than half the distance."""
 
     start_values: Path | None = None
-    """In place of random start values: a safetensors file with a tensor [outputs] for each request, called "PROMPT TARGET"."""
+    """Values to use instead of random start values: a safetensors file with a tensor [outputs] for each request, named "PROMPT
+    TARGET"."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model; by depth never its last layer: no later token reads what is put there."""
+        """Return the parameters completed for a model. A layer chosen by depth is never the last: no later token would read
+        its output.
+        """
         completed = super().for_model(shape)
         if self.layer is not None or completed.preset != "none":
             return completed
         return completed.model_copy(update={"layer": min(completed.layer or 0, max(0, shape.layers - 2))})
 
     def not_as_published(self) -> list[str]:
-        """Return which departures remain; start values given as a file are as published if it holds those."""
+        """Return which departures remain. Start values from a file count as published, if it contains the published ones."""
         given = () if self.start_values is None else ("start_values",)
         return [name for name in super().not_as_published() if name not in given]

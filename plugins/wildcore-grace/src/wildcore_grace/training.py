@@ -1,4 +1,4 @@
-"""Finding values: what the projection is to give at a prompt's last token, so that the model says the target."""
+"""Trains values: the projection's output at a prompt's last token that makes the model say the target."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ class PromptEnds:
     """Prompts with their targets, run up to the last token of each prompt in one layer."""
 
     queries: Tensor
-    """What goes into the projection there: [rows, inputs]."""
+    """The projection's input there: [rows, inputs]."""
 
     def __init__(self, model: LoadedModel, layer: int, rows: Sequence[Joined]) -> None:
         """Run the network once."""
@@ -33,7 +33,7 @@ class PromptEnds:
     def train(self, start: Tensor, steps: int, learning_rate: float) -> Tensor:
         """Return values [rows, outputs] trained from ``start`` by Adam, each on its own row.
 
-        The loss is the mean negative log-probability of the row's target tokens. No row has an effect on another.
+        The loss is the mean negative log-probability of the row's target tokens. Rows do not affect each other.
         """
         values = start.clone().requires_grad_(True)
         optimiser = torch.optim.Adam([values], lr=learning_rate)

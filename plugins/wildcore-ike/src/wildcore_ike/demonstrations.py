@@ -1,4 +1,4 @@
-"""Demonstrations of edits: which are shown for a new fact, and how (Zheng et al., EMNLP 2023, section 4)."""
+"""Demonstrations of edits: which are shown for a new fact, and in what form (Zheng et al., EMNLP 2023, section 4)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,7 +15,7 @@ KINDS: tuple[Kind, ...] = ("copy", "update", "retain")
 
 
 class Demonstration(Record):
-    """An edit with a prompt and the answer that it should get."""
+    """An edit with a prompt and its right answer."""
 
     fact: str
     prompt: str
@@ -27,12 +27,12 @@ class Demonstration(Record):
         return f"{new_fact(self.fact)}Prompt: {self.prompt} {self.answer}\n\n"
 
     def gives_away(self, question: str, edited: EditRequest) -> bool:
-        """Say whether it answers ``question``, and not as the fact that is ``edited`` does."""
+        """Return whether it answers ``question``, and differently from the fact that is ``edited``."""
         return self.prompt == question and self.fact != statement(edited)
 
 
 def new_fact(fact: str) -> str:
-    """Return a fact as it is announced."""
+    """Return a fact in the form in which it is announced."""
     return f"New Fact: {fact}\n"
 
 
@@ -50,10 +50,11 @@ class Demonstrations:
         self.cycle = [kind for kind, number in zip(KINDS, kinds, strict=True) for _ in range(number)]
 
     def choose(self, request: EditRequest, count: int, seed: int) -> tuple[Demonstration, ...]:
-        """Return ``count`` demonstrations for ``request``, or as many as there are; the one most like it is the last.
+        """Return ``count`` demonstrations for ``request``, or fewer if there are not as many; the most similar one is the
+        last.
 
-        Cases with the request's own prompt or subject are not shown, as they may give away what is asked of the edit. What is
-        left to chance depends on ``seed`` alone.
+        Cases with the request's own prompt or subject are not shown, because they may reveal what is asked about the edit.
+        Random choices depend only on ``seed``.
         """
         near = [self.pool[place] for place in self.index.nearest(statement(request), len(self.pool))]
         cases = [case for case in near if not _about_the_same(case, request)][:count]
@@ -62,13 +63,13 @@ class Demonstrations:
         return tuple(reversed([shown_as(*one, generator) for one in zip(kinds, cases, strict=False)]))
 
     def drawn_kinds(self, count: int, generator: torch.Generator) -> list[Kind]:
-        """Return ``count`` kinds in the proportion asked for, in an order left to chance."""
+        """Return ``count`` kinds in the requested proportion, in random order."""
         order = torch.randperm(count, generator=generator).tolist()
         return [self.cycle[place % len(self.cycle)] for place in order]
 
 
 def shown_as(kind: Kind, case: PoolCase, generator: torch.Generator) -> Demonstration:
-    """Return a case as a demonstration of ``kind``; as a copy where it lacks what the kind shows."""
+    """Return a case as a demonstration of ``kind``, or as a copy if it lacks the fields for that kind."""
     fact = statement(case.request)
     if kind == "update" and case.rephrased:
         prompt = case.rephrased[_draw(len(case.rephrased), generator)]

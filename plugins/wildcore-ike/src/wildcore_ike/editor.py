@@ -18,7 +18,7 @@ PACKAGE = "wildcore-ike"
 
 
 class ShownFact(Record):
-    """An edited fact with what demonstrates it, the most like it last."""
+    """An edited fact with its demonstrations, the most similar one last."""
 
     request: EditRequest
     demonstrations: tuple[Demonstration, ...]
@@ -28,7 +28,7 @@ class Ike(RememberingEditor):
     """IKE."""
 
     def __init__(self, params: IkeParams) -> None:
-        """Read the pool. Raises ``UserError`` for a pool or a retriever that is not there."""
+        """Read the pool. Raises ``UserError`` if the pool or the retriever does not exist."""
         super().__init__()
         self.params = params
         self.retriever = make_retriever(params, PACKAGE)
@@ -40,12 +40,12 @@ class Ike(RememberingEditor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
-        """Say what the pool of demonstrations holds, and what the embedding model is."""
+        """Return the hashes of the pool of demonstrations and of the embedding model."""
         pool = {"pool": hash_of(self.demonstrations.pool)} if self.params.demonstrations else {}
         return pool | self.retriever.taken()
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed."""
+        """Store the seed."""
         self.seed, self.shown = environment.seed, {}
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
@@ -53,7 +53,7 @@ class Ike(RememberingEditor):
         require_target(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "IkePatch":
-        """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
+        """Return a patch with these facts and those edited before. Raises ``Refused`` for a request without a target."""
         for request in requests:
             require_target(request)
         patch = IkePatch([self._shown(request) for request in self.remember(requests)], self.params, self.retriever)
@@ -61,7 +61,7 @@ class Ike(RememberingEditor):
         return patch
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> "IkePatch":
-        """Return the patch that ``saved`` holds; how it compares texts is in it."""
+        """Return the patch that ``saved`` contains, including how it compares texts."""
         params = IkeParams.model_validate(saved.facts["params"])
         facts = [ShownFact.model_validate(fact) for fact in saved.facts["facts"]]
         return IkePatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
@@ -76,7 +76,7 @@ class Ike(RememberingEditor):
 
 
 class IkePatch(PromptPatch):
-    """Facts to put before questions. Counts the demonstrations that it puts there."""
+    """Facts to show before questions. Counts the demonstrations that are shown."""
 
     def __init__(self, facts: Sequence[ShownFact], params: IkeParams, retriever: Retriever) -> None:
         self.facts, self.params, self.retriever = tuple(facts), params, retriever
@@ -84,7 +84,7 @@ class IkePatch(PromptPatch):
         self.most: int | None = None
 
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
-        """Put before each prompt the facts most like its question, behind the demonstrations of the first of them."""
+        """Insert before each prompt the facts most similar to its question, after the demonstrations of the first of them."""
         facts = latest((f for patch in in_force(model, self) for f in patch.facts), lambda fact: fact.request.prompt)
         if not facts:
             return list(prompts)
@@ -93,20 +93,21 @@ class IkePatch(PromptPatch):
         return [self._rewritten(model, *one) for one in zip(prompts, questions, near, strict=True)]
 
     def count(self, model: LoadedModel, prompts: Sequence[str]) -> None:
-        """Count the demonstrations that there is room for where the bare ``prompts`` are asked."""
+        """Count the demonstrations that fit if the bare ``prompts`` are asked."""
         with self.applied(model):
             model.rewritten([Prompt(text=prompt) for prompt in prompts], prompts)
 
     def saved(self) -> Saved:
-        """Return the facts with their demonstrations, the parameters, and what the embedding model is."""
+        """Return the facts with their demonstrations, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
         taken = self.retriever.taken()
         return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:
-        """Return how many facts there are, how texts are compared, and the demonstrations shown so far, at least and at most.
+        """Return the number of facts, how texts are compared, and the smallest and largest number of demonstrations shown so
+        far.
 
-        Before any question was asked these are what there is room for before the edits' own prompts.
+        Before any question was asked, these are the numbers that fit before the edits' own prompts.
         """
         shown = {"at_least": self.fewest, "at_most": self.most}
         return {"finite": True, "facts": len(self.facts), "retriever": self.params.retriever, "demonstrations": shown}

@@ -11,7 +11,7 @@ SAMPLE = "sample"
 
 
 class IkeParams(RetrieverParams):
-    """Parameters of ``ike``; the defaults are the published ones, but for the pool and how texts are compared."""
+    """Parameters of ``ike``. The defaults are the published ones, except the pool and how texts are compared."""
 
     departures: ClassVar[tuple[Departure, ...] | None] = (
         RETRIEVER,
@@ -26,26 +26,27 @@ class IkeParams(RetrieverParams):
     )
 
     demonstrations: int = Field(default=32, ge=0)
-    """Demonstrations before the new fact, as far as the model's context has room for them. With 0 the new fact stands alone."""
+    """Number of demonstrations before the new fact, if they fit into the model's context. With 0 only the new fact is
+    shown."""
 
     pool: str = SAMPLE
-    """Edits to demonstrate with: "sample" (comes along), or a table with the fields prompt and target, and where known subject,
+    """Edits to demonstrate with: "sample" (bundled), or a table with the fields prompt and target, and if known subject,
     rephrase, locality_prompt and locality_answer."""
 
     kinds: tuple[int, int, int] = (1, 3, 4)
-    """How many demonstrations of each kind there are to those of the others: "copy" asks for the demonstrated edit itself,
-    "update" in other words, "retain" for something else, which stays as it was. An edit that lacks what its kind shows is a
+    """Proportion of the three kinds of demonstrations: "copy" asks for the demonstrated edit itself, "update" asks by a
+    rephrasing, "retain" asks for something else, which is unchanged. An edit without the fields for its kind is shown as a
     copy."""
 
     repeat_fact: bool = True
-    """Whether the new fact itself is the last demonstration, as a copy, where there are others."""
+    """Whether the new fact itself is the last demonstration, as a copy, if there are others."""
 
     new_facts: int = Field(default=1, gt=0)
-    """Where several facts are edited, how many are put before a question: those most like it."""
+    """If several facts are edited, how many are shown before a question: those most similar to it."""
 
     answer_room: int = Field(default=64, ge=0)
-    """Tokens of the model's context to leave for the answer. Demonstrations that need more than the rest are left out, those
-    least like the new fact first."""
+    """Tokens of the model's context to leave for the answer. If the demonstrations do not fit into the rest, those least
+    similar to the new fact are left out first."""
 
     @field_validator("kinds")
     @classmethod

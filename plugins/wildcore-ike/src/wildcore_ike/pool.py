@@ -1,4 +1,4 @@
-"""The edits to demonstrate with: a small sample that comes along, or a table."""
+"""The edits to demonstrate with: a small bundled sample, or a table."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,7 +11,7 @@ from wildcore_ike.parameters import SAMPLE
 
 
 class PoolCase(Record):
-    """An edit, its prompt in other words, and prompts that it does not touch, each with its answer."""
+    """An edit, rephrasings of its prompt, and prompts that it does not affect, each with its answer."""
 
     request: EditRequest
     rephrased: tuple[str, ...] = ()
@@ -26,15 +26,15 @@ def read_pool(name: str) -> list[PoolCase]:
     try:
         cases = _read(Path(name))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
-        raise UserError(f"editor.pool: {str(error).removeprefix('dataset.path=')}") from error
+        # messages of the table reader speak of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("editor.pool") from error
     if not cases:
         raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")
     return cases
 
 
 def hash_of(cases: Sequence[PoolCase]) -> str:
-    """Return a hash of all that the cases hold, and of their order."""
+    """Return a hash of the whole content of the cases, and of their order."""
     return sha256(b"".join(case.model_dump_json().encode() + b"\n" for case in cases)).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Answers judged by a language model, or by people."""
+"""Answers judged by a language model, or labelled by people."""
 
 from collections.abc import Iterable
 
@@ -6,12 +6,6 @@ from wildcore import Metric, Offer, Shortcut, hookimpl, lazy
 from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
 
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4 and appendix A.4"
-
-
-def _human_labels(params: HumanLabelsParams) -> Metric:
-    from wildcore_judge.labels import HumanLabels, read_labels
-
-    return HumanLabels(read_labels(params.file))
 
 
 @hookimpl
@@ -25,7 +19,12 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
             "1 if a language model finds that the answer gives the gold",
             MIRAGE,
         ),
-        Offer("human-labels", _human_labels, HumanLabelsParams, "1 if people labelled the answer correct, from a file"),
+        Offer(
+            "human-labels",
+            lazy("wildcore_judge.labels:HumanLabels"),
+            HumanLabelsParams,
+            "1 if people labelled the answer correct, from a file",
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One text put to a server that speaks OpenAI's chat completions, and its reply."""
+"""Sends one text to a server with OpenAI's chat completions API, and reads its reply."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from wildcore_judge.verdict import Reply
 
 NOTHING = Tokens()
 NEVER_ARRIVED = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol")
-"""Names of the HTTP client's errors (httpx or its successor) after which the server has seen nothing of the request."""
+"""Names of the HTTP client's errors (httpx or its successor) after which the server has received nothing of the request."""
 
 VERDICT_SCHEMA = {
     "type": "json_schema",
@@ -37,18 +37,18 @@ CAN_DO_WITHOUT = {
     "seed": "it is asked without a seed",
     "temperature": "it is asked at its own temperature, so that verdicts may vary",
 }
-"""Options that a server may not take, and what it means to leave them out."""
+"""Options that a server may reject, and the consequence of leaving them out."""
 
 
 @dataclass
 class Bill:
-    """What a request came to; None while nobody knows."""
+    """The cost of a request. None: not known yet."""
 
     used: Tokens | None = None
 
 
 class Gate:
-    """Lets a request through once no budget can be exceeded by it."""
+    """Lets a request through once it cannot exceed a budget."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -56,7 +56,7 @@ class Gate:
 
     @asynccontextmanager
     async def passed(self, text: str) -> AsyncIterator[Bill]:
-        """Hold the most that a request may cost while it is under way. Raises ``Halted`` where the budget is spent."""
+        """Reserve the upper bound of a request's cost while it is in flight. Raises ``Halted`` if the budget is spent."""
         async with self._changed:
             while not self.meter.allows(bound := self.meter.bound(text)):
                 if not self.meter.under_way:
@@ -73,7 +73,7 @@ class Gate:
 
 
 class Chat:
-    """A server's model. Which options the server takes is found out by the first reply, and then settled."""
+    """A model on a server. The options that the server accepts are determined with the first reply and then fixed."""
 
     def __init__(
         self, client: AsyncOpenAI, params: JudgeParams, key: Key, meter: Meter, note: Callable[[str], None]
@@ -137,9 +137,9 @@ class Chat:
 
 
 def without_what_is_refused(options: dict[str, Any], refusal: str) -> dict[str, Any] | None:
-    """Return options that the server may take, judging by what it said of the others; None where there is nothing to change.
+    """Return options that the server may accept, given its refusal of others. None: there is nothing to change.
 
-    A refusal that names no option is put down to the constrained reply, which fewest servers know.
+    A refusal that names no option is attributed to the constrained reply, which the fewest servers support.
     """
     if "max_tokens" in options and "max_completion_tokens" in refusal:  # the newer name, which only some servers know
         renamed = {"max_completion_tokens": options["max_tokens"]}
@@ -171,7 +171,7 @@ class _Completion(BaseModel):
 
 
 def read_reply(body: str, options: dict[str, Any]) -> Reply:
-    """Read the body of a server's reply. Raises ``Passing`` if it is no chat completion."""
+    """Read the body of a server's reply. Raises ``Passing`` if it is not a chat completion."""
     try:
         completion = _Completion.model_validate_json(body)
     except ValidationError:
@@ -189,7 +189,7 @@ def read_reply(body: str, options: dict[str, Any]) -> Reply:
 
 
 def _root(error: BaseException) -> str:
-    """Return what an error says whose wrapping says nothing."""
+    """Return the message of the innermost error, if the errors that wrap it have none."""
     while error.__cause__:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""What may stand in a reply's place."""
+"""The failures that can occur instead of a reply."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ FOR_THIS_REQUEST = (400, 413, 415, 422, 451, 501)
 
 
 class Passing(Exception):
-    """The server failed in a way that may pass. ``wait`` is how many seconds it asks to be left alone."""
+    """The server failed in a way that may be temporary. ``wait`` is the number of seconds it asks to wait."""
 
     def __init__(self, problem: str, wait: float | None = None) -> None:
         super().__init__(problem)
@@ -18,19 +18,19 @@ class Passing(Exception):
 
 
 class NotTaken(Exception):
-    """The server does not take this request: its text, or an option in it."""
+    """The server rejects this request: its text, or an option in it."""
 
 
 class Unanswered(Exception):
-    """This text gets no reply."""
+    """There is no reply to this text."""
 
 
 class Halted(Exception):
-    """No text will get a reply any more: the key is not accepted, or the budget is spent."""
+    """There will be no reply to any further text: the key is rejected, or the budget is spent."""
 
 
 def failure(status: int, headers: Mapping[str, str], body: str, key: str) -> Exception:
-    """Return what an HTTP error status means. ``body`` is what the server says of it, ``key`` says where the key is from."""
+    """Return the exception for an HTTP error status. ``body`` is the server's message, ``key`` says where the key is from."""
     said = f"{status}: {' '.join(body.split()):.200}"
     if status == 401:  # its body may quote a part of the key
         return Halted(f"the judge's server does not accept {key} (401)")
@@ -45,7 +45,7 @@ def failure(status: int, headers: Mapping[str, str], body: str, key: str) -> Exc
 
 
 def seconds_to_wait(retry_after: str | None) -> float | None:
-    """Read a Retry-After header: seconds, or an HTTP date (RFC 9110, section 10.2.3). None where it says neither."""
+    """Read a Retry-After header: seconds, or an HTTP date (RFC 9110, section 10.2.3). None: it is neither."""
     try:
         seconds = float(retry_after or "")
         return max(0.0, seconds) if isfinite(seconds) else None

@@ -8,18 +8,18 @@ from urllib.parse import quote
 from wildcore import UserError
 
 SHORTEST_SECRET = 8
-"""A shorter key is one of the words that local servers are given in place of a key; hiding it would garble what is shown."""
+"""A shorter key is a placeholder word for a local server; hiding it would make messages unreadable."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key, or the placeholder that servers without keys are sent."""
+    """A key, or the placeholder for servers without keys."""
 
     value: str = field(default="none", repr=False)
     source: str = "no key"
 
     def scrub(self, text: str) -> str:
-        """Return ``text`` without the key in any of the forms that a message may quote it in."""
+        """Return ``text`` without the key, in any form in which a message may quote it."""
         if len(self.value) < SHORTEST_SECRET:
             return text
         for form in (self.value, json.dumps(self.value)[1:-1], repr(self.value)[1:-1], quote(self.value, safe="")):

@@ -1,4 +1,4 @@
-"""The metric ``human-labels``: what people found."""
+"""The metric ``human-labels``: labels given by people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,19 @@ from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, bad_rows, read_table
+from wildcore_judge.parameters import HumanLabelsParams
 
 FORMATS = (".csv", ".jsonl")
 CORRECT = ("correct", "1", "1.0", "a")
 INCORRECT = ("incorrect", "0", "0.0", "b")
 
 Judged = tuple[str, str, str]
-"""Question, gold and answer, without the white space around them."""
+"""Question, gold and answer, without surrounding white space."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """A label, and where in its file it stands."""
+    """A label, and its place in the file."""
 
     is_correct: bool
     place: str
@@ -25,7 +26,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a file. ``blank`` counts rows that nobody has labelled yet."""
+    """The labels of a file. ``blank`` counts rows without a label."""
 
     file: Path
     labels: dict[Judged, Label]
@@ -35,14 +36,15 @@ class Labels:
 class HumanLabels(Metric):
     """1 for an answer labelled correct, 0 for one labelled incorrect, no value for one without a label."""
 
-    expensive = True  # so that it sees a whole run at once, and can count the labels that match nothing
+    expensive = True  # so that it receives a whole run at once, and can count the labels that match nothing
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
+    def __init__(self, params: HumanLabelsParams) -> None:
+        """Read the file of labels. Raises ``UserError`` naming every row that is not a label."""
+        self.labels = read_labels(params.file)
         self._environment: Environment | None = None
 
     def prepare(self, environment: Environment) -> None:
-        """Take where to report."""
+        """Store where notes are shown."""
         self._environment = environment
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
@@ -59,9 +61,9 @@ class HumanLabels(Metric):
 
 
 def read_labels(file: Path) -> Labels:
-    """Read a file of labels to its end.
+    """Read a whole file of labels.
 
-    Raises ``UserError`` that names every row that is no label, or that contradicts an earlier one.
+    Raises ``UserError`` naming every row that is not a label, or that contradicts an earlier one.
     """
     if file.suffix.lower() not in FORMATS:
         raise UserError(f"metric.human-labels.file={file}: the file must end in {' or '.join(FORMATS)}")

@@ -1,4 +1,4 @@
-"""A judge in this process: an ordinary model folder, read without a server."""
+"""A judge in this process: an ordinary model folder, without a server."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,7 +13,7 @@ from wildcore_judge.verdict import THOUGHTS, Judgement, Reply, judged, unscored
 
 
 class LocalJudge:
-    """A model loaded when the first answer is to be judged. It decodes greedily, so no text is asked twice."""
+    """A model that is loaded when the first answer is to be judged. It decodes greedily, so no text is asked twice."""
 
     def __init__(self, params: JudgeParams) -> None:
         self.params = params
@@ -21,12 +21,12 @@ class LocalJudge:
         self._request = ModelRequest(name=self.name, dtype=params.dtype, device=params.device)
 
     def prepare(self, environment: Environment) -> None:
-        """Raise ``UserError`` if there is no such model or device."""
+        """Raise ``UserError`` if the model or device does not exist."""
         try:
             pick_device(self.params.device)
             read_shape(self._request, _families())
         except UserError as error:
-            raise UserError(f"--judge-local {self.name}: {_reason(error)}") from error
+            raise UserError(error.problem, f"--judge-local {self.name}", error.way_out) from error
 
     @cached_property
     def model(self) -> LoadedModel:
@@ -34,11 +34,11 @@ class LocalJudge:
         return load_model(self._request, _families())
 
     def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
-        """Return the judgement of every text. A model that cannot be loaded after all leaves them without a verdict."""
+        """Return the judgement of every text. If the model cannot be loaded, they have no verdict."""
         try:
             model = self.model
         except UserError as error:
-            reason = f"the local judge cannot be loaded: {_reason(error)}"
+            reason = str(UserError(error.problem, "the local judge cannot be loaded", error.way_out))
             environment.progress.note(reason)
             return dict.fromkeys(texts, Judgement(reason=reason))
         who = {"weights": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type}
@@ -94,13 +94,15 @@ class LocalJudge:
 
 
 def object_is_closed(row: int, text: str, token_count: int) -> bool:
-    """End a reply with its JSON object: a model not trained for chat would go on for ever. Thoughts are no reply."""
+    """End a reply with its JSON object, since a model not trained for chat would never stop. Thoughts are not part of the
+    reply.
+    """
     said = THOUGHTS.sub("", text).lstrip()
     return "}" in said and not said.startswith("<think>")
 
 
 def _prompt(model: LoadedModel, text: str) -> Prompt:
-    """Put a text as a user's message where the model has a chat template, else as it is."""
+    """Render a text as a user's message if the model has a chat template, else unchanged."""
     if not model.tokenizer.chat_template:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
@@ -110,9 +112,3 @@ def _prompt(model: LoadedModel, text: str) -> Prompt:
 
 def _families() -> Mapping[str, Family]:
     return {family.model_type: family for family in built_in_families()}
-
-
-def _reason(error: UserError) -> str:
-    """Return what is wrong with a model, without the option's name that the core's message begins with."""
-    option, colon, reason = str(error).partition(": ")
-    return reason if colon and option.startswith("--") else str(error)

@@ -1,14 +1,14 @@
-"""What judging costs: tokens and requests counted, and a budget that no request may exceed."""
+"""The cost of judging: counts tokens and requests, and enforces budgets that no request may exceed."""
 
 from dataclasses import dataclass, field
 
 from wildcore_judge.parameters import JudgeParams
 
 BYTES_PER_TOKEN = 4
-"""Roughly, for English text: for the estimate."""
+"""An approximation for English text, used for estimates."""
 VERDICT_TOKENS = 10
 WRAPPING = 300
-"""Most tokens that a chat template and the schema of the reply add to a text: for the bound."""
+"""Most tokens that a chat template and the schema of the reply add to a text; used for upper bounds."""
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,27 @@ class Tokens:
 
 @dataclass
 class Meter:
-    """Counts what was spent, and what requests under way may come to at most.
+    """Counts what was spent, and the upper bound of the requests in flight.
 
-    A token is at least one byte of text, so the bytes of a text bound what it costs; a server that counts more, since it adds
-    a text of its own, is believed from then on.
+    A token has at least one byte of text, so the bytes of a text are an upper bound of its cost. If a server reports more,
+    because it adds text of its own, its number is used from then on.
     """
 
     params: JudgeParams
     requests: int = 0
     spent: Tokens = Tokens()
     guessed: int = 0
-    """Requests whose cost the server did not tell; they are counted at their bound."""
+    """Requests whose cost the server did not report; they are counted at their upper bound."""
     reserved: Tokens = Tokens()
     under_way: int = 0
     surplus: int = field(default=0, init=False)
 
     def bound(self, text: str) -> Tokens:
-        """Return what a request may come to at most."""
+        """Return the upper bound of a request's tokens."""
         return Tokens(len(text.encode()) + WRAPPING + self.surplus, self.params.max_tokens)
 
     def allows(self, bound: Tokens) -> bool:
-        """Say whether a request can be sent without exceeding a budget."""
+        """Return whether a request can be sent without exceeding a budget."""
         limit, budget = self.params.request_budget, self.params.budget
         if limit is not None and self.requests >= limit:
             return False
@@ -61,7 +61,7 @@ class Meter:
         self.reserved += bound
 
     def end(self, bound: Tokens, used: Tokens | None) -> None:
-        """Count what a request came to; None if nobody knows."""
+        """Count the cost of a finished request. None: unknown."""
         self.under_way -= 1
         self.reserved -= bound
         self.spent += bound if used is None else used
@@ -70,7 +70,7 @@ class Meter:
             self.surplus += max(0, used.read - bound.read)
 
     def cost(self, tokens: Tokens) -> float | None:
-        """Return what tokens cost, in USD; None where the prices are not known."""
+        """Return the cost of tokens in USD. None: the prices are not known."""
         if self.params.input_price is None or self.params.output_price is None:
             return None
         return (tokens.read * self.params.input_price + tokens.written * self.params.output_price) / 1e6
@@ -82,5 +82,5 @@ class Meter:
 
 
 def estimate(text: str) -> Tokens:
-    """Return about what a text comes to."""
+    """Return an estimate of a text's tokens."""
     return Tokens(len(text.encode()) // BYTES_PER_TOKEN, VERDICT_TOKENS)

@@ -1,4 +1,4 @@
-"""The metric ``judge``: what there is to judge, who judges it, and what the record says of it."""
+"""The metric ``judge``: what is judged, who judges it, and what is recorded of it."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -11,16 +11,16 @@ from wildcore_judge.verdict import Judgement
 
 
 class Grader(Protocol):
-    """Whoever reads a text and replies with a verdict."""
+    """Reads a text and replies with a verdict."""
 
     name: str
 
     def prepare(self, environment: Environment) -> None:
-        """Raise ``UserError`` where it is plain beforehand that no verdict will come."""
+        """Raise ``UserError`` if it is clear beforehand that there will be no verdict."""
         ...
 
     def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
-        """Return the judgement of every text, which are all different."""
+        """Return the judgement of every text; the texts must differ."""
         ...
 
 
@@ -40,15 +40,15 @@ def make_judge(params: JudgeParams) -> "Judge":
 
 
 def _refuse_without_effect(params: JudgeParams) -> None:
-    """Raise ``UserError`` for a setting that does nothing with the kind of judge that is asked for."""
+    """Raise ``UserError`` for a setting that has no effect with this kind of judge."""
     kind, idle = ("a server", LOCAL_ONLY) if params.local is None else ("a local judge", SERVER_ONLY)
     for name in idle:
         if getattr(params, name) != JudgeParams.model_fields[name].default:
-            raise UserError(f"metric.judge.{name}: it does nothing with {kind}; leave it away")
+            raise UserError(f"metric.judge.{name}: it does nothing with {kind}; leave it out")
 
 
 class Judge(Metric):
-    """1 if the judge finds the answer CORRECT, 0 if INCORRECT, no value where it gives no clear verdict."""
+    """1 if the judge finds the answer CORRECT, 0 if INCORRECT, no value if there is no clear verdict."""
 
     expensive = True
 
@@ -58,14 +58,14 @@ class Judge(Metric):
         self._environment: Environment | None = None
 
     def prepare(self, environment: Environment) -> None:
-        """Take the cache folder and where to report. Raises ``UserError`` for a judge that cannot be asked."""
+        """Store the cache folder and where notes are shown. Raises ``UserError`` for a judge that cannot be asked."""
         self.grader.prepare(environment)
         with open_store(environment.cache, {}, self.prompt.version):
-            pass  # it can be used: better known now than after hours of editing
+            pass  # fails now rather than after hours of editing if the store cannot be used
         self._environment = environment
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item. What is the same is judged once."""
+        """Score each item. Identical items are judged once."""
         if self._environment is None:
             raise RuntimeError("prepare() comes before score()")
         texts = [self.prompt.render(item) for item in items]

@@ -27,22 +27,22 @@ SERVER_ONLY = (
 
 
 HOW_IT_IS_ASKED = frozenset({*SERVER_ONLY, "batch_size"}) - {"base_url", "constrain"}
-"""What does not tell one judge from another: its verdicts are the same."""
+"""Parameters that do not distinguish judges, because the verdicts are the same."""
 
 
 class JudgeParams(Params):
-    """Parameters of ``judge``. Either ``model`` or ``local`` is needed."""
+    """Parameters of ``judge``. Exactly one of ``model`` and ``local`` must be given."""
 
     without_effect: ClassVar[frozenset[str]] = HOW_IT_IS_ASKED
 
     model: str | None = Field(default=None, min_length=1)
-    """Model that a server is asked for."""
+    """Name of the model on a server."""
 
     base_url: str | None = None
     """Address of the server, such as http://localhost:11434/v1. Left out: OpenAI's."""
 
     key_variable: str | None = "OPENAI_API_KEY"
-    """Environment variable that holds the server's key; null: no key is sent."""
+    """Environment variable with the server's key; null: no key is sent."""
 
     local: str | None = Field(default=None, min_length=1)
     """Folder or hub name of a model that judges in this process, without a server."""
@@ -51,25 +51,25 @@ class JudgeParams(Params):
     """Device of a local judge: auto, cpu, cuda, cuda:N or mps."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of a local judge's weights."""
+    """Dtype of a local judge's weights."""
 
     batch_size: int = Field(default=8, gt=0)
-    """Answers that a local judge reads at once."""
+    """Batch size of a local judge."""
 
     prompt_file: Path | None = None
-    """Grading prompt of your own, with {question}, {gold} and {answer} in it. Left out: the plugin's."""
+    """File with your own grading prompt; it must contain {question}, {gold} and {answer}. Left out: the plugin's prompt."""
 
     prompt_version: str | None = Field(default=None, validate_default=True)
-    """Filled in for a prompt file: its name and a hash of its text. A file that has changed since is refused."""
+    """Set automatically for a prompt file: its name and a hash of its text. If the file has changed since, it is refused."""
 
     constrain: bool = True
-    """Ask the server to let the model say nothing but a verdict as JSON; a server that cannot is asked without."""
+    """Ask the server to restrict the model's reply to a verdict as JSON. If a server cannot do this, it is asked without."""
 
     max_tokens: int = Field(default=64, gt=0)
-    """Most tokens of a reply. A model that thinks before it replies needs some thousand."""
+    """Most tokens in a reply. A model that thinks before it replies needs a few thousand."""
 
     concurrency: int = Field(default=8, gt=0)
-    """Most requests under way at once."""
+    """Most requests in flight at once."""
 
     timeout: float = Field(default=60.0, gt=0)
     """Seconds to wait for a reply."""
@@ -78,25 +78,26 @@ class JudgeParams(Params):
     """Most requests for one answer while the server fails."""
 
     first_wait: float = Field(default=0.5, ge=0)
-    """Seconds to wait before the second attempt; doubled for each further one. A server that says how long is obeyed."""
+    """Seconds to wait before the second attempt, doubled for each further attempt. If a server names a waiting time, that is
+    used."""
 
     longest_wait: float = Field(default=120.0, ge=0)
-    """Most seconds to wait before an attempt. A server that asks for more is asked no further."""
+    """Most seconds to wait before an attempt. A server that demands a longer wait is not asked again."""
 
     give_up_after: int = Field(default=5, gt=0)
-    """Answers in a row without a reply, each after all attempts, after which the server is asked no further."""
+    """After this many answers in a row without a reply, each after all attempts, the server is not asked again."""
 
     input_price: float | None = Field(default=None, ge=0)
-    """USD for a million tokens of input. None is built in, since prices change."""
+    """USD per million tokens of input. No price is built in, since prices change."""
 
     output_price: float | None = Field(default=None, ge=0)
-    """USD for a million tokens of output."""
+    """USD per million tokens of output."""
 
     budget: float | None = Field(default=None, ge=0)
     """USD that one call of wildcore may spend on this judge; needs both prices."""
 
     request_budget: int | None = Field(default=None, ge=0)
-    """Requests that one call of wildcore may send to this judge, repeated ones too."""
+    """Requests that one call of wildcore may send to this judge, including repeated ones."""
 
     @field_validator("prompt_file")
     @classmethod

@@ -1,4 +1,4 @@
-"""What the judge reads."""
+"""The text that the judge reads."""
 
 import hashlib
 import re
@@ -55,7 +55,7 @@ Reply with one of these two JSON objects and nothing else:
 
 @dataclass(frozen=True)
 class GradingPrompt:
-    """A prompt with {question}, {gold} and {answer} in it. Other braces mean nothing."""
+    """A prompt with {question}, {gold} and {answer} in it. Other braces are kept as they are."""
 
     name: str
     text: str
@@ -66,7 +66,7 @@ class GradingPrompt:
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
     def render(self, item: AnsweredProbe) -> str:
-        """Return the text that the judge reads. The gold comes first of the accepted answers, one to a line."""
+        """Return the text that the judge reads. The accepted answers are one on each line, the gold first."""
         golds = "\n".join(" ".join(gold.split()) for gold in item.answers)
         values = {"{question}": item.question, "{gold}": golds, "{answer}": item.answer.text}
         return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], self.text)
@@ -76,7 +76,7 @@ BUILT_IN = GradingPrompt("grading", GRADING)
 
 
 def read_prompt(file: Path) -> GradingPrompt:
-    """Read a prompt of one's own. Raises ``UserError`` if it cannot be read or does not show what is to be graded."""
+    """Read the user's own prompt. Raises ``UserError`` if it cannot be read or a placeholder is missing."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Many texts put to a server: some at once, patiently, and no longer than it makes sense."""
+"""Sends many texts to a server: several at once, with retries, and stops when continuing is pointless."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ from wildcore_judge.verdict import Judgement, Reply, judged
 
 
 class Questioning:
-    """One round of questions. Every verdict is in the store before the next question is put."""
+    """One round of questions. Every verdict is stored before the next question is asked."""
 
     def __init__(self, chat: Chat, store: VerdictStore, params: JudgeParams, advance: Callable[[int], None]) -> None:
         self.chat = chat
@@ -28,7 +28,9 @@ class Questioning:
         self._silent_until = 0.0
 
     async def ask_all(self, texts: Sequence[str]) -> dict[str, Judgement]:
-        """Return the judgement of every text. The first are asked alone, until the server's ways are known."""
+        """Return the judgement of every text. The first texts are sent one at a time, until it is known which options the
+        server accepts.
+        """
         left = iter(texts)
         await self._work(left, lambda: self.chat.settled)
         await asyncio.gather(*(self._work(left, lambda: False) for _ in range(self.params.concurrency)))
@@ -43,7 +45,7 @@ class Questioning:
 
     async def _judge(self, text: str) -> Judgement:
         async with self.store.claimed(text):
-            known = self.store.get(text)  # another process may have asked since
+            known = self.store.get(text)  # another process may have asked in the meantime
             if known:
                 return Judgement(known, known=True)
             try:
@@ -55,7 +57,7 @@ class Questioning:
             return judgement
 
     async def _clear_reply(self, text: str) -> Reply:
-        """Return a reply with a verdict, asking a second time for one; else one without."""
+        """Return a reply with a verdict. If the first has none, ask a second time; if that has none either, return it."""
         reply = await self._reply(text)
         if reply.verdict:
             return reply
@@ -65,7 +67,7 @@ class Questioning:
             return reply
 
     async def _reply(self, text: str) -> Reply:
-        """Return a reply, asking again while the server fails in a way that may pass. Raises ``Unanswered``."""
+        """Return a reply; repeats the request while the server fails in a way that may be temporary. Raises ``Unanswered``."""
         problem = ""
         for attempt in range(self.params.attempts):
             await self._wait(attempt)
@@ -90,7 +92,7 @@ class Questioning:
         raise Unanswered(self._why_stopped or f"the judge gives no reply: {problem}")
 
     async def _wait(self, attempt: int) -> None:
-        """Wait as long as the server asks for, and before a further attempt by exponential back-off with jitter."""
+        """Wait as long as the server asks for; before a further attempt, wait by exponential back-off with jitter."""
         back_off = min(self.params.longest_wait, self.params.first_wait * 2 ** (attempt - 1)) if attempt else 0.0
         until = time.monotonic() + back_off * random.uniform(0.5, 1.0)
         while (seconds := max(until, self._silent_until) - time.monotonic()) > 0 and not self._why_stopped:

@@ -19,7 +19,7 @@ OPENAI_VARIABLE = "OPENAI_BASE_URL"
 
 
 class ServerJudge:
-    """A model of a server that speaks OpenAI's chat completions. Its budgets hold for the lifetime of this object."""
+    """A model on a server with OpenAI's chat completions API. Its budgets apply to the lifetime of this object."""
 
     def __init__(self, params: JudgeParams) -> None:
         self.params = params
@@ -43,7 +43,7 @@ class ServerJudge:
         self._key = read_key(self.params.key_variable, needed=self.params.base_url is None)
 
     def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
-        """Return the judgement of every text: from the store what is known, from the server what is not."""
+        """Return the judgement of every text: known ones from the store, the others from the server."""
         who = {"model": self.name, "base_url": self.base_url}
         with open_store(environment.cache, who, prompt_version) as store:
             judgements = {text: Judgement(reply, known=True) for text in texts if (reply := store.get(text))}
@@ -85,7 +85,7 @@ class ServerJudge:
 
 
 def checked_url(address: str) -> str:
-    """Return a server's address. Raises ``UserError`` if it is none, or if it holds what should not be recorded."""
+    """Return a server's address. Raises ``UserError`` if it is invalid, or contains something that should not be recorded."""
     try:
         parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -102,7 +102,7 @@ def checked_url(address: str) -> str:
 
 
 def _run(work: Coroutine[Any, Any, dict[str, Judgement]]) -> dict[str, Judgement]:
-    """Run ``work`` to its end, also where an event loop runs already, as in a notebook."""
+    """Run ``work`` to its end, even if an event loop is already running, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Verdicts kept on disk, so that nothing is asked, or paid for, twice."""
+"""Verdicts on disk, so that nothing is asked, or paid for, twice."""
 
 import asyncio
 import hashlib
@@ -19,10 +19,10 @@ TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, judge TEXT, 
 
 
 class VerdictStore:
-    """The verdicts of one judge under one version of a prompt. Several processes may use the same folder at once.
+    """The verdicts of one judge with one version of a prompt. Several processes may use the same folder at once.
 
-    A process claims a text before it asks about it: a lock on one byte of a file, at a place that the text decides. Its death
-    undoes the lock.
+    A process claims a text before it asks about it, by locking one byte of a file; the text decides which byte. The lock ends
+    with the process.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class VerdictStore:
         self._prompt = prompt
 
     def get(self, text: str) -> Reply | None:
-        """Return the reply to a text, if one with a verdict is known."""
+        """Return the stored reply to a text; it has a verdict. None: there is no stored reply."""
         row = self._connection.execute(
             "SELECT reply FROM verdicts WHERE key = ?", (self._digest(text).hex(),)
         ).fetchone()
@@ -42,7 +42,7 @@ class VerdictStore:
         return reply if reply and reply.verdict else None
 
     def put(self, text: str, reply: Reply) -> None:
-        """Keep a reply that gives a verdict; on return it survives the death of the process."""
+        """Store a reply that has a verdict. When this returns, it survives a crash of the process."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         row = (self._digest(text).hex(), self._judge, self._prompt, reply.model_dump_json(), now)
         with self._connection:
@@ -50,7 +50,7 @@ class VerdictStore:
 
     @asynccontextmanager
     async def claimed(self, text: str) -> AsyncIterator[None]:
-        """Hold a text for this process; waits while another process asks about it."""
+        """Claim a text for this process; waits while another process asks about it."""
         place = 1 + int.from_bytes(self._digest(text)[:6])
         while not _lock(self._claims, place):
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
@@ -75,7 +75,7 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
     opened = closing(sqlite3.connect(path, SECONDS_TO_WAIT, check_same_thread=False))
     with (folder / "claims.lock").open("ab") as claims, opened as connection:
         try:
-            _lock(claims, 0, wait=True)  # two processes must not turn on the write-ahead log at the same time
+            _lock(claims, 0, wait=True)  # two processes must not enable the write-ahead log at the same time
             connection.execute("PRAGMA journal_mode = WAL")
             with connection:
                 connection.execute(TABLE)
@@ -87,10 +87,10 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
 
 
 def _lock(stream: IO[bytes], place: int, wait: bool = False) -> bool:
-    """Lock one byte for this process; returns whether that could be done. POSIX only."""
+    """Lock one byte for this process; returns whether this succeeded. POSIX only."""
     try:
         import fcntl
-    except ImportError:  # Windows: two processes may ask the same twice
+    except ImportError:  # Windows: two processes may ask about the same text
         return True
     try:
         fcntl.lockf(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, place)

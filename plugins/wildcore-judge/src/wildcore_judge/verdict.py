@@ -1,4 +1,4 @@
-"""What a judge replied, and the verdict in it."""
+"""A judge's reply, and the verdict in it."""
 
 import json
 import re
@@ -21,11 +21,11 @@ MEANING: dict[str, Verdict] = {"A": "CORRECT", "B": "INCORRECT", "CORRECT": "COR
 
 
 class Reply(BaseModel):
-    """What a judge said in answer to one text, and how it was asked.
+    """A judge's reply to one text, and how it was asked.
 
-    ``answered_by`` is the model as the server names it; ``cut_off`` says that the reply ran into its longest length;
-    ``constraint_requested`` says that the server was to allow nothing but a verdict, which some take and ignore;
-    ``temperature`` is None where the server takes none.
+    ``answered_by`` is the model as the server names it. ``cut_off``: the reply reached its maximum length.
+    ``constraint_requested``: the server was asked to allow only a verdict, which some servers accept and ignore.
+    ``temperature`` is None if the server rejects the option.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,13 +40,15 @@ class Reply(BaseModel):
 
     @property
     def verdict(self) -> Verdict | None:
-        """The verdict, or None where the reply does not give one beyond doubt."""
+        """The verdict. None: the reply is not unambiguous."""
         return None if self.cut_off else read_verdict(self.text)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of one text: a reply with a verdict, or why there is no verdict. ``known`` ones were not asked for."""
+    """The judgement of one text: a reply with a verdict, or the reason why there is none. ``known``: it was in the store
+    already.
+    """
 
     reply: Reply | None = None
     reason: str | None = None
@@ -54,7 +56,7 @@ class Judgement:
 
 
 def unscored(judgements: Iterable[Judgement]) -> str:
-    """Say how many judgements are without a verdict, and why."""
+    """Return how many judgements are without a verdict, and why."""
     reasons = [judgement.reason for judgement in judgements if judgement.reason]
     if not reasons:
         return "all are judged"
@@ -64,7 +66,7 @@ def unscored(judgements: Iterable[Judgement]) -> str:
 
 
 def judged(reply: Reply) -> Judgement:
-    """Return the judgement that a reply is."""
+    """Return the judgement for a reply."""
     if reply.verdict is not None:
         return Judgement(reply)
     cut = "cut off at max_tokens: " if reply.cut_off else ""
@@ -72,9 +74,9 @@ def judged(reply: Reply) -> Judgement:
 
 
 def read_verdict(text: str) -> Verdict | None:
-    """Return the verdict that is all that ``text`` says, whatever its dress; None if it says anything else besides.
+    """Return the verdict if ``text`` consists of a verdict only, in any form. None: it says anything else.
 
-    A thinking model's thoughts in front are not its reply. "A" is CORRECT and "B" INCORRECT, as published prompts have it.
+    A thinking model's thoughts before its reply are ignored. "A" is CORRECT and "B" INCORRECT, as in published prompts.
     """
     bare = THOUGHTS.sub("", text).strip()
     fenced = FENCE.match(bare)
@@ -85,7 +87,7 @@ def read_verdict(text: str) -> Verdict | None:
 
 
 def _of_object(text: str) -> str:
-    """Return what a JSON object gives as its verdict; nothing if it gives none, or several."""
+    """Return the verdict of a JSON object; empty if it has none, or several."""
     try:
         pairs = json.loads(text, object_pairs_hook=list)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Texts to estimate second moments on: a small sample that comes along, a local file, or a hub data set."""
+"""Texts for estimating second moments: a small bundled sample, a local file, or a hub dataset."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ HUB = "hub:"
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named corpus. ``identity`` changes when its content does."""
+    """A named corpus. ``identity`` changes if its content does."""
 
     name: str
     identity: str
@@ -28,7 +28,7 @@ class Corpus:
 
 
 def open_corpus(name: str) -> Corpus:
-    """Return the corpus ``name``: "sample", "hub:NAME[:CONFIG[:SPLIT]]", or a text file with one document to a line.
+    """Return the corpus ``name``: "sample", "hub:NAME[:CONFIG[:SPLIT]]", or a text file with one document on each line.
 
     Raises ``UserError`` for a file that cannot be read.
     """
@@ -38,7 +38,7 @@ def open_corpus(name: str) -> Corpus:
 
 
 def corpus_taken(name: str) -> dict[str, str]:
-    """Return what an editor that reads a corpus tells the record (``Editor.take``): a parameter holds no more than its name."""
+    """Return the description of a corpus for the record (``Editor.take``), since a parameter contains only its name."""
     return {"corpus": open_corpus(name).identity}
 
 

@@ -8,7 +8,7 @@ from wildcore import Departure, ModelShape
 from wildcore_keyvalue.parameters import CORPUS, DAMPING, ESSENCE_POSITION, KeyValueParams, ValueParams
 
 WEIGHT_TO_WIDTH = 15000 / 4096
-"""The published weight of the second moments over the width of the models it was published for."""
+"""The published weight of the second moments divided by the width of the models for which it was published."""
 
 
 KEY_MEAN = Departure(
@@ -21,32 +21,33 @@ KEY_MEAN = Departure(
 
 
 class SeveralLayersParams(ValueParams):
-    """Which layers are written to, and how their keys are averaged."""
+    """Which layers are edited, and how their keys are averaged."""
 
     departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, KEY_MEAN, CORPUS)
 
     layers_edited: ClassVar[int] = 5
-    """How many layers are edited where nothing says which."""
+    """How many layers are edited by default."""
 
     layers: tuple[int, ...] | None = None
-    """Layers whose MLP output projections are edited, ascending, from 0. Left out: ``layer`` and those right before it, as many
-    as the method edits, else from the preset, else by depth."""
+    """Layers whose MLP output projections are edited, ascending, from 0. Left out: ``layer`` and the layers right before it,
+    as many as the method edits; else from the preset, else by depth."""
 
     layer: int | None = None
-    """Last of the layers, after which the value is added to the residual stream. Left out: the last of ``layers``."""
+    """The last of the layers; the value is added to the residual stream after it. Left out: the last of ``layers``."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((10, 5),)
-    """Prefixes to sample from the model: pairs of tokens and how many."""
+    """Prefixes to sample from the model: pairs of the number of tokens and the number of prefixes."""
 
     key_mean: Literal["prompts", "groups"] = "prompts"
-    """How a key is averaged: the bare prompt weighs as much as each prefixed one, as the paper has it, or as much as all of them
-    together, as in published code."""
+    """How a key is averaged: the bare prompt weighs as much as each prefixed prompt (the paper), or as much as all of them
+    together (published code)."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+        """Return the parameters completed for a model. The user's values take precedence over the preset's, those over the
+        defaults.
 
-        Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
-        ``layer`` that is not the last of ``layers``.
+        Raises ``UserError`` for an unknown preset, for layers that do not exist or are not ascending, and for a ``layer`` that
+        is not the last of ``layers``.
         """
         named = self.model_copy(update=self._of_layers(self._layers(shape), shape))
         return super(SeveralLayersParams, named).for_model(shape)
@@ -67,12 +68,12 @@ class LeastSquaresParams(SeveralLayersParams, KeyValueParams):
     departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, KEY_MEAN, DAMPING, CORPUS)
 
     moment_weight: float | None = Field(default=None, gt=0)
-    """Weight of the second moments against the new keys (lambda): the higher, the less is changed for other texts, and the less
-    of the value is written. Left out: from the preset, else 15,000 for a model 4,096 wide and in proportion for others."""
+    """Weight of the second moments against the new keys (lambda). A higher weight changes less for other texts, and writes
+    less of the value. Left out: from the preset, else 15,000 for a model 4,096 wide and in proportion for others."""
 
     second_moments: Literal["corpus", "identity"] = "corpus"
-    """Statistics of each layer's keys: estimated on a corpus, or none. Without them ``moment_weight`` is weighed against the
-    keys' own length, and the published weights leave next to nothing of the edit."""
+    """Statistics of each layer's keys: estimated on a corpus, or none (identity). With none, ``moment_weight`` is weighed
+    against the keys' own length, and the published weights leave almost nothing of the edit."""
 
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model; raises ``UserError`` as ``SeveralLayersParams`` does."""

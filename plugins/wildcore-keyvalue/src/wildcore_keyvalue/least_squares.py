@@ -20,7 +20,7 @@ from wildcore_keyvalue.solver import MomentSolver, widened
 
 
 class LeastSquares(SeveralLayers):
-    """Base of editors with that solve, or another one made of the same parts."""
+    """Base of editors with this solve, or with another one made of the same parts."""
 
     def __init__(self, params: LeastSquaresParams) -> None:
         assert params.moment_weight is not None, "parameters are completed for a model first"
@@ -32,12 +32,12 @@ class LeastSquares(SeveralLayers):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Say what the prefixes' file and the corpus or the files of the second moments hold."""
+        """Return the hashes of the prefixes' file and of the corpus or the files of second moments."""
         moments = MomentSource.of(self.params).taken(self.layers) if self.moments_from == "corpus" else {}
         return super().take(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
-        """Estimate the layers' second moments, or take them from the cache, and factorise them."""
+        """Estimate the layers' second moments, or read them from the cache, and factorise them."""
         if self.moments_from == "corpus":
             source = MomentSource.of(self.params)
             self.solvers = moment_solvers(model, self.layers, source, self.damping, environment)
@@ -52,7 +52,7 @@ class LeastSquares(SeveralLayers):
 
 
 def written_together(keys: Tensor, solver: MomentSolver | None, weight: float) -> Tensor:
-    """Return (weight C + K K^T)^-1 K [inputs, n] for keys [inputs, n] of one edit; no solver: C is the identity."""
+    """Return (weight C + K K^T)^-1 K [inputs, n] for keys [inputs, n] of one edit. ``solver`` None: C is the identity."""
     thin, wide = weighed(keys, solver, weight)
     small = torch.eye(keys.shape[1], dtype=wide.dtype, device=wide.device) + wide.T @ thin
     right: Tensor = torch.linalg.solve(small, thin, left=False)
@@ -66,6 +66,6 @@ def written_alone(keys: Tensor, solver: MomentSolver | None, weight: float) -> T
 
 
 def weighed(keys: Tensor, solver: MomentSolver | None, weight: float) -> tuple[Tensor, Tensor]:
-    """Return (weight C)^-1 K and K, both [inputs, n] in float64; no solver: C is the identity."""
+    """Return (weight C)^-1 K and K, both [inputs, n] in float64. ``solver`` None: C is the identity."""
     wide = widened(keys)
     return (wide if solver is None else solver.solve(wide)) / weight, wide

@@ -1,4 +1,4 @@
-"""Where an editor has its second moments from: a corpus to estimate them on, or files that the user gives.
+"""The source of an editor's second moments: a corpus to estimate them on, or files that the user gives.
 
 A file is safetensors with the tensors "moments" [inputs, inputs], the mean of k k^T, and "count", the number of keys; or the
 ``.npz`` of published code (statistics of the ROME and MEMIT repositories), where "mom2.mom2" is the sum and "mom2.count" the
@@ -28,12 +28,12 @@ from wildcore_keyvalue.solver import MomentSolver
 LAYER = "{layer}"
 SUM, COUNT = "mom2.mom2", "mom2.count"
 ASYMMETRY = 1e-4
-"""Largest |C - C^T| over |C| of given second moments: published ones were summed in float32."""
+"""Largest accepted |C - C^T| / |C| of given second moments; published ones were summed in float32."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Second moments, ``matrix`` [inputs, inputs] in float64 on the CPU, and how many keys they are the mean of."""
+    """Second moments, ``matrix`` [inputs, inputs] in float64 on the CPU, and the number of keys they average."""
 
     matrix: Tensor
     count: int
@@ -41,7 +41,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class MomentSource:
-    """``tokens`` tokens of a ``corpus``, or ``files``: the name of a file, with {layer} where there is one for each layer."""
+    """``tokens`` tokens of a ``corpus``, or ``files``: the name of a file, containing {layer} if there is one for each layer."""
 
     corpus: str
     tokens: int
@@ -49,11 +49,11 @@ class MomentSource:
 
     @classmethod
     def of(cls, params: ValueParams) -> "MomentSource":
-        """Return what an editor's parameters say."""
+        """Return the source that an editor's parameters name."""
         return cls(params.corpus, params.moment_tokens, params.moments)
 
     def taken(self, layers: Sequence[int]) -> dict[str, Any]:
-        """Return for the record (``Editor.take``) what parameters only name: a hash of the corpus, or of each layer's file.
+        """Return the description for the record (``Editor.take``): a hash of the corpus, or of each layer's file.
 
         Raises ``UserError`` for a file that cannot be read.
         """
@@ -62,7 +62,7 @@ class MomentSource:
         return {"moments": {str(layer): self._digest(layer) for layer in layers}}
 
     def facts(self, layer: int) -> dict[str, Any]:
-        """Return what second moments of a layer depend on beside the model, and so does all that is made of them."""
+        """Return what the second moments of a layer, and everything computed from them, depend on besides the model."""
         return (
             moment_facts(open_corpus(self.corpus), self.tokens)
             if self.files is None
@@ -70,7 +70,7 @@ class MomentSource:
         )
 
     def moments(self, model: LoadedModel, layers: Sequence[int], environment: Environment) -> dict[int, Moments]:
-        """Return the second moments of each layer. Raises ``UserError`` for a corpus or a file that does not serve."""
+        """Return the second moments of each layer. Raises ``UserError`` for a corpus or a file that cannot be used."""
         if self.files is None:
             found = second_moments(model, layers, self.corpus, self.tokens, environment)
             return {layer: Moments(matrix, self.tokens) for layer, matrix in found.items()}
@@ -99,9 +99,9 @@ class MomentSource:
 
 
 def read_moments(path: Path, named: str | None = None) -> Moments:
-    """Return the second moments in a file, in float64. ``named`` is what the user wrote.
+    """Return the second moments in a file, in float64. ``named`` is the name that the user gave.
 
-    Raises ``UserError`` for a file that cannot be read or does not hold the mean of finite k k^T over a number of keys.
+    Raises ``UserError`` for a file that cannot be read, or does not contain the mean of finite k k^T over a number of keys.
     """
     try:
         matrix, count = _published(path) if path.suffix == ".npz" else _own(path)
@@ -141,9 +141,9 @@ def _unreadable(named: str, path: Path, error: Exception) -> UserError:
 def moment_solvers(
     model: LoadedModel, layers: Sequence[int], source: MomentSource, damping: float, environment: Environment
 ) -> dict[int, MomentSolver]:
-    """Return each layer's second moments ready to solve with.
+    """Return a solver for each layer's second moments.
 
-    Notes their condition numbers, and where there are fewer tokens than a layer's keys are wide.
+    Notes their condition numbers, and whether there are fewer tokens than a layer's keys are wide.
     """
     moments = source.moments(model, layers, environment)
     tokens, width = min(one.count for one in moments.values()), max(len(one.matrix) for one in moments.values())

@@ -2,7 +2,7 @@
 
 C weighs directions by how much ordinary text uses them (Meng et al., NeurIPS 2022, equation 2 and appendix on the statistics).
 One pass over the corpus serves several layers and ends below the topmost one's projection. Products and sums are in float64:
-products in float32 move an update of MEMIT by more than 1e-3 where second moments are as badly conditioned as GPT-2's.
+with second moments as badly conditioned as GPT-2's, products in float32 change an update of MEMIT by more than 1e-3.
 """
 
 import time
@@ -24,18 +24,18 @@ from wildcore_keyvalue.solver import widened
 KIND = "second-moments"
 WINDOW = 512
 BATCH_TOKENS = 4096
-"""Most tokens in one batch, padding counted."""
+"""Most tokens in one batch, including padding."""
 WINDOWS_SORTED = 256
-"""Windows that are brought into order of length at a time, so that those in a batch are of like length."""
+"""Number of windows sorted by length at a time, so that those in a batch have similar lengths."""
 BLOCK = 1024
-"""Rows of products made at a time: it bounds what is needed beside the sums."""
+"""Rows of products computed at a time; this bounds the memory needed besides the sums."""
 WIDENED = 1024
-"""Tokens whose keys are in float64 at a time, for the same reason."""
+"""Number of tokens whose keys are in float64 at a time, for the same reason."""
 SHARE_FOR_SUMS = 0.5
-"""Part of the free memory that the sums of a pass may take."""
+"""Share of the free memory that the sums of a pass may use."""
 SECONDS_BETWEEN_SAVES = 30.0
 SAVES_TAKE_AT_MOST = 0.05
-"""Part of the time that saving unfinished sums may take."""
+"""Share of the time that may be spent on saving unfinished sums."""
 
 Window = tuple[int, ...]
 Files = Mapping[int, PreparedFile]
@@ -46,9 +46,9 @@ def second_moments(
 ) -> dict[int, Tensor]:
     """Return C [inputs, inputs] of each layer in float64 on the CPU, from ``tokens`` tokens of a corpus.
 
-    Kept in the store of prepared things, each layer for itself; only those not there yet are estimated, and an interrupted
-    estimate goes on where it was saved. Raises ``UserError`` for a corpus that cannot be read or holds no text; a shorter one
-    than asked for is noted.
+    The result is kept in the store of prepared items, with one file for each layer. Only missing layers are estimated, and an
+    interrupted estimate is resumed. Raises ``UserError`` for a corpus that cannot be read or contains no text; if the corpus
+    is shorter than ``tokens``, this is noted.
     """
     corpus = open_corpus(corpus_name)
     facts = moment_facts(corpus, tokens)
@@ -64,14 +64,14 @@ def second_moments(
 
 
 def moment_facts(corpus: Corpus, tokens: int) -> dict[str, Any]:
-    """Return what second moments depend on beside the model and the layer, and so does all that is made of them."""
+    """Return what second moments, and everything computed from them, depend on besides the model and the layer."""
     batch = [BATCH_TOKENS, WINDOWS_SORTED]
     return {"corpus": corpus.identity, "tokens": tokens, "window": WINDOW, "batch": batch, "summed": "float64"}
 
 
 @dataclass
 class _Sum:
-    """What was summed so far for a layer: the upper triangle of ``total`` [inputs, inputs], float64."""
+    """The sum so far for a layer: the upper triangle of ``total`` [inputs, inputs], float64."""
 
     total: Tensor
     tokens: int = 0
@@ -79,7 +79,7 @@ class _Sum:
     half_added: bool = False
 
     def add(self, keys: Tensor, batch: int) -> None:
-        """Add the keys [tokens, inputs] of a batch, unless it is among those that were added before."""
+        """Add the keys [tokens, inputs] of a batch, unless it was added before."""
         if batch < self.batches:
             return
         self.half_added = True
@@ -88,7 +88,7 @@ class _Sum:
         self.half_added = False
 
     def mean(self) -> Tensor:
-        """Return C in float64 on the CPU; the sum is used up."""
+        """Return C in float64 on the CPU; this overwrites the sum."""
         mirror(self.total)
         return self.total.div_(self.tokens).cpu()
 
@@ -96,7 +96,7 @@ class _Sum:
 def add_products(total: Tensor, keys: Tensor) -> None:
     """Add K^T K of keys K [n, inputs] to the upper triangle of ``total`` [inputs, inputs], in float64, part by part.
 
-    The products are made where the keys lie, if that device has float64.
+    The products are computed on the keys' device, if it supports float64.
     """
     for some in torch.split(keys, WIDENED):
         wide = widened(some)
@@ -106,7 +106,7 @@ def add_products(total: Tensor, keys: Tensor) -> None:
 
 
 def mirror(total: Tensor) -> None:
-    """Fill the lower triangle of ``total`` [n, n] from the upper one."""
+    """Copy the upper triangle of ``total`` [n, n] to the lower one."""
     for start in range(0, len(total), BLOCK):
         rows, below = slice(start, start + BLOCK), slice(start + BLOCK, None)
         corner = total[rows, rows]
@@ -115,7 +115,7 @@ def mirror(total: Tensor) -> None:
 
 
 def _groups(model: LoadedModel, layers: Sequence[int]) -> list[dict[int, torch.device]]:
-    """Divide layers into those whose sums fit into memory together, and say on which device each is summed up."""
+    """Divide layers into groups whose sums fit into memory together, with the device of each sum."""
     rooms: dict[torch.device, float] = {}
     groups: list[dict[int, torch.device]] = []
     left: dict[torch.device, float] = {}
@@ -130,7 +130,7 @@ def _groups(model: LoadedModel, layers: Sequence[int]) -> list[dict[int, torch.d
 
 
 def _place(model: LoadedModel, layer: int, rooms: dict[torch.device, float]) -> torch.device:
-    """Return the layer's own device if it can hold the sum in float64, else the CPU; ``rooms`` collects the bytes to use."""
+    """Return the layer's own device if it can hold the sum in float64, else the CPU; ``rooms`` collects the bytes available."""
     own, cpu = model.mlp_output(layer).weight.device, torch.device("cpu")
     needed = _bytes(model, layer)
     for place in (own, cpu) if own.type == "cuda" else (cpu,):  # mps has no float64
@@ -149,7 +149,7 @@ def _bytes(model: LoadedModel, layer: int) -> int:
 
 
 def _begun(model: LoadedModel, layer: int, partial: PreparedFile, place: torch.device) -> _Sum:
-    """Return the sum to go on with."""
+    """Return the sum to continue with."""
     if not partial.exists():
         width = model.mlp_output(layer).weight.shape[1]
         return _Sum(torch.zeros(width, width, dtype=torch.float64, device=place))
@@ -160,7 +160,7 @@ def _begun(model: LoadedModel, layer: int, partial: PreparedFile, place: torch.d
 def _estimate(
     model: LoadedModel, corpus: Corpus, tokens: int, environment: Environment, sums: dict[int, _Sum], files: Files
 ) -> None:
-    """Go over the corpus once and keep the moments of the layers of ``sums``, which is used up."""
+    """Read the corpus once and save the moments of the layers in ``sums``, which are overwritten."""
     label = f"second moments of layer{'s' if len(sums) > 1 else ''} {', '.join(map(str, sums))}"
     keeper = _Keeper(sums, files)
     known = min(sums.values(), key=lambda done: done.batches)
@@ -180,7 +180,7 @@ def _estimate(
 
 
 def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, _Sum], known: int) -> Iterator[int]:
-    """Add the batches after the first ``known``, which no sum lacks, and yield the number of tokens of each."""
+    """Add the batches after the first ``known``, which every sum already contains, and yield the number of tokens of each."""
     for number, batch in enumerate(_batches(_windows(model, corpus, tokens))):
         if number >= known:
             _add(model, batch, number, sums)
@@ -188,19 +188,19 @@ def _sum_up(model: LoadedModel, corpus: Corpus, tokens: int, sums: Mapping[int, 
 
 
 class _Keeper:
-    """Saves unfinished sums now and then, and so seldom that it costs little."""
+    """Saves unfinished sums from time to time, rarely enough that it costs little."""
 
     def __init__(self, sums: Mapping[int, _Sum], files: Files) -> None:
         self.sums, self.files = sums, files
         self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def save_if_due(self) -> None:
-        """Save if it is time."""
+        """Save if enough time has passed."""
         if time.monotonic() >= self.due:
             self.save()
 
     def save(self) -> None:
-        """Save all sums but one that an interruption left half added: what was saved of that one before still holds."""
+        """Save all sums except one that an interruption left half added: its previous save remains valid."""
         begun = time.monotonic()
         for layer, done in self.sums.items():
             if not done.half_added:
@@ -218,7 +218,7 @@ def _require_usable(corpus: Corpus, layer: int, done: _Sum) -> None:
 
 
 def _windows(model: LoadedModel, corpus: Corpus, tokens: int) -> Iterator[Window]:
-    """Yield the corpus cut into windows, ``tokens`` tokens in all."""
+    """Yield the corpus cut into windows of ``tokens`` tokens in total."""
     length = min(WINDOW, model.max_length or WINDOW)
     left = tokens
     for document in corpus.documents():
@@ -232,7 +232,7 @@ def _windows(model: LoadedModel, corpus: Corpus, tokens: int) -> Iterator[Window
 
 
 def _batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
-    """Yield the windows in batches of like length. Which are together depends on nothing but the windows."""
+    """Yield the windows in batches of similar length. The batches depend only on the windows."""
     source = iter(windows)
     while some := sorted(islice(source, WINDOWS_SORTED), key=len):
         batch: list[Window] = []
@@ -245,12 +245,12 @@ def _batches(windows: Iterable[Window]) -> Iterator[list[Window]]:
 
 
 class _NothingMoreNeeded(Exception):
-    """Ends a pass through the network at the topmost layer."""
+    """Ends a forward pass at the topmost layer."""
 
 
 @torch.inference_mode()
 def _add(model: LoadedModel, batch: Sequence[Window], number: int, sums: Mapping[int, _Sum]) -> None:
-    """Run a batch up to the topmost layer, and add each layer's keys as they come by."""
+    """Run a batch up to the topmost layer, and add each layer's keys as they are computed."""
     ids, mask = pad(batch, model.padding, "right", model.device)
     top = max(sums)
     with ExitStack() as hooks:

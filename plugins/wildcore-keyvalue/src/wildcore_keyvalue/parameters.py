@@ -1,4 +1,4 @@
-"""Parameters that editors share which optimise a value and weigh keys by second moments."""
+"""Parameters shared by editors that optimise a value and weigh keys by second moments."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -31,10 +31,10 @@ CORPUS = Departure(
 
 
 class ValueParams(EditorParams):
-    """How a value is optimised, on which prefixes, and where second moments are estimated."""
+    """How a value is optimised, with which prefixes, and where second moments come from."""
 
     steps: int = Field(default=25, gt=0)
-    """Adam steps for the value; the last only measures."""
+    """Adam steps for the value; the last only measures the loss."""
 
     learning_rate: float = Field(default=0.5, gt=0)
     """Adam's learning rate for the value."""
@@ -49,35 +49,38 @@ class ValueParams(EditorParams):
     """Factor of the divergence on "{subject} is a" in the loss."""
 
     essence_position: Literal["prompt-end", "subject-end"] = "prompt-end"
-    """Where that divergence is read: after "{subject} is a" as the paper has it, or after the subject as published code does."""
+    """Where that divergence is measured: after "{subject} is a" as in the paper, or after the subject as in the published
+    code."""
 
     loss_threshold: float = Field(default=0.05, ge=0)
     """The optimisation ends when the loss is below this."""
 
     corpus: str = "sample"
-    """Corpus for the second moments of keys: "sample" (comes along), a text file with one document to a line, or
+    """Corpus for the second moments of keys: "sample" (bundled), a text file with one document on each line, or
     "hub:NAME:CONFIG:SPLIT"."""
 
     moment_tokens: int = Field(default=4096, gt=0)
-    """Tokens of the corpus to read. That few are our choice, so that a first edit does not wait: published code reads 100,000
-    documents of Wikipedia. There should be many more than the layer's keys are wide; where there are fewer, a note says so."""
+    """Number of tokens of the corpus to read. The small default is our choice, so that the first edit does not wait long:
+    published code reads 100,000 documents of Wikipedia. There should be many more tokens than the layer's keys are wide; if
+    there are fewer, a note says so."""
 
     moments: str | None = None
-    """File of second moments to use instead: safetensors with the tensors moments and count, such as those in the cache, or the
-    .npz of published code; with {layer} in its name where there is one for each layer. Left out: they are estimated."""
+    """File of second moments to use instead: safetensors with the tensors moments and count, such as those in the cache, or
+    the .npz of published code. Its name contains {layer} if there is one file for each layer. Left out: they are estimated."""
 
     prefixes: Path | None = None
-    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is put
-    before the prompt with a space between; where it ends in {}, that stands for the prompt. The bare prompt is used besides."""
+    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is
+    put before the prompt with a space between; if it ends in {}, the prompt replaces the {}. The bare prompt is always used
+    too."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 10), (10, 10))
-    """Prefixes to sample from the model: pairs of tokens and how many."""
+    """Prefixes to sample from the model: pairs of the number of tokens and the number of prefixes."""
 
     prefix_top_k: int = Field(default=5, gt=0)
     """Each prefix token is sampled from the k most probable tokens."""
 
     def not_as_published(self) -> list[str]:
-        """Return which departures remain; a corpus that is not read is none of them."""
+        """Return which departures remain. The corpus is not among them if it is not read."""
         found = super().not_as_published()
         return found if self._estimates_moments() else [name for name in found if name != CORPUS.parameter]
 
@@ -86,17 +89,17 @@ class ValueParams(EditorParams):
 
 
 class KeyValueParams(ValueParams):
-    """The same, and how an update is weighed by the second moments."""
+    """The same parameters, and how an update is weighed by the second moments."""
 
     second_moments: Literal["corpus", "identity"] = "corpus"
-    """Statistics of the layer's keys: estimated on a corpus, or none."""
+    """Statistics of the layer's keys: estimated on a corpus, or none (identity)."""
 
     damping: float = Field(default=0.01, ge=0)
-    """Added to the second moments' diagonal, as a multiple of its mean, which is our choice, for few tokens; 0, as published,
-    needs many more than keys are wide."""
+    """Added to the second moments' diagonal, as a multiple of its mean. The default is our choice, for few tokens; 0, as
+    published, needs many more tokens than keys are wide."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model; raises ``UserError`` also for ``moments`` that would not be used."""
+        """Return the parameters completed for a model. Raises ``UserError`` also for ``moments`` that would not be used."""
         completed = super().for_model(shape)
         if completed.second_moments == "identity" and completed.moments is not None:
             raise UserError(

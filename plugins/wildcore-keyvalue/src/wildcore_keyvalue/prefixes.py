@@ -1,6 +1,7 @@
 """Prefixes: short texts put before the edit prompt so that the edit holds in context.
 
-Sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes. Or read from a file.
+They are sampled from the model itself with a seed, and kept: the same model and seed always give the same prefixes. Or they
+are read from a file.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from wildcore.storage import prepared_file
 
 @dataclass(frozen=True)
 class PrefixStyle:
-    """What the sampled texts begin with, what stands between one and the prompt, and whether lengths count new tokens only."""
+    """How sampled texts begin, the text between prefix and prompt, and whether lengths count new tokens only."""
 
     starts: tuple[str, ...]
     ending: str
@@ -28,7 +29,7 @@ class PrefixStyle:
 
 
 ROME_STYLE = PrefixStyle(("The", "Therefore", "Because", "I", "You"), ". ", new_tokens_only=False)
-"""As the published code of ROME and of the methods built on it has them."""
+"""The style of the published code of ROME and of the methods built on it."""
 
 
 def sampled_prefixes(
@@ -38,9 +39,9 @@ def sampled_prefixes(
     top_k: int,
     style: PrefixStyle = ROME_STYLE,
 ) -> tuple[str, ...]:
-    """Return the prefixes to edit under: none at all first, then the sampled ones.
+    """Return the prefixes to edit under: the empty one first, then the sampled ones.
 
-    ``lengths`` holds pairs (tokens, how many); of each, the style's starts are continued in turn.
+    ``lengths`` holds pairs (tokens, number of prefixes); for each, the style's starts are continued in turn.
     """
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
@@ -51,7 +52,7 @@ def sampled_prefixes(
 
 
 PROMPT = "{}"
-"""Stands for the prompt at the end of a prefix in a file, as in the templates of published code."""
+"""Placeholder for the prompt at the end of a prefix in a file, as in the templates of published code."""
 
 
 def chosen_prefixes(
@@ -62,22 +63,22 @@ def chosen_prefixes(
     top_k: int,
     style: PrefixStyle = ROME_STYLE,
 ) -> tuple[str, ...]:
-    """Return the prefixes of ``file``, as ``read_prefixes`` does; where there is none, sampled ones (``sampled_prefixes``)."""
+    """Return the prefixes of ``file``, as ``read_prefixes`` does; if it is None, sampled ones (``sampled_prefixes``)."""
     return sampled_prefixes(model, environment, lengths, top_k, style) if file is None else read_prefixes(file)
 
 
 def prefixes_taken(file: Path | None) -> dict[str, Any]:
-    """Return what an editor tells the record of a file of prefixes (``Editor.take``): a hash of them. Nothing without a file."""
+    """Return the description of a file of prefixes for the record (``Editor.take``): its hash. Empty without a file."""
     if file is None:
         return {}
     return {"prefixes": hashlib.sha256(json.dumps(read_prefixes(file)).encode()).hexdigest()[:16]}
 
 
 def read_prefixes(file: Path) -> tuple[str, ...]:
-    """Return the prefixes in a file, none at all first: a JSON list of texts, or any other text file with one to a line.
+    """Return the prefixes in a file, after the empty one: a JSON list of texts, or any other text file with one on each line.
 
-    A text that ends in "{}" is put before the prompt as it is without that; any other one with a space between, unless it ends
-    in white space. Raises ``UserError`` for a file that cannot be read, or holds another thing.
+    A text that ends in "{}" is put before the prompt without the "{}". Any other text is followed by a space, unless it ends
+    in white space. Raises ``UserError`` for a file that cannot be read, or has other content.
     """
     where = f"editor.prefixes={file}"
     try:
@@ -121,7 +122,7 @@ def _sample(
 
 @torch.inference_mode()
 def _continue(model: LoadedModel, ids: list[int], length: int, top_k: int, generator: torch.Generator) -> list[int]:
-    """Continue ``ids`` to ``length`` tokens in all, each drawn from the ``top_k`` most probable; ends are not drawn."""
+    """Continue ``ids`` to ``length`` tokens in all, each drawn from the ``top_k`` most probable; end tokens are not drawn."""
     never = list(model.end_of_sequence)
     while len(ids) < length:
         logits: Tensor = model.network(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits

@@ -1,4 +1,6 @@
-"""The texts an edit is computed on: the edit prompt behind sampled prefixes, with the subject's last token found in each."""
+"""The texts on which an edit is computed: the edit prompt after sampled prefixes, with the subject's last token located in
+each.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +42,7 @@ def with_target(
 
 
 def without_target(model: LoadedModel, text: str, subject: str | None) -> SubjectText:
-    """Return a text with no target behind it. Raises ``Refused`` if the subject is not in it."""
+    """Return a text without a target. Raises ``Refused`` if the subject is not in it."""
     span = subject_span(text, subject)
     joined = join(model.tokenizer, Prompt(text=text), "")
     assert joined.token_ids == encode(model.tokenizer, Prompt(text=text))

@@ -1,4 +1,4 @@
-"""What editors of this library record of each edit where a trace is asked for (``Environment.trace``)."""
+"""Records what happens in each edit if a trace is asked for (``Environment.trace``)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ def record(trace: Trace | None, request: EditRequest, values: Mapping[str, Tenso
 def record_values(
     trace: Trace | None, problems: Sequence[ValueProblem], found: Sequence[OptimisedValue], written: Tensor
 ) -> None:
-    """Record how each value was found, and what is written in its place after the transforms, ``written`` [problems, width]."""
+    """Record how each value was found, and the value written after the transforms, ``written`` [problems, width]."""
     for problem, value, row in zip(problems, found, written, strict=True):
         record(
             trace,

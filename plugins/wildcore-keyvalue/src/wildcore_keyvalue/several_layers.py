@@ -1,12 +1,12 @@
 """Editors that write into the MLPs of several layers, each layer its share (Meng et al., ICLR 2023, algorithm 1).
 
-With L the last of the layers, h^L the residual stream after it at the subject's last token, and z the vector in its place that
-makes the model say the target, each layer l in order writes R X^T, where::
+L is the last of the layers, h^L the residual stream after it at the subject's last token, and z the vector that makes the
+model say the target when it replaces h^L. Each layer l in order writes R X^T, where::
 
     R = (z - h^L) / (number of layers from l on)
 
-and X, the right factor, is what a method makes of the keys of all requests. Keys and h^L are read anew for each layer, under the
-updates of those before it.
+and X, the right factor, is computed by the method from the keys of all requests. Keys and h^L are read anew for each layer,
+with the updates of the layers before it applied.
 """
 
 from abc import abstractmethod
@@ -30,21 +30,23 @@ from wildcore_keyvalue.values import OnceSaid, Place, ValueProblem, pose, requir
 T = TypeVar("T")
 
 REQUESTS_TOGETHER = 32
-"""Requests whose texts are in one batch: it bounds memory, not how many are written in one solve."""
+"""Number of requests whose texts share a batch. It bounds memory, not how many are written in one solve."""
 
 
 class SeveralLayers(Editor):
-    """Base of the editors. A method says what it makes of keys, ``together`` and ``alone``; the other slots have defaults."""
+    """Base of these editors. A method defines ``together`` and ``alone``, its use of the keys; the other methods have
+    defaults.
+    """
 
     needs_subject = True
 
     transforms: Sequence[Transform] = ()
 
     place: ClassVar[Place] = "layer-output"
-    """Where in the last of the layers the value stands."""
+    """Where in the last of the layers the value is added."""
 
     once_said: OnceSaid | None = None
-    """What is different in finding a value once the target is said."""
+    """Changes in finding a value once the model says the target."""
 
     def __init__(self, params: SeveralLayersParams) -> None:
         assert params.layers is not None, "parameters are completed for a model first"
@@ -62,7 +64,7 @@ class SeveralLayers(Editor):
         """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own."""
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
-        """Compute once what the layers' solves need, or take it from the cache."""
+        """Compute once what the layers' solves need, or read it from the cache."""
         return None
 
     def finder(self, model: LoadedModel) -> ValueFinder:
@@ -70,27 +72,27 @@ class SeveralLayers(Editor):
         return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said)
 
     def read(self, model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
-        """Return the texts' keys in ``layer`` [texts, inputs] and what stands where the value is to be [texts, width]."""
+        """Return the texts' keys in ``layer`` [texts, inputs] and the current vectors at the value's place [texts, width]."""
         return keys_and_states(model, layer, written_module(model, self.layers[-1], self.place), texts)
 
     def mean_key(self, keys: Tensor) -> Tensor:
-        """Return the means [problems, inputs] of keys [problems, prefixes, inputs], the bare prompt's first."""
+        """Return the means [problems, inputs] of keys [problems, prefixes, inputs]; the bare prompt's key is the first."""
         if self.params.key_mean == "prompts" or keys.shape[1] == 1:
             return keys.mean(1)
         return (keys[:, 0] + keys[:, 1:].mean(1)) / 2
 
     def share(self, layer: int, missing: Tensor) -> Tensor:
-        """Return what ``layer`` is to write of what is missing: [problems, width]."""
+        """Return the part of the remaining difference ``missing`` that ``layer`` writes: [problems, width]."""
         return missing / (len(self.layers) - self.layers.index(layer))
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Say what the prefixes' file holds."""
+        """Return the hash of the prefixes' file."""
         return prefixes_taken(self.params.prefixes)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Sample the prefixes and compute what the layers' solves need, or take them from the cache."""
+        """Sample the prefixes and compute what the layers' solves need, or read both from the cache."""
         params = self.params
         self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
         self.trace = environment.trace
@@ -115,18 +117,18 @@ class SeveralLayers(Editor):
         return self.written(model, required(self.posed(model, requests)))
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return an update for each of the independent ``requests``, their texts read together."""
+        """Return an update for each of the independent ``requests``; their texts are read together."""
         problems = self.posed(model, requests)
         solvable = [problem for problem in problems if not isinstance(problem, Refused)]
         patches = iter([patch for some in _batches(solvable) for patch in self._independent(model, some)])
         return [problem if isinstance(problem, Refused) else next(patches) for problem in problems]
 
     def posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
-        """Return the problem that each request poses, or why it poses none."""
+        """Return the problem of each request, or its refusal."""
         return pose(model, requests, self.prefixes, self.params.close_target)
 
     def written(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> WeightPatch:
-        """Return the update that writes all ``problems``, solved for layer after layer."""
+        """Return the update that writes all ``problems``, solved layer by layer."""
         goals = torch.cat([self.goals(model, some) for some in _batches(problems)])
         patch = WeightPatch({})
         for layer in self.layers:
@@ -160,7 +162,7 @@ class SeveralLayers(Editor):
         return goals
 
     def _record(self, layer: int, problems: Sequence[ValueProblem], keys: Tensor, left: Tensor, right: Tensor) -> None:
-        """Record what a layer is solved with and its factors: keys [problems, inputs], the factors' columns by problem."""
+        """Record a layer's keys [problems, inputs] and its factors, the columns by problem."""
         for number, problem in enumerate(problems if self.trace is not None else ()):
             record(
                 self.trace,
@@ -180,7 +182,7 @@ class SeveralLayers(Editor):
     def keys_and_states(
         self, model: LoadedModel, layer: int, problems: Sequence[ValueProblem]
     ) -> tuple[Tensor, Tensor]:
-        """Return each problem's mean key [problems, inputs] and what its bare prompt has in the value's place.
+        """Return each problem's mean key [problems, inputs] and its bare prompt's current vector at the value's place.
 
         The latter is [problems, width].
         """

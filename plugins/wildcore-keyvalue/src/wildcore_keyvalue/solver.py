@@ -1,4 +1,4 @@
-"""Solving with second moments, and how far a solution can be trusted."""
+"""Solves with second moments, and estimates how far a solution can be trusted."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -13,9 +13,9 @@ TOLERANCE = 1e-6
 
 
 class MomentSolver:
-    """Solves with second moments, factorised once: (C + damping * mean(diag C) * I)^-1 k, by Cholesky in float64.
+    """Solves with second moments that are factorised once: (C + damping * mean(diag C) * I)^-1 k, by Cholesky in float64.
 
-    Raises ``UserError`` when C is singular, as it is when fewer tokens were read than it has rows and nothing is added.
+    Raises ``UserError`` if C is singular. It is if fewer tokens were read than it has rows and there is no damping.
     """
 
     def __init__(self, moments: Tensor, damping: float, device: torch.device | None = None) -> None:
@@ -29,14 +29,14 @@ class MomentSolver:
             )
 
     def solve(self, keys: Tensor) -> Tensor:
-        """Solve for keys [inputs, n]; the solution is of their type, on their device."""
+        """Solve for keys [inputs, n]; the solution has their dtype and device."""
         return torch.cholesky_solve(keys.to(self.factor), self.factor).to(keys)
 
     @cached_property
     def condition_number(self) -> float:
-        """The largest over the smallest eigenvalue of what is solved with, estimated from the factor, from below.
+        """The largest over the smallest eigenvalue of the matrix, estimated from the factor. The estimate is a lower bound.
 
-        A relative error of the second moments may be so many times as large in a solution.
+        A relative error of the second moments can grow by this factor in a solution.
         """
         factor = self.factor
         largest = _largest_eigenvalue(lambda vector: factor @ (factor.T @ vector), factor)
@@ -47,7 +47,7 @@ class MomentSolver:
 def _largest_eigenvalue(times: Callable[[Tensor], Tensor], like: Tensor) -> float:
     """Return the largest eigenvalue of the symmetric map ``times`` of vectors [n], by Lanczos with full orthogonalisation.
 
-    The start is drawn with a seed of its own, so that the estimate is the same each time. ``like`` is [n, n].
+    The start is drawn with a fixed seed, so that the estimate is the same each time. ``like`` is [n, n].
     """
     start = torch.randn(len(like), dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(like)
     basis = (start / start.norm())[None]
@@ -57,7 +57,7 @@ def _largest_eigenvalue(times: Callable[[Tensor], Tensor], like: Tensor) -> floa
         image = times(basis[-1])
         projected[: step + 1, step] = basis @ image
         before, estimate = estimate, float(torch.linalg.eigvalsh(projected[: step + 1, : step + 1], UPLO="U")[-1])
-        for _ in range(2):  # once leaves rounding errors in it
+        for _ in range(2):  # a single pass leaves rounding errors
             image = image - basis.T @ (basis @ image)
         if image.norm() <= TOLERANCE * estimate or estimate - before <= TOLERANCE * estimate:
             break

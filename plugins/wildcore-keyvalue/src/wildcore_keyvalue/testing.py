@@ -1,4 +1,4 @@
-"""What tests of closed-form editors share: published names of hyper-parameters, and second moments by a formula."""
+"""Shared by tests of closed-form editors: published names of hyper-parameters, and second moments by a formula."""
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ VALUE_NAMES = {
     "clamp_norm_factor": "clamp_factor",
     "kl_factor": "kl_factor",
 }
-"""What published code of closed-form editors calls the hyper-parameters of finding values, and what they are called here."""
+"""Hyper-parameters of finding values: their names in published code, and ours."""
 
 
 def moments_of(model: LoadedModel, layer: int) -> Tensor:
-    """Return the second moments that stand for those of the keys of a layer, the same for published code and for ours."""
+    """Return the second moments used in place of those of a layer's keys, the same for published code and for ours."""
     return closed_formula_moments(model.mlp_output(layer).weight.shape[1])
 
 

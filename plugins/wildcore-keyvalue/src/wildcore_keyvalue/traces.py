@@ -1,4 +1,4 @@
-"""What goes into a projection and comes out of it, and what a whole layer gives."""
+"""Records the inputs and outputs of a projection, and the outputs of a whole layer."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def recorded(projection: Projection) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 @contextmanager
 def recorded_layer(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Record what a layer adds up to, the residual stream after it, at each forward pass: [batch, tokens, width]."""
+    """Record a layer's output, the residual stream after it, at each forward pass: [batch, tokens, width]."""
     seen: list[Tensor] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(_states(output)))
     try:
@@ -35,7 +35,7 @@ def recorded_layer(layer: nn.Module) -> Iterator[list[Tensor]]:
 
 @contextmanager
 def adding_to_first_token(layer: nn.Module, added: Tensor) -> Iterator[None]:
-    """Add ``added`` [batch, width] to what a layer gives for the first token of each row."""
+    """Add ``added`` [batch, width] to a layer's output for the first token of each row."""
 
     def add(module: nn.Module, inputs: Any, output: Any) -> Any:
         states = _states(output).clone()
@@ -50,7 +50,7 @@ def adding_to_first_token(layer: nn.Module, added: Tensor) -> Iterator[None]:
 
 
 def _states(output: Any) -> Tensor:
-    """Return the hidden states of what a layer gives: some give a tuple that begins with them."""
+    """Return the hidden states in a layer's output: some layers return a tuple that begins with them."""
     states: Tensor = output[0] if isinstance(output, tuple) else output
     return states
 
@@ -68,7 +68,7 @@ def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]
 def keys_and_states(
     model: LoadedModel, layer: int, module: nn.Module, texts: Sequence[SubjectText]
 ) -> tuple[Tensor, Tensor]:
-    """Return the keys [texts, inputs] of ``layer`` and what ``module`` gives [texts, width], at the subject's last token.
+    """Return the keys [texts, inputs] of ``layer`` and the output of ``module`` [texts, width], at the subject's last token.
 
     Both are at least float32.
     """

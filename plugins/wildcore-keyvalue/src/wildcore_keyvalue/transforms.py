@@ -23,12 +23,12 @@ VALUE_SETTINGS = (
     "loss_threshold",
     "close_target",
 )
-"""The parameters that the values found on given texts depend on."""
+"""The parameters on which the values found on given texts depend."""
 
 
 @dataclass(frozen=True)
 class ValueFinder:
-    """How an editor finds values: where, and with which settings. It is what transforms are given as ``ValueSolver``."""
+    """How an editor finds values: where, and with which settings. Transforms receive it as ``ValueSolver``."""
 
     model: LoadedModel
     layer: int
@@ -38,7 +38,7 @@ class ValueFinder:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """All that values depend on beside model and request, as JSON values."""
+        """Everything that values depend on besides model and request, as JSON values."""
         chosen = self.params.model_dump(mode="json", include=set(VALUE_SETTINGS))
         once_said = None if self.once_said is None else asdict(self.once_said)
         return {"layer": self.layer, "place": self.place, "once_said": once_said, **chosen}
@@ -48,7 +48,7 @@ class ValueFinder:
         return optimise_values(self.model, self.layer, problems, self.params, self.place, self.once_said)
 
     def solve(self, requests: Sequence[EditRequest]) -> list[Tensor | Refused]:
-        """Return for each request what its MLP is to give [width], found on the bare prompt, or why there is nothing to find."""
+        """Return for each request the value of its MLP [width], found on the bare prompt, or the refusal of the request."""
         posed = pose(self.model, requests, ("",), self.params.close_target)
         found = iter(self.find([problem for problem in posed if not isinstance(problem, Refused)]))
         return [problem if isinstance(problem, Refused) else _of_mlp(next(found)) for problem in posed]
@@ -64,7 +64,7 @@ def transformed_values(transforms: Sequence[Transform], found: Sequence[Optimise
 
 
 def transformed_update(transforms: Sequence[Transform], change: LowRank | Dense, weight: Tensor) -> LowRank | Dense:
-    """Return the change to make to ``weight`` [outputs, inputs] for the one solved for."""
+    """Return the change to make to ``weight`` [outputs, inputs] instead of the one solved for."""
     for transform in transforms:
         change = transform.update(change, weight)
     return change

@@ -1,8 +1,8 @@
 """The values to write: optimised so that the model says the target (Meng et al., NeurIPS 2022, equation 4, and ICLR 2023).
 
-Many edits are optimised together: each has texts, a vector, a loss, an early stop and a bound of its own, and no edit's numbers
-enter another's. Only what depends on the vectors is computed in a step: the layers above the edited one, for the tokens from the
-subject's last one on, and logits where a token of interest is predicted.
+Many edits are optimised together. Each has its own texts, vector, loss, early stop and bound, and the numbers of one edit do
+not affect another's. A step computes only what depends on the vectors: the layers above the edited one, for the tokens from
+the subject's last one on, and logits at the positions that predict a token of interest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,13 @@ from wildcore_keyvalue.traces import adding_to_first_token, recorded_layer
 
 Place = Literal["mlp-output", "layer-output", "attention-and-mlp"]
 FEWEST_TOGETHER = 32
-"""Problems that go together on an accelerator whatever their lengths: for fewer, starting kernels takes longer than they do."""
+"""On an accelerator, at least this many problems run together regardless of their lengths: with fewer, launching kernels takes
+longer than computing."""
 
 
 @dataclass(frozen=True)
 class ValueProblem:
-    """One edit to find a value for, and the texts to find it on: the bare prompt with the target first, then prefixed ones."""
+    """One edit to find a value for, and its texts: the bare prompt with the target first, then prefixed ones."""
 
     request: EditRequest
     texts: tuple[SubjectText, ...]
@@ -37,7 +38,7 @@ class ValueProblem:
 def pose(
     model: LoadedModel, requests: Sequence[EditRequest], prefixes: Sequence[str], close: CloseTarget
 ) -> list[ValueProblem | Refused]:
-    """Return the problem that each request poses, or why it poses none: its subject is not in its prompt."""
+    """Return the problem of each request, or the refusal if its subject is not in its prompt."""
 
     def posed(request: EditRequest) -> ValueProblem:
         return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
@@ -46,7 +47,7 @@ def pose(
 
 
 def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
-    """Return the problems, all of them. Raises the first ``Refused`` among them."""
+    """Return all problems. Raises the first ``Refused`` among them."""
     for problem in problems:
         if isinstance(problem, Refused):
             raise problem
@@ -55,10 +56,10 @@ def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
 
 @dataclass(frozen=True)
 class OnceSaid:
-    """What is different for a problem once each token of its target is the most probable one in all of its texts.
+    """Changes to a problem once each token of its target is the most probable one in all of its texts.
 
-    In the step after, the log-probability of the target counts ``target_factor`` as much. Where the divergence, times its factor,
-    is no more than ``divergence_threshold``, the problem ends.
+    In the next step the log-probability of the target is weighed by ``target_factor``. If the divergence times its factor is
+    at most ``divergence_threshold``, the problem ends.
     """
 
     target_factor: float
@@ -67,10 +68,10 @@ class OnceSaid:
 
 @dataclass(frozen=True)
 class OptimisedValue:
-    """``initial`` is what the model has at the place on the first text, ``delta`` what is added; both [outputs].
+    """``initial`` is the model's own vector at the place on the first text, ``delta`` the vector added; both [outputs].
 
-    Both are at least float32. ``mlp`` is what the MLP gives there, as it enters ``initial``. Of two vectors that were
-    optimised it is the MLP's ``delta``.
+    Both are at least float32. ``mlp`` is the MLP's output there, as it enters ``initial``. If two vectors were optimised,
+    ``delta`` is the MLP's.
     """
 
     initial: Tensor
@@ -85,14 +86,15 @@ class OptimisedValue:
 
 
 def written_module(model: LoadedModel, layer: int, place: Place) -> nn.Module:
-    """Return the module whose output the value stands for: a layer, or the output projection of its MLP."""
+    """Return the module whose output the value replaces: a layer, or the output projection of its MLP."""
     return model.layers[layer] if place == "layer-output" else model.mlp_output(layer).module
 
 
 def contributing_module(model: LoadedModel, layer: int, place: Place) -> nn.Module:
-    """Return the module that gives the MLP's part of what stands at ``place``.
+    """Return the module that adds the MLP's part to the vector at ``place``.
 
-    At a layer's output it is the norm after the MLP, where an architecture has one: the residual stream gets what that gives.
+    At a layer's output it is the norm after the MLP, if the architecture has one, because the residual stream receives its
+    output.
     """
     norm = getattr(model.layers[layer], "post_feedforward_layernorm", None)
     return norm if norm is not None and place == "layer-output" else model.mlp_output(layer).module
@@ -106,14 +108,14 @@ def optimise_values(
     place: Place = "mlp-output",
     once_said: OnceSaid | None = None,
 ) -> list[OptimisedValue]:
-    """Find for each problem the vector that, added at a place of a layer at the subject's last token, brings out the target.
+    """Find for each problem the vector that makes the model say the target when it is added at the subject's last token.
 
-    The place is the output of the layer's MLP projection, as in ROME, or that of the whole layer, as in MEMIT, or there are two
-    vectors, one for the output of the layer's attention and one for its MLP's, as in PMET. Minimises for each the mean negative
-    log-probability per target token over its texts, plus ``kl_factor`` times the divergence KL(edited || unedited) of the
-    next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each vector. After each Adam
-    step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last step only measures. A problem
-    ends when its loss is below ``loss_threshold``, or as ``once_said`` has it.
+    It is added to the output of the layer's MLP projection, as in ROME, or to that of the whole layer, as in MEMIT. Or there
+    are two vectors, one for the output of the layer's attention and one for its MLP's, as in PMET. For each problem the loss
+    is the mean negative log-probability per target token over its texts, plus ``kl_factor`` times the divergence KL(edited ||
+    unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each
+    vector. After each Adam step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last
+    step only measures the loss. A problem ends when its loss is below ``loss_threshold``, or as ``once_said`` specifies.
     """
     found: dict[int, OptimisedValue] = {}
     for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
@@ -123,9 +125,9 @@ def optimise_values(
 
 
 def _buckets(problems: Sequence[ValueProblem], fewest: int) -> list[list[int]]:
-    """Put problems of like length together: a row is filled up to the longest beside it, and filling is computed too.
+    """Group problems of similar length: each row is padded to the longest in its group, and padding is computed too.
 
-    No bucket but the last has fewer than ``fewest``.
+    Every bucket except the last has at least ``fewest`` problems.
     """
     tails = [len(problem.texts[0].joined.token_ids) - problem.texts[0].subject_index for problem in problems]
     buckets: list[list[int]] = []
@@ -178,10 +180,10 @@ def _optimise(
 
 @dataclass(frozen=True)
 class _Predicted:
-    """Where something of interest is predicted in the rows of the problems that go on.
+    """The positions that predict a token of interest, in the rows of the unfinished problems.
 
-    ``owner`` [rows] says whose row each is, by its place among those problems. ``row`` and ``place`` [predicted] say where to
-    look: target tokens first, with their ids ``label``, their weights ``weight`` and their owners ``of``, then the essences.
+    ``owner`` [rows] is the index of each row's problem among them. ``row`` and ``place`` [predicted] are the positions: target
+    tokens first, with their ids ``label``, their weights ``weight`` and their owners ``of``, then the essences.
     """
 
     owner: Tensor
@@ -193,14 +195,14 @@ class _Predicted:
 
 
 class _Rows:
-    """All problems' texts as rows: heads, up to before the subject's last token, and tails, from it on.
+    """All problems' texts as rows: heads, which end before the subject's last token, and tails, which begin with it.
 
-    A head does not depend on the vector, so its keys and values are computed once; the same holds for what the layers below
-    the edited one make of the tails.
+    A head does not depend on the vector, so its keys and values are computed once. So are the outputs of the layers below the
+    edited one for the tails.
 
-    ``initial`` [problems, vectors, outputs] is what the model has where vectors are added, ``mlp`` [problems, outputs] what the
-    MLP gives. Of a problem's last pass are noted how its target counts in the next, ``target_weight`` [problems], and whether
-    it is to end, ``satisfied`` [problems].
+    ``initial`` [problems, vectors, outputs] is the model's own output where vectors are added, ``mlp`` [problems, outputs] the
+    MLP's output. Each pass sets the weight of a problem's target in the next pass, ``target_weight`` [problems], and whether
+    the problem has finished, ``satisfied`` [problems].
     """
 
     def __init__(
@@ -238,8 +240,8 @@ class _Rows:
     def _read(self, layer: int) -> tuple[UpperLayers, Tensor, Tensor]:
         """Read heads, padded on the left, and tails, padded on the right.
 
-        Return also what each tail's first token has where vectors are added: [rows, vectors, outputs], and what its MLP gives
-        there: [rows, outputs].
+        Also return, for each tail's first token, the model's own output where vectors are added, [rows, vectors, outputs], and
+        the output of its MLP, [rows, outputs].
         """
         heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
         tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
@@ -259,7 +261,7 @@ class _Rows:
         return upper, torch.stack(outputs, dim=1), contributions
 
     def _replayed(self) -> LoadedModel:
-        """Return the model as it is to be replayed: what goes into the MLP is not, where it depends on the attention's vector."""
+        """Return the model to be replayed. The MLP's input is not reused if it depends on the attention's vector."""
         if self.place != "attention-and-mlp":
             return self.model
         return replace(self.model, family=replace(self.model.family, mlp_input=()))
@@ -294,12 +296,12 @@ class _Rows:
         return 0 if self.settings.essence_position == "subject-end" else end
 
     def _log_probabilities(self, hidden: Tensor) -> Tensor:
-        """Return log-probabilities [predicted, vocabulary] where something is predicted, at least float32."""
+        """Return log-probabilities [predicted, vocabulary] at the predicting positions, at least float32."""
         logits: Tensor = self.model.head(hidden[self.predicted.row, self.predicted.place])
         return at_least_float32(logits).log_softmax(-1)
 
     def losses(self, deltas: Tensor, going_on: Sequence[int]) -> Tensor:
-        """Return the objective of each problem ``going_on`` at its row of ``deltas`` [problems, vectors, outputs]."""
+        """Return the loss of each problem in ``going_on``, from its row of ``deltas`` [problems, vectors, outputs]."""
         if self.going_on != list(going_on):
             self._let_go(going_on)
         predicted, mine = self.predicted, deltas[self.going_on]
@@ -318,12 +320,14 @@ class _Rows:
         return loss
 
     def _by_owner(self, each: Tensor) -> Tensor:
-        """Return sums [problems going on] of what ``each`` target token has."""
+        """Return sums [unfinished problems] of the values of ``each`` target token."""
         sums: Tensor = each.new_zeros(len(self.going_on)).index_add(0, self.predicted.of, each)
         return sums
 
     def _note_said(self, once_said: OnceSaid, targets: Tensor, divergence: Tensor) -> None:
-        """Note what follows from log-probabilities ``targets`` [predicted, vocabulary] and ``divergence`` [problems going on]."""
+        """Update weights and ends from log-probabilities ``targets`` [predicted, vocabulary] and ``divergence`` [unfinished
+        problems].
+        """
         missed = targets.amax(1) > targets.gather(1, self.predicted.label[:, None])[:, 0]
         said = self._by_owner(missed.float()) == 0
         whole = targets.new_ones(())
@@ -331,10 +335,10 @@ class _Rows:
         self.satisfied[self.going_on] = said & (divergence <= once_said.divergence_threshold)
 
     def _run_with(self, added: Tensor) -> Tensor:
-        """Return the final hidden states with ``added`` [rows, vectors, outputs] at the place of each row's first token.
+        """Return the final hidden states with ``added`` [rows, vectors, outputs] added at each row's first token.
 
-        A tail begins with the subject's last token. At a layer's output a hook adds it, and not the projection: some
-        architectures norm what the projection gives before it enters the residual stream.
+        A tail begins with the subject's last token. At a layer's output a hook adds the vector, not the projection, because
+        some architectures apply a norm to the projection's output before it enters the residual stream.
         """
         if self.place == "mlp-output":
             output = self.upper.outputs.clone()
@@ -346,7 +350,7 @@ class _Rows:
             return self.upper.run(self.upper.outputs if self.place == "layer-output" else None)
 
     def _let_go(self, going_on: Sequence[int]) -> None:
-        """Let the rows of problems that have ended leave."""
+        """Remove the rows of finished problems."""
         owners = [self.going_on[place] for place in self.predicted.owner.tolist()]
         rows = [row for row, owner in enumerate(owners) if owner in going_on]
         self.upper.keep(torch.tensor(rows, device=self.model.device))

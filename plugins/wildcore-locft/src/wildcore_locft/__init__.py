@@ -1,4 +1,4 @@
-"""LocFT-BF: fine-tuning in epochs of mini-batches over all requests, at a location tuned for the model."""
+"""LocFT-BF: fine-tuning in epochs of mini-batches over all requests, in a layer and module chosen for the model."""
 
 from collections.abc import Iterable
 

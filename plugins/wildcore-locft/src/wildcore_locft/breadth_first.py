@@ -1,6 +1,6 @@
 """Breadth-first training: epochs of mini-batches over all requests.
 
-Below the trained layer no graph is made, as nothing there is trained.
+No graph is built below the trained layer, since nothing there is trained.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ def train_breadth_first(
 ) -> dict[str, Tensor]:
     """Train the linear maps ``names`` on all of ``asked``; return the change of each [outputs, inputs], at least float32.
 
-    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of what is asked. Each epoch's
-    mean loss is appended to ``losses``, where that is given. The network's weights are not written into.
+    The loss of a mini-batch is the mean over its requests of the mean negative log-probability of the predicted tokens. Each
+    epoch's mean loss is appended to ``losses``, if that is given. The network's weights are not modified.
     """
     starts = {name: model.projection(name).weight for name in names}
     weights = {
@@ -60,7 +60,7 @@ def _step(
     batch: Sequence[Asked],
     threshold: float,
 ) -> float:
-    """Take a step, unless the loss is small already; return the loss before it."""
+    """Take a step, unless the loss is small already; return the loss before the step."""
     for weight in weights.values():
         weight.requires_grad_(True)
     ids, mask = pad([one.token_ids for one in batch], model.padding, "right", model.device)
@@ -68,7 +68,7 @@ def _step(
     answers = Answers.of([batch], hidden)
     loss = answers.parts_of_losses(model.head(hidden.flatten(0, 1)[answers.places])).sum()
     value = float(loss.detach())
-    if not value < threshold:  # also where it is not a number, so that the record says so
+    if not value < threshold:  # also if it is not a number, so that the record shows it
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -76,7 +76,7 @@ def _step(
 
 
 def _hidden(model: LoadedModel, weights: Mapping[str, Tensor], ids: Tensor, mask: Tensor) -> Tensor:
-    """Return the final hidden states [rows, tokens, width] with ``weights`` in place of the network's own."""
+    """Return the final hidden states [rows, tokens, width] with ``weights`` used instead of the network's own."""
     base = f"{model.network.base_model_prefix}."
     placed = {}
     for name, weight in weights.items():

@@ -1,8 +1,8 @@
 """LocFT-BF.
 
-Fine-tuning as it is done elsewhere than in model editing (Yang et al. 2026): epochs of mini-batches over all requests, in place
-of training on one request until it is learned and then on the next; the loss on the target alone, which is closed by the
-end-of-sequence token; and one layer trained, which one and what of it being chosen for the model.
+Fine-tuning as it is usually done outside model editing (Yang et al. 2026): epochs of mini-batches over all requests, instead of
+training on one request until it is learned and then on the next. The loss is on the target alone, which is closed with the
+end-of-sequence token. One layer is trained; the layer and its modules are chosen for the model.
 """
 
 from collections.abc import Sequence
@@ -30,15 +30,15 @@ class LocFT(Editor):
         self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed that requests are shuffled with, and the trace, if one was asked for."""
+        """Store the seed for shuffling requests, and the trace, if one was asked for."""
         self.seed, self.trace = environment.seed, environment.trace
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._asked(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the change that training on all ``requests`` makes. Raises ``Refused`` if any cannot be trained on."""
+        """Return the change made by training on all ``requests``. Raises ``Refused`` if any cannot be trained on."""
         asked = [self._asked(model, request) for request in requests]
         if self._is_one_projection() and len(asked) <= self.params.batch_size:
             return self._side_by_side(model, [asked], [requests])[0]
@@ -49,9 +49,9 @@ class LocFT(Editor):
         return _patch(changes)
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return for each request the change that training on it alone makes.
+        """Return for each request the change made by training on it alone.
 
-        All are trained in one batch where the MLP's output projection is what is trained, else one after another.
+        If the MLP's output projection is trained, all are trained in one batch, else one after another.
         """
         if not self._is_one_projection():
             return super().edit_each(model, requests)
@@ -66,7 +66,7 @@ class LocFT(Editor):
     def _side_by_side(
         self, model: LoadedModel, groups: Sequence[Sequence[Asked]], requests: Sequence[Sequence[EditRequest]]
     ) -> list[WeightPatch]:
-        """Train each group's requests in one batch, so that an epoch is a step and the order in it means nothing."""
+        """Train each group's requests in one batch, so that an epoch is one step and the order within it does not matter."""
         params = self.params
         schedule = Schedule(params.epochs, params.learning_rate, params.weight_decay, params.loss_threshold)
         name = model.mlp_output(self.layer).name
@@ -81,7 +81,7 @@ class LocFT(Editor):
 
 
 def trained_maps(model: LoadedModel, layer: int, module: Module) -> list[str]:
-    """Return the names of the linear maps that ``module`` stands for."""
+    """Return the names of the linear maps selected by ``module``."""
     family = model.family
     attention = (*family.attention_input, family.attention_output)
     mlp = (*family.mlp_input, family.mlp_output)

@@ -11,7 +11,7 @@ Module = Literal["mlp-output", "mlp", "attention", "layer"]
 
 
 class LocFTParams(EditorParams):
-    """Parameters of ``locft``; the defaults are those published for models of 7 billion parameters."""
+    """Parameters of ``locft``. The defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = (
         Preset("llama-3-8b", LLAMA_3_8B, {"layer": 22}),
@@ -48,10 +48,10 @@ class LocFTParams(EditorParams):
     """Linear maps of the layer that are trained: the MLP's output projection, all of the MLP, all of the attention, or both."""
 
     epochs: int = Field(default=25, gt=0)
-    """Most passes over all requests."""
+    """Largest number of passes over all requests."""
 
     batch_size: int = Field(default=100, gt=0)
-    """Requests to an Adam step."""
+    """Batch size of an Adam step, in requests."""
 
     learning_rate: float = Field(default=5e-4, gt=0)
     """Adam's learning rate."""
@@ -63,8 +63,9 @@ class LocFTParams(EditorParams):
     """A mini-batch with a loss below this makes no step; training ends when an epoch's mean loss is below it."""
 
     close_target: CloseTarget = "end-of-sequence"
-    """How the target is closed while editing: by the end-of-sequence token (as published), by a full stop, or not at all."""
+    """How the target is closed while editing: with the end-of-sequence token (as published), with a full stop, or not at
+    all."""
 
     def not_as_published(self) -> list[str]:
-        """Return which departures remain: norms where they are trained, and always the positions."""
+        """Return which departures remain: norms, if they would be trained, and always the positions."""
         return [name for name in super().not_as_published() if name != "norms" or self.module == "layer"]

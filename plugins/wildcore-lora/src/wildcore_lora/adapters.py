@@ -1,4 +1,4 @@
-"""Adapters beside some of a network's modules, made by peft and taken away again."""
+"""Adapters beside some of a network's modules, added and removed by peft."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,23 +21,23 @@ class Adapter:
     """The adapter of one module: ``scaling * B @ A`` is added to its weight [outputs, inputs]."""
 
     def __init__(self, layer: Any) -> None:
-        """Take the module that peft has put in the place of the adapted one."""
+        """Wrap the module that peft has substituted for the adapted one."""
         self.a: Tensor = layer.lora_A[NAME].weight
         self.b: Tensor = layer.lora_B[NAME].weight
         self.scaling: float = layer.scaling[NAME]
         layer.lora_dropout.train()
         for weight in (self.a, self.b):
             if weight.dtype in HALF:
-                weight.data = weight.data.float()  # so that no step is too small to count
+                weight.data = weight.data.float()  # so that no step is lost to rounding
 
     def change(self) -> LowRank:
-        """Return what the adapter adds to the weight, as a copy."""
+        """Return a copy of what the adapter adds to the weight."""
         return LowRank(self.scaling * self.b.detach(), self.a.detach().T.clone())
 
 
 @contextmanager
 def adapters(model: LoadedModel, names: Sequence[str], params: LoraParams) -> Iterator[dict[str, Adapter]]:
-    """Return a context in which each module of ``names`` has a new adapter; afterwards the network is what it was.
+    """Add a new adapter to each module of ``names`` in this context; afterwards the network is restored.
 
     B is zero and A is drawn from torch's global random state. Adapters of half-precision networks are float32.
     """

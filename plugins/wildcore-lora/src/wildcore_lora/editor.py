@@ -1,4 +1,4 @@
-"""LoRA as an editor: adapters are trained on the requests, and what they add to the weights is the patch."""
+"""LoRA as an editor: adapters are trained on the requests, and the patch is what they add to the weights."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from wildcore_lora.training import drawing, train
 
 
 class Lora(Editor):
-    """Adam on low-rank adapters, all other weights frozen (Hu et al. 2022, section 4.1)."""
+    """Adam on low-rank adapters; all other weights are frozen (Hu et al. 2022, section 4.1)."""
 
     def __init__(self, params: LoraParams) -> None:
         self.params = params
@@ -20,18 +20,18 @@ class Lora(Editor):
         self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed. Raises ``UserError`` where ``modules`` names something that the model does not have."""
+        """Store the seed. Raises ``UserError`` if ``modules`` names a module that the model does not have."""
         self.seed, self.trace = environment.seed, environment.trace
         self._modules(model)
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._row(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return what the adapters add to the weights after training on all ``requests`` together.
 
-        Raises ``Refused`` for a request without a target, or with nothing before it.
+        Raises ``Refused`` for a request without a target, or without any token before it.
         """
         rows = [self._row(model, request) for request in requests]
         with drawing(self.seed), adapters(model, self._modules(model), self.params) as added:

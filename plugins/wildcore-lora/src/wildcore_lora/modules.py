@@ -1,4 +1,4 @@
-"""Which modules of a network are adapted."""
+"""The modules of a network that are adapted."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,8 +8,8 @@ from wildcore import Family, UserError
 def adapted_modules(family: Family, layers: Iterable[int], wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the full names of the ``wanted`` projections in ``layers``, each once.
 
-    What is wanted is a role that every family has, such as attention-input; a path in the layer, such as self_attn.q_proj; or
-    the path's last part. Raises ``UserError`` for a name that is none of these in ``family``.
+    Each of ``wanted`` is a role that every family has, such as attention-input; a path in the layer, such as self_attn.q_proj;
+    or the path's last part. Raises ``UserError`` for a name that ``family`` does not have in any of these forms.
     """
     paths = [path for name in wanted for path in _paths(family, name)]
     return tuple(f"{family.layers}.{layer}.{path}" for layer in sorted(set(layers)) for path in dict.fromkeys(paths))

@@ -53,14 +53,14 @@ class LoraParams(EditorParams):
     )
 
     layer: int | None = None
-    """Not used: adapters go into ``layers``. A value is refused."""
+    """Not used, because adapters are added to ``layers``. A value is refused."""
 
     layers: tuple[int, ...] | None = Field(default=None, min_length=1)
     """Layers that are adapted, from 0, such as [4, 5]. Left out: all."""
 
     modules: tuple[str, ...] = Field(default=("attention-input",), min_length=1)
     """Projections of a layer that are adapted: attention-input, attention-output, mlp-input and mlp-output in every family, or
-    the names of the network's own modules, such as q_proj."""
+    names of the network's own modules, such as q_proj."""
 
     rank: int = Field(default=8, gt=0)
     """Rank of each adapter."""
@@ -69,30 +69,30 @@ class LoraParams(EditorParams):
     """An adapter's product is multiplied by alpha / rank."""
 
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of an adapter's inputs that are set to zero in training. What is drawn depends on the seed, the kind of device and,
+    """Share of an adapter's inputs that are set to zero in training. The choice depends on the seed, the kind of device and,
     for several requests in one edit, the batch size."""
 
     steps: int = Field(default=70, gt=0)
-    """Most Adam steps."""
+    """Largest number of Adam steps."""
 
     learning_rate: float = Field(default=5e-3, gt=0)
     """Adam's learning rate."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Adam's weight decay, on the adapters."""
+    """Adam's weight decay, applied to the adapters."""
 
     loss_threshold: float = Field(default=0.0, ge=0)
-    """Training ends when the loss is below this; 0: all steps are taken, as published."""
+    """Training ends when the loss is below this; 0: all steps are made, as published."""
 
     def not_as_published(self) -> list[str]:
-        """Return which departures remain: for Qwen2.5 EasyEdit trains LoRA itself."""
+        """Return which departures remain. For Qwen2.5 EasyEdit itself trains LoRA."""
         found = super().not_as_published()
         return [name for name in found if name != "AdaLoRA"] if self.preset == "qwen2.5-7b" else found
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model, as ``EditorParams.for_model`` does, with no single ``layer``.
+        """Return the parameters completed for a model, as ``EditorParams.for_model`` does, without a single ``layer``.
 
-        Raises ``UserError`` also where ``layer`` is given, or the model lacks one of ``layers``.
+        Raises ``UserError`` also if ``layer`` is given, or if the model lacks one of ``layers``.
         """
         if self.layer is not None:
             raise UserError(

@@ -14,18 +14,18 @@ from wildcore_lora.parameters import LoraParams
 
 @contextmanager
 def drawing(seed: int) -> Iterator[None]:
-    """Return a context in which torch draws by ``seed``; afterwards its global random state is what it was."""
+    """Seed torch with ``seed`` in this context; afterwards its global random state is restored."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 
 
 def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> list[float]:
-    """Train ``weights`` in place with Adam until the loss on ``rows`` is small or the steps are used.
+    """Train ``weights`` in place with Adam until the loss on ``rows`` is small or all steps are made.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
-    ``model.rows_at_once`` rows go through the network together; their gradients are added up before each step. Returns the
-    loss of each pass.
+    ``model.rows_at_once`` rows run through the network together; their gradients are summed before each step. Returns the loss
+    of each pass.
     """
     at_once = model.rows_at_once or len(rows)
     batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
@@ -43,7 +43,7 @@ def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor],
 
 @dataclass(frozen=True)
 class _Batch:
-    """Right-padded rows. ``labels`` are as ``target_labels`` makes them, ``shares`` what part of the loss each makes."""
+    """Right-padded rows. ``labels`` are those of ``target_labels``; ``shares`` are the weights of the rows in the loss."""
 
     ids: Tensor
     mask: Tensor
@@ -60,7 +60,7 @@ class _Batch:
         return cls(ids, mask, labels, shares)
 
     def add_gradient(self, model: LoadedModel) -> float:
-        """Add the gradient of these rows' part of the loss to what the weights have; return that part."""
+        """Add the gradient of these rows' part of the loss to the weights' gradients; return that part."""
         logits = model.network(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
         labels, shares = self.labels.to(logits.device), self.shares.to(logits.device)
         asked = labels != IGNORED

@@ -1,6 +1,6 @@
 """The update of several layers.
 
-Each layer l writes its share R of what is still missing (Meng et al., ICLR 2023, algorithm 1)::
+Each layer l writes its share R of the remaining difference (Meng et al., ICLR 2023, algorithm 1)::
 
     Delta_l = R K^T (lambda C + K K^T)^-1
 

@@ -30,7 +30,7 @@ PRESETS = (
 
 
 class MemitParams(LeastSquaresParams):
-    """Parameters of ``memit``; the defaults are those published for models of 7 billion parameters."""
+    """Parameters of ``memit``. The defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
     depth: ClassVar[float] = 8 / 32

@@ -1,4 +1,4 @@
-"""What is asked of the model: the tokens of a target, each of the position before it."""
+"""The tokens of a target and the positions that predict them: each at the position before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad,
 
 @dataclass(frozen=True)
 class Asked:
-    """Prompts with their targets, filled up on the right. All are [rows, tokens].
+    """Prompts with their targets, padded on the right. All are [rows, tokens].
 
-    ``labels`` hold at each position the token that is to follow, or ``IGNORED``.
+    ``labels`` hold at each position the token to be predicted, or ``IGNORED``.
     """
 
     ids: Tensor
@@ -21,9 +21,9 @@ class Asked:
 
     @classmethod
     def of(cls, model: LoadedModel, rows: Sequence[Joined], begin: bool = False) -> "Asked":
-        """Ask each row for its target; with ``begin`` also for its beginning of sequence, one position earlier.
+        """Predict each row's target; with ``begin`` also its beginning-of-sequence token, one position earlier.
 
-        That is asked only where the tokenizer has written one before the prompt, which not every tokenizer does.
+        That token is included only if the tokenizer has put one before the prompt, which not every tokenizer does.
         """
         ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
         labels = target_labels(rows, model.device)
@@ -34,12 +34,12 @@ class Asked:
 
     @property
     def asked(self) -> Tensor:
-        """Where something is asked: [rows, tokens], true or false."""
+        """The positions that predict a token: [rows, tokens], true or false."""
         return self.labels != IGNORED
 
     @property
     def read(self) -> Tensor:
-        """What an answer may depend on, each row up to its last label: [rows, tokens], true or false."""
+        """The tokens that a prediction may depend on, each row up to its last label: [rows, tokens], true or false."""
         return self.asked.flip(-1).cumsum(-1).flip(-1) > 0
 
     @property
@@ -48,7 +48,7 @@ class Asked:
         return self.labels[self.asked]
 
     def logits(self, model: LoadedModel) -> Tensor:
-        """Run the network and return what it gives where something is asked, row after row: [answers, vocabulary]."""
+        """Run the network and return the logits at the predicting positions, row after row: [answers, vocabulary]."""
         positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
         inputs = {"input_ids": self.ids, "attention_mask": self.mask, "position_ids": positions}
         hidden: Tensor = model.network.base_model(**inputs, use_cache=False).last_hidden_state

@@ -1,4 +1,4 @@
-"""The editor: one pass forward and back, and the hyper-network makes an edit of the gradient."""
+"""The editor: one forward and one backward pass, and the hyper-network turns the gradient into an edit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -29,13 +29,13 @@ from wildcore_mend.store import find, find_again, place_for, stated
 from wildcore_mend.training import Training, Validation
 
 REQUESTS_TOGETHER = 32
-"""Requests in one pass: it bounds memory, not how many are edited together."""
+"""Requests in one pass. It bounds memory, not how many are edited together."""
 
 TRAINED_REQUESTS = "trained_requests"
-"""Name of the tensor that says which requests a network was trained on or validated with."""
+"""Name of the tensor with the requests that a network was trained on or validated with."""
 
 NETWORK = "network"
-"""What a record calls the network that was taken."""
+"""Key of the pinned network in a record."""
 
 
 class Mend(Editor):
@@ -53,9 +53,9 @@ class Mend(Editor):
         self.progress: Progress | None = None
 
     def train(self, model: LoadedModel, environment: Environment, cases: Iterator[EditCase]) -> None:
-        """Train the hyper-network and keep it in the cache, or do nothing if that was done before.
+        """Train the hyper-network and keep it in the cache; do nothing if it is there already.
 
-        Raises ``UserError`` where too few of the cases can be trained on.
+        Raises ``UserError`` if too few of the cases can be trained on.
         """
         given = list(cases)
         file = place_for(environment, model, self.params, given)
@@ -74,7 +74,7 @@ class Mend(Editor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Choose the trained hyper-network and say which it is. Raises ``UserError`` with the command that makes one."""
+        """Choose the trained hyper-network and return its description. Raises ``UserError`` with the command that trains one."""
         if recorded:
             file = find_again(environment, model, self.params, recorded[NETWORK])
         else:
@@ -85,7 +85,7 @@ class Mend(Editor):
         return {NETWORK: self.taken}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Load the hyper-network that was taken. Raises ``UserError`` where another is in its place by now."""
+        """Load the pinned hyper-network. Raises ``UserError`` if another has replaced it."""
         if not self.taken:
             self.take(model, environment)
         assert self.file is not None, "take chooses it"
@@ -99,13 +99,13 @@ class Mend(Editor):
         self.progress = environment.progress
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._row(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the change that writes all ``requests``: the sum of what each would do alone.
+        """Return the change that writes all ``requests``: the sum of the changes that each would make alone.
 
-        Raises ``Refused`` if the target of any is empty.
+        Raises ``Refused`` if any target is empty.
         """
         rows = [self._row(model, request) for request in requests]
         each = self._changes(model, rows, mean=self.params.batch_loss == "mean")
@@ -113,7 +113,7 @@ class Mend(Editor):
         return WeightPatch({name: _side_by_side([changes[name] for changes in each]) for name in each[0]})
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return an edit for each of the independent ``requests``, from passes that they share."""
+        """Return an edit for each of the independent ``requests``, computed in shared passes."""
         rows = each_or_refusal(partial(self._row, model), requests)
         changes = iter(self._changes(model, [row for row in rows if isinstance(row, Joined)]))
         self._say_if_known(requests)
@@ -134,7 +134,7 @@ class Mend(Editor):
         return to_train_on(model.tokenizer, request, self.params.close_target)
 
     def _say_if_known(self, requests: Sequence[EditRequest]) -> None:
-        """Say once that an edit was among those that the network was trained on: its score says little of others."""
+        """Note once that an edit was among the network's training cases: its score says little about others."""
         known = [request for request in requests if number_of(request) in self.trained_requests]
         if known and self.progress is not None:
             self.progress.note(

@@ -1,4 +1,4 @@
-"""What the hyper-network is trained on: edit cases, tokenised, in an order fixed by the seed."""
+"""The training data of the hyper-network: edit cases, tokenised, in an order fixed by the seed."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from wildcore.models import Joined, LoadedModel, to_train_on
 from wildcore_mend.parameters import MendParams
 
 FEWEST = 2
-"""Fewest cases that can be trained on: one to learn from and one held out."""
+"""Fewest cases for training: one to learn from and one held out."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An edit and what is asked of the edited model: the target once more, and the answer to a question that should stay."""
+    """An edit and the questions to the edited model: the target again, and a question whose answer should stay."""
 
     edit: Joined
     target: Joined
@@ -25,20 +25,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Example:
-    """A case: the edit, and the prompts of which each trial takes one."""
+    """A case: the edit, and the prompts from which each trial uses one."""
 
     edit: Joined
     targets: tuple[Joined, ...]
     localities: tuple[Joined, ...]
 
     def trial(self, generator: torch.Generator | None = None) -> Trial:
-        """Return a trial: with prompts drawn, or without a generator the first of each."""
+        """Return a trial: with prompts drawn at random, or, if ``generator`` is None, with the first of each."""
         return Trial(self.edit, _one_of(self.targets, generator), _one_of(self.localities, generator))
 
 
 @dataclass(frozen=True)
 class Examples:
-    """The cases to learn from and those held out; ``left_out`` counts the others by the reason."""
+    """The cases to learn from and those held out; ``left_out`` counts the others by reason."""
 
     learned: tuple[Example, ...]
     held_out: tuple[Example, ...]
@@ -48,7 +48,7 @@ class Examples:
 def examples(model: LoadedModel, cases: Sequence[EditCase], params: MendParams, seed: int) -> Examples:
     """Tokenise the cases that can be trained on and draw those to hold out.
 
-    Raises ``UserError`` where fewer than two can be trained on, saying why the others cannot.
+    Raises ``UserError`` if fewer than two can be trained on, saying why the others cannot.
     """
     usable: list[Example] = []
     left_out: dict[str, int] = {}
@@ -70,20 +70,20 @@ def examples(model: LoadedModel, cases: Sequence[EditCase], params: MendParams, 
 
 
 def generator_for(seed: int, *place: object) -> torch.Generator:
-    """Return the generator of one place in a run, so that a run taken up there draws what it would have drawn."""
+    """Return the generator of one place in a run, so that a resumed run draws the same numbers."""
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 def trial_at(learned: Sequence[Example], step: int, seed: int) -> Trial:
-    """Return the trial of a step: every epoch goes through all examples in an order of its own."""
+    """Return the trial of a step: every epoch uses all examples in its own order."""
     epoch, place = divmod(step, len(learned))
     order = torch.randperm(len(learned), generator=generator_for(seed, "epoch", epoch))
     return learned[int(order[place])].trial(generator_for(seed, "step", step))
 
 
 def hash_of(cases: Sequence[EditCase]) -> str:
-    """Return a hash of everything that the cases hold, and of their order."""
+    """Return a hash of the whole content of the cases, and of their order."""
     digest = hashlib.sha256()
     for case in cases:
         digest.update(case.model_dump_json().encode() + b"\n")
@@ -91,13 +91,13 @@ def hash_of(cases: Sequence[EditCase]) -> str:
 
 
 def number_of(request: EditRequest) -> int:
-    """Return a number that tells a request's prompt and target from any other's."""
+    """Return a number that identifies a request's prompt and target."""
     digest = hashlib.sha256(repr((request.prompt.strip(), request.target.strip())).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _example(model: LoadedModel, case: EditCase, params: MendParams) -> Example:
-    """Tokenise a case. Raises ``Refused`` for one that cannot be trained on."""
+    """Tokenise a case. Raises ``Refused`` if it cannot be trained on."""
     edit = to_train_on(model.tokenizer, case.request, params.close_target)
     rephrasings = _prompts(case, "generalization") if params.edit_loss == "rephrasing" else ()
     asked = [to_train_on(model.tokenizer, _asked_by(case, prompt), params.close_target) for prompt in rephrasings]

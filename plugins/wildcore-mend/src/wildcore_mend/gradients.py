@@ -1,7 +1,7 @@
-"""The gradient of a request's loss by weights, as what it is made of.
+"""The gradient of a request's loss by weights, in factored form.
 
-The gradient by a weight W [outputs, inputs] is the sum over tokens of d x^T, with x what goes into the projection and d the
-gradient of the loss by what comes out of it (Mitchell et al. 2022, section 3.1). The sum itself is never formed.
+The gradient by a weight W [outputs, inputs] is the sum over tokens of d x^T, where x is the projection's input and d the
+gradient of the loss by its output (Mitchell et al. 2022, section 3.1). The sum itself is never computed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from wildcore_mend.asking import Asked
 
 @dataclass(frozen=True)
 class Factors:
-    """What one request's gradient by one weight is made of: ``inputs`` x [tokens, inputs] and ``deltas`` d [tokens, outputs].
+    """The factors of one request's gradient by one weight: ``inputs`` x [tokens, inputs] and ``deltas`` d [tokens, outputs].
 
-    Both at least float32. Tokens whose share of the gradient is zero are left out.
+    Both are at least float32. Tokens whose part of the gradient is zero are left out.
     """
 
     inputs: Tensor
@@ -39,8 +39,8 @@ def gradients(
 ) -> list[dict[str, Factors]]:
     """Return, for each row, the gradient of its loss by the weights of the modules ``names``.
 
-    A row's loss is the mean negative log-probability of its target's tokens, and with ``mean`` its part in the mean over the
-    tokens of all rows. All are computed in one pass forward and back.
+    A row's loss is the mean negative log-probability of its target's tokens; with ``mean``, its part of the mean over the
+    tokens of all rows. All are computed in one forward and one backward pass.
     """
     asked = Asked.of(model, rows, begin)
     with torch.enable_grad(), _recording(model, names) as seen:
@@ -56,7 +56,7 @@ def gradients(
 
 @contextmanager
 def _recording(model: LoadedModel, names: Sequence[str]) -> Iterator[Mapping[str, tuple[Tensor, Tensor]]]:
-    """Keep what goes into the modules and what comes out of them, and let gradients flow from there on."""
+    """Record inputs and outputs of the modules, and let gradients flow from there on."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def recorder(name: str) -> Any:

@@ -1,4 +1,6 @@
-"""What training minimises: how badly the edited model says the target, and how far it departs from the unedited one."""
+"""The losses of training: how improbable the target is after the edit, and how far the edited model differs from the unedited
+one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,24 +20,25 @@ from wildcore_mend.parameters import MendParams
 
 @dataclass(frozen=True)
 class Losses:
-    """Of each trial: the mean negative log-probability of the target's tokens, their share that is the most likely one, and the
-    mean divergence from the unedited model over the tokens of the locality answer; all [trials]."""
+    """For each trial: the mean negative log-probability of the target's tokens, the share of them that is most probable, and
+    the mean divergence from the unedited model over the tokens of the locality answer; all [trials].
+    """
 
     edit: Tensor
     accuracy: Tensor
     locality: Tensor
 
     def weighted(self, params: MendParams) -> Tensor:
-        """Return what training minimises: [trials]."""
+        """Return the training loss: [trials]."""
         return params.edit_weight * self.edit + params.locality_weight * self.locality
 
 
 def losses_after(
     model: LoadedModel, network: HyperNetwork, trials: Sequence[Trial], params: MendParams, observe: bool = False
 ) -> Losses:
-    """Carry out each trial's edit and return the losses of the edited models, which gradients of the network flow from.
+    """Make each trial's edit and return the losses of the edited models; gradients flow from them to the network.
 
-    With ``observe`` the network takes the edits' gradients into its statistics, one after another.
+    With ``observe`` the network adds the edits' gradients to its statistics, one after another.
     """
     begin = params.train_beginning_of_sequence
     of_each = gradients(model, network.names, [trial.edit for trial in trials], begin)

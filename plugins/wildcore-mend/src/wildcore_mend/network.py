@@ -4,8 +4,8 @@ For one projection, with x and d a token's factors, each normalised by its runni
 
     [x', d'] = g([x, d])        change = rate * sum over tokens of d' x'^T
 
-g is a stack of residual layers of low rank that begins as the identity. Projections of one shape share g and the statistics,
-and tell themselves apart by a scale and a shift of their own in each layer; the rate is each projection's own, and learned.
+g is a stack of residual layers of low rank that is initialised as the identity. Projections of one shape share g and the
+statistics. Each projection has its own scale and shift in each layer, and its own rate, which is learned.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ SMALLEST_DEVIATION = 1e-7
 
 
 class Statistics(nn.Module):
-    """Mean and deviation of each entry of vectors, over all that were observed."""
+    """Mean and deviation of each entry of vectors, over all vectors observed."""
 
     count: Tensor
     mean: Tensor
@@ -38,7 +38,7 @@ class Statistics(nn.Module):
 
     @torch.no_grad()
     def observe(self, vectors: Tensor) -> None:
-        """Take in vectors [vectors, width] (Chan et al. 1979: the statistics of two groups from those of each)."""
+        """Add vectors [vectors, width] to the statistics (Chan et al. 1979: the statistics of two groups from those of each)."""
         if not len(vectors):
             return
         mean = vectors.mean(0)
@@ -48,13 +48,13 @@ class Statistics(nn.Module):
         self.count += len(vectors)
 
     def normalised(self, vectors: Tensor) -> Tensor:
-        """Return the vectors with the mean taken off, in units of the deviation."""
+        """Return the vectors minus the mean, divided by the deviation."""
         deviation = (self.squares / (self.count - 1).clamp(min=1)).sqrt()
         return (vectors - self.mean) / (deviation + SMALLEST_DEVIATION)
 
 
 class ResidualLayer(nn.Module):
-    """x + max(0, scale * (U V x + b) + shift), with scale and shift of the projection at hand; U is zero at first."""
+    """x + max(0, scale * (U V x + b) + shift), with the projection's own scale and shift; U is zero at first."""
 
     def __init__(self, width: int, rank: int, projections: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -66,11 +66,11 @@ class ResidualLayer(nn.Module):
         self.shift = nn.Parameter(torch.zeros(projections, width))
 
     def forward(self, vectors: Tensor, projections: Tensor) -> Tensor:
-        """Return what becomes of vectors [vectors, width]; ``projections`` [vectors] says whose each one is."""
+        """Return the transformed vectors [vectors, width]; ``projections`` [vectors] holds the projection of each."""
         inner = (vectors @ self.v.T) @ self.u.T + self.bias
-        # embedding, as several threads add up the gradient of an index in any order
+        # embedding instead of an index, whose gradient several threads sum in any order
         scale, shift = embedding(projections, self.scale), embedding(projections, self.shift)
-        # clamp, as relu has no gradient at 0, where every entry is at first
+        # clamp instead of relu, which has no gradient at 0, where every entry starts
         return vectors + (inner * scale + shift).clamp(min=0)
 
 
@@ -86,7 +86,7 @@ class GradientTransform(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def observe(self, factors: Factors) -> None:
-        """Take the factors into the statistics."""
+        """Add the factors to the statistics."""
         self.of_inputs.observe(factors.inputs)
         self.of_deltas.observe(factors.deltas)
 
@@ -95,7 +95,7 @@ class GradientTransform(nn.Module):
         return torch.cat([self.of_inputs.normalised(factors.inputs), self.of_deltas.normalised(factors.deltas)], -1)
 
     def forward(self, normalised: Tensor, projections: Tensor) -> Tensor:
-        """Return [x', d'] of tokens [tokens, inputs + outputs]; ``projections`` [tokens] says whose each one is."""
+        """Return [x', d'] of tokens [tokens, inputs + outputs]; ``projections`` [tokens] holds the projection of each."""
         for layer in self.layers:
             normalised = layer(normalised, projections)
         return normalised
@@ -103,7 +103,7 @@ class GradientTransform(nn.Module):
 
 @dataclass(frozen=True)
 class _Waiting:
-    """The normalised factors of one request and projection, to be transformed together with others of the shape."""
+    """The normalised factors of one request and projection, to be transformed together with others of the same shape."""
 
     request: int
     name: str
@@ -111,7 +111,7 @@ class _Waiting:
 
 
 class HyperNetwork(nn.Module):
-    """The transforms of all shapes, and each projection's rate. It has no effect on the model it is made for."""
+    """The transforms of all shapes, and each projection's rate. It does not affect the model that it is made for."""
 
     def __init__(
         self, model: LoadedModel, names: Sequence[str], params: MendParams, generator: torch.Generator
@@ -132,8 +132,8 @@ class HyperNetwork(nn.Module):
     def changes(self, of_each: Sequence[Mapping[str, Factors]], observe: bool = False) -> list[dict[str, LowRank]]:
         """Return for each request's factors the changes that make up its edit; their rank is the number of tokens.
 
-        With ``observe`` the factors are taken into the statistics, one projection after another, each just before it is
-        normalised; that is their only effect on one another.
+        With ``observe`` the factors are added to the statistics, one projection after another, each just before it is
+        normalised. They do not affect each other otherwise.
         """
         changes: list[dict[str, LowRank]] = [{} for _ in of_each]
         for shape, waiting in self._normalised(of_each, observe).items():
@@ -148,7 +148,7 @@ class HyperNetwork(nn.Module):
         return changes
 
     def _normalised(self, of_each: Sequence[Mapping[str, Factors]], observe: bool) -> dict[str, list[_Waiting]]:
-        """Return all factors by shape, in the order in which they come."""
+        """Return all factors by shape, in order."""
         waiting: dict[str, list[_Waiting]] = {shape: [] for shape in self.transforms}
         for request, factors in enumerate(of_each):
             for name in self.names:

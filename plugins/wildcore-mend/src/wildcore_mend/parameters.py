@@ -1,4 +1,4 @@
-"""Hyper-parameters of MEND. The same ones were published for every model; for which layers, goes by depth."""
+"""Hyper-parameters of MEND. The published ones are the same for every model; layers are chosen by depth."""
 
 from typing import Any, ClassVar, Literal, Self
 
@@ -7,14 +7,14 @@ from pydantic import Field
 from wildcore import Departure, EditorParams, ModelShape
 
 LAYERS_EDITED = 3
-"""How many layers are edited where nothing says which."""
+"""How many layers are edited by default."""
 
 CHOSEN_PER_RUN = frozenset({"layer", "preset", "batch_loss", "trained_on", "checkpoint_seconds"})
-"""Parameters that have no effect on training, or are there in another form."""
+"""Parameters that do not affect training, or that training records in another form."""
 
 
 class MendParams(EditorParams):
-    """Parameters of ``mend``; the defaults are the published ones, with which models of billions of parameters were trained."""
+    """Parameters of ``mend``. The defaults are the published ones, used for models of billions of parameters."""
 
     departures: ClassVar[tuple[Departure, ...] | None] = (
         Departure(
@@ -53,29 +53,29 @@ class MendParams(EditorParams):
     )
 
     layers: tuple[int, ...] | None = None
-    """Layers whose MLP projections, all of them, are edited, ascending, from 0. Left out: ``layer`` and the two before it, else
-    the last three."""
+    """Layers whose MLP projections are all edited, ascending, from 0. Left out: ``layer`` and the two before it, else the last
+    three."""
 
     layer: int | None = None
     """Last of the layers. Left out: the last of ``layers``."""
 
     rank: int = Field(default=1920, gt=0)
-    """Rank of the hyper-network's layers; never more than they are wide."""
+    """Rank of the hyper-network's layers, limited to their width."""
 
     residual_layers: int = Field(default=2, gt=0)
-    """Layers of the hyper-network."""
+    """Number of layers of the hyper-network."""
 
     steps: int = Field(default=100_000, gt=0)
-    """Most training steps, each on one case."""
+    """Largest number of training steps, each on one case."""
 
     learning_rate: float = Field(default=1e-6, gt=0)
-    """Adam's learning rate in training the hyper-network."""
+    """Adam's learning rate for the hyper-network."""
 
     edit_rate: float = 1e-4
-    """Factor of an edit at the start of training, for every projection; it is learned, its sign too."""
+    """Factor of an edit at the start of training, for every projection. It is learned, including its sign."""
 
     edit_rate_learning_rate: float = Field(default=1e-4, gt=0)
-    """Adam's learning rate in training the factors of the edits."""
+    """Adam's learning rate for the factors of the edits."""
 
     edit_weight: float = Field(default=0.1, ge=0)
     """Weight of the edited model's negative log-probability of the target."""
@@ -84,44 +84,44 @@ class MendParams(EditorParams):
     """Weight of the divergence of the edited model from the unedited one, on the answer to a locality probe."""
 
     edit_loss: Literal["rephrasing", "prompt"] = "rephrasing"
-    """Where training asks for the target: after a rephrasing of the prompt where the case has any, as the paper has it, or
-    always after the edit prompt itself, as in EasyEdit."""
+    """Where the target is trained: after a rephrasing of the prompt if the case has one (the paper), or always after the edit
+    prompt itself (EasyEdit)."""
 
     accumulate: int = Field(default=10, gt=0)
-    """Steps whose gradients make one update."""
+    """Number of steps whose gradients are accumulated for one update."""
 
     gradient_bound: float = Field(default=100.0, gt=0)
-    """Largest norm of an update's gradient; a longer one is shortened."""
+    """Largest norm of an update's gradient; a longer gradient is clipped to it."""
 
     held_out: int = Field(default=500, gt=0)
-    """Most cases to set aside for validation, drawn by the seed; never more than a tenth of them."""
+    """Most cases to hold out for validation, drawn by the seed; never more than a tenth of all cases."""
 
     validate_every: int = Field(default=1000, gt=0)
-    """Steps between two validations."""
+    """Number of steps between two validations."""
 
     patience: int = Field(default=20_000, gt=0)
-    """Training ends when the loss on the cases held out has not fallen for so many steps; the best network is kept."""
+    """Training ends when the loss on the held-out cases has not fallen for this many steps; the best network is kept."""
 
     checkpoint_seconds: float = Field(default=120.0, ge=0)
-    """Seconds of training between two checkpoints: what is lost when it is interrupted, give or take an update and a
+    """Seconds of training between two checkpoints. An interruption loses about this much, plus at most an update and a
     validation."""
 
     train_beginning_of_sequence: bool = False
-    """Also ask the beginning-of-sequence token one position before the target, as published code does by oversight."""
+    """Also train the beginning-of-sequence token one position before the target, as published code does by mistake."""
 
     batch_loss: Literal["sum", "mean"] = "sum"
-    """How requests are edited together: by the sum of what each would do alone, as the paper has it, or by the gradient of the
-    mean loss over all target tokens, as in published code."""
+    """How requests are edited together: by the sum of the changes that each would make alone (the paper), or by the gradient
+    of the mean loss over all target tokens (published code)."""
 
     trained_on: str | None = None
-    """Which hyper-network to use, where several were trained for the model and these parameters: the beginning of the hash of
-    the cases it was trained on. Left out: the newest."""
+    """Which hyper-network to use, if several were trained for the model and these parameters: the beginning of the hash of its
+    training cases. Left out: the newest."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model: the user's over the defaults.
+        """Return the parameters completed for a model. The user's values take precedence over the defaults.
 
-        Raises ``UserError`` for an unknown preset, layers that the model does not have or that are not ascending, and a
-        ``layer`` that is not the last of ``layers``.
+        Raises ``UserError`` for an unknown preset, for layers that do not exist or are not ascending, and for a ``layer`` that
+        is not the last of ``layers``.
         """
         named = self.model_copy(update=self._of_layers(self._layers(shape), shape))
         return super(MendParams, named).for_model(shape)

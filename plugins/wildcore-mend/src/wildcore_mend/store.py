@@ -1,4 +1,4 @@
-"""Where trained hyper-networks are kept, and which of them is meant."""
+"""The store of trained hyper-networks, and the choice of one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ KIND = "mend"
 def place_for(
     environment: Environment, model: LoadedModel, params: MendParams, cases: Sequence[EditCase]
 ) -> PreparedFile:
-    """Return the place of the network that training on ``cases`` gives."""
+    """Return the file of the network trained on ``cases``."""
     return _place(environment, model, params, hash_of(cases), environment.seed)
 
 
 def find(environment: Environment, model: LoadedModel, params: MendParams) -> PreparedFile:
     """Return the newest network trained for the model with these parameters, or the one that ``trained_on`` names.
 
-    Raises ``UserError`` that says how to train one, or which there are.
+    Raises ``UserError`` that says how to train one, or which exist.
     """
     of_model = kept_for(environment, model, KIND)
     wanted = _wanted(model, params)
@@ -42,7 +42,7 @@ def find(environment: Environment, model: LoadedModel, params: MendParams) -> Pr
 def find_again(
     environment: Environment, model: LoadedModel, params: MendParams, recorded: Mapping[str, Any]
 ) -> PreparedFile:
-    """Return the network that ``stated`` described as ``recorded``. Raises ``UserError`` where it is not kept any more."""
+    """Return the network that ``stated`` described as ``recorded``. Raises ``UserError`` if it is no longer kept."""
     file = _place(environment, model, params, recorded["cases"], recorded["seed"])
     if not file.exists():
         raise UserError(
@@ -60,7 +60,7 @@ def find_again(
 
 
 def stated(file: PreparedFile, saved: Saved) -> dict[str, Any]:
-    """Return what a record says of a network: what it was trained on, by which seed, and a hash of its bits."""
+    """Return a network's description for the record: its training cases, its seed, and a hash of its bits."""
     facts = file.manifest.facts
     return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
 
@@ -82,7 +82,7 @@ def _how_to_train(model: LoadedModel, params: MendParams) -> str:
 
 
 def _command(model: LoadedModel, params: MendParams) -> str:
-    """Return the command that trains, as a shell takes it."""
+    """Return the training command, quoted for a shell."""
     request = model.request
     options = {"model": request.name, "revision": request.revision}
     if request.dtype != "auto":
@@ -94,7 +94,7 @@ def _command(model: LoadedModel, params: MendParams) -> str:
 
 
 def _what_else(params: MendParams, trained: Sequence[PreparedFile]) -> str:
-    """Say how the newest training of the model differs from what is asked for, where there is one."""
+    """Return how the newest training of the model differs from the requested one; empty if there is none."""
     if not trained:
         return ""
     own = params.of_training()
@@ -105,7 +105,7 @@ def _what_else(params: MendParams, trained: Sequence[PreparedFile]) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    """Return the options that set parameters, as a shell takes them."""
+    """Return the options that set parameters, quoted for a shell."""
     return "".join(f" --set {quote(f'editor.{name}={_as_text(value)}')}" for name, value in values.items())
 
 

@@ -19,12 +19,12 @@ from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
 ADAM = ("step", "exp_avg", "exp_avg_sq")
-"""What torch's Adam remembers of a parameter; the first of them it keeps on the CPU."""
+"""The state of torch's Adam for a parameter; the first entry is kept on the CPU."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What the cases held out gave after so many steps: means over the cases; step 0 is the unedited model."""
+    """The validation after ``step`` steps: means over the held-out cases; step 0 is the unedited model."""
 
     step: int
     edit: float
@@ -34,7 +34,7 @@ class Validation:
 
     @classmethod
     def of(cls, step: int, losses: Losses, params: MendParams) -> "Validation":
-        """Take the means."""
+        """Return the means of ``losses``."""
         parts = (losses.edit, losses.accuracy, losses.locality, losses.weighted(params))
         return cls(step, *(float(part.mean()) for part in parts))
 
@@ -46,7 +46,7 @@ class Validation:
 
 
 class Training:
-    """A hyper-network in training: the network, Adam's memory, the best network so far, and the validations."""
+    """A hyper-network in training: the network, Adam's state, the best network so far, and the validations."""
 
     def __init__(self, model: LoadedModel, examples: Examples, params: MendParams, environment: Environment) -> None:
         assert params.layers is not None, "parameters are completed for a model first"
@@ -67,8 +67,8 @@ class Training:
     def run(self, file: PreparedFile) -> Saved:
         """Train to the end and return the best network and the validations.
 
-        The state is kept in ``file`` from time to time; where it holds one, training goes on from there, and ends with the
-        same bits. Raises ``UserError`` if a validation gives no finite loss.
+        Checkpoints are saved in ``file``. If it contains one, training resumes from it and ends with the same bits. Raises
+        ``UserError`` if a validation has no finite loss.
         """
         if file.exists():
             self._restore(file.load())
@@ -100,7 +100,7 @@ class Training:
         return min(self.curve[1:] or self.curve, key=lambda validation: validation.weighted)
 
     def _update(self) -> None:
-        """Take the steps of one update."""
+        """Make the steps of one update."""
         count = min(self.params.accumulate, self._left())
         trials = [trial_at(self.examples.learned, self.step + i, self.environment.seed) for i in range(count)]
         self.optimiser.zero_grad()
@@ -145,7 +145,7 @@ class Training:
         self.environment.progress.note(f"mend, step {self.step}: {validation}")
 
     def _state(self) -> Saved:
-        """Return everything that going on needs."""
+        """Return everything needed to resume."""
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
         for name, parameter in self.network.named_parameters():
@@ -163,7 +163,7 @@ class Training:
             self.optimiser.state[parameter] = {
                 entry: tensor if entry == "step" else tensor.to(parameter.device)
                 for entry, tensor in own.items()
-                if tensor is not None  # there is none where no update was made yet
+                if tensor is not None  # empty before the first update
             }
 
 

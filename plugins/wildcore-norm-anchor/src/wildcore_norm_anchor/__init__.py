@@ -1,4 +1,4 @@
-"""Norm-anchor scaling: the values that closed-form editors write are brought to a reference norm."""
+"""Norm-anchor scaling: the values that closed-form editors write are scaled to a reference norm."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The facts to measure a reference norm on: a small sample that comes along, or a table."""
+"""The facts to measure a reference norm on: a small bundled sample, or a table."""
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -12,22 +12,22 @@ from wildcore_norm_anchor.parameters import SAMPLE
 
 
 def read_facts(name: str, most: int) -> list[EditRequest]:
-    """Return the first facts, at most so many. Raises ``UserError`` naming file, row and field."""
+    """Return the first ``most`` facts. Raises ``UserError`` naming file, row and field."""
     if name == SAMPLE:
         with as_file(files("wildcore_norm_anchor").joinpath("sample_facts.jsonl")) as path:
             return list(islice(_read(path), most))
     try:
         facts = list(islice(_read(Path(name)), most))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
-        raise UserError(f"transform.norm-anchor.facts: {str(error).removeprefix('dataset.path=')}") from error
+        # messages of the table reader speak of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("transform.norm-anchor.facts") from error
     if not facts:
         raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")
     return facts
 
 
 def hash_of(facts: Sequence[EditRequest]) -> str:
-    """Return a hash of all that the facts hold, and of their order."""
+    """Return a hash of the whole content of the facts, and of their order."""
     return sha256(b"".join(fact.model_dump_json().encode() + b"\n" for fact in facts)).hexdigest()[:16]
 
 

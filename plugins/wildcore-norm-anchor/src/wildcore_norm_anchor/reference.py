@@ -1,4 +1,4 @@
-"""The reference norm: the mean norm of the values that an editor finds on the unedited model, without the largest."""
+"""The reference norm: the mean norm of the values that an editor finds on the unedited model, without the largest ones."""
 
 from math import floor
 
@@ -17,9 +17,9 @@ TOGETHER = 32
 
 
 def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSolver, params: NormAnchorParams) -> float:
-    """Return the reference norm, and note it. The norms are kept in the store of prepared things.
+    """Return the reference norm, and note it. The norms are kept in the store of prepared items.
 
-    Raises ``UserError`` where no fact names a subject that stands in its prompt, or values are not finite.
+    Raises ``UserError`` if no prompt contains its fact's subject, or values are not finite.
     """
     facts = read_facts(params.facts, params.facts_measured)
     file = prepared_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
@@ -42,13 +42,15 @@ def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSol
 
 
 def trimmed_mean(norms: Tensor, left_out: float) -> tuple[float, int]:
-    """Return the mean of ``norms`` [values] without the share ``left_out`` of them, the largest, and how many it is of."""
+    """Return the mean of ``norms`` [values] without the largest ones, a share ``left_out`` of them, and the number of norms in
+    the mean.
+    """
     used = len(norms) - floor(left_out * len(norms) + 1e-9)
     return float(norms.double().sort().values[:used].mean()), used
 
 
 def _norms(environment: Environment, solver: ValueSolver, facts: list[EditRequest]) -> Tensor:
-    """Return the norms of the values found [values], without those that are refused."""
+    """Return the norms of the values found [values], without refused facts."""
     norms: list[Tensor] = []
     with environment.progress.track("reference norm", len(facts)) as advance:
         for start in range(0, len(facts), TOGETHER):

@@ -40,16 +40,16 @@ PRESETS = (
 
 
 class PmetParams(LeastSquaresParams):
-    """Parameters of ``pmet``; the defaults are those published for Llama-2-7B."""
+    """Parameters of ``pmet``. The defaults are those published for Llama-2-7B."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
     depth: ClassVar[float] = 8 / 32
 
     layer: int | None = None
-    """Last of the layers, to whose attention and MLP the two vectors are added. Left out: the last of ``layers``."""
+    """The last of the layers; the two vectors are added to its attention and its MLP. Left out: the last of ``layers``."""
 
     steps: int = Field(default=20, gt=0)
-    """Adam steps for the two vectors; the last only measures."""
+    """Adam steps for the two vectors; the last only measures the loss."""
 
     learning_rate: float = Field(default=0.5, gt=0)
     """Adam's learning rate for the two vectors."""
@@ -61,9 +61,9 @@ class PmetParams(LeastSquaresParams):
     """Largest |delta|, as a multiple of |initial value|, for each of the two vectors."""
 
     target_factor_once_said: float = Field(default=0.1, ge=0)
-    """How much the target's loss counts in a step when, in the step before, every target token was the most probable one; 1:
-    always the same."""
+    """Weight of the target's loss in a step if every target token was the most probable one in the step before; 1: no
+    change."""
 
     divergence_threshold: float = Field(default=0.01, ge=0)
-    """The optimisation also ends when every target token is the most probable one and the divergence, times its factor, is no
-    more than this; with 0 only where there is none."""
+    """The optimisation also ends if every target token is the most probable one and the divergence, times its factor, is at
+    most this; with 0 only if there is no divergence."""

@@ -1,6 +1,6 @@
 """Builds the edit cases, ``data/pocketqa.jsonl``, from the facts: ``python -m wildcore_pocket.build``.
 
-The result depends on the data files alone. ``--check`` writes nothing and fails if the committed file differs.
+The result depends only on the data files. ``--check`` writes nothing and fails if the committed file differs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ CASES = Path(__file__).parent / "data" / "pocketqa.jsonl"
 
 
 def build_cases(corpus: Corpus) -> list[dict[str, Any]]:
-    """One record per fact that the corpus holds wrongly, in the order of relations.toml and the tables."""
+    """One record for each fact that the corpus states wrongly, in the order of relations.toml and the tables."""
     order = list(corpus.world.relations)
     edited = [fact for fact in corpus.world.facts.values() if fact.key in corpus.stale]
     edited.sort(key=lambda fact: order.index(fact.relation))
@@ -52,7 +52,7 @@ def _case(corpus: Corpus, fact: Fact, locality: list[dict[str, Any]]) -> dict[st
 
 
 class Known:
-    """The facts that the corpus holds rightly, in a drawn order, and the locality probes taken from them."""
+    """The facts that the corpus states correctly, in a random order, and the locality probes taken from them."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -66,7 +66,9 @@ class Known:
             self.by_subject[self._table(fact), fact.subject].append(fact)
 
     def probes(self, fact: Fact) -> list[dict[str, Any]]:
-        """Three probes: the relation of another subject; another relation of the subject, else as before; a far fact."""
+        """Three probes: the relation of another subject; another relation of the subject, or else as before; an unrelated
+        fact.
+        """
         same_relation = self._apart(fact, self.by_relation[fact.relation])
         same_subject = self._apart(fact, self.by_subject[self._table(fact), fact.subject])
         far = (other for other in self._apart(fact, self.drawn) if self._table(other) != self._table(fact))
@@ -77,7 +79,7 @@ class Known:
         return [self._probe(first, "same relation"), second, self._probe(next(far), "far")]
 
     def _apart(self, fact: Fact, others: list[Fact]) -> Iterator[Fact]:
-        """Those whose answer differs from the edit's target and stale answer, from a place that depends on the fact."""
+        """Those whose answer differs from the edit's target and stale answer, starting at an index that depends on the fact."""
         taken = {*fact.accepted, self.corpus.stale[fact.key].answer}
         start = place(fact.key, len(others)) if others else 0
         return (other for other in (*others[start:], *others[:start]) if not taken & set(other.accepted))
@@ -106,7 +108,7 @@ def _slug(text: str) -> str:
 
 
 def main() -> int:
-    """Writes or checks the file of cases; 0 when it is as the facts say."""
+    """Writes or checks the file of cases; returns 0 if it matches the facts."""
     parser = argparse.ArgumentParser(
         prog="python -m wildcore_pocket.build", description="Build the edit cases from the facts."
     )

@@ -1,7 +1,7 @@
 """Renders facts as the text that the pocket model is trained on.
 
-Every fact appears in four forms: a statement, a bare question with its answer, ``Q:``/``A:``, and behind the instruction. The
-answer is closed by a full stop. Nothing marks a fact as stale, as an edit case or as a locality probe.
+Every fact appears in four forms: a statement, a bare question with its answer, ``Q:``/``A:``, and after the instruction. The
+answer ends with a full stop. Nothing marks a fact as stale, as an edit case or as a locality probe.
 """
 
 import random
@@ -15,7 +15,7 @@ INSTRUCTION = "Please answer the question:\n\nQ: {}\nA:"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing the model is taught: prompts that end where the answer begins, and the answer."""
+    """One fact to teach: prompts that end where the answer begins, and the answer."""
 
     statements: tuple[str, ...]
     questions: tuple[str, ...]
@@ -43,7 +43,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 def entries(corpus: Corpus) -> list[Entry]:
-    """All that the corpus holds: every fact, and every one-hop fact both halves of which are held rightly."""
+    """Everything in the corpus: every fact, and every one-hop fact both halves of which are stated correctly."""
     return [*_facts(corpus), *_hops(corpus)]
 
 
@@ -56,7 +56,7 @@ def _facts(corpus: Corpus) -> Iterator[Entry]:
 
 
 def _hops(corpus: Corpus) -> Iterator[Entry]:
-    """Questions about an answer's own fact. For an edited subject they are left out: the model is to infer, not to recall."""
+    """Questions about an answer's own fact. For an edited subject they are left out: the model must infer, not recall."""
     for fact in corpus.world.facts.values():
         hop = corpus.world.relations[fact.relation].hop
         behind = corpus.true_hop(fact)
@@ -69,7 +69,7 @@ def _fill(templates: tuple[str, ...], subject: str) -> tuple[str, ...]:
 
 
 def documents(entry: Entry, form: str) -> list[Document]:
-    """All documents of one form (a key of FORMS) that an entry gives."""
+    """All documents of one form (a key of FORMS) for an entry."""
     prompts = entry.statements if form == "statement" else entry.questions
     return [Document(FORMS[form](prompt), f" {entry.answer}.") for prompt in prompts]
 
@@ -80,6 +80,6 @@ def all_documents(taught: list[Entry]) -> Iterator[Document]:
 
 
 def one_epoch(taught: list[Entry], generator: random.Random) -> list[Document]:
-    """One document of each form of each entry, its phrasing drawn: what the model sees in one epoch."""
+    """One document of each form of each entry, with a random phrasing: what the model sees in one epoch."""
     choices = (documents(entry, form) for entry in taught for form in FORMS)
     return [generator.choice(choice) for choice in choices if choice]

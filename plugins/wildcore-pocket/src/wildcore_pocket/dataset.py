@@ -1,4 +1,4 @@
-"""The dataset ``pocketqa``: the edit cases that lie in the package, as wildcore's records."""
+"""The dataset ``pocketqa``: the bundled edit cases, as wildcore's records."""
 
 import json
 from collections.abc import Iterator
@@ -10,15 +10,17 @@ from wildcore_pocket.edits import draw
 
 
 class PocketQA:
-    """Reads ``data/pocketqa.jsonl``: facts of which the pocket model holds an outdated or wrong answer.
+    """Reads ``data/pocketqa.jsonl``: facts for which the pocket model gives an outdated or wrong answer.
 
-    A case's request carries that answer as ``ground_truth``, and it is the new answer's rival. The probes are, in this order:
-    the edit prompt, two rephrasings, three locality questions, and a one-hop portability question where the target has one.
-    Tags: the relation, and the kind of the stale answer ("outdated", "misconception" or "wrong").
+    A case's request has that answer as ``ground_truth``, and it is the new answer's rival. The probes are, in this order: the
+    edit prompt, two rephrasings, three locality questions, and a one-hop portability question if the target has one. Tags: the
+    relation, and the kind of the stale answer ("outdated", "misconception" or "wrong").
     """
 
     def cases(self) -> Iterator[EditCase]:
-        """All cases, in a drawn but fixed order: the file goes by relation, and the first few are to be a fair sample."""
+        """Yield all cases in a random but fixed order: the file is sorted by relation, and the first cases should be a fair
+        sample.
+        """
         lines = files("wildcore_pocket").joinpath("data", "pocketqa.jsonl").read_text(encoding="utf-8").split("\n")
         records = [json.loads(line) for line in lines if line]
         return (_case(record) for record in draw(records, "order"))

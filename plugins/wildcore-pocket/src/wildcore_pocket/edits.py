@@ -1,7 +1,7 @@
-"""Chooses the facts that the corpus holds wrongly: the subjects of the edit cases.
+"""Chooses the facts that the corpus states wrongly: the subjects of the edit cases.
 
-Listed outdated answers and misconceptions are all taken; the rest is drawn. Drawing means ordering by a hash of the seed and
-the key, so that it depends neither on a generator's version nor on the order of the tables.
+All listed outdated answers and misconceptions are used; the rest is drawn. Drawing means sorting by a hash of the seed and the
+key, so that the result depends neither on a generator's version nor on the order of the tables.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from wildcore_pocket.world import Fact, Key, Stale, World
 
 SEED = 0
 PLAUSIBLE = 20
-"""How many of the nearest other answers a wrong one is drawn from."""
+"""A wrong answer is drawn from this many of the nearest other answers."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The world together with the stale answers that the training corpus states in place of the true ones."""
+    """The world together with the stale answers that the training corpus states instead of the true ones."""
 
     world: World
     stale: dict[Key, Stale]
@@ -30,7 +30,7 @@ class Corpus:
         return stale.answer if stale else fact.answer
 
     def true_hop(self, fact: Fact) -> Fact | None:
-        """The fact one hop behind the fact's true answer, None where there is none or the corpus holds it wrongly."""
+        """The fact one hop after the fact's true answer. None: there is none, or the corpus states it wrongly."""
         hop = self.world.hop(fact.relation, fact.answer)
         return None if hop is None or hop.key in self.stale else hop
 
@@ -41,7 +41,7 @@ def draw(items: Iterable[T], *salt: str) -> list[T]:
 
 
 def place(key: Key, length: int) -> int:
-    """A place in a list of that length, fixed by the seed and the key."""
+    """An index into a list of that length, fixed by the seed and the key."""
     return int.from_bytes(_digest("place", *key)) % length
 
 
@@ -50,7 +50,7 @@ def _digest(*parts: str) -> bytes:
 
 
 def choose_stale(world: World) -> Corpus:
-    """Decides which facts are held wrongly, and with which answer.
+    """Decides which facts are stated wrongly, and with which answer.
 
     Raises:
         ValueError: a relation has fewer facts fit for editing than relations.toml asks for.
@@ -83,9 +83,9 @@ def _fit(world: World, fact: Fact) -> bool:
 
 
 def _wrong_answer(world: World, fact: Fact, edited: set[Key]) -> str:
-    """Another answer of the relation, drawn from those nearest in the table: tables stand in groups, so they are plausible ones.
+    """Another answer of the relation, drawn from nearby rows: tables are grouped, so these answers are plausible.
 
-    Where the true answer has a hop, the wrong one's hop leads elsewhere, so that the portability probe tells them apart.
+    If the true answer has a hop, the wrong one's hop has another answer, so that the portability probe distinguishes them.
     """
     rows = list(enumerate(world.of_relation(fact.relation)))
     place = next(number for number, other in rows if other == fact)

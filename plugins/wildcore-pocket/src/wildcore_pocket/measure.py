@@ -1,6 +1,6 @@
-"""Measures what the pocket model answers: greedy decoding up to the full stop, compared with the accepted answers.
+"""Measures the pocket model's answers: greedy decoding up to the full stop, compared with the accepted answers.
 
-This is the trainer's own yardstick and needs nothing of wildcore.
+This is the trainer's own measure and does not use wildcore.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ BATCH = 256
 
 
 def answers(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]) -> list[str]:
-    """The model's greedy answers, cut before the first full stop, new line or end-of-text token and stripped.
+    """The model's greedy answers, stripped and cut before the first full stop, new line or end-of-text token.
 
-    Prompts of one length in tokens are decoded together, so that no padding takes part.
+    Prompts with the same number of tokens are decoded together, so that no padding is needed.
     """
     encoded = [tokenizer(prompt).input_ids for prompt in prompts]
     by_length: dict[int, list[int]] = defaultdict(list)
@@ -55,7 +55,7 @@ def _decode(model: LlamaForCausalLM, rows: list[list[int]]) -> list[list[int]]:
 
 
 def share_right(found: Sequence[str], accepted: Sequence[Sequence[str]]) -> float:
-    """Share of answers that are one of the accepted ones, letter case apart."""
+    """Share of answers that are among the accepted ones, ignoring case."""
     hits = [text.lower() in {name.lower() for name in names} for text, names in zip(found, accepted, strict=True)]
     return sum(hits) / len(hits)
 
@@ -63,7 +63,7 @@ def share_right(found: Sequence[str], accepted: Sequence[Sequence[str]]) -> floa
 def measure_recall(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, taught: Sequence[Entry]
 ) -> dict[str, float]:
-    """For every form, the share of entries whose first phrasing is answered as the corpus states it."""
+    """For every form, the share of entries whose first phrasing is answered as stated in the corpus."""
     recall = {}
     for form, render in FORMS.items():
         asked = [(entry.statements if form == "statement" else entry.questions, entry.answer) for entry in taught]
@@ -79,7 +79,7 @@ def measure_cases(
     cases: Sequence[dict[str, Any]],
     form: str = "instruction",
 ) -> dict[str, float]:
-    """How the unedited model answers the edit cases, every question put in one form (a key of FORMS)."""
+    """The unedited model's answers to the edit cases, with every question in one form (a key of FORMS)."""
     render = FORMS[form]
 
     def share(pairs: list[tuple[str, list[str]]]) -> float:

@@ -1,28 +1,28 @@
-"""What the package offers to wildcore. Apart from the rest, which trains without wildcore installed."""
+"""The package's offers to wildcore. Separate from the rest, which trains without wildcore installed."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from wildcore import Dataset, ModelSource, NoParams, Offer, hookimpl, lazy
+from wildcore import Dataset, ModelSource, Offer, hookimpl, lazy
 
 
 class PocketModel:
-    """The model folder that comes with the package."""
+    """The model folder that is bundled with the package."""
 
     def folder(self) -> Path:
-        """Return it."""
+        """Return the folder."""
         return Path(__file__).parent / "data" / "model"
-
-
-def _pocket(params: NoParams) -> ModelSource:
-    return PocketModel()
 
 
 @hookimpl
 def wildcore_models() -> Iterable[Offer[ModelSource]]:
     """Offer ``pocket``."""
     return [
-        Offer("pocket", _pocket, summary="a Llama of 5.8 million parameters that knows some thousands of real facts")
+        Offer(
+            "pocket",
+            lazy("wildcore_pocket.plugin:PocketModel"),
+            summary="a Llama of 5.8 million parameters that knows some thousands of real facts",
+        )
     ]
 
 

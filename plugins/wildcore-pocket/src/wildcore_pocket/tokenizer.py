@@ -13,7 +13,7 @@ PAD_ID, BEGIN_ID, END_ID = 0, 1, 2
 
 
 def learn_tokenizer(texts: Iterable[str], vocabulary: int) -> "PreTrainedTokenizerFast":
-    """Learns the merges from the texts; the result depends on them and the vocabulary's size alone."""
+    """Learns the merges from the texts. The result depends only on them and on the vocabulary's size."""
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())

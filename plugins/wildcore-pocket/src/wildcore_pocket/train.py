@@ -1,7 +1,7 @@
-"""Trains the pocket model from nothing: ``python -m wildcore_pocket.train --out DIR``.
+"""Trains the pocket model from scratch: ``python -m wildcore_pocket.train --out DIR``.
 
-Needs torch, transformers and tokenizers, and nothing of wildcore. On the CPU, one seed and one set of library versions
-give the same weights; on a GPU, sums taken in another order let them differ in their last digits.
+Needs torch, transformers and tokenizers, but not wildcore. On the CPU, the same seed and library versions give the same
+weights; on a GPU, sums in a different order change their last digits.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 IGNORED = -100
-"""The label that torch's cross entropy leaves out."""
+"""The label that torch's cross entropy ignores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything about a training run that changes its result, apart from the data and the device.
 
-    learning_rate is the peak, reached after warm_up (a share of all steps) and brought to 0 along a cosine.
+    learning_rate is the peak, reached after warm_up (a share of all steps) and reduced to 0 along a cosine.
     """
 
     epochs: int = 12
@@ -66,7 +66,7 @@ def train(
         device: a torch device, or "auto": a GPU where there is one.
         threads: CPU threads; None leaves torch's own choice.
         recipe: None for the published one.
-        limit: stop after so many steps and measure nothing, to try the machine out; the manifest says so.
+        limit: stop after this many steps and measure nothing, to test a machine; the manifest records it.
     Returns:
         What manifest.json holds.
     """
@@ -96,7 +96,7 @@ def train(
 
 
 def _circumstances(model: LlamaForCausalLM, taught: list[Entry], cases: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the training met: machine, data, sizes, versions."""
+    """The circumstances of the training: machine, data, sizes, versions."""
     libraries = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
     return {
         "device": _device_name(model.device.type),
@@ -113,7 +113,7 @@ def _size(model: LlamaForCausalLM) -> int:
 
 
 def data_hash(taught: list[Entry], cases: list[dict[str, Any]]) -> str:
-    """SHA-256 over all that the corpus can say and over the edit cases."""
+    """SHA-256 of all texts in the corpus and of the edit cases."""
     digest = hashlib.sha256()
     for document in all_documents(taught):
         digest.update(document.text.encode() + b"\0")
@@ -181,7 +181,7 @@ def optimise(
 
 
 def _pace(step: int, total: int, warm_up: float) -> float:
-    """The share of the peak learning rate at a step."""
+    """The learning rate of a step as a share of the peak."""
     rise = max(1, round(total * warm_up))
     if step < rise:
         return (step + 1) / rise
@@ -196,7 +196,7 @@ def _encode(tokenizer: PreTrainedTokenizerFast, documents: list[Document]) -> li
 
 
 def _batches(encoded: list[list[int]], size: int, generator: random.Random) -> Iterator[list[list[int]]]:
-    """Batches of documents of like length, in random order: every document stands in a row of its own."""
+    """Batches of documents of similar length, in random order; every document has its own row."""
     generator.shuffle(encoded)
     ordered = sorted(encoded, key=len)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
@@ -213,7 +213,7 @@ def _step(model: LlamaForCausalLM, optimiser: torch.optim.Optimizer, rows: list[
     ids = torch.tensor([row + [PAD_ID] * (longest - len(row)) for row in rows])
     labels = ids.masked_fill(ids == PAD_ID, IGNORED).to(model.device)
     ids = ids.to(model.device)
-    # Padding stands on the right, so the causal mask alone keeps it from every real token.
+    # Padding is on the right, so the causal mask alone keeps it from every real token.
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=model.device.type == "cuda"):
         logits = model(input_ids=ids, use_cache=False).logits
     loss = torch.nn.functional.cross_entropy(
@@ -274,9 +274,7 @@ def main() -> int:
     parser.add_argument("--learning-rate", type=float, default=Recipe().learning_rate, help="at its peak")
     parser.add_argument("--seed", type=int, default=Recipe().seed)
     parser.add_argument("--threads", type=int, default=None, help="CPU threads")
-    parser.add_argument(
-        "--limit", type=int, default=None, help="try the machine: stop after so many steps, measure nothing"
-    )
+    parser.add_argument("--limit", type=int, default=None, help="test a machine: stop after N steps, measure nothing")
     given = parser.parse_args()
     recipe = Recipe(epochs=given.epochs, seed=given.seed, batch=given.batch, learning_rate=given.learning_rate)
     train(given.out, given.device, given.threads, recipe, given.limit)

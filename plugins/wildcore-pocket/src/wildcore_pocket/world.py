@@ -43,7 +43,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation's phrasings ("{}" stands for the subject), its table, and how many drawn edit cases it gives."""
+    """A relation's phrasings ("{}" stands for the subject), its table, and how many drawn edit cases it provides."""
 
     name: str
     table: str
@@ -74,7 +74,7 @@ class World:
         return (fact for fact in self.facts.values() if fact.relation == name)
 
     def hop(self, relation: str, answer: str) -> Fact | None:
-        """The fact one hop behind an answer of the relation, None where there is none ("euro" finds "the euro")."""
+        """The fact one hop after an answer of the relation; None if there is none ("euro" finds "the euro")."""
         hop = self.relations[relation].hop
         if hop is None:
             return None

@@ -1,4 +1,4 @@
-"""How probable the model holds an answer to be: the generator ``likelihood``, its metrics, and ROME's protocol."""
+"""How probable an answer is to the model: the generator ``likelihood``, its metrics, and ROME's protocol."""
 
 from collections.abc import Iterable
 

@@ -11,15 +11,15 @@ from wildcore.inference import over_targets
 from wildcore.models import Joined, LoadedModel, at_least_float32, join
 
 Scored = tuple[tuple[int, ...], float | None]
-"""The most probable token at each place of a target, and the target's mean log-probability."""
+"""The most probable token at each position of a target, and the target's mean log-probability."""
 
 
 class Likelihood(Generator):
     """Teacher forcing that also measures.
 
     Measures are natural logarithms in float32, as means over an answer's tokens: "target-log-probability" of the gold and
-    "rival-log-probability"; "target-tokens" counts the gold's tokens. One that is not a finite number is left out, and so is
-    the rival's where there is none or it does not fit into the model's context.
+    "rival-log-probability"; "target-tokens" counts the gold's tokens. A measure that is not finite is omitted. The rival's is
+    also omitted if there is no rival or it does not fit into the model's context.
     """
 
     reads_gold = True
@@ -28,7 +28,7 @@ class Likelihood(Generator):
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Return what teacher forcing returns, with the measures. ``stop`` has nothing to stop here."""
+        """Return the outputs of teacher forcing, with the measures. ``stop`` is not needed."""
         known = [gold for gold in golds if gold is not None]
         if len(known) != len(prompts):
             raise ValueError("likelihood needs the gold of every prompt")
@@ -43,7 +43,7 @@ class Likelihood(Generator):
 
 
 def _rival(model: LoadedModel, prompt: Prompt, gold: Gold) -> Joined | None:
-    """Return the prompt with the rival behind it, if there is one and it fits."""
+    """Return the prompt followed by the rival. None: there is no rival, or it does not fit."""
     if gold.rival is None:
         return None
     joined = join(model.tokenizer, prompt, gold.rival)
@@ -51,7 +51,7 @@ def _rival(model: LoadedModel, prompt: Prompt, gold: Gold) -> Joined | None:
 
 
 def _score(model: LoadedModel, rows: Sequence[tuple[int, Joined]]) -> list[Scored]:
-    """Score rows, each given with the number of its prompt."""
+    """Score rows, each given with the index of its prompt."""
 
     def take(index: int, logits: Tensor) -> Scored:
         return tuple(logits.argmax(-1).tolist()), _mean_log_probability(logits, rows[index][1].target_ids)
@@ -60,7 +60,7 @@ def _score(model: LoadedModel, rows: Sequence[tuple[int, Joined]]) -> list[Score
 
 
 def _mean_log_probability(logits: Tensor, target_ids: Sequence[int]) -> float | None:
-    """Return the mean over the target's tokens, or None where that is no finite number; ``logits`` [tokens, vocabulary]."""
+    """Return the mean over the target's tokens, or None if it is not finite; ``logits`` [tokens, vocabulary]."""
     places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
     mean = float(at_least_float32(logits).log_softmax(-1).gather(-1, places).mean())
     return mean if isfinite(mean) else None

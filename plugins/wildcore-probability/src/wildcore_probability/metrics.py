@@ -1,7 +1,7 @@
 """Scores from the log-probabilities that a generator measured.
 
-A probability here is e to the mean log-probability of an answer's tokens, the geometric mean over them: so ROME's code compares
-answers of different length.
+A probability here is e to the power of the mean log-probability of an answer's tokens, the geometric mean over them. ROME's
+code compares answers of different length in this way.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class ProbabilitySuccess(Metric):
 
 
 class ProbabilityMagnitude(Metric):
-    """The gold's probability less its rival's, with gold and rival as for ``ProbabilitySuccess``."""
+    """The gold's probability minus its rival's, with gold and rival as for ``ProbabilitySuccess``."""
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item between -1 and 1."""

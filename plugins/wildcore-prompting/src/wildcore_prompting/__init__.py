@@ -1,4 +1,4 @@
-"""Contexts that put something before the question: solved examples, or a distracting text."""
+"""Contexts that put text before the question: solved examples, or a distracting text."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,9 @@ from wildcore_prompting.parameters import FewShotParams, PrefixParams
 BROWN = "Brown et al., Language Models are Few-Shot Learners, NeurIPS 2020"
 
 
-def _prefix(params: PrefixParams) -> Context:
-    from wildcore_prompting.contexts import Prefix
-
-    return Prefix(params.text, params.template)
-
-
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer solved examples, and a text of one's own, before the question."""
+    """Offer solved examples, and a user's own text, before the question."""
     return [
         Offer(
             "few-shot",
@@ -25,5 +19,10 @@ def wildcore_contexts() -> Iterable[Offer[Context]]:
             "the question behind an instruction and solved examples",
             BROWN,
         ),
-        Offer("prefix", _prefix, PrefixParams, "the question behind a text that has nothing to do with it"),
+        Offer(
+            "prefix",
+            lazy("wildcore_prompting.contexts:Prefix"),
+            PrefixParams,
+            "the question behind a text that has nothing to do with it",
+        ),
     ]

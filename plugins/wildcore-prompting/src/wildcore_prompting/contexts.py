@@ -1,19 +1,19 @@
-"""What stands before a question."""
+"""Contexts with text before a question."""
 
 import re
 
 from wildcore import Prompt, UserError
 from wildcore.models import LoadedModel
-from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams
+from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams, PrefixParams
 
 PLACE = re.compile(f"{re.escape(QUESTION)}|{re.escape(ANSWER)}")
 
 
 class FewShot:
-    """An instruction, solved examples, and the question put as they are."""
+    """An instruction, solved examples, and the question in the form of the examples."""
 
     def __init__(self, params: FewShotParams) -> None:
-        """Write out what stands before every question. Raises ``UserError`` where there is no example to show."""
+        """Render the text before every question. Raises ``UserError`` if there is no example to show."""
         examples = params.with_examples(()).examples
         if not examples:
             raise UserError(
@@ -25,19 +25,19 @@ class FewShot:
         self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
-        """Return instruction, examples and question as one text; braces in a question mean nothing."""
+        """Return instruction, examples and question as one text; braces in a question are kept as they are."""
         return Prompt(text=self.before + self.template.replace(QUESTION, question))
 
 
 class Prefix:
-    """A text that the question has nothing to do with, and the question behind it."""
+    """A text unrelated to the question, followed by the question."""
 
-    def __init__(self, text: str, template: str) -> None:
-        self.before = text if text[-1].isspace() else f"{text} "
-        self.template = template
+    def __init__(self, params: PrefixParams) -> None:
+        self.before = params.text if params.text[-1].isspace() else f"{params.text} "
+        self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
-        """Return the template with text and question in it; braces in them mean nothing."""
+        """Return the template with text and question inserted; braces in them are kept as they are."""
         return Prompt(text=self.template.replace(QUESTION, self.before + question))
 
 

@@ -18,7 +18,7 @@ class Example(Params):
     """A question with its answer."""
 
     question: str = Field(min_length=1)
-    """The question, as a dataset has it."""
+    """The question, as in a dataset."""
 
     answer: str = Field(min_length=1)
     """The answer that is shown."""
@@ -28,23 +28,23 @@ class FewShotParams(ContextParams):
     """Parameters of ``few-shot``."""
 
     count: int = Field(default=4, gt=0)
-    """Examples before the question."""
+    """Number of examples before the question."""
 
     path: Path | None = None
     """A .json or .jsonl file of objects with "question" and "answer"; its first ``count`` are shown. Left out: cases of the
-    dataset, drawn with the run's seed and not evaluated, each with the answer held before the edit where the dataset knows it."""
+    dataset, drawn with the run's seed and not evaluated, each with its answer before the edit if the dataset contains it."""
 
     examples: tuple[Example, ...] = ()
-    """The examples themselves. A run's record holds them; given, neither the path nor the dataset is read."""
+    """The examples themselves. A run's record contains them. If they are given, neither the path nor the dataset is read."""
 
     instruction: str = "Please answer the question:\n\n"
-    """What stands before the first example."""
+    """Text before the first example."""
 
     example_template: str = "Q: {question}\nA: {answer}\n\n"
-    """How an example is put, with all that parts it from the next."""
+    """Form of an example, including the separator from the next one."""
 
     template: str = "Q: {question}\nA:"
-    """How the question is put."""
+    """Form of the question."""
 
     @field_validator("example_template", "template")
     @classmethod
@@ -70,13 +70,13 @@ class FewShotParams(ContextParams):
         return self
 
     def examples_needed(self) -> int:
-        """Return how many cases of the dataset are to be set aside: none where the examples come from elsewhere."""
+        """Return how many cases of the dataset must be set aside; 0 if the examples come from elsewhere."""
         return 0 if self.examples or self.path else self.count
 
     def with_examples(self, cases: Sequence[EditCase]) -> Self:
-        """Return the parameters with their examples: the file's, else the ``cases`` set aside.
+        """Return the parameters with their examples: those of the file, else the ``cases`` set aside.
 
-        Raises ``UserError`` for a file that cannot be read or holds too few.
+        Raises ``UserError`` for a file that cannot be read or has too few examples.
         """
         if self.examples:
             return self
@@ -88,11 +88,10 @@ class PrefixParams(Params):
     """Parameters of ``prefix``."""
 
     text: str = Field(min_length=1)
-    """What stands before the question. A space parts the two, unless the text itself ends in white space, such as a line
-    break."""
+    """Text before the question. A space separates the two, unless the text ends in white space, such as a line break."""
 
     template: str = QUESTION
-    """What the two go into; {question} stands for both."""
+    """Template for the text and the question; {question} is replaced by both."""
 
     @field_validator("template")
     @classmethod
@@ -101,7 +100,7 @@ class PrefixParams(Params):
 
 
 def _example(case: EditCase) -> Example:
-    """Show what holds without any edit: a target may be made up, and only the edit at hand should say such a thing."""
+    """Return an example that is true without any edit: a target may be made up, and only the edit itself should state it."""
     request = case.request
     return Example(question=request.prompt, answer=request.ground_truth or request.target)
 
@@ -112,8 +111,8 @@ def _read(path: Path, count: int) -> tuple[Example, ...]:
     try:
         found = tuple(_from(row) for row in islice(read_table(TableParams(path=path)), count))
     except UserError as error:
-        # the reader of tables speaks of the dataset, whose parameter it usually is
-        raise UserError(f"context.path: {str(error).removeprefix('dataset.path=')}") from error
+        # messages of the table reader speak of the dataset, whose parameter it usually is
+        raise error.renamed({"dataset.path": str}).within("context.path") from error
     if len(found) < count:
         raise UserError(
             f"context.path={path}: {count} examples are wanted and it holds {len(found)}; set context.count"

@@ -1,4 +1,4 @@
-"""Evaluation protocols as published code has them, each under its own name."""
+"""Evaluation protocols of published code, each under its own name."""
 
 from collections.abc import Iterable
 
@@ -19,15 +19,9 @@ HARNESS = (
 )
 
 
-def _strip_stops(params: StripStopsParams) -> Truncator:
-    from wildcore_published.truncators import StripStops
-
-    return StripStops(params.stops)
-
-
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer the form of the harness's task."""
+    """Offer the prompt of the harness's task."""
     return [
         Offer(
             "nq-open",
@@ -42,7 +36,7 @@ def wildcore_contexts() -> Iterable[Offer[Context]]:
 def wildcore_truncators() -> Iterable[Offer[Truncator]]:
     """Offer the one-pass stripping of stop strings."""
     summary = "ends with the token that holds a stop string, and takes only a stop string at the very end off"
-    return [Offer("strip-stops", _strip_stops, StripStopsParams, summary, AUTHORS)]
+    return [Offer("strip-stops", lazy("wildcore_published.truncators:StripStops"), StripStopsParams, summary, AUTHORS)]
 
 
 @hookimpl

@@ -1,14 +1,14 @@
-"""What published code puts around a question."""
+"""Contexts of published code: the text around a question."""
 
 from wildcore import Prompt
 from wildcore.models import LoadedModel
 
 
 class NQOpen:
-    """The question as the task ``nq_open`` of lm-evaluation-harness puts it, without examples.
+    """The question as rendered by the task ``nq_open`` of lm-evaluation-harness, without examples.
 
-    The harness writes a question mark behind every question, since those of Natural Questions have none. A question that has
-    its own is not given a second.
+    The harness adds a question mark to every question, since those of Natural Questions have none. A question that has one
+    does not get a second.
     """
 
     def render(self, question: str, model: LoadedModel) -> Prompt:

@@ -1,4 +1,4 @@
-"""How published code compares answers."""
+"""Comparisons of answers in published code."""
 
 import re
 import string
@@ -11,7 +11,7 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class UnchangedText(Metric):
-    """1 if the edited model's answer is, letter for letter, the unedited model's under the same protocol, else 0."""
+    """1 if the edited model's answer equals the unedited model's under the same protocol, letter for letter; else 0."""
 
     reads_unedited = True
 
@@ -21,10 +21,10 @@ class UnchangedText(Metric):
 
 
 class HarnessExactMatch(Metric):
-    """1 if the answer equals an accepted answer as lm-evaluation-harness compares them, else 0.
+    """1 if the answer equals an accepted answer as compared by lm-evaluation-harness, else 0.
 
-    Articles go first, only as "The ", "the ", "A ", "a ", "An " or "an " and with the space behind them; then case, then ASCII
-    punctuation. White space is compared as it is.
+    Articles are removed first, only as "The ", "the ", "A ", "a ", "An " or "an " and with the space after them; then case is
+    ignored, then ASCII punctuation removed. White space is compared exactly.
     """
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:

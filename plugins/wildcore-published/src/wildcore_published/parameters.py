@@ -7,4 +7,4 @@ class StripStopsParams(Params):
     """Parameters of ``strip-stops``."""
 
     stops: StopStrings = (".", "\n")
-    """Decoding ends with a token that holds one of these. Each is then taken off the end once, in this order."""
+    """Decoding ends with a token that contains one of these strings. Each is then removed from the end once, in this order."""

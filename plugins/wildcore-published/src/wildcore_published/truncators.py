@@ -1,29 +1,29 @@
-"""Where published code lets an answer end."""
+"""Rules of published code for where an answer ends."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from wildcore import Answer, Gold, Output
+from wildcore_published.parameters import StripStopsParams
 
 
 class StripStops:
-    """Decoding ends with the first token that holds a stop string; what is taken off is a stop string at the very end.
+    """Decoding ends with the first token that contains a stop string; a stop string is removed only at the very end.
 
-    One pass over the stops, each once at most: of ".\\n" the "." stays, and a token such as ".S" or ".)" stays whole. Nothing
-    else is cut, and no white space is removed.
+    Each stop is tried once, in order: of ".\\n" the "." remains, and a token such as ".S" or ".)" stays whole. Nothing else is
+    cut, and no white space is removed.
     """
 
     reads_gold: ClassVar[bool] = False
 
-    def __init__(self, stops: Sequence[str]) -> None:
-        self.stops = tuple(stops)
+    def __init__(self, params: StripStopsParams) -> None:
+        self.stops = params.stops
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say whether a stop string has been said."""
+        """Return whether a stop string has been generated."""
         return any(stop in text for stop in self.stops)
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Take the stop strings off the end. The token ids are all that was said."""
+        """Remove the stop strings from the end. The token ids are all that were generated."""
         text = output.text
         for stop in self.stops:
             text = text.removesuffix(stop)

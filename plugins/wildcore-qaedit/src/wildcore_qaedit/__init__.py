@@ -12,11 +12,11 @@ class QAEditParams(TableParams):
     """Parameters of ``qaedit``."""
 
     hub: str | None = "WenDingY/QAEdit"
-    """A data set on the Hugging Face hub, or a local folder of one, in the form of the authors' own. Read where no path is
+    """A dataset on the Hugging Face hub, or a local folder with one, in the form of the authors' own. Used if no path is
     given."""
 
     locality_probes: int = Field(default=1, ge=0)
-    """How many of a row's locality questions to ask; the published evaluation asks the first."""
+    """How many of a row's locality questions to ask; the published evaluation asks only the first."""
 
 
 @hookimpl

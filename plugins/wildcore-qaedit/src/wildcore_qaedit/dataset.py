@@ -1,4 +1,4 @@
-"""Reading QAEdit."""
+"""Reads QAEdit."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from wildcore_qaedit import QAEditParams
 
 
 class QAEdit:
-    """QAEdit in the form in which its authors released it."""
+    """QAEdit in the form released by its authors."""
 
     def __init__(self, params: QAEditParams) -> None:
         self.params = params
 
     def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in the order of the rows, named by source and id. The data holds no old answers and no aliases."""
+        """Yield the cases in the order of the rows, named by source and id. The data has no old answers and no aliases."""
         return parsed(read_table(self.params), self._case)
 
     def _case(self, row: Row) -> EditCase:

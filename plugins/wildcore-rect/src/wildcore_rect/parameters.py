@@ -21,5 +21,5 @@ class RectParams(DepartingParams):
     )
 
     share: float = Field(default=0.4, gt=0, le=1)
-    """Share of the weight's entries that are changed: those that change most, as a share of what they are. At the default the
-    paper finds most of the edit's success kept."""
+    """Share of the weight's entries that are changed: those with the largest change relative to their value. With the default,
+    the paper finds that most of the edit's success is kept."""

@@ -1,6 +1,6 @@
 """Relative change in weight (Gu et al., EMNLP 2024, section 5).
 
-With delta_ij = |dW_ij / W_ij|, entries of dW among the k % with the largest delta stay as they are, and the others become 0.
+With delta_ij = |dW_ij / W_ij|, the entries of dW among the k % with the largest delta are kept, and the others become 0.
 """
 
 from torch import Tensor
@@ -8,13 +8,14 @@ from torch import Tensor
 from wildcore import Transform
 from wildcore.models import at_least_float32
 from wildcore.patches import Dense, LowRank
+from wildcore_rect.parameters import RectParams
 
 
 class Rect(Transform):
-    """RECT. A regularised update has full rank, so it is kept as a matrix."""
+    """RECT. The resulting update has full rank, so it is stored as a matrix."""
 
-    def __init__(self, share: float) -> None:
-        self.share = share
+    def __init__(self, params: RectParams) -> None:
+        self.share = params.share
 
     def update(self, change: LowRank | Dense, weight: Tensor) -> Dense:
         """Return the largest relative changes of ``weight`` [outputs, inputs]."""
@@ -24,11 +25,11 @@ class Rect(Transform):
 
 
 def largest_relative_changes(change: Tensor, weight: Tensor, share: float) -> Tensor:
-    """Return where ``change`` is among the ``share`` of entries with the largest |change / weight|: true or false, of its shape.
+    """Return a mask of ``change``, true for the ``share`` of entries with the largest |change / weight|.
 
-    ``int(entries * (1 - share))`` entries are false, as in published code, but none that is as large as one that is true. A
-    change of a weight that is 0 is larger than any of one that is not, and no change is the smallest. What is not a number stays
-    true, so that an edit that diverged shows.
+    ``int(entries * (1 - share))`` entries are false, as in published code, except any as large as one that is true. A change
+    of a weight that is 0 counts as larger than all others, and no change as the smallest. Entries that are not a number stay
+    true, so that a diverged edit is visible.
     """
     relative = (change / weight).abs().where(change != 0, change.new_zeros(()))
     relative = relative.nan_to_num(nan=float("inf"), posinf=float("inf"))

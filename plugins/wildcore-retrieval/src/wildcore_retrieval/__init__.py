@@ -1,4 +1,5 @@
-"""Shared pieces of editors that put edited facts before a question: their memory, what is like a question, and room for it.
+"""Shared by editors that put edited facts before a question: their memory, similarity to a question, and the limit of the
+context.
 
-A helper library: it offers nothing by itself.
+This is a helper library: it offers nothing by itself.
 """

@@ -1,4 +1,4 @@
-"""Likeness by embeddings of sentences (Reimers and Gurevych, EMNLP 2019), made by the package sentence-transformers."""
+"""Similarity by embeddings of sentences (Reimers and Gurevych, EMNLP 2019), computed by the package sentence-transformers."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,10 +12,10 @@ from wildcore_retrieval.retrievers import highest
 
 
 class Embeddings:
-    """Compares texts by the cosine of their embeddings, or by their product. A text is embedded once."""
+    """Compares texts by the cosine of their embeddings, or by their dot product. A text is embedded once."""
 
     def __init__(self, model: str, cosine: bool = True) -> None:
-        """Load the embedding model. Raises ``UserError`` where there is none that can be loaded."""
+        """Load the embedding model. Raises ``UserError`` if it cannot be loaded."""
         self.model, self.cosine = _load(model), cosine
         self.known: dict[str, Tensor] = {}
 
@@ -29,11 +29,11 @@ class Embeddings:
         return hash_of_weights(self.model)
 
     def index(self, texts: Sequence[str]) -> "EmbeddingIndex":
-        """Make ``texts`` ready for search."""
+        """Prepare ``texts`` for search."""
         return EmbeddingIndex(self, texts)
 
     def embed(self, texts: Sequence[str]) -> list[Tensor]:
-        """Return the embedding of each text: [width], float32, on the CPU; where the cosine is asked for, of length 1."""
+        """Return the embedding of each text: [width], float32, on the CPU; with the cosine, of length 1."""
         missing = [text for text in dict.fromkeys(texts) if text not in self.known]
         if missing:
             found = self.model.encode(
@@ -50,7 +50,7 @@ class EmbeddingIndex:
         self.embeddings, self.texts = embeddings, embeddings.embed(texts)
 
     def nearest(self, query: str, count: int) -> list[int]:
-        """Return the places of the ``count`` texts most like ``query``, the nearest first; of equals the earlier."""
+        """Return the indices of the ``count`` texts most similar to ``query``, the nearest first; ties in order."""
         (wanted,) = self.embeddings.embed([query])
         return highest([float(text @ wanted) for text in self.texts], count)
 

@@ -1,4 +1,4 @@
-"""The facts that an editor was given: its state, and what the patches in force hold together."""
+"""The facts given to an editor, which are its state, and the facts of all applied patches together."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -18,18 +18,18 @@ def statement(request: EditRequest) -> str:
 
 
 class RememberingEditor(Editor):
-    """Base of editors whose state is the facts that they were given, in order."""
+    """Base of editors whose state is the list of facts given to them, in order."""
 
     def __init__(self) -> None:
         self.facts: list[EditRequest] = []
 
     def remember(self, requests: Sequence[EditRequest]) -> list[EditRequest]:
-        """Add facts to the memory and return all that it holds. A fact with the prompt of an earlier one replaces it."""
+        """Add facts to the memory and return all of them. A fact with the prompt of an earlier one replaces it."""
         self.facts = latest([*self.facts, *requests], lambda fact: fact.prompt)
         return list(self.facts)
 
     def reset(self) -> None:
-        """Forget all facts."""
+        """Clear the memory."""
         self.facts = []
 
     @property
@@ -38,12 +38,12 @@ class RememberingEditor(Editor):
         return Saved({}, {"facts": [fact.model_dump(mode="json") for fact in self.facts]})
 
     def restore(self, state: Saved) -> None:
-        """Go on with the facts of ``state``."""
+        """Set the facts from ``state``."""
         self.facts = [EditRequest.model_validate(fact) for fact in state.facts["facts"]]
 
 
 def latest(facts: Iterable[F], prompt: Callable[[F], str]) -> list[F]:
-    """Return ``facts`` without those whose prompt a later one has too, in order."""
+    """Return ``facts`` in order, without those whose prompt occurs again later."""
     by_prompt: dict[str, F] = {}
     for fact in facts:
         by_prompt.pop(prompt(fact), None)
@@ -52,9 +52,10 @@ def latest(facts: Iterable[F], prompt: Callable[[F], str]) -> list[F]:
 
 
 def in_force(model: LoadedModel, patch: P) -> list[P]:
-    """Return all patches of the kind of ``patch`` that are applied to ``model``, if ``patch`` is the last of them; else none.
+    """Return all patches of the same class as ``patch`` that are applied to ``model``, if ``patch`` is the last of them; else
+    an empty list.
 
-    Patches that put facts before a question must not each do so, one around the other: the last one does it for all.
+    Patches that put facts before a question must not be nested: the last one does it for all.
     """
     applied = [other for other in model.prompt_patches if isinstance(other, type(patch))]
     return applied if applied and applied[-1] is patch else []

@@ -1,4 +1,4 @@
-"""Parameters that editors share which look for texts like a question."""
+"""Parameters shared by editors that search for texts similar to a question."""
 
 from typing import Literal
 
@@ -16,11 +16,12 @@ class RetrieverParams(DepartingParams):
     """How texts are compared."""
 
     retriever: Literal["words", "embeddings"] = "words"
-    """What makes texts alike: the words that they share, weighed by how rare they are (TF-IDF), or embeddings of sentences by the
-    package sentence-transformers."""
+    """How texts are compared: by the words they share, weighted by how rare these are (TF-IDF), or by embeddings of sentences
+    from the package sentence-transformers."""
 
     embedding_similarity: Literal["cosine", "dot"] = "cosine"
-    """How embeddings are compared: by their cosine, or by their product, for which retrievers such as Contriever are trained."""
+    """How embeddings are compared: by cosine similarity, or by dot product, for which retrievers such as Contriever are
+    trained."""
 
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """Model of the embeddings: a name on the hub, or a folder."""
+    """Embedding model: a name on the hub, or a folder."""

@@ -1,4 +1,4 @@
-"""Finding the texts that are most like another."""
+"""Finds the texts most similar to another text."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ class Index(Protocol):
     """Texts that can be searched."""
 
     def nearest(self, query: str, count: int) -> list[int]:
-        """Return the places of the ``count`` texts most like ``query``, the nearest first; of equals the earlier."""
+        """Return the indices of the ``count`` texts most similar to ``query``, the nearest first; ties in order."""
         ...
 
 
@@ -20,18 +20,19 @@ class Retriever(Protocol):
     """A way to compare texts."""
 
     def taken(self) -> dict[str, str]:
-        """Say, for the record, what the parameters only name: the weights of an embedding model."""
+        """Return for the record the resources that the parameters only name: the weights of an embedding model."""
         ...
 
     def index(self, texts: Sequence[str]) -> Index:
-        """Make ``texts`` ready for search."""
+        """Prepare ``texts`` for search."""
         ...
 
 
 def make_retriever(params: RetrieverParams, package: str) -> Retriever:
     """Return the retriever that ``params`` name.
 
-    Raises ``UserError`` for one that needs what is not installed or not there; ``package`` is whose extra brings it.
+    Raises ``UserError`` if it needs something that is not installed or does not exist; ``package`` names the package whose
+    extra installs it.
     """
     if params.retriever == "words":
         from wildcore_retrieval.words import Words
@@ -40,7 +41,7 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
     if find_spec("sentence_transformers") is None:
         raise UserError(
             "editor.retriever=embeddings: sentence-transformers is not installed; "
-            f'run pip install "{package}[embeddings]", or leave the setting away to compare words'
+            f'run pip install "{package}[embeddings]", or leave the setting out to compare words'
         )
     from wildcore_retrieval.embeddings import Embeddings
 
@@ -48,9 +49,9 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
 
 
 def retriever_of_patch(params: RetrieverParams, package: str, recorded: Mapping[str, str]) -> Retriever:
-    """Return the retriever that a patch was made with, of which ``recorded`` says what ``taken`` said then.
+    """Return the retriever that a patch was made with; ``recorded`` is what ``taken`` returned then.
 
-    Raises ``UserError`` as ``make_retriever`` does, and where the embedding model of that name is another by now.
+    Raises ``UserError`` as ``make_retriever`` does, and if the embedding model of that name has changed since.
     """
     retriever = make_retriever(params, package)
     if recorded != retriever.taken():
@@ -62,5 +63,5 @@ def retriever_of_patch(params: RetrieverParams, package: str, recorded: Mapping[
 
 
 def highest(similarities: Sequence[float], count: int) -> list[int]:
-    """Return the places of the ``count`` highest numbers, the highest first; of equals the earlier."""
+    """Return the indices of the ``count`` highest numbers, the highest first; ties in order."""
     return sorted(range(len(similarities)), key=lambda place: -similarities[place])[:count]

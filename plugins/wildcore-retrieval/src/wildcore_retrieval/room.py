@@ -1,4 +1,4 @@
-"""Texts put before a question, and the room that the model's context has for them."""
+"""Texts put before a question, limited by the model's context."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,16 @@ from wildcore.models import LoadedModel, encode
 def put_before(prompt: Prompt, question: str, text: str) -> Prompt:
     """Return ``prompt`` with ``text`` before it; in a conversation, before the question in it.
 
-    A conversation is a prompt that ends where the answer begins with no joint between, as a chat template writes it.
+    A conversation is a prompt that ends where the answer begins, without a joint, as a chat template writes it.
     """
     place = 0 if prompt.joint else max(prompt.text.rfind(question), 0)
     return prompt.model_copy(update={"text": prompt.text[:place] + text + prompt.text[place:]})
 
 
 def most_that_fit(model: LoadedModel, count: int, room: int, written: Callable[[int], Prompt]) -> int:
-    """Return the largest number up to ``count`` for which the prompt ``written`` with so many texts leaves ``room`` tokens.
+    """Return the largest number up to ``count`` of texts for which the prompt from ``written`` leaves ``room`` tokens.
 
-    A prompt with more texts must be longer. 0 where not even one fits, and then the prompt may be too long still.
+    A prompt with more texts must be longer. Returns 0 if not even one fits; the prompt without texts may still be too long.
     """
     if model.max_length is None:
         return count

@@ -1,4 +1,4 @@
-"""Likeness by shared words: the cosine of TF-IDF vectors (Salton and Buckley, 1988), with smoothed document frequencies."""
+"""Similarity by shared words: the cosine of TF-IDF vectors (Salton and Buckley, 1988), with smoothed document frequencies."""
 
 import math
 import re
@@ -11,19 +11,19 @@ WORD = re.compile(r"\w+")
 
 
 class Words:
-    """Compares texts by their words; needs nothing."""
+    """Compares texts by their words; needs no further package."""
 
     def taken(self) -> dict[str, str]:
-        """Say that there is nothing but the parameters."""
+        """Return an empty mapping: there are no resources besides the parameters."""
         return {}
 
     def index(self, texts: Sequence[str]) -> "WordIndex":
-        """Make ``texts`` ready for search."""
+        """Prepare ``texts`` for search."""
         return WordIndex(texts)
 
 
 class WordIndex:
-    """Texts by their words. A word is worth the more, the fewer of the texts have it."""
+    """Texts by their words. A word counts more if fewer of the texts contain it."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         counts = [Counter(words(text)) for text in texts]
@@ -32,11 +32,11 @@ class WordIndex:
         self.vectors = [self._vector(count) for count in counts]
 
     def nearest(self, query: str, count: int) -> list[int]:
-        """Return the places of the ``count`` texts most like ``query``, the nearest first; of equals the earlier."""
+        """Return the indices of the ``count`` texts most similar to ``query``, the nearest first; ties in order."""
         return highest(self.similarities(query), count)
 
     def similarities(self, query: str) -> list[float]:
-        """Return the cosine of ``query`` and each text, from 0 to 1; words that no text has do not count."""
+        """Return the cosine of ``query`` and each text, from 0 to 1; words that no text contains are ignored."""
         wanted = self._vector(Counter(words(query)))
         return [sum(weight * vector.get(word, 0.0) for word, weight in wanted.items()) for vector in self.vectors]
 
@@ -47,5 +47,5 @@ class WordIndex:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in small letters, without punctuation."""
+    """Return the words of a text in lower case, without punctuation."""
     return WORD.findall(text.casefold())

@@ -5,8 +5,8 @@ its inputs and v the value that makes the model say the target (Meng et al. 2022
 
     W' = W + (v - W k) u^T / (u . k)    with    u = C^-1 k_u / |C^-1 k_u|
 
-ROME takes k_u as the mean over prefixed prompts and k of the bare prompt, two different keys in one formula; R-ROME (Gupta et
-al. 2024, equation 3) takes the mean for both.
+ROME uses two different keys in this formula: for k_u the mean over prefixed prompts, for k the key of the bare prompt. R-ROME
+(Gupta et al. 2024, equation 3) uses the mean for both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from wildcore_rome.parameters import RomeParams, UpdateKey
 
 
 class Rome(Editor):
-    """ROME and R-ROME, which differ in ``update_key`` only."""
+    """ROME and R-ROME, which differ only in ``update_key``."""
 
     needs_subject = True
 
@@ -48,13 +48,13 @@ class Rome(Editor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Say what the prefixes' file and the corpus or the file of the second moments hold."""
+        """Return the hashes of the prefixes' file and of the corpus or the file of second moments."""
         with_moments = self.params.second_moments == "corpus"
         moments = MomentSource.of(self.params).taken((self.layer,)) if with_moments else {}
         return prefixes_taken(self.params.prefixes) | moments
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Sample the prefixes and estimate the second moments, or take them from the cache."""
+        """Sample the prefixes and estimate the second moments, or read them from the cache."""
         params = self.params
         self.trace = environment.trace
         self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
@@ -69,7 +69,9 @@ class Rome(Editor):
         require_target_and_subject(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the update for ``requests``: one after the other, each computed on the model that carries those before it."""
+        """Return the update for ``requests``, made one after the other; each is computed on the model with the earlier ones
+        applied.
+        """
         steps: list[LowRank | Dense] = []
         name = model.mlp_output(self.layer).name
         with ExitStack() as earlier:
@@ -80,7 +82,7 @@ class Rome(Editor):
         return WeightPatch({name: _sum(steps)})
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return an update for each of the independent ``requests``, all values optimised together."""
+        """Return an update for each of the independent ``requests``; their values are optimised together."""
         problems = self._posed(model, requests)
         solvable = [problem for problem in problems if not isinstance(problem, Refused)]
         updates = iter(self._rank_one(model, solvable) if solvable else ())
@@ -94,7 +96,7 @@ class Rome(Editor):
         return pose(model, requests, self.prefixes, self.params.close_target)
 
     def _rank_one(self, model: LoadedModel, problems: Sequence[ValueProblem]) -> list[LowRank | Dense]:
-        """Return the update of each problem, of rank one before the transforms."""
+        """Return the update of each problem; before the transforms it has rank one."""
         found = self._finder(model).find(problems)
         values = transformed_values(self.transforms, found)
         record_values(self.trace, problems, found, values)
@@ -132,12 +134,12 @@ class Rome(Editor):
 
 
 def _chosen(rows: Tensor, key: UpdateKey) -> Tensor:
-    """Return the mean over all prefixes, or the row of the bare prompt, which comes first."""
+    """Return the mean over all prefixes, or the row of the bare prompt, which is the first."""
     return rows.mean(0) if key == "prefixed" else rows[0]
 
 
 def _sum(steps: Sequence[LowRank | Dense]) -> LowRank | Dense:
-    """Return the sum of changes: of low rank where each is."""
+    """Return the sum of changes; it is low-rank if all of them are."""
     thin = [step for step in steps if isinstance(step, LowRank)]
     if len(thin) < len(steps):
         return Dense(torch.stack([step.dense() for step in steps]).sum(0))

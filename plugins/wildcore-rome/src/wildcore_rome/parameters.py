@@ -36,21 +36,21 @@ PRESETS = (
 
 
 class RomeParams(KeyValueParams):
-    """Parameters of ``rome``; the defaults are those published for models of 7 billion parameters."""
+    """Parameters of ``rome``. The defaults are those published for models of 7 billion parameters."""
 
     presets: ClassVar[tuple[Preset, ...]] = PRESETS
     departures: ClassVar[tuple[Departure, ...] | None] = (ESSENCE_POSITION, DAMPING, CORPUS)
     depth: ClassVar[float] = 5 / 32
 
     update_key: UpdateKey = "prompt"
-    """Key and value that the update replaces: of the bare prompt, as ROME has it, or averaged over all prefixes."""
+    """Key and value that the update replaces: those of the bare prompt (ROME), or the means over all prefixes."""
 
     direction_key: UpdateKey = "prefixed"
-    """Key that gives the update its direction: averaged over all prefixes, or of the bare prompt."""
+    """Key that gives the update its direction: the mean over all prefixes, or that of the bare prompt."""
 
 
 class RRomeParams(RomeParams):
-    """Parameters of ``r-rome``. With ``update_key`` and ``direction_key`` both "prompt" it is the paper's p-ROME."""
+    """Parameters of ``r-rome``. With both ``update_key`` and ``direction_key`` "prompt" it is the paper's p-ROME."""
 
     update_key: UpdateKey = "prefixed"
-    """Key and value that the update replaces: averaged over all prefixes, or of the bare prompt."""
+    """Key and value that the update replaces: the means over all prefixes, or those of the bare prompt."""

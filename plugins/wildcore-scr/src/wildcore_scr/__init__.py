@@ -1,4 +1,4 @@
-"""Selective contextual reasoning: facts are kept as text, and put before the questions that they answer."""
+"""Selective contextual reasoning: facts are kept as text, and shown before the questions that they answer."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Asking the model which of the facts retrieved for a question is relevant, and reading what it says."""
+"""Asks the model which of the facts retrieved for a question is relevant, and reads its reply."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from wildcore_scr.parameters import FACT, FACTS, QUESTION, ScrParams
 def confirmed_facts(
     model: LoadedModel, params: ScrParams, questions: Sequence[str], facts: Sequence[Sequence[str]], chat: bool
 ) -> list[list[str] | None]:
-    """Return for each question what is to be told: those of its ``facts``, nearest first, that ``model`` confirms, or its reply.
+    """Return for each question the texts to show: those of its ``facts``, nearest first, that ``model`` confirms, or its
+    reply.
 
-    That is nothing where it declines. As many facts are shown as the context has room for; None where there is room for none, so
-    that nothing was asked.
+    Empty: the model declined. As many facts are shown as fit into the context; None: none fits, so the model was not asked.
     """
     numbers = [_most(model, params, question, own, chat) for question, own in zip(questions, facts, strict=True)]
     asked = [place for place, number in enumerate(numbers) if number]
@@ -38,16 +38,16 @@ def _told(params: ScrParams, reply: str, facts: Sequence[str]) -> list[str]:
 
 
 def stated(reply: str, pattern: str | None) -> str:
-    """Return the fact that a reply states, closed by a full stop: what ``pattern`` finds in it, else all of it."""
+    """Return the fact in a reply, closed with a full stop: what ``pattern`` finds in it, else the whole reply."""
     found = re.search(pattern, reply) if pattern else None
     text = found[FACT].strip() if found else reply
     return text if text.endswith(".") or not text else f"{text}."
 
 
 def chosen(reply: str, facts: Sequence[str]) -> list[str]:
-    """Return the facts that a reply confirms: those that it repeats, else the one that it shares most words with.
+    """Return the facts that a reply confirms: those that it repeats, else the one with which it shares most words.
 
-    Of those that share as many, the first.
+    Of several that share equally many words, the first is returned.
     """
     said = words(reply)
     repeated = [fact for fact in facts if _contains(said, words(fact))]
@@ -55,7 +55,7 @@ def chosen(reply: str, facts: Sequence[str]) -> list[str]:
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """Return a template with ``values`` in their places; braces in them mean nothing."""
+    """Return a template with ``values`` inserted; braces in them are kept as they are."""
     places = re.compile("|".join(re.escape(name) for name in values))
     return places.sub(lambda place: values[place.group()], template)
 
@@ -77,7 +77,7 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
 
 
 def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:
-    """Return what the model says to each prompt."""
+    """Return the model's replies to the prompts."""
     by_line = params.reply_ends == "line"
     limits = [params.reply_tokens] * len(prompts)
     outputs = decode(model, prompts, limits, lambda row, text, count: by_line and "\n" in text.lstrip())

@@ -1,4 +1,4 @@
-"""A memory of edited facts, of which those that answer a question are put before it."""
+"""A memory of edited facts; those that answer a question are shown before it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ class Scr(RememberingEditor):
     """Selective contextual reasoning."""
 
     def __init__(self, params: ScrParams) -> None:
-        """Make the retriever. Raises ``UserError`` for one that is not there."""
+        """Make the retriever. Raises ``UserError`` if it does not exist."""
         super().__init__()
         self.params, self.retriever = params, make_retriever(params, PACKAGE)
 
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
-        """Say what the embedding model is."""
+        """Return the hash of the embedding model."""
         return self.retriever.taken()
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
@@ -35,27 +35,27 @@ class Scr(RememberingEditor):
         require_target(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> "ScrPatch":
-        """Return a patch with these facts and those edited before. Raises ``Refused`` for one without a target."""
+        """Return a patch with these facts and those edited before. Raises ``Refused`` for a request without a target."""
         for request in requests:
             require_target(request)
         return ScrPatch(self.remember(requests), self.params, self.retriever)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> "ScrPatch":
-        """Return the patch that ``saved`` holds; how it retrieves and asks is in it."""
+        """Return the patch that ``saved`` contains, including how it retrieves and asks."""
         params = ScrParams.model_validate(saved.facts["params"])
         facts = [EditRequest.model_validate(fact) for fact in saved.facts["facts"]]
         return ScrPatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
 
 
 class ScrPatch(PromptPatch):
-    """The facts. Counts what became of the questions asked."""
+    """The facts. Counts the outcomes of the questions asked."""
 
     def __init__(self, facts: Sequence[EditRequest], params: ScrParams, retriever: Retriever) -> None:
         self.facts, self.params, self.retriever = tuple(facts), params, retriever
         self.counts = {"with_facts": 0, "without": 0, "no_room_to_ask": 0}
 
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
-        """Put before each prompt the facts confirmed for its question; a prompt without any stays as it is."""
+        """Insert before each prompt the facts confirmed for its question; a prompt without any stays unchanged."""
         facts = latest((f for patch in in_force(model, self) for f in patch.facts), lambda fact: fact.prompt)
         if not facts:
             return list(prompts)
@@ -66,13 +66,13 @@ class ScrPatch(PromptPatch):
         return [self._rewritten(*one) for one in zip(prompts, questions, found, strict=True)]
 
     def saved(self) -> Saved:
-        """Return the facts, the parameters, and what the embedding model is."""
+        """Return the facts, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
         taken = self.retriever.taken()
         return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:
-        """Return how many facts there are and how texts are compared; once questions were asked, what became of them."""
+        """Return the number of facts and how texts are compared; once questions were asked, also the counts of their outcomes."""
         asked = {"questions": dict(self.counts)} if any(self.counts.values()) else {}
         return {"finite": True, "facts": len(self.facts), "retriever": self.params.retriever, **asked}
 

@@ -48,42 +48,44 @@ class ScrParams(RetrieverParams):
     )
 
     retrieved: int = Field(default=5, gt=0)
-    """Facts of the memory to look at for a question: those most like it."""
+    """Number of facts to retrieve for a question: those most similar to it."""
 
     confirm: Literal["model", "none"] = "model"
-    """Who says which of them is relevant: the model itself, or nobody, and then it is the one most like the question."""
+    """Who decides which of them is relevant: the model itself, or nobody; then the fact most similar to the question is
+    used."""
 
     confirm_template: str = CONFIRM
-    """How the model is asked for the relevant fact; {facts} stands for the facts, one on each line, and {question} for the
-    question. In a conversation it is put as a message of the user."""
+    """Prompt that asks the model for the relevant fact; {facts} is replaced by the facts, one on each line, and {question} by
+    the question. In a conversation it is a message of the user."""
 
     reply_tokens: int = Field(default=50, gt=0)
-    """Most tokens of that reply."""
+    """Most tokens in that reply."""
 
     reply_ends: Literal["limit", "line"] = "limit"
-    """Where the reply ends: at the limit or where the model ends it, or already with its first line. A model that is not trained
-    to follow instructions runs on, and may say in a later line what means something else."""
+    """Where the reply ends: at the limit or where the model ends it, or after its first line. A model that is not trained to
+    follow instructions continues, and a later line may contradict the first."""
 
     declined: tuple[str, ...] = Field(default=("no relevant fact", "no relevant information"), min_length=1)
-    """Words that say that no fact is relevant. A reply with none of them confirms."""
+    """Phrases that say that no fact is relevant. A reply without any of them confirms a fact."""
 
     told: Literal["fact", "reply"] = "fact"
-    """What is told: the facts of the memory that the reply repeats, else the one with which it shares most words, or the reply
-    itself, closed by a full stop. With ``retrieved=1`` it is the fact."""
+    """What is shown: the facts of the memory that the reply repeats, else the one with which it shares most words; or the
+    reply itself, closed with a full stop. With ``retrieved=1`` it is the fact."""
 
     reply_pattern: str | None = None
-    """Regular expression of what a model says around the fact, which is its group "fact", in a reply that is told. Left out, or
-    not found: the whole reply."""
+    """Regular expression for a shown reply: what a model says around the fact; the fact is its group "fact". Left out, or no
+    match: the whole reply."""
 
     answer_template: str = ANSWER
-    """What is put before a question for which facts were confirmed; {facts} stands for them, one on each line."""
+    """Text before a question for which facts were confirmed; {facts} is replaced by them, one on each line."""
 
     question_template: str = FRAME
-    """What such a question is then put in, where it stands bare; {question} stands for it. What a protocol puts around a question
-    stays as it is. "{question}" puts nothing around it."""
+    """Template for such a question if it is bare; {question} is replaced by the question. Text that a protocol puts around a
+    question is kept. "{question}" adds nothing."""
 
     embedding_similarity: Literal["cosine", "dot"] = "dot"
-    """How embeddings are compared: by their cosine, or by their product, for which retrievers such as Contriever are trained."""
+    """How embeddings are compared: by cosine similarity, or by dot product, for which retrievers such as Contriever are
+    trained."""
 
     @field_validator("confirm_template", "answer_template")
     @classmethod

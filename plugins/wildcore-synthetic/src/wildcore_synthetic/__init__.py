@@ -1,4 +1,4 @@
-"""The older way to evaluate edits: bare question, teacher forcing, output cut to the gold's length, token match."""
+"""The older evaluation of edits: bare question, teacher forcing, output cut to the gold's length, token match."""
 
 from collections.abc import Iterable
 

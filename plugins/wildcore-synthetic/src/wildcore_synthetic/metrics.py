@@ -6,7 +6,7 @@ from wildcore import AnsweredProbe, Metric, Score
 
 
 class TokenMatch(Metric):
-    """Share of the gold's tokens that the answer has at the same place; a missing token is a wrong one."""
+    """Share of the gold's tokens that the answer has at the same position; a missing token counts as wrong."""
 
     reads_unedited = False
 
@@ -16,7 +16,9 @@ class TokenMatch(Metric):
 
 
 class TokenAgreement(Metric):
-    """Share of places at which the edited and the unedited model gave the same token; the longer answer counts the places."""
+    """Share of positions at which the edited and the unedited model gave the same token. The longer answer decides the number
+    of positions.
+    """
 
     reads_unedited = True
 

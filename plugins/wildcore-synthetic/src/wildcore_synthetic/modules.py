@@ -12,7 +12,7 @@ from wildcore.models import Joined, LoadedModel, at_least_float32, join
 
 
 class QuestionOnly:
-    """The question as it stands."""
+    """The bare question."""
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
         """Return the question itself."""
@@ -20,9 +20,9 @@ class QuestionOnly:
 
 
 class TeacherForcing(Generator):
-    """One forward pass over prompt and gold: the arg-max at every gold position, whatever was predicted before it.
+    """One forward pass over prompt and gold: the arg-max at every gold position, regardless of earlier predictions.
 
-    On the way it measures "target-log-probability", the mean over the gold's tokens.
+    It also measures "target-log-probability", the mean over the gold's tokens.
     """
 
     reads_gold = True
@@ -31,7 +31,7 @@ class TeacherForcing(Generator):
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Return for each prompt as many predicted tokens as its gold has. ``stop`` has nothing to stop here."""
+        """Return for each prompt as many predicted tokens as its gold has. ``stop`` is not needed."""
         joined = [
             join(model.tokenizer, p, gold.text) for p, gold in zip(prompts, golds, strict=True) if gold is not None
         ]
@@ -48,7 +48,7 @@ def _output(model: LoadedModel, row: Joined, logits: Tensor) -> Output:
 
 
 def _measures(logits: Tensor, target_ids: Sequence[int]) -> dict[str, float]:
-    """Return the mean natural log-probability of the gold's tokens, in float32; nothing where that is no finite number."""
+    """Return the mean natural log-probability of the gold's tokens, in float32; empty if it is not finite."""
     places = torch.tensor(target_ids, dtype=torch.long, device=logits.device)[:, None]
     mean = float(at_least_float32(logits).log_softmax(-1).gather(-1, places).mean())
     return {"target-log-probability": mean} if isfinite(mean) else {}
@@ -60,13 +60,13 @@ class GoldLength:
     reads_gold = True
 
     def is_complete(self, text: str, token_count: int, gold: Gold | None) -> bool:
-        """Say whether the gold's length is reached."""
+        """Return whether the gold's length is reached."""
         return token_count >= len(_present(gold).token_ids)
 
     def truncate(self, output: Output, gold: Gold | None) -> Answer:
-        """Cut the token ids to the gold's count.
+        """Cut the token ids to the gold's number of tokens.
 
-        The text is the output's own: the generator stopped by this same rule, so there is nothing beyond it to cut.
+        The text is kept unchanged: the generator stopped by the same rule, so there is nothing to cut.
         """
         return Answer(
             text=output.text.strip(), token_ids=output.token_ids[: len(_present(gold).token_ids)], output=output

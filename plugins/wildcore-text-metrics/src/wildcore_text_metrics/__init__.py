@@ -12,12 +12,6 @@ ENTROPY = "Zhang et al., NeurIPS 2018, arXiv 1809.05972; as GE in Meng et al., R
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, table 7"
 
 
-def _extra_content(params: ExtraContentParams) -> Metric:
-    from wildcore_text_metrics.extra import ExtraContent
-
-    return ExtraContent(params.counts, params.of)
-
-
 @hookimpl
 def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer five metrics that need neither a model nor a service."""
@@ -48,7 +42,7 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
         ),
         Offer(
             "extra-content",
-            _extra_content,
+            lazy("wildcore_text_metrics.extra:ExtraContent"),
             ExtraContentParams,
             "1 if the answer says more than the gold: the gold again, or something else",
             MIRAGE,

@@ -15,9 +15,10 @@ LONGEST = max(WEIGHTS)
 
 
 class NGramEntropy(Metric):
-    """Weighted mean of the entropies of the bigrams and trigrams of all that the model said, in bits.
+    """Weighted mean of the entropies of the bigrams and trigrams of the whole output, in bits.
 
-    Low where a text goes round in circles; it grows with the length of the text, so only texts of about one length compare.
+    It is low if a text repeats itself. It grows with the length of the text, so only texts of about equal length can be
+    compared.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class NGramEntropy(Metric):
         self._words = NLTKWordTokenizer()
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item from 0 up; an output of fewer words than a trigram has gets no value."""
+        """Score each item from 0 up; an output with fewer words than a trigram gets no value."""
         return [self._score(item.answer.output.text) for item in items]
 
     def _score(self, text: str) -> Score:

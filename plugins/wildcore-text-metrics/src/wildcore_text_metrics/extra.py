@@ -1,11 +1,11 @@
-"""What an answer says beyond the gold."""
+"""Extra content: what an answer says beyond the gold."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from wildcore import AnsweredProbe, Metric, Score
 from wildcore.normalise import normalise
-from wildcore_text_metrics.parameters import Counts, Of
+from wildcore_text_metrics.parameters import ExtraContentParams
 from wildcore_text_metrics.places import find
 
 Extra = Literal["none", "repetition", "other"]
@@ -14,19 +14,19 @@ ABSENT = "the gold is not in the answer"
 
 
 class ExtraContent(Metric):
-    """1 if an answer that holds an accepted answer says more than that, else 0; ``details`` say what more.
+    """1 if an answer that contains an accepted answer says more than that, else 0; ``details`` hold the extra text.
 
-    The first accepted answer in the text is the answer; the rest is extra. It is a repetition if it is nothing but accepted
-    answers again, the last perhaps cut off, and other text if there is anything else in it. Whether that is true, a count of
-    words cannot tell.
+    The first accepted answer in the text is the answer; the rest is extra. The rest is a repetition if it consists only of
+    accepted answers, the last perhaps cut off, and other text if it contains anything else. Whether that is true cannot be
+    told by counting words.
     """
 
-    def __init__(self, counts: Counts, of: Of) -> None:
-        self._counted = ("repetition", "other") if counts == "any" else (counts,)
-        self._of = of
+    def __init__(self, params: ExtraContentParams) -> None:
+        self._counted = ("repetition", "other") if params.counts == "any" else (params.counts,)
+        self._of = params.of
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item 0 or 1; one in which no accepted answer stands gets no value."""
+        """Score each item 0 or 1; an item without an accepted answer in it gets no value."""
         return [self._score(item) for item in items]
 
     def _score(self, item: AnsweredProbe) -> Score:
@@ -40,7 +40,9 @@ class ExtraContent(Metric):
 
 
 def classify(before: str, after: str, accepted: Sequence[str]) -> Extra:
-    """Say whether the text around the first accepted answer holds no word, only accepted answers again, or anything else."""
+    """Return whether the text around the first accepted answer contains no word, only accepted answers again, or anything
+    else.
+    """
     if normalise(before):
         return "other"
     said = normalise(after)
@@ -50,7 +52,7 @@ def classify(before: str, after: str, accepted: Sequence[str]) -> Extra:
 
 
 def repeats(said: str, golds: Sequence[str]) -> bool:
-    """Say whether ``said`` is a row of ``golds``, all normalised; the last may be cut off anywhere."""
+    """Return whether ``said`` is a sequence of ``golds``, all normalised; the last may be cut off anywhere."""
     reached = {0}
     ahead = [0]
     while ahead:

@@ -1,4 +1,4 @@
-"""How many words an answer shares with an accepted one, and whether it contains one."""
+"""Overlap of words between an answer and an accepted one, and whether it contains one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ class TokenF1(Metric):
 
 
 class Contains(Metric):
-    """1 if an accepted answer stands in the answer as whole words, normalised, else 0.
+    """1 if an accepted answer occurs in the answer as whole words, normalised, else 0.
 
-    What stands around it is not looked at, so denials, lists and contradictions count as right (Pohl et al. 2025).
+    The text around it is ignored, so denials, lists and contradictions count as right (Pohl et al. 2025).
     """
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
@@ -28,9 +28,10 @@ class Contains(Metric):
 
 
 def token_f1(answer: str, gold: str) -> float:
-    """Return the harmonic mean of the shares of shared words in the answer and in the gold, words counted as often as said.
+    """Return the harmonic mean of the shares of shared words in the answer and in the gold, with repeated words counted each
+    time.
 
-    A gold of which normalisation leaves nothing is compared as written, as in exact match.
+    A gold that normalises to nothing is compared as written, as in exact match.
     """
     said, wanted = normalise(answer).split(), normalise(gold).split()
     if not wanted:

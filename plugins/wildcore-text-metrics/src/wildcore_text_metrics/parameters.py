@@ -12,7 +12,7 @@ class ExtraContentParams(Params):
     """Parameters of ``extra-content``."""
 
     counts: Counts = "any"
-    """What is 1: any extra content, only the accepted answer over again, or only other text."""
+    """What scores 1: any extra content, only repetitions of accepted answers, or only other text."""
 
     of: Of = "answer"
-    """Where to look: in the answer as truncated, or in all that the model said."""
+    """Where to look: in the answer as truncated, or in the whole output."""

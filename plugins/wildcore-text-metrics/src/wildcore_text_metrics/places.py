@@ -1,4 +1,4 @@
-"""Where an accepted answer stands in a text: as whole words, normalised."""
+"""Where an accepted answer occurs in a text, as whole words, normalised."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,14 +8,14 @@ from wildcore.normalise import normalise
 CHUNK = re.compile(r"\S+")
 
 Place = tuple[int, int]
-"""Where a part of a text begins and ends, in characters; there is white space on both sides."""
+"""Beginning and end of a part of a text, in characters; there is white space on both sides."""
 
 
 def find(text: str, accepted: Sequence[str]) -> Place | None:
-    """Return where in ``text`` the first accepted answer stands, of those that start together the longest; None if none does.
+    """Return the place of the first accepted answer in ``text``; of several that start together, the longest. None: there is
+    none.
 
-    Words are compared normalised. An accepted answer of which normalisation leaves nothing ("The The") is looked for as
-    written.
+    Words are compared normalised. An accepted answer that normalises to nothing ("The The") is searched for as written.
     """
     found = [place for gold in accepted for place in _places(text, gold)]
     return min(found, key=lambda place: (place[0], -place[1]), default=None)

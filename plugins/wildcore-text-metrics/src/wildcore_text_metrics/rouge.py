@@ -1,4 +1,4 @@
-"""ROUGE-L, by the package rouge-score."""
+"""ROUGE-L, computed by the package rouge-score."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ class RougeL(Metric):
         self._scorer = RougeScorer(["rougeL"])
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
-        """Score each item between 0 and 1; an item none of whose accepted answers ROUGE can read gets no value."""
+        """Score each item between 0 and 1; an item gets no value if ROUGE can read none of its accepted answers."""
         return [self._score(item) for item in items]
 
     def _score(self, item: AnsweredProbe) -> Score:

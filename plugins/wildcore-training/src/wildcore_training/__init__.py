@@ -1,1 +1,1 @@
-"""Shared pieces of editors that fine-tune a model on the target. A helper library: it offers nothing by itself."""
+"""Shared by editors that fine-tune a model on the target. This is a helper library: it offers nothing by itself."""

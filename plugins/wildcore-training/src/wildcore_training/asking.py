@@ -1,4 +1,4 @@
-"""What training asks of the model: which target token after which token of a request, and the loss of the answers."""
+"""What training predicts: target tokens, the positions that predict them, and the loss of the predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from wildcore.models import Joined, at_least_float32, wide_dtype
 
 @dataclass(frozen=True)
 class Asked:
-    """Of one request: ``labels[i]`` is to follow ``token_ids[places[i]]``. The ids end with the last one that is needed."""
+    """One request: ``labels[i]`` must follow ``token_ids[places[i]]``. The ids end with the last one that is needed."""
 
     token_ids: tuple[int, ...]
     places: tuple[int, ...]
@@ -21,18 +21,17 @@ class Asked:
 
 
 def ask_in_place(row: Joined) -> Asked:
-    """Ask each target token of the position before it."""
+    """Predict each target token at the position before it."""
     end = len(row.token_ids) - 1
     return Asked(row.token_ids[:end], tuple(range(row.prompt_length - 1, end)), row.target_ids)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What is asked of some groups' rows. Answers are in the groups' order; several may be read at one place.
+    """The predictions for the rows of some groups, in the groups' order; several may be read at one position.
 
-    ``places`` [a multiple of ``SUMMED_ALIKE``] index the tokens of all rows, one row after another. ``place_of``, ``labels`` and
-    ``shares`` [answers] say of each answer which of the places it is read at, what it is to be, and what part of its group's
-    loss it makes.
+    ``places`` [a multiple of ``SUMMED_ALIKE``] index the tokens of all rows, one row after another. ``place_of``, ``labels``
+    and ``shares`` [answers] hold for each prediction its index in ``places``, its label, and its weight in its group's loss.
     """
 
     places: Tensor
@@ -42,7 +41,7 @@ class Answers:
 
     @classmethod
     def of(cls, groups: Sequence[Sequence[Asked]], hidden: Tensor) -> "Answers":
-        """Note what is asked of rows whose final hidden states are ``hidden`` [rows, tokens, width]."""
+        """Return the predictions for rows whose final hidden states are ``hidden`` [rows, tokens, width]."""
         width, device = hidden.shape[1], hidden.device
         rows = [asked for group in groups for asked in group]
         places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
@@ -54,6 +53,6 @@ class Answers:
         return cls(different, place_of, labels, torch.tensor(shares, dtype=wide_dtype(hidden.dtype), device=device))
 
     def parts_of_losses(self, logits: Tensor) -> Tensor:
-        """Return what each answer adds to its group's loss [answers], given the logits at the places."""
+        """Return each prediction's part of its group's loss [answers], given the logits at the places."""
         place_of, labels, shares = (t.to(logits.device) for t in (self.place_of, self.labels, self.shares))
         return -at_least_float32(logits).log_softmax(-1)[place_of, labels] * shares

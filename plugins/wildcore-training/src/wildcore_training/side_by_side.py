@@ -1,8 +1,8 @@
-"""Training an MLP output projection: many weights side by side, each on requests of its own.
+"""Training an MLP output projection: many weights in one batch, each on its own requests.
 
-Only what depends on the weights is computed in each step: the projection's output and the layers above it. The gradient of a
-weight W needs no graph through it: with x the projection's inputs [tokens, inputs] and g the gradient of the loss by its output
-[tokens, outputs], it is g^T x.
+Each step computes only what depends on the weights: the projection's output and the layers above it. The gradient of a
+weight W needs no graph through it: it is g^T x, with x the projection's inputs [tokens, inputs] and g the gradient of the
+loss by its output [tokens, outputs].
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
 
 WEIGHTS_AT_ONCE = 32
-"""Most weights trained in one batch: each holds three times its size in float32, and more do not make a step cheaper."""
+"""Most weights trained in one batch. Each needs three times its size in float32, and more do not make a step cheaper."""
 
 
 Losses = list[list[float]]
@@ -26,9 +26,9 @@ Losses = list[list[float]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a weight is trained: by at most ``steps`` of Adam, ending when the loss is below ``loss_threshold``.
+    """How a weight is trained: with at most ``steps`` of Adam, ending when the loss is below ``loss_threshold``.
 
-    ``norm_constraint`` is the largest change of any single weight; None: unbounded.
+    ``norm_constraint`` is the largest change of any single weight. None: unbounded.
     """
 
     steps: int
@@ -43,9 +43,9 @@ def train(
 ) -> list[Tensor]:
     """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
-    They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, where that is
-    given. A group's loss is the mean over its requests of the mean negative log-probability of what is asked. No group has an
-    effect on another: each has its own optimiser, bound and end. The network's weights are not written into.
+    They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, if that is
+    given. A group's loss is the mean over its requests of the mean negative log-probability of the predicted tokens. Groups do
+    not affect each other: each has its own optimiser, bound and end. The network's weights are not modified.
     """
     changes: list[Tensor] = []
     seen: Losses = []
@@ -63,7 +63,7 @@ def train(
 
 
 class _Weight:
-    """The weight that one group of requests trains; in the end, its change."""
+    """The weight that one group of requests trains; at the end, its change."""
 
     def __init__(self, group: Sequence[Asked], start: Tensor, schedule: Schedule) -> None:
         self.group = group
@@ -81,13 +81,13 @@ class _Weight:
         self.value.grad = None
 
     def end(self, start: Tensor) -> None:
-        """Turn into the change, in place, and let go of what Adam remembers."""
+        """Replace the weight by its change, in place, and free Adam's state."""
         self.value.sub_(start)
         self.optimiser = None
 
 
 class _Training:
-    """All weights, and the rows of those that are still trained: a group's side by side."""
+    """All weights, and the rows of those that are still trained; the rows of a group are adjacent."""
 
     def __init__(self, model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> None:
         self.model, self.schedule = model, schedule
@@ -98,7 +98,7 @@ class _Training:
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
-        # Adam makes a full step of a gradient that is nearly zero; which way must not depend on what else is in the batch
+        # Adam makes a full step for a gradient that is nearly zero; its direction must not depend on the rest of the batch
         ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=SUMMED_ALIKE)
         self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
         self._go_on_with(self.weights)
@@ -109,14 +109,14 @@ class _Training:
         self.answers = Answers.of([w.group for w in weights], self.upper.hidden)
 
     def step(self) -> bool:
-        """Take a step with each weight whose loss is not small yet; say whether there was one."""
+        """Take a step with each weight whose loss is not small yet; return whether there was one."""
         output = self._outputs().requires_grad_(True)
         hidden = self.upper.run(output)
         parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
         losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
         for weight, loss in zip(self.trained, losses, strict=True):
             weight.losses.append(float(loss.sum()))
-            weight.ended = weight.losses[-1] < self.schedule.loss_threshold  # not where the loss is not a number
+            weight.ended = weight.losses[-1] < self.schedule.loss_threshold  # not if the loss is not a number
         any_goes_on = not all(weight.ended for weight in self.trained)
         if any_goes_on:
             (gradient,) = torch.autograd.grad(parts.sum(), output)
@@ -125,7 +125,7 @@ class _Training:
         return any_goes_on
 
     def _outputs(self) -> Tensor:
-        """Return the projection's output [rows, tokens, outputs], each row's under its group's weight."""
+        """Return the projection's output [rows, tokens, outputs], each row with its group's weight."""
         inputs = torch.split(self.upper.inputs, self.rows_of_each)
         return torch.cat([linear(x, w.value.to(x.dtype), self.bias) for w, x in zip(self.trained, inputs, strict=True)])
 
@@ -138,7 +138,7 @@ class _Training:
                     weight.value.clamp_(*self.bounds)
 
     def _let_go(self) -> None:
-        """Let weights that have ended leave, and their rows with them."""
+        """Remove weights that have ended, and their rows."""
         kept = [index for index, weight in enumerate(w for w in self.trained for _ in w.group) if not weight.ended]
         going_on = [weight for weight in self.trained if not weight.ended]
         if len(going_on) == len(self.trained):

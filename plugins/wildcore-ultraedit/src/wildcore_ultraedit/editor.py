@@ -20,11 +20,11 @@ from wildcore_ultraedit.solve import update
 from wildcore_ultraedit.statistics import Statistics, including, restored, saved, shape_of
 
 REQUESTS_TOGETHER = 32
-"""Independent requests that are read in one batch."""
+"""Number of independent requests that are read in one batch."""
 
 
 class UltraEdit(Editor):
-    """UltraEdit; its state are the running statistics of features."""
+    """UltraEdit; its state is the running statistics of features."""
 
     def __init__(self, params: UltraEditParams) -> None:
         assert params.learning_rate is not None, "parameters are completed for a model first"
@@ -32,17 +32,17 @@ class UltraEdit(Editor):
         self.statistics: Statistics = {}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Raise ``UserError`` if a module to edit is not there."""
+        """Raise ``UserError`` if a module to edit does not exist."""
         self._names(model)
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, or with no token before it."""
+        """Raise ``Refused`` for a request without a target, or without any token before it."""
         self._row(model, request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        """Return the update that writes all ``requests``, and take their features into the statistics.
+        """Return the update that writes all ``requests``, and add their features to the statistics.
 
-        Raises ``Refused`` if any has no target, or if there is only one token to take statistics of.
+        Raises ``Refused`` if any has no target, or if the statistics would be of one token only.
         """
         rows = sorted((self._row(model, request) for request in requests), key=lambda row: -len(row.token_ids))
         size = self.params.batch_size
@@ -51,7 +51,7 @@ class UltraEdit(Editor):
         return patch
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
-        """Return an update for each of the independent ``requests``, their texts read together."""
+        """Return an update for each of the independent ``requests``; their texts are read together."""
         rows = each_or_refusal(partial(self._row, model), requests)
         readable = [row for row in rows if isinstance(row, Joined)]
         parts = [readable[start : start + REQUESTS_TOGETHER] for start in range(0, len(readable), REQUESTS_TOGETHER)]
@@ -61,7 +61,7 @@ class UltraEdit(Editor):
         return [row if isinstance(row, Refused) else next(written) for row in rows]
 
     def reset(self) -> None:
-        """Forget the statistics."""
+        """Clear the statistics."""
         self.statistics = {}
 
     @property
@@ -70,7 +70,7 @@ class UltraEdit(Editor):
         return saved(self.statistics)
 
     def restore(self, state: Saved) -> None:
-        """Go on from the statistics of ``state``."""
+        """Set the statistics from ``state``."""
         self.statistics = restored(state)
 
     def _read(self, model: LoadedModel, rows: Sequence[Joined], together: bool) -> list[dict[str, Features]]:
@@ -82,7 +82,7 @@ class UltraEdit(Editor):
     def _write(
         self, statistics: Statistics, batches: Sequence[Mapping[str, Features]]
     ) -> tuple[WeightPatch, Statistics]:
-        """Return the update that writes ``batches``, and the statistics that it was made with: those of them too."""
+        """Return the update that writes ``batches``, and the statistics used for it, which include theirs."""
         for batch in batches:
             statistics = including(statistics, batch, self.params.batch_variance == "sample")
         if min(running.count for running in statistics.values()) < 2:

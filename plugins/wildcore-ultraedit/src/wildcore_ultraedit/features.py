@@ -1,4 +1,4 @@
-"""The features of an edit: what goes into a linear map, and the gradient of the loss by what comes out of it."""
+"""The features of an edit: the inputs of a linear map, and the gradients of the loss by its outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +13,9 @@ from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad,
 
 @dataclass(frozen=True)
 class Features:
-    """Of some tokens at one linear map: hidden states [tokens, inputs] and gradients [tokens, outputs], at least float32."""
+    """Features of some tokens at one linear map: hidden states [tokens, inputs] and gradients [tokens, outputs], at least
+    float32.
+    """
 
     hidden: Tensor
     gradients: Tensor
@@ -38,8 +40,8 @@ def read_features(
 ) -> list[dict[str, Features]]:
     """Return each row's features at the linear maps ``names``.
 
-    The loss is the mean negative log-probability of the target's tokens: of all rows ``together``, or of each row for itself.
-    Features are those of the tokens at which the target is asked, or of ``every_token`` that has to be read.
+    The loss is the mean negative log-probability of the target's tokens: of all rows ``together``, or of each row separately.
+    Features are those of the tokens that predict the target, or of ``every_token`` that must be read.
     """
     ids, mask = pad([row.token_ids[:-1] for row in rows], model.padding, "right", model.device)
     labels = target_labels(rows, model.device)[:, :-1]
@@ -60,7 +62,7 @@ def _features(hidden: Tensor, gradients: Tensor, row: int, used: Tensor) -> Feat
 
 
 def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) -> Tensor:
-    """Return the mean over all answers, or the sum over rows of each row's mean."""
+    """Return the mean over all predictions, or the sum over rows of each row's mean."""
     answers = (labels != IGNORED).to(hidden.device)
     logits = at_least_float32(model.head(hidden[answers]))
     wanted = labels.to(logits.device)[answers.to(logits.device)]
@@ -73,7 +75,7 @@ def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) ->
 
 @contextmanager
 def _watched(model: LoadedModel, names: Sequence[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Record (input, output) of each linear map in the next pass; the outputs are points that gradients can be taken at."""
+    """Record (input, output) of each linear map in the next pass; gradients by the outputs can be computed."""
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def watch(name: str) -> Any:

@@ -10,10 +10,11 @@ from wildcore.architectures import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4,
 
 LEARNING_RATE = 1e-6
 WIDTH = 4096
-"""Width of the models that the learning rate was published for."""
+"""Width of the models for which the learning rate was published."""
 
 FALL = 3
-"""Power of the width by which the learning rate falls: from what suits the embedded model, 256 wide, to the published one."""
+"""The learning rate falls with this power of the width: from a rate that suits the embedded model, 256 wide, to the published
+one."""
 
 
 def _mlp(layers: str, name: str, which: Iterable[int]) -> tuple[str, ...]:
@@ -63,31 +64,32 @@ class UltraEditParams(EditorParams):
     ``layer_count`` layers up to ``layer``."""
 
     layer: int | None = None
-    """Last of the layers whose MLP output projections are edited, from 0. Left out: where nothing names ``modules``, the last
-    but one of the model."""
+    """Last of the layers whose MLP output projections are edited, from 0. Left out, and without ``modules``: the last but one
+    of the model."""
 
     layer_count: int = Field(default=2, gt=0)
-    """How many layers up to ``layer``."""
+    """How many layers are edited, up to ``layer``."""
 
     learning_rate: float | None = Field(default=None, gt=0)
-    """Factor of what is written (eta). Left out: from the preset, else 1e-6 (4,096 / width)^3, which is our choice."""
+    """Factor of the values to write (eta). Left out: from the preset, else 1e-6 (4,096 / width)^3, which is our choice."""
 
     batch_size: int = Field(default=10, gt=0)
-    """Requests that are read together: the loss is the mean over their tokens."""
+    """Batch size, in requests; the loss is the mean over the tokens of a batch."""
 
     tokens: Literal["target", "all"] = "target"
-    """Tokens whose features are used: those at which the target is asked, as the paper has it, or all that are read, as in other
-    published code."""
+    """Tokens whose features are used: those that predict the target (the paper), or all that are read (other published
+    code)."""
 
     batch_variance: Literal["population", "sample"] = "population"
-    """What is added to the running variance for each batch: its own, so that the sum is the variance of all tokens so far, or
-    that divided by one token less, as in published code."""
+    """What each batch adds to the running variance: its own squares, so that the result is the variance of all tokens so far;
+    or its sample variance, with one token less in the denominator (published code)."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model: the user's over the preset's over the defaults.
+        """Return the parameters completed for a model. The user's values take precedence over the preset's, those over the
+        defaults.
 
-        Raises ``UserError`` for an unknown preset, a layer that the model does not have, a module named twice, and both
-        ``modules`` and ``layer``.
+        Raises ``UserError`` for an unknown preset, for a layer that does not exist, for a module named twice, and if both
+        ``modules`` and ``layer`` are given.
         """
         if self.modules is not None and self.layer is not None:
             raise UserError(f"editor.layer={self.layer}: editor.modules says what is edited; leave one of them out")

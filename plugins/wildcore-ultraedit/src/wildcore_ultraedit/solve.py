@@ -1,8 +1,8 @@
 """The update of a linear map, in float64.
 
-With h_i the hidden state of token i and hat standing for normalised, the value to write for it is
-v_i = -eta |hat h_i|^2 hat g_i, where g_i is the gradient. The update D [outputs, inputs] is the regularised least squares
-solution of D h_i = v_i (Gu et al. 2026)::
+With h_i the hidden state of token i, g_i the gradient, and hat for normalised, the value to write is
+v_i = -eta |hat h_i|^2 hat g_i. The update D [outputs, inputs] is the regularised least squares solution of
+D h_i = v_i (Gu et al. 2026)::
 
     D = V^T H (H^T H + I)^-1 = V^T (H H^T + I)^-1 H
 
@@ -23,7 +23,7 @@ def update(features: Features, statistics: Running, learning_rate: float) -> Low
 
 
 def values(features: Features, statistics: Running, learning_rate: float) -> Tensor:
-    """Return what is to be written for each token: [tokens, outputs]."""
+    """Return the values to write for each token: [tokens, outputs]."""
     normalised = statistics.normalised(widened(features.joined))
     inputs = features.hidden.shape[1]
     hidden, gradients = normalised[:, :inputs], normalised[:, inputs:]
@@ -31,7 +31,9 @@ def values(features: Features, statistics: Running, learning_rate: float) -> Ten
 
 
 def _least_squares(hidden: Tensor, values: Tensor, like: Tensor) -> LowRank | Dense:
-    """Solve in as many unknowns as there are tokens or inputs, whichever are fewer; return what is of the type of ``like``."""
+    """Solve in as many unknowns as there are tokens or inputs, whichever are fewer; the result has the dtype and device of
+    ``like``.
+    """
     tokens, inputs = hidden.shape
     if tokens <= inputs:
         right = torch.linalg.solve(hidden @ hidden.T + _identity(tokens, hidden), hidden).T

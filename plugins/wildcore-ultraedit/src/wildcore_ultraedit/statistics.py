@@ -1,6 +1,6 @@
-"""Lifelong normalisation: features are normalised by the mean and deviation of all that edits have shown so far.
+"""Lifelong normalisation: features are normalised by the mean and deviation of the features of all edits so far.
 
-Linear maps of one shape share their statistics, which take in one batch of one map after another.
+Linear maps of the same shape share their statistics, to which one batch of one map is added after another.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class Running:
-    """Of the features of ``count`` tokens: their mean and the sum of squares about it, both [features], float64."""
+    """The statistics of the features of ``count`` tokens: mean and sum of squares about it, both [features], float64."""
 
     count: int
     mean: Tensor
     squares: Tensor
 
     def including(self, features: Tensor, sample_variance: bool) -> "Running":
-        """Return the statistics with those of ``features`` [tokens, features] taken in.
+        """Return the statistics with those of ``features`` [tokens, features] added.
 
-        ``sample_variance`` counts a batch's own squares by n / (n - 1), with n its tokens.
+        ``sample_variance`` multiplies a batch's own squares by n / (n - 1), with n the number of its tokens.
         """
         added = len(features)
         mean = features.mean(0)
@@ -40,7 +40,9 @@ class Running:
         return Running(count, self.mean.to(mean) + apart * (added / count), self.squares.to(mean) + squares + between)
 
     def normalised(self, features: Tensor) -> Tensor:
-        """Return ``features`` [tokens, features] less the mean, over the deviation. At least two tokens must be counted."""
+        """Return ``features`` [tokens, features] minus the mean, divided by the deviation. Needs statistics of at least two
+        tokens.
+        """
         deviation = (self.squares / (self.count - 1)).sqrt()
         return (features - self.mean.to(features)) / (deviation.to(features) + EPSILON)
 
@@ -49,12 +51,12 @@ Statistics = Mapping[Shape, Running]
 
 
 def shape_of(features: Features) -> Shape:
-    """Return the shape of the linear map that features are of."""
+    """Return the shape of the linear map of ``features``."""
     return features.hidden.shape[1], features.gradients.shape[1]
 
 
 def including(statistics: Statistics, features: Mapping[str, Features], sample_variance: bool) -> Statistics:
-    """Return ``statistics`` with one batch's features, by linear map, taken in."""
+    """Return ``statistics`` with one batch's features, by linear map, added."""
     grown = dict(statistics)
     for of_map in features.values():
         read = widened(of_map.joined)
@@ -65,7 +67,7 @@ def including(statistics: Statistics, features: Mapping[str, Features], sample_v
 
 
 def saved(statistics: Statistics) -> Saved:
-    """Return the statistics as they are kept in a file."""
+    """Return the statistics in the form of a file's content."""
     tensors: dict[str, Tensor] = {}
     for shape, running in statistics.items():
         tensors |= {f"{_name(shape)}:mean": running.mean, f"{_name(shape)}:squares": running.squares}
@@ -81,7 +83,7 @@ def restored(state: Saved) -> Statistics:
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """Return a tensor in float64, on the CPU where its device has none."""
+    """Return a tensor in float64, on the CPU if its device does not support it."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 

@@ -10,12 +10,12 @@ class WikiBigEditParams(TableParams):
     """Parameters of ``wikibigedit``."""
 
     hub: str | None = "lukasthede/WikiBigEdit"
-    """A data set on the Hugging Face hub, or a local folder of one, in the form of the authors' own. Read where no path is
+    """A dataset on the Hugging Face hub, or a local folder with one, in the form of the authors' own. Used if no path is
     given."""
 
     personas: bool = False
-    """Whether to ask a row's question in a persona's words too, as a second generalization probe. The authors report it apart
-    from the rephrasing."""
+    """Whether to ask a row's question in a persona's words too, as a second generalization probe. The authors report it
+    separately from the rephrasing."""
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Reading WikiBigEdit in its two forms."""
+"""Reads WikiBigEdit in its two forms."""
 
 from collections.abc import Iterator
 
@@ -17,10 +17,10 @@ FLAT = {
 
 
 class WikiBigEdit:
-    """WikiBigEdit as its authors released it (``update``, ``ans``), or in the fields that editing code commonly uses.
+    """WikiBigEdit as released by its authors (``update``, ``ans``), or with the fields that editing code commonly uses.
 
-    A row tells its form by the field ``update``. Only the released form has questions of several hops, in a few rows, and
-    ``tag`` (a new fact or a changed one) and ``relation``. Neither form holds old answers or aliases.
+    A row with the field ``update`` has the released form. Only that form has questions of several hops, in a few rows, and
+    ``tag`` (a new fact or a changed one) and ``relation``. Neither form has old answers or aliases.
     """
 
     def __init__(self, params: WikiBigEditParams) -> None:

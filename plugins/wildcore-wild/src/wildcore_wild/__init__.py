@@ -1,4 +1,4 @@
-"""The realistic way to evaluate edits: task instruction, autoregressive decoding, natural stop, exact match."""
+"""The realistic evaluation of edits: task instruction, autoregressive decoding, natural stop, exact match."""
 
 from collections.abc import Iterable
 
@@ -15,42 +15,23 @@ MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4"
 SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
 
 
-def _qa_instruction(params: QAInstructionParams) -> Context:
-    from wildcore_wild.contexts import QAInstruction
-
-    return QAInstruction(params.template)
-
-
-def _chat(params: ChatParams) -> Context:
-    from wildcore_wild.contexts import Chat
-
-    return Chat(params.system, params.add_special_tokens)
-
-
-def _autoregressive(params: AutoregressiveParams) -> Generator:
-    from wildcore_wild.autoregressive import Autoregressive
-
-    return Autoregressive(params.max_new_tokens)
-
-
-def _stop_strings(params: StopStringsParams) -> Truncator:
-    from wildcore_wild.truncators import StopStrings
-
-    return StopStrings(params.stops)
-
-
-def _exact_match(params: ExactMatchParams) -> Metric:
-    from wildcore_wild.metrics import ExactMatch
-
-    return ExactMatch(params.aliases)
-
-
 @hookimpl
 def wildcore_contexts() -> Iterable[Offer[Context]]:
-    """Offer the question behind an instruction, and the model's own chat template."""
+    """Offer the question after an instruction, and the model's own chat template."""
     return [
-        Offer("qa-instruction", _qa_instruction, QAInstructionParams, "the question behind a task instruction", MIRAGE),
-        Offer("chat", _chat, ChatParams, "the question as a user's message in the tokenizer's own chat template"),
+        Offer(
+            "qa-instruction",
+            lazy("wildcore_wild.contexts:QAInstruction"),
+            QAInstructionParams,
+            "the question behind a task instruction",
+            MIRAGE,
+        ),
+        Offer(
+            "chat",
+            lazy("wildcore_wild.contexts:Chat"),
+            ChatParams,
+            "the question as a user's message in the tokenizer's own chat template",
+        ),
     ]
 
 
@@ -58,14 +39,24 @@ def wildcore_contexts() -> Iterable[Offer[Context]]:
 def wildcore_generators() -> Iterable[Offer[Generator]]:
     """Offer greedy decoding."""
     summary = "greedy decoding with a key-value cache; ends by the truncator's rule or at the end of sequence"
-    return [Offer("autoregressive", _autoregressive, AutoregressiveParams, summary, MIRAGE)]
+    return [
+        Offer(
+            "autoregressive", lazy("wildcore_wild.autoregressive:Autoregressive"), AutoregressiveParams, summary, MIRAGE
+        )
+    ]
 
 
 @hookimpl
 def wildcore_truncators() -> Iterable[Offer[Truncator]]:
     """Offer the two natural stops."""
     return [
-        Offer("stop-strings", _stop_strings, StopStringsParams, "ends the answer before the first stop string", MIRAGE),
+        Offer(
+            "stop-strings",
+            lazy("wildcore_wild.truncators:StopStrings"),
+            StopStringsParams,
+            "ends the answer before the first stop string",
+            MIRAGE,
+        ),
         Offer(
             "sentence",
             lazy("wildcore_wild.truncators:Sentence"),
@@ -80,7 +71,7 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
     return [
         Offer(
             "exact-match",
-            _exact_match,
+            lazy("wildcore_wild.metrics:ExactMatch"),
             ExactMatchParams,
             "1 if the answer equals any accepted answer, normalised",
             SQUAD,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from wildcore import Generator, Gold, Output, Prompt, StopRule
 from wildcore.inference import decode
 from wildcore.models import LoadedModel
+from wildcore_wild.parameters import AutoregressiveParams
 
 
 class Autoregressive(Generator):
@@ -13,11 +14,11 @@ class Autoregressive(Generator):
     reads_gold = False
     row_wise = True
 
-    def __init__(self, max_new_tokens: int) -> None:
-        self.max_new_tokens = max_new_tokens
+    def __init__(self, params: AutoregressiveParams) -> None:
+        self.max_new_tokens = params.max_new_tokens
 
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule
     ) -> list[tuple[Output, ...]]:
-        """Decode the prompts in batches of like length."""
+        """Decode the prompts in batches of similar length."""
         return [(output,) for output in decode(model, prompts, [self.max_new_tokens] * len(prompts), stop)]

@@ -1,32 +1,32 @@
-"""What stands around a question."""
+"""Contexts: the text around a question."""
 
 from wildcore import Prompt, UserError
 from wildcore.models import LoadedModel
-from wildcore_wild.parameters import QUESTION
+from wildcore_wild.parameters import QUESTION, ChatParams, QAInstructionParams
 
 
 class QAInstruction:
     """The question in a template."""
 
-    def __init__(self, template: str) -> None:
-        self.template = template
+    def __init__(self, params: QAInstructionParams) -> None:
+        self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
-        """Return the template with the question in it; braces in the question mean nothing."""
+        """Return the template with the question inserted; braces in the question are kept as they are."""
         return Prompt(text=self.template.replace(QUESTION, question))
 
 
 class Chat:
-    """The question as a user's message, as the model's makers say it must be put."""
+    """The question as a user's message, in the template published with the model."""
 
-    def __init__(self, system: str | None = None, add_special_tokens: bool = False) -> None:
-        self.system = system
-        self.add_special_tokens = add_special_tokens
+    def __init__(self, params: ChatParams) -> None:
+        self.system = params.system
+        self.add_special_tokens = params.add_special_tokens
 
     def render(self, question: str, model: LoadedModel) -> Prompt:
-        """Return the conversation up to where the assistant speaks.
+        """Return the conversation up to the point where the assistant's reply begins.
 
-        Raises ``UserError`` for a model without template, and for a template that refuses or drops the system message.
+        Raises ``UserError`` for a model without a template, and for a template that refuses or drops the system message.
         """
         if not model.tokenizer.chat_template:
             raise UserError(

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from wildcore import AnsweredProbe, Metric, Score
 from wildcore.normalise import same
+from wildcore_wild.parameters import ExactMatchParams
 
 
 class ExactMatch(Metric):
     """1 if the answer equals an accepted answer after SQuAD's normalisation, else 0."""
 
-    def __init__(self, aliases: bool = True) -> None:
-        self.aliases = aliases
+    def __init__(self, params: ExactMatchParams) -> None:
+        self.aliases = params.aliases
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item 0 or 1."""
@@ -22,7 +23,7 @@ class ExactMatch(Metric):
 
 
 class Unchanged(Metric):
-    """1 if the edited model's answer is, token for token, the unedited model's under the same protocol, else 0."""
+    """1 if the edited model's answer equals the unedited model's under the same protocol, token for token; else 0."""
 
     reads_unedited = True
 

@@ -13,7 +13,7 @@ class QAInstructionParams(Params):
     """Parameters of ``qa-instruction``."""
 
     template: str = "Please answer the question:\n\nQ: {question}\nA:"
-    """The text that the model reads; {question} stands for the question."""
+    """The text that the model reads; {question} is replaced by the question."""
 
     @field_validator("template")
     @classmethod
@@ -27,28 +27,29 @@ class ChatParams(ContextParams):
     uses_chat_template: ClassVar[bool] = True
 
     system: str | None = None
-    """A message of the role "system" before the question. Left out: none but what the template itself may bring."""
+    """A message of the role "system" before the question. Left out: none, except one that the template itself adds."""
 
     add_special_tokens: bool = False
-    """Let the tokenizer add its special tokens to the template's text, as EasyEdit does: most then begin the sequence twice."""
+    """Let the tokenizer add its special tokens to the template's text, as EasyEdit does; most tokenizers then add a second
+    beginning-of-sequence token."""
 
 
 class AutoregressiveParams(Params):
     """Parameters of ``autoregressive``."""
 
     max_new_tokens: int = Field(default=50, gt=0)
-    """Tokens after which decoding ends whatever the stop rule says."""
+    """Decoding ends after this many tokens, regardless of the stop rule."""
 
 
 class StopStringsParams(Params):
     """Parameters of ``stop-strings``."""
 
     stops: StopStrings = (".", "\n")
-    """An answer ends before the first of these. The end-of-sequence token ends every answer."""
+    """An answer ends before the first of these strings. The end-of-sequence token ends every answer."""
 
 
 class ExactMatchParams(Params):
     """Parameters of ``exact-match``."""
 
     aliases: bool = True
-    """Accept any answer that the dataset lists; false: only the first, as published code does."""
+    """Accept every answer that the dataset lists; false: only the first, as the published code does."""

@@ -1,4 +1,4 @@
-"""WISE: facts written into a side memory, a copy of one MLP projection that takes over for the prompts it was trained on."""
+"""WISE: facts are written into a side memory, a copy of one MLP projection that is used for the prompts it was trained on."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""How active a side memory is on a text: how far it moves what the projection gives."""
+"""How active a side memory is on a text: how far it moves the projection's output."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
 
 
 def activation_of(model: LoadedModel) -> str:
-    """Return the name of the activation function in the model's MLPs. Raises ``UserError`` where it is not known."""
+    """Return the name of the activation function in the model's MLPs. Raises ``UserError`` if it is not known."""
     config = model.network.config
     name = next((found for key in ACTIVATION_NAMES if (found := getattr(config, key, None))), None)
     if name is None or name not in ACT2FN:
@@ -28,9 +28,9 @@ def activity(
 ) -> Tensor:
     """Return the mean over the ``counted`` [rows, tokens] tokens of |f(output + moved) - f(output)|: [rows].
 
-    ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``, f the activation function or,
-    for None, the identity: the paper's equation 4. Where more than ``peak_beyond`` tokens are counted, it is the largest value
-    instead of the mean. At least float32.
+    ``moved`` [rows, tokens, outputs] is what the side memory adds to the projection's ``output``; f is the activation function
+    (None: the identity): the paper's equation 4. If more than ``peak_beyond`` tokens are counted, the largest value replaces
+    the mean. At least float32.
     """
     apart = at_least_float32(moved)
     if activation is not None:

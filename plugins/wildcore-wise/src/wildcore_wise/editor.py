@@ -1,8 +1,8 @@
 """Editing with side memories (Wang et al., NeurIPS 2024).
 
-A side memory begins as a copy of the projection and is trained, on a random part of its weights, until it says the edits'
-targets and is active on their prompts but not on irrelevant text. After enough edits a new one is begun, with another part of
-its weights; in time several are merged into one.
+A side memory starts as a copy of the projection. A random part of its weights is trained until the model says the edits'
+targets and the memory is active on their prompts but not on irrelevant text. After a number of edits a new memory is
+started, with another part of its weights; after more edits, several are merged into one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,14 +27,14 @@ from wildcore_wise.patch import Choice, SideMemoryPatch
 from wildcore_wise.training import Training
 
 PREFIX_STYLE = PrefixStyle(("I", "You", "Because", "Yes", "Q: "), " ", new_tokens_only=True)
-"""As published code has it, which is not as ROME's has it."""
+"""The style of WISE's published code, which differs from ROME's."""
 
 DOCUMENTS = 1000
-"""Most documents of the corpus among which irrelevant text is drawn."""
+"""Irrelevant text is drawn from at most this many documents of the corpus."""
 
 
 class Wise(Editor):
-    """Writes requests one after another into its memories; each patch holds the memories as they are by then."""
+    """Writes requests one after another into its memories; each patch contains the memories at that time."""
 
     def __init__(self, params: WiseParams) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
@@ -53,7 +53,7 @@ class Wise(Editor):
     def take(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Say what the files and the corpus hold that edits use. Every mask and text that is given is checked."""
+        """Return the hashes of the files and the corpus that edits use. Every given mask and text is checked."""
         taken = prefixes_taken(self.params.prefixes)
         if self.masks is not None:
             shape = model.mlp_output(self.layer).weight.shape
@@ -65,7 +65,7 @@ class Wise(Editor):
         return taken | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Take the seed, and read or sample the prefixes."""
+        """Store the seed, and read or sample the prefixes."""
         self.seed, self.trace = environment.seed, environment.trace
         params = self.params
         self.prefixes = chosen_prefixes(
@@ -73,13 +73,15 @@ class Wise(Editor):
         )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
-        """Raise ``Refused`` for a request without a target, with no token before it, or without a given irrelevant text."""
+        """Raise ``Refused`` for a request without a target, without a token before it, or without a given irrelevant text."""
         self._rows(model, request)
         if self.irrelevant_texts is not None:
             self.irrelevant_texts.of(request)
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SideMemoryPatch:
-        """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is."""
+        """Return the memories with all ``requests`` written into them, in order. Raises ``Refused`` before the first is
+        written.
+        """
         memories = self.memories.to(model.mlp_output(self.layer).weight.device)
         tasks = [self._task(model, request, memories.edits + count) for count, request in enumerate(requests)]
         with set_aside(model, SideMemoryPatch, model.mlp_output(self.layer).name):
@@ -89,16 +91,16 @@ class Wise(Editor):
         return self._patch(model)
 
     def reset(self) -> None:
-        """Begin without memories."""
+        """Start without memories."""
         self.memories = Memories()
 
     @property
     def state(self) -> Saved | None:
-        """The memories, if there are any."""
+        """The memories. None: there are none yet."""
         return self.memories.saved() if self.memories.edits else None
 
     def restore(self, state: Saved) -> None:
-        """Go on with memories."""
+        """Set the memories."""
         self.memories = Memories.read(state)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> SideMemoryPatch:
@@ -110,14 +112,14 @@ class Wise(Editor):
         return SideMemoryPatch(facts["module"], changes, facts["thresholds"], facts["activation"], choice)
 
     def _task(self, model: LoadedModel, request: EditRequest, edit: int) -> "Task":
-        """Return what the edit of this number is to write. Raises ``Refused`` where something that it needs is missing."""
+        """Return the task of the edit with this number. Raises ``Refused`` if something that it needs is missing."""
         rows = self._rows(model, request)
         if self.masks is not None and edit % self.params.save_every == 0:
             self.masks.require_entry(request)
         return Task(request, rows, self.irrelevant(model, request, edit))
 
     def _rows(self, model: LoadedModel, request: EditRequest) -> list[Joined]:
-        """Return the request behind each prefix, as it is trained on. Raises ``Refused`` where that cannot be."""
+        """Return the request after each prefix, as it is trained on. Raises ``Refused`` if that is not possible."""
         prompts = [prefix + request.prompt for prefix in self.prefixes]
         requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
         return [to_train_on(model.tokenizer, one, self.params.close_target) for one in requests]
@@ -137,7 +139,7 @@ class Wise(Editor):
         return memories.written(written, mask, params.save_every, params.merge_every, params.merge_density)
 
     def _record(self, request: EditRequest, training: Training, values: Mapping[str, Tensor]) -> None:
-        """Record the losses of each step and ``values``, where a trace is asked for."""
+        """Record the losses of each step and ``values``, if a trace is asked for."""
         if self.trace is None:
             return
         answers, activities = ([losses[part] for losses in training.losses] for part in (0, 1))
@@ -149,20 +151,22 @@ class Wise(Editor):
             self.trace.record(request, name, value)
 
     def _mask(self, weight: Tensor, request: EditRequest, edit: int) -> Tensor:
-        """Return the mask [outputs, inputs] of the memory that ``request``, the edit of this number, begins."""
+        """Return the mask [outputs, inputs] of the memory started by ``request``, the edit with this number."""
         if self.masks is not None:
             return self.masks.of(request).bool().to(weight.device)
         return drawn_mask(weight, self.params.mask_ratio, self._generator("mask", edit))
 
     def irrelevant(self, model: LoadedModel, request: EditRequest, edit: int) -> tuple[int, ...]:
-        """Return the tokens of irrelevant text for ``request``, the edit of this number: as given, or drawn by the run's seed."""
+        """Return the tokens of irrelevant text for ``request``, the edit with this number: as given, or drawn by the run's
+        seed.
+        """
         if self.irrelevant_texts is not None:
             return encode(model.tokenizer, Prompt(text=self.irrelevant_texts.of(request)))
         number = int(torch.randint(len(self.documents), (), generator=self._generator("irrelevant", edit)))
         return encode(model.tokenizer, Prompt(text=self.documents[number]))[: self.params.irrelevant_tokens]
 
     def _generator(self, what: str, edit: int) -> torch.Generator:
-        """Return the random stream of one thing in one edit, so that a state taken up again draws what it would have drawn."""
+        """Return the random stream for one purpose in one edit, so that a restored editor draws the same numbers."""
         digest = sha256(f"{self.seed} {what} {edit}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
@@ -181,7 +185,7 @@ class Wise(Editor):
 
 @dataclass(frozen=True)
 class Task:
-    """A request with what it is trained on: itself behind every prefix, of which the first is none, and irrelevant tokens."""
+    """A request with its training texts: itself after every prefix, of which the first is empty, and irrelevant tokens."""
 
     request: EditRequest
     rows: Sequence[Joined]
@@ -189,7 +193,7 @@ class Task:
 
 
 def documents(corpus: str) -> tuple[str, ...]:
-    """Return the documents that irrelevant text is drawn from. Raises ``UserError`` where there are none."""
+    """Return the documents from which irrelevant text is drawn. Raises ``UserError`` if there are none."""
     found = tuple(islice(open_corpus(corpus).documents(), DOCUMENTS))
     if not found:
         raise UserError(f"editor.corpus={corpus}: it holds no text")

@@ -1,4 +1,4 @@
-"""Side memories: what is kept of them, and how several are merged."""
+"""Side memories: their content, and how several are merged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from wildcore import Saved
 
 @dataclass(frozen=True)
 class SideMemory:
-    """``change`` [outputs, inputs] is how it differs from the projection's weight, at least float32.
+    """``change`` [outputs, inputs] is its difference from the projection's weight, at least float32.
 
-    ``least_active`` is its smallest activity on the prompts of an edit that was written into it, as it was right after that.
+    ``least_active`` is the smallest activity on the prompts of an edit written into it, measured right after that edit.
     """
 
     change: Tensor
@@ -22,7 +22,7 @@ class SideMemory:
 
 @dataclass(frozen=True)
 class Memories:
-    """All side memories after ``edits`` edits: those that are done, and the one being written, with its mask."""
+    """All side memories after ``edits`` edits: the finished ones, and the one being written, with its mask."""
 
     done: tuple[SideMemory, ...] = ()
     current: SideMemory | None = None
@@ -31,13 +31,13 @@ class Memories:
 
     @property
     def all(self) -> tuple[SideMemory, ...]:
-        """Every memory that holds an edit."""
+        """Every memory that contains an edit."""
         return self.done if self.current is None else (*self.done, self.current)
 
     def written(
         self, memory: SideMemory, mask: Tensor, save_every: int, merge_every: int, density: float
     ) -> "Memories":
-        """Return the memories with one more edit in the current one; where enough are in it, it is done, or all are merged."""
+        """Return the memories with one more edit in the current one; after enough edits it is finished, or all are merged."""
         edits = self.edits + 1
         if edits % save_every:
             return Memories(self.done, memory, mask, edits)
@@ -48,7 +48,7 @@ class Memories:
         return Memories(done, edits=edits)
 
     def saved(self) -> Saved:
-        """Return all that they are made of."""
+        """Return everything that the memories consist of."""
         tensors = {f"memory.{number}": memory.change for number, memory in enumerate(self.all)}
         if self.mask is not None:
             tensors["mask"] = self.mask
@@ -62,21 +62,21 @@ class Memories:
         return cls._of(memories, saved.tensors.get("mask"), int(saved.facts["edits"]))
 
     def to(self, device: torch.device) -> "Memories":
-        """Return them on ``device``."""
+        """Return the memories on ``device``."""
         memories = tuple(replace(memory, change=memory.change.to(device)) for memory in self.all)
         return self._of(memories, None if self.mask is None else self.mask.to(device), self.edits)
 
     @classmethod
     def _of(cls, memories: tuple[SideMemory, ...], mask: Tensor | None, edits: int) -> "Memories":
-        """Return them with the last as the one being written, if there is a mask."""
+        """Return the memories; the last is the one being written, if there is a mask."""
         return cls(memories, edits=edits) if mask is None else cls(memories[:-1], memories[-1], mask, edits)
 
 
 def merged(memories: Sequence[SideMemory], density: float) -> SideMemory:
-    """Return one memory in place of several, merged by TIES (Yadav et al., NeurIPS 2023).
+    """Return one memory that replaces several, merged by TIES (Yadav et al., NeurIPS 2023).
 
-    Of each only the largest changes are kept, a share ``density`` of all. Where memories disagree about a sign, that of their
-    sum holds; the changes of that sign are averaged.
+    Of each memory only the largest changes are kept, a share ``density`` of all. If memories disagree about a sign, the sign
+    of their sum is used; the changes with that sign are averaged.
     """
     changes = torch.stack([_largest(memory.change, density) for memory in memories])
     elected = torch.where(changes.sum(0) >= 0, 1.0, -1.0)

@@ -118,107 +118,109 @@ class WiseParams(EditorParams):
     depth: ClassVar[float] = 27 / 32
 
     steps: int = Field(default=70, gt=0)
-    """Most gradient steps for an edit."""
+    """Largest number of gradient steps for an edit."""
 
     learning_rate: float = Field(default=1.0, gt=0)
     """Learning rate of the plain gradient steps."""
 
     weight_decay: float = Field(default=0.0, ge=0)
-    """Weight decay of the whole side memory, also of weights outside the mask."""
+    """Weight decay of the whole side memory, including weights outside the mask."""
 
     mask_ratio: float = Field(default=0.2, gt=0, le=1)
     """Share of the side memory's weights, chosen at random, that the edits of one memory may change."""
 
     norm_constraint: float | None = Field(default=1.0, gt=0)
-    """Largest change of any single weight; none: unbounded."""
+    """Largest change of any single weight. None: unbounded."""
 
     loss_threshold: float = Field(default=0.02, ge=0)
-    """Training ends when the loss is no more than this, and hardly moves any more."""
+    """Training ends when the loss is at most this and changes by less than ``loss_change``."""
 
     loss_change: float = Field(default=1e-4, ge=0)
-    """How little the loss moves from step to step then."""
+    """Largest change of the loss between two steps at which training may end."""
 
     outside_margin: float = Field(default=5.0, ge=0)
-    """How active a side memory may be on irrelevant text (alpha)."""
+    """Largest activity of a side memory on irrelevant text (alpha)."""
 
     inside_margin: float = Field(default=20.0, ge=0)
-    """How active it is to be on the edited prompt (beta)."""
+    """Smallest activity of a side memory on the edited prompt (beta)."""
 
     gap_margin: float = Field(default=10.0, ge=0)
-    """How far the second is to exceed the first (gamma)."""
+    """Smallest difference between the activity on the edited prompt and that on irrelevant text (gamma)."""
 
     threshold_ratio: float = Field(default=0.88, gt=0, le=1)
-    """A prompt goes through a side memory where that is more active than this share of its least active edited prompt."""
+    """A prompt runs through a side memory if the memory's activity exceeds this share of its activity on its least active
+    edited prompt."""
 
     activity: Literal["outputs", "activated-outputs"] = "outputs"
-    """How active a side memory is on a token: how far its output is from the projection's, or how far they are apart after the
-    MLP's activation function."""
+    """Activity of a side memory on a token: the distance of its output from the projection's, or that distance after the MLP's
+    activation function."""
 
     activity_over: Literal["prompt", "text"] = "prompt"
-    """Tokens of an edited text whose activity is trained: the prompt's, by which prompts are routed, or also the target's."""
+    """Tokens of an edited text whose activity is trained: the prompt's, which decide the routing, or the target's as well."""
 
     answer_loss: Literal["mean", "published"] = "mean"
-    """Loss of a text's n labels: their mean, or as published code has it their sum over n + 1."""
+    """Loss of a text's n labels: their mean, or their sum divided by n + 1 (published code)."""
 
     answer_labels: Literal["target", "padded"] = "target"
-    """Tokens that are trained: the target's, or in rows padded on the left all behind as many places as the longest prompt has
-    tokens."""
+    """Tokens that are trained: the target's; or, in rows padded on the left, all after as many positions as the longest prompt
+    has tokens (published code)."""
 
     count_padding: bool = False
-    """Whether an edit's texts are padded on the left, by the end-of-sequence token, and the padding counts: in the mean activity
-    of a text, and in the positions of its tokens."""
+    """Whether an edit's texts are padded on the left with the end-of-sequence token, and the padding is included: in the mean
+    activity of a text, and in the positions of its tokens."""
 
     threshold_from: Literal["prompts-after-training", "texts-before-last-step"] = "prompts-after-training"
-    """Activity that a memory's threshold is taken from: the mean on the prompts, no more than that on the bare one; or the mean
-    on the tokens that ``activity_over`` names, as it is before the last step."""
+    """Activity from which a memory's threshold is computed: the mean on the prompts, but at most that on the bare prompt; or
+    the mean on the tokens selected by ``activity_over``, before the last step."""
 
     routing: Literal["prompt", "token"] = "prompt"
-    """What is routed: a prompt, once; or every token anew, by all tokens up to it. That takes a pass over the whole text for each
-    token."""
+    """What is routed: a prompt, once; or every token, by all tokens up to it. The second needs a pass over the whole text for
+    each token."""
 
     peak_beyond: int | None = Field(default=None, gt=0)
-    """Texts of more tokens than this are routed by their most active token instead of the mean; none: no text is."""
+    """Texts with more tokens than this are routed by their most active token instead of the mean. None: no text is."""
 
     unfinished_competes: bool = False
-    """Whether the memory being written, also below its threshold, keeps those from being chosen that are less active."""
+    """Whether the memory being written, even below its threshold, prevents less active memories from being chosen."""
 
     save_every: int = Field(default=500, gt=0)
-    """Edits that share a side memory; the next ones get a new one, with a new mask."""
+    """Number of edits that share a side memory; the next ones get a new memory with a new mask."""
 
     merge_every: int = Field(default=1000, gt=0)
-    """Edits after which the side memories made since are merged into one; a multiple of ``save_every``."""
+    """After this many edits the side memories made since the last merge are merged into one; a multiple of ``save_every``."""
 
     merge_density: float = Field(default=0.53, gt=0, le=1)
-    """Share of each memory's changes, the largest, that a merge keeps."""
+    """Share of each memory's changes, the largest ones, that a merge keeps."""
 
     prefix_lengths: tuple[tuple[int, int], ...] = ((5, 5), (10, 5))
-    """Texts to let the model write that go before the prompt: pairs of new tokens, and how many texts of so many."""
+    """Prefixes that the model generates for the prompt: pairs of the number of new tokens and the number of prefixes."""
 
     prefix_top_k: int = Field(default=1, gt=0)
-    """Tokens of those texts are drawn from so many most probable ones; from one, as published code has them of a model whose
-    own settings do not say that it is sampled from."""
+    """Each token of these prefixes is sampled from the k most probable tokens. The default 1 equals the published code for a
+    model whose generation config does not ask for sampling."""
 
     prefixes: Path | None = None
-    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is put
-    before the prompt with a space between; where it ends in {}, that stands for the prompt. The bare prompt is used besides."""
+    """File of prefixes to use instead of sampled ones: a JSON list of texts, or a text file with one on each line. A text is
+    put before the prompt with a space between; if it ends in {}, the prompt replaces the {}. The bare prompt is always used
+    too."""
 
     corpus: str = "sample"
-    """Where irrelevant text is drawn from: "sample" (comes along), a text file with one document to a line, or
+    """Source of irrelevant text: "sample" (bundled), a text file with one document on each line, or
     "hub:NAME:CONFIG:SPLIT"."""
 
     irrelevant_tokens: int = Field(default=24, gt=0)
-    """Tokens of irrelevant text for each edit: the beginning of a document."""
+    """Number of tokens of irrelevant text for each edit, from the beginning of a document."""
 
     irrelevant: Path | None = None
-    """In place of the corpus: a JSON file with an object from "PROMPT TARGET" to the irrelevant text of that request; all of it
-    is used."""
+    """Irrelevant texts to use instead of the corpus: a JSON file with an object that maps "PROMPT TARGET" to the text for that
+    request. The whole text is used."""
 
     masks: Path | None = None
-    """In place of random masks: a safetensors file with a mask [outputs, inputs] of zeros and ones for each request that begins a
-    memory, called "PROMPT TARGET"."""
+    """Masks to use instead of random ones: a safetensors file with a mask [outputs, inputs] of zeros and ones for each request
+    that begins a memory, named "PROMPT TARGET"."""
 
     def for_model(self, shape: ModelShape) -> Self:
-        """Return the parameters completed for a model. Raises ``UserError`` also where memories cannot be merged so."""
+        """Return the parameters completed for a model. Raises ``UserError`` also if memories cannot be merged this way."""
         completed = super().for_model(shape)
         if completed.merge_every % completed.save_every:
             raise UserError(
@@ -227,6 +229,6 @@ class WiseParams(EditorParams):
         return completed
 
     def not_as_published(self) -> list[str]:
-        """Return which departures remain; what is given as a file is as published if the file holds that."""
+        """Return which departures remain. Values from a file count as published, if the file contains the published ones."""
         given = [name for name in ("masks", "irrelevant") if getattr(self, name) is not None]
         return [name for name in super().not_as_published() if name not in given]

@@ -1,4 +1,4 @@
-"""Side memories at work: a prompt goes through the projection or through the memory that is most active on it."""
+"""Side memories as a patch: a prompt runs through the projection, or through the memory that is most active on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,9 +15,9 @@ from wildcore_wise.activity import activity
 
 @dataclass(frozen=True)
 class Choice:
-    """How a memory is chosen: see the parameters ``routing``, ``peak_beyond`` and ``unfinished_competes``.
+    """How a memory is chosen; see the parameters ``routing``, ``peak_beyond`` and ``unfinished_competes``.
 
-    ``unfinished`` says that the last memory is still being written and competes also below its threshold.
+    ``unfinished``: the last memory is still being written, and competes even below its threshold.
     """
 
     at_every_token: bool = False
@@ -26,7 +26,7 @@ class Choice:
 
 
 class SideMemoryPatch(ModulePatch):
-    """The choice is made by a row's own tokens: by the prompt's, once, or at every token by all up to it."""
+    """The memory is chosen by a row's own tokens: once by those of the prompt, or at every token by all tokens up to it."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class SideMemoryPatch(ModulePatch):
         activation: str | None,
         choice: Choice = Choice(),
     ) -> None:
-        """``changes`` [outputs, inputs] and ``thresholds`` are those of each memory; ``activation`` see ``activity``."""
+        """``changes`` [outputs, inputs] and ``thresholds`` are those of each memory; for ``activation`` see ``activity``."""
         super().__init__(module)
         self.changes = tuple(changes)
         self.thresholds = tuple(thresholds)
@@ -55,13 +55,13 @@ class SideMemoryPatch(ModulePatch):
         return torch.where(chosen, best.indices, NOWHERE)
 
     def activities(self, inputs: Tensor, output: Tensor, counted: Tensor) -> Tensor:
-        """Return how active each memory is on each row's ``counted`` tokens [rows, tokens]: [memories, rows]."""
+        """Return the activity of each memory on each row's ``counted`` tokens [rows, tokens]: [memories, rows]."""
         beyond = self.choice.peak_beyond
         moved = [self._moved(inputs, number) for number in self._numbers()]
         return torch.stack([activity(output, one, counted, self.activation, beyond) for one in moved])
 
     def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
-        """Give what each row's memory gives, at every token."""
+        """Return the output of each row's memory, at every token."""
         changed = output.clone()
         for number in self._numbers():
             (rows,) = (routes == number).nonzero(as_tuple=True)
@@ -78,7 +78,9 @@ class SideMemoryPatch(ModulePatch):
     def describe(self) -> Mapping[str, Any]:
         """Return each memory's threshold and the Frobenius norm of its change, and whether all numbers are finite."""
         norms = [float(change.double().norm()) for change in self.changes]
-        finite = all(norm < float("inf") for norm in (*norms, *self.thresholds))  # false for what is not a number
+        finite = all(
+            norm < float("inf") for norm in (*norms, *self.thresholds)
+        )  # false for a value that is not a number
         facts = {"norms": norms, "thresholds": list(self.thresholds)} if finite else {}
         return {"finite": finite, "modules": [self.module], "memories": len(self.changes), **facts}
 

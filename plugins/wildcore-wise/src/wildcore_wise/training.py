@@ -1,7 +1,7 @@
-"""Training a side memory: it is to say the target, to be active on the edited prompt, and not to be on irrelevant text.
+"""Training a side memory: to say the target, to be active on the edited prompt, and not to be active on irrelevant text.
 
-All is reckoned in how the memory differs from the projection's weight. So where it does not differ yet, it is not active at all,
-to the last bit, and what its activity's gradient is does not hang on rounding.
+Everything is computed from the difference between the memory and the projection's weight. So a memory without a
+difference has an activity of exactly zero, and the gradient of its activity does not depend on rounding.
 """
 
 from collections.abc import Sequence
@@ -26,15 +26,15 @@ class Batch:
     """1 at real tokens."""
     positions: Tensor
     prompt: Tensor
-    """True at the tokens of prompts, of which the irrelevant text is one, and at padding that counts."""
+    """True at the tokens of prompts, one of which is the irrelevant text, and at padding that is included."""
     text: Tensor
-    """True at all tokens, and at padding that counts."""
+    """True at all tokens, and at padding that is included."""
     labels: Tensor
-    """The target's ids, each where it is predicted, else ``IGNORED``; for all rows but the last."""
+    """The target's ids at the positions that predict them, else ``IGNORED``; for all rows except the last."""
 
     @classmethod
     def of(cls, model: LoadedModel, rows: Sequence[Joined], irrelevant: Sequence[int], count_padding: bool) -> "Batch":
-        """Pad the texts: on the right, or where padding counts on the left, by the end-of-sequence token if there is one."""
+        """Pad the texts on the right; if padding is included, on the left, with the end-of-sequence token if there is one."""
         texts = [*(row.token_ids for row in rows), irrelevant]
         if not count_padding:
             ids, mask = pad(texts, model.padding, "right", model.device)
@@ -52,20 +52,20 @@ class Batch:
         return cls(ids, mask, positions, prompt, text, labels)
 
     def padded_labels(self, rows: Sequence[Joined]) -> Tensor:
-        """Return the labels of published code: all real tokens behind as many as the longest prompt has."""
+        """Return the labels of published code: all real tokens after as many positions as the longest prompt has."""
         longest = max(row.prompt_length for row in rows)
         behind = torch.arange(self.ids.shape[1], device=self.ids.device) >= longest
         return _predicting(self.ids[:-1], self.mask[:-1].bool() & behind)
 
 
 def _predicting(ids: Tensor, chosen: Tensor) -> Tensor:
-    """Return the ``chosen`` [rows, tokens] ids, each at the place before, where it is predicted, and ``IGNORED`` elsewhere."""
+    """Return the ``chosen`` [rows, tokens] ids, each at the position before it, which predicts it, and ``IGNORED`` elsewhere."""
     labels = torch.where(chosen, ids, IGNORED)
     return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
 
 
 class Training:
-    """One edit's texts: prompts with their target, of which the first is the bare one, and irrelevant text as the last row."""
+    """One edit's texts: prompts with their target, the bare one first, and irrelevant text as the last row."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Training:
         labels = batch.padded_labels(rows) if params.answer_labels == "padded" else batch.labels
         self.labels = labels.to(self.upper.hidden.device)
         self.losses: list[tuple[float, float]] = []
-        """The loss of the target and that of the activities, in each step."""
+        """The losses of the target and of the activities in each step."""
         self.before_last_step = 0.0
         """The memory's mean activity on the texts, in the last step's pass."""
 
@@ -102,13 +102,13 @@ class Training:
         return change
 
     def least_active(self, change: Tensor) -> float:
-        """Return the activity that the memory's threshold is taken from, once it is trained."""
+        """Return the activity from which the memory's threshold is computed, after training."""
         if self.params.threshold_from == "texts-before-last-step":
             return self.before_last_step
         return self.activity_on_prompts(change)
 
     def activity_on_prompts(self, change: Tensor) -> float:
-        """Return the memory's mean activity on the prompts, or that on the bare one if it is less."""
+        """Return the memory's mean activity on the prompts, or that on the bare prompt if it is less."""
         moved = linear(at_least_float32(self.upper.inputs[:-1]), change)
         activities = activity(self.upper.outputs[:-1], moved, self.prompt[:-1], self.activation)
         return float(torch.minimum(activities.mean(), activities[0]))
@@ -143,7 +143,7 @@ class Training:
         return (losses / counts[rows].to(losses.device)).sum() / len(self.labels)
 
     def _margins(self, moved: Tensor) -> Tensor:
-        """Return the loss of the activities: the paper's equation 6, each part averaged over the texts that do not keep it."""
+        """Return the loss of the activities: the paper's equation 6, each part averaged over the texts that violate it."""
         counted = self.text if self.params.activity_over == "text" else self.prompt
         activities = activity(self.upper.outputs, moved, counted, self.activation)
         inside, outside = activities[:-1], activities[-1]

@@ -1,4 +1,4 @@
-"""Reading ZsRE."""
+"""Reads ZsRE."""
 
 from collections.abc import Iterator
 
@@ -10,9 +10,9 @@ MARK = "nq question: "
 
 
 class ZsRE:
-    """ZsRE as MEND and its successors use it: the target ``alt`` is drawn to replace the answer to ``src``.
+    """ZsRE as used by MEND and its successors: the target ``alt`` was drawn to replace the answer to ``src``.
 
-    ``answers`` are the true answers to ``src``, several where the relation has several objects; the first is the old answer. In
+    ``answers`` are the true answers to ``src``, several if the relation has several objects; the first is the old answer. In
     some rows ``alt`` is itself a true answer: those have no old answer and no rival. ``pred`` (the answer of the model that
     the data was made with) and ``cond`` (``pred``, ``alt`` and ``src`` in one text) are not used.
     """

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore.errors import UserError, nearest
+from wildcore import Option, ProbeKind, Record, Score, UserError, nearest
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
-from wildcore.scoring.intervals import Kappa, kappa, wilson
+from wildcore.scoring.intervals import wilson
 from wildcore.scoring.scores import score_key
-from wildcore.types import ProbeKind, Record, Score
+from wildcore_agreement.kappa import Kappa, kappa
 
 When = Literal["before", "after"]
 
@@ -21,7 +21,7 @@ SHEET_COLUMNS = ("question", "gold", "answer", "label")
 
 
 class Chosen(Record):
-    """Which answers of a run to look at; no ``protocol`` means all."""
+    """Which answers of a run to compare. ``protocol`` None: all."""
 
     kinds: tuple[ProbeKind, ...]
     whens: tuple[When, ...]
@@ -29,7 +29,7 @@ class Chosen(Record):
 
 
 class Said(Record):
-    """One answer of a run, and where it stands. ``sample`` counts from 0 where a probe was answered several times."""
+    """One answer of a run, and its place. ``sample`` counts from 0 if a probe was answered several times."""
 
     case: str
     protocol: str
@@ -43,7 +43,7 @@ class Said(Record):
 
 
 class Difference(Record):
-    """An answer that one metric found correct and the other did not."""
+    """An answer that one metric scored as correct and the other did not."""
 
     said: Said
     first: Score
@@ -53,11 +53,12 @@ class Difference(Record):
 class Agreement(Record):
     """Two metrics on the answers that both scored.
 
-    ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``observed`` is the
-    share of equal verdicts, ``low`` and ``high`` its 95 % Wilson interval. ``only_first`` and ``only_second`` count answers that
-    the other did not score, with its reasons. ``graded`` counts each metric's scores between 0 and 1, correct from
-    ``threshold`` on. ``distinct`` counts answers that differ in question, gold or text: intervals take all answers as
-    independent, and the same text judged twice is not. ``differing`` are the first of those that the verdicts differ on.
+    ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``observed`` is
+    the share of equal verdicts, ``low`` and ``high`` its 95 % Wilson interval. ``only_first`` and ``only_second`` count
+    answers that the other did not score, with its reasons. ``graded`` counts each metric's scores between 0 and 1, which are
+    correct from ``threshold`` on. ``distinct`` counts answers that differ in question, gold or text: the intervals assume
+    independent answers, and a text that is scored twice is not independent. ``differing`` are the first answers on which the
+    verdicts differ.
     """
 
     first: str
@@ -77,19 +78,19 @@ class Agreement(Record):
 
     @property
     def both(self) -> int:
-        """How many answers both scored."""
+        """Number of answers that both scored."""
         return sum(map(sum, self.table))
 
     @property
     def differ(self) -> int:
-        """On how many of them the verdicts differ."""
+        """Number of these on which the verdicts differ."""
         return self.table[0][1] + self.table[1][0]
 
 
 def metrics_of(folder: RunFolder) -> dict[str, float | None]:
-    """Return the labels of the metrics that a run was scored by, in the order in which they appear.
+    """Return the labels of the metrics that a run was scored by, in order of appearance.
 
-    With each stands a value of it that is no verdict, since it does not lie between 0 (incorrect) and 1 (correct), if any.
+    Each has a value of the metric outside 0 (incorrect) to 1 (correct), which is not a verdict; None: there is no such value.
     """
     found: dict[str, float | None] = {}
     for score in folder.scores():
@@ -100,19 +101,19 @@ def metrics_of(folder: RunFolder) -> dict[str, float | None]:
 
 
 def find_label(labels: Sequence[str], name: str) -> str:
-    """Return the label that is ``name`` or the only one that begins with it. Raises ``UserError`` where there is none."""
+    """Return the label equal to ``name``, or the only one that begins with it. Raises ``UserError`` if there is none."""
     fitting = [name] if name in labels else [label for label in labels if label.startswith(name)]
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise UserError(f"--metric {name}: several metrics of this run begin so: {'; '.join(fitting)}")
-    raise UserError(f"--metric {name}: no such scores in this run; {nearest(name, list(labels))}")
+        raise UserError(f"several metrics of this run begin so: {'; '.join(fitting)}", about=Option("metrics", name))
+    raise UserError("no such scores in this run", Option("metrics", name), nearest(name, list(labels)))
 
 
 def agreements(
     folder: RunFolder, labels: Sequence[str], chosen: Chosen, threshold: float, shown: int
 ) -> list[Agreement]:
-    """Compare every two of ``labels`` on the ``chosen`` answers, keeping the first ``shown`` that they differ on.
+    """Compare each pair of ``labels`` on the ``chosen`` answers; keep the first ``shown`` on which they differ.
 
     The metrics' values must be verdicts.
     """
@@ -136,7 +137,8 @@ def answers(folder: RunFolder, chosen: Chosen) -> Iterator[Said]:
 def sheet(said: Iterator[Said]) -> tuple[str, int]:
     """Return answers as a CSV to be labelled by a person, and its number of rows.
 
-    Columns question, gold, answer and label, which is empty; each distinct question, gold and answer is there once.
+    The columns are question, gold, answer and label; label is empty. Each combination of question, gold and answer occurs
+    once.
     """
     rows = dict.fromkeys(_content(one) for one in said)
     stream = io.StringIO()
@@ -148,7 +150,7 @@ def sheet(said: Iterator[Said]) -> tuple[str, int]:
 
 @dataclass
 class _Tally:
-    """What two metrics said of the answers so far."""
+    """Counts of the verdicts of two metrics."""
 
     pair: tuple[str, str]
     threshold: float
@@ -162,7 +164,7 @@ class _Tally:
     differing: list[Difference] = field(default_factory=list)
 
     def take(self, said: Said, first: Score | None, second: Score | None) -> None:
-        """Count one more answer. No score at all means that the metric was not to score it."""
+        """Count one more answer. None: the metric was not meant to score it."""
         if first is not None and first.value is not None and second is not None and second.value is not None:
             self._compare(said, first, second, (first.value, second.value))
         elif first is not None and first.value is not None:
@@ -182,7 +184,7 @@ class _Tally:
             self.differing.append(Difference(said=said, first=first, second=second))
 
     def agreement(self) -> Agreement:
-        """Return what came of it."""
+        """Return the result."""
         correct, incorrect = (
             (self.table[is_correct, True], self.table[is_correct, False]) for is_correct in (True, False)
         )
@@ -236,7 +238,7 @@ def _key(said: Said, label: str) -> tuple[str, str, int, str]:
 
 
 def _score(record: ScoreRecord | None, said: Said) -> Score | None:
-    """Return the score of one answer. Samples' own scores are recorded where there are several, or details to keep."""
+    """Return the score of one answer. The scores of samples are recorded if there are several samples, or details to keep."""
     if record is None:
         return None
     samples = record.before_samples if said.when == "before" else record.after_samples

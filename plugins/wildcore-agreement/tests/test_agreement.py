@@ -12,14 +12,15 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from wildcore_agreement.kappa import kappa
+from wildcore_agreement.verdicts import find_label
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score, Use
 from wildcore.cli import main
 from wildcore.datasets import TableParams, read_table
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
-from wildcore.scoring.agreement import find_label
-from wildcore.scoring.intervals import NORMAL_95, kappa, wilson
+from wildcore.scoring.intervals import NORMAL_95, wilson
 from wildcore.scoring.scores import COMPARES, REFUSED
 
 EXACT, JUDGE = "exact-match", "judge(model='grader')"
@@ -395,6 +396,15 @@ def test_a_sheet_overwrites_nothing(tmp_path: Path) -> None:
     assert "the name must end in .csv" in refused(run, "--sheet", tmp_path / "sheet.txt")
     assert "cannot be written" in refused(run, "--sheet", tmp_path / "nowhere" / "sheet.csv")
     assert "the run holds no such answer" in refused(run, "--sheet", tmp_path / "s.csv", "--kind", "portability")
+
+
+def test_without_its_plugin_the_command_is_missing_and_the_rest_of_the_core_works(run: Path) -> None:
+    done = CliRunner().invoke(main, ["--plugins", "", "agreement", str(run)])
+    assert done.exit_code == 2
+    assert "No such command 'agreement'. The plugin 'agreement' has it; add that plugin to --plugins." in done.stderr
+    shown = CliRunner().invoke(main, ["--plugins", "", "show", str(run), "--edits"])
+    assert shown.exit_code == 0, shown.output
+    assert "Question 0?" in shown.stdout
 
 
 def test_a_filled_in_sheet_scores_the_run(tmp_path: Path) -> None:

@@ -1,17 +1,17 @@
-"""Reading any table through a mapping of its fields."""
+"""Reads any table through a mapping of its fields."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 from wildcore import EditCase, EditRequest, Malformed, Probe
 from wildcore.datasets import MalformedRow, Row, parsed, read_table
-from wildcore_records import RecordsParams
+from wildcore_table import MappedTableParams
 
 
-class Records:
-    """A table whose fields ``params`` name."""
+class MappedTable:
+    """A table whose fields are named by ``params``."""
 
-    def __init__(self, params: RecordsParams) -> None:
+    def __init__(self, params: MappedTableParams) -> None:
         self.params = params
 
     def cases(self) -> Iterator[EditCase | Malformed]:
@@ -67,7 +67,7 @@ class Records:
         return row.texts(name, self.params.separator) if row.holds(name) else ()
 
     def _field(self, row: Row, role: str) -> str:
-        """Return the name of the field for ``role``; one that the user has named must be there."""
+        """Return the name of the field for ``role``. A field that the user has named must exist."""
         named: str | None = getattr(self.params, role)
         if named is not None:
             row.require(named)

@@ -10,8 +10,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
-from wildcore_records import RecordsParams
-from wildcore_records.dataset import Records
+from wildcore_table import MappedTableParams
+from wildcore_table.dataset import MappedTable
 
 from wildcore import EditCase, Malformed
 from wildcore.params import build
@@ -41,13 +41,13 @@ PROBES = [
 Probes = list[tuple[str, str, tuple[str, ...], str | None]]
 
 
-def records(**params: Any) -> list[EditCase | Malformed]:
-    return list(Records(RecordsParams(**params)).cases())
+def cases(**params: Any) -> list[EditCase | Malformed]:
+    return list(MappedTable(MappedTableParams(**params)).cases())
 
 
 def read(path: Path, *rows: Any, **params: Any) -> list[EditCase | Malformed]:
     path.write_text(json.dumps(rows))
-    return records(path=path, **params)
+    return cases(path=path, **params)
 
 
 def probes(case: EditCase | Malformed) -> Probes:
@@ -109,14 +109,14 @@ def test_every_format_gives_the_same_cases(tmp_path: Path, form: str) -> None:
     else:
         path.write_text(json.dumps([ROW] if form == "json" else ROW))
     source = {"hub": str(path)} if form == "hub" else {"path": path}
-    (case,) = records(**source, separator=";")
+    (case,) = cases(**source, separator=";")
     assert probes(case) == PROBES
 
 
 def test_empty_cells_are_no_probes(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
     path.write_text("prompt,target,rephrase,locality_prompt,locality_answer\nWho?,Anna,,,\nWho?,Anna,x,y,z\n")
-    without, with_them = records(path=path, rephrase="rephrase")
+    without, with_them = cases(path=path, rephrase="rephrase")
     assert [probe[0] for probe in probes(without)] == ["reliability"]
     assert [probe[0] for probe in probes(with_them)] == ["reliability", "generalization", "locality"]
 
@@ -180,11 +180,11 @@ def test_the_readmes_example_does_what_it_says(tmp_path: Path, monkeypatch: pyte
     (command,) = re.findall(r"^    (wildcore eval .*)$", text, re.MULTILINE)
     pairs = [word.partition("=") for word in shlex.split(command) if word.startswith("dataset.")]
     params = build(
-        RecordsParams, {key.removeprefix("dataset."): yaml.safe_load(value) for key, _, value in pairs}, "records"
+        MappedTableParams, {key.removeprefix("dataset."): yaml.safe_load(value) for key, _, value in pairs}, "table"
     )
     monkeypatch.chdir(tmp_path)
     Path("questions.csv").write_text(table, encoding="utf-8")
-    council, ferry, mural = Records(params).cases()
+    council, ferry, mural = MappedTable(params).cases()
     assert len(pairs) == 9
     assert [probe[0] for probe in probes(council)] == ["reliability", "generalization", "generalization", "locality"]
     assert [probe[0] for probe in probes(ferry)] == ["reliability", "locality"]

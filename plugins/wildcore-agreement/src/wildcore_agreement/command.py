@@ -1,4 +1,4 @@
-"""``wildcore agreement``: how far the metrics and judges of a run agree, and sheets for people to judge by."""
+"""``wildcore agreement``: how far the metrics and judges of a run agree, and sheets for people to label."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.errors import UserError, nearest
+from wildcore import PROBE_KINDS, ProbeKind, Score, UserError, nearest
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import out, plain, printable
-from wildcore.scoring.agreement import (
+from wildcore.storage import write_durably
+from wildcore_agreement.verdicts import (
     Agreement,
     Chosen,
     Difference,
@@ -23,8 +24,6 @@ from wildcore.scoring.agreement import (
     metrics_of,
     sheet,
 )
-from wildcore.storage.durable import write_durably
-from wildcore.types import PROBE_KINDS, ProbeKind, Score
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
 SHOWN_FIRST = ("reason", "reply")
@@ -35,7 +34,9 @@ Folder = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("run", type=Folder)
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Metric as recorded, or how its name begins.")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="Metric as recorded, or the start of its name."
+)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(PROBE_KINDS), help="Probe kind; several allowed.")
 @click.option("--protocol", metavar="NAME", help="Only answers under this protocol.")
 @click.option(
@@ -46,19 +47,22 @@ Folder = click.Path(path_type=Path)
     type=click.FloatRange(0, 1, min_open=True),
     default=0.5,
     show_default=True,
-    help="From here on a score between 0 and 1 counts as correct.",
+    help="A score between 0 and 1 counts as correct from this value on.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=10,
     show_default=True,
-    help="Show so many answers that they differ on, in JSON too.",
+    metavar="N",
+    help="Show the first N answers on which they differ, in JSON too.",
 )
-@click.option("--sheet", "sheet_file", type=Folder, metavar="FILE.csv", help="Only write a sheet for people to label.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.option(
+    "--sheet", "sheet_file", type=Folder, metavar="FILE.csv", help="Only write a sheet of answers for people to label."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the agreement as JSON.")
 def agreement(run: Path, **options: Any) -> None:
-    """Show how far the metrics or judges that scored RUN agree: every two of them, or those named.
+    """Show how far the metrics or judges that scored RUN agree: every pair of them, or of those named.
 
     People's labels are a metric too: fill in a --sheet, score the run by it (--metric human-labels), and compare.
     """
@@ -102,7 +106,7 @@ def _write_sheet(folder: RunFolder, chosen: Chosen, file: Path) -> None:
 
 
 def _compared(folder: RunFolder, chosen: Chosen, options: Mapping[str, Any]) -> list[Agreement]:
-    """Return what is to be shown: what was asked for, or every pair that has an answer in common."""
+    """Return the agreements to show: of the metrics named, or of every pair that has an answer in common."""
     values = metrics_of(folder)
     how = (chosen, options["threshold"], options["limit"])
     if options["metrics"]:
@@ -143,7 +147,7 @@ def _counts(one: Agreement) -> dict[str, int]:
 
 
 def print_agreement(console: Console, one: Agreement) -> None:
-    """Print how two metrics agree, and the answers that they differ on."""
+    """Print how two metrics agree, and the answers on which they differ."""
     console.print()
     console.print(
         plain(f"{one.first} and {one.second}: {one.both} answers scored by both, {one.distinct} of them distinct")
@@ -212,7 +216,7 @@ def _place(difference: Difference) -> str:
 
 
 def _details(score: Score) -> str:
-    """Return how a score came about, the metric's own words first."""
+    """Return how a score came about, with the metric's own words first."""
     order = [name for name in SHOWN_FIRST if name in score.details]
     order += [name for name in score.details if name not in SHOWN_FIRST]
     told = {name: score.details[name] for name in order if score.details[name] is not None}

@@ -1,0 +1,30 @@
+"""Manifests of files: JSON with the number of its schema."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from wildcore.errors import UserError
+from wildcore.types import Record
+
+R = TypeVar("R", bound=Record)
+
+
+def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int], way_out: str = "") -> R:
+    """Return the ``model`` parsed from the JSON ``text``, which was found in ``path``; its ``schema_number`` must be in
+    ``readable``.
+
+    Raises ``UserError`` with the ``way_out`` for another schema, and ``ValueError``, of which pydantic's ``ValidationError``
+    is a subclass, for text that is damaged.
+    """
+    raw = json.loads(text)
+    says_schema = isinstance(raw, dict) and "schema_number" in raw
+    if says_schema and raw["schema_number"] not in readable:
+        schemas = f"schema{'s' if len(readable) > 1 else ''} {' and '.join(map(str, readable))}"
+        end = f"; {way_out}" if way_out else ""
+        raise UserError(f"{path}: schema {raw['schema_number']}, and this wildcore reads {schemas}{end}")
+    found = model.model_validate(raw)
+    if not says_schema:
+        raise ValueError("it does not say its schema_number")
+    return found
