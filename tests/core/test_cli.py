@@ -63,7 +63,11 @@ def refused(wildcore, good, tmp_path):
         (("show", "--json", "--edits", "nowhere"), "nowhere: not a run folder"),
         (("describe", "editr", "x"), "'editr' is not one of 'editor'"),
         (("describe", "editor", "no-chnge"), "unknown editor 'no-chnge'; did you mean 'no-change'?"),
-        (("describe", "protocol", "wlid"), "unknown protocol 'wlid'; did you mean 'wild'?"),
+        pytest.param(
+            ("describe", "protocol", "wlid"),
+            "unknown protocol 'wlid'; did you mean 'wild'?",
+            marks=pytest.mark.plugins("wild"),
+        ),
         (("describe", "dataset", "good/two-fact"), "did you mean 'two-facts'?"),
         (("describe", "model", "nowhere/at/all"), "nowhere/at/all: no such folder"),
     ],
@@ -72,6 +76,7 @@ def test_refused_before_anything_heavy(refused, arguments, said: str) -> None:
     assert said in refused(*arguments)
 
 
+@pytest.mark.plugins("pocket", "synthetic", "wild")
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
@@ -141,6 +146,7 @@ def refusals(python, good, tmp_path_factory) -> list[list[object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.plugins("pocket", "synthetic", "wild")
 @pytest.mark.parametrize(
     "index", range(len(CHECKED_WITH_THE_MODEL)), ids=lambda i: " ".join(CHECKED_WITH_THE_MODEL[i][0])
 )
@@ -205,6 +211,7 @@ print(json.dumps(printed))
     return json.loads(done.stdout)
 
 
+@pytest.mark.plugins("synthetic", "wild")
 def test_describe_prints_every_offer_with_its_parameters(described) -> None:
     registry = load_registry()
     for kind in sorted({*KINDS} - {"model"}):
@@ -225,6 +232,7 @@ def test_describe_shows_meaning_default_and_preset(described) -> None:
     assert "--set editor.PARAMETER=VALUE" in text
 
 
+@pytest.mark.plugins("wild")
 def test_describe_of_a_protocol_is_a_file_with_every_parameter(described) -> None:
     shown = tomllib.loads(described["protocol wild/wild"])
     assert shown["context"]["name"] == "qa-instruction"

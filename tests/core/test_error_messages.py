@@ -24,7 +24,7 @@ from wildcore.datasets.selection import WAY_OUT, Choice, Reader, require_one_cho
 from wildcore.errors import Module, Option, Parameter, Place, Setting, command, joined, render
 from wildcore.evaluation.failure_filter import first_metric
 from wildcore.evaluation.schedules import require_fitting_schedule
-from wildcore.jobs.build import find_editor
+from wildcore.jobs.build import _as_published, find_editor
 from wildcore.jobs.facts import read_facts
 from wildcore.jobs.prepare import _require_dataset
 from wildcore.jobs.protocol_files import read_protocol
@@ -252,6 +252,13 @@ JOBS: list[Case] = [
         lambda folder: build(Needy, {"rat": 1, "rate": 1}, Module("editor", "rome", "rome")),
         "editor rome (plugin rome): unknown parameter 'rat'; did you mean 'rate'?",
         SAME,
+    ),
+    (
+        lambda folder: _as_published(Needy(rate=1), Module("editor", "rome", "rome")),
+        "--as-published: editor rome (plugin rome) does not say how its published code differs from the default; leave "
+        "--as-published out, and set its parameters one by one (--set editor.PARAMETER=VALUE)",
+        "as_published=True: editor rome (plugin rome) does not say how its published code differs from the default; leave "
+        "as_published=True out, and set its parameters one by one (settings={'editor.PARAMETER': 'VALUE'})",
     ),
     (
         lambda folder: EditorParams(layer=7).for_model(SHAPE),

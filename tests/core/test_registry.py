@@ -140,6 +140,7 @@ def test_strict_plugins_stops(wildcore, crowd, plugin: str) -> None:
     assert re.search(f"Error: --strict-plugins: plugin {plugin!r} .*{case.problem}", done.stderr)
 
 
+@pytest.mark.plugins("wild")
 def test_strict_plugins_lets_working_plugins_pass(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good,wild", "--strict-plugins", "plugins", site=crowd)
     assert done.returncode == 0

@@ -13,7 +13,14 @@ from wildcore_alphaedit.editor import AlphaEdit
 from wildcore_alphaedit.null_space import NullSpace, spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 from wildcore_keyvalue.solver import MomentSolver
-from wildcore_keyvalue.testing import VALUE_NAMES, moments_of
+from wildcore_keyvalue.testing import (
+    LEAST_SQUARES_NAMES,
+    VALUE_NAMES,
+    PublishedRuns,
+    Run,
+    moments_of,
+    with_moments,
+)
 from wildcore_keyvalue.transforms import ValueFinder
 from wildcore_memit.editor import Memit
 from wildcore_memit.parameters import MemitParams
@@ -35,12 +42,7 @@ AGREEMENT = 1e-4
 ILL_CONDITIONED = "tiny-llama/nas/rome/plain/tiny-several-tokens", 1e-3
 """A run whose value is so found that rounding moves it further, and what it may move it by."""
 OF_NORMS = 1e-5
-NAMES = VALUE_NAMES | {
-    "mom2_update_weight": "moment_weight",
-    "nullspace_threshold": "nullspace_threshold",
-    "L2": "update_penalty",
-}
-PUBLISHED = {"essence_position": "subject-end"}
+ALPHAEDIT_NAMES = VALUE_NAMES | {"nullspace_threshold": "nullspace_threshold", "L2": "update_penalty"}
 
 
 def tolerance(run: dict[str, Any]) -> float:
@@ -49,38 +51,29 @@ def tolerance(run: dict[str, Any]) -> float:
     return wider if run["id"] == identifier else AGREEMENT
 
 
-def settings(editor: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the published hyper-parameters by our names."""
-    published = GOLDEN.content[f"{editor}_hyperparameters"] | overrides
-    return PUBLISHED | {ours: published[name] for name, ours in NAMES.items() if name in published}
-
-
-def memit(run: dict[str, Any], model: LoadedModel) -> Memit:
-    made = Memit(MemitParams(layers=run["layers"], key_mean="groups", **settings("memit", run["overrides"])))
-    made.solvers = {layer: MomentSolver(moments_of(model, layer), 0.0) for layer in run["layers"]}
-    return made
-
-
-def alphaedit(run: dict[str, Any], model: LoadedModel) -> AlphaEdit:
-    made = AlphaEdit(
-        AlphaEditParams(layers=run["layers"], key_mean="groups", **settings("alphaedit", run["overrides"]))
-    )
+def with_null_spaces(editor: AlphaEdit, run: Run, model: LoadedModel) -> None:
     for layer, kept in zip(run["layers"], run["directions_kept"], strict=True):
-        made.null_spaces[layer] = NullSpace(spectrum(moments_of(model, layer)), kept)
-    return made
+        editor.null_spaces[layer] = NullSpace(spectrum(moments_of(model, layer)), kept)
+
+
+TOLERANCE = {"tiny-llama": AGREEMENT, "tiny-gpt2": AGREEMENT}
+MEMIT = PublishedRuns(GOLDEN, "memit", Memit, MemitParams, LEAST_SQUARES_NAMES, with_moments, TOLERANCE)
+ALPHAEDIT = PublishedRuns(GOLDEN, "alphaedit", AlphaEdit, AlphaEditParams, ALPHAEDIT_NAMES, with_null_spaces, TOLERANCE)
 
 
 def rome(run: dict[str, Any], model: LoadedModel) -> Rome:
     (layer,) = run["layers"]
-    made = Rome(RomeParams(layer=layer, damping=0.0, **settings("rome", run["overrides"])))
+    settings = GOLDEN.settings("rome", run, VALUE_NAMES)
+    made = Rome(RomeParams(layer=layer, damping=0.0, essence_position="subject-end", **settings))
+    made.prefixes = GOLDEN.prefixes
     made.solver = MomentSolver(moments_of(model, layer), 0.0)
     return made
 
 
 def editor(run: dict[str, Any], model: LoadedModel) -> Memit | AlphaEdit | Rome:
     """Return the run's editor as the published code has it, with the run's reference norm."""
-    made = {"memit": memit, "alphaedit": alphaedit, "rome": rome}[run["editor"]](run, model)
-    made.prefixes = GOLDEN.prefixes
+    several_layers = {"memit": MEMIT, "alphaedit": ALPHAEDIT}.get(run["editor"])
+    made = several_layers.editor(run) if several_layers else rome(run, model)
     made.transforms = [NormAnchor(NormAnchorParams(norm=run["norm"], longest=run["longest"]))]
     return made
 
@@ -134,7 +127,8 @@ def test_a_wrong_method_is_told_from_rounding(model: str, name: str) -> None:
 def test_the_measured_reference_norm_is_that_of_published_code(model: str, tmp_path: Path) -> None:
     measured = GOLDEN.content["measured"][model]
     loaded, environment = GOLDEN.model(model), quiet_environment(tmp_path)
-    params = MemitParams(layers=(0, measured["layer"]), **settings("memit", {}))
+    settings = GOLDEN.settings("memit", {"overrides": {}}, LEAST_SQUARES_NAMES)
+    params = MemitParams(layers=(0, measured["layer"]), essence_position="subject-end", **settings)
     finder = ValueFinder(loaded, measured["layer"], params, "layer-output")
     transform = NormAnchor(NormAnchorParams())
     transform.prepare(loaded, environment, finder)
