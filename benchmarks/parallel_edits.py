@@ -34,7 +34,7 @@ from wildcore.evaluation.examiner import AnswersByProtocol, Examiner, QuestionsB
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.jobs.build import make_editor
 from wildcore.jobs.protocols import make_protocol
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import EditorChoice
 from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.conformance import quiet_environment
@@ -150,7 +150,7 @@ def time_edits(
     model: LoadedModel, registry: Registry, name: str, together: int, ceilings: Ceilings, cache: Path
 ) -> Timing:
     """Time one group of ``together`` edits after another has warmed up."""
-    spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",), settings=_settings(name))
+    spec = EditorChoice(editor=name, settings=_settings(name))
     editor, _ = make_editor(registry, spec, model.shape)
     protocol = make_protocol(registry, registry.find_protocol("wild").offer)
     prepared, _ = _timed(model, partial(_prepare, editor, model, cache))

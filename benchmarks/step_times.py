@@ -17,7 +17,7 @@ from parallel_edits import SHAPES, _settings, _timed, cases, embedded, random_ll
 
 import wildcore.inference.partial_forward
 from wildcore.jobs.build import make_editor
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import EditorChoice
 from wildcore.models import LoadedModel
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
@@ -67,7 +67,7 @@ def compile_upper(model: LoadedModel, what: str) -> None:
 def seconds(model: LoadedModel, name: str, together: int, steps: int) -> float:
     """Return the seconds that a group of edits takes with so many steps each."""
     settings = {**_settings(name), "editor.steps": steps}
-    spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",), settings=settings)
+    spec = EditorChoice(editor=name, settings=settings)
     editor, _ = make_editor(load_registry(), spec, model.shape)
     with tempfile.TemporaryDirectory() as cache:
         editor.prepare(model, quiet_environment(Path(cache)))

@@ -20,7 +20,7 @@ from torch import Tensor
 from wildcore import EditRequest
 from wildcore.interfaces import Editor
 from wildcore.jobs.build import make_editor
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import EditorChoice
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore.registry import load_registry
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
 
 def prepared(model: LoadedModel, name: str, cache: Path) -> Editor:
     """Return the editor with its defaults for the model."""
-    spec = JobSpec(model="", dataset="", editor=name, protocols=("wild",))
+    spec = EditorChoice(editor=name)
     editor, _ = make_editor(load_registry(), spec, model.shape)
     editor.prepare(model, quiet_environment(cache))
     return editor

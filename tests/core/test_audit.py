@@ -31,7 +31,7 @@ from wildcore.cli import main
 from wildcore.datasets.checks import STRAY_WHITE_SPACE, Searches
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.protocols import make_protocol
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import AuditJob
 from wildcore.models import ModelRequest, join, load_model
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
@@ -395,7 +395,7 @@ def test_a_dataset_without_an_end_is_read_no_further_than_the_limit() -> None:
     endless = Endless()
     registry = load_registry()
     registry.offers["dataset"].append(Found("here", Offer("endless", lambda params: endless, NoParams)))
-    spec = JobSpec(model="", editor="", dataset="endless", protocols=("wild",), limit=5)
+    spec = AuditJob(dataset="endless", protocols=("wild",), limit=5)
     assert Auditor(registry, spec, SilentProgress()).audit().cases == 5
     assert endless.read <= 5
 
@@ -405,7 +405,7 @@ def test_a_protocol_without_a_metric_for_reliability(tmp_path: Path) -> None:
     wild = registry.find_protocol("wild").offer
     registry.add_protocols([wild.model_copy(update={"name": "none", "metrics": {}})])
     settings = {"dataset.path": str(written(tmp_path, [ROW]))}
-    spec = JobSpec(model="", editor="", dataset="table", protocols=("none",), settings=settings)
+    spec = AuditJob(dataset="table", protocols=("none",), settings=settings)
     with pytest.raises(UserError, match="audit: protocol none has no metric for reliability"):
         Auditor(registry, spec, SilentProgress()).audit()
 

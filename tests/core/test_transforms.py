@@ -143,8 +143,13 @@ def test_a_name_is_looked_up_without_making_anything(registry: Registry) -> None
 
 
 def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
-    used = names_used(Registry(), ["memit", "p/memit+q/cut", "rome+norm"])
-    assert used == {"editor": {"memit", "rome"}, "transform": {"cut", "norm"}}
+    used = names_used(Registry(), ["memit", "p/memit+q/cut", "rome+norm"], "p/facts", ["q/exact"])
+    assert used == {
+        "editor": {"memit", "rome"},
+        "transform": {"cut", "norm"},
+        "dataset": {"facts"},
+        "metric": {"exact"},
+    }
     check_names({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
     with pytest.raises(UserError, match=r"this run uses no transform 'cud'; did you mean 'cut'\?"):
         check_names({"transform.cud.share": 1}, used)

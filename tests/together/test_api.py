@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from wildcore import Answer, Editor, EditRequest, UserError, api
+from wildcore.errors import Module
 from wildcore.jobs import modules
 from wildcore.models import LoadedModel
 from wildcore.params import Params
@@ -136,8 +137,8 @@ def test_a_run_finds_and_validates_each_module_of_its_protocols_once(
         counted[f"find {kind}"] += 1
         return find(registry, kind, name, near)
 
-    def counting_build(params: type[Params], settings: Mapping[str, Any], where: str) -> Params:
-        counted[f"validate {where.split()[0]}"] += 1
+    def counting_build(params: type[Params], settings: Mapping[str, Any], where: Module) -> Params:
+        counted[f"validate {where.kind}"] += 1
         return build(params, settings, where)
 
     monkeypatch.setattr(Registry, "find", counting_find)

@@ -19,7 +19,7 @@ from wildcore import EditCase, UserError
 from wildcore.architectures import built_in_families
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.jobs.edit import apply_patches
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import ModelChoice
 from wildcore.models import ModelRequest, load_model
 from wildcore.patches import Dense, WeightPatch
 from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
@@ -133,7 +133,7 @@ def test_merged_patches_are_rounded_together(stored_as: Callable[[str], Path], t
     folder, patches, out = stored_as("bfloat16"), [tmp_path / "a", tmp_path / "b"], tmp_path / "edited"
     for patch in patches:
         name = small_change(folder, "bfloat16", patch)
-    spec = JobSpec(model=str(folder), dataset="", editor="", protocols=(), device="cpu")
+    spec = ModelChoice(model=str(folder), device="cpu")
     apply_patches(load_registry(), spec, patches, out, SilentProgress())
     before, after = (load_file(place / "model.safetensors")[name] for place in (folder, out))
     step = 0.0015 * before.float()
@@ -150,7 +150,7 @@ def test_a_model_that_is_not_written_to_its_end_leaves_nothing(
     failure: BaseException, raised: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_change(MODELS / "tiny-llama", "float32", tmp_path / "p")
-    spec = JobSpec(model=str(MODELS / "tiny-llama"), dataset="", editor="", protocols=(), device="cpu")
+    spec = ModelChoice(model=str(MODELS / "tiny-llama"), device="cpu")
 
     def stopped(*arguments: object, **options: object) -> None:
         assert len(list(tmp_path.iterdir())) == 2, "the weights are to be written by now"
@@ -412,7 +412,7 @@ def test_a_model_keeps_its_files_and_others_may_read_them(tmp_path: Path) -> Non
         (source / name).write_text(text)
     (source / "NOTICE").symlink_to("/etc/hostname")
     small_change(source, "float32", tmp_path / "p")
-    spec, progress = JobSpec(model=str(source), dataset="", editor="", protocols=(), device="cpu"), SilentProgress()
+    spec, progress = ModelChoice(model=str(source), device="cpu"), SilentProgress()
     copied = apply_patches(load_registry(), spec, [tmp_path / "p"], out, progress)
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
     assert set(copied) == {*beside, *tokenizer, "generation_config.json"}

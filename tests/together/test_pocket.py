@@ -7,7 +7,7 @@ import pytest
 from wildcore.evaluation.questions import ask, pose
 from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.protocols import ready_protocols
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import JobSpec, names_used
 from wildcore.models import LoadedModel, load_model
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry, load_registry
@@ -35,7 +35,8 @@ def model(registry: Registry) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def wild(registry: Registry) -> ReadyProtocol:
-    return ready_protocols(registry, SPEC, ["rome"], make_reader(registry, SPEC)[0])[0]
+    beside = names_used(registry, ["rome"], SPEC.dataset)
+    return ready_protocols(registry, SPEC, beside, make_reader(registry, SPEC)[0])[0]
 
 
 def said(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[str]:

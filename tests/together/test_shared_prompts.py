@@ -12,7 +12,7 @@ from wildcore.evaluation.examiner import AnswersByProtocol, Examiner
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.jobs.build import make_editor
 from wildcore.jobs.protocols import make_protocol
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import EditorChoice
 from wildcore.models import LoadedModel, ModelRequest, load_model
 from wildcore.registry import load_registry
 from wildcore.testing.conformance import quiet_environment
@@ -31,7 +31,7 @@ def answers(model: LoadedModel, protocols: tuple[str, ...], editor: str, cache: 
     """Return what two edited models say after the edits under each protocol, by name, and how many tokens were read."""
     registry = load_registry()
     ready = [make_protocol(registry, registry.find_protocol(name).offer) for name in protocols]
-    spec = JobSpec(model="", dataset="", editor=editor, protocols=protocols, settings={"editor.steps": 3})
+    spec = EditorChoice(editor=editor, settings={"editor.steps": 3})
     made, _ = make_editor(registry, spec, model.shape)
     made.prepare(model, quiet_environment(cache))
     cases = [case for case in PocketQA().cases() if isinstance(case, EditCase)][:2]

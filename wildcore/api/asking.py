@@ -13,7 +13,7 @@ from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.jobs.build import make_reader
 from wildcore.jobs.protocols import ready_protocols
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import AskJob, CaseChoice, names_used
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
@@ -113,8 +113,8 @@ def ask(
     (name,), own = protocol_names([protocol])
     registry = plugins(own)
     spec = job(
-        model,
-        dataset=dataset or "",
+        AskJob,
+        dataset=dataset,
         protocols=(name,),
         context=context,
         generator=generator,
@@ -123,7 +123,7 @@ def ask(
         seed=seed,
         batch_size=batch_size,
     )
-    ready = ready_protocols(registry, spec, [], _reader(registry, spec))[0]
+    ready = ready_protocols(registry, spec, names_used(registry, [], dataset), _reader(registry, spec))[0]
     probes = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
     _require_answers(ready, probes)
     applied = None if patch is None else fitting(patch, model).patch
@@ -211,5 +211,7 @@ class _NoDataset:
         raise UserError("context: it shows examples of a dataset, and none is named; name one (dataset=NAME)")
 
 
-def _reader(registry: Registry, spec: JobSpec) -> Reader:
-    return make_reader(registry, spec)[0] if spec.dataset else Reader("", _NoDataset(), Choice())
+def _reader(registry: Registry, spec: AskJob) -> Reader:
+    if not spec.dataset:
+        return Reader("", _NoDataset(), Choice())
+    return make_reader(registry, CaseChoice(dataset=spec.dataset, settings=spec.settings, seed=spec.seed))[0]

@@ -8,9 +8,9 @@ from wildcore.api.jobs import joined_settings, plugins
 from wildcore.api.naming import errors_in_python
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
-from wildcore.jobs.build import UNREGISTERED, find_editor, make_editor
+from wildcore.jobs.build import UNREGISTERED, MadeEditor, find_editor, make_editor
 from wildcore.jobs.modules import validated
-from wildcore.jobs.spec import JobSpec, check_names, names_used, settings_for
+from wildcore.jobs.spec import EditJob, check_names, names_used, settings_for
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
 """What a run needs of an editor; ``wildcore.Editor`` has all of it except ``edit``."""
-
-Made = tuple[Editor, dict[str, Any]]
-"""An editor, and its description for the record."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def _check_parameters(found: Found[Offer[Any]], section: str, settings: Mapping[
     validated(section, found, settings_for(settings, section, found.offer.names))
 
 
-def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | None]:
+def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, MadeEditor | None]:
     """Return an editor as a choice. An object that no plugin offers gets a name that says so, and is returned too.
 
     Raises ``UserError`` if ``given`` is not an editor.
@@ -81,7 +78,7 @@ def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, Made | N
     return EditorChoice(name), (given, {"name": name, "plugin": None, "params": _plain_attributes(given)})
 
 
-def made(spec: JobSpec, own: Made | None, model: "LoadedModel") -> Made:
+def made(spec: EditJob, own: MadeEditor | None, model: "LoadedModel") -> MadeEditor:
     """Return the job's editor for ``model``, or the user's ``own``. Raises ``UserError`` for parameters that do not suit it."""
     return own or make_editor(plugins(), spec, model.shape)
 

@@ -5,17 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from wildcore.errors import Option, UserError, command
-from wildcore.jobs.spec import JobSpec, require_setting_name
+from wildcore.jobs.spec import require_setting_name
 from wildcore.registry import Registry, load_registry
-from wildcore.types import EvalProtocol
+from wildcore.types import EvalProtocol, Record
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
+
+Job = TypeVar("Job", bound=Record)
 
 Names = str | Sequence[str]
 Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]
@@ -38,8 +40,8 @@ def _installed() -> Registry:
     return registry
 
 
-def job(loaded: "LoadedModel | None" = None, /, **fields: Any) -> JobSpec:
-    """Return the job with these fields, on the model ``loaded`` if one is given. Raises ``UserError`` naming a wrong field."""
+def job(kind: type[Job], loaded: "LoadedModel | None" = None, /, **fields: Any) -> Job:
+    """Return a job with these fields, on the model ``loaded`` if one is given. Raises ``UserError`` naming a wrong field."""
     if loaded is not None:
         request = loaded.request
         fields |= {
@@ -47,7 +49,7 @@ def job(loaded: "LoadedModel | None" = None, /, **fields: Any) -> JobSpec:
         }
         fields["model"] = request.name
     try:
-        return JobSpec(**{"dataset": "", "editor": "", "protocols": (), **fields})
+        return kind(**fields)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, at['loc']))}: {at['msg']} (got {at['input']!r})" for at in error.errors()]
         raise UserError("; ".join(wrong)) from None

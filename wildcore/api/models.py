@@ -7,6 +7,7 @@ from wildcore.api.jobs import job, plugins
 from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.jobs.build import model_request
+from wildcore.jobs.spec import ModelChoice
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
@@ -30,7 +31,7 @@ def load(
     """
     registry = plugins()
     spec = job(
-        None,
+        ModelChoice,
         model=str(model),
         dtype=dtype,
         device=device,

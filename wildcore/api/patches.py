@@ -13,6 +13,7 @@ from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.jobs.spec import EditJob
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditRequest
 
@@ -134,7 +135,9 @@ def edit(
         if not isinstance(request, EditRequest):
             raise UserError(f"facts: expected what wildcore.api.fact returns, found {request!r:.80}")
     choice, own = chosen(editor)
-    spec = job(model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed)
+    spec = job(
+        EditJob, model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed
+    )
     from wildcore.jobs.edit import require_finite, solve  # heavy
 
     reporter = reporter_for(progress)

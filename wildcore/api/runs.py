@@ -29,7 +29,7 @@ from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
-from wildcore.jobs.spec import CONTINUATION, check_names
+from wildcore.jobs.spec import CONTINUATION, JobSpec, check_names
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.reporting.console import out as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
@@ -166,6 +166,7 @@ def evaluate(
     folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else Path(out)
     require_free(folder)
     spec = job(
+        JobSpec,
         model,
         editor=choice.name,
         dataset=(EMBEDDED_DATASET if patch is None else "") if dataset is None else dataset,

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from wildcore.cli.eval import eval_command
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import parse_where
+from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.jobs.protocol_files import read_protocol
-from wildcore.jobs.spec import JobSpec, parse_settings
+from wildcore.jobs.spec import AuditJob, ModelChoice, parse_settings
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, out, plain
 
@@ -73,23 +73,21 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
 audit_command.params += [option for option in eval_command.params if option.name in FROM_EVAL]
 
 
-def _spec(options: dict[str, Any]) -> JobSpec:
+def _spec(options: dict[str, Any]) -> AuditJob:
     require_one_choice(options["limit"], options["sample"])
     settings = parse_settings(options["settings"])
     for key in settings:
         if key.startswith("editor."):
             raise UserError(f"--set {key}: an audit edits nothing; leave it out")
     own = tuple(read_protocol(file) for file in options["protocol_files"])
-    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
     named = {
-        "model": options["model"] or "",
-        "editor": "",
+        "model": ModelChoice(**of_job(ModelChoice, options)) if options["model"] else None,
         "protocols": (*options["protocols"], *(protocol.name for protocol in own)) or (WILD,),
         "own_protocols": own,
         "settings": settings,
         "where": parse_where(options["where"]),
     }
-    return JobSpec(**(chosen | named))
+    return AuditJob(**(of_job(AuditJob, options) | named))
 
 
 def print_audit(console: Console, found: "Audit") -> None:

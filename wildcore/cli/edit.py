@@ -11,11 +11,12 @@ from rich.console import Console
 from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.options import of_job
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.jobs.build import find_editor
-from wildcore.jobs.spec import JobSpec, parse_settings
+from wildcore.jobs.spec import EditJob, ModelChoice, parse_settings
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, out, plain
@@ -43,7 +44,7 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.edit import make_patch  # heavy: imported only after the name has been checked
 
-    spec = _spec(options, editor=options["editor"], settings=parse_settings(options["settings"]))
+    spec = EditJob(**{**of_job(EditJob, options), "settings": parse_settings(options["settings"])})
     with reporter.track("making the patch", None):
         made = make_patch(registry, spec, options["edits"], options["destination"], reporter)
     console = out()
@@ -106,8 +107,9 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     with torch_loaded(reporter, options["threads"]):
         from wildcore.jobs.edit import apply_patches  # heavy
 
+    spec = ModelChoice(**of_job(ModelChoice, options))
     with reporter.track("writing the model", None):
-        copied = apply_patches(ctx.obj, _spec(options), options["patches"], options["destination"], reporter)
+        copied = apply_patches(ctx.obj, spec, options["patches"], options["destination"], reporter)
     console = out()
     console.print(plain(f"Model: {options['destination']}"))
     if copied:
@@ -118,8 +120,3 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
 
 edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]
 apply_command.params += [option for option in eval_command.params if option.name in MODEL_OPTIONS]
-
-
-def _spec(options: dict[str, Any], **more: Any) -> JobSpec:
-    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
-    return JobSpec(**{"dataset": "", "editor": "", "protocols": (), **chosen, **more})

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import parse_where
+from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
@@ -234,7 +234,7 @@ def _editor_of(patch: Path, reporter: Reporter) -> str:
 
 
 def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
-    chosen = {name: value for name, value in ctx.params.items() if name in JobSpec.model_fields}
+    chosen = of_job(JobSpec, ctx.params)
     return chosen | {
         "patch": str(ctx.params["patch"]) if ctx.params["patch"] else None,
         "settings": shortcuts.settings(ctx, registry),

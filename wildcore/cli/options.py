@@ -1,8 +1,15 @@
 """Options shared by several commands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from wildcore.errors import UserError
+from wildcore.types import Record
+
+
+def of_job(kind: type[Record], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's options that are fields of a job."""
+    return {name: value for name, value in options.items() if name in kind.model_fields}
 
 
 def parse_where(pairs: Sequence[str]) -> dict[str, str]:

@@ -7,11 +7,11 @@ import click
 from wildcore.cli.edit import MODEL_OPTIONS
 from wildcore.cli.eval import eval_command
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import parse_where
+from wildcore.cli.options import of_job, parse_where
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.jobs.build import find_editor
-from wildcore.jobs.spec import JobSpec, parse_settings
+from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, bytes_of, out, plain
 
@@ -30,7 +30,7 @@ SHARED_OPTIONS = (
 
 @click.command("prepare")
 @click.argument("editor")
-@click.option("--dataset", default="", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
+@click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     """Compute what EDITOR needs once for a model, and train its trained part if it has one.
@@ -43,12 +43,12 @@ def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     if options["dataset"]:
         registry.find("dataset", options["dataset"])
     require_one_choice(options["limit"], options["sample"])
-    chosen = {name: value for name, value in options.items() if name in JobSpec.model_fields}
+    chosen = of_job(PrepareJob, options)
     chosen |= {"settings": parse_settings(options["settings"]), "where": parse_where(options["where"])}
-    _prepare(registry, JobSpec(**chosen, protocols=()), Reporter(options["quiet"], COMMAND_LINE), options["threads"])
+    _prepare(registry, PrepareJob(**chosen), Reporter(options["quiet"], COMMAND_LINE), options["threads"])
 
 
-def _prepare(registry: Registry, spec: JobSpec, reporter: Reporter, threads: str) -> None:
+def _prepare(registry: Registry, spec: PrepareJob, reporter: Reporter, threads: str) -> None:
     with torch_loaded(reporter, threads):
         from wildcore.jobs.prepare import prepare  # heavy: imported only after the names have been checked
 

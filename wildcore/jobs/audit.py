@@ -16,7 +16,7 @@ from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import AuditJob, ModelChoice, names_used
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import join
 from wildcore.registry import Registry
@@ -64,12 +64,12 @@ class Audit(Record):
 class Auditor:
     """Audits the dataset named by ``spec``, under its protocols. Raises ``UserError`` for bad input."""
 
-    def __init__(self, registry: Registry, spec: JobSpec, progress: Progress) -> None:
+    def __init__(self, registry: Registry, spec: AuditJob, progress: Progress) -> None:
         self.registry = registry
         self.spec = spec
         self.environment = Environment(cache_folder(), spec.seed, progress)
         self.reader, self.dataset = make_reader(registry, spec)
-        self.protocols = ready_protocols(registry, spec, [], self.reader)
+        self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
 
     def audit(self) -> Audit:
         """Read the dataset; then load the model, if one is named, and read the dataset again with it."""
@@ -86,10 +86,10 @@ class Auditor:
         for note in self.reader.notes():
             self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
-        return self._with_model(audit) if self.spec.model else audit
+        return self._with_model(audit, self.spec.model) if self.spec.model else audit
 
-    def _with_model(self, audit: Audit) -> Audit:
-        request = model_request(self.registry, self.spec)
+    def _with_model(self, audit: Audit, choice: ModelChoice) -> Audit:
+        request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
         model.rows_at_once = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
@@ -98,7 +98,7 @@ class Auditor:
             FailureFilter(unedited, protocol).take(_wanted(self.reader), audit.cases, self.environment.progress)
             for protocol in self.protocols
         ]
-        added = {"model": self.spec.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
+        added = {"model": choice.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 
 

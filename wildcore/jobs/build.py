@@ -9,13 +9,16 @@ from wildcore.defaults import WILD
 from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.modules import identity, place_of, validated
-from wildcore.jobs.spec import AND, JobSpec, settings_for
+from wildcore.jobs.spec import AND, CaseChoice, EditorChoice, JobSpec, ModelChoice, Selection, settings_for
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params
 from wildcore.registry import Found, Registry
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel, ModelRequest
     from wildcore.patches.files import PatchFile
+
+MadeEditor = tuple[Editor, dict[str, Any]]
+"""An editor, and its description for the record."""
 
 WILD_OR_FIRST = ""
 """Selects the protocol "wild" for the failure filter, or the first protocol if "wild" is not used."""
@@ -82,7 +85,7 @@ def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[s
     return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
 
 
-def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
+def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
     """Return which model to load: one bundled with a plugin, a local folder, or a hub name."""
     from wildcore.models.loaded import ModelRequest
 
@@ -101,14 +104,14 @@ def model_request(registry: Registry, spec: JobSpec) -> "ModelRequest":
     )
 
 
-def make_reader(registry: Registry, spec: JobSpec) -> tuple[Reader, dict[str, Any]]:
+def make_reader(registry: Registry, spec: CaseChoice) -> tuple[Reader, dict[str, Any]]:
     """Return the reader of the job's dataset, and the dataset's description for the record."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
-def choice_of(spec: JobSpec) -> Choice:
+def choice_of(spec: Selection) -> Choice:
     """Return which cases a job asks for."""
     return Choice(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
@@ -143,7 +146,7 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     return found
 
 
-def make_editor(registry: Registry, spec: JobSpec, shape: ModelShape) -> tuple[Editor, dict[str, Any]]:
+def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> MadeEditor:
     """Return the job's editor for a model of ``shape``, with its transforms, and its description for the record.
 
     Raises ``UserError`` for parameters that do not suit it, for transforms of a method that takes none, and for a job as
@@ -229,7 +232,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
 
 def _add_transforms(
-    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: JobSpec
+    editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
 ) -> dict[str, Any]:
     """Give ``editor`` its transforms; return their description for the record, empty if there are none."""
     if not found:

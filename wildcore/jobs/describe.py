@@ -11,7 +11,7 @@ from wildcore.architectures import Family
 from wildcore.errors import Message
 from wildcore.jobs.build import model_request
 from wildcore.jobs.chat import in_chat
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import ModelChoice
 from wildcore.models.family_guess import guess_family
 from wildcore.models.hints import quantisation, quantised_problem, weights_problem
 from wildcore.models.loaded import ModelRequest, shape_of
@@ -39,7 +39,7 @@ class ModelFacts:
 
 def describe_model(registry: Registry, name: str) -> ModelFacts:
     """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` if it is not a model."""
-    request = model_request(registry, JobSpec(model=name, dataset="", editor="", protocols=()))
+    request = model_request(registry, ModelChoice(model=name))
     folder = fetch_folder(request, weights=False)
     config = load_config(request, folder)
     found = _Found(registry, request, folder, config)

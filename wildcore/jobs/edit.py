@@ -20,7 +20,7 @@ from wildcore.jobs.build import make_editor, model_request, read_back, settled
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.facts import FactTable, malformed, read_facts
 from wildcore.jobs.session import open_session
-from wildcore.jobs.spec import JobSpec, check_names, names_used
+from wildcore.jobs.spec import EditJob, ModelChoice, check_names, names_used
 from wildcore.model_files import copy_companions
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (
@@ -55,7 +55,7 @@ class MadePatch:
     refused: tuple[Malformed, ...]
 
 
-def make_patch(registry: Registry, spec: JobSpec, edits: Path, out: Path, progress: Progress) -> MadePatch:
+def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progress: Progress) -> MadePatch:
     """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and save it as ``out``.
 
     The whole table is read before the model is loaded. With ``spec.trace`` the trace is saved beside the patch. A fact that
@@ -134,7 +134,7 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
 
 
 def apply_patches(
-    registry: Registry, spec: JobSpec, patches: Sequence[Path], out: Path, progress: Progress
+    registry: Registry, spec: ModelChoice, patches: Sequence[Path], out: Path, progress: Progress
 ) -> tuple[str, ...]:
     """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if models run in
     it.

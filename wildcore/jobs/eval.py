@@ -17,8 +17,8 @@ from wildcore.evaluation.sequences import SequenceRunner
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor, Patch
-from wildcore.jobs.build import TAKEN, read_back, settled, with_later_parameters
-from wildcore.jobs.eval_plan import EvaluationPlan, MadeEditor
+from wildcore.jobs.build import TAKEN, MadeEditor, read_back, settled, with_later_parameters
+from wildcore.jobs.eval_plan import EvaluationPlan
 from wildcore.jobs.resume import require_same, without_taken
 from wildcore.jobs.score import score
 from wildcore.jobs.session import Session, open_session

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from wildcore.datasets.selection import Reader, require_some
 from wildcore.evaluation.checkpoints import read_patch_or_run
-from wildcore.interfaces import Editor, Environment, Metric, Progress
-from wildcore.jobs.build import choice_of, make_editor, make_reader, model_request
+from wildcore.interfaces import Environment, Metric, Progress
+from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.score import prepare
-from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.spec import JobSpec, names_used
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
@@ -21,9 +21,6 @@ from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
 from wildcore.types import EditCase
-
-MadeEditor = tuple[Editor, dict[str, Any]]
-"""An editor, and its description for the record."""
 
 
 class Reporting(Progress, Protocol):
@@ -78,7 +75,8 @@ def plan_evaluation(
     environment = Environment(cache_folder(), spec.seed, reporter, Trace() if spec.trace else None)
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)
-    protocols = ready_protocols(registry, spec, [] if patch else [one.editor for one in specs], reader)
+    editors = [] if patch else [one.editor for one in specs]
+    protocols = ready_protocols(registry, spec, names_used(registry, editors, spec.dataset, spec.added_metrics), reader)
     added = added_metrics(registry, spec.added_metrics, spec.settings)
     metrics = {p.name: with_added(p.metrics, by_kind(added)) for p in protocols}
     candidates = _candidates(spec, reader)

@@ -9,7 +9,7 @@ from wildcore.errors import Option, UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
 from wildcore.jobs.session import open_session
-from wildcore.jobs.spec import JobSpec, check_names, names_used
+from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, check_names, names_used
 from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
@@ -37,13 +37,13 @@ class Prepared:
         return self.path.stat().st_size
 
 
-def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepared]:
-    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is empty if no dataset is named.
+def prepare(registry: Registry, spec: PrepareJob, progress: Progress) -> list[Prepared]:
+    """Train and prepare the editor of ``spec`` for its model; ``spec.dataset`` is None if no dataset is named.
 
     Raises ``UserError`` for bad input, such as a dataset for an editor without a trained part, or none for an editor with one.
     """
-    check_names(spec.settings, names_used(registry, [spec.editor]) | _dataset_used(registry, spec))
-    cases = _cases(registry, spec, progress) if spec.dataset else []
+    check_names(spec.settings, names_used(registry, [spec.editor], spec.dataset))
+    cases = _cases(registry, spec, spec.dataset, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
     _require_dataset(spec, editor.trains)
@@ -55,11 +55,7 @@ def prepare(registry: Registry, spec: JobSpec, progress: Progress) -> list[Prepa
     return _made(environment.asked)
 
 
-def _dataset_used(registry: Registry, spec: JobSpec) -> dict[str, set[str]]:
-    return {"dataset": registry.names("dataset", spec.dataset)} if spec.dataset else {}
-
-
-def _require_dataset(spec: JobSpec, trains: bool) -> None:
+def _require_dataset(spec: PrepareJob, trains: bool) -> None:
     if trains and not spec.dataset:
         way_out = ("name some with ", Option("dataset", "NAME"))
         raise UserError(f"editor {spec.editor} is trained on edit cases", way_out=way_out)
@@ -73,8 +69,9 @@ def _require_dataset(spec: JobSpec, trains: bool) -> None:
             raise UserError(problem, Option(name), "leave it out")
 
 
-def _cases(registry: Registry, spec: JobSpec, progress: Progress) -> list[EditCase]:
-    reader, _ = make_reader(registry, spec)
+def _cases(registry: Registry, spec: PrepareJob, dataset: str, progress: Progress) -> list[EditCase]:
+    chosen = spec.model_dump(include={*Selection.model_fields, "settings"})
+    reader, _ = make_reader(registry, CaseChoice(dataset=dataset, **chosen))
     cases = require_some(reader.name, reader.cases())
     for note in reader.notes():
         progress.note(note)

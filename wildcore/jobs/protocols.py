@@ -9,7 +9,7 @@ from wildcore.errors import Option, UserError
 from wildcore.interfaces import Metric
 from wildcore.jobs.chat import asks_in_chat
 from wildcore.jobs.modules import ResolvedModule, resolve, validated
-from wildcore.jobs.spec import SECTIONS, JobSpec, check_names, names_used, settings_for
+from wildcore.jobs.spec import SECTIONS, ProtocolChoice, check_names, settings_for
 from wildcore.params import ContextParams
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
@@ -65,16 +65,18 @@ class ResolvedProtocol:
         return ReadyProtocol(self.complete, context, generator, truncator, metrics, sources, chat)
 
 
-def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], reader: Reader) -> list[ReadyProtocol]:
+def ready_protocols(
+    registry: Registry, spec: ProtocolChoice, beside: Mapping[str, set[str]], reader: Reader
+) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
-    ``editors`` are all editors that run in the call; ``reader`` sets cases aside for contexts that show examples. Raises
-    ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
+    ``beside`` are the names of the other modules used in the call, by section. ``reader`` sets cases aside for contexts that
+    show examples. Raises ``UserError`` for a setting that nothing uses, and for a protocol or a metric that is named twice.
     """
     if len(set(spec.metrics)) < len(spec.metrics):
         raise UserError("a metric is named twice", about=Option("metrics"))
     ready: dict[str, ReadyProtocol] = {}
-    used: dict[str, set[str]] = {section: set() for section in SECTIONS}
+    used = {section: set(beside.get(section, ())) for section in SECTIONS}
     for name in spec.protocols:
         protocol = variant(registry, registry.find_protocol(name), spec)
         if protocol.stated.name in ready:
@@ -82,10 +84,6 @@ def ready_protocols(registry: Registry, spec: JobSpec, editors: Sequence[str], r
         ready[protocol.stated.name] = _with_examples(protocol, reader).make(registry)
         for module in protocol.modules:
             used[module.section] |= registry.names(module.section, module.name)
-    used |= names_used(registry, editors)
-    used["dataset"] = registry.names("dataset", spec.dataset) if spec.dataset else set()
-    for metric in spec.added_metrics:
-        used["metric"] |= registry.names("metric", metric)
     check_names(spec.settings, used)
     return list(ready.values())
 
@@ -118,7 +116,7 @@ def by_kind(added: Sequence[AddedMetric]) -> Metrics:
     return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
 
 
-def variant(registry: Registry, found: Found[EvalProtocol], spec: JobSpec) -> ResolvedProtocol:
+def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice) -> ResolvedProtocol:
     """Return the protocol with the job's replacements; a variant if that changes anything.
 
     The names in a published protocol mean its own plugin's modules first.
@@ -182,7 +180,7 @@ def _replaced(
     return replace(module, params=validated(module.section, found, {**module.minimal.params, **own}))
 
 
-def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: JobSpec) -> ResolvedMetrics:
+def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: ProtocolChoice) -> ResolvedMetrics:
     """Return the metrics with the job's replacements: a metric that compares with the unedited model replaces those of
     locality, any other metric those of the other kinds.
     """

@@ -19,45 +19,108 @@ CONTINUATION = 40
 """Default number of characters for which an edited model continues after its answer to an edit prompt."""
 
 
-class JobSpec(Record):
-    """One run as specified by the user.
+class Settings(Record):
+    """Values of modules' parameters: "section.parameter" or "section.name.parameter" maps to one."""
 
-    ``settings`` maps "section.parameter" or "section.name.parameter" to a value. ``own_protocols`` are those read from files.
-    ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
-    evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
-    of the failure filter. ``edits_per_update`` None: the schedule's default. ``as_published`` runs the editor like its
-    published code. ``trace`` records what happens inside each edit.
-    """
+    settings: Mapping[str, Any] = {}
+
+
+class Seed(Record):
+    """The seed of everything that is drawn."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class ModelChoice(Record):
+    """Which model to load, and how."""
 
     model: str
-    dataset: str
-    editor: str
-    patch: str | None = None
-    protocols: tuple[str, ...]
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+
+
+class EditorChoice(Settings):
+    """Which editor to make; ``as_published`` runs it like its published code."""
+
+    editor: str
+    as_published: bool = False
+
+
+class Selection(Seed):
+    """Which cases of a dataset to take."""
+
+    where: Mapping[str, str] = {}
+    limit: int | None = Field(default=None, ge=1)
+    sample: int | None = Field(default=None, ge=1)
+    skip_malformed: bool = False
+
+
+class CaseChoice(Selection, Settings):
+    """Which cases to take, and from which dataset."""
+
+    dataset: str
+
+
+class ProtocolChoice(Settings):
+    """Under which protocols to ask, and what replaces modules in them; ``own_protocols`` are those read from files."""
+
+    protocols: tuple[str, ...]
     own_protocols: tuple[EvalProtocol, ...] = ()
     context: str | None = None
     generator: str | None = None
     truncator: str | None = None
     metrics: tuple[str, ...] = ()
-    added_metrics: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = {}
-    as_published: bool = False
-    trace: bool = False
-    where: Mapping[str, str] = {}
-    limit: int | None = Field(default=None, ge=1)
-    sample: int | None = Field(default=None, ge=1)
+
+
+class BatchSize(Record):
+    """The most prompts in one batch."""
+
+    batch_size: int = Field(default=32, ge=1)
+
+
+class EditJob(ModelChoice, EditorChoice, Seed):
+    """Facts written into a patch; ``trace`` records what happens inside each edit."""
+
     skip_malformed: bool = False
+    trace: bool = False
+
+
+class PrepareJob(ModelChoice, EditorChoice, Selection):
+    """What an editor needs once for a model, made ahead; ``dataset`` holds cases to train on, None where none is named."""
+
+    dataset: str | None = None
+
+
+class AuditJob(CaseChoice, ProtocolChoice, BatchSize):
+    """A dataset looked through under protocols; ``model`` is the one to ask, None for none."""
+
+    model: ModelChoice | None = None
+
+
+class AskJob(ProtocolChoice, Seed, BatchSize):
+    """Questions asked under a protocol; ``dataset`` serves contexts that show examples of one."""
+
+    dataset: str | None = None
+
+
+class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+    """One run as specified by the user and stored in its manifest: the fields of all parts beside each other.
+
+    ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
+    evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
+    of the failure filter. ``edits_per_update`` None: the schedule's default. ``trace`` records what happens inside each edit.
+    """
+
+    patch: str | None = None
+    added_metrics: tuple[str, ...] = ()
+    trace: bool = False
     only_failures: str | None = None
     schedule: ScheduleName = "single"
     edits_per_update: int | None = Field(default=None, ge=1)
     continuation: int = CONTINUATION
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    batch_size: int = Field(default=32, ge=1)
     parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
 
 
@@ -117,11 +180,17 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
     return shared | own
 
 
-def names_used(registry: Registry, editors: Sequence[str]) -> dict[str, set[str]]:
-    """Return the names of the editors and transforms used, by section, in the form that ``check_names`` takes."""
-    used: dict[str, set[str]] = {"editor": set(), "transform": set()}
+def names_used(
+    registry: Registry, editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()
+) -> dict[str, set[str]]:
+    """Return the names of the modules used, by section, in the form that ``check_names`` takes."""
+    used: dict[str, set[str]] = {"editor": set(), "transform": set(), "dataset": set(), "metric": set()}
     for name in editors:
         editor, *transforms = name.split(AND)
         used["editor"] |= registry.names("editor", editor)
         used["transform"] |= {one for transform in transforms for one in registry.names("transform", transform)}
+    if dataset:
+        used["dataset"] = registry.names("dataset", dataset)
+    for metric in metrics:
+        used["metric"] |= registry.names("metric", metric)
     return used
