@@ -166,7 +166,7 @@ def load_config(request: ModelRequest, folder: Path) -> Any:
     require_model_folder(request.name, folder)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
-    except (OSError, ValueError, KeyError, StrictDataclassError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
         raise UserError(f"its config.json cannot be read: {error}", _named(request)) from error
 
 
