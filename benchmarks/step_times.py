@@ -30,7 +30,7 @@ def main() -> None:
     arguments = _arguments()
     model = random_llama(arguments.shape) if arguments.shape else embedded(arguments.model, arguments.device)
     if arguments.filled_up:
-        wildcore.inference.partial_forward.WORTH_PACKING = 0.0
+        wildcore.inference.partial_forward.MAX_DENSITY_TO_PACK = 0.0
     compile_upper(model, arguments.compile)
     for name in arguments.editors:
         first, few, many = (seconds(model, name, arguments.together, steps) for steps in (FEW, FEW, MANY))

@@ -177,7 +177,7 @@ class Refused(Exception):
     """
 
 
-def each_or_refusal(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made | Refused]:
+def map_or_refuse(make: Callable[[Item], Made], items: Iterable[Item]) -> list[Made | Refused]:
     """Return the result of ``make`` for each item; if ``make`` refuses an item, the refusal in its place."""
     return [_made_or_refusal(make, item) for item in items]
 
@@ -189,7 +189,7 @@ def _made_or_refusal(make: Callable[[Item], Made], item: Item) -> Made | Refused
         return refusal
 
 
-def nearest(name: str, known: list[str]) -> str:
+def suggestion(name: str, known: list[str]) -> str:
     """Return a hint for an unknown ``name``: the closest of ``known``, or all of them."""
     import difflib
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Message, Refused, each_or_refusal
+from wildcore.errors import Message, Refused, map_or_refuse
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
@@ -225,7 +225,7 @@ class Patch(Protocol):
         ...
 
 
-class KeptPatch(Patch, Protocol):
+class SavablePatch(Patch, Protocol):
     """A patch that is not a change of weights and can be saved to a file. The editor that made it loads it again."""
 
     def saved(self) -> Saved:
@@ -336,7 +336,7 @@ class Editor(Protocol):
 
     def edit_each(self, model: "LoadedModel", requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request one independent patch, as a new editor would make it, or the refusal of that request."""
-        return each_or_refusal(partial(self._edit_alone, model), requests)
+        return map_or_refuse(partial(self._edit_alone, model), requests)
 
     def _edit_alone(self, model: "LoadedModel", request: EditRequest) -> Patch:
         self.reset()

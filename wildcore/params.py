@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from wildcore.errors import Message, Module, Setting, UserError, joined, nearest
+from wildcore.errors import Message, Module, Setting, UserError, joined, suggestion
 from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
@@ -195,7 +195,7 @@ class EditorParams(DepartingParams):
             if preset.name == self.preset:
                 return preset
         known = [preset.name for preset in self.presets] + ["none"]
-        raise UserError(f"editor.preset={self.preset!r}: no such preset; {nearest(self.preset, known)}")
+        raise UserError(f"editor.preset={self.preset!r}: no such preset; {suggestion(self.preset, known)}")
 
 
 def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> P:
@@ -210,7 +210,7 @@ def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> 
 def _explain(problem: Any, params: type[Params], where: str | Module) -> Message:
     name = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"unknown parameter {name!r}; {nearest(name, list(params.model_fields))}"
+        return f"unknown parameter {name!r}; {suggestion(name, list(params.model_fields))}"
     if problem["type"] == "missing":
         kind = where.kind if isinstance(where, Module) else "SECTION"
         return (f"parameter {name!r} is missing; give it with ", Setting(f"{kind}.{name}", "VALUE"))

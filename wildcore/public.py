@@ -1,7 +1,7 @@
 """The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
-from wildcore.errors import Option, Refused, Setting, UserError, each_or_refusal, nearest
+from wildcore.errors import Option, Refused, Setting, UserError, map_or_refuse, suggestion
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,
@@ -9,12 +9,12 @@ from wildcore.interfaces import (
     Editor,
     Environment,
     Generator,
-    KeptPatch,
     Metric,
     ModelSource,
     Offer,
     Patch,
     Progress,
+    SavablePatch,
     Saved,
     Shortcut,
     StopRule,
@@ -74,7 +74,6 @@ __all__ = [
     "Family",
     "Generator",
     "Gold",
-    "KeptPatch",
     "Malformed",
     "Metric",
     "ModelShape",
@@ -92,6 +91,7 @@ __all__ = [
     "Prompt",
     "Record",
     "Refused",
+    "SavablePatch",
     "Saved",
     "Score",
     "Setting",
@@ -104,9 +104,9 @@ __all__ = [
     "Use",
     "UserError",
     "ValueSolver",
-    "each_or_refusal",
     "hookimpl",
     "lazy",
-    "nearest",
+    "map_or_refuse",
     "require_placeholder",
+    "suggestion",
 ]

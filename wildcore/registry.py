@@ -17,7 +17,7 @@ import pluggy
 
 from wildcore import hookspecs
 from wildcore.architectures import Family, built_in_families
-from wildcore.errors import Option, UserError, command, nearest
+from wildcore.errors import Option, UserError, command, suggestion
 from wildcore.interfaces import Offer, Shortcut
 from wildcore.types import EvalProtocol
 
@@ -149,7 +149,7 @@ class Registry:
         if matches:
             ways = " or ".join(f"{plugin}/{offered}" for plugin, offered in sorted(matches))
             raise UserError(f"{kind} {name!r} is offered by several plugins; ask for {ways}")
-        hint = nearest(name, [offered for _, offered in known])
+        hint = suggestion(name, [offered for _, offered in known])
         raise UserError(f"unknown {kind} {name!r}; {hint}{self._broken_hint()}")
 
     def _broken_hint(self) -> str:
@@ -187,7 +187,7 @@ def _not_installed(name: str, installed: list[str]) -> str:
     namesakes = [known for known in installed if known.startswith(f"{name}@")]
     if namesakes:
         return f"several packages have a plugin {name!r}; ask for {' or '.join(namesakes)}"
-    return f"no plugin {name!r} is installed; {nearest(name, installed)}"
+    return f"no plugin {name!r} is installed; {suggestion(name, installed)}"
 
 
 def named_entry_points() -> dict[str, EntryPoint]:
@@ -225,7 +225,7 @@ def _check_hook_names(module: object) -> None:
     for name, value in vars(module).items():
         marked = getattr(value, f"{hookspecs.PROJECT}_impl", None)
         if (marked or (callable(value) and name.startswith("wildcore_"))) and name not in known:
-            raise BadPlugin(f"implements the unknown hook {name!r}; {nearest(name, known)}")
+            raise BadPlugin(f"implements the unknown hook {name!r}; {suggestion(name, known)}")
         if name in known and not marked:
             raise BadPlugin(f"defines {name!r} without the mark @hookimpl, so nothing would call it")
 

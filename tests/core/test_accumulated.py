@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Editor, EditRequest, Prompt, Saved, UserError
-from wildcore.evaluation.checkpoints import SequenceFile, Written
-from wildcore.inference import over_targets
+from wildcore.evaluation.checkpoints import Checkpoint, SequenceState
+from wildcore.inference import map_target_logits
 from wildcore.interfaces import Patch
-from wildcore.models import LoadedModel, join
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import Dense, LowRank, ModulePatch, PromptPatch, WeightPatch
-from wildcore.patches.accumulated import Accumulated, changes_prompts
+from wildcore.patches.accumulated import CombinedPatch, changes_prompts
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.testing.conformance import ModelState
@@ -73,8 +73,8 @@ def change(seed: int, rank: int, size: float = 1.0) -> LowRank | Dense:
     return Dense(size * torch.randn(HIDDEN, INTERMEDIATE, generator=generator))
 
 
-def together(*patches: Patch) -> Accumulated:
-    accumulated = Accumulated()
+def together(*patches: Patch) -> CombinedPatch:
+    accumulated = CombinedPatch()
     for patch in patches:
         accumulated.add(patch)
     return accumulated
@@ -83,8 +83,8 @@ def together(*patches: Patch) -> Accumulated:
 def logits(model: LoadedModel, patch: Patch) -> Tensor:
     with patch.applied(model):
         (prompt,) = model.rewritten([PROMPT], [PROMPT.text])
-        row = join(model.tokenizer, prompt, "Ottawa in Ontario")
-        return over_targets(model, [row], lambda _, given: given.float())[0]
+        row = tokenise_pair(model.tokenizer, prompt, "Ottawa in Ontario")
+        return map_target_logits(model, [row], lambda _, given: given.float())[0]
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,8 @@ class OtherVersion(Editor):
 def test_a_kept_sequence_that_its_editor_cannot_read_back_is_named(model: LoadedModel, tmp_path: Path) -> None:
     run = {"created": "2025-01-01T00:00:00+00:00", "job": {}, "identity": {}, "protocols": (), "case_count": 1}
     manifest = Manifest(**run, versions={}, hardware={}, plugins={})
-    file = SequenceFile(RunFolder.create(tmp_path / "run", manifest))
-    written = Written(0)
+    file = Checkpoint(RunFolder.create(tmp_path / "run", manifest))
+    written = SequenceState(0)
     written.take(EditOutcome(status="edited", seconds=0), {}, Louder(model.mlp_output(1).name, 3.0), None)
     file.save(written)
     said = r"sequence.safetensors: its editor cannot read it back \(KeyError: 'factor'\); .*; delete the file"
@@ -203,4 +203,4 @@ def test_what_can_neither_be_summed_nor_be_kept_is_refused() -> None:
             return {}
 
     with pytest.raises(UserError, match="Odd"):
-        Accumulated().add(Odd())  # type: ignore[arg-type]
+        CombinedPatch().add(Odd())  # type: ignore[arg-type]

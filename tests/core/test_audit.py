@@ -28,11 +28,11 @@ from wildcore import (
     UserError,
 )
 from wildcore.cli import main
-from wildcore.datasets.checks import STRAY_WHITE_SPACE, Searches
+from wildcore.datasets.checks import STRAY_WHITE_SPACE, Checks
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.protocols import make_protocol
 from wildcore.jobs.spec import AuditJob
-from wildcore.models import ModelRequest, join, load_model
+from wildcore.models import ModelRequest, load_model, tokenise_pair
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Found, Registry, load_registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
@@ -151,7 +151,7 @@ def case(target: str, *aliases: str, kind: str = "reliability", **changes: Any) 
 
 
 def test_white_space_that_the_reader_took_away_is_told_by_its_tag() -> None:
-    searches = Searches()
+    searches = Checks()
     searches.take(case("Anna", tags={STRAY_WHITE_SPACE: "target"}))
     (white_space,) = [one for one in searches.findings() if one.name == "white space"]
     assert white_space.count == 1
@@ -159,7 +159,7 @@ def test_white_space_that_the_reader_took_away_is_told_by_its_tag() -> None:
 
 
 def test_an_id_that_occurs_twice() -> None:
-    searches = Searches()
+    searches = Checks()
     for target in ("Anna", "Karl"):
         searches.take(case(target))
     assert {one.name: one.count for one in searches.findings() if one.count} == {"same id": 1, "contradictory edit": 1}
@@ -443,7 +443,7 @@ def test_with_a_model_tokens_and_what_it_knows_are_counted(tmp_path: Path) -> No
 def test_tokens_are_counted_behind_the_prompt(tmp_path: Path) -> None:
     model = load_model(ModelRequest(str(TINY)), load_registry().families)
     targets = ["Anna", "Anna Berg of the mill", "1995"]
-    lengths = [len(join(model.tokenizer, Prompt(text=ROW["prompt"]), target).target_ids) for target in targets]
+    lengths = [len(tokenise_pair(model.tokenizer, Prompt(text=ROW["prompt"]), target).target_ids) for target in targets]
     tokens = audited(written(tmp_path, [{**ROW, "target": t} for t in targets]), "--model", TINY)["tokens"]
     assert (tokens["shortest"], tokens["longest"]) == (min(lengths), max(lengths))
     assert tokens["mean"] == pytest.approx(statistics.mean(lengths))

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from wildcore import EditRequest, Environment, Refused, Saved
-from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.inference.prompt_cache import PromptCache
 from wildcore.models import LoadedModel, encode
-from wildcore.models.loaded import Reading
+from wildcore.models.loaded import BatchInfo
 from wildcore.patches import Dense, LowRank, PromptPatch, WeightPatch
 from wildcore.testing import conformance
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
@@ -31,7 +31,7 @@ class Silent:
 
     bears_recording = True
 
-    def listen(self, reading: Reading) -> None: ...
+    def listen(self, reading: BatchInfo) -> None: ...
 
 
 class HonestEditor:
@@ -91,7 +91,7 @@ class LeavesAPromptPatch(HonestEditor):
 
 class LeavesSharedPrompts(HonestEditor):
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Any]:
-        model.shared_prompts = SharedPrompts(model, [])
+        model.shared_prompts = PromptCache(model, [])
         return super().edit_each(model, requests)
 
 

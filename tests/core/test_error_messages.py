@@ -20,7 +20,7 @@ from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTexts
 from wildcore.datasets.rows import bad_rows, edit_request
-from wildcore.datasets.selection import WAY_OUT, Choice, Reader, require_one_choice, require_some
+from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
 from wildcore.errors import Module, Option, Parameter, Place, Setting, command, joined, render
 from wildcore.evaluation.failure_filter import first_metric
 from wildcore.evaluation.schedules import require_fitting_schedule
@@ -30,7 +30,7 @@ from wildcore.jobs.prepare import _require_dataset
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.resume import require_same
-from wildcore.jobs.spec import JobSpec, check_names, parse_settings
+from wildcore.jobs.spec import JobSpec, parse_settings, refuse_unused_settings
 from wildcore.models import ModelRequest
 from wildcore.models.hints import require_fetchable, require_model_folder
 from wildcore.models.loading import family_of, fetch_folder, pick_device, pick_dtype
@@ -189,7 +189,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        lambda folder: Reader("facts", Facts(BAD[0]), Choice()).cases(),
+        lambda folder: CaseReader("facts", Facts(BAD[0]), CaseFilter()).cases(),
         "facts.jsonl, line 2: the field 'target' is missing (--skip-malformed leaves such rows out and lists them)",
         "facts.jsonl, line 2: the field 'target' is missing (skip_malformed=True leaves such rows out and lists them)",
     ),
@@ -201,7 +201,7 @@ DATA: list[Case] = [
         "  facts.jsonl, line 2: the field 'target' is missing\n  facts.jsonl, line 3: the field 'target' is missing",
     ),
     (
-        lambda folder: Reader("facts", Facts(), Choice(where={"source": "NQ"})).cases(),
+        lambda folder: CaseReader("facts", Facts(), CaseFilter(where={"source": "NQ"})).cases(),
         "--where source=NQ: no case of facts fits; tag 'source': known: none",
         "where={'source': 'NQ'}: no case of facts fits; tag 'source': known: none",
     ),
@@ -234,12 +234,12 @@ JOBS: list[Case] = [
         "settings['editr.layer=5']: unknown section 'editr'; did you mean 'editor'?",
     ),
     (
-        lambda folder: check_names({"editor.layer": 1}, {"metric": {"f1"}}),
+        lambda folder: refuse_unused_settings({"editor.layer": 1}, {"metric": {"f1"}}),
         "--set editor.layer: no editor takes part here; leave it out",
         "settings['editor.layer']: no editor takes part here; leave it out",
     ),
     (
-        lambda folder: check_names({"metric.f2.x": 1}, {"metric": {"f1"}}),
+        lambda folder: refuse_unused_settings({"metric.f2.x": 1}, {"metric": {"f1"}}),
         "--set metric.f2.x: this run uses no metric 'f2'; known: f1",
         "settings['metric.f2.x']: this run uses no metric 'f2'; known: f1",
     ),

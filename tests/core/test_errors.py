@@ -2,7 +2,7 @@
 
 import pytest
 
-from wildcore import Refused, UserError, each_or_refusal
+from wildcore import Refused, UserError, map_or_refuse
 
 
 def half(number: int) -> int:
@@ -14,7 +14,7 @@ def half(number: int) -> int:
 
 
 def test_a_refusal_takes_the_place_of_what_would_have_been_made() -> None:
-    first, refusal, last = each_or_refusal(half, [2, 3, 4])
+    first, refusal, last = map_or_refuse(half, [2, 3, 4])
     assert (first, last) == (1, 2)
     assert isinstance(refusal, Refused)
     assert str(refusal) == "3 is odd"
@@ -22,4 +22,4 @@ def test_a_refusal_takes_the_place_of_what_would_have_been_made() -> None:
 
 def test_another_error_is_raised() -> None:
     with pytest.raises(UserError, match="negative"):
-        each_or_refusal(half, [2, -2])
+        map_or_refuse(half, [2, -2])

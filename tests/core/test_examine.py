@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 
 from wildcore import Answer, Generator, Gold, Output, Probe, Prompt, StopRule
-from wildcore.evaluation.questions import Answers, Question, ask, pose, unanswerable
-from wildcore.models import LoadedModel, encode, join
+from wildcore.evaluation.questions import Answers, Question, generate_answers, render_questions, unanswerable
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.protocols import ReadyProtocol
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.testing.stub_protocol import plain_protocol
@@ -96,7 +96,7 @@ def protocol(generator: RecordingGenerator, truncator: RecordingTruncator) -> Re
 
 def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answers]:
     model.rows_at_once = batch_size
-    return ask(model, ready, pose(model, ready, PROBES))
+    return generate_answers(model, ready, render_questions(model, ready, PROBES))
 
 
 def test_modules_that_do_not_declare_it_are_never_given_the_gold(model: LoadedModel) -> None:
@@ -124,7 +124,7 @@ def test_each_row_is_stopped_by_its_own_gold_and_answers_come_in_order(batch_siz
     generator = RecordingGenerator()
     ready = protocol(generator, GoldReadingTruncator())
     answers = asked(model, ready, batch_size)
-    questions = pose(model, ready, PROBES)
+    questions = render_questions(model, ready, PROBES)
     assert [len(answer.output.token_ids) for (answer,) in answers] == [len(q.gold.token_ids) for q in questions]
     assert [answer.text.split(" word")[0] for (answer,) in answers] == [probe.prompt for probe in PROBES]
     assert max(generator.batches) == min(batch_size, len(PROBES))
@@ -132,7 +132,7 @@ def test_each_row_is_stopped_by_its_own_gold_and_answers_come_in_order(batch_siz
 
 
 def test_a_question_is_posed_with_the_first_answer_as_gold(model: LoadedModel) -> None:
-    question = pose(model, protocol(RecordingGenerator(), RecordingTruncator()), PROBES[:1])[0]
+    question = render_questions(model, protocol(RecordingGenerator(), RecordingTruncator()), PROBES[:1])[0]
     assert question.gold.text == "Warsaw"
     assert model.tokenizer.decode(question.gold.token_ids) == " Warsaw"
     assert question.prompt_length == len(encode(model.tokenizer, Prompt(text=PROBES[0].prompt)))
@@ -142,7 +142,7 @@ def test_a_question_that_does_not_fit_is_not_asked_and_the_others_are(model: Loa
     generator = RecordingGenerator()
     ready = protocol(generator, RecordingTruncator())
     too_long = Probe(kind="reliability", prompt="Paris " * MAX_LENGTH, answers=("Rome",))
-    answers = ask(model, ready, pose(model, ready, [PROBES[0], too_long, PROBES[1]]))
+    answers = generate_answers(model, ready, render_questions(model, ready, [PROBES[0], too_long, PROBES[1]]))
     assert [len(samples) for samples in answers] == [1, 0, 1]
     assert generator.batches == [2]
 
@@ -156,7 +156,7 @@ def test_every_sample_is_truncated_and_stays_with_its_question(model: LoadedMode
 
 def test_the_rival_of_a_probe_goes_with_its_gold(model: LoadedModel) -> None:
     probe = Probe(kind="locality", prompt="Rome is in", answers=("Italy",), rival="Spain")
-    (question,) = pose(model, protocol(RecordingGenerator(), RecordingTruncator()), [probe])
+    (question,) = render_questions(model, protocol(RecordingGenerator(), RecordingTruncator()), [probe])
     assert (question.gold.text, question.gold.rival) == ("Italy", "Spain")
 
 
@@ -171,9 +171,11 @@ def test_a_prompt_that_merges_with_the_answer_is_not_asked(gold: str, rival: str
     generator = RecordingGenerator()
     ready = plain_protocol(generator, WithoutSpecialTokens(), RecordingTruncator())
     merging = Probe(kind="reliability", prompt=" ", answers=(gold,), rival=rival)
-    questions = pose(model, ready, [PROBES[0], merging, merging.model_copy(update={"answers": ("1",), "rival": None})])
-    lengths = [join(model.tokenizer, question.prompt, gold).prompt_length for question in questions[1:]]
+    questions = render_questions(
+        model, ready, [PROBES[0], merging, merging.model_copy(update={"answers": ("1",), "rival": None})]
+    )
+    lengths = [tokenise_pair(model.tokenizer, question.prompt, gold).prompt_length for question in questions[1:]]
     assert [question.prompt_length for question in questions[1:]] == [1, 1]
     assert lengths == [0, 0] if rival is None else [1, 1]
-    assert [len(answers) for answers in ask(model, ready, questions)] == [1, 0, 1]
+    assert [len(answers) for answers in generate_answers(model, ready, questions)] == [1, 0, 1]
     assert "so nothing can be asked" in (unanswerable(model, questions[1]) or "")

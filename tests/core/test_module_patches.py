@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt, Saved
-from wildcore.inference import over_targets
-from wildcore.models import Joined, LoadedModel, encode, join, pad
+from wildcore.inference import map_target_logits
+from wildcore.models import LoadedModel, TokenisedPair, encode, pad, tokenise_pair
 from wildcore.patches import NOWHERE, ModulePatch, set_aside
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
-from wildcore.testing.reference_decoding import decoded, plainest
+from wildcore.testing.reference_decoding import decode_without_cache, decoded
 
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]
 PROMPTS = [Prompt(text=" ".join(WORDS[index : index + 1 + index % 4] * (1 + index % 3))) for index in range(9)]
@@ -69,8 +69,8 @@ def prompt_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> l
     return [logits[place][mask[place].bool()] for place in range(len(rows))]
 
 
-def target_logits(model: LoadedModel, rows: Sequence[Joined]) -> list[Tensor]:
-    return over_targets(model, rows, lambda row, logits: logits.clone())
+def target_logits(model: LoadedModel, rows: Sequence[TokenisedPair]) -> list[Tensor]:
+    return map_target_logits(model, rows, lambda row, logits: logits.clone())
 
 
 def close(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -96,7 +96,7 @@ def test_with_a_cache_and_rows_filled_up_again_each_answer_is_that_of_the_plaine
 ) -> None:
     model = tiny_model(family)
     with example(model).applied(model):
-        expected = [plainest(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
+        expected = [decode_without_cache(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
         model.rows_at_once = rows_at_once
         assert decoded(model, PROMPTS, LIMITS) == expected
     assert decoded(model, PROMPTS, LIMITS) != expected
@@ -116,7 +116,7 @@ def test_alone_or_in_a_batch_filled_up_left_or_right_the_logits_are_the_same(fam
 @pytest.mark.parametrize("rows_at_once", [None, 1, 4])
 def test_teacher_forcing_predicts_what_decoding_chooses(family: str, rows_at_once: int | None) -> None:
     model = tiny_model(family)
-    rows = [join(model.tokenizer, prompt, "the old town of Rome") for prompt in PROMPTS]
+    rows = [tokenise_pair(model.tokenizer, prompt, "the old town of Rome") for prompt in PROMPTS]
     model.rows_at_once = rows_at_once
     with example(model).applied(model):
         forced = target_logits(model, rows)
@@ -132,7 +132,7 @@ def test_the_target_has_no_say_in_the_route() -> None:
     for target in ("Rome", "a much longer answer, in which other words stand"):
         patch = example(model)
         with patch.applied(model):
-            target_logits(model, [join(model.tokenizer, prompt, target) for prompt in PROMPTS[:4]])
+            target_logits(model, [tokenise_pair(model.tokenizer, prompt, target) for prompt in PROMPTS[:4]])
         routes.append(sorted(patch.routed))
     assert routes[0] == routes[1]
 
@@ -152,7 +152,7 @@ def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
     model = tiny_model(family)
     prompts, limits = [Prompt(text=" ".join(words)) for words, _ in asked], [limit for _, limit in asked]
     with example(model, seed).applied(model):
-        alone = [plainest(model, prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
+        alone = [decode_without_cache(model, prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
         model.rows_at_once = rows_at_once
         assert decoded(model, prompts, limits) == alone
         assert decoded(model, prompts[::-1], limits[::-1]) == alone[::-1]
@@ -167,7 +167,7 @@ def test_a_plain_call_of_the_network_reads_prompts() -> None:
         assert close([step.logits[0]], prompt_logits(model, PROMPTS[1:2], "left"))
         chosen = step.logits[:, -1:].argmax(-1)
         following = model.network(input_ids=chosen, **cache).logits[0, -1].argmax()
-        assert (int(chosen), int(following)) == plainest(model, PROMPTS[1], 2)
+        assert (int(chosen), int(following)) == decode_without_cache(model, PROMPTS[1], 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -244,7 +244,7 @@ def test_a_choice_at_every_token_is_that_of_a_pass_over_the_whole_text_however_a
         expected = []
         for prompt, limit in zip(PROMPTS, LIMITS, strict=True):
             patch.routed.clear()
-            expected.append(plainest(model, prompt, limit))
+            expected.append(decode_without_cache(model, prompt, limit))
             alone = list(patch.routed)
             patch.routed.clear()
             assert decoded(model, [prompt], limit) == expected[-1:]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wildcore import Departure, EditorParams, ModelShape, Params, Preset, UserError
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.jobs.spec import check_names, parse_settings, settings_for
+from wildcore.jobs.spec import parse_settings, refuse_unused_settings, settings_for
 from wildcore.params import build
 
 SMALL = ModelShape("gpt2", 12, 768, 50257)
@@ -173,11 +173,12 @@ def test_settings_of_an_earlier_name_reach_the_module() -> None:
 
 def test_a_setting_for_a_module_that_takes_no_part() -> None:
     used = {"metric": {"exact-match", "unchanged"}}
-    check_names({"metric.unchanged.x": 1, "metric.y": 2}, used)
+    refuse_unused_settings({"metric.unchanged.x": 1, "metric.y": 2}, used)
     assert (
-        message(check_names, {"editor.layer": 1}, used) == "--set editor.layer: no editor takes part here; leave it out"
+        message(refuse_unused_settings, {"editor.layer": 1}, used)
+        == "--set editor.layer: no editor takes part here; leave it out"
     )
-    said = message(check_names, {"metric.exact-mach.x": 1}, used)
+    said = message(refuse_unused_settings, {"metric.exact-mach.x": 1}, used)
     assert said == "--set metric.exact-mach.x: this run uses no metric 'exact-mach'; did you mean 'exact-match'?"
 
 

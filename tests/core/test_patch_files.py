@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from wildcore import Editor, EditRequest, Prompt, Refused, Saved, UserError
-from wildcore.jobs.eval import GivenPatch
+from wildcore.jobs.eval import FixedPatchEditor
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, PromptPatch, WeightPatch
-from wildcore.patches.files import KEY, PatchManifest, patched_model, read_patch, require_made_for, write_patch
+from wildcore.patches.files import KEY, PatchManifest, patched_model, read_patch, require_same_model, write_patch
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.testing.networks import tiny_model
 
@@ -100,7 +100,7 @@ def test_a_patch_of_another_version_of_its_editor_is_refused(tmp_path: Path) -> 
 
 def test_a_patch_that_is_there_refuses_what_it_does_not_write() -> None:
     fact = EditRequest(prompt="Rome is in", target="Peru")
-    given = GivenPatch(PATCH, [fact])
+    given = FixedPatchEditor(PATCH, [fact])
     other = given.edit_each(tiny_model("llama"), [fact, fact.model_copy(update={"target": "Italy"})])
     assert other[0] is PATCH
     assert isinstance(other[1], Refused)
@@ -121,14 +121,14 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_only_the_very_model_is_the_model(tmp_path: Path) -> None:
     model, wanted = tiny_model("llama"), manifest(tiny_model("llama"))
-    require_made_for(tmp_path, wanted, model)
+    require_same_model(tmp_path, wanted, model)
     model.mlp_output(1).weight[0, 0] += 1
     with pytest.raises(
         UserError, match=r"made for tiny-llama \(fingerprint \w+, not \w+\) and cannot be applied to tiny-llama"
     ):
-        require_made_for(tmp_path, wanted, tiny_model("llama", seed=1))
+        require_same_model(tmp_path, wanted, tiny_model("llama", seed=1))
     with pytest.raises(UserError, match="model_type llama, not gpt2"):
-        require_made_for(tmp_path, wanted, tiny_model("gpt2"))
+        require_same_model(tmp_path, wanted, tiny_model("gpt2"))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from wildcore import Prompt
-from wildcore.inference import over_targets
-from wildcore.models import at_least_float32, join, wide_dtype
+from wildcore.inference import map_target_logits
+from wildcore.models import at_least_float32, tokenise_pair, wide_dtype
 from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
-from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import PatchManifest, patched_model, read_patch, write_patch
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 
@@ -47,7 +47,7 @@ def test_a_change_that_float32_rounds_away_counts_in_a_model_in_float64(kind: st
         created="", model=patched_model(model), editor={"name": "x"}, seed=0, requests=(), versions={}
     )
     write_patch(tmp_path / "patch", patch, manifest)
-    summed = Accumulated()
+    summed = CombinedPatch()
     summed.add(patch)
     before = projection.weight.clone()
     for applied in (patch, read_patch(tmp_path / "patch").weights(), summed.weights()):
@@ -61,10 +61,10 @@ def test_a_change_that_float32_rounds_away_counts_in_a_model_in_float64(kind: st
 def test_a_row_under_a_patch_in_float64_comes_out_as_under_the_changed_weight(kind: str) -> None:
     model = tiny_model("gpt2", dtype=torch.float64)
     patch = WeightPatch({model.mlp_output(1).name: changes()[kind]})
-    row = join(model.tokenizer, Prompt(text="The capital of Canada is"), "Rome")
+    row = tokenise_pair(model.tokenizer, Prompt(text="The capital of Canada is"), "Rome")
 
     def logits() -> torch.Tensor:
-        return over_targets(model, [row], lambda _, found: found.clone())[0]
+        return map_target_logits(model, [row], lambda _, found: found.clone())[0]
 
     unedited = logits()
     with patch.applied(model):

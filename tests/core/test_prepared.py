@@ -16,8 +16,8 @@ import torch
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import PreparedFile, content_digest, kept_for, prepared_file, read_manifest
-from wildcore.storage.prepared import MANIFEST, WatchedEnvironment
+from wildcore.storage import Artifact, artifacts_for, content_digest, prepared_file, read_manifest
+from wildcore.storage.prepared import MANIFEST, RecordingEnvironment
 from wildcore.storage.prepared_entries import chosen, damage, entries, remove, store_folder
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
@@ -36,7 +36,7 @@ def environment(tmp_path: Path) -> Environment:
 
 
 @pytest.fixture
-def file(environment: Environment, model: LoadedModel) -> PreparedFile:
+def file(environment: Environment, model: LoadedModel) -> Artifact:
     return prepared_file(environment, model, "second-moments", FACTS)
 
 
@@ -66,7 +66,7 @@ def require_same(found: Saved, expected: Saved) -> None:
         assert torch.equal(found.tensors[name], tensor)
 
 
-def test_what_is_saved_is_found_again(environment: Environment, model: LoadedModel, file: PreparedFile) -> None:
+def test_what_is_saved_is_found_again(environment: Environment, model: LoadedModel, file: Artifact) -> None:
     assert not file.exists()
     file.save(content())
     again = prepared_file(environment, model, "second-moments", FACTS | {"pair": [1, 2]})
@@ -79,7 +79,7 @@ def test_what_is_saved_is_found_again(environment: Environment, model: LoadedMod
     assert not again.exists()
 
 
-def test_facts_alone_can_be_kept(file: PreparedFile) -> None:
+def test_facts_alone_can_be_kept(file: Artifact) -> None:
     file.save(Saved({}, {"texts": ["a"]}))
     assert file.load() == Saved({}, {"texts": ["a"]})
 
@@ -95,13 +95,13 @@ def test_facts_alone_can_be_kept(file: PreparedFile) -> None:
         {"dtype": "bfloat16"},
     ],
 )
-def test_the_address_depends_on_all_that_the_content_does(other: Mapping[str, Any], file: PreparedFile) -> None:
+def test_the_address_depends_on_all_that_the_content_does(other: Mapping[str, Any], file: Artifact) -> None:
     assert file.manifest.model_copy(update=other).address != file.manifest.address
     assert file.manifest.model_copy(update={"model": "renamed"}).address == file.manifest.address
     assert file.path.name == f"{file.manifest.address}.safetensors"
 
 
-def test_a_prepared_file_says_what_it_is_and_plain_safetensors_reads_it(file: PreparedFile, model: LoadedModel) -> None:
+def test_a_prepared_file_says_what_it_is_and_plain_safetensors_reads_it(file: Artifact, model: LoadedModel) -> None:
     file.save(content())
     manifest = read_manifest(file.path)
     assert (manifest.kind, manifest.model) == ("second-moments", model.request.name)
@@ -114,7 +114,7 @@ def test_a_prepared_file_says_what_it_is_and_plain_safetensors_reads_it(file: Pr
     assert safetensors.torch.load_file(file.path)["number"] == 2.5
 
 
-def test_unfinished_work_has_a_place_of_its_own_until_the_whole_is_saved(file: PreparedFile) -> None:
+def test_unfinished_work_has_a_place_of_its_own_until_the_whole_is_saved(file: Artifact) -> None:
     file.partial.save(content(seed=1))
     assert not file.exists()
     require_same(file.partial.load(), content(seed=1))
@@ -123,7 +123,7 @@ def test_unfinished_work_has_a_place_of_its_own_until_the_whole_is_saved(file: P
     require_same(file.load(), content())
 
 
-def test_a_change_of_any_byte_is_noticed(file: PreparedFile) -> None:
+def test_a_change_of_any_byte_is_noticed(file: Artifact) -> None:
     file.save(content())
     sound = file.path.read_bytes()
     for place in range(len(sound)):
@@ -136,14 +136,14 @@ def test_a_change_of_any_byte_is_noticed(file: PreparedFile) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 7, 100, -1])
-def test_a_file_that_was_cut_off_is_noticed(length: int, file: PreparedFile) -> None:
+def test_a_file_that_was_cut_off_is_noticed(length: int, file: Artifact) -> None:
     file.save(content())
     file.path.write_bytes(file.path.read_bytes()[:length])
     with pytest.raises(UserError, match="delete the file and run again"):
         file.load()
 
 
-def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: LoadedModel, file: PreparedFile) -> None:
+def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: LoadedModel, file: Artifact) -> None:
     file.save(content())
     other = prepared_file(environment, model, "second-moments", {})
     file.path.rename(other.path)
@@ -156,14 +156,14 @@ def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: Load
         other.load()
 
 
-def test_another_schema_is_named(file: PreparedFile) -> None:
+def test_another_schema_is_named(file: Artifact) -> None:
     newer = replace(file, manifest=file.manifest.model_copy(update={"schema_number": 2}))
     newer.save(content())
     with pytest.raises(UserError, match="schema 2, and this wildcore reads schema 1; delete the file"):
         file.load()
 
 
-def test_another_schema_is_named_whatever_its_hash_is_made_of(file: PreparedFile) -> None:
+def test_another_schema_is_named_whatever_its_hash_is_made_of(file: Artifact) -> None:
     newer = file.manifest.model_copy(update={"schema_number": 2})
     file.path.parent.mkdir(parents=True)
     safetensors.torch.save_file({"a": torch.ones(1)}, file.path, metadata={MANIFEST: newer.model_dump_json()})
@@ -172,7 +172,7 @@ def test_another_schema_is_named_whatever_its_hash_is_made_of(file: PreparedFile
 
 
 def test_what_cannot_be_written_is_said_and_leaves_nothing(
-    environment: Environment, file: PreparedFile, monkeypatch: pytest.MonkeyPatch
+    environment: Environment, file: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.save(content())
 
@@ -194,17 +194,17 @@ def test_all_that_is_kept_for_a_model_is_found_the_newest_last(environment: Envi
     prepared_file(environment, model, "other-kind", {}).save(content())
     prepared_file(environment, model, "sample", {"number": 3}).partial.save(content())
     of_another = made[0].manifest.model_copy(update={"fingerprint": "another"})
-    PreparedFile(made[0].path.with_name(f"{of_another.address}.safetensors"), of_another).save(content())
-    found = kept_for(environment, model, "sample")
+    Artifact(made[0].path.with_name(f"{of_another.address}.safetensors"), of_another).save(content())
+    found = artifacts_for(environment, model, "sample")
     assert [file.path for file in found] == [file.path for file in made]
     require_same(found[0].load(), content())
     made[1].path.write_bytes(b"damaged")
-    assert [file.path for file in kept_for(environment, model, "sample")] == [made[0].path, made[2].path]
+    assert [file.path for file in artifacts_for(environment, model, "sample")] == [made[0].path, made[2].path]
     assert isinstance(environment.progress, SilentProgress)
     assert environment.progress.notes[-1].startswith(f"passed over: {made[1].path}: damaged")
 
 
-def test_the_digest_of_a_content_is_that_of_its_bits_alone(file: PreparedFile) -> None:
+def test_the_digest_of_a_content_is_that_of_its_bits_alone(file: Artifact) -> None:
     file.save(content())
     digest = content_digest(file.load())
     assert digest == content_digest(Saved(content().tensors, {"other": "facts"}))
@@ -224,10 +224,10 @@ import sys
 from pathlib import Path
 import torch
 from wildcore import Saved
-from wildcore.storage import PreparedFile
+from wildcore.storage import Artifact
 from wildcore.storage.prepared import PreparedManifest
 path, value = Path(sys.argv[1]), float(sys.argv[2])
-file = PreparedFile(path, PreparedManifest.model_validate_json(sys.argv[3]))
+file = Artifact(path, PreparedManifest.model_validate_json(sys.argv[3]))
 print("ready", flush=True)
 for turn in range(int(sys.argv[4])):
     file.partial.save(Saved({"a": torch.full((64, 64), value)}, {"value": value, "turn": turn}))
@@ -236,7 +236,7 @@ for turn in range(int(sys.argv[4])):
 
 
 @contextmanager
-def writing(file: PreparedFile, values: tuple[float, ...], turns: int) -> Iterator[list[subprocess.Popen[str]]]:
+def writing(file: Artifact, values: tuple[float, ...], turns: int) -> Iterator[list[subprocess.Popen[str]]]:
     manifest = file.manifest.model_dump_json()
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
     commands = [[sys.executable, "-c", WRITER, str(file.path), str(v), manifest, str(turns)] for v in values]
@@ -252,7 +252,7 @@ def writing(file: PreparedFile, values: tuple[float, ...], turns: int) -> Iterat
             process.communicate()
 
 
-def test_whatever_two_processes_do_a_reader_sees_one_whole_file(environment: Environment, file: PreparedFile) -> None:
+def test_whatever_two_processes_do_a_reader_sees_one_whole_file(environment: Environment, file: Artifact) -> None:
     file.save(Saved({"a": torch.full((64, 64), 1.0)}, {"value": 1.0}))
     seen = set()
     with writing(file, (1.0, 2.0), 150) as running:
@@ -265,7 +265,7 @@ def test_whatever_two_processes_do_a_reader_sees_one_whole_file(environment: Env
     assert [path for path in file.path.parent.iterdir() if path.suffix == ".writing"] == []
 
 
-def test_a_killed_process_leaves_the_earlier_file_or_the_next(environment: Environment, file: PreparedFile) -> None:
+def test_a_killed_process_leaves_the_earlier_file_or_the_next(environment: Environment, file: Artifact) -> None:
     file.save(Saved({"a": torch.full((64, 64), 1.0)}, {"value": 1.0, "turn": -1}))
     for kill in range(5):
         with writing(file, (1.0,), 10**6) as (process,):
@@ -277,8 +277,8 @@ def test_a_killed_process_leaves_the_earlier_file_or_the_next(environment: Envir
     assert all(damage(entry) is None for entry in entries(environment.cache))
 
 
-def test_what_was_asked_for_is_noted(environment: Environment, model: LoadedModel, file: PreparedFile) -> None:
-    watched = WatchedEnvironment(environment.cache, 0, environment.progress)
+def test_what_was_asked_for_is_noted(environment: Environment, model: LoadedModel, file: Artifact) -> None:
+    watched = RecordingEnvironment(environment.cache, 0, environment.progress)
     file.save(content())
     known = prepared_file(watched, model, "second-moments", FACTS)
     made = prepared_file(watched, model, "prefixes", {})
@@ -288,7 +288,7 @@ def test_what_was_asked_for_is_noted(environment: Environment, model: LoadedMode
 
 
 @pytest.fixture
-def filled(environment: Environment, model: LoadedModel, file: PreparedFile) -> Environment:
+def filled(environment: Environment, model: LoadedModel, file: Artifact) -> Environment:
     """Return an environment whose store holds two whole files, unfinished work, a damaged file and two half-written ones."""
     file.save(content())
     file.partial.save(content())

@@ -20,7 +20,7 @@ from wildcore.evaluation.examiner import Examiner, shares_a_batch
 from wildcore.evaluation.single import run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference import decode
-from wildcore.models import LoadedModel, join
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import PromptPatch
 from wildcore.testing.networks import MAX_LENGTH, tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
@@ -156,6 +156,6 @@ def test_a_prompt_that_became_too_long_has_no_answer_and_a_reason(examiner: Exam
 def test_the_gold_of_a_rewritten_question_follows_its_own_prompt(model: LoadedModel, examiner: Examiner) -> None:
     (questions,) = examiner.questions(case(0, "Rome", "Where is Rome?")).values()
     after = examiner.questions_after({"test": questions}, Before("It is in \n"))["test"][0]
-    joined = join(model.tokenizer, Prompt(text="It is in \nQ: Where is Rome?"), "Peru")
+    joined = tokenise_pair(model.tokenizer, Prompt(text="It is in \nQ: Where is Rome?"), "Peru")
     assert (after.gold.token_ids, after.prompt_length) == (joined.target_ids, joined.prompt_length)
     assert after.asked == "Where is Rome?"

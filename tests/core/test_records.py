@@ -19,7 +19,7 @@ from wildcore import EditRequest, Output, Score, UserError
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records import run_folder
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flat
+from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flatten
 from wildcore.storage.durable import write_durably
 
 # Holds a run until it is killed.
@@ -395,7 +395,7 @@ def test_datasets_reads_the_journal(filled: RunFolder, python, tmp_path: Path) -
 
 
 def test_flat_names_every_leaf() -> None:
-    assert flat({"a": {"b": 1, "c": [2, {"d": None}]}, "e": {}, "f": []}) == {
+    assert flatten({"a": {"b": 1, "c": [2, {"d": None}]}, "e": {}, "f": []}) == {
         "a.b": 1,
         "a.c.0": 2,
         "a.c.1.d": None,

@@ -14,7 +14,7 @@ from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
 from wildcore.reporting.run import print_table
-from wildcore.scoring.summary import Cell
+from wildcore.scoring.summary import SummaryRow
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)
@@ -144,8 +144,8 @@ def test_no_word_of_the_table_is_cut_in_a_narrow_window(width: int, counts: bool
         "refused": 0,
     }
     cells = [
-        Cell(protocol="synthetic", kind="generalization", metric="token-agreement", **values),
-        Cell(protocol="wild-authors", kind="reliability", metric="exact-match", **values),
+        SummaryRow(protocol="synthetic", kind="generalization", metric="token-agreement", **values),
+        SummaryRow(protocol="wild-authors", kind="reliability", metric="exact-match", **values),
     ]
     console = Console(width=width, file=StringIO())
     print_table(console, cells)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import Prompt
-from wildcore.inference import decode, over_targets
-from wildcore.models import LoadedModel, join
+from wildcore.inference import decode, map_target_logits
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
@@ -51,8 +51,8 @@ KINDS = ("rank one", "rank three", "dense", "both layers")
 
 
 def logits(model: LoadedModel, prompts: Sequence[Prompt]) -> list[Tensor]:
-    rows = [join(model.tokenizer, prompt, "the old Italy") for prompt in prompts]
-    return over_targets(model, rows, lambda row, found: found.clone())
+    rows = [tokenise_pair(model.tokenizer, prompt, "the old Italy") for prompt in prompts]
+    return map_target_logits(model, rows, lambda row, found: found.clone())
 
 
 def alone(model: LoadedModel, patches: Sequence[WeightPatch], prompt: Prompt) -> Tensor:

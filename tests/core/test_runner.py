@@ -10,8 +10,8 @@ import torch
 
 from wildcore import EditCase, EditRequest, Patch, Probe, Refused
 from wildcore.evaluation.examiner import Examiner
-from wildcore.evaluation.groups import in_groups
-from wildcore.evaluation.single import NOT_STACKED, run_cases, timed_edits
+from wildcore.evaluation.groups import run_in_groups
+from wildcore.evaluation.single import NOT_STACKED, make_edits, run_cases
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel
@@ -151,7 +151,7 @@ def test_half_as_many_as_were_tried_are_tried_next(
 ) -> None:
     carry_out, progress, run = Room(room), SilentProgress(), folder(tmp_path / "run", count)
     cases = [case(number, "dense") for number in range(count)]
-    in_groups(carry_out, cases, run, lambda record: None, progress, together, ())
+    run_in_groups(carry_out, cases, run, lambda record: None, progress, together, ())
     assert carry_out.tried == tried
     assert progress.notes == [f"out of memory; going on with {number} edits at once" for number in going_on]
     assert [record.case for record in run.cases()] == [one.id for one in cases]
@@ -160,15 +160,15 @@ def test_half_as_many_as_were_tried_are_tried_next(
 def test_where_one_case_does_not_fit_the_error_comes_at_once(tmp_path: Path) -> None:
     carry_out, progress = Room(0), SilentProgress()
     with pytest.raises(torch.OutOfMemoryError):
-        in_groups(carry_out, [case(0, "dense")], folder(tmp_path / "run", 1), lambda record: None, progress, 64, ())
+        run_in_groups(carry_out, [case(0, "dense")], folder(tmp_path / "run", 1), lambda record: None, progress, 64, ())
     assert (carry_out.tried, progress.notes) == ([1], [])
 
 
 def test_a_request_longer_than_the_context_is_refused_and_the_others_are_written() -> None:
     model = tiny_model("llama")
     cases = [case(number, "low-rank") for number in (1, MAX_LENGTH, 2)]
-    made, _ = timed_edits(SmallChanges(), model, cases)
+    made, _ = make_edits(SmallChanges(), model, cases)
     assert [isinstance(patch, Refused) for patch in made] == [False, True, False]
     assert f"tokens long, and the model reads {MAX_LENGTH}" in str(made[1])
-    only, _ = timed_edits(SmallChanges(), model, cases[1:2])
+    only, _ = make_edits(SmallChanges(), model, cases[1:2])
     assert [type(patch) for patch in only] == [Refused]

@@ -11,7 +11,7 @@ from wildcore import EditCase, EditRequest, Malformed, Probe, UserError
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import parse_where
 from wildcore.datasets import selection
-from wildcore.datasets.selection import Choice, Reader, content_hash, require_some
+from wildcore.datasets.selection import CaseFilter, CaseReader, content_hash, require_some
 from wildcore.errors import render
 
 
@@ -38,8 +38,8 @@ class Mills:
                 yield case(number)
 
 
-def reader(dataset: Mills, **choice: object) -> Reader:
-    return Reader("mills", dataset, Choice(**choice))
+def reader(dataset: Mills, **choice: object) -> CaseReader:
+    return CaseReader("mills", dataset, CaseFilter(**choice))
 
 
 def test_a_limit_reads_no_further_than_it_must() -> None:

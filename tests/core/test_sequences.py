@@ -20,20 +20,20 @@ from wildcore import (
     Saved,
     UserError,
 )
-from wildcore.evaluation.checkpoints import NAME, SequenceFile, Written
+from wildcore.evaluation.checkpoints import NAME, Checkpoint, SequenceState
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.refusals import AllRefused, write_together
 from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, ScheduleName
-from wildcore.evaluation.sequences import SequenceRunner, gives_numbers
+from wildcore.evaluation.sequences import SequenceRunner, has_finite_logits
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference import decode
 from wildcore.interfaces import Editor
 from wildcore.models import LoadedModel, encode
 from wildcore.patches import Dense, WeightPatch
-from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.accumulated import CombinedPatch
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, Manifest, flat
+from wildcore.records.schema import CaseRecord, Manifest, flatten
 from wildcore.testing.conformance import ModelState, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
@@ -129,12 +129,12 @@ class Run:
         return list(self.folder.cases())
 
     def kept_updates(self) -> int:
-        return len(SequenceFile(self.folder).load(0, self.examiner.model, Remembering()).outcomes)
+        return len(Checkpoint(self.folder).load(0, self.examiner.model, Remembering()).outcomes)
 
 
 def differences(some: Sequence[CaseRecord], others: Sequence[CaseRecord]) -> list[str]:
     """Return where records differ, but for the one thing that may: how long an edit took."""
-    pairs = [(flat(one.model_dump()), flat(other.model_dump())) for one, other in zip(some, others, strict=True)]
+    pairs = [(flatten(one.model_dump()), flatten(other.model_dump())) for one, other in zip(some, others, strict=True)]
     keys = [(number, key) for number, (one, other) in enumerate(pairs) for key in one.keys() | other.keys()]
     found = [f"{number}.{key}" for number, key in keys if pairs[number][0].get(key) != pairs[number][1].get(key)]
     return sorted(place for place in found if not place.endswith(".edit.seconds"))
@@ -162,7 +162,7 @@ def test_a_sequence_of_one_edit_and_batches_of_one_are_single_edits(examiner: Ex
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_all_cases_are_judged_under_the_sum_of_all_updates(examiner: Examiner, tmp_path: Path, size: int) -> None:
-    editor, total = Remembering(), Accumulated()
+    editor, total = Remembering(), CombinedPatch()
     for start in range(0, COUNT, size):
         with total.applied(examiner.model):
             patch = editor.edit(examiner.model, [one.request for one in CASES[start : start + size]])
@@ -270,16 +270,16 @@ def test_what_was_kept_before_holds_if_an_interruption_leaves_an_update_half_tak
     stopped = Run(examiner, tmp_path / "stopped", "sequential")
     with pytest.raises(Stop):
         stopped.go_on(Remembering(stop_at(3)))
-    add, stop = Accumulated.add, AtTheSecond()
+    add, stop = CombinedPatch.add, AtTheSecond()
 
-    def interrupted(self: Accumulated, patch: Patch) -> None:
+    def interrupted(self: CombinedPatch, patch: Patch) -> None:
         add(self, patch)
         stop(patch)
 
-    monkeypatch.setattr(Accumulated, "add", interrupted)
+    monkeypatch.setattr(CombinedPatch, "add", interrupted)
     with pytest.raises(Stop):
         stopped.go_on(Remembering())
-    monkeypatch.setattr(Accumulated, "add", add)
+    monkeypatch.setattr(CombinedPatch, "add", add)
     assert stopped.kept_updates() == 2
     assert not differences(stopped.go_on(Remembering()), expected)
 
@@ -404,7 +404,7 @@ class Solving(Diverging):
     """Cannot solve on a model that gives no numbers."""
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        if not gives_numbers(model, requests[0].prompt):
+        if not has_finite_logits(model, requests[0].prompt):
             self.edits = self.edits + 1
             raise torch.linalg.LinAlgError("the input is not positive-definite")
         return super().edit(model, requests)
@@ -485,7 +485,7 @@ def test_what_a_killed_process_left_half_written_is_removed(examiner: Examiner, 
 def test_the_file_stays_with_everything_that_was_written(examiner: Examiner, tmp_path: Path) -> None:
     finished = Run(examiner, tmp_path / "run", "sequential")
     records = finished.go_on(Remembering())
-    kept: Written = SequenceFile(finished.folder).load(0, examiner.model, Remembering())
+    kept: SequenceState = Checkpoint(finished.folder).load(0, examiner.model, Remembering())
     assert [outcome.patch for outcome in kept.outcomes] == [record.edit.patch for record in records]
     assert kept.state is not None
     edits: Tensor = kept.state.tensors["edits"]

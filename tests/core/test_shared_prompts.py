@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Gold, Output, Probe, StopRule
-from wildcore.evaluation.questions import ask, pose
-from wildcore.inference import decode, over_targets
-from wildcore.inference.prompt_cache import SharedPrompts
-from wildcore.models import LoadedModel, encode, join
+from wildcore.evaluation.questions import generate_answers, render_questions
+from wildcore.inference import decode, map_target_logits
+from wildcore.inference.prompt_cache import PromptCache
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.patches import LowRank, RowPatches, WeightPatch
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
@@ -52,7 +52,7 @@ def counted(model: LoadedModel) -> Iterator[list[int]]:
 
 
 def both(
-    model: LoadedModel, asked: Asked, targets: Sequence[str], shared: SharedPrompts | None, forced_first: bool
+    model: LoadedModel, asked: Asked, targets: Sequence[str], shared: PromptCache | None, forced_first: bool
 ) -> tuple[list[tuple[int, ...]], list[torch.Tensor]]:
     """Return what decoding says to each prompt and the logits of each target, with patches; each protocol in its own call."""
     owners = [owner for owner, _ in asked]
@@ -63,8 +63,10 @@ def both(
     for forced in (forced_first, not forced_first):
         with stacked.applied(owners), shared.serving(owners) if shared else nullcontext():
             if forced:
-                rows = [join(model.tokenizer, one, target) for one, target in zip(prompts, targets, strict=True)]
-                logits = over_targets(model, rows, lambda _, given: given.clone())
+                rows = [
+                    tokenise_pair(model.tokenizer, one, target) for one, target in zip(prompts, targets, strict=True)
+                ]
+                logits = map_target_logits(model, rows, lambda _, given: given.clone())
             else:
                 said = [output.token_ids for output in decode(model, prompts, [NEW_TOKENS] * len(prompts), None)]
     return said, logits
@@ -92,7 +94,7 @@ def test_the_answers_are_those_without_sharing(
     model, (asked, targets) = MODELS[family], drawn
     model.rows_at_once = rows_at_once
     by_others = order.sample(asked, order.randint(0, len(asked)))
-    shared = SharedPrompts(model, [asked, by_others])
+    shared = PromptCache(model, [asked, by_others])
     said, logits = both(model, asked, targets, shared, forced_first)
     expected_said, expected_logits = both(model, asked, targets, None, forced_first)
     assert said == expected_said
@@ -105,8 +107,8 @@ def test_the_second_protocol_reads_no_prompt(forced_first: bool) -> None:
     model = tiny_model("llama")
     asked = [(0, prompt("the", "capital", "of", "France", "is")), (1, prompt("red", "is")), (0, prompt("red", "is"))]
     targets = ["red", "the old house", "old"]
-    rows = [join(model.tokenizer, one, target) for (_, one), target in zip(asked, targets, strict=True)]
-    shared = SharedPrompts(model, [asked, asked])
+    rows = [tokenise_pair(model.tokenizer, one, target) for (_, one), target in zip(asked, targets, strict=True)]
+    shared = PromptCache(model, [asked, asked])
     with counted(model) as tokens:
         both(model, asked, targets, shared, forced_first)
     steps = [len(asked)] * (NEW_TOKENS - 1)
@@ -122,8 +124,8 @@ def test_the_second_protocol_reads_no_prompt(forced_first: bool) -> None:
 def test_where_all_targets_have_one_token_nothing_at_all_is_read_behind_the_prompts() -> None:
     model = tiny_model("llama")
     asked = [(0, prompt("red", "is")), (0, prompt("the", "old", "town"))]
-    target = next(word for word in WORDS if len(join(model.tokenizer, asked[0][1], word).target_ids) == 1)
-    shared = SharedPrompts(model, [asked, asked])
+    target = next(word for word in WORDS if len(tokenise_pair(model.tokenizer, asked[0][1], word).target_ids) == 1)
+    shared = PromptCache(model, [asked, asked])
     with counted(model) as tokens:
         both(model, asked, [target] * 2, shared, forced_first=False)
     assert len(tokens) == NEW_TOKENS
@@ -134,7 +136,7 @@ def test_where_all_targets_have_one_token_nothing_at_all_is_read_behind_the_prom
 def test_a_row_without_a_target_has_no_logits_and_its_prompt_is_shared(targets: list[str], forced_first: bool) -> None:
     model = tiny_model("llama")
     asked = [(0, prompt("red", "is")), (1, prompt("the", "old", "town")), (0, prompt("the", "river"))]
-    shared = SharedPrompts(model, [asked, asked])
+    shared = PromptCache(model, [asked, asked])
     said, logits = both(model, asked, targets, shared, forced_first)
     said_apart, logits_apart = both(model, asked, targets, None, forced_first)
     assert said == said_apart
@@ -147,14 +149,14 @@ def test_a_row_without_a_target_has_no_logits_and_its_prompt_is_shared(targets: 
 def test_another_edited_model_reads_the_same_prompt_for_itself() -> None:
     model = tiny_model("llama")
     asked = [(owner, prompt("red", "is", "the", "old", "river")) for owner in range(3)]
-    said, _ = both(model, asked, ["red"] * 3, SharedPrompts(model, [asked, asked]), forced_first=True)
+    said, _ = both(model, asked, ["red"] * 3, PromptCache(model, [asked, asked]), forced_first=True)
     assert len(set(said)) > 1, "the patches are to make a difference"
 
 
 def test_a_prompt_that_one_protocol_puts_is_not_kept() -> None:
     model = tiny_model("llama")
     asked = [(0, prompt("red", "is")), (0, prompt("the", "old", "town"))]
-    shared = SharedPrompts(model, [asked, asked[:1]])
+    shared = PromptCache(model, [asked, asked[:1]])
     both(model, asked, ["red", "old"], shared, forced_first=True)
     with shared.serving([0, 0]):
         held = [shared.holds(0, encode(model.tokenizer, one)) for _, one in asked]
@@ -178,18 +180,18 @@ def test_a_generator_that_is_not_row_wise_reads_for_itself(last: bool) -> None:
     model = tiny_model("llama")
     once, twice = (plain_protocol(kind(NEW_TOKENS)) for kind in (Greedy, Twice))
     probes = [Probe(kind="reliability", prompt=text, answers=("red",)) for text in ("red is", "the old town of")]
-    questions = pose(model, once, probes)
+    questions = render_questions(model, once, probes)
     asked = [(0, question.prompt) for question in questions]
-    shared = SharedPrompts(model, [asked, asked])
+    shared = PromptCache(model, [asked, asked])
     order = (once, twice) if last else (twice, once)
-    given = [[one.text for (one,) in ask(model, ready, questions, shared=shared)] for ready in order]
-    assert given[0] == given[1] == [one.text for (one,) in ask(model, once, questions)]
+    given = [[one.text for (one,) in generate_answers(model, ready, questions, shared=shared)] for ready in order]
+    assert given[0] == given[1] == [one.text for (one,) in generate_answers(model, once, questions)]
     assert shared.taken == 0
 
 
 def test_a_cache_with_a_sliding_window_is_not_shared() -> None:
     model = tiny_model("mistral", sliding_window=4)
     asked = [(0, prompt("the", "capital", "of", "France", "is"))]
-    shared = SharedPrompts(model, [asked, asked])
+    shared = PromptCache(model, [asked, asked])
     assert both(model, asked, ["red"], shared, True)[0] == both(model, asked, ["red"], None, True)[0]
     assert shared.taken == 0

@@ -9,7 +9,7 @@ import pytest
 from wildcore import Editor, EditRequest, Offer, Params, Patch, Transform, UserError
 from wildcore.cli.eval import run_paths
 from wildcore.jobs.build import find_editor, make_editor
-from wildcore.jobs.spec import JobSpec, check_names, names_used
+from wildcore.jobs.spec import JobSpec, names_used, refuse_unused_settings
 from wildcore.models import LoadedModel
 from wildcore.params import ModelShape
 from wildcore.registry import Found, Registry
@@ -150,11 +150,11 @@ def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
         "dataset": {"facts"},
         "metric": {"exact"},
     }
-    check_names({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
+    refuse_unused_settings({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
     with pytest.raises(UserError, match=r"this run uses no transform 'cud'; did you mean 'cut'\?"):
-        check_names({"transform.cud.share": 1}, used)
+        refuse_unused_settings({"transform.cud.share": 1}, used)
     with pytest.raises(UserError, match=r"transform\.share: no transform takes part here; leave it out"):
-        check_names({"transform.share": 1}, names_used(Registry(), ["memit"]))
+        refuse_unused_settings({"transform.share": 1}, names_used(Registry(), ["memit"]))
 
 
 def test_run_folders_are_named_after_the_whole() -> None:

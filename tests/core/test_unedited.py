@@ -24,7 +24,7 @@ from wildcore import (
     UserError,
 )
 from wildcore.evaluation.failure_filter import FailureFilter
-from wildcore.evaluation.questions import pose
+from wildcore.evaluation.questions import render_questions
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.jobs.protocols import make_protocol
 from wildcore.models import LoadedModel
@@ -91,7 +91,7 @@ def probe(prompt: str, gold: str) -> Probe:
 
 
 def asked(store: UneditedAnswers, ready: ReadyProtocol, probes: Sequence[Probe]) -> list[str | None]:
-    answers = store.answers(ready, pose(store.model, ready, probes))
+    answers = store.answers(ready, render_questions(store.model, ready, probes))
     return [samples[0].text if samples else None for samples in answers]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wildcore.inference import UpperLayers
+from wildcore.inference import PartialForward
 from wildcore.models import LoadedModel, pad
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, LAYERS, MODEL_TYPES, WINDOWED, tiny_model
@@ -50,7 +50,7 @@ def test_a_changed_output_gives_the_logits_and_gradients_of_a_whole_pass(
 ) -> None:
     read = batch(model, side)
     real = read[1].bool()
-    upper = UpperLayers(model, layer, *read)
+    upper = PartialForward(model, layer, *read)
     delta = change(upper.outputs)
 
     whole = delta.clone().requires_grad_(True)
@@ -68,7 +68,7 @@ def test_a_changed_output_gives_the_logits_and_gradients_of_a_whole_pass(
 
 def test_the_recording_is_the_model_as_it_is(model: LoadedModel) -> None:
     read = batch(model, "right")
-    upper = UpperLayers(model, 1, *read)
+    upper = PartialForward(model, 1, *read)
     projection = model.mlp_output(1)
     with torch.no_grad():
         assert torch.equal(model.head(upper.hidden), model.read(*read)[0])
@@ -97,7 +97,7 @@ def check_cache(model: LoadedModel, layer: int) -> None:
         _, cache = model.read(ids[:, :-cut], mask[:, :-cut], positions[:, :-cut], logits_to_keep=1)
     held = cache.get_seq_length()
     states = [(kept.keys, kept.values) for kept in cache.layers]
-    upper = UpperLayers(model, layer, ids[:, -cut:], mask, positions[:, -cut:], cache)
+    upper = PartialForward(model, layer, ids[:, -cut:], mask, positions[:, -cut:], cache)
     delta = change(upper.outputs)
     again = [model.head(upper.run(upper.outputs + delta)) for _ in range(2)]
 
@@ -120,7 +120,7 @@ def test_rows_that_are_kept_go_on_as_before(model: LoadedModel, cached: bool) ->
         with torch.no_grad():
             _, cache = model.read(ids[:, :-4], mask[:, :-4], positions[:, :-4], logits_to_keep=1)
         ids, positions = ids[:, -4:], positions[:, -4:]
-    upper = UpperLayers(model, 1, ids, mask, positions, cache)
+    upper = PartialForward(model, 1, ids, mask, positions, cache)
     delta = change(upper.outputs)
     with torch.no_grad():
         of_all = upper.run(upper.outputs + delta)
@@ -134,7 +134,7 @@ def test_rows_that_are_kept_go_on_as_before(model: LoadedModel, cached: bool) ->
 
 
 def test_what_does_not_change_is_not_computed_again(model: LoadedModel) -> None:
-    upper = UpperLayers(model, 1, *batch(model, "right"))
+    upper = PartialForward(model, 1, *batch(model, "right"))
     computed: list[str] = []
     forwards = {name: module.forward for name, module in model.network.named_modules() if not list(module.children())}
     for name, forward in forwards.items():
@@ -166,14 +166,14 @@ def counting(name: str, forward: Any, computed: list[str]) -> Any:
 
 def test_the_model_is_put_back_also_after_an_error(model: LoadedModel) -> None:
     before = ModelState.of(model)
-    upper = UpperLayers(model, 1, *batch(model, "right"))
+    upper = PartialForward(model, 1, *batch(model, "right"))
     upper.run(upper.outputs)
     before.require(model, "run()")
     with pytest.raises(RuntimeError):
         upper.run(upper.outputs[:, :, :-1])
     before.require(model, "run() ended by an error")
     with pytest.raises((IndexError, RuntimeError)):
-        UpperLayers(model, 1, torch.full((1, 3), 10**6), torch.ones(1, 3), torch.arange(3)[None])
+        PartialForward(model, 1, torch.full((1, 3), 10**6), torch.ones(1, 3), torch.arange(3)[None])
     before.require(model, "recording ended by an error")
 
 
@@ -182,7 +182,7 @@ def test_a_forward_of_its_own_that_a_module_has_is_kept() -> None:
     layer = model.layers[0]
     own = layer.forward
     layer.forward = own  # as accelerate does where it places layers
-    upper = UpperLayers(model, 1, *batch(model, "right"))
+    upper = PartialForward(model, 1, *batch(model, "right"))
     upper.run()
     assert vars(layer)["forward"] is own
 
@@ -194,7 +194,7 @@ def test_hooks_that_are_there_apply_once() -> None:
         added(model.layers[0], torch.tensor(0.3)),
         added(model.projection("model.layers.1.mlp.up_proj").module, torch.tensor(0.2)),
     ):
-        upper = UpperLayers(model, 1, *read)
+        upper = PartialForward(model, 1, *read)
         expected, _ = model.read(*read)
         real = read[1].bool()
         torch.testing.assert_close(model.head(upper.hidden), expected)
@@ -203,7 +203,7 @@ def test_hooks_that_are_there_apply_once() -> None:
 
 def test_what_works_token_by_token_is_given_no_filling(model: LoadedModel) -> None:
     read = batch(model, "right")
-    upper = UpperLayers(model, 0, *read)
+    upper = PartialForward(model, 0, *read)
     seen: list[torch.Size] = []
     watched = [model.projection(f"{model.family.layers}.1.{name}").module for name in model.family.mlp_input]
     hooks = [module.register_forward_hook(lambda _m, inputs, _o: seen.append(inputs[0].shape)) for module in watched]
@@ -221,7 +221,7 @@ def test_what_works_token_by_token_is_given_no_filling(model: LoadedModel) -> No
 
 def test_the_head_makes_the_logits(model: LoadedModel) -> None:
     read = batch(model, "right")
-    hidden = UpperLayers(model, 0, *read).hidden
+    hidden = PartialForward(model, 0, *read).hidden
     expected = model.network(input_ids=read[0], attention_mask=read[1], position_ids=read[2]).logits
     assert torch.equal(model.head(hidden), expected)
     torch.testing.assert_close(model.head(hidden[1, 2]), expected[1, 2])
@@ -232,6 +232,6 @@ def test_the_head_bounds_logits_where_the_model_does(family: str) -> None:
     model = tiny_model(family)
     model.network.config.final_logit_softcapping = 2.0
     read = batch(model, "right")
-    logits = model.head(UpperLayers(model, 0, *read).hidden)
+    logits = model.head(PartialForward(model, 0, *read).hidden)
     assert float(logits.abs().max()) <= 2.0
     assert torch.equal(logits, model.read(*read)[0])

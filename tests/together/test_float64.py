@@ -10,7 +10,7 @@ from wildcore import EditRequest, Offer, Patch, Refused
 from wildcore.architectures import built_in_families
 from wildcore.models import ModelRequest, load_model
 from wildcore.patches import WeightPatch
-from wildcore.patches.files import require_kept
+from wildcore.patches.files import require_savable
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.golden import TINY_MODELS, relative_error
 
@@ -36,7 +36,7 @@ def tensors(patch: Patch | Refused) -> dict[str, Tensor]:
     if isinstance(patch, WeightPatch):
         return {name: change.dense() for name, change in patch.changes.items()}
     assert not isinstance(patch, Refused)
-    return {name: tensor for name, tensor in require_kept(patch).saved().tensors.items() if tensor.dim() == 2}
+    return {name: tensor for name, tensor in require_savable(patch).saved().tensors.items() if tensor.dim() == 2}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import wildcore.testing
-from wildcore.records.schema import flat
+from wildcore.records.schema import flatten
 
 MODELS = Path(wildcore.testing.__file__).parent / "data"
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
@@ -17,7 +17,7 @@ Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 
 def records(run: Path) -> list[dict[str, Any]]:
     """Return the journal's lines as flat mappings, without the times."""
-    lines = [flat(json.loads(line)) for line in (run / "journal.jsonl").read_text().splitlines()]
+    lines = [flatten(json.loads(line)) for line in (run / "journal.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "edit.seconds"} for line in lines]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wildcore.evaluation.questions import ask, pose
+from wildcore.evaluation.questions import generate_answers, render_questions
 from wildcore.jobs.build import make_reader, model_request
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.spec import JobSpec, names_used
@@ -41,7 +41,7 @@ def wild(registry: Registry) -> ReadyProtocol:
 
 def said(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[str]:
     """Return the unedited model's answers."""
-    answers = ask(model, protocol, pose(model, protocol, probes))
+    answers = generate_answers(model, protocol, render_questions(model, protocol, probes))
     return [answer.text for (answer,) in answers]
 
 

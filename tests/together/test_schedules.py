@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError, safe_open
 
-from wildcore.records.schema import flat
+from wildcore.records.schema import flatten
 
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -22,9 +22,9 @@ KEPT = "sequence.safetensors"
 KEEPING = """
 import time
 from wildcore.records.run_folder import RunFolder
-from wildcore.evaluation.checkpoints import Keeper
+from wildcore.evaluation.checkpoints import PeriodicCheckpoint
 append = RunFolder.append
-Keeper.save_if_due = lambda keeper: (keeper.save(), time.sleep(0.2))
+PeriodicCheckpoint.save_if_due = lambda keeper: (keeper.save(), time.sleep(0.2))
 RunFolder.append = lambda folder, record: (append(folder, record), time.sleep(0.2))
 from wildcore.cli import main
 main()
@@ -32,11 +32,11 @@ main()
 # the command line in its first half minute: it has kept nothing yet; it says how far it is
 COUNTING = """
 import sys, time
-from wildcore.evaluation.checkpoints import Keeper
+from wildcore.evaluation.checkpoints import PeriodicCheckpoint
 def count(keeper):
     print("written", len(keeper.written.outcomes), file=sys.stderr, flush=True)
     time.sleep(0.2)
-Keeper.save_if_due = count
+PeriodicCheckpoint.save_if_due = count
 from wildcore.cli import main
 main()
 """
@@ -44,7 +44,7 @@ main()
 
 def records(run: Path, file: str) -> list[dict[str, Any]]:
     """Return the lines of a run's file as flat mappings, without the one thing that may differ: how long an edit took."""
-    lines = [flat(json.loads(line)) for line in (run / file).read_text().splitlines()]
+    lines = [flatten(json.loads(line)) for line in (run / file).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "edit.seconds"} for line in lines]
 
 

@@ -8,7 +8,7 @@ from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_na
 from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
-from wildcore.datasets.selection import Choice, Reader
+from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
 from wildcore.jobs.build import make_reader
@@ -211,7 +211,7 @@ class _NoDataset:
         raise UserError("context: it shows examples of a dataset, and none is named; name one (dataset=NAME)")
 
 
-def _reader(registry: Registry, spec: AskJob) -> Reader:
+def _reader(registry: Registry, spec: AskJob) -> CaseReader:
     if not spec.dataset:
-        return Reader("", _NoDataset(), Choice())
+        return CaseReader("", _NoDataset(), CaseFilter())
     return make_reader(registry, CaseChoice(dataset=spec.dataset, settings=spec.settings, seed=spec.seed))[0]

@@ -10,7 +10,7 @@ from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, MadeEditor, find_editor, make_editor
 from wildcore.jobs.modules import validated
-from wildcore.jobs.spec import EditJob, check_names, names_used, settings_for
+from wildcore.jobs.spec import EditJob, names_used, refuse_unused_settings, settings_for
 from wildcore.registry import Found
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def editor(
         {f"editor.{key}": value for key, value in parameters.items()},
         {f"transform.{key}": value for key, value in (transform or {}).items()},
     )
-    check_names(settings, names_used(registry, [name]))
+    refuse_unused_settings(settings, names_used(registry, [name]))
     _check_parameters(offers.editor, "editor", settings)
     for found in offers.transforms:
         _check_parameters(found, "transform", settings)

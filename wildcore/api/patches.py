@@ -49,9 +49,9 @@ class ModelPatch:
     @errors_in_python
     def require_fits(self, model: "LoadedModel") -> None:
         """Raise ``UserError`` unless the patch was made for ``model``."""
-        from wildcore.patches.files import require_made_for
+        from wildcore.patches.files import require_same_model
 
-        require_made_for(THE_PATCH, self.manifest, model)
+        require_same_model(THE_PATCH, self.manifest, model)
 
     def describe(self) -> Mapping[str, Any]:
         """Return facts about the change, such as its norm and the modules that it changes."""
@@ -161,11 +161,11 @@ def edit(
 def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     """Return the patch in a file. Raises ``UserError`` if it is damaged or was made for another model."""
     from wildcore.jobs.build import read_back
-    from wildcore.patches.files import read_patch, require_made_for
+    from wildcore.patches.files import read_patch, require_same_model
 
     require_unedited(model)
     file = read_patch(Path(path))
-    require_made_for(file.path, file.manifest, model)
+    require_same_model(file.path, file.manifest, model)
     return ModelPatch(read_back(plugins(), file, model), file.manifest)
 
 

@@ -29,9 +29,9 @@ from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
-from wildcore.jobs.spec import CONTINUATION, JobSpec, check_names
+from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
-from wildcore.reporting.console import out as console_for_results
+from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
@@ -263,7 +263,7 @@ def score(
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
         return Result(run.path)
-    check_names(chosen_settings, {"metric": registry.names("metric", metric)})
+    refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
     made.prepare(Environment(cache_folder(), seed or 0, reporter))

@@ -18,7 +18,7 @@ from wildcore.errors import UserError
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.spec import AuditJob, ModelChoice, parse_settings
 from wildcore.registry import Registry
-from wildcore.reporting.console import Reporter, out, plain
+from wildcore.reporting.console import Reporter, results_console, safe_text
 
 if TYPE_CHECKING:
     from wildcore.datasets.checks import Example
@@ -67,7 +67,7 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
     if options["as_json"]:
         click.echo(found.model_dump_json(indent=2))
     else:
-        print_audit(out(), found)
+        print_audit(results_console(), found)
 
 
 audit_command.params += [option for option in eval_command.params if option.name in FROM_EVAL]
@@ -93,7 +93,7 @@ def _spec(options: dict[str, Any]) -> AuditJob:
 def print_audit(console: Console, found: "Audit") -> None:
     """Print the findings: faults with their first cases, ceilings, lengths of the targets, probes."""
     console.print()
-    console.print(plain(f"{found.dataset['name']}: {found.cases} cases, {found.malformed} malformed rows left out"))
+    console.print(safe_text(f"{found.dataset['name']}: {found.cases} cases, {found.malformed} malformed rows left out"))
     _print_findings(console, found)
     _print_ceilings(console, found)
     _print_answered(console, found)
@@ -116,14 +116,14 @@ def _print_ceilings(console: Console, found: "Audit") -> None:
         table.add_column(column, justify="right")
     for one in found.ceilings:
         ceiling = "1 by construction" if one.by_construction else "-" if one.ceiling is None else f"{one.ceiling:.3f}"
-        table.add_row(plain(one.protocol), plain(one.metric), ceiling, str(one.unreachable), str(one.unscored))
+        table.add_row(safe_text(one.protocol), safe_text(one.metric), ceiling, str(one.unreachable), str(one.unscored))
     console.print(table)
     for one in found.ceilings:
         if one.by_construction:
-            console.print(plain(f"{one.protocol}: the truncator reads the gold, so it cuts no right answer short"))
+            console.print(safe_text(f"{one.protocol}: the truncator reads the gold, so it cuts no right answer short"))
         if one.reason:
             console.print(
-                plain(f"{one.protocol}: {one.unscored} cases unscored by text alone; the first: {one.reason}")
+                safe_text(f"{one.protocol}: {one.unscored} cases unscored by text alone; the first: {one.reason}")
             )
         _print_examples(console, f"unreachable under {one.protocol}", one.unreachable, one.examples)
 
@@ -131,9 +131,9 @@ def _print_ceilings(console: Console, found: "Audit") -> None:
 def _print_examples(console: Console, name: str, count: int, examples: Iterable["Example"]) -> None:
     listed = list(examples)
     if listed:
-        console.print(plain(f"{name}, {len(listed)} of {count}:"))
+        console.print(safe_text(f"{name}, {len(listed)} of {count}:"))
     for example in listed:
-        console.print(plain(f"  {example.case}: {example.text}", LONGEST))
+        console.print(safe_text(f"  {example.case}: {example.text}", LONGEST))
 
 
 def _print_answered(console: Console, found: "Audit") -> None:
@@ -146,7 +146,7 @@ def _print_answered(console: Console, found: "Audit") -> None:
         scored = count.asked - count.unscored
         share = _percent(count.right / scored) if scored else "-"
         row = (str(count.asked), str(count.right), share, str(count.unscored))
-        table.add_row(plain(count.protocol), plain(count.metric), *row)
+        table.add_row(safe_text(count.protocol), safe_text(count.metric), *row)
     console.print(table)
 
 

@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from wildcore.errors import UserError
-from wildcore.reporting.console import bytes_of, out, plain
+from wildcore.reporting.console import format_bytes, results_console, safe_text
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
 
@@ -46,8 +46,8 @@ def list_command() -> None:
         table = Table("kind", "model", "facts", "size", "created")
         table.add_column("file", no_wrap=True)
         for entry in found:
-            table.add_row(*(plain(text) for text in _row(entry)))
-        out().print(table)
+            table.add_row(*(safe_text(text) for text in _row(entry)))
+        results_console().print(table)
     _print_total(found)
 
 
@@ -76,14 +76,14 @@ def prune_command(yes: bool, **options: Any) -> None:
     """Remove what is kept, including unfinished work. Several options remove what matches all of them."""
     doomed = _doomed(**options)
     for entry in doomed:
-        _print(f"{entry.kind}, {bytes_of(entry.size)}: {entry.path}")
+        _print(f"{entry.kind}, {format_bytes(entry.size)}: {entry.path}")
     if not doomed:
         _print("Nothing to remove.")
         return
-    total = bytes_of(sum(entry.size for entry in doomed))
+    total = format_bytes(sum(entry.size for entry in doomed))
     if not yes:
         click.confirm(f"Remove {_files(doomed)} and free {total}?", abort=True)
-    _print(f"Freed {bytes_of(remove(doomed))}.")
+    _print(f"Freed {format_bytes(remove(doomed))}.")
 
 
 def _doomed(
@@ -98,7 +98,7 @@ def _doomed(
 def _row(entry: Entry) -> tuple[str, ...]:
     model = f"{entry.manifest.model} ({entry.manifest.dtype})" if entry.manifest else "?"
     created = f"{entry.created.astimezone():%Y-%m-%d %H:%M}"
-    return entry.kind, model, _facts(entry), bytes_of(entry.size), created, entry.path.name
+    return entry.kind, model, _facts(entry), format_bytes(entry.size), created, entry.path.name
 
 
 def _facts(entry: Entry) -> str:
@@ -113,7 +113,7 @@ def _value(value: Any) -> str:
 
 
 def _print_total(found: Sequence[Entry]) -> None:
-    size = bytes_of(sum(entry.size for entry in found))
+    size = format_bytes(sum(entry.size for entry in found))
     _print(f"Total: {_files(found)}, {size}, in {store_folder(cache_folder())}")
 
 
@@ -122,4 +122,4 @@ def _files(found: Sequence[Entry]) -> str:
 
 
 def _print(line: str) -> None:
-    out().print(plain(line), soft_wrap=True)  # a path that is broken over lines cannot be copied
+    results_console().print(safe_text(line), soft_wrap=True)  # a path that is broken over lines cannot be copied

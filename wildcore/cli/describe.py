@@ -13,7 +13,7 @@ from wildcore.jobs.protocol_files import to_toml
 from wildcore.jobs.protocols import resolve_protocol
 from wildcore.params import DepartingParams, EditorParams
 from wildcore.registry import OFFER_HOOKS, Registry
-from wildcore.reporting.console import out, plain
+from wildcore.reporting.console import results_console, safe_text
 
 KINDS = (*OFFER_HOOKS, "protocol")
 
@@ -43,7 +43,7 @@ def _print_model(registry: Registry, name: str) -> None:
     from wildcore.jobs.describe import describe_model  # heavy
 
     try:
-        found, console = describe_model(registry, name), out()
+        found, console = describe_model(registry, name), results_console()
     except UserError as error:
         if error.about != Option("model", name):
             raise
@@ -52,26 +52,28 @@ def _print_model(registry: Registry, name: str) -> None:
         ) from error  # here the model is not named by an option
     brought = registry.called("model", name)
     if brought:
-        console.print(plain(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}"))
+        console.print(
+            safe_text(f"model {brought[0].offer.name} (plugin {brought[0].plugin}): {brought[0].offer.summary}")
+        )
     else:
-        console.print(plain(f"model {name} ({found.folder})"), soft_wrap=True)
+        console.print(safe_text(f"model {name} ({found.folder})"), soft_wrap=True)
     table = Table(show_header=False)
     for label, value in found.facts.items():
-        table.add_row(label, plain(render(value, COMMAND_LINE)))
+        table.add_row(label, safe_text(render(value, COMMAND_LINE)))
     console.print(table)
     for problem in found.problems:
-        console.print(plain(f"Problem: {render(problem, COMMAND_LINE)}"), soft_wrap=True)
+        console.print(safe_text(f"Problem: {render(problem, COMMAND_LINE)}"), soft_wrap=True)
     if found.family_lines:
         click.echo(f"\n{found.family_lines}")
     if not found.problems:
-        console.print(plain(f"Next: wildcore eval --model {quote(name)} --editor NAME"), soft_wrap=True)
+        console.print(safe_text(f"Next: wildcore eval --model {quote(name)} --editor NAME"), soft_wrap=True)
 
 
 def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
-    console = out()
-    console.print(plain(f"{kind} {offer.name} (plugin {plugin}): {offer.summary}"))
+    console = results_console()
+    console.print(safe_text(f"{kind} {offer.name} (plugin {plugin}): {offer.summary}"))
     if offer.cites:
-        console.print(plain(f"From: {offer.cites}"))
+        console.print(safe_text(f"From: {offer.cites}"))
     if not offer.params.model_fields:
         console.print("It has no parameters.")
         return
@@ -79,9 +81,9 @@ def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
     for name, field in offer.params.model_fields.items():
         default = "required" if field.is_required() else repr(field.get_default(call_default_factory=True))
         meaning = " ".join((field.description or "").replace("``", "").split())
-        table.add_row(plain(name), plain(_type(field.annotation)), plain(default), plain(meaning))
+        table.add_row(safe_text(name), safe_text(_type(field.annotation)), safe_text(default), safe_text(meaning))
     console.print(table)
-    console.print(plain(f"Set one with --set {kind}.PARAMETER=VALUE"))
+    console.print(safe_text(f"Set one with --set {kind}.PARAMETER=VALUE"))
     if issubclass(offer.params, DepartingParams):
         _print_departures(offer.params)
     if issubclass(offer.params, EditorParams):
@@ -89,7 +91,7 @@ def _print_offer(kind: str, offer: Offer[Any], plugin: str) -> None:
 
 
 def _print_departures(params: type[DepartingParams]) -> None:
-    console = out()
+    console = results_console()
     if params.departures is None:
         console.print(
             "--as-published is refused: the plugin does not say how its published code differs from the default."
@@ -101,7 +103,9 @@ def _print_departures(params: type[DepartingParams]) -> None:
     table = Table("parameter", "default", "published code", "reason", title="Where its published code differs")
     for one in params.departures:
         name = one.parameter if one.by_switch else f"{one.parameter} *"
-        table.add_row(plain(name), plain(_value(one.paper)), plain(_value(one.published)), plain(one.reason))
+        table.add_row(
+            safe_text(name), safe_text(_value(one.paper)), safe_text(_value(one.published)), safe_text(one.reason)
+        )
     console.print(table)
     console.print("--as-published sets these, except those that you set yourself.")
     if not all(one.by_switch for one in params.departures):
@@ -121,9 +125,11 @@ def _print_presets(params: type[EditorParams]) -> None:
     for preset in params.presets:
         shape = preset.shape
         model = f"{shape.model_type}, {shape.layers} layers, width {shape.hidden_size}, vocabulary {shape.vocabulary}"
-        table.add_row(preset.name, model, plain(", ".join(f"{key}={value}" for key, value in preset.values.items())))
-    out().print(table)
-    out().print(
+        table.add_row(
+            preset.name, model, safe_text(", ".join(f"{key}={value}" for key, value in preset.values.items()))
+        )
+    results_console().print(table)
+    results_console().print(
         "A preset holds published numbers for one model. How the published code works is chosen by --as-published."
     )
 

@@ -19,7 +19,7 @@ from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import EditJob, ModelChoice, parse_settings
 from wildcore.model_files import MODEL_CARD
 from wildcore.registry import Registry
-from wildcore.reporting.console import Reporter, out, plain
+from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
@@ -47,28 +47,30 @@ def edit_command(ctx: click.Context, /, **options: Any) -> None:
     spec = EditJob(**{**of_job(EditJob, options), "settings": parse_settings(options["settings"])})
     with reporter.track("making the patch", None):
         made = make_patch(registry, spec, options["edits"], options["destination"], reporter)
-    console = out()
+    console = results_console()
     _print_rows(console, "Malformed rows left out", made.left_out)
     _print_rows(console, f"Facts refused by {spec.editor}", made.refused)
     if made.patch is None:
-        console.print(plain(f"Nothing was written: {spec.editor} refuses every fact ({len(made.refused)})."))
+        console.print(safe_text(f"Nothing was written: {spec.editor} refuses every fact ({len(made.refused)})."))
         ctx.exit(ALL_REFUSED)
     facts = made.patch.describe()
     if "change_norm" in facts:
         changed = f"{', '.join(facts['modules'])}; Frobenius norm of the change {facts['change_norm']:.4g}"
-        console.print(plain(f"Changed: {changed}"))
-    console.print(plain(f"Written: {made.written} of {made.written + len(made.refused) + len(made.left_out)} facts"))
-    console.print(plain(f"Patch: {options['destination']}"))
+        console.print(safe_text(f"Changed: {changed}"))
+    console.print(
+        safe_text(f"Written: {made.written} of {made.written + len(made.refused) + len(made.left_out)} facts")
+    )
+    console.print(safe_text(f"Patch: {options['destination']}"))
     for command in _next_commands(options, weights="change_norm" in facts):
-        console.print(plain(f"Next: {command}"), soft_wrap=True)
+        console.print(safe_text(f"Next: {command}"), soft_wrap=True)
 
 
 def _print_rows(console: Console, what: str, rows: Sequence[Malformed]) -> None:
     """Print every one of ``rows`` with its reason, so that the user can find each in the table."""
     if rows:
-        console.print(plain(f"{what}: {len(rows)}"))
+        console.print(safe_text(f"{what}: {len(rows)}"))
     for row in rows:
-        console.print(plain(f"  {row.place}: {row.problem}"), soft_wrap=True)
+        console.print(safe_text(f"  {row.place}: {row.problem}"), soft_wrap=True)
 
 
 def _next_commands(options: Mapping[str, Any], weights: bool) -> Iterator[str]:
@@ -110,12 +112,12 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
     spec = ModelChoice(**of_job(ModelChoice, options))
     with reporter.track("writing the model", None):
         copied = apply_patches(ctx.obj, spec, options["patches"], options["destination"], reporter)
-    console = out()
-    console.print(plain(f"Model: {options['destination']}"))
+    console = results_console()
+    console.print(safe_text(f"Model: {options['destination']}"))
     if copied:
-        console.print(plain(f"Copied as they were: {', '.join(copied)}"))
+        console.print(safe_text(f"Copied as they were: {', '.join(copied)}"))
     if MODEL_CARD in copied:
-        console.print(plain(f"{MODEL_CARD} describes the model before the edits."))
+        console.print(safe_text(f"{MODEL_CARD} describes the model before the edits."))
 
 
 edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]

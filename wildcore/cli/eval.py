@@ -26,7 +26,7 @@ from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.console import Reporter, out, printable
+from wildcore.reporting.console import Reporter, printable, results_console
 from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
 from wildcore.scoring.summary import summary
 
@@ -365,7 +365,7 @@ def _print(folders: list[RunFolder], as_json: bool) -> None:
     for folder in folders:
         cases = list(folder.cases())
         if len(cases) <= EDITS_PRINTED:
-            print_edits(out(), cases, list(folder.scores()))
+            print_edits(results_console(), cases, list(folder.scores()))
         print_run(folder)
     if len(folders) > 1:
         print_comparison(folders)

@@ -4,7 +4,7 @@ import click
 from rich.table import Table
 
 from wildcore.registry import Plugin, Registry
-from wildcore.reporting.console import out, plain
+from wildcore.reporting.console import results_console, safe_text
 
 
 @click.command("plugins")
@@ -18,9 +18,11 @@ def plugins_command(registry: Registry, broken: bool) -> None:
     table = Table("plugin", "package", "offers", title=None)
     for plugin in registry.plugins:
         table.add_row(
-            plain(plugin.name), plain(f"{plugin.distribution} {plugin.version}"), plain(_offers(registry, plugin))
+            safe_text(plugin.name),
+            safe_text(f"{plugin.distribution} {plugin.version}"),
+            safe_text(_offers(registry, plugin)),
         )
-    out().print(table)
+    results_console().print(table)
 
 
 def _offers(registry: Registry, plugin: Plugin) -> str:

@@ -13,7 +13,7 @@ from wildcore.datasets.selection import require_one_choice
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
-from wildcore.reporting.console import Reporter, bytes_of, out, plain
+from wildcore.reporting.console import Reporter, format_bytes, results_console, safe_text
 
 SHARED_OPTIONS = (
     *MODEL_OPTIONS,
@@ -59,12 +59,12 @@ def _prepare(registry: Registry, spec: PrepareJob, reporter: Reporter, threads: 
         raise KeyboardInterrupt(
             "Interrupted; what is finished is kept. Give the same command again to go on."
         ) from None
-    console = out()
+    console = results_console()
     for one in made:
         when = "was there already" if one.known else "prepared"
-        console.print(plain(f"{one.kind}, {bytes_of(one.size)}, {when}: {one.path}"), soft_wrap=True)
+        console.print(safe_text(f"{one.kind}, {format_bytes(one.size)}, {when}: {one.path}"), soft_wrap=True)
     if not made:
-        console.print(plain(f"Editor {spec.editor} keeps nothing for this model; there is nothing to prepare."))
+        console.print(safe_text(f"Editor {spec.editor} keeps nothing for this model; there is nothing to prepare."))
 
 
 prepare_command.params += [option for option in eval_command.params if option.name in SHARED_OPTIONS]

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from wildcore.records.run_folder import RunFolder
-from wildcore.reporting.console import out
+from wildcore.reporting.console import results_console
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.summary import summary
 
@@ -21,7 +21,7 @@ def show(run: Path, edits: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary(folder), indent=2))
     elif edits:
-        console, cases = out(), list(folder.cases())
+        console, cases = results_console(), list(folder.cases())
         print_head(console, folder, len(cases))
         print_edits(console, cases, list(folder.scores()))
     else:

@@ -44,7 +44,7 @@ Check = Callable[[EditCase], str | None]
 
 
 @dataclass
-class _Search:
+class _Check:
     """One check and its findings."""
 
     name: str
@@ -61,7 +61,7 @@ class _Search:
                 self.examples.append(Example(case=case.id, text=text))
 
 
-class Searches:
+class Checks:
     """All checks, and what they have found so far."""
 
     def __init__(self) -> None:
@@ -124,18 +124,18 @@ class _Earlier:
         return None
 
 
-def _searches(earlier: _Earlier) -> list[_Search]:
+def _searches(earlier: _Earlier) -> list[_Check]:
     return [
-        _Search("same id", "as an earlier case; eval refuses such a dataset", earlier.same_id),
-        _Search("repeated edit", "prompt and an accepted answer are those of an earlier case", earlier.repeated),
-        _Search("contradictory edit", "an earlier case has the prompt and no such answer", earlier.contradicted),
-        _Search("no subject", "editors that need one refuse the edit", _no_subject),
-        _Search("subject not in the prompt", "editors that need one refuse the edit", _subject_missing),
-        _Search("subject repeated in the prompt", "the last one is edited", _subject_repeated),
-        _Search("target in the prompt", "as whole words; it can be copied", _target_in_prompt),
-        _Search("old answer accepted", "normalised, the ground truth is an accepted answer", _old_accepted),
-        _Search("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
-        _Search("residue", "marks of HTML, wikis or footnotes; undecodable characters", _residue),
+        _Check("same id", "as an earlier case; eval refuses such a dataset", earlier.same_id),
+        _Check("repeated edit", "prompt and an accepted answer are those of an earlier case", earlier.repeated),
+        _Check("contradictory edit", "an earlier case has the prompt and no such answer", earlier.contradicted),
+        _Check("no subject", "editors that need one refuse the edit", _no_subject),
+        _Check("subject not in the prompt", "editors that need one refuse the edit", _subject_missing),
+        _Check("subject repeated in the prompt", "the last one is edited", _subject_repeated),
+        _Check("target in the prompt", "as whole words; it can be copied", _target_in_prompt),
+        _Check("old answer accepted", "normalised, the ground truth is an accepted answer", _old_accepted),
+        _Check("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
+        _Check("residue", "marks of HTML, wikis or footnotes; undecodable characters", _residue),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wildcore.errors import Message, UserError, nearest
+from wildcore.errors import Message, UserError, suggestion
 from wildcore.types import EditCase, EditRequest, Malformed
 
 STRAY_WHITE_SPACE = "stray-white-space"
@@ -98,7 +98,7 @@ class Row:
     def _get(self, name: str) -> Any:
         value = _at(self.fields, name)
         if value is _ABSENT:
-            hint = nearest(name, list(_names(self.fields)))
+            hint = suggestion(name, list(_names(self.fields)))
             raise MalformedRow(self.place, f"the field {name!r} is missing; {hint}")
         return value
 

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
-from wildcore.errors import Message, Option, UserError, nearest
+from wildcore.errors import Message, Option, UserError, suggestion
 from wildcore.interfaces import Dataset
 from wildcore.types import EditCase, Malformed, Record
 
@@ -27,7 +27,7 @@ READ_AHEAD = 10_000
 WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
-class Choice(Record):
+class CaseFilter(Record):
     """Which cases were asked for. ``limit`` uses only the first N cases; ``sample`` draws N cases at random with ``seed``."""
 
     where: Mapping[str, str] = {}
@@ -38,12 +38,12 @@ class Choice(Record):
 
 
 @dataclass
-class Reader:
+class CaseReader:
     """Reads a dataset according to ``choice``, and counts the cases it leaves out."""
 
     name: str
     dataset: Dataset
-    choice: Choice
+    choice: CaseFilter
     set_aside: set[str] = field(default_factory=set)
     malformed: list[Malformed] = field(default_factory=list)
     other_tags: int = 0
@@ -207,8 +207,8 @@ def _drawn(cases: Iterable[EditCase], count: int, generator: random.Random) -> l
     return drawn
 
 
-def _hint(choice: Choice, seen: Mapping[str, set[str]]) -> str:
+def _hint(choice: CaseFilter, seen: Mapping[str, set[str]]) -> str:
     for tag in choice.where:
         if tag not in seen:
-            return f"tag {tag!r}: {nearest(tag, list(seen))}"
+            return f"tag {tag!r}: {suggestion(tag, list(seen))}"
     return "; ".join(f"{tag} is one of {', '.join(sorted(seen[tag])[:10])}" for tag in choice.where)

@@ -16,14 +16,14 @@ from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import TOGETHER, Schedule
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
-from wildcore.patches.accumulated import Accumulated
+from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import (
     CHANGE,
     PatchedModel,
     PatchFile,
     PatchManifest,
     digest_of,
-    read_by_its_editor,
+    editor_read_errors,
     read_patch,
 )
 from wildcore.records.provenance import FAMILY
@@ -57,7 +57,7 @@ class SequenceManifest(Record):
 
 
 @dataclass
-class Written:
+class SequenceState:
     """What was written of a sequence so far: one outcome for each update, all changes, and the editor's state after them.
 
     ``refused`` holds for each update the ids of the cases that the editor refused, and why; the outcome is that of the other
@@ -67,7 +67,7 @@ class Written:
     sequence: int
     outcomes: list[EditOutcome] = field(default_factory=list)
     refused: list[Mapping[str, str]] = field(default_factory=list)
-    patch: Accumulated = field(default_factory=Accumulated)
+    patch: CombinedPatch = field(default_factory=CombinedPatch)
     state: Saved | None = None
     finite: bool = True
     """Whether every number written so far is finite."""
@@ -88,14 +88,14 @@ class Written:
         self.half_taken = False
 
 
-class SequenceFile:
+class Checkpoint:
     """The file in which a run saves its current sequence. When the run has ended, it holds the last sequence."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.path = folder.path / NAME
         self.run = _digest(folder.manifest)
 
-    def save(self, written: Written) -> None:
+    def save(self, written: SequenceState) -> None:
         """Replace the file's content by ``written``, atomically. Raises ``UserError`` if that fails."""
         tensors, facts = _packed(written)
         updates = len(written.outcomes)
@@ -106,7 +106,7 @@ class SequenceFile:
             way_out = f"make room, and go on with: {resume_command(self.path.parent)}"
             raise UserError(f"cannot be written ({error})", Place(self.path), way_out) from error
 
-    def load(self, sequence: int, model: LoadedModel, editor: Editor) -> Written:
+    def load(self, sequence: int, model: LoadedModel, editor: Editor) -> SequenceState:
         """Return what was written of a sequence; empty if nothing of it was saved.
 
         Raises ``UserError`` for a file that is damaged, belongs to another run, or cannot be loaded by the editor.
@@ -114,11 +114,11 @@ class SequenceFile:
         for left in self.path.parent.glob(f"{self.path.stem}.*{UNFINISHED}"):
             left.unlink()
         if not self.path.exists():
-            return Written(sequence)
+            return SequenceState(sequence)
         manifest, tensors = self.read()
         if manifest.sequence != sequence:
-            return Written(sequence)
-        with read_by_its_editor(self.path, self._way_out):
+            return SequenceState(sequence)
+        with editor_read_errors(self.path, self._way_out):
             return _unpacked(sequence, tensors, model, editor)
 
     def read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
@@ -141,10 +141,10 @@ class SequenceFile:
         return "delete the file, and what it kept is made again"
 
 
-class Keeper:
+class PeriodicCheckpoint:
     """Saves checkpoints from time to time, rarely enough that it costs little."""
 
-    def __init__(self, file: SequenceFile, written: Written) -> None:
+    def __init__(self, file: Checkpoint, written: SequenceState) -> None:
         self.file, self.written = file, written
         self.kept = len(written.outcomes)
         self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
@@ -189,7 +189,7 @@ def _is_sequence(path: Path) -> bool:
 def _patch_of(folder: RunFolder) -> PatchFile:
     """Return everything that a finished run wrote as one patch of all its facts."""
     run, cases = folder.manifest, list(folder.cases())
-    file = SequenceFile(folder)
+    file = Checkpoint(folder)
     _require_finished(file, run, len(cases))
     said, tensors = file.read()
     sums = _sums(file, run, tensors)
@@ -208,7 +208,7 @@ def _patch_of(folder: RunFolder) -> PatchFile:
     return PatchFile(file.path, manifest, named, digest_of(file.path), note if len(sequences) > 1 else None)
 
 
-def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
+def _require_finished(file: Checkpoint, run: Manifest, done: int) -> None:
     """Raise ``UserError`` unless all cases of a run that writes edits together are ``done``."""
     folder = file.path.parent
     if run.job.get("schedule", "single") == "single":
@@ -225,7 +225,7 @@ def _require_finished(file: SequenceFile, run: Manifest, done: int) -> None:
         )
 
 
-def _sums(file: SequenceFile, run: Manifest, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _sums(file: Checkpoint, run: Manifest, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the changes of weights that were written. Raises ``UserError`` if the patches are of another kind or diverged."""
     folder, editor = file.path.parent, run.job["editor"]
     if json.loads(tensors[FACTS].numpy().tobytes())["patches"]:
@@ -249,7 +249,7 @@ def _model_of(run: Manifest) -> PatchedModel:
     return PatchedModel(**{name: said[name] for name in PatchedModel.model_fields})
 
 
-def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _packed(written: SequenceState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors by name, and the facts as JSON values."""
     tensors = {f"sum:{name}": total for name, total in written.patch.sums.items()}
     newest = [patch.saved() for patch in written.patch.newest.values()]
@@ -266,10 +266,10 @@ def _packed(written: Written) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, facts
 
 
-def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, editor: Editor) -> Written:
+def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, editor: Editor) -> SequenceState:
     facts = json.loads(tensors[FACTS].numpy().tobytes())
     outcomes = [EditOutcome.model_validate(outcome) for outcome in facts["outcomes"]]
-    written = Written(sequence, outcomes, facts.get("refused", [{} for _ in outcomes]))
+    written = SequenceState(sequence, outcomes, facts.get("refused", [{} for _ in outcomes]))
     for name, total in _part("sum", tensors).items():
         written.patch.sums[name] = total.to(model.projection(name).weight.device)
     for number, own in enumerate(facts["patches"]):

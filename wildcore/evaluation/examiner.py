@@ -10,12 +10,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from wildcore.evaluation.questions import Answers, Question, ask, pose, rewritten
+from wildcore.evaluation.questions import Answers, Question, generate_answers, render_questions, rewritten
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.inference.prompt_cache import PromptCache
 from wildcore.interfaces import Patch
 from wildcore.models.loaded import LoadedModel
-from wildcore.patches.accumulated import Accumulated, can_share_prompts, changes_prompts
+from wildcore.patches.accumulated import CombinedPatch, can_share_prompts, changes_prompts
 from wildcore.patches.batched import RowPatches
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import WeightPatch
@@ -42,7 +42,7 @@ class Examiner:
 
     def questions(self, case: EditCase) -> QuestionsByProtocol:
         """Return the case's probes as rendered by each protocol, by protocol name."""
-        return {protocol.name: pose(self.model, protocol, case.probes) for protocol in self.protocols}
+        return {protocol.name: render_questions(self.model, protocol, case.probes) for protocol in self.protocols}
 
     def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
         """Return the unedited model's answers to each case; the model must be unedited."""
@@ -127,7 +127,9 @@ class Examiner:
         for protocol in self.protocols:
             if protocol.generator.row_wise:
                 owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
-                answers[protocol.name] = ask(self.model, protocol, _all(cases, protocol.name), stacked, owners, shared)
+                answers[protocol.name] = generate_answers(
+                    self.model, protocol, _all(cases, protocol.name), stacked, owners, shared
+                )
             else:
                 pairs = zip(cases, patches, strict=True)
                 alone = [self._under(patch, protocol, case[protocol.name]) for case, patch in pairs]
@@ -135,17 +137,17 @@ class Examiner:
         return _by_case(cases, answers)
 
     def _under(
-        self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question], shared: SharedPrompts | None = None
+        self, patch: Patch, protocol: ReadyProtocol, questions: Sequence[Question], shared: PromptCache | None = None
     ) -> list[Answers]:
         with nullcontext() if isinstance(patch, PromptPatch) else patch.applied(self.model):
-            return ask(self.model, protocol, questions, shared=shared)
+            return generate_answers(self.model, protocol, questions, shared=shared)
 
-    def _shared(self, cases: Sequence[QuestionsByProtocol], owners: Sequence[int]) -> SharedPrompts:
+    def _shared(self, cases: Sequence[QuestionsByProtocol], owners: Sequence[int]) -> PromptCache:
         """Return the prompt cache for the prompts that several protocols ask; ``owners`` holds the model of each case."""
         names = [protocol.name for protocol in self.protocols if protocol.generator.row_wise]
         owned = list(zip(owners, cases, strict=True))
         asked = [[(owner, question.prompt) for owner, case in owned for question in case[name]] for name in names]
-        return SharedPrompts(self.model, asked if len(names) > 1 else [])
+        return PromptCache(self.model, asked if len(names) > 1 else [])
 
 
 def _holds(protocol: ReadyProtocol, probe: Probe, question: Question, answers: Answers) -> bool:
@@ -163,7 +165,7 @@ def shares_a_batch(patch: Patch) -> bool:
     """Return whether rows under this patch can share a batch with rows under others: it belongs to one edit, not to a
     sequence, and does not route by the prompt.
     """
-    return not isinstance(patch, Accumulated) and can_share_prompts(patch)
+    return not isinstance(patch, CombinedPatch) and can_share_prompts(patch)
 
 
 def _weights(patch: Patch) -> list[WeightPatch]:

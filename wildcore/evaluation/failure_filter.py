@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from wildcore.errors import Message, Option, UserError
-from wildcore.evaluation.questions import pose
+from wildcore.evaluation.questions import render_questions
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
@@ -86,7 +86,7 @@ class FailureFilter:
         asked = [
             (index, probe) for index, case in enumerate(batch) for probe in case.probes if probe.kind == "reliability"
         ]
-        questions = pose(self.unedited.model, self.protocol, [probe for _, probe in asked])
+        questions = render_questions(self.unedited.model, self.protocol, [probe for _, probe in asked])
         answers = self.unedited.answers(self.protocol, questions)
         items = [
             [probe.answered(answer, question.gold.token_ids) for answer in given]

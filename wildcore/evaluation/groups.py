@@ -16,7 +16,7 @@ from wildcore.types import EditCase
 OnCase = Callable[[CaseRecord], None]
 
 
-def in_groups(
+def run_in_groups(
     carry_out: Callable[[Sequence[EditCase]], list[CaseRecord]],
     cases: Iterable[EditCase],
     folder: RunFolder,
@@ -51,7 +51,7 @@ def in_groups(
             group = group[len(records) :]
 
 
-def judge(
+def evaluate_edits(
     examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
 ) -> list[CaseRecord]:
     """Ask the unedited model each case's questions, then the model under the case's patch, if there is one."""

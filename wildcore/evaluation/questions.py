@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.inference.prompt_cache import PromptCache
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, join
+from wildcore.models.tokens import encode, tokenise_pair
 from wildcore.patches.batched import RowPatches
 from wildcore.protocols import ReadyProtocol
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
@@ -29,13 +29,13 @@ class Question:
     its rival."""
 
 
-def pose(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[Question]:
+def render_questions(model: LoadedModel, protocol: ReadyProtocol, probes: Sequence[Probe]) -> list[Question]:
     """Render probes as ``protocol`` asks them."""
     questions = []
     for probe in probes:
         gold = Gold(text=probe.answers[0], token_ids=(), rival=probe.rival)
         prompt = protocol.context.render(probe.prompt, model)
-        questions.append(_put(model, Question(probe.prompt, prompt, gold, 0), prompt))
+        questions.append(_tokenise_question(model, Question(probe.prompt, prompt, gold, 0), prompt))
     return questions
 
 
@@ -43,27 +43,30 @@ def rewritten(model: LoadedModel, questions: Sequence[Question]) -> list[Questio
     """Return the questions as rewritten by the applied patches that change prompts; unchanged if there are none."""
     prompts = model.rewritten([q.prompt for q in questions], [q.asked for q in questions])
     pairs = zip(questions, prompts, strict=True)
-    return [question if prompt == question.prompt else _put(model, question, prompt) for question, prompt in pairs]
+    return [
+        question if prompt == question.prompt else _tokenise_question(model, question, prompt)
+        for question, prompt in pairs
+    ]
 
 
-def _put(model: LoadedModel, question: Question, prompt: Prompt) -> Question:
+def _tokenise_question(model: LoadedModel, question: Question, prompt: Prompt) -> Question:
     """Return the question with ``prompt`` as its prompt."""
-    joined = join(model.tokenizer, prompt, question.gold.text)
+    joined = tokenise_pair(model.tokenizer, prompt, question.gold.text)
     gold = question.gold.model_copy(update={"token_ids": joined.target_ids})
-    rival = joined if gold.rival is None else join(model.tokenizer, prompt, gold.rival)
+    rival = joined if gold.rival is None else tokenise_pair(model.tokenizer, prompt, gold.rival)
     merged = not (joined.prompt_length and rival.prompt_length)
     return replace(
         question, prompt=prompt, gold=gold, prompt_length=len(encode(model.tokenizer, prompt)), merged=merged
     )
 
 
-def ask(
+def generate_answers(
     model: LoadedModel,
     protocol: ReadyProtocol,
     questions: Sequence[Question],
     patches: RowPatches | None = None,
     owners: Sequence[int] = (),
-    shared: SharedPrompts | None = None,
+    shared: PromptCache | None = None,
 ) -> list[Answers]:
     """Return the model's answers to each question, in order; none to a question that is ``unanswerable``.
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from wildcore.errors import Refused, each_or_refusal
+from wildcore.errors import Refused, map_or_refuse
 from wildcore.evaluation.schedules import FIRST_EDITS
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import within_context
+from wildcore.models.tokens import require_fits_context
 from wildcore.records.schema import EditOutcome
 from wildcore.types import EditRequest
 
@@ -41,11 +41,11 @@ def refusals(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]
     check: Callable[[LoadedModel, EditRequest], None] | None = getattr(editor, "check", None)
 
     def checked(request: EditRequest) -> None:
-        within_context(model, request)
+        require_fits_context(model, request)
         if check is not None:
             check(model, request)
 
-    return each_or_refusal(checked, requests)
+    return map_or_refuse(checked, requests)
 
 
 def write_together(

@@ -10,7 +10,7 @@ Case = TypeVar("Case")
 ScheduleName = Literal["single", "batch", "sequential"]
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 
-JUDGED_AND_PUT_BACK: Mapping[ScheduleName, str] = {
+WHEN_EVALUATED: Mapping[ScheduleName, str] = {
     "single": "after each edit",
     "batch": "after each update",
     "sequential": "after all edits",
@@ -43,7 +43,7 @@ class Schedule(Record):
 
     def identity(self) -> dict[str, Any]:
         """Return the schedule's description for the record."""
-        when = JUDGED_AND_PUT_BACK[self.name]
+        when = WHEN_EVALUATED[self.name]
         size = {} if self.name == "single" else {"edits_per_update": self.edits_per_update}
         return {"edits": self.name, **size, "judged": when, "model": f"put back {when}"}
 
@@ -72,13 +72,13 @@ def require_fitting_schedule(name: str, edits_per_update: int | None, patch: obj
         )
 
 
-def shortly(identity: Mapping[str, Any]) -> str:
+def short_description(identity: Mapping[str, Any]) -> str:
     """Return a short name of a recorded schedule that tells it from others."""
     size = identity.get("edits_per_update")
     each = f", {size} edit{'s' if size > 1 else ''} per update" if size else ""
     return f"{identity['edits']}{each}"
 
 
-def in_words(identity: Mapping[str, Any]) -> str:
+def description(identity: Mapping[str, Any]) -> str:
     """Return one line that describes a recorded schedule."""
-    return f"{shortly(identity)}; judged {identity['judged']}; model {identity['model']}"
+    return f"{short_description(identity)}; judged {identity['judged']}; model {identity['model']}"

@@ -8,9 +8,9 @@ import torch
 from torch import OutOfMemoryError
 
 from wildcore.errors import Option, UserError
-from wildcore.evaluation.checkpoints import Keeper, SequenceFile, Written
+from wildcore.evaluation.checkpoints import Checkpoint, PeriodicCheckpoint, SequenceState
 from wildcore.evaluation.examiner import Examiner
-from wildcore.evaluation.groups import OnCase, in_groups, judge
+from wildcore.evaluation.groups import OnCase, evaluate_edits, run_in_groups
 from wildcore.evaluation.refusals import RefusalWatch, Update, set_state, write_together
 from wildcore.evaluation.schedules import Schedule
 from wildcore.interfaces import Editor, Environment
@@ -45,9 +45,9 @@ class SequenceRunner:
         self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, together: int, done: Collection[str]
     ) -> None:
         """Write and evaluate all cases and append their records to the run's journal; ``together`` and ``done`` as in
-        ``in_groups``.
+        ``run_in_groups``.
         """
-        file = SequenceFile(self.folder)
+        file = Checkpoint(self.folder)
         sequences = schedule.sequences(cases)
         watch = RefusalWatch(len(cases))
         recorded = {record.case: record.edit for record in self.folder.cases()}
@@ -63,7 +63,7 @@ class SequenceRunner:
             self._write(written, updates, file, watch)
             self._judge(written, updates, on_case, together, done)
 
-    def _write(self, written: Written, updates: Sequence[Group], file: SequenceFile, watch: RefusalWatch) -> None:
+    def _write(self, written: SequenceState, updates: Sequence[Group], file: Checkpoint, watch: RefusalWatch) -> None:
         """Make the remaining updates. Raises ``AllRefused`` if ``watch`` does."""
         sizes = [len(update) for update in updates]
         known = len(written.outcomes)
@@ -75,7 +75,7 @@ class SequenceRunner:
             self.editor.prepare(self.examiner.model, self.environment)
             self.prepared = True
         set_state(self.editor, written.state)
-        keeper = Keeper(file, written)
+        keeper = PeriodicCheckpoint(file, written)
         with self.environment.progress.track(f"{self.label}: writing", sum(sizes), sum(sizes[:known])) as advance:
             try:
                 for update in updates[known:]:
@@ -87,11 +87,11 @@ class SequenceRunner:
             finally:
                 keeper.save()
 
-    def _update(self, written: Written, update: Group) -> None:
+    def _update(self, written: SequenceState, update: Group) -> None:
         """Make the next update upon those before it."""
         was_finite = written.finite
         start = time.perf_counter()
-        result = write_upon(self.editor, self.examiner.model, [case.request for case in update], written)
+        result = edit_on_top_of(self.editor, self.examiner.model, [case.request for case in update], written)
         seconds = (time.perf_counter() - start) / len(update)
         write_case_traces(self.folder.path, self.environment.trace, update)
         if isinstance(result, EditOutcome):
@@ -115,7 +115,7 @@ class SequenceRunner:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
     def _judge(
-        self, written: Written, updates: Sequence[Group], on_case: OnCase, together: int, done: Collection[str]
+        self, written: SequenceState, updates: Sequence[Group], on_case: OnCase, together: int, done: Collection[str]
     ) -> None:
         """Evaluate all cases under everything that was written."""
         outcomes = _outcomes(written, updates)
@@ -123,7 +123,7 @@ class SequenceRunner:
         def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
             own = [outcomes[case.id] for case in group]
             patches = [None if outcome.status == "refused" else written.patch for outcome in own]
-            return judge(self.examiner, group, own, patches)
+            return evaluate_edits(self.examiner, group, own, patches)
 
         progress = self.environment.progress
         known = sum(case in done for case in outcomes)
@@ -134,11 +134,11 @@ class SequenceRunner:
                 advance(1)
 
             cases = [case for update in updates for case in update]
-            in_groups(carry_out, cases, self.folder, judged, progress, together, done)
+            run_in_groups(carry_out, cases, self.folder, judged, progress, together, done)
 
 
-def write_upon(
-    editor: Editor, model: LoadedModel, requests: Sequence[EditRequest], written: Written
+def edit_on_top_of(
+    editor: Editor, model: LoadedModel, requests: Sequence[EditRequest], written: SequenceState
 ) -> Update | EditOutcome:
     """Return the editor's patch for ``requests`` on a model that already carries ``written``, without the requests that it
     refuses, or an outcome saying why nothing was written.
@@ -162,13 +162,13 @@ def write_upon(
                 ),
             ) from error
         except Exception as error:
-            if isinstance(error, UserError) or gives_numbers(model, requests[0].prompt):
+            if isinstance(error, UserError) or has_finite_logits(model, requests[0].prompt):
                 raise
             reason = f"nothing was written: the model gives no finite numbers, and the editor failed on it ({error})"
             return EditOutcome(status="edited", reason=reason, seconds=0, patch={"finite": False})
 
 
-def gives_numbers(model: LoadedModel, prompt: str) -> bool:
+def has_finite_logits(model: LoadedModel, prompt: str) -> bool:
     """Return whether the model's logits after ``prompt`` are finite."""
     ids = torch.tensor([encode(model.tokenizer, Prompt(text=prompt))], device=model.device)
     positions = torch.arange(ids.shape[1], device=model.device)[None]
@@ -177,7 +177,7 @@ def gives_numbers(model: LoadedModel, prompt: str) -> bool:
     return bool(logits.isfinite().all())
 
 
-def _outcomes(written: Written, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:
+def _outcomes(written: SequenceState, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:
     """Return the outcome of each case of the updates made so far, starting with the update ``first``, by the case's id."""
     made = zip(updates[first:], written.outcomes[first:], written.refused[first:], strict=False)
     return {

@@ -4,12 +4,12 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
-from wildcore.errors import Refused, each_or_refusal
+from wildcore.errors import Refused, map_or_refuse
 from wildcore.evaluation.examiner import Examiner, shares_a_batch
-from wildcore.evaluation.groups import OnCase, in_groups, judge
+from wildcore.evaluation.groups import OnCase, evaluate_edits, run_in_groups
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import within_context
+from wildcore.models.tokens import require_fits_context
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome
 from wildcore.records.trace_files import write_case_traces
@@ -31,7 +31,7 @@ def run(
     """Run every case as a single edit, evaluated right after it is made, and append its record to the run's journal.
 
     ``together`` edits are solved and evaluated at a time. If ``environment`` has a trace, each case's trace is saved in the
-    folder. The other arguments are those of ``in_groups``. The model is unedited before and after.
+    folder. The other arguments are those of ``run_in_groups``. The model is unedited before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
@@ -41,22 +41,22 @@ def run(
         write_case_traces(folder.path, environment.trace, group)
         return records
 
-    in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
+    run_in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
 
 
 def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
     """Make independent edits and evaluate them."""
-    results, seconds = timed_edits(editor, examiner.model, cases)
+    results, seconds = make_edits(editor, examiner.model, cases)
     patches = [None if isinstance(result, Refused) else result for result in results]
-    return judge(examiner, cases, [_outcome(result, seconds) for result in results], patches)
+    return evaluate_edits(examiner, cases, [_outcome(result, seconds) for result in results], patches)
 
 
-def timed_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
+def make_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:
     """Return the editor's patch or refusal for each case, and the seconds for each edit. A refusal is an outcome, not an
     error. Edits made together share the time equally.
     """
     start = time.perf_counter()
-    asked = each_or_refusal(partial(within_context, model), [case.request for case in cases])
+    asked = map_or_refuse(partial(require_fits_context, model), [case.request for case in cases])
     readable = [request for request in asked if not isinstance(request, Refused)]
     made = iter(editor.edit_each(model, readable) if readable else ())
     results = [one if isinstance(one, Refused) else next(made) for one in asked]

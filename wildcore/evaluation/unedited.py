@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from wildcore.errors import UserError
-from wildcore.evaluation.questions import Answers, Question, ask
-from wildcore.inference.prompt_cache import SharedPrompts
+from wildcore.evaluation.questions import Answers, Question, generate_answers
+from wildcore.inference.prompt_cache import PromptCache
 from wildcore.models.loaded import LoadedModel
 from wildcore.protocols import ReadyProtocol
 
@@ -43,14 +43,14 @@ class UneditedAnswers:
             store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
 
     def answers(
-        self, protocol: ReadyProtocol, questions: Sequence[Question], shared: SharedPrompts | None = None
+        self, protocol: ReadyProtocol, questions: Sequence[Question], shared: PromptCache | None = None
     ) -> list[Answers]:
         """Return the answers in order: known ones from the store, the others from the model, which must be unedited."""
         keys = [_digest(_asked(protocol, question)) for question in questions]
         with self._usable(), closing(self._connect()) as store:
             known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
             missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
-            given = ask(self.model, protocol, list(missing.values()), shared=shared)
+            given = generate_answers(self.model, protocol, list(missing.values()), shared=shared)
             known |= dict(zip(missing, given, strict=True))
             with store:
                 rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]

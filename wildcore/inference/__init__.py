@@ -1,12 +1,12 @@
 """Runs a model, edited or not, efficiently: decoding, teacher forcing, caches, partial passes."""
 
 from wildcore.inference.decoding import decode
-from wildcore.inference.partial_forward import SUMMED_ALIKE, UpperLayers
-from wildcore.inference.teacher_forcing import over_targets
+from wildcore.inference.partial_forward import MIN_TOKENS_STABLE_SUM, PartialForward
+from wildcore.inference.teacher_forcing import map_target_logits
 
 __all__ = [
-    "SUMMED_ALIKE",
-    "UpperLayers",
+    "MIN_TOKENS_STABLE_SUM",
+    "PartialForward",
     "decode",
-    "over_targets",
+    "map_target_logits",
 ]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-from wildcore.models.loaded import LoadedModel, Reading
+from wildcore.models.loaded import BatchInfo, LoadedModel
 
 
-class FixedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
+class StaticCacheLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
     """The cache of one layer in buffers [rows, heads, length, width], written at ``place`` [1]."""
 
     def __init__(self, layer: Any, length: int, place: Tensor) -> None:
@@ -41,7 +41,7 @@ class FixedLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped
         return grown
 
 
-class FixedBatch:
+class GraphedDecoder:
     """The next steps of a batch: at most ``steps``, the same rows in each."""
 
     def __init__(
@@ -60,7 +60,7 @@ class FixedBatch:
         self.mask, self.ids, self.positions = mask, ids.clone(), positions.clone()
         self._place = torch.tensor([self.held], device=ids.device)
         self._cache = copy(cache)
-        self._cache.layers = [FixedLayer(layer, self.held + steps, self._place) for layer in cache.layers]
+        self._cache.layers = [StaticCacheLayer(layer, self.held + steps, self._place) for layer in cache.layers]
         self._bias = self._masked(steps)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits: Tensor | None = None
@@ -95,7 +95,7 @@ class FixedBatch:
         self.ids.copy_(chosen[:, None])
 
     def _read(self) -> Tensor:
-        self.model.announce(Reading(self._rows))
+        self.model.announce(BatchInfo(self._rows))
         return self._compute()
 
     def _record(self) -> None:
@@ -134,7 +134,7 @@ class FixedBatch:
         return torch.nn.functional.pad(self.mask, (0, self.taken), value=1)
 
 
-def can_be_fixed(model: LoadedModel, cache: Any) -> bool:
+def can_use_graph(model: LoadedModel, cache: Any) -> bool:
     """Return whether steps with ``cache`` should be taken this way: it must pay, and no listener may need to know of every
     batch.
     """

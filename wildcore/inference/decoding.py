@@ -12,23 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.inference.cuda_graphs import FixedBatch, can_be_fixed
-from wildcore.inference.kv_cache import can_be_joined, joined_caches, joined_masks
-from wildcore.inference.prompt_cache import read_prompts
+from wildcore.inference.cuda_graphs import GraphedDecoder, can_use_graph
+from wildcore.inference.kv_cache import can_concatenate, concatenate_caches, concatenate_masks
+from wildcore.inference.prompt_cache import prefill
 from wildcore.interfaces import StopRule
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode
 from wildcore.types import Output, Prompt, StopReason
 
-Choose = Callable[[Tensor, Sequence[int]], Tensor]
+TokenSelector = Callable[[Tensor, Sequence[int]], Tensor]
 """A function from the logits of the next token [rows, vocabulary] and the prompt index of each row to a token id for each row
 [rows]."""
 
-ENDED_SHARE = 0.25
+COMPACT_AT = 0.25
 """Share of a batch that must have finished before the batch is made smaller: shrinking the cache copies all rows that
 remain."""
 
-FEWEST_RECORDED = 4
+MIN_GRAPHED_STEPS = 4
 """Fewest remaining steps for which recording them pays: recording takes about as long as two ordinary steps."""
 
 
@@ -43,7 +43,7 @@ def decode(
     prompts: Sequence[Prompt],
     limits: Sequence[int],
     stop: StopRule | None,
-    choose: Choose = greedy,
+    choose: TokenSelector = greedy,
     at_limit: StopReason = "max-new-tokens",
 ) -> list[Output]:
     """Continue every prompt until ``stop`` is true, the sequence ends, or ``limits[row]`` tokens have been generated.
@@ -96,16 +96,16 @@ class _Batch:
         self.cache.batch_select_indices(chosen)
 
     def take_in(self, other: "_Batch") -> None:
-        """Append another batch's rows. Needs a cache for which ``can_be_joined`` is true."""
+        """Append another batch's rows. Needs a cache for which ``can_concatenate`` is true."""
         length = max(self.mask.shape[1], other.mask.shape[1])
-        self.cache = joined_caches([self.cache, other.cache], length)
-        self.mask = joined_masks([self.mask, other.mask], length)
+        self.cache = concatenate_caches([self.cache, other.cache], length)
+        self.mask = concatenate_masks([self.mask, other.mask], length)
         self.ids, self.positions = torch.cat([self.ids, other.ids]), torch.cat([self.positions, other.positions])
         self.rows += other.rows
 
 
 class _Decoding:
-    def __init__(self, model: LoadedModel, stop: StopRule | None, choose: Choose, at_limit: StopReason) -> None:
+    def __init__(self, model: LoadedModel, stop: StopRule | None, choose: TokenSelector, at_limit: StopReason) -> None:
         self.model, self.stop, self.choose, self.at_limit = model, stop, choose, at_limit
 
     def run(self, waiting: list[_Row]) -> None:
@@ -122,12 +122,12 @@ class _Decoding:
             batch = self._without_ended(batch, places, bool(waiting))
 
     def _has_room(self, batch: _Batch, places: int) -> bool:
-        return can_be_joined(batch.cache) and len(batch.rows) <= places * (1 - ENDED_SHARE)
+        return can_concatenate(batch.cache) and len(batch.rows) <= places * (1 - COMPACT_AT)
 
     def _begin(self, rows: list[_Row]) -> _Batch:
         """Prefill the prompts of ``rows`` and choose their first tokens."""
         indices = [row.index for row in rows]
-        read = read_prompts(self.model, indices, [row.prompt_ids for row in rows])
+        read = prefill(self.model, indices, [row.prompt_ids for row in rows])
         chosen = self.choose(read.logits, indices)
         self._take(rows, chosen.tolist())
         last_places = read.mask.sum(1, keepdim=True) - 1
@@ -142,7 +142,7 @@ class _Decoding:
     def _go_on(self, batch: _Batch, places: int, others_wait: bool) -> None:
         """Take one step, or, with recorded steps, all steps until the rows change."""
         left = max(row.limit - len(row.token_ids) for row in batch.rows if row.stop_reason is None)
-        if left >= FEWEST_RECORDED and can_be_fixed(self.model, batch.cache):
+        if left >= MIN_GRAPHED_STEPS and can_use_graph(self.model, batch.cache):
             self._steps(batch, left, places, others_wait)
         else:
             self._step(batch)
@@ -163,12 +163,12 @@ class _Decoding:
         step, the host looks at the tokens of the previous step.
         """
         indices = [row.index for row in batch.rows]
-        fixed = FixedBatch(self.model, batch.cache, batch.mask, batch.ids, batch.positions, most, indices)
-        behind: _Arriving | None = None
+        fixed = GraphedDecoder(self.model, batch.cache, batch.mask, batch.ids, batch.positions, most, indices)
+        behind: _AsyncCopy | None = None
         for _ in range(most):
             chosen = self.choose(fixed.step(), indices)
             fixed.feed(chosen)
-            arriving = _Arriving(chosen)
+            arriving = _AsyncCopy(chosen)
             if behind is not None:
                 self._take(batch.rows, behind.token_ids())
             behind = arriving
@@ -215,10 +215,10 @@ class _Decoding:
     def _are_to_leave(self, rows: Sequence[_Row], places: int, others_wait: bool) -> bool:
         """Return whether enough rows have finished to make the batch smaller."""
         ended = sum(row.stop_reason is not None for row in rows)
-        return ended > 0 and ended >= ENDED_SHARE * (places if others_wait else len(rows))
+        return ended > 0 and ended >= COMPACT_AT * (places if others_wait else len(rows))
 
 
-class _Arriving:
+class _AsyncCopy:
     """Token ids being copied from the device to the host."""
 
     def __init__(self, chosen: Tensor) -> None:

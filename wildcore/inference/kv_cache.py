@@ -8,23 +8,23 @@ import torch
 from torch import Tensor
 
 
-def apart(cache: Any) -> Any:
+def shallow_copy(cache: Any) -> Any:
     """Return a cache that can grow independently of the given one: its layers replace the tensors they share when they grow."""
     copied = copy(cache)
     copied.layers = [copy(layer) for layer in cache.layers]
     return copied
 
 
-def can_be_joined(cache: Any) -> bool:
+def can_concatenate(cache: Any) -> bool:
     """Return whether rows can be appended to a cache. False with a sliding window that counts positions from the first token."""
     return all(not getattr(layer, "is_sliding", False) for layer in cache.layers)
 
 
-def joined_caches(caches: Sequence[Any], length: int) -> Any:
+def concatenate_caches(caches: Sequence[Any], length: int) -> Any:
     """Return one cache with the rows of all ``caches``, each padded on the left to ``length`` tokens. A mask must exclude the
     padding.
     """
-    whole = apart(caches[0])
+    whole = shallow_copy(caches[0])
     for place, layer in enumerate(whole.layers):
         parts = [cache.layers[place] for cache in caches]
         layer.keys = torch.cat([_filled_up(part.keys, length) for part in parts])
@@ -32,14 +32,14 @@ def joined_caches(caches: Sequence[Any], length: int) -> Any:
     return whole
 
 
-def joined_masks(masks: Sequence[Tensor], length: int) -> Tensor:
-    """Return one mask with the rows of all masks [rows, tokens], padded as in ``joined_caches``."""
+def concatenate_masks(masks: Sequence[Tensor], length: int) -> Tensor:
+    """Return one mask with the rows of all masks [rows, tokens], padded as in ``concatenate_caches``."""
     return torch.cat([torch.nn.functional.pad(mask, (length - mask.shape[1], 0)) for mask in masks])
 
 
-def of_places(cache: Any, places: Tensor) -> Any:
+def gather_tokens(cache: Any, places: Tensor) -> Any:
     """Return a cache with only the tokens at ``places`` [rows, tokens] of each row."""
-    cut = apart(cache)
+    cut = shallow_copy(cache)
     for layer in cut.layers:
         rows, here = torch.arange(len(places), device=layer.keys.device)[:, None], places.to(layer.keys.device)
         layer.keys = layer.keys[rows, :, here].transpose(1, 2)

@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.inference.kv_cache import apart
+from wildcore.inference.kv_cache import shallow_copy
 from wildcore.models.loaded import LoadedModel
 
 Forward = Callable[..., Any]
 
-WORTH_PACKING = 0.9
+MAX_DENSITY_TO_PACK = 0.9
 """Largest share of real tokens at which gathering them costs less than computing the padding."""
-SUMMED_ALIKE = 16
+MIN_TOKENS_STABLE_SUM = 16
 """Below this many tokens the summation order of a matrix product depends on the number of tokens, so a row could differ alone
 and in a batch; padding is then kept."""
-FEW_TOKENS = 2048
+MIN_TOKENS_TO_PACK = 2048
 """On an accelerator, gathering the real tokens of a smaller input costs more than computing its padding."""
 
 
-class UpperLayers:
+class PartialForward:
     """A batch whose layers from ``layer`` on can be run again. Made by one ordinary pass, without gradients."""
 
     inputs: Tensor
@@ -103,8 +103,10 @@ class UpperLayers:
         if self._real is None:
             self._real = self._mask[:, -self._ids.shape[1] :].flatten().nonzero()[:, 0]
         real = self._real
-        few = len(real) < SUMMED_ALIKE or (self._ids.device.type != "cpu" and self._ids.numel() < FEW_TOKENS)
-        if few or len(real) > WORTH_PACKING * self._ids.numel():
+        few = len(real) < MIN_TOKENS_STABLE_SUM or (
+            self._ids.device.type != "cpu" and self._ids.numel() < MIN_TOKENS_TO_PACK
+        )
+        if few or len(real) > MAX_DENSITY_TO_PACK * self._ids.numel():
             return {}
         return {module: _on_tokens(module.forward, real) for module in self._tokenwise}
 
@@ -116,13 +118,13 @@ class UpperLayers:
         self._below = _chosen(self._below, rows)
         self._beside = {module: _chosen(given, rows) for module, given in self._beside.items()}
         if self._cache is not None:
-            self._cache = apart(self._cache)
+            self._cache = shallow_copy(self._cache)
             self._cache.batch_select_indices(rows)
 
     def _read(self) -> Tensor:
         inputs = {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": self._positions}
         if self._cache is not None:
-            inputs[self.model.cache_name] = apart(self._cache)
+            inputs[self.model.cache_name] = shallow_copy(self._cache)
         states: Tensor = self.model.network.base_model(**inputs, use_cache=self._cache is not None).last_hidden_state
         return states
 

@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.inference.kv_cache import apart, can_be_joined, joined_caches, joined_masks, of_places
+from wildcore.inference.kv_cache import (
+    can_concatenate,
+    concatenate_caches,
+    concatenate_masks,
+    gather_tokens,
+    shallow_copy,
+)
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode, pad
 from wildcore.types import Prompt
@@ -27,7 +33,7 @@ Key = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class ReadPrompts:
+class PrefilledPrompts:
     """The prefill of prompts; each prompt ends at the last position of the cache.
 
     ``mask`` [rows, tokens] marks the cache's real tokens; ``logits`` [rows, vocabulary] are those of the token after the
@@ -38,15 +44,15 @@ class ReadPrompts:
     mask: Tensor
     logits: Tensor
 
-    def rows(self, places: Sequence[int]) -> "ReadPrompts":
+    def rows(self, places: Sequence[int]) -> "PrefilledPrompts":
         """Return the rows at ``places``, with a cache that can grow independently of this one."""
         chosen = torch.tensor(places, device=self.mask.device)
-        cache = apart(self.cache)
+        cache = shallow_copy(self.cache)
         cache.batch_select_indices(chosen)
-        return ReadPrompts(cache, self.mask[chosen], self.logits[chosen])
+        return PrefilledPrompts(cache, self.mask[chosen], self.logits[chosen])
 
 
-class SharedPrompts:
+class PromptCache:
     """The prefill of the prompts that several protocols ask one or more edited models."""
 
     def __init__(self, model: LoadedModel, asked: Sequence[Sequence[tuple[int, Prompt]]]) -> None:
@@ -58,7 +64,7 @@ class SharedPrompts:
         times = Counter(key for keys in by_protocol for key in keys)
         self._model = model
         self._wanted = {key for key, count in times.items() if count > 1}
-        self._found: dict[Key, tuple[ReadPrompts, int]] = {}
+        self._found: dict[Key, tuple[PrefilledPrompts, int]] = {}
         self._owners: Sequence[int] = ()
         self.taken = 0
         """Number of prompts that did not have to be read again."""
@@ -82,7 +88,7 @@ class SharedPrompts:
         key = self._key(row, prompt)
         return key in self._wanted and key not in self._found
 
-    def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
+    def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> PrefilledPrompts:
         """Return the prefill of prompts that the cache holds."""
         found = [self._found[self._key(row, prompt)] for row, prompt in zip(rows, prompts, strict=True)]
         sources = list({id(read): read for read, _ in found}.values())
@@ -91,11 +97,11 @@ class SharedPrompts:
         self.taken += len(found)
         return parts[0] if len(parts) == 1 else _joined(parts).rows([order.index(index) for index in range(len(found))])
 
-    def keep(self, rows: Sequence[int], prompts: Sequence[Ids], read: ReadPrompts) -> None:
+    def keep(self, rows: Sequence[int], prompts: Sequence[Ids], read: PrefilledPrompts) -> None:
         """Keep the wanted ones among the prompts; ``read`` has one row for each."""
-        if not can_be_joined(read.cache):
+        if not can_concatenate(read.cache):
             return
-        kept = ReadPrompts(apart(read.cache), read.mask, read.logits)
+        kept = PrefilledPrompts(shallow_copy(read.cache), read.mask, read.logits)
         for place, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
             if self.wants(row, prompt):
                 self._found[self._key(row, prompt)] = kept, place
@@ -104,7 +110,7 @@ class SharedPrompts:
         return self._owners[row], tuple(prompt)
 
 
-def read_prompts(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> ReadPrompts:
+def prefill(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> PrefilledPrompts:
     """Return the prefill of prompts, given as token ids: from the prompt cache, or by reading them. ``rows`` holds the prompt
     index of each.
     """
@@ -114,13 +120,13 @@ def read_prompts(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]
     ids, mask = pad(prompts, model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits, cache = model.read(ids, mask, positions, logits_to_keep=1, rows=rows)
-    read = ReadPrompts(cache, mask, logits[:, -1])
+    read = PrefilledPrompts(cache, mask, logits[:, -1])
     if shared is not None:
         shared.keep(rows, prompts, read)
     return read
 
 
-def only_prompts(cache: Any, lengths: Sequence[int], ends: Sequence[int], logits: Tensor) -> ReadPrompts:
+def only_prompts(cache: Any, lengths: Sequence[int], ends: Sequence[int], logits: Tensor) -> PrefilledPrompts:
     """Return the prefill of the prompts of rows that were continued.
 
     A row's prompt has ``lengths[row]`` tokens and ends before position ``ends[row]`` of the cache; ``logits`` [rows,
@@ -130,11 +136,13 @@ def only_prompts(cache: Any, lengths: Sequence[int], ends: Sequence[int], logits
     back = torch.arange(longest, 0, -1)
     places = (torch.tensor(ends)[:, None] - back).clamp(min=0)
     mask = (back <= torch.tensor(lengths)[:, None]).long()
-    return ReadPrompts(of_places(cache, places), mask.to(logits.device), logits)
+    return PrefilledPrompts(gather_tokens(cache, places), mask.to(logits.device), logits)
 
 
-def _joined(parts: Sequence[ReadPrompts]) -> ReadPrompts:
+def _joined(parts: Sequence[PrefilledPrompts]) -> PrefilledPrompts:
     """Return the rows of all ``parts`` one after another."""
     length = max(part.mask.shape[1] for part in parts)
-    cache = joined_caches([part.cache for part in parts], length)
-    return ReadPrompts(cache, joined_masks([p.mask for p in parts], length), torch.cat([p.logits for p in parts]))
+    cache = concatenate_caches([part.cache for part in parts], length)
+    return PrefilledPrompts(
+        cache, concatenate_masks([p.mask for p in parts], length), torch.cat([p.logits for p in parts])
+    )

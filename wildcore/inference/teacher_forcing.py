@@ -6,18 +6,18 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from wildcore.inference.kv_cache import can_be_joined
-from wildcore.inference.prompt_cache import ReadPrompts, only_prompts
+from wildcore.inference.kv_cache import can_concatenate
+from wildcore.inference.prompt_cache import PrefilledPrompts, only_prompts
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import Joined, pad
+from wildcore.models.tokens import TokenisedPair, pad
 
 T = TypeVar("T")
 
 
 @torch.inference_mode()
-def over_targets(
+def map_target_logits(
     model: LoadedModel,
-    rows: Sequence[Joined],
+    rows: Sequence[TokenisedPair],
     take: Callable[[int, Tensor], T],
     prompts: Sequence[int] | None = None,
 ) -> list[T]:
@@ -39,7 +39,7 @@ def over_targets(
     return [results[index] for index in range(len(rows))]
 
 
-def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> list[Tensor]:
+def _target_logits(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int]) -> list[Tensor]:
     """Return the logits [target tokens, vocabulary] of each row; ``owners`` holds the prompt index of each."""
     shared, prompts = model.shared_prompts, [row.token_ids[: row.prompt_length] for row in rows]
     if shared is not None and all(shared.holds(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)):
@@ -48,13 +48,13 @@ def _target_logits(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[
     wanted = shared is not None and any(
         shared.wants(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)
     )
-    if shared is not None and wanted and can_be_joined(cache):
+    if shared is not None and wanted and can_concatenate(cache):
         shared.keep(owners, prompts, _prompts_of(rows, cache, logits))
     longest = max(len(row.target_ids) for row in rows)
     return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)]
 
 
-def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int]) -> tuple[Tensor, Any]:
+def _with_prompts(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int]) -> tuple[Tensor, Any]:
     """Read whole rows, padded on the left, so that all targets are at the end.
 
     Return the logits [rows, tokens, vocabulary] from the last token before the longest target on, and the cache.
@@ -66,7 +66,7 @@ def _with_prompts(model: LoadedModel, rows: Sequence[Joined], owners: Sequence[i
     return model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
 
 
-def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Tensor) -> ReadPrompts:
+def _prompts_of(rows: Sequence[TokenisedPair], cache: Any, logits: Tensor) -> PrefilledPrompts:
     """Return the prefill of the prompts of rows that were read whole. Each has logits after it, even if no target follows."""
     width = max(len(row.token_ids) for row in rows)
     ends = [width - len(row.target_ids) for row in rows]
@@ -75,7 +75,7 @@ def _prompts_of(rows: Sequence[Joined], cache: Any, logits: Tensor) -> ReadPromp
 
 
 def _behind_prompts(
-    model: LoadedModel, rows: Sequence[Joined], owners: Sequence[int], read: ReadPrompts
+    model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int], read: PrefilledPrompts
 ) -> list[Tensor]:
     """Read only the targets, padded on the right, after prompts that were read before."""
     logits = read.logits[:, None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from wildcore.datasets.checks import Finding, Searches
-from wildcore.datasets.selection import Reader
+from wildcore.datasets.checks import Checks, Finding
+from wildcore.datasets.selection import CaseReader
 from wildcore.errors import UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
@@ -18,7 +18,7 @@ from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import AuditJob, ModelChoice, names_used
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import join
+from wildcore.models.tokens import tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
 from wildcore.storage.cache import cache_folder
@@ -102,7 +102,7 @@ class Auditor:
         return audit.model_copy(update=added)
 
 
-def _wanted(reader: Reader) -> Iterator[EditCase]:
+def _wanted(reader: CaseReader) -> Iterator[EditCase]:
     """Yield the cases wanted, as they are read unless they are drawn at random."""
     drawn = reader.choice.sample is not None
     return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
@@ -110,7 +110,7 @@ def _wanted(reader: Reader) -> Iterator[EditCase]:
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
     """Count the target's tokens as they follow the bare prompt."""
-    return len(join(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
+    return len(tokenise_pair(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
 
 
 @dataclass
@@ -118,7 +118,7 @@ class _Found:
     """Findings in the cases read so far."""
 
     oracles: Sequence[Oracle]
-    searches: Searches = field(default_factory=Searches)
+    searches: Checks = field(default_factory=Checks)
     words: Counter[int] = field(default_factory=Counter)
     per_case: dict[ProbeKind, Counter[int]] = field(default_factory=lambda: {kind: Counter() for kind in PROBE_KINDS})
     with_aliases: Counter[ProbeKind] = field(default_factory=Counter)

@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from wildcore.datasets.selection import Choice, Reader
+from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.defaults import WILD
 from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
 from wildcore.jobs.modules import identity, place_of, validated
-from wildcore.jobs.spec import AND, CaseChoice, EditorChoice, JobSpec, ModelChoice, Selection, settings_for
+from wildcore.jobs.spec import (
+    TRANSFORM_SEPARATOR,
+    CaseChoice,
+    EditorChoice,
+    JobSpec,
+    ModelChoice,
+    Selection,
+    settings_for,
+)
 from wildcore.params import DepartingParams, EditorParams, ModelShape, Params
 from wildcore.registry import Found, Registry
 
@@ -26,7 +34,7 @@ WILD_OR_FIRST = ""
 UNREGISTERED = "unregistered: "
 """Prefix of the name of an editor that is a Python object and that no plugin offers."""
 
-TAKEN = "taken"
+RESOURCES = "taken"
 """Key in an editor's record for the result of ``Editor.take``."""
 
 AS_PUBLISHED = "as_published"
@@ -104,16 +112,16 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
     )
 
 
-def make_reader(registry: Registry, spec: CaseChoice) -> tuple[Reader, dict[str, Any]]:
+def make_reader(registry: Registry, spec: CaseChoice) -> tuple[CaseReader, dict[str, Any]]:
     """Return the reader of the job's dataset, and the dataset's description for the record."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
-    return Reader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
+    return CaseReader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
 
 
-def choice_of(spec: Selection) -> Choice:
+def choice_of(spec: Selection) -> CaseFilter:
     """Return which cases a job asks for."""
-    return Choice(
+    return CaseFilter(
         where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
     )
 
@@ -136,7 +144,7 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
             f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
             "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
         )
-    editor, *transforms = name.split(AND)
+    editor, *transforms = name.split(TRANSFORM_SEPARATOR)
     found = EditorOffers(
         registry.find("editor", editor), tuple(registry.find("transform", transform) for transform in transforms)
     )
@@ -188,7 +196,7 @@ def _what_differs(params: Params) -> Literal[True] | dict[str, list[str]]:
 def name_in_words(editor: Mapping[str, Any]) -> str:
     """Return an editor's name from its record, with its transforms and whether they ran as published."""
     parts = [editor, *editor.get("transforms", ())]
-    name = AND.join(part["name"] for part in parts)
+    name = TRANSFORM_SEPARATOR.join(part["name"] for part in parts)
     if AS_PUBLISHED not in editor:
         return name
     differs = list(_differences_of(editor))
@@ -202,7 +210,7 @@ def _differences_of(said: Mapping[str, Any]) -> Sequence[str]:
     return found.get("except", ()) if isinstance(found, Mapping) else ()
 
 
-def settled(
+def pin_resources(
     editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Let an editor pin its resources (``Editor.take``) and return its description of them; empty if it has none.
@@ -213,7 +221,7 @@ def settled(
     of_transforms = [dict(transform.taken()) for transform in getattr(editor, "transforms", None) or ()]
     if any(of_transforms):
         taken["transforms"] = of_transforms
-    return {TAKEN: taken} if taken else {}
+    return {RESOURCES: taken} if taken else {}
 
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:

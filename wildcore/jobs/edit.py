@@ -16,11 +16,11 @@ from wildcore.errors import Option, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
-from wildcore.jobs.build import make_editor, model_request, read_back, settled
+from wildcore.jobs.build import make_editor, model_request, pin_resources, read_back
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.facts import FactTable, malformed, read_facts
 from wildcore.jobs.session import open_session
-from wildcore.jobs.spec import EditJob, ModelChoice, check_names, names_used
+from wildcore.jobs.spec import EditJob, ModelChoice, names_used, refuse_unused_settings
 from wildcore.model_files import copy_companions
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (
@@ -32,8 +32,8 @@ from wildcore.models.loading import (
     no_progress_bar,
     read_shape,
 )
-from wildcore.patches.accumulated import Accumulated
-from wildcore.patches.files import PatchManifest, patched_model, require_made_for, require_new, write_patch
+from wildcore.patches.accumulated import CombinedPatch
+from wildcore.patches.files import PatchManifest, patched_model, require_new, require_same_model, write_patch
 from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
@@ -66,7 +66,7 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     trace = Trace() if spec.trace else None
     if trace is not None:
         require_new(trace_beside(out))
-    check_names(spec.settings, names_used(registry, [spec.editor]))
+    refuse_unused_settings(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
@@ -102,7 +102,7 @@ def solve(
     """
     editor, said = made
     editor.reset()
-    said |= settled(editor, model, environment)
+    said |= pin_resources(editor, model, environment)
     if None in refusals(editor, model, requests):
         editor.prepare(model, environment)
     update = write_together(editor, model, requests)
@@ -149,7 +149,7 @@ def apply_patches(
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
             raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
-    together = Accumulated()
+    together = CombinedPatch()
     for file in read:
         together.add(file.weights())
         if file.note:
@@ -160,7 +160,7 @@ def apply_patches(
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
     for file in read:
-        require_made_for(file.path, file.manifest, model)
+        require_same_model(file.path, file.manifest, model)
     with together.applied(model):
         return _save(model, out, progress)
 
@@ -171,7 +171,7 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
     Raises ``UserError`` for a file that is not a patch, a patch for another model, or an editor that is not installed.
     """
     file = read_patch_or_run(path)
-    require_made_for(path, file.manifest, model)
+    require_same_model(path, file.manifest, model)
     return read_back(registry, file, model)
 
 

@@ -10,25 +10,25 @@ from wildcore.datasets.selection import content_hash, require_some
 from wildcore.errors import Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
-from wildcore.evaluation.group_size import AUTO, edits_at_once
+from wildcore.evaluation.group_size import AUTO, group_size
 from wildcore.evaluation.refusals import RefusalWatch
 from wildcore.evaluation.schedules import Schedule
 from wildcore.evaluation.sequences import SequenceRunner
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor, Patch
-from wildcore.jobs.build import TAKEN, MadeEditor, read_back, settled, with_later_parameters
+from wildcore.jobs.build import RESOURCES, MadeEditor, pin_resources, read_back, with_later_parameters
 from wildcore.jobs.eval_plan import EvaluationPlan
-from wildcore.jobs.resume import require_same, without_taken
+from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
 from wildcore.jobs.session import Session, open_session
 from wildcore.jobs.spec import JobSpec
 from wildcore.models.loaded import LoadedModel
-from wildcore.patches.files import PatchFile, require_made_for
+from wildcore.patches.files import PatchFile, require_same_model
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, Manifest, WorkRecord
+from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
@@ -75,7 +75,10 @@ class Evaluation:
 
     def _settle(self, name: str, recorded: Mapping[str, Any] | None = None) -> None:
         editor, said = self.editors[name]
-        self.editors[name] = editor, said | settled(editor, self.session.model, self.session.environment, recorded)
+        self.editors[name] = (
+            editor,
+            said | pin_resources(editor, self.session.model, self.session.environment, recorded),
+        )
         self.settled.add(name)
 
     def identity(self, spec: JobSpec) -> dict[str, Any]:
@@ -98,9 +101,9 @@ class Evaluation:
         when the run was started must have its default, which behaves as before the parameter existed.
         """
         then = with_later_parameters(self.plan.registry, folder.manifest.identity)
-        require_same(folder, without_taken(then), without_taken(self.identity(spec)))
+        require_same(folder, without_resources(then), without_resources(self.identity(spec)))
         if self._unfinished(folder):
-            self._settle(spec.editor, then["editor"].get(TAKEN))
+            self._settle(spec.editor, then["editor"].get(RESOURCES))
             require_same(folder, then, self.identity(spec))
         begun_with = folder.manifest.versions
         for name, version in provenance.versions(self.plan.registry).items():
@@ -131,7 +134,7 @@ class Evaluation:
         """Record the environment of this call, and its notes since the manifest was written."""
         known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
         self.noted = len(self.plan.reporter.notes)
-        record = WorkRecord(
+        record = InvocationRecord(
             ended=datetime.now(UTC).isoformat(timespec="seconds"),
             versions=provenance.versions(self.plan.registry),
             hardware=provenance.hardware(self.session.model),
@@ -200,7 +203,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
         if plan.patch.note:
             plan.reporter.note(plan.patch.note)
     model.rows_at_once = spec.batch_size
-    together = edits_at_once(spec.parallel, model)
+    together = group_size(spec.parallel, model)
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
@@ -211,10 +214,10 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
     """Return an editor that has only the patch of a file, and its description for the record."""
     manifest = file.manifest
-    require_made_for(file.path, manifest, model)
+    require_same_model(file.path, manifest, model)
     patch = read_back(registry, file, model)
     said = {"file": file.path.name, "sha256": file.digest, "requests": len(manifest.requests), "seed": manifest.seed}
-    return GivenPatch(patch, manifest.requests), {**manifest.editor, "patch": said}
+    return FixedPatchEditor(patch, manifest.requests), {**manifest.editor, "patch": said}
 
 
 def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
@@ -250,7 +253,7 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
     return definition.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
 
 
-class GivenPatch(Editor):
+class FixedPatchEditor(Editor):
     """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from wildcore.datasets.selection import Reader, require_some
+from wildcore.datasets.selection import CaseReader, require_some
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.interfaces import Environment, Metric, Progress
 from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request
@@ -48,7 +48,7 @@ class EvaluationPlan:
     environment: Environment
     spec: JobSpec
     request: ModelRequest
-    reader: Reader
+    reader: CaseReader
     dataset: Mapping[str, Any]
     candidates: Iterator[EditCase]
     protocols: Sequence[ReadyProtocol]
@@ -103,14 +103,14 @@ def plan_evaluation(
 
 def _reader(
     registry: Registry, spec: JobSpec, patch: PatchFile | None, reporter: Reporting
-) -> tuple[Reader, dict[str, Any]]:
+) -> tuple[CaseReader, dict[str, Any]]:
     if patch is None or spec.dataset:
         return make_reader(registry, spec)
     reporter.note(NOTE)
     return own_facts_reader(patch, choice_of(spec))
 
 
-def _candidates(spec: JobSpec, reader: Reader) -> Iterator[EditCase]:
+def _candidates(spec: JobSpec, reader: CaseReader) -> Iterator[EditCase]:
     """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
     if spec.only_failures:
         return reader.read_ahead()

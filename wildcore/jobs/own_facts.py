@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from wildcore.datasets.selection import Choice, Reader
+from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.errors import Option
 from wildcore.patches.files import PatchFile
 from wildcore.types import EditCase, EditRequest, Probe
@@ -31,8 +31,8 @@ class OwnFacts:
             yield EditCase(id=str(number), request=request, probes=(probe,))
 
 
-def own_facts_reader(file: PatchFile, choice: Choice) -> tuple[Reader, dict[str, Any]]:
+def own_facts_reader(file: PatchFile, choice: CaseFilter) -> tuple[CaseReader, dict[str, Any]]:
     """Return the reader of a patch's own facts, and the description of the dataset for the record: the digest of the whole
     file.
     """
-    return Reader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}
+    return CaseReader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}

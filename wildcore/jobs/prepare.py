@@ -9,11 +9,11 @@ from wildcore.errors import Option, UserError
 from wildcore.interfaces import Progress
 from wildcore.jobs.build import make_editor, make_reader, model_request
 from wildcore.jobs.session import open_session
-from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, check_names, names_used
+from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, names_used, refuse_unused_settings
 from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.prepared import WatchedEnvironment
+from wildcore.storage.prepared import RecordingEnvironment
 from wildcore.types import EditCase
 
 OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
@@ -42,12 +42,12 @@ def prepare(registry: Registry, spec: PrepareJob, progress: Progress) -> list[Pr
 
     Raises ``UserError`` for bad input, such as a dataset for an editor without a trained part, or none for an editor with one.
     """
-    check_names(spec.settings, names_used(registry, [spec.editor], spec.dataset))
+    refuse_unused_settings(spec.settings, names_used(registry, [spec.editor], spec.dataset))
     cases = _cases(registry, spec, spec.dataset, progress) if spec.dataset else []
     request = model_request(registry, spec)
     editor, _ = make_editor(registry, spec, read_shape(request, registry.families))
     _require_dataset(spec, editor.trains)
-    environment = WatchedEnvironment(cache_folder(), spec.seed, progress)
+    environment = RecordingEnvironment(cache_folder(), spec.seed, progress)
     model = open_session(registry, request, environment).model
     if editor.trains:
         editor.train(model, environment, iter(cases))

@@ -9,7 +9,7 @@ import tomli_w
 import yaml
 from pydantic import ValidationError
 
-from wildcore.errors import Option, UserError, command, nearest
+from wildcore.errors import Option, UserError, command, suggestion
 from wildcore.types import PROBE_KINDS, EvalProtocol
 
 COMMENT = f"""\
@@ -64,7 +64,7 @@ def _named(path: Path) -> Option:
 def _explain(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-        return f"unknown field {place!r}; {nearest(place, list(EvalProtocol.model_fields))}"
+        return f"unknown field {place!r}; {suggestion(place, list(EvalProtocol.model_fields))}"
     if problem["type"] == "missing":
         return f"the field {place!r} is missing"
     return f"field {place!r}: {problem['msg']}"

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from wildcore.datasets.selection import Reader
+from wildcore.datasets.selection import CaseReader
 from wildcore.errors import Option, UserError
 from wildcore.interfaces import Metric
 from wildcore.jobs.chat import asks_in_chat
 from wildcore.jobs.modules import ResolvedModule, resolve, validated
-from wildcore.jobs.spec import SECTIONS, ProtocolChoice, check_names, settings_for
+from wildcore.jobs.spec import SECTIONS, ProtocolChoice, refuse_unused_settings, settings_for
 from wildcore.params import ContextParams
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
@@ -66,7 +66,7 @@ class ResolvedProtocol:
 
 
 def ready_protocols(
-    registry: Registry, spec: ProtocolChoice, beside: Mapping[str, set[str]], reader: Reader
+    registry: Registry, spec: ProtocolChoice, beside: Mapping[str, set[str]], reader: CaseReader
 ) -> list[ReadyProtocol]:
     """Make the job's protocols, each with the modules that the job replaces in it.
 
@@ -84,7 +84,7 @@ def ready_protocols(
         ready[protocol.stated.name] = _with_examples(protocol, reader).make(registry)
         for module in protocol.modules:
             used[module.section] |= registry.names(module.section, module.name)
-    check_names(spec.settings, used)
+    refuse_unused_settings(spec.settings, used)
     return list(ready.values())
 
 
@@ -153,7 +153,7 @@ def make_protocol(registry: Registry, definition: EvalProtocol) -> ReadyProtocol
     return resolve_protocol(registry, definition).make(registry)
 
 
-def _with_examples(protocol: ResolvedProtocol, reader: Reader) -> ResolvedProtocol:
+def _with_examples(protocol: ResolvedProtocol, reader: CaseReader) -> ResolvedProtocol:
     """Give the examples of the dataset to a context that shows them; its parameters then contain them."""
     context = protocol.parts["context"]
     if not isinstance(context.params, ContextParams):

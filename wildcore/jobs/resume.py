@@ -5,15 +5,15 @@ from typing import Any
 
 from wildcore.errors import Option, UserError
 from wildcore.jobs.build import (
-    TAKEN,
+    RESOURCES,
 )
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import flat
+from wildcore.records.schema import flatten
 
 
 def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
     """Raise ``UserError`` naming every difference between the identity of a run and that of a call."""
-    then, now = flat(identity), flat(identity_now)
+    then, now = flatten(identity), flatten(identity_now)
     different = [
         f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
         for key in sorted(then.keys() | now.keys())
@@ -23,6 +23,6 @@ def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: M
         raise UserError(f"not the same run: {'; '.join(different)}", about=Option("resume", folder.path))
 
 
-def without_taken(identity: Mapping[str, Any]) -> dict[str, Any]:
+def without_resources(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return an identity without the editor's pinned resources, which are compared only if edits are left to be made."""
-    return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != TAKEN}}
+    return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != RESOURCES}}

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 
 from wildcore.interfaces import Environment, Metric
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind
-from wildcore.jobs.spec import check_names
+from wildcore.jobs.spec import refuse_unused_settings
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import ScoringRecord
+from wildcore.records.schema import AddedMetricRecord
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_run
 from wildcore.scoring.summary import summary
@@ -24,7 +24,7 @@ def add_scores(
 ) -> None:
     """Score a finished run by further metrics. Raises ``UserError`` for a metric that does not exist or cannot work."""
     added = added_metrics(registry, names, settings)
-    check_names(settings, {"metric": {one for name in names for one in registry.names("metric", name)}})
+    refuse_unused_settings(settings, {"metric": {one for name in names for one in registry.names("metric", name)}})
     prepare((one.metric for one in added), environment)
     protocols = [protocol.name for protocol in folder.manifest.protocols]
     with folder.locked():
@@ -47,8 +47,8 @@ def prepare(metrics: Iterable[Metric], environment: Environment) -> None:
         metric.prepare(environment)
 
 
-def _scoring_record(registry: Registry, added: AddedMetric) -> ScoringRecord:
-    return ScoringRecord(
+def _scoring_record(registry: Registry, added: AddedMetric) -> AddedMetricRecord:
+    return AddedMetricRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metric=added.label,
         module=added.module,

@@ -6,13 +6,13 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from wildcore.errors import Setting, UserError, nearest
+from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.types import EvalProtocol, Record
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
-AND = "+"
+TRANSFORM_SEPARATOR = "+"
 """Separates an editor from the transforms of what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
 CONTINUATION = 40
@@ -146,10 +146,10 @@ def require_setting_name(key: str, given: str) -> None:
         form = ("write ", Setting("SECTION.PARAMETER", "VALUE"), ", such as ", Setting("editor.layer", 5))
         raise UserError(form, about=Setting(given))
     if parts[0] not in SECTIONS:
-        raise UserError(f"unknown section {parts[0]!r}", Setting(given), nearest(parts[0], list(SECTIONS)))
+        raise UserError(f"unknown section {parts[0]!r}", Setting(given), suggestion(parts[0], list(SECTIONS)))
 
 
-def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
+def refuse_unused_settings(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> None:
     """Raise ``UserError`` for a setting of a section that the job does not use, or "section.name.parameter" of an unused name."""
     for key in settings:
         section, *rest = key.split(".")
@@ -157,7 +157,7 @@ def check_names(settings: Mapping[str, Any], used: Mapping[str, set[str]]) -> No
             raise UserError(f"no {section} takes part here", Setting(key), "leave it out")
         if len(rest) == 2 and rest[0] not in used[section]:
             raise UserError(
-                f"this run uses no {section} {rest[0]!r}", Setting(key), nearest(rest[0], sorted(used[section]))
+                f"this run uses no {section} {rest[0]!r}", Setting(key), suggestion(rest[0], sorted(used[section]))
             )
 
 
@@ -183,10 +183,10 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
 def names_used(
     registry: Registry, editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()
 ) -> dict[str, set[str]]:
-    """Return the names of the modules used, by section, in the form that ``check_names`` takes."""
+    """Return the names of the modules used, by section, in the form that ``refuse_unused_settings`` takes."""
     used: dict[str, set[str]] = {"editor": set(), "transform": set(), "dataset": set(), "metric": set()}
     for name in editors:
-        editor, *transforms = name.split(AND)
+        editor, *transforms = name.split(TRANSFORM_SEPARATOR)
         used["editor"] |= registry.names("editor", editor)
         used["transform"] |= {one for transform in transforms for one in registry.names("transform", transform)}
     if dataset:

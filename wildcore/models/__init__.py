@@ -6,30 +6,29 @@ from wildcore.models.loading import fetch_folder, load_config, load_model, no_pr
 from wildcore.models.memory import GIB, free_memory
 from wildcore.models.precision import at_least_float32, wide_dtype
 from wildcore.models.tokens import (
-    IGNORED,
-    Joined,
+    IGNORE_INDEX,
+    TokenisedPair,
     encode,
-    join,
     pad,
     require_target,
     subject_span,
     target_labels,
-    to_train_on,
+    tokenise_pair,
+    training_pair,
 )
 
 __all__ = [
     "GIB",
-    "IGNORED",
-    "Joined",
+    "IGNORE_INDEX",
     "LoadedModel",
     "ModelRequest",
     "Projection",
+    "TokenisedPair",
     "at_least_float32",
     "encode",
     "fetch_folder",
     "free_memory",
     "hash_of_weights",
-    "join",
     "load_config",
     "load_model",
     "no_progress_bar",
@@ -39,6 +38,7 @@ __all__ = [
     "require_target",
     "subject_span",
     "target_labels",
-    "to_train_on",
+    "tokenise_pair",
+    "training_pair",
     "wide_dtype",
 ]

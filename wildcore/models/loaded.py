@@ -21,7 +21,7 @@ from wildcore.params import ModelShape
 from wildcore.types import Prompt
 
 if TYPE_CHECKING:
-    from wildcore.inference.prompt_cache import SharedPrompts
+    from wildcore.inference.prompt_cache import PromptCache
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class _WeightView(Tensor):
 
 
 @dataclass(frozen=True)
-class Reading:
+class BatchInfo:
     """Describes the next forward pass.
 
     ``rows``: for each row of the batch, the index of its prompt (None: all prompts, in order). ``prompt_lengths`` [rows]: how
@@ -115,13 +115,13 @@ class Reading:
     prompt_lengths: Sequence[int] | None = None
 
 
-class ReadingListener(Protocol):
+class BatchListener(Protocol):
     """Something that must be told about each batch before the network reads it."""
 
     bears_recording: bool
     """Whether the listener has nothing to do in the passes after the first, as long as the rows stay the same."""
 
-    def listen(self, reading: Reading) -> None:
+    def listen(self, reading: BatchInfo) -> None:
         """Receive the description of the next forward pass."""
         ...
 
@@ -150,13 +150,13 @@ class LoadedModel:
     """Whether decoding uses buffers of fixed length, recorded as a CUDA graph on CUDA. None: where it is faster."""
     remarks: list[str] = field(default_factory=list)
     """Notes from running the model, such as that a slower way was taken."""
-    listeners: list[ReadingListener] = field(default_factory=list)
+    listeners: list[BatchListener] = field(default_factory=list)
     """Told of each batch. Not empty while patches are applied that treat rows or tokens differently."""
     prompt_patches: list["PromptRewriter"] = field(default_factory=list)
     """Applied patches that change prompts, in the order in which they were applied."""
     weight_patches: list[object] = field(default_factory=list)
     """Applied patches that change weights, in the order in which they were applied."""
-    shared_prompts: "SharedPrompts | None" = None
+    shared_prompts: "PromptCache | None" = None
     """The prefill of prompts that are asked more than once. None: no prompts are shared at the moment."""
 
     def __post_init__(self) -> None:
@@ -262,15 +262,15 @@ class LoadedModel:
 
         ``mask`` [rows, cached + tokens] marks real tokens, ``positions`` [rows, tokens] counts them. The logits are those of
         the last ``logits_to_keep`` tokens (0: of all): [rows, tokens kept, vocabulary]. ``rows`` and ``prompt_lengths`` are
-        those of ``Reading``: each row may be under its own patch, and a pass that reads more than prompts without a cache must
+        those of ``BatchInfo``: each row may be under its own patch, and a pass that reads more than prompts without a cache must
         give ``prompt_lengths``.
         """
-        self.announce(Reading(rows, prompt_lengths))
+        self.announce(BatchInfo(rows, prompt_lengths))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
 
-    def announce(self, reading: Reading) -> None:
+    def announce(self, reading: BatchInfo) -> None:
         """Tell the listeners what is about to be read."""
         for listener in self.listeners:
             listener.listen(reading)

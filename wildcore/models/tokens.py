@@ -19,12 +19,12 @@ from wildcore.types import EditRequest, Prompt
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
-IGNORED = -100
+IGNORE_INDEX = -100
 """Label of a position that a loss ignores (the convention of ``torch.nn.functional.cross_entropy``)."""
 
 
 @dataclass(frozen=True)
-class Joined:
+class TokenisedPair:
     """A prompt and its target, tokenised together.
 
     ``spans[i]`` is the character range of token i in ``text``; (0, 0) for special tokens.
@@ -51,7 +51,7 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
     return _tokenise(tokenizer, prompt.text, prompt.special_tokens)[0]
 
 
-def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> Joined:
+def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> TokenisedPair:
     """Tokenise ``prompt`` followed by ``target``, with one joint between them.
 
     The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with a full stop or
@@ -71,16 +71,16 @@ def join(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none
                 "close_target=end-of-sequence: this tokenizer has no such token; close by a full stop (close_target=stop)"
             )
         token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
-    return Joined(text, token_ids, spans, prompt_length)
+    return TokenisedPair(text, token_ids, spans, prompt_length)
 
 
-def to_train_on(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> Joined:
+def training_pair(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> TokenisedPair:
     """Tokenise a request's prompt and target for training on the target.
 
     Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
-    joined = join(tokenizer, Prompt(text=request.prompt), request.target, close)
+    joined = tokenise_pair(tokenizer, Prompt(text=request.prompt), request.target, close)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined
@@ -92,9 +92,9 @@ def require_target(request: EditRequest) -> None:
         raise Refused("the target is empty")
 
 
-def within_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
+def require_fits_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
     """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context."""
-    length = len(join(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
+    length = len(tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
     if model.max_length is not None and length > model.max_length:
         raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
     return request
@@ -132,13 +132,13 @@ def pad(
     return ids.to(device), mask.to(device)
 
 
-def target_labels(rows: Sequence[Joined], device: torch.device) -> Tensor:
+def target_labels(rows: Sequence[TokenisedPair], device: torch.device) -> Tensor:
     """Return labels [rows, longest] for right-padded rows: the target's ids at the positions that predict them, else
-    ``IGNORED``.
+    ``IGNORE_INDEX``.
 
     Position t holds the id of token t + 1, so that ``logits[:, t]`` is compared with ``labels[:, t]``.
     """
-    labels = torch.full((len(rows), max(len(row.token_ids) for row in rows)), IGNORED, dtype=torch.long)
+    labels = torch.full((len(rows), max(len(row.token_ids) for row in rows)), IGNORE_INDEX, dtype=torch.long)
     for index, row in enumerate(rows):
         labels[index, row.prompt_length - 1 : len(row.token_ids) - 1] = torch.tensor(row.target_ids, dtype=torch.long)
     return labels.to(device)

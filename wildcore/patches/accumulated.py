@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from wildcore.interfaces import KeptPatch, Patch
+from wildcore.interfaces import Patch, SavablePatch
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import wide_dtype
-from wildcore.patches.files import require_kept
+from wildcore.patches.files import require_savable
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, WeightPatch
 
@@ -17,7 +17,7 @@ Place = tuple[type, str | None]
 """The class of a patch that is not a change of weights, and the module that it changes, if any."""
 
 
-class Accumulated:
+class CombinedPatch:
     """The patches of successive updates. It stays as large as one of them.
 
     Changes of weights are summed in float32 (those in float64 in float64), one matrix for each module, and applied as W plus
@@ -28,7 +28,7 @@ class Accumulated:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         """Changes [outputs, inputs] by module name, in float32 or float64."""
-        self.newest: dict[Place, KeptPatch] = {}
+        self.newest: dict[Place, SavablePatch] = {}
         """The other patches, in the order in which they are applied."""
 
     def add(self, patch: Patch) -> None:
@@ -37,7 +37,7 @@ class Accumulated:
         """
         if not isinstance(patch, WeightPatch):
             place = (type(patch), getattr(patch, "module", None))
-            kept = require_kept(patch)
+            kept = require_savable(patch)
             self.newest.pop(place, None)
             self.newest[place] = kept
             return
@@ -85,4 +85,4 @@ def can_share_prompts(patch: Patch) -> bool:
 
 def _parts(patch: Patch) -> Iterable[Patch]:
     """Return the patches besides the sums of weights, or the one patch itself."""
-    return patch.newest.values() if isinstance(patch, Accumulated) else (patch,)
+    return patch.newest.values() if isinstance(patch, CombinedPatch) else (patch,)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models.loaded import LoadedModel, Reading
+from wildcore.models.loaded import BatchInfo, LoadedModel
 from wildcore.models.precision import at_least_float32, wide_dtype
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
 
@@ -103,7 +103,7 @@ class RowPatches:
     def applied(self, owners: Sequence[int]) -> Iterator[None]:
         """Apply the patches; in this context prompt i of a call is read by the edited model ``owners[i]``."""
         self._owners, self._rows = tuple(owners), ()
-        self.listen(Reading())
+        self.listen(BatchInfo())
         with ExitStack() as hooks:
             for name, change in self.changes.items():
                 module = self.model.projection(name).module
@@ -112,7 +112,7 @@ class RowPatches:
             hooks.callback(self.model.listeners.remove, self)
             yield
 
-    def listen(self, reading: Reading) -> None:
+    def listen(self, reading: BatchInfo) -> None:
         """Receive which prompts the rows of the next batch are."""
         rows = self._owners if reading.rows is None else tuple(self._owners[row] for row in reading.rows)
         if rows == self._rows:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wildcore.errors import Option, Place, UserError, command
-from wildcore.interfaces import Editor, KeptPatch, Patch, Saved
+from wildcore.interfaces import Editor, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
@@ -66,7 +66,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     Raises ``UserError`` if it cannot be written or ``path`` already exists.
     """
     require_new(path)
-    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_kept(patch).saved()
+    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
     try:
@@ -75,11 +75,11 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
         raise UserError(f"cannot be written ({error})", Option("out", path), "choose another place") from error
 
 
-def require_kept(patch: Patch) -> KeptPatch:
+def require_savable(patch: Patch) -> SavablePatch:
     """Return ``patch``. Raises ``UserError`` if it cannot be saved to a file."""
     if not hasattr(patch, "saved"):
         raise UserError(f"this method's patches ({type(patch).__name__}) can neither be weights nor be kept in a file")
-    return cast(KeptPatch, patch)
+    return cast(SavablePatch, patch)
 
 
 def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
@@ -133,12 +133,12 @@ class PatchFile:
         if facts is None:
             return self.weights()
         assert editor is not None, "what is no change of weights needs its editor"
-        with read_by_its_editor(self.path, "make the patch again with the one installed"):
+        with editor_read_errors(self.path, "make the patch again with the one installed"):
             return editor.load_patch(model, Saved(self.tensors, facts))
 
 
 @contextmanager
-def read_by_its_editor(path: Path, way_out: str) -> Iterator[None]:
+def editor_read_errors(path: Path, way_out: str) -> Iterator[None]:
     """Raise ``UserError`` with the ``way_out`` if ``path`` does not contain what its editor needs."""
     try:
         yield
@@ -173,7 +173,7 @@ def digest_of(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def require_made_for(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:
+def require_same_model(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:
     """Raise ``UserError`` unless ``model`` is the model that the patch was made for, bit for bit."""
     wanted, found = manifest.model, patched_model(model)
     if wanted.fingerprint == found.fingerprint:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from wildcore.interfaces import Saved
-from wildcore.models.loaded import LoadedModel, Reading
+from wildcore.models.loaded import BatchInfo, LoadedModel
 
 NOWHERE = -1
 """The route of a sequence that is left unchanged, and the position of a prompt's end that was read in an earlier pass."""
@@ -103,18 +103,18 @@ class _Routing:
     def __init__(self, patch: ModulePatch) -> None:
         self.patch = patch
         self.set_aside = 0
-        self.announced = Reading()
+        self.announced = BatchInfo()
         self.rows: Sequence[int] = ()
         self.prompt: Tensor | None = None
         self.routes: dict[int, int] = {}
 
-    def listen(self, reading: Reading) -> None:
+    def listen(self, reading: BatchInfo) -> None:
         """Receive the description of the next forward pass."""
         self.announced = reading
 
     def begin(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Prepare for a pass. A pass that was not announced reads the prompts of all its rows, in order."""
-        reading, self.announced = self.announced, Reading()
+        reading, self.announced = self.announced, BatchInfo()
         ids: Tensor = args[0] if args else kwargs["input_ids"]
         mask = kwargs.get("attention_mask")
         self.rows = range(len(ids)) if reading.rows is None else reading.rows
@@ -195,7 +195,7 @@ class _Rereading(_Routing):
         texts = [self.texts[row] for row in self.rows]
         ids = pad_sequence(texts, batch_first=True, padding_value=self.model.padding, padding_side="left")
         mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True, padding_side="left")
-        self.model.announce(Reading(self.rows, [self.prompt_lengths[row] for row in self.rows]))
+        self.model.announce(BatchInfo(self.rows, [self.prompt_lengths[row] for row in self.rows]))
         self.again = True
         try:
             positions = (mask.cumsum(-1) - 1).clamp(min=0)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from wildcore.errors import Option, UserError, command
-from wildcore.records.schema import SCHEMA, CaseRecord, Manifest, ScoreRecord, ScoringRecord, WorkRecord
+from wildcore.records.schema import SCHEMA, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
 from wildcore.storage.manifests import read_versioned
 from wildcore.types import Record
@@ -121,21 +121,21 @@ class RunFolder:
         with self._written(self.journal_path, "the cases before are"):
             _append(self.journal_path, record)
 
-    def work(self) -> Iterator[WorkRecord]:
+    def work(self) -> Iterator[InvocationRecord]:
         """Read which calls worked on the run. A call that was killed is not among them."""
-        return _read_lines(self.path / "work.jsonl", WorkRecord)
+        return _read_lines(self.path / "work.jsonl", InvocationRecord)
 
-    def append_work(self, record: WorkRecord) -> None:
+    def append_work(self, record: InvocationRecord) -> None:
         """Append a record of a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
             _append(path, record)
 
-    def scorings(self) -> Iterator[ScoringRecord]:
+    def scorings(self) -> Iterator[AddedMetricRecord]:
         """Read which metrics were added, and their parameters."""
-        return _read_lines(self.path / "scorings.jsonl", ScoringRecord)
+        return _read_lines(self.path / "scorings.jsonl", AddedMetricRecord)
 
-    def append_scoring(self, record: ScoringRecord) -> None:
+    def append_scoring(self, record: AddedMetricRecord) -> None:
         """Append a record of an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):

@@ -79,7 +79,7 @@ class ScoreRecord(Record):
     after_samples: tuple[Score, ...] = ()
 
 
-class ScoringRecord(Record):
+class AddedMetricRecord(Record):
     """One line of ``scorings.jsonl``: a metric that was added to a run, with all its parameters."""
 
     created: str
@@ -88,7 +88,7 @@ class ScoringRecord(Record):
     versions: Mapping[str, str]
 
 
-class WorkRecord(Record):
+class InvocationRecord(Record):
     """One line of ``work.jsonl``: a call that worked on a run, its environment, and its notes beyond those of the manifest."""
 
     ended: str
@@ -113,7 +113,7 @@ class Manifest(Record):
     notes: tuple[str, ...] = ()
 
 
-def flat(value: Any, path: str = "") -> dict[str, Any]:
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
     """Return nested mappings and lists as one mapping of dotted paths to plain values."""
     if isinstance(value, Mapping) and value:
         items = [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
@@ -121,4 +121,4 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
         items = [(f"{path}.{index}", inner) for index, inner in enumerate(value)]
     else:
         return {path: value}
-    return {key: leaf for name, inner in items for key, leaf in flat(inner, name).items()}
+    return {key: leaf for name, inner in items for key, leaf in flatten(inner, name).items()}

@@ -5,13 +5,13 @@ from typing import Any
 
 from rich.table import Table
 
-from wildcore.evaluation.schedules import shortly
+from wildcore.evaluation.schedules import short_description
 from wildcore.jobs.build import name_in_words
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import Manifest, flat
-from wildcore.reporting.console import out, plain
+from wildcore.records.schema import Manifest, flatten
+from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
-from wildcore.scoring.summary import Cell, seconds_per_edit, summarise
+from wildcore.scoring.summary import SummaryRow, seconds_per_edit, summarise
 from wildcore.types import PROBE_KINDS
 
 REVISION = "source revision"
@@ -25,27 +25,27 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
 
     Raises ``UserError`` if the record of one lacks something that is printed.
     """
-    console = out()
+    console = results_console()
     manifests = [readable_manifest(folder) for folder in folders]
     for difference in _other_differences(manifests):
-        console.print(plain(f"Not like for like: {difference}"))
+        console.print(safe_text(f"Not like for like: {difference}"))
     cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
-        table.add_column(plain(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
+        table.add_column(safe_text(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
     rows = dict.fromkeys(key for run in cells for key in run)
     for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
         befores = {number(run[key].before) for run in cells if key in run}
         table.add_row(
-            plain(key[0]), key[1], plain(key[2]), befores.pop() if len(befores) == 1 else "differs",
+            safe_text(key[0]), key[1], safe_text(key[2]), befores.pop() if len(befores) == 1 else "differs",
             *(_with_interval(run.get(key)) for run in cells),
         )  # fmt: skip
     table.add_section()
     table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
     console.print(table)
     for index, folder in enumerate(folders, start=1):
-        console.print(plain(f"{index}: {folder.path}"))
+        console.print(safe_text(f"{index}: {folder.path}"))
 
 
 def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
@@ -65,7 +65,7 @@ def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
     rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
-    return flat(rest | ({"schedule": shortly(rest["schedule"])} if "schedule" in rest else {}))
+    return flatten(rest | ({"schedule": short_description(rest["schedule"])} if "schedule" in rest else {}))
 
 
 def _versions(manifest: Manifest, chosen: Container[str]) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _seconds(folder: RunFolder) -> str:
     return "-" if seconds is None else f"{seconds:.2f}"
 
 
-def _with_interval(cell: Cell | None) -> str:
+def _with_interval(cell: SummaryRow | None) -> str:
     if cell is None or cell.after is None:
         return "-"
     interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"

@@ -21,14 +21,14 @@ ONE_BUNCH = 1.0
 """Steps less than this many seconds apart count as one bunch: they were computed in the time before the first of them."""
 
 
-def out() -> Console:
+def results_console() -> Console:
     """Return the console for results."""
     return Console(
         file=sys.stdout, markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE
     )
 
 
-def plain(text: str, limit: int | None = None) -> Text:
+def safe_text(text: str, limit: int | None = None) -> Text:
     """Return text of a model or a dataset in a form that is safe to show: no markup, no control characters, cut to ``limit``."""
     shown = printable(text)
     if limit is not None and len(shown) > limit:
@@ -41,7 +41,7 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
 
 
-def bytes_of(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Return a number of bytes for people: 512 B, 1.4 MiB."""
     if count < 1024:
         return f"{count} B"
@@ -169,7 +169,7 @@ class Reporter:
     def line(self, message: str) -> None:
         """Print a line unless quiet."""
         if not self.quiet:
-            self.console.print(plain(message))
+            self.console.print(safe_text(message))
 
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:

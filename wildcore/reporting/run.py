@@ -10,14 +10,14 @@ from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.errors import Option, UserError, command
-from wildcore.evaluation.schedules import in_words
+from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flat
-from wildcore.reporting.console import out, plain
+from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flatten
+from wildcore.reporting.console import results_console, safe_text
 from wildcore.scoring.scores import REFUSED
-from wildcore.scoring.summary import Cell, summarise
+from wildcore.scoring.summary import SummaryRow, summarise
 from wildcore.types import Answer
 
 EXAMPLES = 3
@@ -42,7 +42,7 @@ def print_run(folder: RunFolder) -> None:
     """Print a finished run: head, table, gap, examples, and what to do next."""
     cases, scores = list(folder.cases()), list(folder.scores())
     cells = summarise(scores)
-    with out() as console:  # in a notebook all of it is one output
+    with results_console() as console:  # in a notebook all of it is one output
         print_head(console, folder, len(cases))
         print_table(console, cells)
         print_gap(console, cells)
@@ -51,10 +51,10 @@ def print_run(folder: RunFolder) -> None:
         print_unscored(console, scores)
         print_examples(console, cases)
         console.print()
-        console.print(plain(f"Run: {folder.path}"), soft_wrap=True)
-        console.print(plain(f"Next: {command('show', folder.path, Option('edits'))}"), soft_wrap=True)
+        console.print(safe_text(f"Run: {folder.path}"), soft_wrap=True)
+        console.print(safe_text(f"Next: {command('show', folder.path, Option('edits'))}"), soft_wrap=True)
         if all_refused(cases):
-            console.print(plain(nothing_measured(cases)), soft_wrap=True)
+            console.print(safe_text(nothing_measured(cases)), soft_wrap=True)
 
 
 def all_refused(cases: Sequence[CaseRecord]) -> bool:
@@ -77,26 +77,28 @@ def print_head(console: Console, folder: RunFolder, done: int) -> None:
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
     console.print()
     console.print(
-        plain(
+        safe_text(
             f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
         )
     )
     if "schedule" in what:
-        console.print(plain(f"Schedule: {in_words(what['schedule'])}"))
+        console.print(safe_text(f"Schedule: {description(what['schedule'])}"))
     later = (note for work in folder.work() for note in work.notes)
     for note in dict.fromkeys([*manifest.notes, *later]):
-        console.print(plain(f"Note: {note}"))
+        console.print(safe_text(f"Note: {note}"))
     for protocol in manifest.protocols:
         if protocol.variant_of:
             console.print(
-                plain(f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}")
+                safe_text(
+                    f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}"
+                )
             )
 
 
 def readable_manifest(folder: RunFolder) -> Manifest:
     """Return the manifest of a run. Raises ``UserError`` if it lacks what is printed of every run."""
     manifest = folder.manifest
-    said = flat(manifest.identity)
+    said = flatten(manifest.identity)
     transforms = {".".join(key.split(".")[:3]) for key in said if key.startswith("editor.transforms.")}
     needed = [*PRINTED, *(f"{transform}.name" for transform in sorted(transforms))]
     if "schedule" in manifest.identity:
@@ -110,7 +112,7 @@ def readable_manifest(folder: RunFolder) -> Manifest:
     return manifest
 
 
-def print_table(console: Console, cells: Sequence[Cell]) -> None:
+def print_table(console: Console, cells: Sequence[SummaryRow]) -> None:
     """Print one row for each protocol, probe kind and metric. In a narrow window the counts are left out, which is noted."""
     narrow = console.width < WIDTH_OF_THE_TABLE
     table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
@@ -121,9 +123,9 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
         if last not in (None, cell.protocol):
             table.add_section()
         table.add_row(
-            plain("" if cell.protocol == last else cell.protocol),
+            safe_text("" if cell.protocol == last else cell.protocol),
             cell.kind,
-            plain(cell.metric),
+            safe_text(cell.metric),
             number(cell.before),
             number(cell.after),
             f"{cell.low:.3f} to {cell.high:.3f}" if cell.low is not None and cell.high is not None else "-",
@@ -138,7 +140,7 @@ def print_table(console: Console, cells: Sequence[Cell]) -> None:
         )
 
 
-def print_gap(console: Console, cells: Sequence[Cell]) -> None:
+def print_gap(console: Console, cells: Sequence[SummaryRow]) -> None:
     """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
     reliability: dict[str, float | None] = {}
     for cell in cells:
@@ -149,7 +151,7 @@ def print_gap(console: Console, cells: Sequence[Cell]) -> None:
         gap = 100 * (synthetic - wild)
         side = "more" if gap >= 0 else "less"
         console.print(
-            plain(
+            safe_text(
                 f"Reliability: {synthetic:.3f} synthetic, {wild:.3f} wild. Synthetic reports {abs(gap):.1f} points {side}."
             )
         )
@@ -162,7 +164,7 @@ def print_continuations(console: Console, found: Sequence[Continuation]) -> None
             shown = f", such as {one.example!r}" if one.example else ""
             unknown = f", of {one.unknown} nothing is known" if one.unknown else ""
             console.print(
-                plain(
+                safe_text(
                     f"{one.protocol}: of {one.held} answers that hold, {one.went_on} went on after the cut{shown}; "
                     f"{one.ended} ended there{unknown}.",
                     300,
@@ -175,12 +177,12 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     refused = [case for case in cases if case.edit.status == "refused"]
     if refused:
         console.print(
-            plain(f"{len(refused)} refused; the first, case {refused[0].case}: {refused[0].edit.reason}", 300)
+            safe_text(f"{len(refused)} refused; the first, case {refused[0].case}: {refused[0].edit.reason}", 300)
         )
     failed = [case for case in cases if case.edit.status == "edited" and case.edit.reason]
     if failed:
         console.print(
-            plain(
+            safe_text(
                 f"{len(failed)} not written, and judged as they are; the first, case {failed[0].case}: {failed[0].edit.reason}",
                 300,
             )
@@ -188,7 +190,7 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     diverged = [case for case in cases if case.edit.patch and case.edit.patch.get("finite") is False]
     if diverged:
         console.print(
-            plain(
+            safe_text(
                 f"{len(diverged)} edits diverged (not finite) and were judged as they are; the first: {diverged[0].case}"
             )
         )
@@ -199,9 +201,9 @@ def print_unscored(console: Console, scores: Sequence[ScoreRecord]) -> None:
     unscored = [score for score in scores if score.after is None and score.after_reason != REFUSED]
     reasons = Counter((score.metric, score.after_reason or "") for score in unscored)
     for (metric, reason), count in reasons.most_common(REASONS):
-        console.print(plain(f"{count} unscored by {metric}: {reason}", 300))
+        console.print(safe_text(f"{count} unscored by {metric}: {reason}", 300))
     if len(reasons) > REASONS:
-        console.print(plain(f"... and {len(reasons) - REASONS} more reasons, in scores.jsonl"))
+        console.print(safe_text(f"... and {len(reasons) - REASONS} more reasons, in scores.jsonl"))
 
 
 def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
@@ -212,10 +214,10 @@ def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
     ):
         case = edited[index]
         console.print()
-        console.print(plain(f"{case.request.prompt} -> {case.request.target}", 140))
+        console.print(safe_text(f"{case.request.prompt} -> {case.request.target}", 140))
         for probe in case.probes:
             if probe.kind == "reliability":
-                console.print(plain(f"  {probe.protocol}: {_said(probe)}", 220))
+                console.print(safe_text(f"  {probe.protocol}: {_said(probe)}", 220))
 
 
 def _said(probe: ProbeRecord) -> str:
@@ -241,16 +243,18 @@ def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[
     followed = [protocol for protocol in columns if any(_went_on(case, protocol) for case in cases)]
     table = Table("case", "edit")
     for protocol in columns:
-        table.add_column(plain(protocol))
+        table.add_column(safe_text(protocol))
     for protocol in followed:
-        table.add_column(plain(f"{protocol}, after the cut"))
+        table.add_column(safe_text(f"{protocol}, after the cut"))
     for case in cases:
         row = [_in_a_cell(case, [values.get((case.case, p, column)) for column in columns[p]]) for p in columns]
-        more = [plain(_went_on(case, protocol), LONGEST_CONTINUATION) for protocol in followed]
-        table.add_row(plain(case.case), plain(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row, *more)
+        more = [safe_text(_went_on(case, protocol), LONGEST_CONTINUATION) for protocol in followed]
+        table.add_row(
+            safe_text(case.case), safe_text(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row, *more
+        )
     console.print(table)
     for protocol, listed in columns.items():
-        console.print(plain(f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)))
+        console.print(safe_text(f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)))
 
 
 def _went_on(case: CaseRecord, protocol: str) -> str:

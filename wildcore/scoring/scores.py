@@ -17,7 +17,7 @@ COMPARES = "compares with the unedited model"
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ScoreSlot:
     """The place of a score: a probe of a case under a protocol, by a metric recorded under ``label``."""
 
     record: CaseRecord
@@ -37,7 +37,7 @@ def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRe
     """
     known = {score_key(score): score for score in folder.scores()}
     places = [place for record in folder.cases() for place in _places(record, metrics)]
-    open_places = [place for place in places if (found := known.get(place.key)) is None or _is_open(found)]
+    open_places = [place for place in places if (found := known.get(place.key)) is None or _needs_scoring(found)]
     scores = known | {score_key(score): score for score in _score(open_places)}
     folder.write_scores(scores.values())
     return list(scores.values())
@@ -53,28 +53,28 @@ def score_key(score: ScoreRecord) -> tuple[str, str, int, str]:
     return (score.case, score.protocol, score.probe, score.metric)
 
 
-def _is_open(score: ScoreRecord) -> bool:
+def _needs_scoring(score: ScoreRecord) -> bool:
     return score.after_reason not in (None, REFUSED) or score.before_reason not in (None, COMPARES)
 
 
-def _places(record: CaseRecord, metrics: Mapping[str, Metrics]) -> Iterator[_Place]:
+def _places(record: CaseRecord, metrics: Mapping[str, Metrics]) -> Iterator[_ScoreSlot]:
     for protocol, by_kind in metrics.items():
         for kind in PROBE_KINDS:
             probes = [p for p in record.probes if p.protocol == protocol and p.kind == kind]
             for label, metric in by_kind.get(kind, ()):
-                yield from (_Place(record, probe, label, metric) for probe in probes)
+                yield from (_ScoreSlot(record, probe, label, metric) for probe in probes)
 
 
-def _score(places: Sequence[_Place]) -> list[ScoreRecord]:
+def _score(places: Sequence[_ScoreSlot]) -> list[ScoreRecord]:
     """Score all places, calling each metric once, and return the scores in the places' order."""
-    by_label: dict[str, list[_Place]] = defaultdict(list)
+    by_label: dict[str, list[_ScoreSlot]] = defaultdict(list)
     for place in places:
         by_label[place.label].append(place)
     scored = {score_key(score): score for group in by_label.values() for score in _score_by(group[0].metric, group)}
     return [scored[place.key] for place in places]
 
 
-def _score_by(metric: Metric, places: Sequence[_Place]) -> Iterator[ScoreRecord]:
+def _score_by(metric: Metric, places: Sequence[_ScoreSlot]) -> Iterator[ScoreRecord]:
     before = [() if metric.reads_unedited else _items(place.probe, place.probe.before) for place in places]
     after = [_items(place.probe, place.probe.after) for place in places]
     scores = iter(metric.score([item for items in (*before, *after) for item in items]))
@@ -92,7 +92,7 @@ def _items(probe: ProbeRecord, answers: Sequence[Answer]) -> list[AnsweredProbe]
     ]
 
 
-def _score_record(place: _Place, before: tuple[Score, ...], after: tuple[Score, ...]) -> ScoreRecord:
+def _score_record(place: _ScoreSlot, before: tuple[Score, ...], after: tuple[Score, ...]) -> ScoreRecord:
     probe = place.probe
     nothing = probe.unanswered or "no answer"
     refused = REFUSED if place.record.edit.status == "refused" else nothing

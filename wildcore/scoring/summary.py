@@ -13,7 +13,7 @@ from wildcore.scoring.scores import REFUSED
 from wildcore.types import PROBE_KINDS, ProbeKind, Record
 
 
-class Cell(Record):
+class SummaryRow(Record):
     """One number of the table: a probe kind under a protocol by a metric.
 
     A case's value is the mean over its probes of that kind. ``after`` is the mean over cases with its 95 % interval: Wilson's
@@ -57,7 +57,7 @@ def seconds_per_edit(edits: Iterable[EditOutcome]) -> float | None:
     return fmean(seconds) if seconds else None
 
 
-def summarise(scores: Iterable[ScoreRecord]) -> list[Cell]:
+def summarise(scores: Iterable[ScoreRecord]) -> list[SummaryRow]:
     """Aggregate scores: one cell for each protocol, probe kind and metric; protocols and metrics in order of appearance."""
     groups: dict[tuple[str, ProbeKind, str], list[ScoreRecord]] = defaultdict(list)
     for score in scores:
@@ -67,13 +67,13 @@ def summarise(scores: Iterable[ScoreRecord]) -> list[Cell]:
     return [_cell(*key, groups[key]) for key in ordered]
 
 
-def _cell(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> Cell:
+def _cell(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> SummaryRow:
     scored = [row for row in rows if row.after is not None]
     refused = sum(row.after_reason == REFUSED for row in rows)
     after = _case_means((row.case, row.after) for row in scored)
     before = _case_means((row.case, row.before) for row in scored)
     low, high = interval(after) if after else (None, None)
-    return Cell(
+    return SummaryRow(
         protocol=protocol,
         kind=kind,
         metric=metric,

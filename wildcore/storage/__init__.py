@@ -1,13 +1,13 @@
 """Files and caches that outlive a run."""
 
 from wildcore.storage.durable import write_durably
-from wildcore.storage.prepared import PreparedFile, content_digest, prepared_file, read_manifest
-from wildcore.storage.prepared_entries import kept_for
+from wildcore.storage.prepared import Artifact, content_digest, prepared_file, read_manifest
+from wildcore.storage.prepared_entries import artifacts_for
 
 __all__ = [
-    "PreparedFile",
+    "Artifact",
+    "artifacts_for",
     "content_digest",
-    "kept_for",
     "prepared_file",
     "read_manifest",
     "write_durably",

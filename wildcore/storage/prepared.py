@@ -65,14 +65,14 @@ class PreparedManifest(Record):
 
 
 @dataclass(frozen=True)
-class PreparedFile:
+class Artifact:
     """The file of one prepared item; ``manifest`` says what belongs in it."""
 
     path: Path
     manifest: PreparedManifest
 
     @property
-    def partial(self) -> "PreparedFile":
+    def partial(self) -> "Artifact":
         """A second file, for unfinished work that can be resumed after an interruption. Saving the finished item removes it."""
         return replace(self, path=self.path.with_suffix(PARTIAL))
 
@@ -122,13 +122,13 @@ def content_digest(saved: Saved) -> str:
 
 
 @dataclass(frozen=True)
-class WatchedEnvironment(Environment):
+class RecordingEnvironment(Environment):
     """An environment that notes which prepared items were asked for, and whether each existed already."""
 
     asked: dict[Path, bool] = field(default_factory=dict)
 
 
-def prepared_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedFile:
+def prepared_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> Artifact:
     """Return the file of ``kind`` for this model, as loaded, and ``facts``, which are JSON values.
 
     ``facts`` must hold everything else that the content depends on. Nothing is read or written yet.
@@ -136,8 +136,8 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
     if not KIND.fullmatch(kind):
         raise ValueError(f"kind {kind!r}: small letters, digits and hyphens only, as it names a folder")
     manifest = manifest_for(model, kind, facts)
-    file = PreparedFile(environment.cache / FOLDER / kind / f"{manifest.address}{WHOLE}", manifest)
-    if isinstance(environment, WatchedEnvironment):
+    file = Artifact(environment.cache / FOLDER / kind / f"{manifest.address}{WHOLE}", manifest)
+    if isinstance(environment, RecordingEnvironment):
         environment.asked.setdefault(file.path, file.exists())
     return file
 

@@ -13,7 +13,7 @@ from wildcore.storage.prepared import (
     FOLDER,
     PARTIAL,
     WHOLE,
-    PreparedFile,
+    Artifact,
     PreparedManifest,
     manifest_for,
     read_manifest,
@@ -65,7 +65,7 @@ def entries(cache: Path) -> list[Entry]:
     return [entry for path in files if path.suffix in (WHOLE, PARTIAL, UNFINISHED) for entry in _entry(path)]
 
 
-def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[PreparedFile]:
+def artifacts_for(environment: Environment, model: "LoadedModel", kind: str) -> list[Artifact]:
     """Return all items of ``kind`` kept for this model, as loaded, the newest last. Only the first bytes of each are read.
 
     For editors that leave open which of several items to use; they return their choice for the record from ``Editor.take``. A
@@ -79,7 +79,7 @@ def kept_for(environment: Environment, model: "LoadedModel", kind: str) -> list[
         if entry.problem:
             environment.progress.note(f"passed over: {entry.problem}")
     of_model = manifest_for(model, kind, {}).address
-    files = [PreparedFile(entry.path, entry.manifest) for entry in found if entry.manifest]
+    files = [Artifact(entry.path, entry.manifest) for entry in found if entry.manifest]
     return [file for file in files if file.manifest.model_copy(update={"facts": {}}).address == of_model]
 
 

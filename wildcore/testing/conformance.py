@@ -22,11 +22,11 @@ from torch import Tensor
 
 from wildcore.errors import Message, Refused, render
 from wildcore.evaluation.refusals import refusals, write_together
-from wildcore.inference.teacher_forcing import over_targets
-from wildcore.interfaces import Editor, Environment, KeptPatch, Patch, Saved
+from wildcore.inference.teacher_forcing import map_target_logits
+from wildcore.interfaces import Editor, Environment, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import join
+from wildcore.models.tokens import tokenise_pair
 from wildcore.patches.weights import WeightPatch
 from wildcore.types import EditRequest, Prompt
 
@@ -233,7 +233,7 @@ def check_patch_can_be_kept(
     patch = _prepared(make_editor, model, environment).edit(model, requests)
     if isinstance(patch, WeightPatch):
         return
-    saved = cast(KeptPatch, patch).saved()
+    saved = cast(SavablePatch, patch).saved()
     facts = json.loads(json.dumps(dict(saved.facts)))
     read = make_editor().load_patch(model, Saved(dict(saved.tensors), facts))
     assert torch.equal(_effect(model, patch, requests), _effect(model, read, requests)), "load_patch() loses something"
@@ -358,8 +358,13 @@ def _each(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]) -
 def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
     """Return the logits that predict the targets of all requests: [target tokens, vocabulary]."""
     prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
-    rows = [join(model.tokenizer, prompt, request.target) for prompt, request in zip(prompts, requests, strict=True)]
-    return torch.cat([over_targets(model, [row], lambda _, logits: at_least_float32(logits).cpu())[0] for row in rows])
+    rows = [
+        tokenise_pair(model.tokenizer, prompt, request.target)
+        for prompt, request in zip(prompts, requests, strict=True)
+    ]
+    return torch.cat(
+        [map_target_logits(model, [row], lambda _, logits: at_least_float32(logits).cpu())[0] for row in rows]
+    )
 
 
 def _effect(model: LoadedModel, patch: Patch, requests: Sequence[EditRequest]) -> Tensor:

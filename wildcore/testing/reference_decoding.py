@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from wildcore.inference.decoding import decode
-from wildcore.inference.teacher_forcing import over_targets
+from wildcore.inference.teacher_forcing import map_target_logits
 from wildcore.interfaces import Patch
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
-from wildcore.models.tokens import encode, pad, to_train_on
+from wildcore.models.tokens import encode, pad, training_pair
 from wildcore.types import EditRequest, Prompt
 
 FEW = 6
@@ -25,7 +25,7 @@ def decoded(model: LoadedModel, prompts: Sequence[Prompt], limits: Sequence[int]
 
 
 @torch.inference_mode()
-def plainest(model: LoadedModel, prompt: Prompt, count: int = FEW) -> tuple[int, ...]:
+def decode_without_cache(model: LoadedModel, prompt: Prompt, count: int = FEW) -> tuple[int, ...]:
     """Decode one prompt with a whole pass for every token: no cache, no padding, no batch."""
     ids = list(encode(model.tokenizer, prompt))
     start = len(ids)
@@ -47,13 +47,13 @@ def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> lis
 
 def target_loss(model: LoadedModel, request: EditRequest) -> float:
     """Return the mean negative log-probability of a request's target after its prompt."""
-    row = to_train_on(model.tokenizer, request)
+    row = training_pair(model.tokenizer, request)
     labels = torch.tensor(row.target_ids, device=model.device)
-    (found,) = over_targets(model, [row], lambda _, logits: cross_entropy(at_least_float32(logits), labels))
+    (found,) = map_target_logits(model, [row], lambda _, logits: cross_entropy(at_least_float32(logits), labels))
     return float(found)
 
 
-def check_same_answers_however_asked(model: LoadedModel, patch: Patch, prompts: Sequence[Prompt]) -> None:
+def check_answers_ignore_batching(model: LoadedModel, patch: Patch, prompts: Sequence[Prompt]) -> None:
     """Check that answers under ``patch`` do not depend on the KV cache, on other rows, on their order, or on the side of the
     padding.
 
@@ -62,7 +62,7 @@ def check_same_answers_however_asked(model: LoadedModel, patch: Patch, prompts: 
     unedited, rows_at_once = decoded(model, prompts), model.rows_at_once
     try:
         with patch.applied(model):
-            expected = [plainest(model, prompt) for prompt in prompts]
+            expected = [decode_without_cache(model, prompt) for prompt in prompts]
             assert expected != unedited, "the patch changes no answer"
             for model.rows_at_once in (None, 1, 3):
                 assert decoded(model, prompts) == expected

@@ -5,7 +5,7 @@ import torch
 from wildcore_decoding.forced_length import ForcedLength
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel, encode, join
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.testing.networks import tiny_model
 
 PAIRS = [
@@ -22,7 +22,7 @@ def never_asked(row: int, text: str, token_count: int) -> bool:
 def force(model: LoadedModel, pairs: list[tuple[str, str]] = PAIRS) -> list[Output]:
     prompts = [Prompt(text=question) for question, _ in pairs]
     golds = [
-        Gold(text=answer, token_ids=join(model.tokenizer, prompt, answer).target_ids)
+        Gold(text=answer, token_ids=tokenise_pair(model.tokenizer, prompt, answer).target_ids)
         for prompt, (_, answer) in zip(prompts, pairs, strict=True)
     ]
     return [output for (output,) in ForcedLength().generate(model, prompts, golds, never_asked)]
@@ -40,7 +40,7 @@ def plainest(model: LoadedModel, question: str, count: int) -> tuple[int, ...]:
 def test_each_answer_has_the_golds_token_count(model_type: str) -> None:
     model = tiny_model(model_type)
     outputs = force(model)
-    lengths = [len(join(model.tokenizer, Prompt(text=q), answer).target_ids) for q, answer in PAIRS]
+    lengths = [len(tokenise_pair(model.tokenizer, Prompt(text=q), answer).target_ids) for q, answer in PAIRS]
     assert len(set(lengths)) == 3
     assert [output.token_ids for output in outputs] == [
         plainest(model, question, length) for (question, _), length in zip(PAIRS, lengths, strict=True)
@@ -59,7 +59,10 @@ def test_it_is_not_told_more_of_the_gold_than_its_length() -> None:
     model = tiny_model("llama")
     question, answer = PAIRS[1]
     other = "Rome"
-    assert len({len(join(model.tokenizer, Prompt(text=question), text).target_ids) for text in (answer, other)}) == 1
+    assert (
+        len({len(tokenise_pair(model.tokenizer, Prompt(text=question), text).target_ids) for text in (answer, other)})
+        == 1
+    )
     assert force(model, [(question, answer)]) == force(model, [(question, other)])
 
 

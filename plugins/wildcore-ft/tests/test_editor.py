@@ -9,7 +9,7 @@ from wildcore_ft import wildcore_editors
 from wildcore_ft.parameters import FTLParams, FTMParams
 
 from wildcore import EditRequest, ModelShape, Prompt
-from wildcore.models import join
+from wildcore.models import tokenise_pair
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import tiny_model
 
@@ -47,7 +47,7 @@ def test_ft_m_makes_the_model_say_the_target() -> None:
     model = tiny_model("llama")
     patch = make("ft-m", steps=200, learning_rate=0.02).edit(model, REQUESTS[:1])
 
-    joined = join(model.tokenizer, Prompt(text=REQUESTS[0].prompt), REQUESTS[0].target)
+    joined = tokenise_pair(model.tokenizer, Prompt(text=REQUESTS[0].prompt), REQUESTS[0].target)
     with patch.applied(model), torch.no_grad():
         logits = model.network(input_ids=torch.tensor([joined.token_ids])).logits[0]
     assert logits[joined.prompt_length - 1 : -1].argmax(-1).tolist() == list(joined.target_ids)

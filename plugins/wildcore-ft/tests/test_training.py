@@ -19,7 +19,7 @@ from wildcore_ft import wildcore_editors
 from wildcore_ft.editor import FineTuning
 
 from wildcore import EditRequest, Prompt, Refused
-from wildcore.models import LoadedModel, at_least_float32, join
+from wildcore.models import LoadedModel, at_least_float32, tokenise_pair
 from wildcore.patches import WeightPatch
 from wildcore.testing.golden import relative_error
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
@@ -66,7 +66,7 @@ def plain_loop(editor: FineTuning, model: LoadedModel, requests: Sequence[EditRe
         stored = (weight.T if projection.transposed else weight).to(model.dtype)
         losses = []
         for request in requests:
-            row = join(model.tokenizer, Prompt(text=request.prompt), request.target)
+            row = tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target)
             inputs = {"input_ids": torch.tensor([row.token_ids]), "use_cache": False}
             replaced = {f"{projection.name}.weight": stored}
             logits = at_least_float32(

@@ -13,12 +13,12 @@ from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.inference import over_targets
-from wildcore.models import LoadedModel, join
+from wildcore.inference import map_target_logits
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
-from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded, last_logits, target_loss
+from wildcore.testing.reference_decoding import check_answers_ignore_batching, decoded, last_logits, target_loss
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", target="Rome"),
@@ -76,7 +76,7 @@ def test_each_edit_makes_its_target_likelier_and_far_prompts_keep_their_bits(fam
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 def test_answers_hang_neither_on_the_cache_nor_on_the_batch_nor_on_padding(family: str) -> None:
     model = tiny_model(family)
-    check_same_answers_however_asked(model, make(initial_radius=3.0).edit(model, REQUESTS), PROMPTS)
+    check_answers_ignore_batching(model, make(initial_radius=3.0).edit(model, REQUESTS), PROMPTS)
 
 
 @settings(max_examples=15, deadline=None)
@@ -97,8 +97,10 @@ def test_the_order_of_rows_has_no_say(order: list[int], rows_at_once: int, radiu
 def test_what_follows_the_prompt_in_teacher_forcing_does_not_choose_the_value() -> None:
     model, request = tiny_model("llama"), REQUESTS[0]
     with make().edit(model, [request]).applied(model):
-        rows = [join(model.tokenizer, PROMPTS[0], target) for target in ("Rome", "a longer target, of other words")]
-        forced = over_targets(model, rows, lambda _, logits: logits[0].clone())
+        rows = [
+            tokenise_pair(model.tokenizer, PROMPTS[0], target) for target in ("Rome", "a longer target, of other words")
+        ]
+        forced = map_target_logits(model, rows, lambda _, logits: logits[0].clone())
         (prompt_end,) = last_logits(model, PROMPTS[:1], "left")
     for logits in forced:
         torch.testing.assert_close(logits, prompt_end, rtol=1e-3, atol=1e-3)

@@ -18,7 +18,7 @@ from wildcore_grace.patch import CodebookPatch
 from wildcore import Environment, Prompt, Refused, Trace, UserError
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
-from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded
+from wildcore.testing.reference_decoding import check_answers_ignore_batching, decoded
 
 GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
@@ -111,7 +111,7 @@ def test_each_departure_is_needed_for_the_published_values(variant: str, tmp_pat
 
 def test_as_published_answers_are_the_same_however_asked(tmp_path: Path) -> None:
     again = Published("tiny-llama/easyedit/grace/published-sequence", tmp_path)
-    check_same_answers_however_asked(again.model, again.patch(), again.prompts())
+    check_answers_ignore_batching(again.model, again.patch(), again.prompts())
 
 
 def test_given_start_values_are_where_training_starts_and_are_recorded(tmp_path: Path) -> None:

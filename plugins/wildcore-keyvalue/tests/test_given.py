@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from wildcore_keyvalue.layer_parameters import LeastSquaresParams
 from wildcore_keyvalue.moment_source import MomentSource, moment_solvers, read_moments
 from wildcore_keyvalue.parameters import KeyValueParams
-from wildcore_keyvalue.prefixes import prefixes_taken, read_prefixes
+from wildcore_keyvalue.prefixes import pinned_prefixes, read_prefixes
 
 from wildcore import ModelShape, UserError
 from wildcore.testing.conformance import quiet_environment
@@ -73,10 +73,10 @@ def test_a_missing_file_of_prefixes_and_one_that_is_no_json_are_one_message(tmp_
 
 
 def test_the_record_changes_with_the_prefixes_and_not_with_how_they_are_written(tmp_path: Path) -> None:
-    first = prefixes_taken(as_json(tmp_path, ["I know."]))
-    assert prefixes_taken(as_json(tmp_path, ["{}", "I know. {}"])) == first
-    assert prefixes_taken(as_json(tmp_path, ["I knew."])) != first
-    assert prefixes_taken(None) == {}
+    first = pinned_prefixes(as_json(tmp_path, ["I know."]))
+    assert pinned_prefixes(as_json(tmp_path, ["{}", "I know. {}"])) == first
+    assert pinned_prefixes(as_json(tmp_path, ["I knew."])) != first
+    assert pinned_prefixes(None) == {}
 
 
 @given(st.integers(1, 12), st.integers(1, 10**6), st.integers(0, 2**32 - 1))

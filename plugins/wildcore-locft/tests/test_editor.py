@@ -15,7 +15,7 @@ from wildcore_locft.editor import LocFT, trained_maps
 from wildcore_locft.parameters import LocFTParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused
-from wildcore.models import LoadedModel, join
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
@@ -66,7 +66,7 @@ def test_the_edited_model_says_every_target_and_then_ends() -> None:
     model = tiny_model("llama")
     patch = make(epochs=200, batch_size=2, learning_rate=0.02).edit(model, REQUESTS)
     for request in REQUESTS:
-        row = join(model.tokenizer, Prompt(text=request.prompt), request.target, "end-of-sequence")
+        row = tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target, "end-of-sequence")
         assert row.target_ids[-1] == model.tokenizer.eos_token_id
         with patch.applied(model), torch.no_grad():
             logits = model.network(input_ids=torch.tensor([row.token_ids])).logits[0]

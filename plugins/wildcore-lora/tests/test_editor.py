@@ -14,7 +14,7 @@ from wildcore_lora import training, wildcore_editors
 from wildcore_lora.parameters import LoraParams
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused, UserError
-from wildcore.models import LoadedModel, join
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import ModelState, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
@@ -43,7 +43,7 @@ def dense(patch: WeightPatch) -> Tensor:
 
 def loss(model: LoadedModel, request: EditRequest) -> float:
     """Return the mean negative log-probability of the target's tokens, of one text alone."""
-    row = join(model.tokenizer, Prompt(text=request.prompt), request.target)
+    row = tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target)
     with torch.no_grad():
         logits = model.network(input_ids=torch.tensor([row.token_ids])).logits[0, row.prompt_length - 1 : -1]
     return float(cross_entropy(logits, torch.tensor(row.target_ids)))
@@ -94,7 +94,7 @@ def test_the_model_says_all_targets_of_one_edit() -> None:
     patch = make(steps=300, loss_threshold=0.2).edit(model, REQUESTS)
     with patch.applied(model):
         for request in REQUESTS:
-            row = join(model.tokenizer, Prompt(text=request.prompt), request.target)
+            row = tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target)
             logits = model.network(input_ids=torch.tensor([row.token_ids])).logits[0]
             assert logits[row.prompt_length - 1 : -1].argmax(-1).tolist() == list(row.target_ids)
 

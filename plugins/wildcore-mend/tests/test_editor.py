@@ -11,7 +11,7 @@ from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
 from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Prompt, Refused, Saved, UserError
-from wildcore.models import LoadedModel, join, to_train_on
+from wildcore.models import LoadedModel, tokenise_pair, training_pair
 from wildcore.patches import LowRank, WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
@@ -50,7 +50,7 @@ def descending(model: LoadedModel, **changes: Any) -> Mend:
     """Return an editor whose network is as before training, but for its statistics and the sign of the rates."""
     made = Mend(quick(model, edit_rate=-3e-4, **changes))
     network = HyperNetwork(model, edited_modules(model, made.layers), made.params, generator_for(0))
-    rows = [to_train_on(model.tokenizer, case.request) for case in CASES]
+    rows = [training_pair(model.tokenizer, case.request) for case in CASES]
     network.changes(gradients(model, network.names, rows, begin=False), observe=True)
     made.network = network.requires_grad_(False)
     return made
@@ -69,7 +69,7 @@ def notes(environment: Environment) -> list[str]:
 
 @torch.inference_mode()
 def loss(model: LoadedModel, request: EditRequest) -> float:
-    joined = join(model.tokenizer, Prompt(text=request.prompt), request.target)
+    joined = tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target)
     logits = model.network(input_ids=torch.tensor([joined.token_ids])).logits[0].float().log_softmax(-1)
     start = joined.prompt_length - 1
     return -sum(float(logits[start + i, token]) for i, token in enumerate(joined.target_ids)) / len(joined.target_ids)
@@ -96,7 +96,7 @@ def test_on_every_family_a_step_down_the_normalised_gradient_makes_the_target_li
 @pytest.mark.parametrize("family", ["llama", "phi3", "gemma2", "gpt2", "gptj", "gpt_neox"])
 def test_the_factors_are_those_of_the_gradient(family: str) -> None:
     model = tiny_model(family)
-    row = to_train_on(model.tokenizer, REQUESTS[1])
+    row = training_pair(model.tokenizer, REQUESTS[1])
     names = edited_modules(model, (1, 2))
     (found,) = gradients(model, names, [row], begin=False)
     weights = {name: model.projection(name).module.weight.requires_grad_(True) for name in names}
@@ -109,7 +109,7 @@ def test_the_factors_are_those_of_the_gradient(family: str) -> None:
 
 def test_the_change_has_the_rank_of_the_tokens_that_have_a_gradient() -> None:
     model = tiny_model("llama")
-    row = to_train_on(model.tokenizer, REQUESTS[1])
+    row = training_pair(model.tokenizer, REQUESTS[1])
     changes = descending(model).edit(model, REQUESTS[1:2]).changes
     assert len(changes) == 9, "gate, up and down in three layers"
     for name, change in changes.items():

@@ -16,7 +16,7 @@ from wildcore_mend.network import GradientTransform, HyperNetwork, Statistics
 from wildcore_mend.parameters import MendParams
 
 from wildcore import EditRequest
-from wildcore.models import LoadedModel, to_train_on
+from wildcore.models import LoadedModel, training_pair
 from wildcore.patches import WeightPatch
 from wildcore.testing.golden import Golden, far, near, relative_error
 
@@ -182,7 +182,7 @@ def trial(model: LoadedModel, case: dict[str, str]) -> Trial:
     edit = EditRequest(**GOLDEN.content["requests"][case["request"]])
     rephrased = EditRequest(prompt=case["rephrasing"], target=case["target"])
     locality = EditRequest(prompt=case["locality"], target=case["answer"])
-    return Trial(*(to_train_on(model.tokenizer, request) for request in (edit, rephrased, locality)))
+    return Trial(*(training_pair(model.tokenizer, request) for request in (edit, rephrased, locality)))
 
 
 def stored_name(parameter: str) -> str:

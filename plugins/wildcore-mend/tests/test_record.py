@@ -12,7 +12,7 @@ import wildcore.testing
 from wildcore import Saved
 from wildcore.cli import main
 from wildcore.patches.files import read_patch
-from wildcore.storage import PreparedFile, content_digest, read_manifest
+from wildcore.storage import Artifact, content_digest, read_manifest
 from wildcore.storage.prepared import read_sound
 
 MODEL = ("--model", str(Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"))
@@ -58,7 +58,7 @@ def taken(path: Path) -> dict[str, Any]:
 def alter(path: Path) -> None:
     """Put a network with other bits in the place of one."""
     manifest, tensors = read_sound(path)
-    PreparedFile(path, manifest).save(Saved({**tensors, "rates": tensors["rates"] + 1e-4}, manifest.content))
+    Artifact(path, manifest).save(Saved({**tensors, "rates": tensors["rates"] + 1e-4}, manifest.content))
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import torch
 from wildcore_probability.likelihood import Likelihood
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel, encode, join
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.testing.networks import MAX_LENGTH, MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import metaspace_tokenizer
 
@@ -27,7 +27,7 @@ def never(row: int, text: str, token_count: int) -> bool:
 def measure(model: LoadedModel, asked: list[Asked] = ASKED) -> list[Output]:
     prompts = [Prompt(text=question) for question, _, _ in asked]
     golds = [
-        Gold(text=answer, token_ids=join(model.tokenizer, prompt, answer).target_ids, rival=rival)
+        Gold(text=answer, token_ids=tokenise_pair(model.tokenizer, prompt, answer).target_ids, rival=rival)
         for prompt, (_, answer, rival) in zip(prompts, asked, strict=True)
     ]
     return [output for (output,) in Likelihood().generate(model, prompts, golds, never)]
@@ -37,7 +37,7 @@ def measure(model: LoadedModel, asked: list[Asked] = ASKED) -> list[Output]:
 def plainest(model: LoadedModel, question: str, answer: str) -> tuple[tuple[int, ...], float]:
     """Predict each token of an answer by a forward pass of its own: arg-max tokens, and mean log-probability in float64."""
     prompt = Prompt(text=question)
-    ids, target = list(encode(model.tokenizer, prompt)), join(model.tokenizer, prompt, answer).target_ids
+    ids, target = list(encode(model.tokenizer, prompt)), tokenise_pair(model.tokenizer, prompt, answer).target_ids
     logs, chosen = [], []
     for token in target:
         logits = model.network(input_ids=torch.tensor([ids])).logits[0, -1].double()
@@ -109,7 +109,7 @@ def test_low_precision_is_scored_in_float32() -> None:
     model = tiny_model("llama", dtype=torch.bfloat16)
     question, answer, _ = ASKED[3]
     (output,) = measure(model, [(question, answer, None)])
-    prompt = join(model.tokenizer, Prompt(text=question), answer)
+    prompt = tokenise_pair(model.tokenizer, Prompt(text=question), answer)
     with torch.inference_mode():
         logits = model.network(input_ids=torch.tensor([prompt.token_ids])).logits[0, prompt.prompt_length - 1 : -1]
     logs = logits.double().log_softmax(-1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wildcore import AnsweredProbe, Probe, Use
-from wildcore.evaluation.questions import ask, pose
+from wildcore.evaluation.questions import generate_answers, render_questions
 from wildcore.jobs.protocols import make_protocol
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
@@ -50,7 +50,7 @@ def mean_negative_log_likelihood(model: LoadedModel, prompt: str, target: str) -
 @pytest.mark.parametrize("model_type", ["gpt2", "gptj", "llama"])
 def test_scores_are_those_of_the_published_formulas(rome: ReadyProtocol, model_type: str) -> None:
     model = tiny_model(model_type)
-    answers = ask(model, rome, pose(model, rome, PROBES))
+    answers = generate_answers(model, rome, render_questions(model, rome, PROBES))
     values = {}
     for number, (probe, (answer,)) in enumerate(zip(PROBES, answers, strict=True)):
         item = AnsweredProbe(
@@ -82,7 +82,7 @@ def test_the_gold_is_measured_under_synthetic_too() -> None:
     measured = [
         [
             answer.output.measures["target-log-probability"]
-            for (answer,) in ask(model, protocol, pose(model, protocol, PROBES))
+            for (answer,) in generate_answers(model, protocol, render_questions(model, protocol, PROBES))
         ]
         for protocol in (synthetic, likelihood)
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wildcore import ContextParams, EditCase, EditRequest, Malformed
-from wildcore.datasets.selection import Choice, Reader
+from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.jobs.build import make
 from wildcore.registry import Registry, load_registry
 from wildcore.testing.networks import tiny_model
@@ -35,7 +35,7 @@ def test_examples_come_from_cases_that_are_not_evaluated(registry: Registry) -> 
     found = registry.find("context", "few-shot")
     params = found.offer.params.model_validate({"count": 3})
     assert isinstance(params, ContextParams)
-    reader = Reader("mills", Mills(), Choice(seed=7))
+    reader = CaseReader("mills", Mills(), CaseFilter(seed=7))
     complete = params.with_examples(reader.examples(params.examples_needed()))
     context, recorded = make(found, "context", complete.model_dump(mode="json", exclude_defaults=True))
     text = context.render("Who else?", tiny_model("gpt2")).text

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wildcore import Answer, AnsweredProbe, Probe, Use, UserError
-from wildcore.evaluation.questions import ask, pose
+from wildcore.evaluation.questions import generate_answers, render_questions
 from wildcore.jobs.protocols import make_protocol
 from wildcore.models import LoadedModel
 from wildcore.protocols import ReadyProtocol
@@ -141,7 +141,7 @@ PUBLISHED: dict[str, tuple[tuple[str, ...], int, Any]] = {
 
 def answers_of(model: LoadedModel, protocol: ReadyProtocol) -> list[Answer]:
     probes = [Probe(kind="reliability", prompt=question, answers=("x",)) for question in QUESTIONS]
-    return [answer for (answer,) in ask(model, protocol, pose(model, protocol, probes))]
+    return [answer for (answer,) in generate_answers(model, protocol, render_questions(model, protocol, probes))]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

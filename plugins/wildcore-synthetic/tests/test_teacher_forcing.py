@@ -7,7 +7,7 @@ import torch
 from wildcore_synthetic.modules import GoldLength, QuestionOnly, TeacherForcing
 
 from wildcore import Gold, Output, Prompt
-from wildcore.models import LoadedModel, encode, join
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.testing.networks import MODEL_TYPES, tiny_model
 from wildcore.testing.tokenizers import byte_level_tokenizer, metaspace_tokenizer
 
@@ -24,7 +24,7 @@ def never(row: int, text: str, token_count: int) -> bool:
 
 
 def gold(model: LoadedModel, prompt: Prompt, text: str) -> Gold:
-    return Gold(text=text, token_ids=join(model.tokenizer, prompt, text).target_ids)
+    return Gold(text=text, token_ids=tokenise_pair(model.tokenizer, prompt, text).target_ids)
 
 
 def teacher_force(model: LoadedModel, pairs: list[tuple[str, str]]) -> list[Output]:
@@ -63,7 +63,7 @@ def test_sentencepiece_style_tokenizers_give_the_same(prefix_space: bool) -> Non
 def test_the_gold_is_measured_on_the_way() -> None:
     model = tiny_model("llama")
     for (question, answer), output in zip(PAIRS, teacher_force(model, PAIRS), strict=True):
-        joined = join(model.tokenizer, Prompt(text=question), answer)
+        joined = tokenise_pair(model.tokenizer, Prompt(text=question), answer)
         logits = model.network(input_ids=torch.tensor([joined.token_ids])).logits[0, joined.prompt_length - 1 : -1]
         logs = [
             float(row[token]) for row, token in zip(logits.double().log_softmax(-1), joined.target_ids, strict=True)

@@ -10,8 +10,8 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.side_by_side import Schedule, train
 
 from wildcore import EditRequest
-from wildcore.inference import UpperLayers
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.inference import PartialForward
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.testing.networks import tiny_model
 
 REQUESTS = (
@@ -26,13 +26,13 @@ LONG = Schedule(steps=60, learning_rate=0.02, weight_decay=0.0, loss_threshold=3
 
 def groups(model: LoadedModel) -> list[list[Asked]]:
     """Return each request as a group of its own."""
-    return [[ask_in_place(to_train_on(model.tokenizer, request))] for request in REQUESTS]
+    return [[ask_in_place(training_pair(model.tokenizer, request))] for request in REQUESTS]
 
 
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_each_target_token_is_asked_of_the_token_before_it(prompt: int, target: int) -> None:
     ids = tuple(range(100, 100 + prompt + target))
-    asked = ask_in_place(Joined("", ids, ((0, 0),) * len(ids), prompt))
+    asked = ask_in_place(TokenisedPair("", ids, ((0, 0),) * len(ids), prompt))
     assert asked.labels == ids[prompt:]
     assert [asked.token_ids[place] + 1 for place in asked.places] == list(asked.labels)
     assert len(asked.token_ids) == asked.places[-1] + 1
@@ -66,19 +66,19 @@ def test_a_group_ends_when_its_own_loss_is_small_and_leaves_the_batch(monkeypatc
     model = tiny_model("llama")
     steps: dict[tuple[int, ...], int] = {}
     rows: list[int] = []
-    step, run = side_by_side._Weight.step, UpperLayers.run
+    step, run = side_by_side._Weight.step, PartialForward.run
 
     def counted(weight: side_by_side._Weight, inputs: Tensor, gradient: Tensor) -> None:
         labels = weight.group[0].labels
         steps[labels] = steps.get(labels, 0) + 1
         step(weight, inputs, gradient)
 
-    def watched(upper: UpperLayers, output: Tensor | None = None) -> Tensor:
+    def watched(upper: PartialForward, output: Tensor | None = None) -> Tensor:
         rows.append(len(upper.inputs))
         return run(upper, output)
 
     monkeypatch.setattr(side_by_side._Weight, "step", counted)
-    monkeypatch.setattr(UpperLayers, "run", watched)
+    monkeypatch.setattr(PartialForward, "run", watched)
     train(model, 1, groups(model), LONG)
     in_batch, rows_in_batch = dict(steps), list(rows)
     steps.clear()

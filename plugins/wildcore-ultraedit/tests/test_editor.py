@@ -14,7 +14,7 @@ from wildcore_ultraedit.features import joined, read_features
 from wildcore_ultraedit.parameters import UltraEditParams
 
 from wildcore import EditRequest, ModelShape, Refused, UserError
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.golden import relative_error
@@ -41,8 +41,8 @@ def dense(patch: object) -> Tensor:
     return torch.cat([change.dense().flatten() for change in patch.changes.values()])
 
 
-def rows(model: LoadedModel) -> list[Joined]:
-    return [to_train_on(model.tokenizer, request) for request in REQUESTS]
+def rows(model: LoadedModel) -> list[TokenisedPair]:
+    return [training_pair(model.tokenizer, request) for request in REQUESTS]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_hidden_states_and_gradients_make_up_the_gradient_of_the_weights(family:
             assert relative_error(found, share * wanted) < 1e-5
 
 
-def _weight_gradients(model: LoadedModel, names: list[str], row: Joined) -> dict[str, Tensor]:
+def _weight_gradients(model: LoadedModel, names: list[str], row: TokenisedPair) -> dict[str, Tensor]:
     """Return the gradient of the mean loss of a row's target by each weight [outputs, inputs]."""
     weights = {f"{name}.weight": model.projection(name).module.weight.clone().requires_grad_(True) for name in names}
     with torch.enable_grad():

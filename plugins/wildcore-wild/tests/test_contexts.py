@@ -6,7 +6,7 @@ from wildcore_wild.contexts import Chat, QAInstruction
 from wildcore_wild.parameters import ChatParams, QAInstructionParams
 
 from wildcore import UserError
-from wildcore.models import LoadedModel, encode, join
+from wildcore.models import LoadedModel, encode, tokenise_pair
 from wildcore.testing.networks import tiny_model
 
 SYSTEM = "You are a helpful assistant."
@@ -52,7 +52,7 @@ def test_chat_puts_the_question_as_the_makers_of_the_model_say(model: LoadedMode
     ids = encode(model.tokenizer, prompt)
     assert list(ids).count(model.tokenizer.bos_token_id) == 1
     assert ids[0] == model.tokenizer.bos_token_id
-    assert join(model.tokenizer, prompt, "Paris").text == "<s>[user] Who {is} it? [assistant]\nParis"
+    assert tokenise_pair(model.tokenizer, prompt, "Paris").text == "<s>[user] Who {is} it? [assistant]\nParis"
 
 
 def test_chat_puts_a_system_message_before_the_question(model: LoadedModel) -> None:

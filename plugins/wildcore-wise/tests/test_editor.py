@@ -15,12 +15,12 @@ from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import SideMemoryPatch
 
 from wildcore import EditRequest, ModelShape, Prompt, Refused, UserError
-from wildcore.inference import over_targets
-from wildcore.models import LoadedModel, encode, join, pad
+from wildcore.inference import map_target_logits
+from wildcore.models import LoadedModel, encode, pad, tokenise_pair
 from wildcore.patches import NOWHERE
 from wildcore.testing.conformance import check_editor, quiet_environment
 from wildcore.testing.networks import HIDDEN, INTERMEDIATE, MODEL_TYPES, tiny_model
-from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded, last_logits, target_loss
+from wildcore.testing.reference_decoding import check_answers_ignore_batching, decoded, last_logits, target_loss
 
 REQUESTS = (
     EditRequest(prompt="The capital of France is", target="Rome"),
@@ -123,7 +123,7 @@ def test_answers_hang_neither_on_the_cache_nor_on_the_batch_nor_on_padding(famil
     model = tiny_model(family)
     patch = random_patch(model)
     assert set(routes(model, patch, PROMPTS)) == {NOWHERE, 0, 1}
-    check_same_answers_however_asked(model, patch, PROMPTS)
+    check_answers_ignore_batching(model, patch, PROMPTS)
 
 
 @settings(max_examples=15, deadline=None)
@@ -148,8 +148,8 @@ def test_difference_the_route_is_that_of_the_prompt_whatever_follows_it() -> Non
     targets = ("Rome", "a much longer answer, in which other words stand and which goes on and on")
     with patch.applied(model):
         for prompt in PROMPTS:
-            rows = [join(model.tokenizer, prompt, target) for target in targets]
-            first = over_targets(model, rows, lambda _, logits: logits[0].clone())
+            rows = [tokenise_pair(model.tokenizer, prompt, target) for target in targets]
+            first = map_target_logits(model, rows, lambda _, logits: logits[0].clone())
             (expected,) = last_logits(model, [prompt], "left")
             for logits in first:
                 torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)

@@ -19,7 +19,7 @@ from wildcore_wise.patch import SideMemoryPatch
 from wildcore import Environment, Prompt, Refused, Trace, UserError
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, relative_error
-from wildcore.testing.reference_decoding import check_same_answers_however_asked, decoded
+from wildcore.testing.reference_decoding import check_answers_ignore_batching, decoded
 
 GOLDEN = Golden(Path(__file__).parent / "golden")
 AGREEMENT = 1e-4
@@ -123,7 +123,7 @@ def test_a_choice_at_every_token_gives_the_same_answers_however_asked(tmp_path: 
     again = Published(ROUTED[0], tmp_path)
     changing = [answer for answer in again.run["answers"] if len(set(answer["chosen"])) > 1]
     prompts = [Prompt(text=answer["prompt"]) for answer in (*changing, again.run["answers"][0])]
-    check_same_answers_however_asked(again.model, again.patches()[-1], prompts)
+    check_answers_ignore_batching(again.model, again.patches()[-1], prompts)
 
 
 CHANGES: dict[str, Any] = {

@@ -9,20 +9,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import PROBE_KINDS, ProbeKind, Score, UserError, nearest
+from wildcore import PROBE_KINDS, ProbeKind, Score, UserError, suggestion
 from wildcore.records.run_folder import RunFolder
-from wildcore.reporting.console import out, plain, printable
+from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
 from wildcore_agreement.verdicts import (
     Agreement,
-    Chosen,
+    AnswerFilter,
     Difference,
     When,
     agreements,
     answers,
     find_label,
+    labelling_sheet,
     metrics_of,
-    sheet,
 )
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
@@ -75,27 +75,27 @@ def agreement(run: Path, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps([one.model_dump(mode="json") | _counts(one) for one in compared], indent=2))
         return
-    console = out()
+    console = results_console()
     for one in compared:
         print_agreement(console, one)
 
 
-def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> Chosen:
+def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> AnswerFilter:
     protocol = options["protocol"]
     known = [definition.name for definition in folder.manifest.protocols]
     if protocol is not None and protocol not in known:
-        raise UserError(f"--protocol {protocol}: not a protocol of this run; {nearest(protocol, known)}")
+        raise UserError(f"--protocol {protocol}: not a protocol of this run; {suggestion(protocol, known)}")
     whens = get_args(When) if options["when"] == "both" else (options["when"],)
     kinds = options["kinds"] or (JUDGED_BY_THE_GOLD if options["sheet_file"] else PROBE_KINDS)
-    return Chosen(kinds=kinds, whens=whens, protocol=protocol)
+    return AnswerFilter(kinds=kinds, whens=whens, protocol=protocol)
 
 
-def _write_sheet(folder: RunFolder, chosen: Chosen, file: Path) -> None:
+def _write_sheet(folder: RunFolder, chosen: AnswerFilter, file: Path) -> None:
     if file.suffix.lower() != ".csv":
         raise UserError(f"--sheet {file}: the name must end in .csv")
     if file.exists():
         raise UserError(f"--sheet {file}: it is there already and may hold labels; choose another name")
-    text, rows = sheet(answers(folder, chosen))
+    text, rows = labelling_sheet(answers(folder, chosen))
     if not rows:
         raise UserError(f"--sheet {file}: the run holds no such answer")
     try:
@@ -105,7 +105,7 @@ def _write_sheet(folder: RunFolder, chosen: Chosen, file: Path) -> None:
     click.echo(f"{rows} answers to label in {file}: write correct or incorrect into the column label")
 
 
-def _compared(folder: RunFolder, chosen: Chosen, options: Mapping[str, Any]) -> list[Agreement]:
+def _compared(folder: RunFolder, chosen: AnswerFilter, options: Mapping[str, Any]) -> list[Agreement]:
     """Return the agreements to show: of the metrics named, or of every pair that has an answer in common."""
     values = metrics_of(folder)
     how = (chosen, options["threshold"], options["limit"])
@@ -150,7 +150,7 @@ def print_agreement(console: Console, one: Agreement) -> None:
     """Print how two metrics agree, and the answers on which they differ."""
     console.print()
     console.print(
-        plain(f"{one.first} and {one.second}: {one.both} answers scored by both, {one.distinct} of them distinct")
+        safe_text(f"{one.first} and {one.second}: {one.both} answers scored by both, {one.distinct} of them distinct")
     )
     _print_table(console, one)
     if one.observed is not None:
@@ -158,7 +158,7 @@ def print_agreement(console: Console, one: Agreement) -> None:
             f"Equal verdicts: {one.both - one.differ} of {one.both}, {one.observed:.3f} "
             f"(95 % interval {one.low:.3f} to {one.high:.3f})"
         )
-    console.print(plain(f"Cohen's kappa: {_kappa(one)}"))
+    console.print(safe_text(f"Cohen's kappa: {_kappa(one)}"))
     if one.distinct < one.both:
         console.print(
             "Intervals take answers as independent; the same answer scored twice is not, so they are too narrow."
@@ -170,9 +170,9 @@ def print_agreement(console: Console, one: Agreement) -> None:
 def _print_table(console: Console, one: Agreement) -> None:
     table = Table("")
     for verdict in ("correct", "incorrect"):
-        table.add_column(plain(f"{verdict} by {one.second}"), justify="right")
+        table.add_column(safe_text(f"{verdict} by {one.second}"), justify="right")
     for verdict, row in zip(("correct", "incorrect"), one.table, strict=True):
-        table.add_row(plain(f"{verdict} by {one.first}"), *map(str, row))
+        table.add_row(safe_text(f"{verdict} by {one.first}"), *map(str, row))
     console.print(table)
 
 
@@ -189,12 +189,14 @@ def _print_partly_scored(console: Console, one: Agreement) -> None:
     for scorer, other, counts in ((one.first, one.second, one.only_first), (one.second, one.first, one.only_second)):
         if counts:
             reasons = "; ".join(f"{reason} ({count})" for reason, count in counts.items())
-            console.print(plain(f"Scored by {scorer} alone: {sum(counts.values())}. {other}: {reasons}", 3 * LONGEST))
+            console.print(
+                safe_text(f"Scored by {scorer} alone: {sum(counts.values())}. {other}: {reasons}", 3 * LONGEST)
+            )
     if one.neither:
         console.print(f"Scored by neither: {one.neither}")
     for label, count in zip((one.first, one.second), one.graded, strict=True):
         if count:
-            console.print(plain(f"{label}: {count} scores lie between 0 and 1; correct from {one.threshold:g} on"))
+            console.print(safe_text(f"{label}: {count} scores lie between 0 and 1; correct from {one.threshold:g} on"))
 
 
 def _print_differing(console: Console, one: Agreement) -> None:
@@ -203,11 +205,11 @@ def _print_differing(console: Console, one: Agreement) -> None:
         console.print(f"They differ on {one.differ}{shown}")
     for difference in one.differing:
         said = difference.said
-        console.print(plain(f"  {_place(difference)}: {said.question}", LONGEST))
-        console.print(plain(f"    gold {said.gold!r}, answer {said.answer!r}", LONGEST))
+        console.print(safe_text(f"  {_place(difference)}: {said.question}", LONGEST))
+        console.print(safe_text(f"    gold {said.gold!r}, answer {said.answer!r}", LONGEST))
         for label, score in ((one.first, difference.first), (one.second, difference.second)):
             verdict = "correct" if (score.value or 0) >= one.threshold else "incorrect"
-            console.print(plain(f"    {verdict} by {label}{_details(score)}", LONGEST))
+            console.print(safe_text(f"    {verdict} by {label}{_details(score)}", LONGEST))
 
 
 def _place(difference: Difference) -> str:

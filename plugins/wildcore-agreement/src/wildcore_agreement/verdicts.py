@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore import Option, ProbeKind, Record, Score, UserError, nearest
+from wildcore import Option, ProbeKind, Record, Score, UserError, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import wilson
@@ -20,7 +20,7 @@ When = Literal["before", "after"]
 SHEET_COLUMNS = ("question", "gold", "answer", "label")
 
 
-class Chosen(Record):
+class AnswerFilter(Record):
     """Which answers of a run to compare. ``protocol`` None: all."""
 
     kinds: tuple[ProbeKind, ...]
@@ -28,7 +28,7 @@ class Chosen(Record):
     protocol: str | None = None
 
 
-class Said(Record):
+class JudgedAnswer(Record):
     """One answer of a run, and its place. ``sample`` counts from 0 if a probe was answered several times."""
 
     case: str
@@ -45,7 +45,7 @@ class Said(Record):
 class Difference(Record):
     """An answer that one metric scored as correct and the other did not."""
 
-    said: Said
+    said: JudgedAnswer
     first: Score
     second: Score
 
@@ -107,11 +107,11 @@ def find_label(labels: Sequence[str], name: str) -> str:
         return fitting[0]
     if fitting:
         raise UserError(f"several metrics of this run begin so: {'; '.join(fitting)}", about=Option("metrics", name))
-    raise UserError("no such scores in this run", Option("metrics", name), nearest(name, list(labels)))
+    raise UserError("no such scores in this run", Option("metrics", name), suggestion(name, list(labels)))
 
 
 def agreements(
-    folder: RunFolder, labels: Sequence[str], chosen: Chosen, threshold: float, shown: int
+    folder: RunFolder, labels: Sequence[str], chosen: AnswerFilter, threshold: float, shown: int
 ) -> list[Agreement]:
     """Compare each pair of ``labels`` on the ``chosen`` answers; keep the first ``shown`` on which they differ.
 
@@ -125,7 +125,7 @@ def agreements(
     return [tally.agreement() for tally in tallies]
 
 
-def answers(folder: RunFolder, chosen: Chosen) -> Iterator[Said]:
+def answers(folder: RunFolder, chosen: AnswerFilter) -> Iterator[JudgedAnswer]:
     """Yield the chosen answers of a run."""
     for case in folder.cases():
         for probe in case.probes:
@@ -134,7 +134,7 @@ def answers(folder: RunFolder, chosen: Chosen) -> Iterator[Said]:
                     yield from _said(case, probe, when)
 
 
-def sheet(said: Iterator[Said]) -> tuple[str, int]:
+def labelling_sheet(said: Iterator[JudgedAnswer]) -> tuple[str, int]:
     """Return answers as a CSV to be labelled by a person, and its number of rows.
 
     The columns are question, gold, answer and label; label is empty. Each combination of question, gold and answer occurs
@@ -163,7 +163,7 @@ class _Tally:
     contents: set[tuple[str, ...]] = field(default_factory=set)
     differing: list[Difference] = field(default_factory=list)
 
-    def take(self, said: Said, first: Score | None, second: Score | None) -> None:
+    def take(self, said: JudgedAnswer, first: Score | None, second: Score | None) -> None:
         """Count one more answer. None: the metric was not meant to score it."""
         if first is not None and first.value is not None and second is not None and second.value is not None:
             self._compare(said, first, second, (first.value, second.value))
@@ -174,7 +174,7 @@ class _Tally:
         elif first is not None and second is not None:
             self.neither += 1
 
-    def _compare(self, said: Said, first: Score, second: Score, values: tuple[float, float]) -> None:
+    def _compare(self, said: JudgedAnswer, first: Score, second: Score, values: tuple[float, float]) -> None:
         for place, value in enumerate(values):
             self.graded[place] += 0 < value < 1
         verdicts = (values[0] >= self.threshold, values[1] >= self.threshold)
@@ -214,9 +214,9 @@ def _values(score: ScoreRecord) -> list[float]:
     return [value for value in (score.before, score.after, *samples) if value is not None]
 
 
-def _said(case: CaseRecord, probe: ProbeRecord, when: When) -> Iterator[Said]:
+def _said(case: CaseRecord, probe: ProbeRecord, when: When) -> Iterator[JudgedAnswer]:
     for sample, answer in enumerate(probe.before if when == "before" else probe.after):
-        yield Said(
+        yield JudgedAnswer(
             case=case.case,
             protocol=probe.protocol,
             kind=probe.kind,
@@ -229,15 +229,15 @@ def _said(case: CaseRecord, probe: ProbeRecord, when: When) -> Iterator[Said]:
         )
 
 
-def _content(said: Said) -> tuple[str, str, str]:
+def _content(said: JudgedAnswer) -> tuple[str, str, str]:
     return said.question.strip(), said.gold.strip(), said.answer.strip()
 
 
-def _key(said: Said, label: str) -> tuple[str, str, int, str]:
+def _key(said: JudgedAnswer, label: str) -> tuple[str, str, int, str]:
     return (said.case, said.protocol, said.probe, label)
 
 
-def _score(record: ScoreRecord | None, said: Said) -> Score | None:
+def _score(record: ScoreRecord | None, said: JudgedAnswer) -> Score | None:
     """Return the score of one answer. The scores of samples are recorded if there are several samples, or details to keep."""
     if record is None:
         return None

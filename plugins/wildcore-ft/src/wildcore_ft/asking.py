@@ -2,10 +2,10 @@
 
 from wildcore_training.asking import Asked
 
-from wildcore.models import Joined
+from wildcore.models import TokenisedPair
 
 
-def ask_of_last_position(row: Joined, beginning: int | None, begin: bool) -> Asked:
+def ask_of_last_position(row: TokenisedPair, beginning: int | None, begin: bool) -> Asked:
     """All target tokens are predicted at the prompt's last position; with ``begin``, so is the beginning-of-sequence token.
 
     That token is included only if the tokenizer has put one before the prompt, which not every tokenizer does.

@@ -14,8 +14,8 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import Dense, WeightPatch
 from wildcore_ft.asking import ask_of_last_position
 from wildcore_ft.parameters import FineTuningParams, FTLParams
@@ -51,7 +51,7 @@ class FineTuning(Editor, ABC):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request the change made by training on it alone; all are trained in one batch."""
-        asked = each_or_refusal(partial(self._asked, model), requests)
+        asked = map_or_refuse(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         losses: Losses = []
         changes = iter(train(model, self.layer, groups, self.schedule, losses))
@@ -60,11 +60,11 @@ class FineTuning(Editor, ABC):
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
-        row = to_train_on(model.tokenizer, request, self.params.close_target)
+        row = training_pair(model.tokenizer, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
 
     @abstractmethod
-    def ask(self, row: Joined, beginning: int | None) -> Asked:
+    def ask(self, row: TokenisedPair, beginning: int | None) -> Asked:
         """Return the positions that predict the target's tokens; ``beginning`` is the tokenizer's beginning-of-sequence token."""
 
     def _patch(self, model: LoadedModel, change: Tensor) -> WeightPatch:
@@ -74,7 +74,7 @@ class FineTuning(Editor, ABC):
 class FTM(FineTuning):
     """FT-M: each target token is predicted at the position before it."""
 
-    def ask(self, row: Joined, beginning: int | None) -> Asked:
+    def ask(self, row: TokenisedPair, beginning: int | None) -> Asked:
         """Predict each token at the position before it."""
         return ask_in_place(row)
 
@@ -86,6 +86,6 @@ class FTL(FineTuning):
         super().__init__(params)
         self.asks_beginning = params.train_beginning_of_sequence
 
-    def ask(self, row: Joined, beginning: int | None) -> Asked:
+    def ask(self, row: TokenisedPair, beginning: int | None) -> Asked:
         """Predict all tokens at the last position, as in published code also the beginning-of-sequence token."""
         return ask_of_last_position(row, beginning, self.asks_beginning)

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, each_or_refusal
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, map_or_refuse
 from wildcore.datasets import GivenTensors
-from wildcore.models import IGNORED, Joined, LoadedModel, to_train_on, wide_dtype
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, training_pair, wide_dtype
 from wildcore.patches import set_aside
 from wildcore_grace.codebook import Codebook, Rules
 from wildcore_grace.parameters import GraceParams
@@ -72,7 +72,7 @@ class Grace(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return for each request its own codebook with one entry; all values are trained in one batch."""
-        found = each_or_refusal(partial(self._task, model), requests)
+        found = map_or_refuse(partial(self._task, model), requests)
         tasks = [task for task in found if isinstance(task, Task)]
         codebooks = iter(self._alone(model, tasks) if tasks else ())
         module = model.mlp_output(self.layer).name
@@ -98,7 +98,7 @@ class Grace(Editor):
 
     def _task(self, model: LoadedModel, request: EditRequest) -> "Task":
         """Return the task for ``request``. Raises ``Refused`` if something that it needs is missing."""
-        row = to_train_on(model.tokenizer, request, self.params.close_target)
+        row = training_pair(model.tokenizer, request, self.params.close_target)
         label = request.target.strip() if self.params.label_match == "text" else mean_label(row)
         return Task(request, row, label, None if self.starts is None else self.starts.of(request))
 
@@ -151,14 +151,14 @@ class Task:
     """A request with its tokens, the label by which it is compared, and its given value [outputs], if any."""
 
     request: EditRequest
-    row: Joined
+    row: TokenisedPair
     label: str
     start: Tensor | None
 
 
-def mean_label(row: Joined) -> str:
+def mean_label(row: TokenisedPair) -> str:
     """Return the label of published code: the mean, in float32, of -100 for every token of the prompt and the target's ids."""
-    labels = torch.tensor([*[IGNORED] * row.prompt_length, *row.target_ids])
+    labels = torch.tensor([*[IGNORE_INDEX] * row.prompt_length, *row.target_ids])
     return repr(float(labels.float().mean()))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from wildcore.inference import UpperLayers
-from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
+from wildcore.inference import PartialForward
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels
 
 
 class PromptEnds:
@@ -15,11 +15,11 @@ class PromptEnds:
     queries: Tensor
     """The projection's input there: [rows, inputs]."""
 
-    def __init__(self, model: LoadedModel, layer: int, rows: Sequence[Joined]) -> None:
+    def __init__(self, model: LoadedModel, layer: int, rows: Sequence[TokenisedPair]) -> None:
         """Run the network once."""
         self.model = model
         ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
-        self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        self.upper = PartialForward(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
         device = self.upper.inputs.device
         self.ends = (
             torch.arange(len(rows), device=device),
@@ -52,7 +52,7 @@ class PromptEnds:
         """Return each row's loss [rows]."""
         output = self.upper.outputs.index_put(self.ends, values.to(self.upper.outputs.dtype))
         hidden = self.upper.run(output)
-        asked = self.labels != IGNORED
+        asked = self.labels != IGNORE_INDEX
         rows, places = asked.nonzero(as_tuple=True)
         logits = at_least_float32(self.model.head(hidden[rows, places]))
         labels = self.labels[rows, places].to(logits.device)

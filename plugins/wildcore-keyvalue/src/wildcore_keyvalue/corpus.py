@@ -37,7 +37,7 @@ def open_corpus(name: str) -> Corpus:
     return Corpus(name, hashlib.sha256(_local_text(name).encode()).hexdigest()[:16])
 
 
-def corpus_taken(name: str) -> dict[str, str]:
+def pinned_corpus(name: str) -> dict[str, str]:
     """Return the description of a corpus for the record (``Editor.take``), since a parameter contains only its name."""
     return {"corpus": open_corpus(name).identity}
 

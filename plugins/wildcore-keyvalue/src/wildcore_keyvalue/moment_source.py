@@ -20,7 +20,7 @@ from torch import Tensor
 from wildcore import Environment, UserError
 from wildcore.datasets import GivenFile
 from wildcore.models import LoadedModel
-from wildcore_keyvalue.corpus import corpus_taken, open_corpus
+from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
 from wildcore_keyvalue.moments import moment_facts, second_moments
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.solver import MomentSolver
@@ -58,7 +58,7 @@ class MomentSource:
         Raises ``UserError`` for a file that cannot be read.
         """
         if self.files is None:
-            return corpus_taken(self.corpus)
+            return pinned_corpus(self.corpus)
         return {"moments": {str(layer): self._digest(layer) for layer in layers}}
 
     def facts(self, layer: int) -> dict[str, Any]:

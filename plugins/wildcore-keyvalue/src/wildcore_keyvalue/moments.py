@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
-from wildcore.storage import PreparedFile, prepared_file
+from wildcore.storage import Artifact, prepared_file
 from wildcore_keyvalue.corpus import Corpus, open_corpus
 from wildcore_keyvalue.solver import widened
 
@@ -38,7 +38,7 @@ SAVES_TAKE_AT_MOST = 0.05
 """Share of the time that may be spent on saving unfinished sums."""
 
 Window = tuple[int, ...]
-Files = Mapping[int, PreparedFile]
+Files = Mapping[int, Artifact]
 
 
 def second_moments(
@@ -148,7 +148,7 @@ def _bytes(model: LoadedModel, layer: int) -> int:
     return 8 * model.mlp_output(layer).weight.shape[1] ** 2
 
 
-def _begun(model: LoadedModel, layer: int, partial: PreparedFile, place: torch.device) -> _Sum:
+def _begun(model: LoadedModel, layer: int, partial: Artifact, place: torch.device) -> _Sum:
     """Return the sum to continue with."""
     if not partial.exists():
         width = model.mlp_output(layer).weight.shape[1]

@@ -67,7 +67,7 @@ def chosen_prefixes(
     return sampled_prefixes(model, environment, lengths, top_k, style) if file is None else read_prefixes(file)
 
 
-def prefixes_taken(file: Path | None) -> dict[str, Any]:
+def pinned_prefixes(file: Path | None) -> dict[str, Any]:
     """Return the description of a file of prefixes for the record (``Editor.take``): its hash. Empty without a file."""
     if file is None:
         return {}

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildcore import CloseTarget, EditRequest, Prompt
-from wildcore.models import Joined, LoadedModel, encode, join, require_target, subject_span
+from wildcore.models import LoadedModel, TokenisedPair, encode, require_target, subject_span, tokenise_pair
 
 
 @dataclass(frozen=True)
 class SubjectText:
     """A tokenised text and the index of the subject's last token in it."""
 
-    joined: Joined
+    joined: TokenisedPair
     subject_index: int
 
 
@@ -36,7 +36,7 @@ def with_target(
     span = require_target_and_subject(request)
     texts = []
     for prefix in prefixes:
-        joined = join(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, close)
+        joined = tokenise_pair(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, close)
         texts.append(SubjectText(joined, joined.last_token_of((span[0] + len(prefix), span[1] + len(prefix)))))
     return texts
 
@@ -44,6 +44,6 @@ def with_target(
 def without_target(model: LoadedModel, text: str, subject: str | None) -> SubjectText:
     """Return a text without a target. Raises ``Refused`` if the subject is not in it."""
     span = subject_span(text, subject)
-    joined = join(model.tokenizer, Prompt(text=text), "")
+    joined = tokenise_pair(model.tokenizer, Prompt(text=text), "")
     assert joined.token_ids == encode(model.tokenizer, Prompt(text=text))
     return SubjectText(joined, joined.last_token_of(span))

@@ -20,12 +20,12 @@ from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Tr
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
-from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
+from wildcore_keyvalue.prefixes import chosen_prefixes, pinned_prefixes
 from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
 from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.traces import keys_and_states
 from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
-from wildcore_keyvalue.values import OnceSaid, Place, ValueProblem, pose, required, written_module
+from wildcore_keyvalue.values import AfterFirstSuccess, Place, ValueProblem, pose, required, written_module
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class SeveralLayers(Editor):
     place: ClassVar[Place] = "layer-output"
     """Where in the last of the layers the value is added."""
 
-    once_said: OnceSaid | None = None
+    once_said: AfterFirstSuccess | None = None
     """Changes in finding a value once the model says the target."""
 
     def __init__(self, params: SeveralLayersParams) -> None:
@@ -89,7 +89,7 @@ class SeveralLayers(Editor):
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hash of the prefixes' file."""
-        return prefixes_taken(self.params.prefixes)
+        return pinned_prefixes(self.params.prefixes)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and compute what the layers' solves need, or read both from the cache."""

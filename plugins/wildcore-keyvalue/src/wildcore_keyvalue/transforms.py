@@ -11,7 +11,7 @@ from wildcore import EditRequest, Refused, Transform
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank
 from wildcore_keyvalue.parameters import ValueParams
-from wildcore_keyvalue.values import OnceSaid, OptimisedValue, Place, ValueProblem, optimise_values, pose
+from wildcore_keyvalue.values import AfterFirstSuccess, OptimisedValue, Place, ValueProblem, optimise_values, pose
 
 VALUE_SETTINGS = (
     "steps",
@@ -34,7 +34,7 @@ class ValueFinder:
     layer: int
     params: ValueParams
     place: Place = "mlp-output"
-    once_said: OnceSaid | None = None
+    once_said: AfterFirstSuccess | None = None
 
     @property
     def settings(self) -> Mapping[str, Any]:

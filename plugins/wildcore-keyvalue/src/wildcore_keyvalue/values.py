@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from wildcore import CloseTarget, EditRequest, Refused, each_or_refusal
-from wildcore.inference import UpperLayers
+from wildcore import CloseTarget, EditRequest, Refused, map_or_refuse
+from wildcore.inference import PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad, wide_dtype
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
@@ -43,7 +43,7 @@ def pose(
     def posed(request: EditRequest) -> ValueProblem:
         return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
 
-    return each_or_refusal(posed, requests)
+    return map_or_refuse(posed, requests)
 
 
 def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
@@ -55,7 +55,7 @@ def required(problems: Sequence[ValueProblem | Refused]) -> list[ValueProblem]:
 
 
 @dataclass(frozen=True)
-class OnceSaid:
+class AfterFirstSuccess:
     """Changes to a problem once each token of its target is the most probable one in all of its texts.
 
     In the next step the log-probability of the target is weighed by ``target_factor``. If the divergence times its factor is
@@ -106,7 +106,7 @@ def optimise_values(
     problems: Sequence[ValueProblem],
     settings: ValueParams,
     place: Place = "mlp-output",
-    once_said: OnceSaid | None = None,
+    once_said: AfterFirstSuccess | None = None,
 ) -> list[OptimisedValue]:
     """Find for each problem the vector that makes the model say the target when it is added at the subject's last token.
 
@@ -146,7 +146,7 @@ def _optimise(
     problems: Sequence[ValueProblem],
     settings: ValueParams,
     place: Place,
-    once_said: OnceSaid | None,
+    once_said: AfterFirstSuccess | None,
 ) -> list[OptimisedValue]:
     rows = _Rows(model, layer, problems, settings, place, once_said)
     deltas = torch.zeros_like(rows.initial).requires_grad_(True)
@@ -212,7 +212,7 @@ class _Rows:
         problems: Sequence[ValueProblem],
         settings: ValueParams,
         place: Place,
-        once_said: OnceSaid | None,
+        once_said: AfterFirstSuccess | None,
     ) -> None:
         self.model, self.settings, self.place, self.once_said = model, settings, place, once_said
         self.modules = [written_module(model, layer, place)]
@@ -237,7 +237,7 @@ class _Rows:
             self.essence_before = self._log_probabilities(self.upper.hidden)[-len(problems) :].clone()
 
     @torch.no_grad()
-    def _read(self, layer: int) -> tuple[UpperLayers, Tensor, Tensor]:
+    def _read(self, layer: int) -> tuple[PartialForward, Tensor, Tensor]:
         """Read heads, padded on the left, and tails, padded on the right.
 
         Also return, for each tail's first token, the model's own output where vectors are added, [rows, vectors, outputs], and
@@ -256,7 +256,7 @@ class _Rows:
         with ExitStack() as stack:
             recorded = (*self.modules, contributing_module(self.model, layer, self.place))
             seen = [stack.enter_context(recorded_layer(module)) for module in recorded]
-            upper = UpperLayers(self._replayed(), layer, tail_ids, mask, positions, cache)
+            upper = PartialForward(self._replayed(), layer, tail_ids, mask, positions, cache)
         *outputs, contributions = (states[0][:, 0] for states in seen)
         return upper, torch.stack(outputs, dim=1), contributions
 
@@ -324,7 +324,7 @@ class _Rows:
         sums: Tensor = each.new_zeros(len(self.going_on)).index_add(0, self.predicted.of, each)
         return sums
 
-    def _note_said(self, once_said: OnceSaid, targets: Tensor, divergence: Tensor) -> None:
+    def _note_said(self, once_said: AfterFirstSuccess, targets: Tensor, divergence: Tensor) -> None:
         """Update weights and ends from log-probabilities ``targets`` [predicted, vocabulary] and ``divergence`` [unfinished
         problems].
         """

@@ -13,8 +13,8 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, each_or_refusal
-from wildcore.models import LoadedModel, to_train_on
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore.models import LoadedModel, training_pair
 from wildcore.patches import Dense, WeightPatch
 from wildcore_locft.breadth_first import train_breadth_first
 from wildcore_locft.parameters import LocFTParams, Module
@@ -55,7 +55,7 @@ class LocFT(Editor):
         """
         if not self._is_one_projection():
             return super().edit_each(model, requests)
-        asked = each_or_refusal(partial(self._asked, model), requests)
+        asked = map_or_refuse(partial(self._asked, model), requests)
         trained = [[request] for request, one in zip(requests, asked, strict=True) if isinstance(one, Asked)]
         patches = iter(self._side_by_side(model, [[one] for one in asked if isinstance(one, Asked)], trained))
         return [one if isinstance(one, Refused) else next(patches) for one in asked]
@@ -77,7 +77,7 @@ class LocFT(Editor):
         return [_patch({name: change}) for change in changes]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
-        return ask_in_place(to_train_on(model.tokenizer, request, self.params.close_target))
+        return ask_in_place(training_pair(model.tokenizer, request, self.params.close_target))
 
 
 def trained_maps(model: LoadedModel, layer: int, module: Module) -> list[str]:

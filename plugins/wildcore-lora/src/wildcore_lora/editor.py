@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from wildcore import Editor, EditRequest, Environment, Trace
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore_lora.adapters import adapters
 from wildcore_lora.modules import adapted_modules
@@ -43,8 +43,8 @@ class Lora(Editor):
                     self.trace.record(request, "passes", [len(losses)])
             return WeightPatch({name: adapter.change() for name, adapter in added.items()})
 
-    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
-        return to_train_on(model.tokenizer, request, self.params.close_target)
+    def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
+        return training_pair(model.tokenizer, request, self.params.close_target)
 
     def _modules(self, model: LoadedModel) -> tuple[str, ...]:
         layers = range(len(model.layers)) if self.params.layers is None else self.params.layers

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels, wide_dtype
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels, wide_dtype
 from wildcore_lora.parameters import LoraParams
 
 
@@ -20,7 +20,9 @@ def drawing(seed: int) -> Iterator[None]:
         yield
 
 
-def train(model: LoadedModel, rows: Sequence[Joined], weights: Sequence[Tensor], params: LoraParams) -> list[float]:
+def train(
+    model: LoadedModel, rows: Sequence[TokenisedPair], weights: Sequence[Tensor], params: LoraParams
+) -> list[float]:
     """Train ``weights`` in place with Adam until the loss on ``rows`` is small or all steps are made.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
@@ -51,11 +53,11 @@ class _Batch:
     shares: Tensor
 
     @classmethod
-    def of(cls, model: LoadedModel, rows: Sequence[Joined], all_rows: int) -> "_Batch":
+    def of(cls, model: LoadedModel, rows: Sequence[TokenisedPair], all_rows: int) -> "_Batch":
         """Make a batch of some of ``all_rows`` rows."""
         ids, mask = pad([row.token_ids for row in rows], model.padding, "right", model.device)
         labels = target_labels(rows, model.device)
-        asked = labels != IGNORED
+        asked = labels != IGNORE_INDEX
         shares = asked.to(wide_dtype(model.dtype)) / asked.sum(1, keepdim=True) / all_rows
         return cls(ids, mask, labels, shares)
 
@@ -63,7 +65,7 @@ class _Batch:
         """Add the gradient of these rows' part of the loss to the weights' gradients; return that part."""
         logits = model.network(input_ids=self.ids, attention_mask=self.mask, use_cache=False).logits
         labels, shares = self.labels.to(logits.device), self.shares.to(logits.device)
-        asked = labels != IGNORED
+        asked = labels != IGNORE_INDEX
         loss = (cross_entropy(at_least_float32(logits[asked]), labels[asked], reduction="none") * shares[asked]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels
 
 
 @dataclass(frozen=True)
 class Asked:
     """Prompts with their targets, padded on the right. All are [rows, tokens].
 
-    ``labels`` hold at each position the token to be predicted, or ``IGNORED``.
+    ``labels`` hold at each position the token to be predicted, or ``IGNORE_INDEX``.
     """
 
     ids: Tensor
@@ -20,7 +20,7 @@ class Asked:
     labels: Tensor
 
     @classmethod
-    def of(cls, model: LoadedModel, rows: Sequence[Joined], begin: bool = False) -> "Asked":
+    def of(cls, model: LoadedModel, rows: Sequence[TokenisedPair], begin: bool = False) -> "Asked":
         """Predict each row's target; with ``begin`` also its beginning-of-sequence token, one position earlier.
 
         That token is included only if the tokenizer has put one before the prompt, which not every tokenizer does.
@@ -35,7 +35,7 @@ class Asked:
     @property
     def asked(self) -> Tensor:
         """The positions that predict a token: [rows, tokens], true or false."""
-        return self.labels != IGNORED
+        return self.labels != IGNORE_INDEX
 
     @property
     def read(self) -> Tensor:

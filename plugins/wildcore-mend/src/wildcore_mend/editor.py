@@ -16,11 +16,11 @@ from wildcore import (
     Refused,
     Saved,
     UserError,
-    each_or_refusal,
+    map_or_refuse,
 )
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import LowRank, WeightPatch
-from wildcore.storage import PreparedFile, read_manifest
+from wildcore.storage import Artifact, read_manifest
 from wildcore_mend.examples import examples, generator_for, number_of
 from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
@@ -47,7 +47,7 @@ class Mend(Editor):
         assert params.layers is not None, "parameters are completed for a model first"
         self.params, self.layers = params, params.layers
         self.network: HyperNetwork | None = None
-        self.file: PreparedFile | None = None
+        self.file: Artifact | None = None
         self.taken: Mapping[str, Any] = {}
         self.trained_requests: frozenset[int] = frozenset()
         self.progress: Progress | None = None
@@ -114,12 +114,14 @@ class Mend(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an edit for each of the independent ``requests``, computed in shared passes."""
-        rows = each_or_refusal(partial(self._row, model), requests)
-        changes = iter(self._changes(model, [row for row in rows if isinstance(row, Joined)]))
+        rows = map_or_refuse(partial(self._row, model), requests)
+        changes = iter(self._changes(model, [row for row in rows if isinstance(row, TokenisedPair)]))
         self._say_if_known(requests)
         return [row if isinstance(row, Refused) else WeightPatch(next(changes)) for row in rows]
 
-    def _changes(self, model: LoadedModel, rows: Sequence[Joined], mean: bool = False) -> list[dict[str, LowRank]]:
+    def _changes(
+        self, model: LoadedModel, rows: Sequence[TokenisedPair], mean: bool = False
+    ) -> list[dict[str, LowRank]]:
         if self.network is None:
             raise UserError("mend has no hyper-network yet; call prepare first")
         begin, changes = self.params.train_beginning_of_sequence, []
@@ -130,8 +132,8 @@ class Mend(Editor):
                 changes += self.network.changes(of_each)
         return changes
 
-    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
-        return to_train_on(model.tokenizer, request, self.params.close_target)
+    def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
+        return training_pair(model.tokenizer, request, self.params.close_target)
 
     def _say_if_known(self, requests: Sequence[EditRequest]) -> None:
         """Note once that an edit was among the network's training cases: its score says little about others."""
@@ -151,7 +153,7 @@ def _side_by_side(changes: Sequence[LowRank]) -> LowRank:
     )
 
 
-def _which(file: PreparedFile, facts: Mapping[str, Any]) -> str:
+def _which(file: Artifact, facts: Mapping[str, Any]) -> str:
     best, unedited = Validation(**facts["best"]), Validation(**facts["curve"][0])
     return (
         f"mend uses the hyper-network made on {read_manifest(file.path).created}, trained on {facts['learned']} cases "

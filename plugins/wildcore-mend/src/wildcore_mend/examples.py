@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from wildcore import EditCase, EditRequest, Probe, Refused, UserError
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore_mend.parameters import MendParams
 
 FEWEST = 2
@@ -18,18 +18,18 @@ FEWEST = 2
 class Trial:
     """An edit and the questions to the edited model: the target again, and a question whose answer should stay."""
 
-    edit: Joined
-    target: Joined
-    locality: Joined
+    edit: TokenisedPair
+    target: TokenisedPair
+    locality: TokenisedPair
 
 
 @dataclass(frozen=True)
 class Example:
     """A case: the edit, and the prompts from which each trial uses one."""
 
-    edit: Joined
-    targets: tuple[Joined, ...]
-    localities: tuple[Joined, ...]
+    edit: TokenisedPair
+    targets: tuple[TokenisedPair, ...]
+    localities: tuple[TokenisedPair, ...]
 
     def trial(self, generator: torch.Generator | None = None) -> Trial:
         """Return a trial: with prompts drawn at random, or, if ``generator`` is None, with the first of each."""
@@ -98,9 +98,9 @@ def number_of(request: EditRequest) -> int:
 
 def _example(model: LoadedModel, case: EditCase, params: MendParams) -> Example:
     """Tokenise a case. Raises ``Refused`` if it cannot be trained on."""
-    edit = to_train_on(model.tokenizer, case.request, params.close_target)
+    edit = training_pair(model.tokenizer, case.request, params.close_target)
     rephrasings = _prompts(case, "generalization") if params.edit_loss == "rephrasing" else ()
-    asked = [to_train_on(model.tokenizer, _asked_by(case, prompt), params.close_target) for prompt in rephrasings]
+    asked = [training_pair(model.tokenizer, _asked_by(case, prompt), params.close_target) for prompt in rephrasings]
     localities = [_answered(model, probe) for probe in case.probes if probe.kind == "locality"]
     if not localities:
         raise Refused("it has no locality probe")
@@ -117,9 +117,9 @@ def _asked_by(case: EditCase, prompt: str) -> EditRequest:
     return case.request.model_copy(update={"prompt": prompt})
 
 
-def _answered(model: LoadedModel, probe: Probe) -> Joined:
-    return to_train_on(model.tokenizer, EditRequest(prompt=probe.prompt, target=probe.answers[0]))
+def _answered(model: LoadedModel, probe: Probe) -> TokenisedPair:
+    return training_pair(model.tokenizer, EditRequest(prompt=probe.prompt, target=probe.answers[0]))
 
 
-def _one_of(rows: Sequence[Joined], generator: torch.Generator | None) -> Joined:
+def _one_of(rows: Sequence[TokenisedPair], generator: torch.Generator | None) -> TokenisedPair:
     return rows[0 if generator is None else int(torch.randint(len(rows), (1,), generator=generator))]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from wildcore.models import Joined, LoadedModel, at_least_float32
+from wildcore.models import LoadedModel, TokenisedPair, at_least_float32
 from wildcore_mend.asking import Asked
 
 
@@ -35,7 +35,7 @@ def edited_modules(model: LoadedModel, layers: Sequence[int]) -> tuple[str, ...]
 
 
 def gradients(
-    model: LoadedModel, names: Sequence[str], rows: Sequence[Joined], begin: bool, mean: bool = False
+    model: LoadedModel, names: Sequence[str], rows: Sequence[TokenisedPair], begin: bool, mean: bool = False
 ) -> list[dict[str, Factors]]:
     """Return, for each row, the gradient of its loss by the weights of the modules ``names``.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from wildcore import EditCase, Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import PreparedFile, content_digest, kept_for, prepared_file
+from wildcore.storage import Artifact, artifacts_for, content_digest, prepared_file
 from wildcore_mend.examples import hash_of
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.parameters import MendParams
@@ -15,19 +15,17 @@ from wildcore_mend.parameters import MendParams
 KIND = "mend"
 
 
-def place_for(
-    environment: Environment, model: LoadedModel, params: MendParams, cases: Sequence[EditCase]
-) -> PreparedFile:
+def place_for(environment: Environment, model: LoadedModel, params: MendParams, cases: Sequence[EditCase]) -> Artifact:
     """Return the file of the network trained on ``cases``."""
     return _place(environment, model, params, hash_of(cases), environment.seed)
 
 
-def find(environment: Environment, model: LoadedModel, params: MendParams) -> PreparedFile:
+def find(environment: Environment, model: LoadedModel, params: MendParams) -> Artifact:
     """Return the newest network trained for the model with these parameters, or the one that ``trained_on`` names.
 
     Raises ``UserError`` that says how to train one, or which exist.
     """
-    of_model = kept_for(environment, model, KIND)
+    of_model = artifacts_for(environment, model, KIND)
     wanted = _wanted(model, params)
     fit = [file for file in of_model if {**file.manifest.facts, **wanted} == file.manifest.facts]
     named = [file for file in fit if file.manifest.facts["cases"].startswith(params.trained_on or "")]
@@ -41,7 +39,7 @@ def find(environment: Environment, model: LoadedModel, params: MendParams) -> Pr
 
 def find_again(
     environment: Environment, model: LoadedModel, params: MendParams, recorded: Mapping[str, Any]
-) -> PreparedFile:
+) -> Artifact:
     """Return the network that ``stated`` described as ``recorded``. Raises ``UserError`` if it is no longer kept."""
     file = _place(environment, model, params, recorded["cases"], recorded["seed"])
     if not file.exists():
@@ -59,13 +57,13 @@ def find_again(
     return file
 
 
-def stated(file: PreparedFile, saved: Saved) -> dict[str, Any]:
+def stated(file: Artifact, saved: Saved) -> dict[str, Any]:
     """Return a network's description for the record: its training cases, its seed, and a hash of its bits."""
     facts = file.manifest.facts
     return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
 
 
-def _place(environment: Environment, model: LoadedModel, params: MendParams, cases: str, seed: int) -> PreparedFile:
+def _place(environment: Environment, model: LoadedModel, params: MendParams, cases: str, seed: int) -> Artifact:
     return prepared_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
 
 
@@ -93,7 +91,7 @@ def _command(model: LoadedModel, params: MendParams) -> str:
     return f"wildcore prepare mend{given} --dataset DATASET{settings}"
 
 
-def _what_else(params: MendParams, trained: Sequence[PreparedFile]) -> str:
+def _what_else(params: MendParams, trained: Sequence[Artifact]) -> str:
     """Return how the newest training of the model differs from the requested one; empty if there is none."""
     if not trained:
         return ""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import PreparedFile
+from wildcore.storage import Artifact
 from wildcore_mend.examples import Examples, Trial, generator_for, trial_at
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.losses import Losses, losses_after, losses_under
@@ -64,7 +64,7 @@ class Training:
             {"params": [self.network.rates], "lr": self.params.edit_rate_learning_rate},
         ]
 
-    def run(self, file: PreparedFile) -> Saved:
+    def run(self, file: Artifact) -> Saved:
         """Train to the end and return the best network and the validations.
 
         Checkpoints are saved in ``file``. If it contains one, training resumes from it and ends with the same bits. Raises

@@ -15,7 +15,7 @@ from math import sqrt
 
 from torch import Tensor
 from wildcore_keyvalue.least_squares import LeastSquares
-from wildcore_keyvalue.values import OnceSaid
+from wildcore_keyvalue.values import AfterFirstSuccess
 
 from wildcore_pmet.parameters import PmetParams
 
@@ -27,7 +27,7 @@ class Pmet(LeastSquares):
 
     def __init__(self, params: PmetParams) -> None:
         super().__init__(params)
-        self.once_said = OnceSaid(params.target_factor_once_said, params.divergence_threshold)
+        self.once_said = AfterFirstSuccess(params.target_factor_once_said, params.divergence_threshold)
 
     def share(self, layer: int, missing: Tensor) -> Tensor:
         """Return the part of the remaining difference ``missing`` that ``layer`` writes: [problems, width]."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Generator, Gold, Output, Prompt, StopRule
-from wildcore.inference import over_targets
-from wildcore.models import Joined, LoadedModel, at_least_float32, join
+from wildcore.inference import map_target_logits
+from wildcore.models import LoadedModel, TokenisedPair, at_least_float32, tokenise_pair
 
 Scored = tuple[tuple[int, ...], float | None]
 """The most probable token at each position of a target, and the target's mean log-probability."""
@@ -32,7 +32,9 @@ class Likelihood(Generator):
         known = [gold for gold in golds if gold is not None]
         if len(known) != len(prompts):
             raise ValueError("likelihood needs the gold of every prompt")
-        targets = [join(model.tokenizer, prompt, gold.text) for prompt, gold in zip(prompts, known, strict=True)]
+        targets = [
+            tokenise_pair(model.tokenizer, prompt, gold.text) for prompt, gold in zip(prompts, known, strict=True)
+        ]
         rivals = [_rival(model, prompt, gold) for prompt, gold in zip(prompts, known, strict=True)]
         scored = _score(model, [*enumerate(targets), *((i, rival) for i, rival in enumerate(rivals) if rival)])
         of_rivals = iter(scored[len(targets) :])
@@ -42,21 +44,21 @@ class Likelihood(Generator):
         ]
 
 
-def _rival(model: LoadedModel, prompt: Prompt, gold: Gold) -> Joined | None:
+def _rival(model: LoadedModel, prompt: Prompt, gold: Gold) -> TokenisedPair | None:
     """Return the prompt followed by the rival. None: there is no rival, or it does not fit."""
     if gold.rival is None:
         return None
-    joined = join(model.tokenizer, prompt, gold.rival)
+    joined = tokenise_pair(model.tokenizer, prompt, gold.rival)
     return joined if model.max_length is None or len(joined.token_ids) <= model.max_length else None
 
 
-def _score(model: LoadedModel, rows: Sequence[tuple[int, Joined]]) -> list[Scored]:
+def _score(model: LoadedModel, rows: Sequence[tuple[int, TokenisedPair]]) -> list[Scored]:
     """Score rows, each given with the index of its prompt."""
 
     def take(index: int, logits: Tensor) -> Scored:
         return tuple(logits.argmax(-1).tolist()), _mean_log_probability(logits, rows[index][1].target_ids)
 
-    return over_targets(model, [row for _, row in rows], take, [prompt for prompt, _ in rows])
+    return map_target_logits(model, [row for _, row in rows], take, [prompt for prompt, _ in rows])
 
 
 def _mean_log_probability(logits: Tensor, target_ids: Sequence[int]) -> float | None:
@@ -66,7 +68,7 @@ def _mean_log_probability(logits: Tensor, target_ids: Sequence[int]) -> float | 
     return mean if isfinite(mean) else None
 
 
-def _output(model: LoadedModel, target: Joined, of_target: Scored, of_rival: Scored | None) -> Output:
+def _output(model: LoadedModel, target: TokenisedPair, of_target: Scored, of_rival: Scored | None) -> Output:
     chosen, log_probability = of_target
     measures: Mapping[str, float | None] = {
         "target-log-probability": log_probability,

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from wildcore_keyvalue.moment_source import MomentSource, moment_solvers
-from wildcore_keyvalue.prefixes import chosen_prefixes, prefixes_taken
+from wildcore_keyvalue.prefixes import chosen_prefixes, pinned_prefixes
 from wildcore_keyvalue.prompts import SubjectText, require_target_and_subject, without_target
 from wildcore_keyvalue.recording import record, record_values
 from wildcore_keyvalue.solver import MomentSolver
@@ -51,7 +51,7 @@ class Rome(Editor):
         """Return the hashes of the prefixes' file and of the corpus or the file of second moments."""
         with_moments = self.params.second_moments == "corpus"
         moments = MomentSource.of(self.params).taken((self.layer,)) if with_moments else {}
-        return prefixes_taken(self.params.prefixes) | moments
+        return pinned_prefixes(self.params.prefixes) | moments
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and estimate the second moments, or read them from the cache."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from wildcore import Answer, Generator, Gold, Output, Prompt, StopRule
-from wildcore.inference import over_targets
-from wildcore.models import Joined, LoadedModel, at_least_float32, join
+from wildcore.inference import map_target_logits
+from wildcore.models import LoadedModel, TokenisedPair, at_least_float32, tokenise_pair
 
 
 class QuestionOnly:
@@ -33,14 +33,16 @@ class TeacherForcing(Generator):
     ) -> list[tuple[Output, ...]]:
         """Return for each prompt as many predicted tokens as its gold has. ``stop`` is not needed."""
         joined = [
-            join(model.tokenizer, p, gold.text) for p, gold in zip(prompts, golds, strict=True) if gold is not None
+            tokenise_pair(model.tokenizer, p, gold.text)
+            for p, gold in zip(prompts, golds, strict=True)
+            if gold is not None
         ]
         if len(joined) != len(prompts):
             raise ValueError("teacher forcing needs the gold of every prompt")
-        return over_targets(model, joined, lambda row, logits: (_output(model, joined[row], logits),))
+        return map_target_logits(model, joined, lambda row, logits: (_output(model, joined[row], logits),))
 
 
-def _output(model: LoadedModel, row: Joined, logits: Tensor) -> Output:
+def _output(model: LoadedModel, row: TokenisedPair, logits: Tensor) -> Output:
     chosen = tuple(logits.argmax(-1).tolist())
     text = model.tokenizer.decode(chosen, skip_special_tokens=True)
     measures = _measures(logits, row.target_ids)

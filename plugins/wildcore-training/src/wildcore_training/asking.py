@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from wildcore.inference import SUMMED_ALIKE
-from wildcore.models import Joined, at_least_float32, wide_dtype
+from wildcore.inference import MIN_TOKENS_STABLE_SUM
+from wildcore.models import TokenisedPair, at_least_float32, wide_dtype
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Asked:
     labels: tuple[int, ...]
 
 
-def ask_in_place(row: Joined) -> Asked:
+def ask_in_place(row: TokenisedPair) -> Asked:
     """Predict each target token at the position before it."""
     end = len(row.token_ids) - 1
     return Asked(row.token_ids[:end], tuple(range(row.prompt_length - 1, end)), row.target_ids)
@@ -30,8 +30,9 @@ def ask_in_place(row: Joined) -> Asked:
 class Answers:
     """The predictions for the rows of some groups, in the groups' order; several may be read at one position.
 
-    ``places`` [a multiple of ``SUMMED_ALIKE``] index the tokens of all rows, one row after another. ``place_of``, ``labels``
-    and ``shares`` [answers] hold for each prediction its index in ``places``, its label, and its weight in its group's loss.
+    ``places`` [a multiple of ``MIN_TOKENS_STABLE_SUM``] index the tokens of all rows, one row after another. ``place_of``,
+    ``labels`` and ``shares`` [answers] hold for each prediction its index in ``places``, its label, and its weight in its
+    group's loss.
     """
 
     places: Tensor
@@ -48,7 +49,7 @@ class Answers:
         shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
         every = torch.tensor(places, dtype=torch.long, device=device)
         different, place_of = torch.unique(every, return_inverse=True)
-        different = pad(different, (0, -len(different) % SUMMED_ALIKE))
+        different = pad(different, (0, -len(different) % MIN_TOKENS_STABLE_SUM))
         labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
         return cls(different, place_of, labels, torch.tensor(shares, dtype=wide_dtype(hidden.dtype), device=device))
 

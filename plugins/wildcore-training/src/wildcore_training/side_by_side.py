@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from wildcore.inference import SUMMED_ALIKE, UpperLayers
+from wildcore.inference import MIN_TOKENS_STABLE_SUM, PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
@@ -99,8 +99,8 @@ class _Training:
         self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
         # Adam makes a full step for a gradient that is nearly zero; its direction must not depend on the rest of the batch
-        ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=SUMMED_ALIKE)
-        self.upper = UpperLayers(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+        ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=MIN_TOKENS_STABLE_SUM)
+        self.upper = PartialForward(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
         self._go_on_with(self.weights)
 
     def _go_on_with(self, weights: Sequence[_Weight]) -> None:

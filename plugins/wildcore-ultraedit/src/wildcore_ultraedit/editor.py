@@ -11,8 +11,8 @@ from itertools import chain
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError, each_or_refusal
-from wildcore.models import Joined, LoadedModel, to_train_on
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError, map_or_refuse
+from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore_ultraedit.features import Features, joined, read_features
 from wildcore_ultraedit.parameters import UltraEditParams
@@ -52,11 +52,11 @@ class UltraEdit(Editor):
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an update for each of the independent ``requests``; their texts are read together."""
-        rows = each_or_refusal(partial(self._row, model), requests)
-        readable = [row for row in rows if isinstance(row, Joined)]
+        rows = map_or_refuse(partial(self._row, model), requests)
+        readable = [row for row in rows if isinstance(row, TokenisedPair)]
         parts = [readable[start : start + REQUESTS_TOGETHER] for start in range(0, len(readable), REQUESTS_TOGETHER)]
         written = iter(
-            each_or_refusal(self._alone, chain.from_iterable(self._read(model, part, False) for part in parts))
+            map_or_refuse(self._alone, chain.from_iterable(self._read(model, part, False) for part in parts))
         )
         return [row if isinstance(row, Refused) else next(written) for row in rows]
 
@@ -73,7 +73,7 @@ class UltraEdit(Editor):
         """Set the statistics from ``state``."""
         self.statistics = restored(state)
 
-    def _read(self, model: LoadedModel, rows: Sequence[Joined], together: bool) -> list[dict[str, Features]]:
+    def _read(self, model: LoadedModel, rows: Sequence[TokenisedPair], together: bool) -> list[dict[str, Features]]:
         return read_features(model, self._names(model), rows, self.params.tokens == "all", together)
 
     def _alone(self, features: Mapping[str, Features]) -> WeightPatch:
@@ -96,8 +96,8 @@ class UltraEdit(Editor):
         }
         return WeightPatch(changes), statistics
 
-    def _row(self, model: LoadedModel, request: EditRequest) -> Joined:
-        return to_train_on(model.tokenizer, request, self.params.close_target)
+    def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
+        return training_pair(model.tokenizer, request, self.params.close_target)
 
     def _names(self, model: LoadedModel) -> list[str]:
         """Return the names of the linear maps to edit. Raises ``UserError`` for one that the model does not have."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad, target_labels
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def joined(parts: Sequence[Mapping[str, Features]]) -> dict[str, Features]:
 
 @torch.enable_grad()
 def read_features(
-    model: LoadedModel, names: Sequence[str], rows: Sequence[Joined], every_token: bool, together: bool
+    model: LoadedModel, names: Sequence[str], rows: Sequence[TokenisedPair], every_token: bool, together: bool
 ) -> list[dict[str, Features]]:
     """Return each row's features at the linear maps ``names``.
 
@@ -51,7 +51,7 @@ def read_features(
         hidden = model.network.base_model(**inputs).last_hidden_state
     loss = _loss(model, hidden, labels, together)
     gradients = torch.autograd.grad(loss, [seen[name][1] for name in names])
-    used = mask.bool() if every_token else labels != IGNORED
+    used = mask.bool() if every_token else labels != IGNORE_INDEX
     found = {name: (seen[name][0], gradient) for name, gradient in zip(names, gradients, strict=True)}
     return [{name: _features(*pair, index, used[index]) for name, pair in found.items()} for index in range(len(rows))]
 
@@ -63,7 +63,7 @@ def _features(hidden: Tensor, gradients: Tensor, row: int, used: Tensor) -> Feat
 
 def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) -> Tensor:
     """Return the mean over all predictions, or the sum over rows of each row's mean."""
-    answers = (labels != IGNORED).to(hidden.device)
+    answers = (labels != IGNORE_INDEX).to(hidden.device)
     logits = at_least_float32(model.head(hidden[answers]))
     wanted = labels.to(logits.device)[answers.to(logits.device)]
     losses = nn.functional.cross_entropy(logits, wanted, reduction="none")

@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from wildcore_keyvalue.corpus import corpus_taken, open_corpus
-from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, prefixes_taken
+from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
+from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, pinned_prefixes
 
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
 from wildcore.datasets import GivenTensors, GivenTexts
-from wildcore.models import Joined, LoadedModel, encode, to_train_on, wide_dtype
+from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
 from wildcore.patches import set_aside
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
@@ -54,13 +54,13 @@ class Wise(Editor):
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the files and the corpus that edits use. Every given mask and text is checked."""
-        taken = prefixes_taken(self.params.prefixes)
+        taken = pinned_prefixes(self.params.prefixes)
         if self.masks is not None:
             shape = model.mlp_output(self.layer).weight.shape
             self.masks.require(tuple(shape), lambda mask: bool(((mask == 0) | (mask == 1)).all()), "zeros and ones")
             taken["masks"] = self.masks.identity()
         if self.irrelevant_texts is None:
-            return taken | corpus_taken(self.params.corpus)
+            return taken | pinned_corpus(self.params.corpus)
         assert self.irrelevant_texts.texts
         return taken | {"irrelevant": self.irrelevant_texts.identity()}
 
@@ -118,11 +118,11 @@ class Wise(Editor):
             self.masks.require_entry(request)
         return Task(request, rows, self.irrelevant(model, request, edit))
 
-    def _rows(self, model: LoadedModel, request: EditRequest) -> list[Joined]:
+    def _rows(self, model: LoadedModel, request: EditRequest) -> list[TokenisedPair]:
         """Return the request after each prefix, as it is trained on. Raises ``Refused`` if that is not possible."""
         prompts = [prefix + request.prompt for prefix in self.prefixes]
         requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
-        return [to_train_on(model.tokenizer, one, self.params.close_target) for one in requests]
+        return [training_pair(model.tokenizer, one, self.params.close_target) for one in requests]
 
     def _written(self, model: LoadedModel, memories: Memories, task: "Task") -> Memories:
         params = self.params
@@ -188,7 +188,7 @@ class Task:
     """A request with its training texts: itself after every prefix, of which the first is empty, and irrelevant tokens."""
 
     request: EditRequest
-    rows: Sequence[Joined]
+    rows: Sequence[TokenisedPair]
     irrelevant: Sequence[int]
 
 

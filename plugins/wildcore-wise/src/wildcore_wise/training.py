@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, relu
 
-from wildcore.inference import UpperLayers
-from wildcore.models import IGNORED, Joined, LoadedModel, at_least_float32, pad
+from wildcore.inference import PartialForward
+from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad
 from wildcore_wise.activity import activity
 from wildcore_wise.parameters import WiseParams
 
@@ -30,10 +30,12 @@ class Batch:
     text: Tensor
     """True at all tokens, and at padding that is included."""
     labels: Tensor
-    """The target's ids at the positions that predict them, else ``IGNORED``; for all rows except the last."""
+    """The target's ids at the positions that predict them, else ``IGNORE_INDEX``; for all rows except the last."""
 
     @classmethod
-    def of(cls, model: LoadedModel, rows: Sequence[Joined], irrelevant: Sequence[int], count_padding: bool) -> "Batch":
+    def of(
+        cls, model: LoadedModel, rows: Sequence[TokenisedPair], irrelevant: Sequence[int], count_padding: bool
+    ) -> "Batch":
         """Pad the texts on the right; if padding is included, on the left, with the end-of-sequence token if there is one."""
         texts = [*(row.token_ids for row in rows), irrelevant]
         if not count_padding:
@@ -51,7 +53,7 @@ class Batch:
         labels = _predicting(ids[:-1], mask[:-1].bool() & ~prompt[:-1])
         return cls(ids, mask, positions, prompt, text, labels)
 
-    def padded_labels(self, rows: Sequence[Joined]) -> Tensor:
+    def padded_labels(self, rows: Sequence[TokenisedPair]) -> Tensor:
         """Return the labels of published code: all real tokens after as many positions as the longest prompt has."""
         longest = max(row.prompt_length for row in rows)
         behind = torch.arange(self.ids.shape[1], device=self.ids.device) >= longest
@@ -59,9 +61,10 @@ class Batch:
 
 
 def _predicting(ids: Tensor, chosen: Tensor) -> Tensor:
-    """Return the ``chosen`` [rows, tokens] ids, each at the position before it, which predicts it, and ``IGNORED`` elsewhere."""
-    labels = torch.where(chosen, ids, IGNORED)
-    return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    """Return the ``chosen`` [rows, tokens] ids, each at the position before it, which predicts it, and ``IGNORE_INDEX``
+    elsewhere."""
+    labels = torch.where(chosen, ids, IGNORE_INDEX)
+    return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
 
 
 class Training:
@@ -70,7 +73,7 @@ class Training:
     def __init__(
         self,
         model: LoadedModel,
-        rows: Sequence[Joined],
+        rows: Sequence[TokenisedPair],
         irrelevant: Sequence[int],
         params: WiseParams,
         activation: str | None,
@@ -78,7 +81,7 @@ class Training:
         assert params.layer is not None, "parameters are completed for a model first"
         self.model, self.params, self.activation = model, params, activation
         batch = Batch.of(model, rows, irrelevant, params.count_padding)
-        self.upper = UpperLayers(
+        self.upper = PartialForward(
             model, params.layer, batch.ids, batch.mask, batch.positions, computes_padding=params.count_padding
         )
         self.weight = model.mlp_output(params.layer).weight
@@ -135,7 +138,7 @@ class Training:
     def _answer_loss(self, output: Tensor) -> Tensor:
         """Return the mean over rows of the labels' mean negative log-probability."""
         hidden = self.upper.run(output)
-        asked = self.labels != IGNORED
+        asked = self.labels != IGNORE_INDEX
         rows, places = asked.nonzero(as_tuple=True)
         logits = at_least_float32(self.model.head(hidden[rows, places]))
         losses = cross_entropy(logits, self.labels[rows, places].to(logits.device), reduction="none")
