@@ -91,7 +91,7 @@ def main() -> None:
     """Measure, and print a line for each setting and everything as JSON at the end."""
     arguments = _arguments()
     model = random_llama(arguments.shape) if arguments.shape else embedded(arguments.model, arguments.device)
-    model.rows_at_once = arguments.batch_size
+    model.max_batch_size = arguments.batch_size
     ceilings = measure_ceilings(model)
     print(f"{arguments.shape or arguments.model} on {_device(model)}; torch {torch.__version__}")
     print(f"ceilings: {ceilings.operations / 1e12:.3g} TFLOP/s, {ceilings.bytes / 1e12:.3g} TB/s")
@@ -172,7 +172,7 @@ def _time_group(
 ) -> tuple[tuple[float, float, float], tuple[list[AnswersByProtocol], list[AnswersByProtocol]]]:
     """Return the seconds of each phase, and what was said before and after. Nothing was asked before; no patch is held on to."""
     questions = [examiner.questions(case) for case in group]
-    before, said = _timed(model, partial(examiner.before, questions))
+    before, said = _timed(model, partial(examiner.answer_unedited, questions))
     edit, patches = _timed(model, partial(editor.edit_each, model, [case.request for case in group]))
     after, said_after = _timed(model, partial(_ask_again, examiner, questions, patches))
     return (before, edit, after), (said, said_after)
@@ -184,8 +184,8 @@ def _ask_again(
     """Ask the edited models, putting the questions first as a patch puts them that changes prompts."""
     made = [patch for patch in patches if not isinstance(patch, Refused)]
     assert len(made) == len(patches), "the cases are such as every editor can carry out"
-    asked = [examiner.questions_after(case, patch) for case, patch in zip(questions, made, strict=True)]
-    return examiner.after(asked, made)
+    asked = [examiner.rewrite_questions(case, patch) for case, patch in zip(questions, made, strict=True)]
+    return examiner.answer_edited(asked, made)
 
 
 def _prepare(editor: Editor, model: LoadedModel, cache: Path) -> None:

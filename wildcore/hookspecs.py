@@ -41,7 +41,7 @@ def wildcore_editors() -> Iterable[Offer[Editor]]:  # type: ignore[empty-body]
     """Offer methods that write facts into a model.
 
     A method may use a resource that its parameters do not determine, such as a trained network. It then describes the
-    resource in ``Editor.take``. The description is recorded, and a run or patch is continued only with the same
+    resource in ``Editor.pin_resources``. The description is recorded, and a run or patch is continued only with the same
     resource.
     """
 

@@ -165,10 +165,10 @@ class Generator(Protocol):
 
     reads_gold: ClassVar[bool] = False
 
-    row_wise: ClassVar[bool] = False
+    supports_row_patches: ClassVar[bool] = False
     """True if each row that the strategy runs through the network is one prompt, and if it either runs all prompts in
-    order or calls ``model.read`` with the indices of the prompts. Many edited models can then be asked in one batch.
-    Such a strategy is given any number of prompts and runs at most ``model.rows_at_once`` of them together; any other
+    order or calls ``model.forward`` with the indices of the prompts. Many edited models can then be asked in one batch.
+    Such a strategy is given any number of prompts and runs at most ``model.max_batch_size`` of them together; any other
     is given at most that many."""
 
     def generate(
@@ -228,7 +228,7 @@ class Patch(Protocol):
 class SavablePatch(Patch, Protocol):
     """A patch that is not a change of weights and can be saved to a file. The editor that made it loads it again."""
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return everything that the patch consists of."""
         ...
 
@@ -254,7 +254,7 @@ class Transform(Protocol):
     Inherit from this class for the defaults, or just have the methods.
     """
 
-    def taken(self) -> Mapping[str, Any]:
+    def pinned_resources(self) -> Mapping[str, Any]:
         """Return a description of the resources that the parameters only name, such as the content of a table, as JSON
         values for the record.
 
@@ -302,7 +302,7 @@ class Editor(Protocol):
         """Train the method's trained part and keep it in the cache. Called by ``wildcore prepare`` only."""
         raise TypeError(f"{type(self).__name__} trains nothing")
 
-    def take(
+    def pin_resources(
         self, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any]:
         """Pin every resource that the parameters leave open or only name, such as which trained network to use or what

@@ -38,7 +38,7 @@ class Louder(ModulePatch):
     def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
         return output * self.share
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {"module": self.module, "share": self.share})
 
     def describe(self) -> Mapping[str, Any]:
@@ -58,7 +58,7 @@ class Before(PromptPatch):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         return [prompt.model_copy(update={"text": self.text + prompt.text}) for prompt in prompts]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {"text": self.text})
 
     def describe(self) -> Mapping[str, Any]:
@@ -82,7 +82,7 @@ def together(*patches: Patch) -> CombinedPatch:
 
 def logits(model: LoadedModel, patch: Patch) -> Tensor:
     with patch.applied(model):
-        (prompt,) = model.rewritten([PROMPT], [PROMPT.text])
+        (prompt,) = model.rewrite_prompts([PROMPT], [PROMPT.text])
         row = tokenise_pair(model.tokenizer, prompt, "Ottawa in Ontario")
         return map_target_logits(model, [row], lambda _, given: given.float())[0]
 
@@ -134,7 +134,7 @@ def test_small_changes_add_up_before_they_are_rounded() -> None:
 def test_a_later_patch_that_is_no_change_of_weights_replaces_the_earlier(model: LoadedModel) -> None:
     first, second = Louder(model.mlp_output(1).name, 3.0), Louder(model.mlp_output(1).name, 0.5)
     accumulated = together(first, second)
-    assert list(accumulated.newest.values()) == [second]
+    assert list(accumulated.latest.values()) == [second]
     assert torch.equal(logits(model, accumulated), logits(model, second))
 
 
@@ -190,7 +190,7 @@ def test_a_kept_sequence_that_its_editor_cannot_read_back_is_named(model: Loaded
     manifest = Manifest(**run, versions={}, hardware={}, plugins={})
     file = Checkpoint(RunFolder.create(tmp_path / "run", manifest))
     written = SequenceState(0)
-    written.take(EditOutcome(status="edited", seconds=0), {}, Louder(model.mlp_output(1).name, 3.0), None)
+    written.add(EditOutcome(status="edited", seconds=0), {}, Louder(model.mlp_output(1).name, 3.0), None)
     file.save(written)
     said = r"sequence.safetensors: its editor cannot read it back \(KeyError: 'factor'\); .*; delete the file"
     with pytest.raises(UserError, match=said):

@@ -29,9 +29,9 @@ REQUESTS = [
 class Silent:
     """Is told of every batch, and does nothing."""
 
-    bears_recording = True
+    allows_cuda_graph = True
 
-    def listen(self, reading: BatchInfo) -> None: ...
+    def on_batch(self, reading: BatchInfo) -> None: ...
 
 
 class HonestEditor:
@@ -91,13 +91,13 @@ class LeavesAPromptPatch(HonestEditor):
 
 class LeavesSharedPrompts(HonestEditor):
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Any]:
-        model.shared_prompts = PromptCache(model, [])
+        model.prompt_cache = PromptCache(model, [])
         return super().edit_each(model, requests)
 
 
 class LeavesSmallBatches(HonestEditor):
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        model.rows_at_once = 1
+        model.max_batch_size = 1
 
 
 class LeavesStepsRecorded(HonestEditor):
@@ -147,7 +147,7 @@ class StaysRecorded(Subtracting):
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
-        model.records_steps = True
+        model.use_cuda_graphs = True
         with self.inner.applied(model):
             yield
 
@@ -271,7 +271,7 @@ class Kept(PromptPatch):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         return [prompt.model_copy(update={"text": f"{self.text} {prompt.text}"}) for prompt in prompts]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {"text": self.text})
 
     def describe(self) -> dict[str, Any]:
@@ -344,9 +344,9 @@ def test_in_half_precision_too(tmp_path: Path) -> None:
         (TrainsOn, r"left the network changed.*training False.*training True"),
         (LeavesAListener, "left the model's listeners changed: it was empty and is Silent"),
         (LeavesAPromptPatch, r"edit_each\(\) left the model's prompt_patches changed: it was empty and is Kept"),
-        (LeavesSharedPrompts, "left the model's shared_prompts changed: it was None and is SharedPrompts"),
-        (LeavesSmallBatches, "left the model's rows_at_once changed: it was None and is 1"),
-        (LeavesStepsRecorded, "left the model's records_steps changed: it was None and is True"),
+        (LeavesSharedPrompts, "left the model's prompt_cache changed: it was None and is PromptCache"),
+        (LeavesSmallBatches, "left the model's max_batch_size changed: it was None and is 1"),
+        (LeavesStepsRecorded, "left the model's use_cuda_graphs changed: it was None and is True"),
         (Subtracts, r"left model.layers.1.mlp.down_proj.weight changed"),
         (ForgetsExceptions, r"applied\(\) ended by an exception left model.layers.1.mlp.down_proj.weight changed"),
         (UsesGlobalRandomness, "two runs with the same seed give different patches"),
@@ -378,10 +378,10 @@ def test_a_check_by_itself_names_the_step_that_did_it(editor: type[HonestEditor]
 def test_that_recording_was_given_up_with_a_remark_is_not_held_against_an_editor() -> None:
     model = tiny_model("llama")
     before = ModelState.of(model)
-    model.records_steps = False
-    with pytest.raises(AssertionError, match="records_steps"):
+    model.use_cuda_graphs = False
+    with pytest.raises(AssertionError, match="use_cuda_graphs"):
         before.require(model, "a pass")
-    model.remark("decoding steps could not be recorded")
+    model.warn("decoding steps could not be recorded")
     before.require(model, "a pass")
 
 

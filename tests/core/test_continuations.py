@@ -65,7 +65,7 @@ class Hint(PromptPatch):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         return [prompt.model_copy(update={"text": f"Peru. {prompt.text}"}) for prompt in prompts]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {})
 
     def describe(self) -> dict[str, bool]:

@@ -38,15 +38,15 @@ def tokens(outputs: Sequence[Output]) -> list[tuple[int, ...]]:
     ("model_type", "window"),
     [(model_type, None) for model_type in MODEL_TYPES] + [(model_type, WINDOW) for model_type in WINDOWED],
 )
-@pytest.mark.parametrize("rows_at_once", [None, 2, 3])
-@pytest.mark.parametrize("records_steps", [None, True])
+@pytest.mark.parametrize("max_batch_size", [None, 2, 3])
+@pytest.mark.parametrize("use_cuda_graphs", [None, True])
 def test_whoever_leaves_and_comes_in_every_row_gets_what_the_plainest_loop_gives(
-    model_type: str, window: int | None, rows_at_once: int | None, records_steps: bool | None
+    model_type: str, window: int | None, max_batch_size: int | None, use_cuda_graphs: bool | None
 ) -> None:
     model = tiny_model(model_type, sliding_window=window)
-    model.records_steps = records_steps
+    model.use_cuda_graphs = use_cuda_graphs
     expected = [plainest(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     outputs = decode(model, PROMPTS, LIMITS, None)
     assert tokens(outputs) == expected
     assert {output.stop_reason for output in outputs} == {"max-new-tokens"}
@@ -66,7 +66,7 @@ class Witness:
 
 def test_ended_rows_leave_and_others_take_their_places() -> None:
     model = tiny_model("llama")
-    model.rows_at_once = 4
+    model.max_batch_size = 4
     seen = Witness()
     decode(model, PROMPTS, LIMITS, None, choose=seen)
     assert max(map(len, seen.batches)) == 4
@@ -77,7 +77,7 @@ def test_ended_rows_leave_and_others_take_their_places() -> None:
 
 def test_a_sliding_window_lets_rows_leave_but_none_in() -> None:
     model = tiny_model("mistral", sliding_window=WINDOW)
-    model.rows_at_once = 4
+    model.max_batch_size = 4
     seen = Witness()
     decode(model, PROMPTS, LIMITS, None, choose=seen)
     for before, after in zip(seen.batches, seen.batches[1:], strict=False):
@@ -93,12 +93,12 @@ def test_a_sliding_window_lets_rows_leave_but_none_in() -> None:
     st.sampled_from(["llama", "gpt2"]),
 )
 def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
-    asked: list[tuple[list[str], int]], rows_at_once: int, model_type: str
+    asked: list[tuple[list[str], int]], max_batch_size: int, model_type: str
 ) -> None:
     model = tiny_model(model_type)
     prompts = [Prompt(text=" ".join(words)) for words, _ in asked]
     limits = [limit for _, limit in asked]
     alone = [tokens(decode(model, [p], [limit], None))[0] for p, limit in zip(prompts, limits, strict=True)]
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     assert tokens(decode(model, prompts, limits, None)) == alone
     assert tokens(decode(model, prompts[::-1], limits[::-1], None)) == alone[::-1]

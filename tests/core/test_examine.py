@@ -95,7 +95,7 @@ def protocol(generator: RecordingGenerator, truncator: RecordingTruncator) -> Re
 
 
 def asked(model: LoadedModel, ready: ReadyProtocol, batch_size: int = 2) -> list[Answers]:
-    model.rows_at_once = batch_size
+    model.max_batch_size = batch_size
     return generate_answers(model, ready, render_questions(model, ready, PROBES))
 
 

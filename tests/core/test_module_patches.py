@@ -46,7 +46,7 @@ class Example(ModulePatch):
         turned = torch.where((routes == 1)[:, None, None], -output, output)
         return torch.where(at_end[..., None], self.vector.to(output.dtype), turned)
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return the vector."""
         return Saved({"vector": self.vector}, {"module": self.module})
 
@@ -65,7 +65,7 @@ def prompt_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> l
     """Return the logits at each prompt's own tokens, the rows filled up on ``side``."""
     rows = [encode(model.tokenizer, prompt) for prompt in prompts]
     ids, mask = pad(rows, model.padding, side, model.device)
-    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    logits, _ = model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
     return [logits[place][mask[place].bool()] for place in range(len(rows))]
 
 
@@ -89,15 +89,15 @@ def test_the_prompts_take_every_route_and_each_changes_the_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "rows_at_once"), [(family, 3) for family in MODEL_TYPES] + [("llama", None), ("gpt2", 1)]
+    ("family", "max_batch_size"), [(family, 3) for family in MODEL_TYPES] + [("llama", None), ("gpt2", 1)]
 )
 def test_with_a_cache_and_rows_filled_up_again_each_answer_is_that_of_the_plainest_loop(
-    family: str, rows_at_once: int | None
+    family: str, max_batch_size: int | None
 ) -> None:
     model = tiny_model(family)
     with example(model).applied(model):
         expected = [decode_without_cache(model, prompt, limit) for prompt, limit in zip(PROMPTS, LIMITS, strict=True)]
-        model.rows_at_once = rows_at_once
+        model.max_batch_size = max_batch_size
         assert decoded(model, PROMPTS, LIMITS) == expected
     assert decoded(model, PROMPTS, LIMITS) != expected
 
@@ -113,14 +113,14 @@ def test_alone_or_in_a_batch_filled_up_left_or_right_the_logits_are_the_same(fam
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("rows_at_once", [None, 1, 4])
-def test_teacher_forcing_predicts_what_decoding_chooses(family: str, rows_at_once: int | None) -> None:
+@pytest.mark.parametrize("max_batch_size", [None, 1, 4])
+def test_teacher_forcing_predicts_what_decoding_chooses(family: str, max_batch_size: int | None) -> None:
     model = tiny_model(family)
     rows = [tokenise_pair(model.tokenizer, prompt, "the old town of Rome") for prompt in PROMPTS]
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     with example(model).applied(model):
         forced = target_logits(model, rows)
-        model.rows_at_once = 2
+        model.max_batch_size = 2
         first = [logits[0].argmax().item() for logits in forced]
         assert first == [ids[0] for ids in decoded(model, PROMPTS, [1] * len(PROMPTS))]
         assert close(forced, [target_logits(model, [row])[0] for row in rows])
@@ -147,13 +147,13 @@ def test_the_target_has_no_say_in_the_route() -> None:
     st.sampled_from(["llama", "gpt2"]),
 )
 def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
-    asked: list[tuple[list[str], int]], rows_at_once: int, seed: int, family: str
+    asked: list[tuple[list[str], int]], max_batch_size: int, seed: int, family: str
 ) -> None:
     model = tiny_model(family)
     prompts, limits = [Prompt(text=" ".join(words)) for words, _ in asked], [limit for _, limit in asked]
     with example(model, seed).applied(model):
         alone = [decode_without_cache(model, prompt, limit) for prompt, limit in zip(prompts, limits, strict=True)]
-        model.rows_at_once = rows_at_once
+        model.max_batch_size = max_batch_size
         assert decoded(model, prompts, limits) == alone
         assert decoded(model, prompts[::-1], limits[::-1]) == alone[::-1]
 
@@ -249,10 +249,10 @@ def test_a_choice_at_every_token_is_that_of_a_pass_over_the_whole_text_however_a
             patch.routed.clear()
             assert decoded(model, [prompt], limit) == expected[-1:]
             assert patch.routed == alone
-        for model.rows_at_once in (None, 3):
+        for model.max_batch_size in (None, 3):
             assert decoded(model, PROMPTS, LIMITS) == expected
             assert decoded(model, PROMPTS[::-1], LIMITS[::-1]) == expected[::-1]
-    model.rows_at_once = None
+    model.max_batch_size = None
     by_prompt = example(model)
     with by_prompt.applied(model):
         assert decoded(model, PROMPTS, LIMITS) != expected, "no choice changes midway, so this test means nothing"

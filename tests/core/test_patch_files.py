@@ -60,7 +60,7 @@ class Hint(PromptPatch):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         return [prompt.model_copy(update={"text": f"{self.text} {prompt.text}"}) for prompt in prompts]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({"length": torch.tensor(len(self.text))}, {"text": self.text})
 
     def describe(self) -> dict[str, bool]:
@@ -89,7 +89,7 @@ def test_a_patch_that_is_no_change_of_weights_is_read_by_its_editor(tmp_path: Pa
 
 def test_a_patch_of_another_version_of_its_editor_is_refused(tmp_path: Path) -> None:
     class Older(Hint):
-        def saved(self) -> Saved:
+        def to_saved(self) -> Saved:
             return Saved({"length": torch.tensor(len(self.text))}, {"hint": self.text})
 
     model, path = tiny_model("llama"), tmp_path / "p.safetensors"

@@ -43,7 +43,7 @@ class Before(PromptPatch):
             for prompt, question in zip(prompts, questions, strict=True)
         ]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {"text": self.text})
 
     def describe(self) -> Mapping[str, Any]:
@@ -90,10 +90,10 @@ def said(model: LoadedModel, text: str) -> str:
 
 def test_a_patch_acts_where_it_is_applied_and_is_given_the_bare_questions(model: LoadedModel) -> None:
     patch, prompts = Before("In Peru. "), [Prompt(text="Q: Where?")]
-    assert model.rewritten(prompts, ["Where?"]) == prompts
+    assert model.rewrite_prompts(prompts, ["Where?"]) == prompts
     with patch.applied(model):
-        assert model.rewritten(prompts, ["Where?"]) == [Prompt(text="In Peru. Q: Where?")]
-    assert model.rewritten(prompts, ["Where?"]) == prompts
+        assert model.rewrite_prompts(prompts, ["Where?"]) == [Prompt(text="In Peru. Q: Where?")]
+    assert model.rewrite_prompts(prompts, ["Where?"]) == prompts
     assert patch.calls == [(["Q: Where?"], ["Where?"])]
     assert prompts == [Prompt(text="Q: Where?")]
 
@@ -101,7 +101,7 @@ def test_a_patch_acts_where_it_is_applied_and_is_given_the_bare_questions(model:
 def test_patches_act_in_the_order_in_which_they_came(model: LoadedModel) -> None:
     first, second = Before("one "), Before("two ")
     with first.applied(model), second.applied(model):
-        assert model.rewritten([Prompt(text="?")], ["?"])[0].text == "two one ?"
+        assert model.rewrite_prompts([Prompt(text="?")], ["?"])[0].text == "two one ?"
     assert second.calls == [(["one ?"], ["?"])]
 
 
@@ -155,7 +155,7 @@ def test_a_prompt_that_became_too_long_has_no_answer_and_a_reason(examiner: Exam
 
 def test_the_gold_of_a_rewritten_question_follows_its_own_prompt(model: LoadedModel, examiner: Examiner) -> None:
     (questions,) = examiner.questions(case(0, "Rome", "Where is Rome?")).values()
-    after = examiner.questions_after({"test": questions}, Before("It is in \n"))["test"][0]
+    after = examiner.rewrite_questions({"test": questions}, Before("It is in \n"))["test"][0]
     joined = tokenise_pair(model.tokenizer, Prompt(text="It is in \nQ: Where is Rome?"), "Peru")
     assert (after.gold.token_ids, after.prompt_length) == (joined.target_ids, joined.prompt_length)
-    assert after.asked == "Where is Rome?"
+    assert after.text == "Where is Rome?"

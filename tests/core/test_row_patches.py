@@ -63,14 +63,14 @@ def alone(model: LoadedModel, patches: Sequence[WeightPatch], prompt: Prompt) ->
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("rows_at_once", [None, 1, 3])
-def test_a_row_under_its_patch_is_the_patched_model(family: str, rows_at_once: int | None) -> None:
+@pytest.mark.parametrize("max_batch_size", [None, 1, 3])
+def test_a_row_under_its_patch_is_the_patched_model(family: str, max_batch_size: int | None) -> None:
     model = tiny_model(family)
     patches = [[patch_of(model, kind, seed)] for seed, kind in enumerate(KINDS)]
     owners = [2, 0, 3, 1]
     expected = [alone(model, patches[owner], prompt) for owner, prompt in zip(owners, PROMPTS, strict=True)]
     unedited = logits(model, PROMPTS)
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     with RowPatches(model, patches).applied(owners):
         together = logits(model, PROMPTS)
     for one, other, before in zip(together, expected, unedited, strict=True):
@@ -100,9 +100,9 @@ def test_several_patches_of_one_model_add_up() -> None:
 def test_what_is_decoded_is_token_for_token_what_each_edited_model_says_alone(
     kinds: list[tuple[str, int]],
     asked: list[tuple[int, Prompt, int]],
-    rows_at_once: int,
+    max_batch_size: int,
     family: str,
-    records_steps: bool | None,
+    use_cuda_graphs: bool | None,
 ) -> None:
     model = tiny_model(family)
     patches = [patch_of(model, kind, seed) for kind, seed in kinds]
@@ -111,7 +111,7 @@ def test_what_is_decoded_is_token_for_token_what_each_edited_model_says_alone(
     for owner, (_, prompt, limit) in zip(owners, asked, strict=True):
         with patches[owner].applied(model):
             expected += decode(model, [prompt], [limit], None)
-    model.rows_at_once, model.records_steps = rows_at_once, records_steps
+    model.max_batch_size, model.use_cuda_graphs = max_batch_size, use_cuda_graphs
     with RowPatches(model, [[patch] for patch in patches]).applied(owners):
         together = decode(model, [prompt for _, prompt, _ in asked], [limit for _, _, limit in asked], None)
     assert [output.token_ids for output in together] == [output.token_ids for output in expected]

@@ -61,7 +61,7 @@ def both(
     said: list[tuple[int, ...]] = []
     logits: list[torch.Tensor] = []
     for forced in (forced_first, not forced_first):
-        with stacked.applied(owners), shared.serving(owners) if shared else nullcontext():
+        with stacked.applied(owners), shared.activated(owners) if shared else nullcontext():
             if forced:
                 rows = [
                     tokenise_pair(model.tokenizer, one, target) for one, target in zip(prompts, targets, strict=True)
@@ -84,15 +84,15 @@ def questions(draw: st.DrawFn) -> tuple[Asked, list[str]]:
     drawn=questions(),
     family=st.sampled_from(sorted(MODELS)),
     forced_first=st.booleans(),
-    rows_at_once=st.sampled_from([None, 1, 2, 3]),
+    max_batch_size=st.sampled_from([None, 1, 2, 3]),
     order=st.randoms(use_true_random=False),
 )
 @settings(max_examples=12, deadline=None)
 def test_the_answers_are_those_without_sharing(
-    drawn: tuple[Asked, list[str]], family: str, forced_first: bool, rows_at_once: int | None, order: random.Random
+    drawn: tuple[Asked, list[str]], family: str, forced_first: bool, max_batch_size: int | None, order: random.Random
 ) -> None:
     model, (asked, targets) = MODELS[family], drawn
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     by_others = order.sample(asked, order.randint(0, len(asked)))
     shared = PromptCache(model, [asked, by_others])
     said, logits = both(model, asked, targets, shared, forced_first)
@@ -158,7 +158,7 @@ def test_a_prompt_that_one_protocol_puts_is_not_kept() -> None:
     asked = [(0, prompt("red", "is")), (0, prompt("the", "old", "town"))]
     shared = PromptCache(model, [asked, asked[:1]])
     both(model, asked, ["red", "old"], shared, forced_first=True)
-    with shared.serving([0, 0]):
+    with shared.activated([0, 0]):
         held = [shared.holds(0, encode(model.tokenizer, one)) for _, one in asked]
     assert held == [True, False]
 
@@ -166,7 +166,7 @@ def test_a_prompt_that_one_protocol_puts_is_not_kept() -> None:
 class Twice(Greedy):
     """Reads each prompt twice, so that it is not row-wise."""
 
-    row_wise = False
+    supports_row_patches = False
 
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule

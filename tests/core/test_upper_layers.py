@@ -22,7 +22,7 @@ def model(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 def batch(model: LoadedModel, side: str, texts: tuple[str, ...] = TEXTS) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokenise; return ids, mask and positions, as ``model.read`` takes them."""
+    """Tokenise; return ids, mask and positions, as ``model.forward`` takes them."""
     rows = [model.tokenizer(text)["input_ids"] for text in texts]
     ids, mask = pad(rows, model.padding, side, model.device)
     return ids, mask, (mask.cumsum(-1) - 1).clamp(min=0)
@@ -55,7 +55,7 @@ def test_a_changed_output_gives_the_logits_and_gradients_of_a_whole_pass(
 
     whole = delta.clone().requires_grad_(True)
     with added(model.mlp_output(layer).module, whole):
-        expected, _ = model.read(*read)
+        expected, _ = model.forward(*read)
     output = (upper.outputs + delta).requires_grad_(True)
     logits = model.head(upper.run(output))
 
@@ -71,7 +71,7 @@ def test_the_recording_is_the_model_as_it_is(model: LoadedModel) -> None:
     upper = PartialForward(model, 1, *read)
     projection = model.mlp_output(1)
     with torch.no_grad():
-        assert torch.equal(model.head(upper.hidden), model.read(*read)[0])
+        assert torch.equal(model.head(upper.hidden), model.forward(*read)[0])
         assert torch.equal(projection.module(upper.inputs), upper.outputs)
         real = read[1].bool()
         torch.testing.assert_close(upper.run()[real], upper.hidden[real])
@@ -94,7 +94,7 @@ def check_cache(model: LoadedModel, layer: int) -> None:
     ids, mask, positions = batch(model, "left")
     cut = 6
     with torch.no_grad():
-        _, cache = model.read(ids[:, :-cut], mask[:, :-cut], positions[:, :-cut], logits_to_keep=1)
+        _, cache = model.forward(ids[:, :-cut], mask[:, :-cut], positions[:, :-cut], logits_to_keep=1)
     held = cache.get_seq_length()
     states = [(kept.keys, kept.values) for kept in cache.layers]
     upper = PartialForward(model, layer, ids[:, -cut:], mask, positions[:, -cut:], cache)
@@ -103,7 +103,7 @@ def check_cache(model: LoadedModel, layer: int) -> None:
 
     whole = torch.cat([torch.zeros(len(ids), ids.shape[1] - cut, HIDDEN), delta], dim=1)
     with added(model.mlp_output(layer).module, whole):
-        expected, _ = model.read(ids, mask, positions)
+        expected, _ = model.forward(ids, mask, positions)
     torch.testing.assert_close(again[0], expected[:, -cut:], rtol=1e-4, atol=1e-4)
     assert torch.equal(again[0], again[1])
     assert cache.get_seq_length() == held
@@ -118,7 +118,7 @@ def test_rows_that_are_kept_go_on_as_before(model: LoadedModel, cached: bool) ->
     cache = None
     if cached:
         with torch.no_grad():
-            _, cache = model.read(ids[:, :-4], mask[:, :-4], positions[:, :-4], logits_to_keep=1)
+            _, cache = model.forward(ids[:, :-4], mask[:, :-4], positions[:, :-4], logits_to_keep=1)
         ids, positions = ids[:, -4:], positions[:, -4:]
     upper = PartialForward(model, 1, ids, mask, positions, cache)
     delta = change(upper.outputs)
@@ -195,7 +195,7 @@ def test_hooks_that_are_there_apply_once() -> None:
         added(model.projection("model.layers.1.mlp.up_proj").module, torch.tensor(0.2)),
     ):
         upper = PartialForward(model, 1, *read)
-        expected, _ = model.read(*read)
+        expected, _ = model.forward(*read)
         real = read[1].bool()
         torch.testing.assert_close(model.head(upper.hidden), expected)
         torch.testing.assert_close(model.head(upper.run())[real], expected[real])
@@ -234,4 +234,4 @@ def test_the_head_bounds_logits_where_the_model_does(family: str) -> None:
     read = batch(model, "right")
     logits = model.head(PartialForward(model, 0, *read).hidden)
     assert float(logits.abs().max()) <= 2.0
-    assert torch.equal(logits, model.read(*read)[0])
+    assert torch.equal(logits, model.forward(*read)[0])

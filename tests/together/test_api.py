@@ -281,7 +281,7 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     ),
     "facts: there is none to write": lambda model: api.edit(model, "ft-m", []),
     "Louder is a class": lambda model: api.edit(model, Louder, FACT),
-    "dict lacks take, prepare, edit": lambda model: api.evaluate(model, {}),
+    "dict lacks pin_resources, prepare, edit": lambda model: api.evaluate(model, {}),
     "expected a model that wildcore.api.load returned, found str": lambda model: api.evaluate("pocket", "ft-m"),
     "fact: field 'target': expected text that is not empty": lambda model: api.fact("Gouda is from", " "),
     "unknown dataset 'pocketq'; did you mean 'pocketqa'?": lambda model: api.evaluate(model, "ft-m", dataset="pocketq"),

@@ -36,7 +36,7 @@ def tensors(patch: Patch | Refused) -> dict[str, Tensor]:
     if isinstance(patch, WeightPatch):
         return {name: change.dense() for name, change in patch.changes.items()}
     assert not isinstance(patch, Refused)
-    return {name: tensor for name, tensor in require_savable(patch).saved().tensors.items() if tensor.dim() == 2}
+    return {name: tensor for name, tensor in require_savable(patch).to_saved().tensors.items() if tensor.dim() == 2}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def cases(registry: Registry) -> list[EditCase]:
 @pytest.fixture(scope="module")
 def model(registry: Registry) -> LoadedModel:
     loaded = load_model(model_request(registry, SPEC), registry.families)
-    loaded.rows_at_once = 128
+    loaded.max_batch_size = 128
     return loaded
 
 

@@ -47,9 +47,9 @@ def answers(model: LoadedModel, protocols: tuple[str, ...], editor: str, cache: 
     hook = model.network.base_model.register_forward_pre_hook(count, with_kwargs=True)
     try:
         said = [
-            *examiner.before(questions),
-            *examiner.after(questions, patches),
-            *examiner.after(questions, patches[:1] * 2),
+            *examiner.answer_unedited(questions),
+            *examiner.answer_edited(questions, patches),
+            *examiner.answer_edited(questions, patches[:1] * 2),
         ]
     finally:
         hook.remove()

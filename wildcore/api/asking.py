@@ -151,10 +151,10 @@ def _replies(
             case = EditCase(id="asked", request=EditRequest(prompt="", target=""), probes=group)
             posed = examiner.questions(case)
             if patch is None:
-                answers = examiner.before([posed])[0]
+                answers = examiner.answer_unedited([posed])[0]
             else:
-                posed = examiner.questions_after(posed, patch)
-                answers = examiner.after([posed], [patch])[0]
+                posed = examiner.rewrite_questions(posed, patch)
+                answers = examiner.answer_edited([posed], [patch])[0]
             for probe, put, given in zip(group, posed[protocol.name], answers[protocol.name], strict=True):
                 yield Reply(
                     protocol=protocol.name,
@@ -167,7 +167,7 @@ def _replies(
                     unanswered=unanswerable(model, put),
                 )
             advance(len(group))
-    for remark in model.remarks:
+    for remark in model.warnings:
         reporter.note(remark)
 
 

@@ -16,7 +16,7 @@ from wildcore.registry import Found
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
-NEEDED = ("take", "prepare", "edit", "edit_each", "reset", "restore", "state")
+NEEDED = ("pin_resources", "prepare", "edit", "edit_each", "reset", "restore", "state")
 """What a run needs of an editor; ``wildcore.Editor`` has all of it except ``edit``."""
 
 

@@ -89,12 +89,12 @@ def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None
     Raises ``UserError`` for a model that carries a patch.
     """
     require_unedited(model)
-    rows_at_once, model.rows_at_once = model.rows_at_once, batch_size
-    model.remarks.clear()
+    max_batch_size, model.max_batch_size = model.max_batch_size, batch_size
+    model.warnings.clear()
     try:
         yield
     finally:
-        model.rows_at_once = rows_at_once
+        model.max_batch_size = max_batch_size
 
 
 def require_unedited(model: "LoadedModel") -> None:

@@ -44,7 +44,7 @@ class CaseReader:
     name: str
     dataset: Dataset
     choice: CaseFilter
-    set_aside: set[str] = field(default_factory=set)
+    held_out: set[str] = field(default_factory=set)
     malformed: list[Malformed] = field(default_factory=list)
     other_tags: int = 0
 
@@ -55,13 +55,13 @@ class CaseReader:
 
     def examples(self, count: int) -> list[EditCase]:
         """Draw cases to be shown as examples and set them aside. Raises ``UserError`` if there are too few."""
-        drawn = _drawn(self._fitting(), count, random.Random(f"examples {self.choice.seed}"))
+        drawn = _drawn(self._matching(), count, random.Random(f"examples {self.choice.seed}"))
         self.require_sound()
         if len(drawn) < count:
             raise UserError(
                 f"dataset {self.name}: {count} examples are wanted and it holds {len(drawn)} cases that fit"
             )
-        self.set_aside |= {case.id for case in drawn}
+        self.held_out |= {case.id for case in drawn}
         return drawn
 
     def candidates(self) -> Iterator[EditCase]:
@@ -69,7 +69,7 @@ class CaseReader:
 
         Malformed rows are passed over; the caller calls ``require_sound`` after reading enough.
         """
-        left = (case for case in self._fitting() if case.id not in self.set_aside)
+        left = (case for case in self._matching() if case.id not in self.held_out)
         if self.choice.sample is None:
             return left
         everything = list(left)
@@ -82,7 +82,7 @@ class CaseReader:
         if self.choice.sample is None:
             found = list(self.wanted_of(self.candidates()))
         else:
-            left = (case for case in self._fitting() if case.id not in self.set_aside)
+            left = (case for case in self._matching() if case.id not in self.held_out)
             found = _drawn(left, self.choice.sample, random.Random(self.choice.seed))
         self.require_sound()
         return found
@@ -119,7 +119,7 @@ class CaseReader:
         if self.malformed and not self.choice.skip_malformed:
             raise bad_rows(f"dataset {self.name}", self.malformed, WAY_OUT)
 
-    def _fitting(self) -> Iterator[EditCase]:
+    def _matching(self) -> Iterator[EditCase]:
         """Yield the well-formed cases with matching tags, in the dataset's order; restarts the counts of the others."""
         self.malformed.clear()
         self.other_tags = 0
@@ -149,7 +149,7 @@ class CaseReader:
     def facts(self) -> dict[str, Any]:
         """Return the description of the choice and of what was left out, for the record."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]
-        counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.set_aside)}
+        counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.held_out)}
         return self.choice.model_dump() | counts
 
     @property
@@ -161,8 +161,8 @@ class CaseReader:
         if self.malformed:
             first = self.malformed[0]
             yield f"{len(self.malformed)} malformed rows left out; the first: {first.place}: {first.problem}"
-        if self.set_aside:
-            yield f"{len(self.set_aside)} cases set aside as examples, not evaluated"
+        if self.held_out:
+            yield f"{len(self.held_out)} cases set aside as examples, not evaluated"
         if self.other_tags:
             yield (self._where, f": {self.other_tags} cases with other tags left out")
 

@@ -74,7 +74,7 @@ class SequenceState:
     half_taken: bool = False
     """True if an interruption came while an update was being added, so that the parts are inconsistent."""
 
-    def take(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
+    def add(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
         """Add the outcome of the next update; ``patch`` is None if nothing was written."""
         self.half_taken = True
         if patch is not None:
@@ -252,7 +252,7 @@ def _model_of(run: Manifest) -> PatchedModel:
 def _packed(written: SequenceState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors by name, and the facts as JSON values."""
     tensors = {f"sum:{name}": total for name, total in written.patch.sums.items()}
-    newest = [patch.saved() for patch in written.patch.newest.values()]
+    newest = [patch.to_saved() for patch in written.patch.latest.values()]
     for number, saved in enumerate(newest):
         tensors |= {f"patch.{number}:{name}": tensor for name, tensor in saved.tensors.items()}
     if written.state is not None:

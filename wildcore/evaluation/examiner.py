@@ -44,23 +44,23 @@ class Examiner:
         """Return the case's probes as rendered by each protocol, by protocol name."""
         return {protocol.name: render_questions(self.model, protocol, case.probes) for protocol in self.protocols}
 
-    def before(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
+    def answer_unedited(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
         """Return the unedited model's answers to each case; the model must be unedited."""
         shared = self._shared(cases, [0] * len(cases))
         return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name), shared) for p in self.protocols})
 
-    def questions_after(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
+    def rewrite_questions(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
         """Return the case's questions for the edited model: unchanged, unless the patch changes prompts."""
         if not changes_prompts(patch):
             return case
         with patch.applied(self.model):
             return {protocol: rewritten(self.model, questions) for protocol, questions in case.items()}
 
-    def after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
+    def answer_edited(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
         """Return each edited model's answers to its case, computed together if patches and generators allow it.
 
         The answers under a patch depend on that patch alone, not on the others in the batch. The questions must come from
-        ``questions_after``, so that a patch that changes prompts has already been used.
+        ``rewrite_questions``, so that a patch that changes prompts has already been used.
         """
         if not patches:
             return []
@@ -68,7 +68,7 @@ class Examiner:
             return self._after_each(cases, patches)
         if all(patch is patches[0] for patch in patches):
             return self._after_one(cases, patches[0])
-        return [self.after([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
+        return [self.answer_edited([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
 
     def continued(
         self,
@@ -80,7 +80,8 @@ class Examiner:
         """Return each edited model's continuations of answers to edit prompts that are correct and were ended by the stop
         rule.
 
-        ``after`` are its answers. Continuations are generated separately, so that they cannot change a digit of the answers.
+        ``answer_edited`` are its answers. Continuations are generated separately, so that they cannot change a digit of the
+        answers.
         """
         found: list[Continued] = [{} for _ in cases]
         if not self.continuation:
@@ -93,7 +94,7 @@ class Examiner:
             {name: [asked[index][name][place] for own, place in cut[index] if own == name] for name in names}
             for index in chosen
         ]
-        for index, given in zip(chosen, longer.after(questions, [patches[i] for i in chosen]), strict=True):
+        for index, given in zip(chosen, longer.answer_edited(questions, [patches[i] for i in chosen]), strict=True):
             answers = {name: iter(of_protocol) for name, of_protocol in given.items()}
             for name, place in cut[index]:
                 again = next(answers[name])
@@ -125,7 +126,7 @@ class Examiner:
         shared = self._shared(cases, range(len(cases)))
         answers: dict[str, list[Answers]] = {}
         for protocol in self.protocols:
-            if protocol.generator.row_wise:
+            if protocol.generator.supports_row_patches:
                 owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
                 answers[protocol.name] = generate_answers(
                     self.model, protocol, _all(cases, protocol.name), stacked, owners, shared
@@ -144,7 +145,7 @@ class Examiner:
 
     def _shared(self, cases: Sequence[QuestionsByProtocol], owners: Sequence[int]) -> PromptCache:
         """Return the prompt cache for the prompts that several protocols ask; ``owners`` holds the model of each case."""
-        names = [protocol.name for protocol in self.protocols if protocol.generator.row_wise]
+        names = [protocol.name for protocol in self.protocols if protocol.generator.supports_row_patches]
         owned = list(zip(owners, cases, strict=True))
         asked = [[(owner, question.prompt) for owner, case in owned for question in case[name]] for name in names]
         return PromptCache(self.model, asked if len(names) > 1 else [])

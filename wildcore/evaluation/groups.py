@@ -56,10 +56,10 @@ def evaluate_edits(
 ) -> list[CaseRecord]:
     """Ask the unedited model each case's questions, then the model under the case's patch, if there is one."""
     questions = [examiner.questions(case) for case in cases]
-    before = examiner.before(questions)
+    before = examiner.answer_unedited(questions)
     edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
-    asked = [examiner.questions_after(questions[index], patch) for index, patch in edited.items()]
-    given = examiner.after(asked, list(edited.values()))
+    asked = [examiner.rewrite_questions(questions[index], patch) for index, patch in edited.items()]
+    given = examiner.answer_edited(asked, list(edited.values()))
     continued = examiner.continued([cases[index] for index in edited], asked, list(edited.values()), given)
     after = dict(zip(edited, zip(asked, given, continued, strict=True), strict=True))
     return [

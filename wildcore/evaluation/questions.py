@@ -19,12 +19,12 @@ Answers = tuple[Answer, ...]
 class Question:
     """A probe as rendered by one protocol: the prompt, its number of tokens, and the gold answer's tokens after it."""
 
-    asked: str
+    text: str
     """The probe's own question, without its context."""
     prompt: Prompt
     gold: Gold
     prompt_length: int
-    merged: bool = False
+    gold_shares_a_token: bool = False
     """True if, with prompt and answer tokenised together, no token ends where the gold answer begins; also if this holds for
     its rival."""
 
@@ -41,7 +41,7 @@ def render_questions(model: LoadedModel, protocol: ReadyProtocol, probes: Sequen
 
 def rewritten(model: LoadedModel, questions: Sequence[Question]) -> list[Question]:
     """Return the questions as rewritten by the applied patches that change prompts; unchanged if there are none."""
-    prompts = model.rewritten([q.prompt for q in questions], [q.asked for q in questions])
+    prompts = model.rewrite_prompts([q.prompt for q in questions], [q.text for q in questions])
     pairs = zip(questions, prompts, strict=True)
     return [
         question if prompt == question.prompt else _tokenise_question(model, question, prompt)
@@ -56,7 +56,11 @@ def _tokenise_question(model: LoadedModel, question: Question, prompt: Prompt) -
     rival = joined if gold.rival is None else tokenise_pair(model.tokenizer, prompt, gold.rival)
     merged = not (joined.prompt_length and rival.prompt_length)
     return replace(
-        question, prompt=prompt, gold=gold, prompt_length=len(encode(model.tokenizer, prompt)), merged=merged
+        question,
+        prompt=prompt,
+        gold=gold,
+        prompt_length=len(encode(model.tokenizer, prompt)),
+        gold_shares_a_token=merged,
     )
 
 
@@ -76,10 +80,10 @@ def generate_answers(
     """
     answers: list[Answers] = [()] * len(questions)
     fitting = [index for index, question in enumerate(questions) if not unanswerable(model, question)]
-    for batch in _batches(fitting, None if protocol.generator.row_wise else model.rows_at_once):
+    for batch in _batches(fitting, None if protocol.generator.supports_row_patches else model.max_batch_size):
         chosen = [questions[index] for index in batch]
         asked = [owners[index] if owners else 0 for index in batch]
-        sharing = shared.serving(asked) if shared and protocol.generator.row_wise else nullcontext()
+        sharing = shared.activated(asked) if shared and protocol.generator.supports_row_patches else nullcontext()
         with patches.applied(asked) if patches else nullcontext(), sharing:
             given = _generate(model, protocol, chosen)
         for index, samples in zip(batch, given, strict=True):
@@ -92,7 +96,7 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
     """Return why the model cannot be asked a question. None: it can."""
     if not question.prompt_length:
         return "the prompt has no token"
-    if question.merged:
+    if question.gold_shares_a_token:
         return "no token stands before the gold answer's first, or its rival's, so nothing can be asked for it"
     needed = question.prompt_length + len(question.gold.token_ids)
     if model.max_length is not None and needed > model.max_length:

@@ -96,7 +96,7 @@ class SequenceRunner:
         write_case_traces(self.folder.path, self.environment.trace, update)
         if isinstance(result, EditOutcome):
             set_state(self.editor, written.state)
-            written.take(result.model_copy(update={"seconds": seconds}), {}, None, written.state)
+            written.add(result.model_copy(update={"seconds": seconds}), {}, None, written.state)
             self.say(f"  {_named(update)}: {result.reason}")
             return
         refused = {
@@ -107,10 +107,10 @@ class SequenceRunner:
                 self.say(f"  {_named([case])}: refused: {refused[case.id]}")
         if result.patch is None:
             outcome = EditOutcome(status="refused", reason=next(iter(refused.values())), seconds=seconds)
-            written.take(outcome, refused, None, written.state)
+            written.add(outcome, refused, None, written.state)
             return
         outcome = EditOutcome(status="edited", seconds=seconds, patch=result.patch.describe())
-        written.take(outcome, refused, result.patch, getattr(self.editor, "state", None))
+        written.add(outcome, refused, result.patch, getattr(self.editor, "state", None))
         if was_finite and not written.finite:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
@@ -173,7 +173,7 @@ def has_finite_logits(model: LoadedModel, prompt: str) -> bool:
     ids = torch.tensor([encode(model.tokenizer, Prompt(text=prompt))], device=model.device)
     positions = torch.arange(ids.shape[1], device=model.device)[None]
     with torch.no_grad():
-        logits, _ = model.read(ids, torch.ones_like(ids), positions, logits_to_keep=1)
+        logits, _ = model.forward(ids, torch.ones_like(ids), positions, logits_to_keep=1)
     return bool(logits.isfinite().all())
 
 

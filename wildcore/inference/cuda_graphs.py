@@ -54,7 +54,7 @@ class GraphedDecoder:
         steps: int,
         rows: Sequence[int],
     ) -> None:
-        """Take over a batch. The arguments are those of ``LoadedModel.read``; ``ids`` [rows, 1] are read in the first step."""
+        """Take over a batch. The arguments are those of ``LoadedModel.forward``; ``ids`` [rows, 1] are read in the first step."""
         self.model, self._growing, self._rows = model, cache, rows
         self.held, self.taken = mask.shape[1], 0
         self.mask, self.ids, self.positions = mask, ids.clone(), positions.clone()
@@ -90,12 +90,12 @@ class GraphedDecoder:
         assert self._logits is not None
         return self._logits
 
-    def feed(self, chosen: Tensor) -> None:
+    def set_next_tokens(self, chosen: Tensor) -> None:
         """Set ``chosen`` [rows] as the input of the next step."""
         self.ids.copy_(chosen[:, None])
 
     def _read(self) -> Tensor:
-        self.model.announce(BatchInfo(self._rows))
+        self.model.notify(BatchInfo(self._rows))
         return self._compute()
 
     def _record(self) -> None:
@@ -106,8 +106,8 @@ class GraphedDecoder:
             with torch.cuda.graph(graph):
                 self._logits = self._compute()
         except RuntimeError as error:
-            self.model.remark(f"decoding steps could not be recorded as a CUDA graph, so they are slower ({error})")
-            self.model.records_steps = False
+            self.model.warn(f"decoding steps could not be recorded as a CUDA graph, so they are slower ({error})")
+            self.model.use_cuda_graphs = False
             return
         self._graph = graph
 
@@ -138,6 +138,6 @@ def can_use_graph(model: LoadedModel, cache: Any) -> bool:
     """Return whether steps with ``cache`` should be taken this way: it must pay, and no listener may need to know of every
     batch.
     """
-    wanted = model.device.type == "cuda" if model.records_steps is None else model.records_steps
+    wanted = model.device.type == "cuda" if model.use_cuda_graphs is None else model.use_cuda_graphs
     plain = all(type(layer) is DynamicLayer for layer in cache.layers)
-    return wanted and plain and all(listener.bears_recording for listener in model.listeners)
+    return wanted and plain and all(listener.allows_cuda_graph for listener in model.listeners)

@@ -49,7 +49,7 @@ def decode(
     """Continue every prompt until ``stop`` is true, the sequence ends, or ``limits[row]`` tokens have been generated.
 
     Without ``stop``, neither a rule nor the end-of-sequence token ends a row. A row also ends when the model's context is
-    full. At most ``model.rows_at_once`` prompts are in the batch at a time.
+    full. At most ``model.max_batch_size`` prompts are in the batch at a time.
     """
     rows = [
         _Row(index, encode(model.tokenizer, prompt), limit)
@@ -110,7 +110,7 @@ class _Decoding:
 
     def run(self, waiting: list[_Row]) -> None:
         """Decode all rows. ``waiting`` is emptied from its end."""
-        places = self.model.rows_at_once or len(waiting)
+        places = self.model.max_batch_size or len(waiting)
         batch: _Batch | None = None
         while waiting or batch:
             if waiting and (batch is None or self._has_room(batch, places)):
@@ -150,7 +150,7 @@ class _Decoding:
     def _step(self, batch: _Batch) -> None:
         mask = torch.cat([batch.mask, torch.ones_like(batch.ids)], dim=1)
         indices = [row.index for row in batch.rows]
-        logits, batch.cache = self.model.read(batch.ids, mask, batch.positions, batch.cache, 1, indices)
+        logits, batch.cache = self.model.forward(batch.ids, mask, batch.positions, batch.cache, 1, indices)
         chosen = self.choose(logits[:, -1], indices)
         batch.mask, batch.ids = mask, chosen[:, None]
         batch.positions = _next(batch.positions, self.model.max_length)
@@ -167,7 +167,7 @@ class _Decoding:
         behind: _AsyncCopy | None = None
         for _ in range(most):
             chosen = self.choose(fixed.step(), indices)
-            fixed.feed(chosen)
+            fixed.set_next_tokens(chosen)
             arriving = _AsyncCopy(chosen)
             if behind is not None:
                 self._take(batch.rows, behind.token_ids())

@@ -47,7 +47,7 @@ class PartialForward:
         cache: Any = None,
         computes_padding: bool = False,
     ) -> None:
-        """Run the network once. The arguments are those of ``model.read``; ``cache`` is read, never written to.
+        """Run the network once. The arguments are those of ``model.forward``; ``cache`` is read, never written to.
 
         With ``computes_padding``, padding tokens are computed like real ones, for example if the output at one of them is
         needed.

@@ -70,25 +70,25 @@ class PromptCache:
         """Number of prompts that did not have to be read again."""
 
     @contextmanager
-    def serving(self, owners: Sequence[int]) -> Iterator[None]:
+    def activated(self, owners: Sequence[int]) -> Iterator[None]:
         """Let the model use this cache. Prompt i of the calls inside is asked of the edited model ``owners[i]``."""
         self._owners = owners
-        self._model.shared_prompts = self
+        self._model.prompt_cache = self
         try:
             yield
         finally:
-            self._model.shared_prompts = None
+            self._model.prompt_cache = None
 
     def holds(self, row: int, prompt: Ids) -> bool:
         """Return whether prompt ``row`` of the call, given as token ids, has been read already."""
         return self._key(row, prompt) in self._found
 
-    def wants(self, row: int, prompt: Ids) -> bool:
+    def should_store(self, row: int, prompt: Ids) -> bool:
         """Return whether prompt ``row`` of the call must be kept once it has been read."""
         key = self._key(row, prompt)
         return key in self._wanted and key not in self._found
 
-    def take(self, rows: Sequence[int], prompts: Sequence[Ids]) -> PrefilledPrompts:
+    def get(self, rows: Sequence[int], prompts: Sequence[Ids]) -> PrefilledPrompts:
         """Return the prefill of prompts that the cache holds."""
         found = [self._found[self._key(row, prompt)] for row, prompt in zip(rows, prompts, strict=True)]
         sources = list({id(read): read for read, _ in found}.values())
@@ -97,13 +97,13 @@ class PromptCache:
         self.taken += len(found)
         return parts[0] if len(parts) == 1 else _joined(parts).rows([order.index(index) for index in range(len(found))])
 
-    def keep(self, rows: Sequence[int], prompts: Sequence[Ids], read: PrefilledPrompts) -> None:
+    def store(self, rows: Sequence[int], prompts: Sequence[Ids], read: PrefilledPrompts) -> None:
         """Keep the wanted ones among the prompts; ``read`` has one row for each."""
         if not can_concatenate(read.cache):
             return
         kept = PrefilledPrompts(shallow_copy(read.cache), read.mask, read.logits)
         for place, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
-            if self.wants(row, prompt):
+            if self.should_store(row, prompt):
                 self._found[self._key(row, prompt)] = kept, place
 
     def _key(self, row: int, prompt: Ids) -> Key:
@@ -114,15 +114,15 @@ def prefill(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> 
     """Return the prefill of prompts, given as token ids: from the prompt cache, or by reading them. ``rows`` holds the prompt
     index of each.
     """
-    shared = model.shared_prompts
+    shared = model.prompt_cache
     if shared is not None and all(shared.holds(row, prompt) for row, prompt in zip(rows, prompts, strict=True)):
-        return shared.take(rows, prompts)
+        return shared.get(rows, prompts)
     ids, mask = pad(prompts, model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    logits, cache = model.read(ids, mask, positions, logits_to_keep=1, rows=rows)
+    logits, cache = model.forward(ids, mask, positions, logits_to_keep=1, rows=rows)
     read = PrefilledPrompts(cache, mask, logits[:, -1])
     if shared is not None:
-        shared.keep(rows, prompts, read)
+        shared.store(rows, prompts, read)
     return read
 
 

@@ -24,13 +24,13 @@ def map_target_logits(
     """Return for each row the result of ``take(row, logits)``; the logits [target tokens, vocabulary] predict the row's
     target.
 
-    Rows of similar length run together, at most ``model.rows_at_once``; only the targets' logits are computed. ``prompts``
+    Rows of similar length run together, at most ``model.max_batch_size``; only the targets' logits are computed. ``prompts``
     holds the prompt index of each row (None: row i belongs to prompt i). A prompt in the prompt cache is not read again, see
     ``wildcore.inference.prompt_cache``.
     """
     results: dict[int, T] = {}
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].token_ids))
-    size = model.rows_at_once or max(1, len(rows))
+    size = model.max_batch_size or max(1, len(rows))
     for start in range(0, len(order), size):
         batch = order[start : start + size]
         owners = [i if prompts is None else prompts[i] for i in batch]
@@ -41,15 +41,15 @@ def map_target_logits(
 
 def _target_logits(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int]) -> list[Tensor]:
     """Return the logits [target tokens, vocabulary] of each row; ``owners`` holds the prompt index of each."""
-    shared, prompts = model.shared_prompts, [row.token_ids[: row.prompt_length] for row in rows]
+    shared, prompts = model.prompt_cache, [row.token_ids[: row.prompt_length] for row in rows]
     if shared is not None and all(shared.holds(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)):
-        return _behind_prompts(model, rows, owners, shared.take(owners, prompts))
+        return _behind_prompts(model, rows, owners, shared.get(owners, prompts))
     logits, cache = _with_prompts(model, rows, owners)
     wanted = shared is not None and any(
-        shared.wants(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)
+        shared.should_store(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)
     )
     if shared is not None and wanted and can_concatenate(cache):
-        shared.keep(owners, prompts, _prompts_of(rows, cache, logits))
+        shared.store(owners, prompts, _prompts_of(rows, cache, logits))
     longest = max(len(row.target_ids) for row in rows)
     return [logits[place, longest - len(row.target_ids) : longest] for place, row in enumerate(rows)]
 
@@ -63,7 +63,7 @@ def _with_prompts(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Seq
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     longest = max(len(row.target_ids) for row in rows)
     lengths = [row.prompt_length for row in rows]
-    return model.read(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
+    return model.forward(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
 
 
 def _prompts_of(rows: Sequence[TokenisedPair], cache: Any, logits: Tensor) -> PrefilledPrompts:
@@ -84,6 +84,6 @@ def _behind_prompts(
         ids, mask = pad(rest, model.padding, "right", model.device)
         positions = read.mask.sum(1, keepdim=True) + torch.arange(ids.shape[1], device=model.device)
         bounded = positions if model.max_length is None else positions.clamp(max=model.max_length - 1)
-        behind, _ = model.read(ids, torch.cat([read.mask, mask], dim=1), bounded, read.cache, rows=owners)
+        behind, _ = model.forward(ids, torch.cat([read.mask, mask], dim=1), bounded, read.cache, rows=owners)
         logits = torch.cat([logits, behind], dim=1)
     return [logits[place, : len(row.target_ids)] for place, row in enumerate(rows)]

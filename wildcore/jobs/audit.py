@@ -91,7 +91,7 @@ class Auditor:
     def _with_model(self, audit: Audit, choice: ModelChoice) -> Audit:
         request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
-        model.rows_at_once = self.spec.batch_size
+        model.max_batch_size = self.spec.batch_size
         tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
         unedited = UneditedAnswers(self.environment.cache, model)
         answered = [

@@ -35,7 +35,7 @@ UNREGISTERED = "unregistered: "
 """Prefix of the name of an editor that is a Python object and that no plugin offers."""
 
 RESOURCES = "taken"
-"""Key in an editor's record for the result of ``Editor.take``."""
+"""Key in an editor's record for the result of ``Editor.pin_resources``."""
 
 AS_PUBLISHED = "as_published"
 """Key in an editor's record that says whether it ran like its published code: true, or the parameters that differ."""
@@ -213,12 +213,12 @@ def _differences_of(said: Mapping[str, Any]) -> Sequence[str]:
 def pin_resources(
     editor: Editor, model: "LoadedModel", environment: Environment, recorded: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Let an editor pin its resources (``Editor.take``) and return its description of them; empty if it has none.
+    """Let an editor pin its resources (``Editor.pin_resources``) and return its description of them; empty if it has none.
 
     The resources of its transforms are added, in their order.
     """
-    taken = dict(editor.take(model, environment, recorded))
-    of_transforms = [dict(transform.taken()) for transform in getattr(editor, "transforms", None) or ()]
+    taken = dict(editor.pin_resources(model, environment, recorded))
+    of_transforms = [dict(transform.pinned_resources()) for transform in getattr(editor, "transforms", None) or ()]
     if any(of_transforms):
         taken["transforms"] = of_transforms
     return {RESOURCES: taken} if taken else {}

@@ -39,7 +39,7 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 class Evaluation:
     """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``dataset`` is the description of the dataset and of the choice for the record. ``together`` is how many edits are solved
+    ``dataset`` is the description of the dataset and of the choice for the record. ``group_size`` is how many edits are solved
     and evaluated at once.
     """
 
@@ -50,12 +50,13 @@ class Evaluation:
     dataset: Mapping[str, Any]
     editors: dict[str, MadeEditor]
     schedule: Schedule
-    together: int
+    group_size: int
     settled: set[str] = field(default_factory=set)
     noted: int = 0
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
-        """Create the folder of a run. Before the first, all editors of the call pin their resources (``Editor.take``)."""
+        """Create the folder of a run. Before the first, all editors of the call pin their resources
+        (``Editor.pin_resources``)."""
         for name in self.editors:
             if name not in self.settled:
                 self._settle(name)
@@ -65,7 +66,7 @@ class Evaluation:
             identity=self.identity(spec),
             protocols=tuple(protocol.definition for protocol in self.plan.protocols),
             case_count=len(self.cases),
-            edits_at_once=self.together,
+            edits_at_once=self.group_size,
             versions=provenance.versions(self.plan.registry),
             hardware=provenance.hardware(self.session.model),
             plugins=provenance.plugins(self.plan.registry),
@@ -147,7 +148,7 @@ class Evaluation:
         editor = self.editors[folder.manifest.job["editor"]][0]
         if all(case.id in done for case in self.cases):
             return
-        together = folder.manifest.edits_at_once if self.plan.spec.parallel == AUTO else self.together
+        together = folder.manifest.edits_at_once if self.plan.spec.parallel == AUTO else self.group_size
         if self.schedule.name == "single":
             self._do_single_edits(folder, editor, together, done)
         else:
@@ -160,7 +161,7 @@ class Evaluation:
                 self.plan.reporter.line,
             )
             runner.run(self.schedule, self.cases, self._say, together, done)
-        for remark in self.session.model.remarks:
+        for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
             self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
@@ -202,7 +203,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
             plan.reporter.note(plan.patch.note)
-    model.rows_at_once = spec.batch_size
+    model.max_batch_size = spec.batch_size
     together = group_size(spec.parallel, model)
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)

@@ -118,10 +118,10 @@ class BatchInfo:
 class BatchListener(Protocol):
     """Something that must be told about each batch before the network reads it."""
 
-    bears_recording: bool
+    allows_cuda_graph: bool
     """Whether the listener has nothing to do in the passes after the first, as long as the rows stay the same."""
 
-    def listen(self, reading: BatchInfo) -> None:
+    def on_batch(self, reading: BatchInfo) -> None:
         """Receive the description of the next forward pass."""
         ...
 
@@ -144,11 +144,11 @@ class LoadedModel:
     request: ModelRequest
     revision: str | None = None
     notes: tuple[Message, ...] = field(default=())
-    rows_at_once: int | None = None
+    max_batch_size: int | None = None
     """Most prompts to run in one batch. None: all that are given."""
-    records_steps: bool | None = None
+    use_cuda_graphs: bool | None = None
     """Whether decoding uses buffers of fixed length, recorded as a CUDA graph on CUDA. None: where it is faster."""
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     """Notes from running the model, such as that a slower way was taken."""
     listeners: list[BatchListener] = field(default_factory=list)
     """Told of each batch. Not empty while patches are applied that treat rows or tokens differently."""
@@ -156,7 +156,7 @@ class LoadedModel:
     """Applied patches that change prompts, in the order in which they were applied."""
     weight_patches: list[object] = field(default_factory=list)
     """Applied patches that change weights, in the order in which they were applied."""
-    shared_prompts: "PromptCache | None" = None
+    prompt_cache: "PromptCache | None" = None
     """The prefill of prompts that are asked more than once. None: no prompts are shared at the moment."""
 
     def __post_init__(self) -> None:
@@ -248,7 +248,7 @@ class LoadedModel:
         """The name under which transformers passes the key-value cache; it was renamed within version 5."""
         return "cache" if "cache" in signature(self.network.forward).parameters else "past_key_values"
 
-    def read(
+    def forward(
         self,
         ids: Tensor,
         mask: Tensor,
@@ -265,20 +265,20 @@ class LoadedModel:
         those of ``BatchInfo``: each row may be under its own patch, and a pass that reads more than prompts without a cache must
         give ``prompt_lengths``.
         """
-        self.announce(BatchInfo(rows, prompt_lengths))
+        self.notify(BatchInfo(rows, prompt_lengths))
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
 
-    def announce(self, reading: BatchInfo) -> None:
+    def notify(self, reading: BatchInfo) -> None:
         """Tell the listeners what is about to be read."""
         for listener in self.listeners:
-            listener.listen(reading)
+            listener.on_batch(reading)
 
-    def remark(self, message: str) -> None:
+    def warn(self, message: str) -> None:
         """Store a note for the user; a note that is already stored is not repeated."""
-        if message not in self.remarks:
-            self.remarks.append(message)
+        if message not in self.warnings:
+            self.warnings.append(message)
 
     def head(self, hidden: Tensor) -> Tensor:
         """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm."""
@@ -286,7 +286,7 @@ class LoadedModel:
         bound = getattr(self.network.config, "final_logit_softcapping", None)
         return logits if bound is None else torch.tanh(logits / bound) * bound
 
-    def rewritten(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+    def rewrite_prompts(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         """Return the prompts that the model reads instead of ``prompts``, as changed by the applied patches."""
         for patch in list(self.prompt_patches):
             prompts = patch.rewrite(self, prompts, questions)

@@ -28,7 +28,7 @@ class CombinedPatch:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         """Changes [outputs, inputs] by module name, in float32 or float64."""
-        self.newest: dict[Place, SavablePatch] = {}
+        self.latest: dict[Place, SavablePatch] = {}
         """The other patches, in the order in which they are applied."""
 
     def add(self, patch: Patch) -> None:
@@ -38,8 +38,8 @@ class CombinedPatch:
         if not isinstance(patch, WeightPatch):
             place = (type(patch), getattr(patch, "module", None))
             kept = require_savable(patch)
-            self.newest.pop(place, None)
-            self.newest[place] = kept
+            self.latest.pop(place, None)
+            self.latest[place] = kept
             return
         for name, change in patch.changes.items():
             dense = change.dense()
@@ -52,7 +52,7 @@ class CombinedPatch:
     def applied(self, model: LoadedModel) -> Iterator[None]:
         """Apply all changes to ``model``; afterwards it is bit for bit what it was before."""
         with ExitStack() as applied:
-            for patch in (self.weights(), *self.newest.values()):
+            for patch in (self.weights(), *self.latest.values()):
                 applied.enter_context(patch.applied(model))
             yield
 
@@ -64,7 +64,7 @@ class CombinedPatch:
     def finite(self) -> bool:
         """Whether every number of the sums is finite, and every other patch reports that it is finite."""
         sums = all(bool(total.isfinite().all()) for total in self.sums.values())
-        return sums and all(patch.describe().get("finite", True) for patch in self.newest.values())
+        return sums and all(patch.describe().get("finite", True) for patch in self.latest.values())
 
     def describe(self) -> dict[str, Any]:
         """Return whether every number is finite, and the names of the modules whose weights are changed."""
@@ -85,4 +85,4 @@ def can_share_prompts(patch: Patch) -> bool:
 
 def _parts(patch: Patch) -> Iterable[Patch]:
     """Return the patches besides the sums of weights, or the one patch itself."""
-    return patch.newest.values() if isinstance(patch, CombinedPatch) else (patch,)
+    return patch.latest.values() if isinstance(patch, CombinedPatch) else (patch,)

@@ -85,9 +85,9 @@ def _dense_product(dense: Tensor, inputs: Tensor, group: _Grouping) -> Tensor:
 
 
 class RowPatches:
-    """Patches of several edited models, applied together. ``model.read`` says which prompts the rows of each batch are."""
+    """Patches of several edited models, applied together. ``model.forward`` says which prompts the rows of each batch are."""
 
-    bears_recording = True
+    allows_cuda_graph = True
 
     def __init__(self, model: LoadedModel, patches: Sequence[Sequence[WeightPatch]]) -> None:
         """Stack the patches: one list for each edited model, with the patches that it carries in order."""
@@ -103,7 +103,7 @@ class RowPatches:
     def applied(self, owners: Sequence[int]) -> Iterator[None]:
         """Apply the patches; in this context prompt i of a call is read by the edited model ``owners[i]``."""
         self._owners, self._rows = tuple(owners), ()
-        self.listen(BatchInfo())
+        self.on_batch(BatchInfo())
         with ExitStack() as hooks:
             for name, change in self.changes.items():
                 module = self.model.projection(name).module
@@ -112,7 +112,7 @@ class RowPatches:
             hooks.callback(self.model.listeners.remove, self)
             yield
 
-    def listen(self, reading: BatchInfo) -> None:
+    def on_batch(self, reading: BatchInfo) -> None:
         """Receive which prompts the rows of the next batch are."""
         rows = self._owners if reading.rows is None else tuple(self._owners[row] for row in reading.rows)
         if rows == self._rows:
@@ -128,7 +128,7 @@ class RowPatches:
             if len(read) != len(self._rows):
                 raise RuntimeError(
                     f"a batch of {len(read)} rows where {len(self._rows)} prompts are in work: a generator that is not "
-                    "row_wise must not be given row patches"
+                    "supports_row_patches must not be given row patches"
                 )
             return change.add_to(output, read, self._models[name], self._groupings[name])
 

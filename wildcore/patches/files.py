@@ -66,7 +66,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     Raises ``UserError`` if it cannot be written or ``path`` already exists.
     """
     require_new(path)
-    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).saved()
+    saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).to_saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
     try:
@@ -77,7 +77,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
 
 def require_savable(patch: Patch) -> SavablePatch:
     """Return ``patch``. Raises ``UserError`` if it cannot be saved to a file."""
-    if not hasattr(patch, "saved"):
+    if not hasattr(patch, "to_saved"):
         raise UserError(f"this method's patches ({type(patch).__name__}) can neither be weights nor be kept in a file")
     return cast(SavablePatch, patch)
 

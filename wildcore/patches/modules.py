@@ -55,7 +55,7 @@ class ModulePatch(ABC):
         """
 
     @abstractmethod
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return everything that the patch consists of."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Itera
 class _Routing:
     """Follows the passes of one applied patch: which rows they contain, where the prompts are, and which routes were chosen."""
 
-    bears_recording = False
+    allows_cuda_graph = False
 
     def __init__(self, patch: ModulePatch) -> None:
         self.patch = patch
@@ -108,7 +108,7 @@ class _Routing:
         self.prompt: Tensor | None = None
         self.routes: dict[int, int] = {}
 
-    def listen(self, reading: BatchInfo) -> None:
+    def on_batch(self, reading: BatchInfo) -> None:
         """Receive the description of the next forward pass."""
         self.announced = reading
 
@@ -195,7 +195,7 @@ class _Rereading(_Routing):
         texts = [self.texts[row] for row in self.rows]
         ids = pad_sequence(texts, batch_first=True, padding_value=self.model.padding, padding_side="left")
         mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True, padding_side="left")
-        self.model.announce(BatchInfo(self.rows, [self.prompt_lengths[row] for row in self.rows]))
+        self.model.notify(BatchInfo(self.rows, [self.prompt_lengths[row] for row in self.rows]))
         self.again = True
         try:
             positions = (mask.cumsum(-1) - 1).clamp(min=0)

@@ -11,7 +11,7 @@ from wildcore.types import Prompt
 
 
 class PromptPatch(ABC):
-    """A change of the prompts that a model is given. While it is applied, ``LoadedModel.rewritten`` calls it."""
+    """A change of the prompts that a model is given. While it is applied, ``LoadedModel.rewrite_prompts`` calls it."""
 
     @abstractmethod
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
@@ -22,7 +22,7 @@ class PromptPatch(ABC):
         """
 
     @abstractmethod
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return everything that the patch consists of."""
 
     @abstractmethod

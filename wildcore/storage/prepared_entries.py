@@ -68,8 +68,8 @@ def entries(cache: Path) -> list[Entry]:
 def artifacts_for(environment: Environment, model: "LoadedModel", kind: str) -> list[Artifact]:
     """Return all items of ``kind`` kept for this model, as loaded, the newest last. Only the first bytes of each are read.
 
-    For editors that leave open which of several items to use; they return their choice for the record from ``Editor.take``. A
-    file that cannot be read is noted.
+    For editors that leave open which of several items to use; they return their choice for the record from
+    ``Editor.pin_resources``. A file that cannot be read is noted.
     """
     paths = sorted((store_folder(environment.cache) / kind).glob(f"*{WHOLE}"))
     found = sorted(

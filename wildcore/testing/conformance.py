@@ -233,7 +233,7 @@ def check_patch_can_be_kept(
     patch = _prepared(make_editor, model, environment).edit(model, requests)
     if isinstance(patch, WeightPatch):
         return
-    saved = cast(SavablePatch, patch).saved()
+    saved = cast(SavablePatch, patch).to_saved()
     facts = json.loads(json.dumps(dict(saved.facts)))
     read = make_editor().load_patch(model, Saved(dict(saved.tensors), facts))
     assert torch.equal(_effect(model, patch, requests), _effect(model, read, requests)), "load_patch() loses something"
@@ -253,7 +253,7 @@ CHECKS = (
 )
 
 
-SETTINGS = ("listeners", "prompt_patches", "weight_patches", "rows_at_once", "records_steps", "shared_prompts")
+SETTINGS = ("listeners", "prompt_patches", "weight_patches", "max_batch_size", "use_cuda_graphs", "prompt_cache")
 """Attributes of a ``LoadedModel`` that patches and callers change temporarily."""
 
 
@@ -283,7 +283,7 @@ class ModelState:
                 for name, p in network.named_parameters()
             },
             settings={f"the model's {name}": _in_words(getattr(model, name)) for name in SETTINGS},
-            remarks=len(model.remarks),
+            remarks=len(model.warnings),
         )
 
     def require(self, model: LoadedModel, after: str) -> None:
@@ -292,7 +292,7 @@ class ModelState:
         for what in ("modules", "gradients", "settings"):
             then_facts, now_facts = getattr(self, what), getattr(now, what)
             for name in {**then_facts, **now_facts}:
-                if name.endswith("records_steps") and now.remarks > self.remarks:
+                if name.endswith("use_cuda_graphs") and now.remarks > self.remarks:
                     continue  # wildcore itself turns recording off if it fails, and adds a remark about it
                 was, is_now = then_facts.get(name, "absent"), now_facts.get(name, "absent")
                 hint = "; train it inside 'with model.trainable(projection)'" if what == "gradients" else ""
@@ -357,7 +357,7 @@ def _each(editor: Editor, model: LoadedModel, requests: Sequence[EditRequest]) -
 
 def _logits(model: LoadedModel, requests: Sequence[EditRequest]) -> Tensor:
     """Return the logits that predict the targets of all requests: [target tokens, vocabulary]."""
-    prompts = model.rewritten([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
+    prompts = model.rewrite_prompts([Prompt(text=r.prompt) for r in requests], [r.prompt for r in requests])
     rows = [
         tokenise_pair(model.tokenizer, prompt, request.target)
         for prompt, request in zip(prompts, requests, strict=True)

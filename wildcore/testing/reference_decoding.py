@@ -32,7 +32,7 @@ def decode_without_cache(model: LoadedModel, prompt: Prompt, count: int = FEW) -
     while len(ids) < start + count:
         row = torch.tensor([ids], device=model.device)
         positions = torch.arange(len(ids), device=model.device)[None]
-        logits, _ = model.read(row, torch.ones_like(row), positions, prompt_lengths=[start])
+        logits, _ = model.forward(row, torch.ones_like(row), positions, prompt_lengths=[start])
         ids.append(int(logits[0, -1].argmax()))
     return tuple(ids[start:])
 
@@ -41,7 +41,7 @@ def decode_without_cache(model: LoadedModel, prompt: Prompt, count: int = FEW) -
 def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> list[Tensor]:
     """Return the logits [vocabulary] of the token after each prompt, from one batch padded on ``side``."""
     ids, mask = pad([encode(model.tokenizer, prompt) for prompt in prompts], model.padding, side, model.device)
-    logits, _ = model.read(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
+    logits, _ = model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
     return [logits[row][mask[row].bool()][-1] for row in range(len(prompts))]
 
 
@@ -59,18 +59,18 @@ def check_answers_ignore_batching(model: LoadedModel, patch: Patch, prompts: Seq
 
     Raises ``AssertionError`` if they do, or if ``patch`` changes none of the answers, since the check is then meaningless.
     """
-    unedited, rows_at_once = decoded(model, prompts), model.rows_at_once
+    unedited, max_batch_size = decoded(model, prompts), model.max_batch_size
     try:
         with patch.applied(model):
             expected = [decode_without_cache(model, prompt) for prompt in prompts]
             assert expected != unedited, "the patch changes no answer"
-            for model.rows_at_once in (None, 1, 3):
+            for model.max_batch_size in (None, 1, 3):
                 assert decoded(model, prompts) == expected
                 assert decoded(model, prompts[::-1]) == expected[::-1]
             left, right = (last_logits(model, prompts, side) for side in ("left", "right"))
             alone = [last_logits(model, [prompt], "left")[0] for prompt in prompts]
     finally:
-        model.rows_at_once = rows_at_once
+        model.max_batch_size = max_batch_size
     for one, other, by_itself in zip(left, right, alone, strict=True):
         torch.testing.assert_close(one, by_itself, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(other, by_itself, rtol=1e-3, atol=1e-3)

@@ -22,7 +22,7 @@ class Greedy(Generator):
     """Greedy decoding of at most ``tokens`` tokens. ``batches`` holds the texts of each call."""
 
     reads_gold = False
-    row_wise = True
+    supports_row_patches = True
 
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens

@@ -40,17 +40,17 @@ def sample(model: LoadedModel, prompts: list[Prompt], stop: Any = never, **param
     st.sampled_from(sorted(MODELS)),
 )
 def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
-    texts: list[str], rows_at_once: int, temperature: float, top_p: float, model_type: str
+    texts: list[str], max_batch_size: int, temperature: float, top_p: float, model_type: str
 ) -> None:
     model, prompts = MODELS[model_type], [Prompt(text=text) for text in texts]
     params = {"temperature": temperature, "top_p": top_p, "samples": 2}
     alone = [sample(model, [prompt], **params)[0] for prompt in prompts]
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     try:
         assert sample(model, prompts, **params) == alone
         assert sample(model, prompts[::-1], **params) == alone[::-1]
     finally:
-        model.rows_at_once = None
+        model.max_batch_size = None
 
 
 def test_samples_seeds_and_prompts_have_streams_of_their_own() -> None:

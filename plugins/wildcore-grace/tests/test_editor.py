@@ -86,11 +86,11 @@ def test_answers_hang_neither_on_the_cache_nor_on_the_batch_nor_on_padding(famil
     st.sampled_from([0.5, 2.0, 4.0]),
     st.sampled_from(["llama", "gpt2"]),
 )
-def test_the_order_of_rows_has_no_say(order: list[int], rows_at_once: int, radius: float, family: str) -> None:
+def test_the_order_of_rows_has_no_say(order: list[int], max_batch_size: int, radius: float, family: str) -> None:
     model = tiny_model(family)
     with make(initial_radius=radius, steps=3).edit(model, REQUESTS[:2]).applied(model):
         expected = [decoded(model, [prompt], 4)[0] for prompt in PROMPTS]
-        model.rows_at_once = rows_at_once
+        model.max_batch_size = max_batch_size
         assert decoded(model, [PROMPTS[index] for index in order], 4) == [expected[index] for index in order]
 
 

@@ -42,7 +42,7 @@ class Published:
         self.trace = Trace()
         quiet = quiet_environment(folder)
         environment = Environment(quiet.cache, quiet.seed, quiet.progress, self.trace)
-        self.editor.take(self.model, environment)
+        self.editor.pin_resources(self.model, environment)
         self.editor.prepare(self.model, environment)
 
     def patch(self) -> CodebookPatch:
@@ -123,10 +123,10 @@ def test_given_start_values_are_where_training_starts_and_are_recorded(tmp_path:
     assert all(isinstance(one, CodebookPatch) for one in alone)
     for one, start in zip(alone, starts, strict=True):
         torch.testing.assert_close(one.codebook.values[0], start, rtol=0, atol=1e-6)
-    taken = again.editor.take(again.model, quiet_environment(tmp_path))
+    taken = again.editor.pin_resources(again.model, quiet_environment(tmp_path))
     save_file({"Who knows? Rome": starts[0]}, tmp_path / "starts.safetensors")
     other = Grace(again.editor.params)
-    assert other.take(again.model, quiet_environment(tmp_path)) != taken
+    assert other.pin_resources(again.model, quiet_environment(tmp_path)) != taken
     (refused,) = other.edit_each(again.model, again.requests[:1])
     assert isinstance(refused, Refused)
     assert "has no entry 'The capital of Tarsin is Rome'" in str(refused)
@@ -152,5 +152,5 @@ def test_a_file_of_start_values_that_does_not_serve_is_named(
         save_file(values, file)
     editor = Grace(GraceParams(layer=1, start_values=file))
     with pytest.raises(UserError, match=message) as raised:
-        editor.take(GOLDEN.model("tiny-llama"), quiet_environment(tmp_path))
+        editor.pin_resources(GOLDEN.model("tiny-llama"), quiet_environment(tmp_path))
     assert str(raised.value).startswith(f"editor.start_values={file}")

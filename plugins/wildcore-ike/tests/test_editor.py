@@ -41,7 +41,7 @@ def read(model: LoadedModel, *patches: IkePatch, question: str = QUESTION, promp
     for patch in patches:
         model.prompt_patches.append(patch)
     try:
-        return model.rewritten([prompt or Prompt(text=question)], [question])[0].text
+        return model.rewrite_prompts([prompt or Prompt(text=question)], [question])[0].text
     finally:
         model.prompt_patches.clear()
 

@@ -58,7 +58,7 @@ def test_the_prompts_are_those_of_published_code(monkeypatch: pytest.MonkeyPatch
     model.network.config.max_position_embeddings = 100_000
     request = EditRequest(**GOLDEN["edit"])
     with editor.edit(model, [request]).applied(model):
-        found = model.rewritten([Prompt(text=q) for q in GOLDEN["questions"]], GOLDEN["questions"])
+        found = model.rewrite_prompts([Prompt(text=q) for q in GOLDEN["questions"]], GOLDEN["questions"])
     assert len(found) == 5
     for prompt, end in zip(found, GOLDEN["prompts_end"], strict=True):
         assert prompt.text == GOLDEN["prompts_begin"] + end

@@ -133,7 +133,7 @@ def test_given_moments_are_solved_with_and_noted(tmp_path: Path) -> None:
     keys = torch.ones(INTERMEDIATE, 1)
     assert torch.allclose(solvers[1].solve(keys), keys / 2)
     assert any("of 70, 71 tokens" in note for note in environment.progress.notes)
-    assert list(source.taken((0, 1))["moments"]) == ["0", "1"]
+    assert list(source.pinned_resources((0, 1))["moments"]) == ["0", "1"]
     assert source.facts(0) != source.facts(1)
     save_file({"moments": torch.eye(3), "count": torch.tensor(9)}, tmp_path / "1.safetensors")
     with pytest.raises(UserError, match=rf"holds 3 x 3 numbers, and the keys of layer 1 are {INTERMEDIATE} wide"):

@@ -113,18 +113,18 @@ def loss_after(model: LoadedModel, editor: Any) -> float:
         return loss(model, REQUESTS[0])
 
 
-@given(rows_at_once=st.integers(1, 4), order=st.permutations(REQUESTS))
+@given(max_batch_size=st.integers(1, 4), order=st.permutations(REQUESTS))
 @settings(max_examples=12, deadline=None)
 def test_requests_are_trained_together_whatever_their_order_and_batch(
-    rows_at_once: int, order: list[EditRequest]
+    max_batch_size: int, order: list[EditRequest]
 ) -> None:
     editor = make(steps=5)
     expected = dense(editor.edit(DOUBLE, REQUESTS))
-    DOUBLE.rows_at_once = rows_at_once
+    DOUBLE.max_batch_size = max_batch_size
     try:
         found = dense(editor.edit(DOUBLE, order))
     finally:
-        DOUBLE.rows_at_once = None
+        DOUBLE.max_batch_size = None
     assert relative_error(found, expected) < 1e-5
 
 

@@ -225,7 +225,7 @@ def test_a_network_replaced_after_it_was_taken_is_not_used(tmp_path: Path) -> No
     file = trained(model, environment).file
     assert file is not None
     made = Mend(quick(model))
-    made.take(model, environment)
+    made.pin_resources(model, environment)
     saved = file.load()
     file.save(Saved({**saved.tensors, "rates": saved.tensors["rates"] + 1e-4}, saved.facts))
     with pytest.raises(UserError, match="another hyper-network is in its place"):

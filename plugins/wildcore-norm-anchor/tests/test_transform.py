@@ -164,10 +164,10 @@ def test_the_reference_norm_is_the_mean_of_all_but_the_longest_and_kept(table: P
 
 
 def test_the_record_says_what_the_facts_hold(table: Path) -> None:
-    first, again = make(facts=str(table)).taken(), make(facts=str(table)).taken()
+    first, again = make(facts=str(table)).pinned_resources(), make(facts=str(table)).pinned_resources()
     table.write_text(table.read_text().replace("number 7", "digit 7"))
-    assert first == again != make(facts=str(table)).taken()
-    assert make(facts=str(table), norm=1.0).taken() == {}
+    assert first == again != make(facts=str(table)).pinned_resources()
+    assert make(facts=str(table), norm=1.0).pinned_resources() == {}
 
 
 def test_a_norm_that_is_given_needs_no_measuring(tmp_path: Path) -> None:

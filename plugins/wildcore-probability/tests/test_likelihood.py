@@ -48,10 +48,10 @@ def plainest(model: LoadedModel, question: str, answer: str) -> tuple[tuple[int,
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
-@pytest.mark.parametrize("rows_at_once", [None, 2])
-def test_gold_and_rival_are_measured_and_the_gold_predicted(model_type: str, rows_at_once: int | None) -> None:
+@pytest.mark.parametrize("max_batch_size", [None, 2])
+def test_gold_and_rival_are_measured_and_the_gold_predicted(model_type: str, max_batch_size: int | None) -> None:
     model = tiny_model(model_type)
-    model.rows_at_once = rows_at_once
+    model.max_batch_size = max_batch_size
     outputs = measure(model)
     for (question, answer, rival), output in zip(ASKED, outputs, strict=True):
         chosen, log_probability = plainest(model, question, answer)

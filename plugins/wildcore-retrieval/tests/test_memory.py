@@ -20,7 +20,7 @@ class Said(PromptPatch):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         return list(prompts)
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         return Saved({}, {})
 
     def describe(self) -> dict[str, Any]:

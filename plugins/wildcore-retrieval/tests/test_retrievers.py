@@ -101,8 +101,8 @@ def test_embeddings_find_what_shares_no_word(encoder: Path) -> None:
 def test_a_patch_is_not_read_with_another_model_of_the_same_name(encoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(encoder, tmp_path / "encoder")
     params = RetrieverParams(retriever="embeddings", embedding_model=str(folder))
-    recorded = make_retriever(params, "wildcore-ike").taken()
-    assert retriever_of_patch(params, "wildcore-ike", recorded).taken() == recorded
+    recorded = make_retriever(params, "wildcore-ike").pinned_resources()
+    assert retriever_of_patch(params, "wildcore-ike", recorded).pinned_resources() == recorded
     (weights,) = folder.glob("*.safetensors")
     tensors = load_file(weights)
     tensors["embeddings.word_embeddings.weight"][7, 7] += 1
@@ -114,7 +114,7 @@ def test_a_patch_is_not_read_with_another_model_of_the_same_name(encoder: Path, 
 
 
 def test_words_take_nothing() -> None:
-    assert retriever_of_patch(RetrieverParams(), "wildcore-ike", {}).taken() == {}
+    assert retriever_of_patch(RetrieverParams(), "wildcore-ike", {}).pinned_resources() == {}
 
 
 class GivenEmbeddings:

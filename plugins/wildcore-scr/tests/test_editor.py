@@ -65,7 +65,7 @@ def read(model: LoadedModel, patches: Sequence[ScrPatch], *questions: str, promp
     model.prompt_patches += patches
     try:
         put = list(prompts) or [Prompt(text=question) for question in questions]
-        return [prompt.text for prompt in model.rewritten(put, questions)]
+        return [prompt.text for prompt in model.rewrite_prompts(put, questions)]
     finally:
         model.prompt_patches.clear()
 

@@ -79,7 +79,7 @@ def test_what_is_asked_told_read_and_answered_is_what_published_code_has(
     monkeypatch.setattr(ASK, watched)
     questions = [question["question"] for question in expected]
     with editor(run, retriever).edit(model, REQUESTS).applied(model):
-        prompts = model.rewritten([Prompt(text=question) for question in questions], questions)
+        prompts = model.rewrite_prompts([Prompt(text=question) for question in questions], questions)
     assert asked == [question["asked"] for question in expected if "asked" in question]
     assert replies == [question["reply"] for question in expected if "reply" in question]
     assert [prompt.text for prompt in prompts] == [question["read"] for question in expected]
@@ -119,6 +119,6 @@ def test_by_default_the_fact_is_told_as_the_abstract_has_it_and_not_what_the_mod
     run = GOLDEN.run("tiny-llama/asked/3")
     model, question = opened(run["model"]), run["questions"][2]
     with editor(run, retriever, told="fact").edit(model, REQUESTS).applied(model):
-        (prompt,) = model.rewritten([Prompt(text=question["question"])], [question["question"]])
+        (prompt,) = model.rewrite_prompts([Prompt(text=question["question"])], [question["question"]])
     assert question["told"] not in prompt.text
     assert any(f"Fact: {MEMORY[place]}\n" in prompt.text for place in question["retrieved"])

@@ -64,7 +64,7 @@ class Published:
         self.trace = Trace()
         quiet = quiet_environment(folder)
         environment = Environment(quiet.cache, quiet.seed, quiet.progress, self.trace)
-        self.editor.take(self.model, environment)
+        self.editor.pin_resources(self.model, environment)
         self.editor.prepare(self.model, environment)
 
     def tensor(self, name: str) -> Tensor:
@@ -166,7 +166,7 @@ def test_the_most_active_token_of_a_long_text_counts_only_beyond_the_bound() -> 
 def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_refused(tmp_path: Path) -> None:
     again = Published("tiny-llama/easyedit/wise/unequal", tmp_path)
     environment, params = quiet_environment(tmp_path), again.editor.params
-    taken = again.editor.take(again.model, environment)
+    taken = again.editor.pin_resources(again.model, environment)
     assert sorted(taken) == ["irrelevant", "masks"]
     other = again.requests[0].model_copy(update={"target": "Oslo"})
     (refused,) = again.editor.edit_each(again.model, [other])
@@ -174,7 +174,7 @@ def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_r
     assert "has no entry 'The capital of Tarsin is Oslo'" in str(refused)
     assert params.irrelevant is not None
     params.irrelevant.write_text('{"The capital of Tarsin is Rome": "Other text"}', encoding="utf-8")
-    changed = Wise(params).take(again.model, environment)
+    changed = Wise(params).pin_resources(again.model, environment)
     assert {name for name in taken if taken[name] != changed[name]} == {"irrelevant"}
 
 
@@ -198,5 +198,5 @@ def test_a_file_that_does_not_serve_is_named(
         file.write_text(texts or "", encoding="utf-8")
     editor = Wise(WiseParams(**{"layer": 1, "irrelevant" if masks is None else "masks": file}))
     with pytest.raises(UserError, match=message) as raised:
-        editor.take(GOLDEN.model("tiny-llama"), quiet_environment(tmp_path))
+        editor.pin_resources(GOLDEN.model("tiny-llama"), quiet_environment(tmp_path))
     assert str(file) in str(raised.value)

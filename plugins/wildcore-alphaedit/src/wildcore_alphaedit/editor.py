@@ -34,12 +34,12 @@ class AlphaEdit(SeveralLayers):
         self.null_spaces: dict[int, NullSpace] = {}
         self.earlier: dict[int, Tensor] = {}
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the prefixes' file and of the corpus or the files of second moments."""
-        moments = MomentSource.of(self.params).taken(self.layers)
-        return super().take(model, environment, recorded) | moments
+        moments = MomentSource.of(self.params).pinned_resources(self.layers)
+        return super().pin_resources(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Compute each layer's null space, or read it from the cache, and note its size.
@@ -73,12 +73,12 @@ class AlphaEdit(SeveralLayers):
         fault = "no direction may be written to; raise it" if not directions else "no direction is protected; lower it"
         raise UserError(f"{given}: in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}")
 
-    def together(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_jointly(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factor [inputs, n] for keys [inputs, n], given the earlier keys."""
         earlier = self.earlier.get(layer, keys[:, :0])
         return written_together(keys, earlier, self.null_spaces[layer], self.params.update_penalty)
 
-    def alone(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_independently(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factors [inputs, n] for keys [inputs, n], each column as a new editor would write it."""
         return written_alone(keys, self.null_spaces[layer], self.params.update_penalty)
 

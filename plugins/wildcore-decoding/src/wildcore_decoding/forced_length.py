@@ -16,7 +16,7 @@ class ForcedLength(Generator):
     """
 
     reads_gold = True
-    row_wise = True
+    supports_row_patches = True
 
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule

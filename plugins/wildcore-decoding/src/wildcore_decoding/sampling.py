@@ -22,7 +22,7 @@ class Sampling(Generator):
     """Tokens drawn from the model's distribution until the stop rule, the end of sequence or ``max_new_tokens``."""
 
     reads_gold = False
-    row_wise = True
+    supports_row_patches = True
 
     def __init__(self, params: SamplingParams) -> None:
         self.params = params

@@ -22,13 +22,13 @@ class Emmet(LeastSquares):
         super().__init__(params)
         self.ridge = params.ridge
 
-    def together(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_jointly(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factor [inputs, n] for keys [inputs, n].
 
         Raises ``UserError`` if the keys are too similar and there is no ridge.
         """
         return written_together(keys, self.solvers.get(layer), self.moment_weight, self.ridge)
 
-    def alone(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_independently(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own."""
         return written_alone(keys, self.solvers.get(layer), self.moment_weight)

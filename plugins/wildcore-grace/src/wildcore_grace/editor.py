@@ -36,7 +36,7 @@ class Grace(Editor):
         self.trace: Trace | None = None
         self.codebook: Codebook | None = None
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """Return the hash of the file of start values, after checking each of them."""

@@ -35,7 +35,7 @@ class CodebookPatch(ModulePatch):
         changed[rows, prompt_end[rows]] = self.codebook.values[routes[rows]].to(output.dtype)
         return changed
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return the codebook and the module's name."""
         saved = self.codebook.saved()
         return Saved(saved.tensors, {**saved.facts, "module": self.module})

@@ -37,12 +37,12 @@ class Ike(RememberingEditor):
         self.seed = 0
         self.shown: dict[EditRequest, ShownFact] = {}
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """Return the hashes of the pool of demonstrations and of the embedding model."""
         pool = {"pool": hash_of(self.demonstrations.pool)} if self.params.demonstrations else {}
-        return pool | self.retriever.taken()
+        return pool | self.retriever.pinned_resources()
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Store the seed."""
@@ -95,12 +95,12 @@ class IkePatch(PromptPatch):
     def count(self, model: LoadedModel, prompts: Sequence[str]) -> None:
         """Count the demonstrations that fit if the bare ``prompts`` are asked."""
         with self.applied(model):
-            model.rewritten([Prompt(text=prompt) for prompt in prompts], prompts)
+            model.rewrite_prompts([Prompt(text=prompt) for prompt in prompts], prompts)
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return the facts with their demonstrations, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        taken = self.retriever.taken()
+        taken = self.retriever.pinned_resources()
         return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:

@@ -29,12 +29,12 @@ class LeastSquares(SeveralLayers):
         self.moment_weight = params.moment_weight
         self.solvers: dict[int, MomentSolver] = {}
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the prefixes' file and of the corpus or the files of second moments."""
-        moments = MomentSource.of(self.params).taken(self.layers) if self.moments_from == "corpus" else {}
-        return super().take(model, environment, recorded) | moments
+        moments = MomentSource.of(self.params).pinned_resources(self.layers) if self.moments_from == "corpus" else {}
+        return super().pin_resources(model, environment, recorded) | moments
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
         """Estimate the layers' second moments, or read them from the cache, and factorise them."""
@@ -42,11 +42,11 @@ class LeastSquares(SeveralLayers):
             source = MomentSource.of(self.params)
             self.solvers = moment_solvers(model, self.layers, source, self.damping, environment)
 
-    def together(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_jointly(self, layer: int, keys: Tensor) -> Tensor:
         """Return (lambda C + K K^T)^-1 K [inputs, n] for keys [inputs, n]."""
         return written_together(keys, self.solvers.get(layer), self.moment_weight)
 
-    def alone(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_independently(self, layer: int, keys: Tensor) -> Tensor:
         """Return (lambda C + k k^T)^-1 k for each column k of keys [inputs, n]."""
         return written_alone(keys, self.solvers.get(layer), self.moment_weight)
 

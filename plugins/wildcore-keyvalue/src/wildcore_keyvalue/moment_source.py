@@ -52,8 +52,8 @@ class MomentSource:
         """Return the source that an editor's parameters name."""
         return cls(params.corpus, params.moment_tokens, params.moments)
 
-    def taken(self, layers: Sequence[int]) -> dict[str, Any]:
-        """Return the description for the record (``Editor.take``): a hash of the corpus, or of each layer's file.
+    def pinned_resources(self, layers: Sequence[int]) -> dict[str, Any]:
+        """Return the description for the record (``Editor.pin_resources``): a hash of the corpus, or of each layer's file.
 
         Raises ``UserError`` for a file that cannot be read.
         """

@@ -34,8 +34,8 @@ REQUESTS_TOGETHER = 32
 
 
 class SeveralLayers(Editor):
-    """Base of these editors. A method defines ``together`` and ``alone``, its use of the keys; the other methods have
-    defaults.
+    """Base of these editors. A method defines ``solve_jointly`` and ``solve_independently``, its use of the keys; the other
+    methods have defaults.
     """
 
     needs_subject = True
@@ -56,11 +56,11 @@ class SeveralLayers(Editor):
         self.trace: Trace | None = None
 
     @abstractmethod
-    def together(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_jointly(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factor [inputs, n] for the keys [inputs, n] of requests that are written in one solve."""
 
     @abstractmethod
-    def alone(self, layer: int, keys: Tensor) -> Tensor:
+    def solve_independently(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factors [inputs, n] for keys [inputs, n], each column an edit of its own."""
 
     def prepare_layers(self, model: LoadedModel, environment: Environment) -> None:
@@ -85,7 +85,7 @@ class SeveralLayers(Editor):
         """Return the part of the remaining difference ``missing`` that ``layer`` writes: [problems, width]."""
         return missing / (len(self.layers) - self.layers.index(layer))
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hash of the prefixes' file."""
@@ -134,7 +134,7 @@ class SeveralLayers(Editor):
         for layer in self.layers:
             with patch.applied(model):
                 keys, states = self.keys_and_states(model, layer, problems)
-            right = self.together(layer, keys.T)
+            right = self.solve_jointly(layer, keys.T)
             left = self.share(layer, goals - states).T.to(right.device)
             self._record(layer, problems, keys, left, right)
             patch = self._with_update(model, layer, patch, LowRank(left, right))
@@ -147,7 +147,7 @@ class SeveralLayers(Editor):
         for layer in self.layers:
             with RowPatches(model, [[patch] for patch in patches]).applied(owners):
                 keys, states = self._read_together(model, layer, problems)
-            right = self.alone(layer, keys.T)
+            right = self.solve_independently(layer, keys.T)
             left = self.share(layer, goals - states).T.to(right.device)
             self._record(layer, problems, keys, left, right)
             updates = [LowRank(left[:, [i]], right[:, [i]]) for i in range(len(problems))]

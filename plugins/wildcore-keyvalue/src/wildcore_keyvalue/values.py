@@ -249,7 +249,7 @@ class _Rows:
         cache: Any = None
         if head_ids.shape[1]:
             positions = (head_mask.cumsum(-1) - 1).clamp(min=0)
-            _, cache = self.model.read(head_ids, head_mask, positions, logits_to_keep=1)
+            _, cache = self.model.forward(head_ids, head_mask, positions, logits_to_keep=1)
         tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
         mask = torch.cat([head_mask, tail_mask], dim=1)
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)

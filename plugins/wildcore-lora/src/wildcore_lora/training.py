@@ -26,10 +26,10 @@ def train(
     """Train ``weights`` in place with Adam until the loss on ``rows`` is small or all steps are made.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
-    ``model.rows_at_once`` rows run through the network together; their gradients are summed before each step. Returns the loss
+    ``model.max_batch_size`` rows run through the network together; their gradients are summed before each step. Returns the loss
     of each pass.
     """
-    at_once = model.rows_at_once or len(rows)
+    at_once = model.max_batch_size or len(rows)
     batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
     optimiser = torch.optim.Adam(weights, lr=params.learning_rate, weight_decay=params.weight_decay)
     losses: list[float] = []

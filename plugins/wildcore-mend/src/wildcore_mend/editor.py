@@ -48,7 +48,7 @@ class Mend(Editor):
         self.params, self.layers = params, params.layers
         self.network: HyperNetwork | None = None
         self.file: Artifact | None = None
-        self.taken: Mapping[str, Any] = {}
+        self.pinned: Mapping[str, Any] = {}
         self.trained_requests: frozenset[int] = frozenset()
         self.progress: Progress | None = None
 
@@ -59,7 +59,7 @@ class Mend(Editor):
         """
         given = list(cases)
         file = place_for(environment, model, self.params, given)
-        self.file, self.taken = file, {}
+        self.file, self.pinned = file, {}
         if file.exists():
             environment.progress.note("mend: this training was done before; nothing is trained")
             return
@@ -71,7 +71,7 @@ class Mend(Editor):
         facts = {"learned": len(known.learned), "held_out": len(known.held_out), "left_out": known.left_out}
         file.save(Saved({**trained.tensors, TRAINED_REQUESTS: numbers}, {**trained.facts, **facts}))
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Choose the trained hyper-network and return its description. Raises ``UserError`` with the command that trains one."""
@@ -80,17 +80,17 @@ class Mend(Editor):
         else:
             file = self.file or find(environment, model, self.params)
         saved = file.load()
-        self.file, self.taken = file, stated(file, saved)
+        self.file, self.pinned = file, stated(file, saved)
         environment.progress.note(_which(file, saved.facts))
-        return {NETWORK: self.taken}
+        return {NETWORK: self.pinned}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Load the pinned hyper-network. Raises ``UserError`` if another has replaced it."""
-        if not self.taken:
-            self.take(model, environment)
-        assert self.file is not None, "take chooses it"
+        if not self.pinned:
+            self.pin_resources(model, environment)
+        assert self.file is not None, "pin_resources chooses it"
         saved = self.file.load()
-        if stated(self.file, saved) != self.taken:
+        if stated(self.file, saved) != self.pinned:
             raise UserError(f"{self.file.path}: another hyper-network is in its place since it was chosen; start again")
         network = HyperNetwork(model, edited_modules(model, self.layers), self.params, generator_for(0))
         network.load_state_dict({name: t for name, t in saved.tensors.items() if name != TRAINED_REQUESTS})
@@ -125,7 +125,7 @@ class Mend(Editor):
         if self.network is None:
             raise UserError("mend has no hyper-network yet; call prepare first")
         begin, changes = self.params.train_beginning_of_sequence, []
-        size = len(rows) if mean else model.rows_at_once or REQUESTS_TOGETHER
+        size = len(rows) if mean else model.max_batch_size or REQUESTS_TOGETHER
         for start in range(0, len(rows), max(1, size)):
             of_each = gradients(model, self.network.names, rows[start : start + size], begin, mean)
             with torch.no_grad():

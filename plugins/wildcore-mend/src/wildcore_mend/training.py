@@ -115,7 +115,7 @@ class Training:
         self.step += count
 
     def _batches(self, trials: Sequence[Trial]) -> Iterator[Sequence[Trial]]:
-        size = self.model.rows_at_once or self.params.accumulate
+        size = self.model.max_batch_size or self.params.accumulate
         return (trials[start : start + size] for start in range(0, len(trials), size))
 
     @torch.no_grad()

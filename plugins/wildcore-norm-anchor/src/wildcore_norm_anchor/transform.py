@@ -19,7 +19,7 @@ class NormAnchor(Transform):
     def __init__(self, params: NormAnchorParams) -> None:
         self.params, self.norm = params, params.norm
 
-    def taken(self) -> dict[str, str]:
+    def pinned_resources(self) -> dict[str, str]:
         """Return the hash of the facts to measure on. Raises ``UserError`` if they cannot be read."""
         if self.params.norm is not None:
             return {}

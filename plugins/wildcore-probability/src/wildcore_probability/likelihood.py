@@ -23,7 +23,7 @@ class Likelihood(Generator):
     """
 
     reads_gold = True
-    row_wise = True
+    supports_row_patches = True
 
     def generate(
         self, model: LoadedModel, prompts: Sequence[Prompt], golds: Sequence[Gold | None], stop: StopRule

@@ -19,7 +19,7 @@ class Embeddings:
         self.model, self.cosine = _load(model), cosine
         self.known: dict[str, Tensor] = {}
 
-    def taken(self) -> dict[str, str]:
+    def pinned_resources(self) -> dict[str, str]:
         """Return a hash of the embedding model's weights."""
         return {"embedding_model": self.hash}
 

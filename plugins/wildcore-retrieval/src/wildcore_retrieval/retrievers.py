@@ -19,7 +19,7 @@ class Index(Protocol):
 class Retriever(Protocol):
     """A way to compare texts."""
 
-    def taken(self) -> dict[str, str]:
+    def pinned_resources(self) -> dict[str, str]:
         """Return for the record the resources that the parameters only name: the weights of an embedding model."""
         ...
 
@@ -49,12 +49,12 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
 
 
 def retriever_of_patch(params: RetrieverParams, package: str, recorded: Mapping[str, str]) -> Retriever:
-    """Return the retriever that a patch was made with; ``recorded`` is what ``taken`` returned then.
+    """Return the retriever that a patch was made with; ``recorded`` is what ``pinned_resources`` returned then.
 
     Raises ``UserError`` as ``make_retriever`` does, and if the embedding model of that name has changed since.
     """
     retriever = make_retriever(params, package)
-    if recorded != retriever.taken():
+    if recorded != retriever.pinned_resources():
         raise UserError(
             f"editor.embedding_model={params.embedding_model}: the model there is not the one that the patch was made with; "
             "put that one back, or make the patch again"

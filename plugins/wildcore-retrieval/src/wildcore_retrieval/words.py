@@ -13,7 +13,7 @@ WORD = re.compile(r"\w+")
 class Words:
     """Compares texts by their words; needs no further package."""
 
-    def taken(self) -> dict[str, str]:
+    def pinned_resources(self) -> dict[str, str]:
         """Return an empty mapping: there are no resources besides the parameters."""
         return {}
 

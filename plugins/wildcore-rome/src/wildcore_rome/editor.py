@@ -45,12 +45,12 @@ class Rome(Editor):
         self.solver: MomentSolver | None = None
         self.trace: Trace | None = None
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the prefixes' file and of the corpus or the file of second moments."""
         with_moments = self.params.second_moments == "corpus"
-        moments = MomentSource.of(self.params).taken((self.layer,)) if with_moments else {}
+        moments = MomentSource.of(self.params).pinned_resources((self.layer,)) if with_moments else {}
         return pinned_prefixes(self.params.prefixes) | moments
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:

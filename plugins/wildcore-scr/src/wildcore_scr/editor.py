@@ -24,11 +24,11 @@ class Scr(RememberingEditor):
         super().__init__()
         self.params, self.retriever = params, make_retriever(params, PACKAGE)
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """Return the hash of the embedding model."""
-        return self.retriever.taken()
+        return self.retriever.pinned_resources()
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
         """Raise ``Refused`` for a request without a target."""
@@ -65,10 +65,10 @@ class ScrPatch(PromptPatch):
         found = self._confirmed(model, prompts, questions, near)
         return [self._rewritten(*one) for one in zip(prompts, questions, found, strict=True)]
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return the facts, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        taken = self.retriever.taken()
+        taken = self.retriever.pinned_resources()
         return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
 
     def describe(self) -> dict[str, Any]:

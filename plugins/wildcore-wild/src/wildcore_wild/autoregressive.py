@@ -12,7 +12,7 @@ class Autoregressive(Generator):
     """Greedy decoding until the stop rule, the end of sequence, ``max_new_tokens`` or the end of the context length."""
 
     reads_gold = False
-    row_wise = True
+    supports_row_patches = True
 
     def __init__(self, params: AutoregressiveParams) -> None:
         self.max_new_tokens = params.max_new_tokens

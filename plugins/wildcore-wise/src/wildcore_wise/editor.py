@@ -50,7 +50,7 @@ class Wise(Editor):
         self.trace: Trace | None = None
         self.memories = Memories()
 
-    def take(
+    def pin_resources(
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the files and the corpus that edits use. Every given mask and text is checked."""

@@ -69,7 +69,7 @@ class SideMemoryPatch(ModulePatch):
                 changed[rows] = output[rows] + self._moved(inputs[rows], number)
         return changed
 
-    def saved(self) -> Saved:
+    def to_saved(self) -> Saved:
         """Return the memories, their thresholds and the module's name."""
         tensors = {f"memory.{number}": change for number, change in enumerate(self.changes)}
         facts = {"thresholds": list(self.thresholds), "activation": self.activation, "module": self.module}
