@@ -22,30 +22,30 @@ def run_in_groups(
     folder: RunFolder,
     on_case: OnCase,
     progress: Progress,
-    together: int,
-    done: Collection[str],
+    group_size: int,
+    finished: Collection[str],
 ) -> None:
-    """Run ``carry_out`` on groups of up to ``together`` cases and append each record to the journal.
+    """Run ``carry_out`` on groups of up to ``group_size`` cases and append each record to the journal.
 
     If memory runs out, the group that failed is halved, a note is made, and the run continues at that size;
     ``OutOfMemoryError`` is raised only if a single case does not fit. On resume the groups are formed as before, so an
-    unfinished group is run whole and its numbers agree to the last digit; cases in ``done`` are not appended twice. After an
+    unfinished group is run whole and its numbers agree to the last digit; cases in ``finished`` are not appended twice. After an
     out-of-memory error the sizes, and so the last digits, may differ.
     """
     waiting = iter(cases)
-    while group := list(islice(waiting, together)):
-        while any(case.id not in done for case in group):
-            tried = min(together, len(group))
+    while group := list(islice(waiting, group_size)):
+        while any(case.id not in finished for case in group):
+            tried = min(group_size, len(group))
             try:
                 records = carry_out(group[:tried])
             except OutOfMemoryError:
                 if tried == 1:
                     raise
-                together = tried // 2
-                progress.note(f"out of memory; going on with {together} edits at once")
+                group_size = tried // 2
+                progress.note(f"out of memory; going on with {group_size} edits at once")
                 continue
             for record in records:
-                if record.case not in done:
+                if record.case not in finished:
                     folder.append(record)
                     on_case(record)
             group = group[len(records) :]

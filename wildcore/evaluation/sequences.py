@@ -42,9 +42,9 @@ class SequenceRunner:
     prepared: bool = False
 
     def run(
-        self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, together: int, done: Collection[str]
+        self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, group_size: int, finished: Collection[str]
     ) -> None:
-        """Write and evaluate all cases and append their records to the run's journal; ``together`` and ``done`` as in
+        """Write and evaluate all cases and append their records to the run's journal; ``group_size`` and ``finished`` as in
         ``run_in_groups``.
         """
         file = Checkpoint(self.folder)
@@ -53,7 +53,7 @@ class SequenceRunner:
         recorded = {record.case: record.edit for record in self.folder.cases()}
         for number, updates in enumerate(sequences):
             own = [case for update in updates for case in update]
-            if all(case.id in done for case in own):
+            if all(case.id in finished for case in own):
                 watch.remember(recorded[case.id] for case in own)
                 continue
             if len(sequences) > 1:
@@ -61,7 +61,7 @@ class SequenceRunner:
             written = file.load(number, self.examiner.model, self.editor)
             watch.remember(_outcomes(written, updates).values())
             self._write(written, updates, file, watch)
-            self._judge(written, updates, on_case, together, done)
+            self._judge(written, updates, on_case, group_size, finished)
 
     def _write(self, written: SequenceState, updates: Sequence[Group], file: Checkpoint, watch: RefusalWatch) -> None:
         """Make the remaining updates. Raises ``AllRefused`` if ``watch`` does."""
@@ -115,7 +115,12 @@ class SequenceRunner:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
     def _judge(
-        self, written: SequenceState, updates: Sequence[Group], on_case: OnCase, together: int, done: Collection[str]
+        self,
+        written: SequenceState,
+        updates: Sequence[Group],
+        on_case: OnCase,
+        group_size: int,
+        finished: Collection[str],
     ) -> None:
         """Evaluate all cases under everything that was written."""
         outcomes = _outcomes(written, updates)
@@ -126,7 +131,7 @@ class SequenceRunner:
             return evaluate_edits(self.examiner, group, own, patches)
 
         progress = self.environment.progress
-        known = sum(case in done for case in outcomes)
+        known = sum(case in finished for case in outcomes)
         with progress.track(f"{self.label}: judging", len(outcomes), known) as advance:
 
             def judged(record: CaseRecord) -> None:
@@ -134,7 +139,7 @@ class SequenceRunner:
                 advance(1)
 
             cases = [case for update in updates for case in update]
-            run_in_groups(carry_out, cases, self.folder, judged, progress, together, done)
+            run_in_groups(carry_out, cases, self.folder, judged, progress, group_size, finished)
 
 
 def edit_on_top_of(

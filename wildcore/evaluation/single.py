@@ -25,12 +25,12 @@ def run(
     environment: Environment,
     folder: RunFolder,
     on_case: OnCase,
-    together: int = 1,
-    done: Collection[str] = (),
+    group_size: int = 1,
+    finished: Collection[str] = (),
 ) -> None:
     """Run every case as a single edit, evaluated right after it is made, and append its record to the run's journal.
 
-    ``together`` edits are solved and evaluated at a time. If ``environment`` has a trace, each case's trace is saved in the
+    ``group_size`` edits are solved and evaluated at a time. If ``environment`` has a trace, each case's trace is saved in the
     folder. The other arguments are those of ``run_in_groups``. The model is unedited before and after.
     """
     editor.reset()
@@ -41,7 +41,7 @@ def run(
         write_case_traces(folder.path, environment.trace, group)
         return records
 
-    run_in_groups(carry_out, cases, folder, on_case, environment.progress, together, done)
+    run_in_groups(carry_out, cases, folder, on_case, environment.progress, group_size, finished)
 
 
 def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 def map_target_logits(
     model: LoadedModel,
     rows: Sequence[TokenisedPair],
-    take: Callable[[int, Tensor], T],
+    reduce: Callable[[int, Tensor], T],
     prompts: Sequence[int] | None = None,
 ) -> list[T]:
     """Return for each row the result of ``take(row, logits)``; the logits [target tokens, vocabulary] predict the row's
@@ -35,7 +35,7 @@ def map_target_logits(
         batch = order[start : start + size]
         owners = [i if prompts is None else prompts[i] for i in batch]
         for index, logits in zip(batch, _target_logits(model, [rows[i] for i in batch], owners), strict=True):
-            results[index] = take(index, logits)
+            results[index] = reduce(index, logits)
     return [results[index] for index in range(len(rows))]
 
 

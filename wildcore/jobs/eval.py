@@ -166,18 +166,18 @@ class Evaluation:
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
             self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
-    def _do_single_edits(self, folder: RunFolder, editor: Editor, together: int, done: set[str]) -> None:
-        self.plan.reporter.line(f"Solving and judging {together} edits at once")
+    def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
+        self.plan.reporter.line(f"Solving and judging {group_size} edits at once")
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
-        with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(done)) as advance:
+        with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(finished)) as advance:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)
                 advance(1)
                 watch.take(record.edit)
 
-            run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, together, done)
+            run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, group_size, finished)
 
     def _say(self, record: CaseRecord) -> None:
         self.plan.reporter.line(self._in_a_line(record))
