@@ -40,7 +40,7 @@ from wildcore.testing.conformance import SilentProgress
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
 from wildcore.types import Prompt
 
-pytestmark = pytest.mark.plugins("records", "wild", "synthetic", "pocket")
+pytestmark = pytest.mark.plugins("table", "wild", "synthetic", "pocket")
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "qaedit_1k.json"
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"

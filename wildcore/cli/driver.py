@@ -53,7 +53,7 @@ class Driver(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            raise click.UsageError(error.message + _missing_plugin(ctx, args[0]), ctx) from None
+            raise click.UsageError(error.format_message() + _missing_plugin(ctx, args[0]), ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
