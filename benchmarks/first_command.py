@@ -86,8 +86,9 @@ def first_command(python: str, limit: int, environment: Mapping[str, str], timeo
         start, used = time.monotonic(), _processor_seconds()
         ended = True
         try:
-            command = [python, "-m", "wildcore", "eval", *options]
-            subprocess.run(command, env=own, capture_output=True, text=True, timeout=timeout, check=True)
+            command = [os.path.abspath(python), "-m", "wildcore", "eval", *options]
+            # in the current folder, Python might import sources that lie there
+            subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=timeout, check=True)
         except subprocess.CalledProcessError as error:
             sys.exit(f"{python}: {error.stderr}")
         except subprocess.TimeoutExpired:  # the process is killed then

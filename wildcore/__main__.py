@@ -7,9 +7,9 @@ def run() -> None:
     """Run the command line. Ctrl-C ends it with one line and exit code 130, at any time."""
     heed_interrupts()
     from wildcore.cli import main
-    from wildcore.threads import sleep_while_waiting
+    from wildcore.threads import spin_briefly
 
-    sleep_while_waiting()
+    spin_briefly()
     main(prog_name="wildcore")
 
 

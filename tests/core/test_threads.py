@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from wildcore.errors import render
-from wildcore.threads import MOST, CoreWatch, choose, for_free_cores, own_cores, sleep_while_waiting
+from wildcore.threads import MOST, SPINS, CoreWatch, choose, for_free_cores, own_cores, spin_briefly
 
 BUSY = "import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
 
@@ -55,9 +55,9 @@ def test_a_core_is_in_use_by_others_while_they_work_on_it_and_not_by_oneself(mon
 
 
 @pytest.mark.parametrize("said", [{}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "ACTIVE"}])
-def test_threads_sleep_while_they_wait_unless_the_user_has_said_how_they_wait(
+def test_threads_spin_briefly_unless_the_user_has_said_how_they_wait(
     said: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", environment := dict(said))
-    sleep_while_waiting()
-    assert environment == (said or {"OMP_WAIT_POLICY": "PASSIVE"})
+    spin_briefly()
+    assert environment == (said or {"GOMP_SPINCOUNT": SPINS})
