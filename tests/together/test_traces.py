@@ -58,8 +58,26 @@ def test_edits_written_together_share_the_losses_of_their_training(edits: Path, 
 
 
 def test_an_editor_that_records_nothing_is_named(edits: Path, tmp_path: Path) -> None:
-    done = evaluate(edits, tmp_path / "run", "--editor=ultraedit", "--trace")
-    assert "--trace: ultraedit recorded nothing" in done.stderr
+    done = evaluate(edits, tmp_path / "run", "--editor=ike", "--trace")
+    assert "--trace: ike recorded nothing" in done.stderr
+
+
+def test_the_features_that_an_update_is_solved_from_are_kept(edits: Path, tmp_path: Path) -> None:
+    layer = "model.layers.2.mlp.down_proj"
+    named = (f"--set=editor.modules=[{layer}]", "--set=editor.close_target=end-of-sequence")
+    evaluate(edits, tmp_path / "run", "--editor=ultraedit", "--trace", *named)
+    evaluate(edits, tmp_path / "without", "--editor=ultraedit", *named)
+    traces = [load_file(file) for file in sorted((tmp_path / "run" / "traces").iterdir())]
+    assert len(traces) == 3
+    for trace in traces:
+        keys, gradients = trace[f"keys.{layer}"], trace[f"gradients.{layer}"]
+        assert (keys.shape[1], gradients.shape[1]) == (96, 48)
+        assert len(keys) == len(gradients) > 1
+        assert trace["losses"].item() > 0
+        assert trace["passes"].tolist() == [1]
+    journals = [(tmp_path / name / "journal.jsonl").read_text().splitlines() for name in ("run", "without")]
+    patches = [[json.loads(line)["edit"]["patch"] for line in lines] for lines in journals]
+    assert patches[0] == patches[1], "a trace changes nothing"
 
 
 @pytest.mark.parametrize("identifier", ["../up", "a/b", "x" * (LONGEST_NAME + 1), "été 1"])

@@ -15,6 +15,7 @@ from wildcore import (
     Progress,
     Refused,
     Saved,
+    Trace,
     UserError,
     map_or_refuse,
 )
@@ -22,7 +23,7 @@ from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import LowRank, WeightPatch
 from wildcore.storage import Artifact, read_manifest
 from wildcore_mend.examples import examples, generator_for, number_of
-from wildcore_mend.gradients import edited_modules, gradients
+from wildcore_mend.gradients import Factors, edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 from wildcore_mend.store import find, find_again, place_for, stated
@@ -51,6 +52,7 @@ class Mend(Editor):
         self.pinned: Mapping[str, Any] = {}
         self.trained_requests: frozenset[int] = frozenset()
         self.progress: Progress | None = None
+        self.trace: Trace | None = None
 
     def train(self, model: LoadedModel, environment: Environment, cases: Iterator[EditCase]) -> None:
         """Train the hyper-network and keep it in the cache; do nothing if it is there already.
@@ -96,7 +98,7 @@ class Mend(Editor):
         network.load_state_dict({name: t for name, t in saved.tensors.items() if name != TRAINED_REQUESTS})
         self.network = network.requires_grad_(False)
         self.trained_requests = frozenset(saved.tensors[TRAINED_REQUESTS].tolist())
-        self.progress = environment.progress
+        self.progress, self.trace = environment.progress, environment.trace
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
         """Raise ``Refused`` for a request without a target, or without any token before it."""
@@ -108,29 +110,47 @@ class Mend(Editor):
         Raises ``Refused`` if any target is empty.
         """
         rows = [self._row(model, request) for request in requests]
-        each = self._changes(model, rows, mean=self.params.batch_loss == "mean")
+        each = self._changes(model, requests, rows, mean=self.params.batch_loss == "mean")
         self._say_if_known(requests)
         return WeightPatch({name: _side_by_side([changes[name] for changes in each]) for name in each[0]})
 
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an edit for each of the independent ``requests``, computed in shared passes."""
         rows = map_or_refuse(partial(self._row, model), requests)
-        changes = iter(self._changes(model, [row for row in rows if isinstance(row, TokenisedPair)]))
+        pairs = zip(requests, rows, strict=True)
+        readable = [(request, row) for request, row in pairs if isinstance(row, TokenisedPair)]
+        changes = iter(self._changes(model, [request for request, _ in readable], [row for _, row in readable]))
         self._say_if_known(requests)
         return [row if isinstance(row, Refused) else WeightPatch(next(changes)) for row in rows]
 
     def _changes(
-        self, model: LoadedModel, rows: Sequence[TokenisedPair], mean: bool = False
+        self, model: LoadedModel, requests: Sequence[EditRequest], rows: Sequence[TokenisedPair], mean: bool = False
     ) -> list[dict[str, LowRank]]:
         if self.network is None:
             raise UserError("mend has no hyper-network yet; call prepare first")
         begin, changes = self.params.train_beginning_of_sequence, []
         size = len(rows) if mean else model.max_batch_size or REQUESTS_TOGETHER
         for start in range(0, len(rows), max(1, size)):
-            of_each = gradients(model, self.network.names, rows[start : start + size], begin, mean)
+            losses: list[float] = []
+            part, on_losses = rows[start : start + size], losses.extend if self.trace else None
+            of_each = gradients(model, self.network.names, part, begin, mean, on_losses)
+            self._record(requests[start : start + size], losses, of_each)
             with torch.no_grad():
                 changes += self.network.changes(of_each)
         return changes
+
+    def _record(
+        self, requests: Sequence[EditRequest], losses: Sequence[float], of_each: Sequence[Mapping[str, Factors]]
+    ) -> None:
+        """Record each request's loss and the factors of its gradient, if there is a trace."""
+        if self.trace is None:
+            return
+        for request, loss, factors in zip(requests, losses, of_each, strict=True):
+            self.trace.record(request, "losses", [loss])
+            self.trace.record(request, "passes", [1])
+            for name, found in factors.items():
+                self.trace.record(request, f"keys.{name}", found.inputs)
+                self.trace.record(request, f"gradients.{name}", found.deltas)
 
     def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
         return training_pair(model.tokenizer, request, self.params.close_target)

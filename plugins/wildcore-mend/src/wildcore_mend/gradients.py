@@ -4,7 +4,7 @@ The gradient by a weight W [outputs, inputs] is the sum over tokens of d x^T, wh
 gradient of the loss by its output (Mitchell et al. 2022, section 3.1). The sum itself is never computed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,17 +35,25 @@ def edited_modules(model: LoadedModel, layers: Sequence[int]) -> tuple[str, ...]
 
 
 def gradients(
-    model: LoadedModel, names: Sequence[str], rows: Sequence[TokenisedPair], begin: bool, mean: bool = False
+    model: LoadedModel,
+    names: Sequence[str],
+    rows: Sequence[TokenisedPair],
+    begin: bool,
+    mean: bool = False,
+    on_losses: Callable[[list[float]], None] | None = None,
 ) -> list[dict[str, Factors]]:
     """Return, for each row, the gradient of its loss by the weights of the modules ``names``.
 
     A row's loss is the mean negative log-probability of its target's tokens; with ``mean``, its part of the mean over the
-    tokens of all rows. All are computed in one forward and one backward pass.
+    tokens of all rows. All are computed in one forward and one backward pass. ``on_losses`` is given each row's own mean.
     """
     asked = Asked.of(model, rows, begin)
     with torch.enable_grad(), _recording(model, names) as seen:
         losses = cross_entropy(asked.logits(model), asked.wanted, reduction="none")
-        loss = losses.mean() if mean else asked.mean_of_rows(losses).sum()
+        own = asked.mean_of_rows(losses)
+        if on_losses is not None:
+            on_losses(own.tolist())
+        loss = losses.mean() if mean else own.sum()
         deltas = torch.autograd.grad(loss, [seen[name][1] for name in names])
     read = [(seen[name][0], delta) for name, delta in zip(names, deltas, strict=True)]
     return [

@@ -11,7 +11,7 @@ from itertools import chain
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, UserError, map_or_refuse
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, UserError, map_or_refuse
 from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore_ultraedit.features import Features, joined, read_features
@@ -30,9 +30,11 @@ class UltraEdit(Editor):
         assert params.learning_rate is not None, "parameters are completed for a model first"
         self.params, self.learning_rate = params, params.learning_rate
         self.statistics: Statistics = {}
+        self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Raise ``UserError`` if a module to edit does not exist."""
+        """Take the trace, if one was asked for. Raise ``UserError`` if a module to edit does not exist."""
+        self.trace = environment.trace
         self._names(model)
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
@@ -44,7 +46,8 @@ class UltraEdit(Editor):
 
         Raises ``Refused`` if any has no target, or if the statistics would be of one token only.
         """
-        rows = sorted((self._row(model, request) for request in requests), key=lambda row: -len(row.token_ids))
+        rows = [(request, self._row(model, request)) for request in requests]
+        rows.sort(key=lambda pair: -len(pair[1].token_ids))
         size = self.params.batch_size
         batches = [self._read(model, rows[start : start + size], True) for start in range(0, len(rows), size)]
         patch, self.statistics = self._write(self.statistics, [joined(batch) for batch in batches])
@@ -53,7 +56,8 @@ class UltraEdit(Editor):
     def edit_each(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[Patch | Refused]:
         """Return an update for each of the independent ``requests``; their texts are read together."""
         rows = map_or_refuse(partial(self._row, model), requests)
-        readable = [row for row in rows if isinstance(row, TokenisedPair)]
+        pairs = zip(requests, rows, strict=True)
+        readable = [(request, row) for request, row in pairs if isinstance(row, TokenisedPair)]
         parts = [readable[start : start + REQUESTS_TOGETHER] for start in range(0, len(readable), REQUESTS_TOGETHER)]
         written = iter(
             map_or_refuse(self._alone, chain.from_iterable(self._read(model, part, False) for part in parts))
@@ -73,8 +77,22 @@ class UltraEdit(Editor):
         """Set the statistics from ``state``."""
         self.statistics = restored(state)
 
-    def _read(self, model: LoadedModel, rows: Sequence[TokenisedPair], together: bool) -> list[dict[str, Features]]:
-        return read_features(model, self._names(model), rows, self.params.tokens == "all", together)
+    def _read(
+        self, model: LoadedModel, pairs: Sequence[tuple[EditRequest, TokenisedPair]], together: bool
+    ) -> list[dict[str, Features]]:
+        """Return each row's features, and record them with its loss if there is a trace."""
+        losses: list[float] = []
+        every_token, on_losses = self.params.tokens == "all", losses.extend if self.trace else None
+        rows = [row for _, row in pairs]
+        read = read_features(model, self._names(model), rows, every_token, together, on_losses)
+        if self.trace is not None:
+            for (request, _), loss, features in zip(pairs, losses, read, strict=True):
+                self.trace.record(request, "losses", [loss])
+                self.trace.record(request, "passes", [1])
+                for name, found in features.items():
+                    self.trace.record(request, f"keys.{name}", found.hidden)
+                    self.trace.record(request, f"gradients.{name}", found.gradients)
+        return read
 
     def _alone(self, features: Mapping[str, Features]) -> WeightPatch:
         return self._write({}, [features])[0]

@@ -1,6 +1,6 @@
 """The features of an edit: the inputs of a linear map, and the gradients of the loss by its outputs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +36,18 @@ def joined(parts: Sequence[Mapping[str, Features]]) -> dict[str, Features]:
 
 @torch.enable_grad()
 def read_features(
-    model: LoadedModel, names: Sequence[str], rows: Sequence[TokenisedPair], every_token: bool, together: bool
+    model: LoadedModel,
+    names: Sequence[str],
+    rows: Sequence[TokenisedPair],
+    every_token: bool,
+    together: bool,
+    on_losses: Callable[[list[float]], None] | None = None,
 ) -> list[dict[str, Features]]:
     """Return each row's features at the linear maps ``names``.
 
     The loss is the mean negative log-probability of the target's tokens: of all rows ``together``, or of each row separately.
-    Features are those of the tokens that predict the target, or of ``every_token`` that must be read.
+    Features are those of the tokens that predict the target, or of ``every_token`` that must be read. ``on_losses`` is given
+    each row's own mean.
     """
     ids, mask = pad([row.token_ids[:-1] for row in rows], model.padding, "right", model.device)
     labels = target_labels(rows, model.device)[:, :-1]
@@ -49,7 +55,11 @@ def read_features(
     inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, "use_cache": False}
     with _watched(model, names) as seen:
         hidden = model.network.base_model(**inputs).last_hidden_state
-    loss = _loss(model, hidden, labels, together)
+    losses = _losses(model, hidden, labels)
+    own = _means_of_rows(losses, labels)
+    if on_losses is not None:
+        on_losses(own.tolist())
+    loss = losses.mean() if together else own.sum()
     gradients = torch.autograd.grad(loss, [seen[name][1] for name in names])
     used = mask.bool() if every_token else labels != IGNORE_INDEX
     found = {name: (seen[name][0], gradient) for name, gradient in zip(names, gradients, strict=True)}
@@ -61,16 +71,19 @@ def _features(hidden: Tensor, gradients: Tensor, row: int, used: Tensor) -> Feat
     return Features(at_least_float32(hidden[row, places]), at_least_float32(gradients[row, places]))
 
 
-def _loss(model: LoadedModel, hidden: Tensor, labels: Tensor, together: bool) -> Tensor:
-    """Return the mean over all predictions, or the sum over rows of each row's mean."""
+def _losses(model: LoadedModel, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Return the negative log-probability of each label [answers]."""
     answers = (labels != IGNORE_INDEX).to(hidden.device)
     logits = at_least_float32(model.head(hidden[answers]))
     wanted = labels.to(logits.device)[answers.to(logits.device)]
-    losses = nn.functional.cross_entropy(logits, wanted, reduction="none")
-    if together:
-        return losses.mean()
-    counts = answers.sum(-1, keepdim=True).expand_as(answers)[answers]
-    return (losses / counts.to(losses.device)).sum()
+    return nn.functional.cross_entropy(logits, wanted, reduction="none")
+
+
+def _means_of_rows(losses: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean of each row's ``losses`` [answers]: [rows]."""
+    answers = (labels != IGNORE_INDEX).to(losses.device)
+    rows = answers.nonzero()[:, 0]
+    return losses.new_zeros(len(labels)).index_add(0, rows, losses / answers.sum(-1)[rows])
 
 
 @contextmanager
