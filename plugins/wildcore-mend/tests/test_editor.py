@@ -10,7 +10,7 @@ from wildcore_mend.gradients import edited_modules, gradients
 from wildcore_mend.network import HyperNetwork
 from wildcore_mend.parameters import MendParams
 
-from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Prompt, Refused, Saved, UserError
+from wildcore import EditCase, EditRequest, Environment, ModelShape, Probe, Prompt, Refused, Saved, Trace, UserError
 from wildcore.models import LoadedModel, tokenise_pair, training_pair
 from wildcore.patches import LowRank, WeightPatch
 from wildcore.testing.conformance import SilentProgress, check_editor, quiet_environment
@@ -105,6 +105,23 @@ def test_the_factors_are_those_of_the_gradient(family: str) -> None:
     for name, weight in weights.items():
         expected = weight.grad.T if model.projection(name).transposed else weight.grad
         assert relative_error(found[name].deltas.T @ found[name].inputs, expected) < 1e-4
+
+
+def test_a_trace_has_each_request_s_loss_and_the_factors_of_its_gradient() -> None:
+    model = tiny_model("llama")
+    made, without = descending(model), descending(model)
+    made.trace = Trace()
+    patches = made.edit_each(model, REQUESTS)
+    for request, patch, plain in zip(REQUESTS, patches, without.edit_each(model, REQUESTS), strict=True):
+        assert torch.equal(dense(patch), dense(plain)), "a trace changes nothing"
+        found = made.trace.take(request)
+        assert found["losses"].tolist() == pytest.approx([loss(model, request)], rel=1e-4)
+        assert found["passes"].tolist() == [1]
+        row = training_pair(model.tokenizer, request)
+        (factors,) = gradients(model, made.network.names, [row], begin=False)
+        for name, of_module in factors.items():
+            assert relative_error(found[f"keys.{name}"], of_module.inputs) < 1e-4
+            assert relative_error(found[f"gradients.{name}"], of_module.deltas) < 1e-3
 
 
 def test_the_change_has_the_rank_of_the_tokens_that_have_a_gradient() -> None:
