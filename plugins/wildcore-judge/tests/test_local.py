@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from wildcore_judge.local import LocalJudge, object_is_closed
+from wildcore_judge.local import LocalJudge, ObjectIsClosed
 from wildcore_judge.metric import Judge, make_judge
 from wildcore_judge.parameters import JudgeParams
 
@@ -146,7 +146,7 @@ def test_a_reply_ends_with_its_object_and_any_other_at_max_tokens(
     ],
 )
 def test_thoughts_do_not_end_a_reply(said: str, closed: bool) -> None:
-    assert object_is_closed(0, said, 9) is closed
+    assert ObjectIsClosed([False])(0, said, 9) is closed
 
 
 def test_no_such_judge(environment: Environment, tmp_path: Path) -> None:
