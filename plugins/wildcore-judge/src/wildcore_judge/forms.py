@@ -38,7 +38,7 @@ MARKED = re.compile(
 """A verdict marked by its surroundings, as models trained on mathematics or on comparisons write it."""
 AFTER_MARKED = re.compile(r"[\s$.)\]\\]*")
 EMPHASIS = re.compile("[*_`'\"\u00ab\u00bb]")
-LINE_START = re.compile(r"[\s#>•-]+")
+LINE_START = re.compile(r"\A[\s#>•-]+")
 FENCE = re.compile(r"^\s*```\w*\s*$\n?", re.MULTILINE)
 ASCII = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-") | dict.fromkeys("\u201c\u201d", '"'))
 """Dashes and quotation marks."""
@@ -51,7 +51,7 @@ LONGEST_LINE = 80
 
 BETWEEN = r"for|if|when|means|is|are|the|it|this|that|your|an?|answers?|response|fully|completely|entirely"
 DEFINITION = re.compile(
-    r"(?<![\w'])([A-Z])(?:[\"')\].:=-]|\s(?=(?:for|if|when|means|[=:-])(?:\s|\b)))+\s*"
+    r"(?<!\w)(?<!\w')([A-Z])(?:[\"')\].:=-]|\s(?=(?:for|if|when|means|[=:-])(?:\s|\b)))+\s*"
     rf"(?:(?i:{BETWEEN})\s+)*[\"'(\[]*(?i:(not[ _](?:attempted|correct|right)|[a-z]+))"
 )
 """A letter and its meaning in a prompt: 'A: CORRECT', '"C" for correct', 'B if the answer is wrong'."""
@@ -116,7 +116,7 @@ def _all(reply: str, letters: Letters) -> Iterator[Verdict]:
 def _of_line(line: str, letters: Letters) -> Verdict | None:
     if len(line) > LONGEST_LINE:
         return None
-    found = FORM.fullmatch(LINE_START.sub("", EMPHASIS.sub("", line), 1).strip().upper()) if line else None
+    found = FORM.fullmatch(LINE_START.sub("", EMPHASIS.sub("", line)).strip().upper()) if line else None
     if found is None:
         return None
     said: set[Verdict | None] = {WORDS[found["word"]]} if found["word"] else set()
