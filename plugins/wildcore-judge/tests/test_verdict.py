@@ -171,7 +171,11 @@ def test_a_verdict_that_another_contradicts_or_follows_is_none(end: str) -> None
 OPEN_PROMPTS = {
     "A: CORRECT\nB: INCORRECT\nC: NOT_ATTEMPTED\nReturn the letter.": {"A": 1, "B": 0, "C": None, "GRADE: C": None},
     'Choose either "C" for correct answers, or "I" for incorrect answers.': {"C": 1, "I": 0, "A": None, "GRADE: I": 0},
-    "\u201cC\u201d for fully correct answers, 'P' for partially correct ones, 'I' for wrong ones": {"C": 1, "P": None, "I": 0},
+    "\u201cC\u201d for fully correct answers, 'P' for partially correct ones, 'I' for wrong ones": {
+        "C": 1,
+        "P": None,
+        "I": 0,
+    },
     "Reply A if the answer is correct and B if it is not correct.": {"A": 1, "B": 0, "GRADE: C": None},
     "A = wrong, B = right": {"A": 0, "B": 1},
     "Say (A) incorrect, or (B) correct.": {"A": 0, "B": 1},

@@ -84,5 +84,5 @@ def judged(reply: Reply) -> Judgement:
 
 
 def quoted(text: str, length: int) -> str:
-    """Return the beginning of a text in quotation marks, ``length`` characters in all, with control characters escaped."""
-    return f"{text[:length]!r:.{length}}"
+    """Return the first ``length`` characters of a text in quotation marks, with control characters escaped."""
+    return repr(text[:length]) + "..." * (len(text) > length)
