@@ -152,7 +152,7 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more(
     scores = judge().score(probes(4))
     assert [score.value for score in scores] == [1.0, None, 1.0, 1.0]
     said = str(reaction.body)[:60]
-    why = f": {said!r:.60}" if said else " (it is empty): ''"
+    why = f": {said!r:.60}" if said else " (it is empty)"
     assert (scores[1].reason or "").startswith(f"the judge's server replies, but in a form that cannot be read{why}")
     assert server.asked() == {"answer 0": 1, "answer 1": 2, "answer 2": 1, "answer 3": 1}
 
@@ -230,7 +230,7 @@ def test_a_reply_that_was_cut_off_is_asked_for_with_more_tokens(
     assert [score.value for score in scores] == [0.0] * 3
     assert sorted(request["max_tokens"] for request in server.requests) == [64] * 3 + [4096] * 3
     assert notes(environment)[-2] == (
-        "judge m: 3 replies were cut off at 64 tokens and asked for again with 4096, which made 3 of them clear; "
+        "judge m: replies cut off at 64 tokens: 3 asked for again with 4096, 3 of them clear then; "
         "metric.judge.max_tokens sets the first number"
     )
 

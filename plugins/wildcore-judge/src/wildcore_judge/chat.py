@@ -166,8 +166,10 @@ class Chat:
             headers = {name: self.key.scrub(value) for name, value in error.response.headers.items()}
             said = self.key.scrub(error.response.content.decode("utf-8", "replace"))
             raise failure(error.status_code, headers, said, self.key.source) from None
+        except NotReceived as error:
+            raise Unreadable("", str(error)) from None
         except APIConnectionError as error:
-            if isinstance(error.__cause__, NotReceived):
+            if isinstance(error.__cause__, NotReceived):  # as some versions of the client raise it
                 raise Unreadable("", str(error.__cause__)) from None
             bill.used = NOTHING if type(error.__cause__).__name__ in NEVER_ARRIVED else None
             raise Passing(self.key.scrub(_root(error))) from None

@@ -84,7 +84,7 @@ def _number(digits: str) -> int | float:
 
 def _unreadable(body: bytes, clean: Callable[[str], str], problem: str = "") -> Unreadable:
     if not body.strip():
-        problem = "it is empty"
+        return Unreadable("", "it is empty")
     said = " ".join(clean(body.decode("utf-8", "replace")).split())
     return Unreadable(quoted(said, EXCERPT), problem)
 

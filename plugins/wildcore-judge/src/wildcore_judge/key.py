@@ -18,9 +18,10 @@ HIDDEN = "[key]"
 ESCAPE = re.compile(
     r"&(?:amp;)*(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});?"
     r"|%(?:25)*[0-9a-fA-F]{2}"
-    r"|\\+(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[^\w\s])"
+    r"|\\+(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt]|[^\w\s])"
 )
 """One character of printable ASCII as HTML, an address or a string of a programming language escapes it, perhaps twice."""
+WHITE_SPACE = {"n": "\n", "r": "\r", "t": "\t"}
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
 HEXADECIMAL = re.compile(r"[0-9a-fA-F]{16,}")
 Decode = Callable[[str], Iterator[str]]
@@ -99,9 +100,9 @@ def _unescaped(escape: str) -> str | None:
     elif escape[0] == "%":
         char = chr(int(escape[-2:], 16))
     else:
-        kind = escape.lstrip("\\")
+        kind = escape.lstrip("\\") or "\\"
         digits = kind[1:].strip("{}")
-        char = chr(min(int(digits, 16), 0x10FFFF)) if digits else kind or "\\"
+        char = chr(min(int(digits, 16), 0x10FFFF)) if digits else WHITE_SPACE.get(kind, kind)
     return char if len(char) == 1 and char.isascii() else None
 
 

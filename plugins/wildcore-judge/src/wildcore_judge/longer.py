@@ -37,6 +37,6 @@ class LongerReplies:
         if not self.asked:
             return None
         return (
-            f"{self.asked} replies were cut off at {self.max_tokens} tokens and asked for again with "
-            f"{longer(self.max_tokens)}, which made {self.clear} of them clear; metric.judge.max_tokens sets the first number"
+            f"replies cut off at {self.max_tokens} tokens: {self.asked} asked for again with {longer(self.max_tokens)}, "
+            f"{self.clear} of them clear then; metric.judge.max_tokens sets the first number"
         )
