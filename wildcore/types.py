@@ -85,13 +85,13 @@ class Malformed(Record):
 class Prompt(Record):
     """A question as rendered by a context: the text the model reads.
 
-    ``joint`` is the text between the prompt and an answer: a space, or nothing after a chat template.
+    ``separator`` is the text between the prompt and an answer: a space, or nothing after a chat template.
     ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
     contains it.
     """
 
     text: str
-    joint: str = " "
+    separator: str = " "
     special_tokens: bool = True
 
 

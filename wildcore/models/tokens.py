@@ -1,4 +1,4 @@
-"""From text to token ids: the joint of prompt and target, the subject's last token, and padding.
+"""From text to token ids: the separator of prompt and target, the subject's last token, and padding.
 
 Positions are computed only here, from the character offsets that the tokenizer reports for the whole text. So a leading space
 never becomes a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject may occur
@@ -52,7 +52,7 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
 
 
 def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> TokenisedPair:
-    """Tokenise ``prompt`` followed by ``target``, with one joint between them.
+    """Tokenise ``prompt`` followed by ``target``, with one separator between them.
 
     The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with a full stop or
     with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
@@ -60,8 +60,8 @@ def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarge
     answer = target.strip()
     if close == "stop" and not answer.endswith("."):
         answer += "."
-    joint = "" if not answer or prompt.text[-1:].isspace() else prompt.joint
-    text = prompt.text + joint + answer
+    separator = "" if not answer or prompt.text[-1:].isspace() else prompt.separator
+    text = prompt.text + separator + answer
     token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))

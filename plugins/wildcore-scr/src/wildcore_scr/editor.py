@@ -81,7 +81,7 @@ class ScrPatch(PromptPatch):
     ) -> list[list[str] | None]:
         if self.params.confirm == "none":
             return [[facts[0]] for facts in near]
-        chat = bool(model.tokenizer.chat_template) and not any(prompt.joint for prompt in prompts)
+        chat = bool(model.tokenizer.chat_template) and not any(prompt.separator for prompt in prompts)
         return confirmed_facts(model, self.params, questions, near, chat)
 
     def _rewritten(self, prompt: Prompt, question: str, facts: Sequence[str] | None) -> Prompt:
