@@ -19,7 +19,7 @@ from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, pinned_pref
 from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
 from wildcore.datasets import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
-from wildcore.patches import set_aside
+from wildcore.patches import deactivated
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams
@@ -84,7 +84,7 @@ class Wise(Editor):
         """
         memories = self.memories.to(model.mlp_output(self.layer).weight.device)
         tasks = [self._task(model, request, memories.edits + count) for count, request in enumerate(requests)]
-        with set_aside(model, SideMemoryPatch, model.mlp_output(self.layer).name):
+        with deactivated(model, SideMemoryPatch, model.mlp_output(self.layer).name):
             for task in tasks:
                 memories = self._written(model, memories, task)
         self.memories = memories
