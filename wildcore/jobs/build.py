@@ -35,7 +35,7 @@ UNREGISTERED = "unregistered: "
 """Prefix of the name of an editor that is a Python object and that no plugin offers."""
 
 RESOURCES = "taken"
-"""Key in an editor's record for the result of ``Editor.pin_resources``."""
+"""Key for the result of ``Editor.pin_resources`` in an editor's description, as files have it."""
 
 AS_PUBLISHED = "as_published"
 """Key in an editor's record that says whether it ran like its published code: true, or the parameters that differ."""
@@ -217,11 +217,11 @@ def pin_resources(
 
     The resources of its transforms are added, in their order.
     """
-    taken = dict(editor.pin_resources(model, environment, recorded))
+    resources = dict(editor.pin_resources(model, environment, recorded))
     of_transforms = [dict(transform.pinned_resources()) for transform in getattr(editor, "transforms", None) or ()]
     if any(of_transforms):
-        taken["transforms"] = of_transforms
-    return {RESOURCES: taken} if taken else {}
+        resources["transforms"] = of_transforms
+    return {RESOURCES: resources} if resources else {}
 
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:

@@ -66,7 +66,7 @@ class Evaluation:
             identity=self.identity(spec),
             protocols=tuple(protocol.definition for protocol in self.plan.protocols),
             case_count=len(self.cases),
-            edits_at_once=self.group_size,
+            group_size=self.group_size,
             versions=provenance.versions(self.plan.registry),
             hardware=provenance.hardware(self.session.model),
             plugins=provenance.plugins(self.plan.registry),
@@ -144,13 +144,13 @@ class Evaluation:
         folder.append_work(record)
 
     def _do_cases(self, folder: RunFolder) -> None:
-        done = {record.case for record in folder.cases()}
+        finished = {record.case for record in folder.cases()}
         editor = self.editors[folder.manifest.job["editor"]][0]
-        if all(case.id in done for case in self.cases):
+        if all(case.id in finished for case in self.cases):
             return
-        together = folder.manifest.edits_at_once if self.plan.spec.parallel == AUTO else self.group_size
+        size = folder.manifest.group_size if self.plan.spec.parallel == AUTO else self.group_size
         if self.schedule.name == "single":
-            self._do_single_edits(folder, editor, together, done)
+            self._do_single_edits(folder, editor, size, finished)
         else:
             runner = SequenceRunner(
                 editor,
@@ -160,7 +160,7 @@ class Evaluation:
                 folder.manifest.job["editor"],
                 self.plan.reporter.line,
             )
-            runner.run(self.schedule, self.cases, self._say, together, done)
+            runner.run(self.schedule, self.cases, self._say, size, finished)
         for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
@@ -204,12 +204,12 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
         if plan.patch.note:
             plan.reporter.note(plan.patch.note)
     model.max_batch_size = spec.batch_size
-    together = group_size(spec.parallel, model)
+    size = group_size(spec.parallel, model)
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
-    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, together)
+    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:

@@ -40,7 +40,7 @@ class RunFolder:
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2, by_alias=True) + "\n")
         except FileExistsError as error:
             raise _not_free(path) from error
         except OSError as error:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import ConfigDict, Field
+
 from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
 
 SCHEMA = 1
@@ -98,7 +100,11 @@ class InvocationRecord(Record):
 
 
 class Manifest(Record):
-    """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved."""
+    """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved.
+    ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_number: int = SCHEMA
     created: str
@@ -106,7 +112,7 @@ class Manifest(Record):
     identity: Mapping[str, Any]
     protocols: tuple[EvalProtocol, ...]
     case_count: int
-    edits_at_once: int = 1
+    group_size: int = Field(default=1, alias="edits_at_once")
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
     plugins: Mapping[str, Any]

@@ -54,15 +54,15 @@ class Wise(Editor):
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the files and the corpus that edits use. Every given mask and text is checked."""
-        taken = pinned_prefixes(self.params.prefixes)
+        resources = pinned_prefixes(self.params.prefixes)
         if self.masks is not None:
             shape = model.mlp_output(self.layer).weight.shape
             self.masks.require(tuple(shape), lambda mask: bool(((mask == 0) | (mask == 1)).all()), "zeros and ones")
-            taken["masks"] = self.masks.identity()
+            resources["masks"] = self.masks.identity()
         if self.irrelevant_texts is None:
-            return taken | pinned_corpus(self.params.corpus)
+            return resources | pinned_corpus(self.params.corpus)
         assert self.irrelevant_texts.texts
-        return taken | {"irrelevant": self.irrelevant_texts.identity()}
+        return resources | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Store the seed, and read or sample the prefixes."""
