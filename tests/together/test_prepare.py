@@ -23,7 +23,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 TRAINED = """
 from wildcore import Editor, Offer, Saved, UserError, hookimpl
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 
 class Trained(Editor):
@@ -34,7 +34,7 @@ class Trained(Editor):
 
     def train(self, model, environment, cases):
         subjects = [case.request.subject for case in cases]
-        self.file = prepared_file(environment, model, "sample-network", {"cases": len(subjects)})
+        self.file = artifact_file(environment, model, "sample-network", {"cases": len(subjects)})
         self.file.save(Saved({}, {"subjects": subjects, "seed": environment.seed}))
 
     def prepare(self, model, environment):

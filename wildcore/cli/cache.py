@@ -11,8 +11,8 @@ from rich.table import Table
 
 from wildcore.errors import UserError
 from wildcore.reporting.console import format_bytes, results_console, safe_text
+from wildcore.storage.artifact_entries import Entry, chosen, damage, entries, remove, store_folder
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")

@@ -12,8 +12,8 @@ from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, names_used, refuse_unused_settings
 from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
+from wildcore.storage.artifacts import RecordingEnvironment
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.prepared import RecordingEnvironment
 from wildcore.types import EditCase
 
 OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")

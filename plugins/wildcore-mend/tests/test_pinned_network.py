@@ -13,7 +13,7 @@ from wildcore import Saved
 from wildcore.cli import main
 from wildcore.patches.files import read_patch
 from wildcore.storage import Artifact, content_digest, read_manifest
-from wildcore.storage.prepared import read_sound
+from wildcore.storage.artifacts import read_sound
 
 MODEL = ("--model", str(Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"))
 TRAINING = {"steps": 10, "rank": 6, "accumulate": 5, "validate_every": 5, "learning_rate": 1e-3, "edit_rate": -1e-3}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel, at_least_float32, encode
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def sampled_prefixes(
     """
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
-    file = prepared_file(environment, model, "prefixes", facts)
+    file = artifact_file(environment, model, "prefixes", facts)
     if not file.exists():
         file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
     return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
