@@ -85,7 +85,7 @@ def case(number: int) -> EditCase:
     return EditCase(id=str(number), request=EditRequest(prompt=probes[0].prompt, target="Peru"), probes=probes)
 
 
-def judged(tmp_path: Path, editor: Editor, continuation: int, *metrics: Metric) -> list[CaseRecord]:
+def evaluated(tmp_path: Path, editor: Editor, continuation: int, *metrics: Metric) -> list[CaseRecord]:
     model = tiny_model("llama")
     labelled = {"reliability": tuple((str(number), metric) for number, metric in enumerate(metrics))}
     protocol = plain_protocol(Greedy(TOKENS), truncator=FirstCharacters(), metrics=labelled)
@@ -101,7 +101,7 @@ def without(record: CaseRecord) -> CaseRecord:
 
 @pytest.mark.parametrize("editor", [Doubles(), Hints()])
 def test_what_follows_is_observed_and_changes_nothing(editor: Editor, tmp_path: Path) -> None:
-    plain, looked = (judged(tmp_path, editor, more) for more in (0, MORE))
+    plain, looked = (evaluated(tmp_path, editor, more) for more in (0, MORE))
     assert [without(record) for record in plain] == [without(record) for record in looked]
     assert not any(probe.continued for record in plain for probe in record.probes)
     for probe in (probe for record in looked for probe in record.probes):
@@ -119,7 +119,7 @@ def test_what_follows_is_observed_and_changes_nothing(editor: Editor, tmp_path: 
 def test_only_answers_that_hold_are_asked_for_unless_that_is_expensive_to_tell(
     metric: Metric, asked: int, tmp_path: Path
 ) -> None:
-    records = judged(tmp_path, Doubles(), MORE, metric)
+    records = evaluated(tmp_path, Doubles(), MORE, metric)
     continued = [probe.question for record in records for probe in record.probes if probe.continued]
     assert len(continued) == asked
     assert "Mill 1, 2:" in continued

@@ -128,7 +128,7 @@ def test_a_whole_record_is_shown(tmp_path: Path) -> None:
     done = call("show", make_run(tmp_path / "run", identity=WHOLE))
     assert done.exit_code == 0
     assert "x on x (float32, cpu), 1 edits of x" in done.stdout
-    assert "Schedule: single; judged after each edit" in done.stdout
+    assert "Schedule: single; evaluated after each edit" in done.stdout
 
 
 @pytest.mark.parametrize(("width", "counts"), [(80, False), (130, True)])

@@ -121,9 +121,9 @@ def test_a_run_recorded_under_the_earlier_name_of_its_dataset_is_resumed_with_on
 
 
 @pytest.mark.parametrize("editor", ["rome", "grace", "scr"])
-def test_a_patch_file_is_judged(editor: str) -> None:
-    run("eval", "--patch", f"{editor}.safetensors", *MODEL, *CASES, "--out", "judged", "--quiet")
-    cases = lines(Path("judged/journal.jsonl"))
+def test_a_patch_file_is_evaluated(editor: str) -> None:
+    run("eval", "--patch", f"{editor}.safetensors", *MODEL, *CASES, "--out", "evaluated", "--quiet")
+    cases = lines(Path("evaluated/journal.jsonl"))
     assert [case["edit"]["status"] for case in cases] == ["edited", "edited"]
     asked = [probe for case in cases for probe in case["probes"] if probe["kind"] == "reliability"]
     if editor == "scr":  # it changes what is asked

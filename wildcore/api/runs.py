@@ -158,7 +158,7 @@ def evaluate(
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
-        raise UserError("evaluate: give either an editor, to make edits, or a patch, to judge that")
+        raise UserError("evaluate: give either an editor, to make edits, or a patch, to evaluate that")
     require_one_choice(limit, sample)
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)

@@ -202,7 +202,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
-        raise UserError("--patch judges a patch that is there, and --editor makes patches; give one of them")
+        raise UserError("--patch evaluates an existing patch, and --editor makes patches; give one of them")
     if not options["patch"] and not options["editor"]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):

@@ -81,4 +81,4 @@ def short_description(identity: Mapping[str, Any]) -> str:
 
 def description(identity: Mapping[str, Any]) -> str:
     """Return one line that describes a recorded schedule."""
-    return f"{short_description(identity)}; judged {identity['judged']}; model {identity['model']}"
+    return f"{short_description(identity)}; evaluated {identity['judged']}; model {identity['model']}"

@@ -73,9 +73,9 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     requests = [fact.request for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
-        judged = f" ({command('eval', Option('patch'))})"
+        evaluates = f" ({command('eval', Option('patch'))})"
         progress.note(
-            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), evaluates)
         )
     update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))

@@ -167,7 +167,7 @@ class Evaluation:
             self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
-        self.plan.reporter.line(f"Solving and judging {group_size} edits at once")
+        self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
         with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(finished)) as advance:

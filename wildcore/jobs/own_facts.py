@@ -10,8 +10,8 @@ from wildcore.types import EditCase, EditRequest, Probe
 
 NAME = "the patch's own facts"
 NOTE = (
-    "the patch is judged on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked about "
-    "only where a dataset has them (",
+    "the patch is evaluated on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked "
+    "about only where a dataset has them (",
     Option("dataset", "NAME"),
     ")",
 )

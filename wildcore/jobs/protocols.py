@@ -112,8 +112,8 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
     """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
-    judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
-    return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
+    scoring = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
+    return {kind: comparing if kind == "locality" else scoring for kind in PROBE_KINDS}
 
 
 def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice) -> ResolvedProtocol:

@@ -183,7 +183,8 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     if failed:
         console.print(
             safe_text(
-                f"{len(failed)} not written, and judged as they are; the first, case {failed[0].case}: {failed[0].edit.reason}",
+                f"{len(failed)} edits were not written, and their cases were evaluated without them; the first, case "
+                f"{failed[0].case}: {failed[0].edit.reason}",
                 300,
             )
         )
@@ -191,7 +192,7 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     if diverged:
         console.print(
             safe_text(
-                f"{len(diverged)} edits diverged (not finite) and were judged as they are; the first: {diverged[0].case}"
+                f"{len(diverged)} edits diverged (not finite) and were evaluated all the same; the first: {diverged[0].case}"
             )
         )
 
