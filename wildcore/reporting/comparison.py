@@ -29,17 +29,17 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
     manifests = [readable_manifest(folder) for folder in folders]
     for difference in _other_differences(manifests):
         console.print(safe_text(f"Not like for like: {difference}"))
-    cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
+    runs = [{(row.protocol, row.kind, row.metric): row for row in summarise(folder.scores())} for folder in folders]
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
         table.add_column(safe_text(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
-    rows = dict.fromkeys(key for run in cells for key in run)
-    for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
-        befores = {number(run[key].before) for run in cells if key in run}
+    keys = {key for run in runs for key in run}
+    for key in sorted(keys, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
+        befores = {number(run[key].before) for run in runs if key in run}
         table.add_row(
             safe_text(key[0]), key[1], safe_text(key[2]), befores.pop() if len(befores) == 1 else "differs",
-            *(_with_interval(run.get(key)) for run in cells),
+            *(_with_interval(run.get(key)) for run in runs),
         )  # fmt: skip
     table.add_section()
     table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
@@ -84,8 +84,8 @@ def _seconds(folder: RunFolder) -> str:
     return "-" if seconds is None else f"{seconds:.2f}"
 
 
-def _with_interval(cell: SummaryRow | None) -> str:
-    if cell is None or cell.after is None:
+def _with_interval(row: SummaryRow | None) -> str:
+    if row is None or row.after is None:
         return "-"
-    interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"
-    return f"{cell.after:.3f}{interval}"
+    interval = "" if row.low is None or row.high is None else f" ({row.low:.2f} to {row.high:.2f})"
+    return f"{row.after:.3f}{interval}"

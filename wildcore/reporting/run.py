@@ -41,11 +41,11 @@ Column = tuple[str, str]
 def print_run(folder: RunFolder) -> None:
     """Print a finished run: head, table, gap, examples, and what to do next."""
     cases, scores = list(folder.cases()), list(folder.scores())
-    cells = summarise(scores)
+    rows = summarise(scores)
     with results_console() as console:  # in a notebook all of it is one output
         print_head(console, folder, len(cases))
-        print_table(console, cells)
-        print_gap(console, cells)
+        print_table(console, rows)
+        print_gap(console, rows)
         print_continuations(console, continuations(cases, scores))
         print_refusals(console, cases)
         print_unscored(console, scores)
@@ -112,26 +112,26 @@ def readable_manifest(folder: RunFolder) -> Manifest:
     return manifest
 
 
-def print_table(console: Console, cells: Sequence[SummaryRow]) -> None:
+def print_table(console: Console, rows: Sequence[SummaryRow]) -> None:
     """Print one row for each protocol, probe kind and metric. In a narrow window the counts are left out, which is noted."""
     narrow = console.width < WIDTH_OF_THE_TABLE
     table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
     for column in ("before", "after", "95 % interval", *(() if narrow else COUNTS)):
         table.add_column(column, justify="right", no_wrap=True)
     last = None
-    for cell in cells:
-        if last not in (None, cell.protocol):
+    for row in rows:
+        if last not in (None, row.protocol):
             table.add_section()
         table.add_row(
-            safe_text("" if cell.protocol == last else cell.protocol),
-            cell.kind,
-            safe_text(cell.metric),
-            number(cell.before),
-            number(cell.after),
-            f"{cell.low:.3f} to {cell.high:.3f}" if cell.low is not None and cell.high is not None else "-",
-            *(() if narrow else (str(getattr(cell, count)) for count in COUNTS)),
+            safe_text("" if row.protocol == last else row.protocol),
+            row.kind,
+            safe_text(row.metric),
+            number(row.before),
+            number(row.after),
+            f"{row.low:.3f} to {row.high:.3f}" if row.low is not None and row.high is not None else "-",
+            *(() if narrow else (str(getattr(row, count)) for count in COUNTS)),
         )
-        last = cell.protocol
+        last = row.protocol
     console.print(table)
     if narrow:
         console.print(
@@ -140,12 +140,12 @@ def print_table(console: Console, cells: Sequence[SummaryRow]) -> None:
         )
 
 
-def print_gap(console: Console, cells: Sequence[SummaryRow]) -> None:
+def print_gap(console: Console, rows: Sequence[SummaryRow]) -> None:
     """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
     reliability: dict[str, float | None] = {}
-    for cell in cells:
-        if cell.kind == "reliability":
-            reliability.setdefault(cell.protocol, cell.after)  # by the protocol's own metric, which comes first
+    for row in rows:
+        if row.kind == "reliability":
+            reliability.setdefault(row.protocol, row.after)  # by the protocol's own metric, which comes first
     synthetic, wild = reliability.get(SYNTHETIC), reliability.get(WILD)
     if synthetic is not None and wild is not None:
         gap = 100 * (synthetic - wild)
