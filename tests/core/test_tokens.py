@@ -78,15 +78,15 @@ class TestJoin:
 
     def test_closing_by_a_full_stop(self, tokenizer: Any) -> None:
         prompt = Prompt(text="The metro of")
-        closed = tokenise_pair(tokenizer, prompt, "Paris", close="stop")
+        closed = tokenise_pair(tokenizer, prompt, "Paris", ending="stop")
         assert closed.text == "The metro of Paris."
         assert tokenizer.decode(closed.target_ids).strip() == "Paris."
-        assert tokenise_pair(tokenizer, prompt, "the U.S.", close="stop").text == "The metro of the U.S."
+        assert tokenise_pair(tokenizer, prompt, "the U.S.", ending="stop").text == "The metro of the U.S."
 
     def test_closing_by_the_end_of_sequence(self, tokenizer: Any) -> None:
         prompt = Prompt(text="The metro of")
         joined = tokenise_pair(tokenizer, prompt, "Paris")
-        closed = tokenise_pair(tokenizer, prompt, "Paris", close="end-of-sequence")
+        closed = tokenise_pair(tokenizer, prompt, "Paris", ending="end-of-sequence")
         assert closed.token_ids == (*joined.token_ids, tokenizer.eos_token_id)
         assert closed.prompt_length == joined.prompt_length
         assert len(closed.spans) == len(closed.token_ids)
@@ -137,7 +137,7 @@ class TestEncode:
         assert encode(tokenizer, Prompt(text="The metro of")) == beginning + plain
         joined = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris")
         assert tokenizer.decode(joined.target_ids) == " Paris"
-        closed = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris", close="end-of-sequence")
+        closed = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris", ending="end-of-sequence")
         assert closed.target_ids == (*joined.target_ids, 2)
 
     def test_a_special_token_that_the_prompt_itself_ends_with_is_kept(self, tokenizer: Any) -> None:
