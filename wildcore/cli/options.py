@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wildcore.errors import UserError
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 
-def of_job(kind: type[Record], options: Mapping[str, Any]) -> dict[str, Any]:
+def of_job(kind: type[FrozenData], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a command's options that are fields of a job."""
     return {name: value for name, value in options.items() if name in kind.model_fields}
 

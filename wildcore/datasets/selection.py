@@ -17,7 +17,7 @@ from typing import Any
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
 from wildcore.errors import Message, Option, UserError, suggestion
 from wildcore.interfaces import Dataset
-from wildcore.types import EditCase, Malformed, Record
+from wildcore.types import EditCase, FrozenData, Malformed
 
 MALFORMED_LISTED = 100
 
@@ -27,7 +27,7 @@ READ_AHEAD = 10_000
 WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
-class CaseFilter(Record):
+class CaseFilter(FrozenData):
     """Which cases were asked for. ``limit`` uses only the first N cases; ``sample`` draws N cases at random with ``seed``."""
 
     where: Mapping[str, str] = {}

@@ -32,7 +32,7 @@ from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 SCHEMA = 2
 READABLE = (1, 2)
@@ -47,7 +47,7 @@ SAVES_TAKE_AT_MOST = 0.05
 """Share of the time that may be spent on saving before saves become less frequent."""
 
 
-class SequenceManifest(Record):
+class SequenceManifest(FrozenData):
     """The metadata of a checkpoint: the run, the index of the sequence, and how many of its updates are done."""
 
     schema_number: int = SCHEMA

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from wildcore.errors import Message, Option, UserError
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 Case = TypeVar("Case")
 ScheduleName = Literal["single", "batch", "sequential"]
@@ -22,7 +22,7 @@ FIRST_EDITS = 100
 """A run stops after this many edits if all of them were refused for one reason."""
 
 
-class Schedule(Record):
+class Schedule(FrozenData):
     """How a run's edits are written and evaluated.
 
     An update is one change that an editor makes. ``single``: each edit is its own update of the unedited model. ``batch``:

@@ -9,7 +9,7 @@ from pydantic import Field
 from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
-from wildcore.types import EvalProtocol, Record
+from wildcore.types import EvalProtocol, FrozenData
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 TRANSFORM_SEPARATOR = "+"
@@ -19,19 +19,19 @@ CONTINUATION = 40
 """Default number of characters for which an edited model continues after its answer to an edit prompt."""
 
 
-class Settings(Record):
+class Settings(FrozenData):
     """Values of modules' parameters: "section.parameter" or "section.name.parameter" maps to one."""
 
     settings: Mapping[str, Any] = {}
 
 
-class Seed(Record):
+class Seed(FrozenData):
     """The seed of everything that is drawn."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
-class ModelChoice(Record):
+class ModelChoice(FrozenData):
     """Which model to load, and how."""
 
     model: str
@@ -75,7 +75,7 @@ class ProtocolChoice(Settings):
     metrics: tuple[str, ...] = ()
 
 
-class BatchSize(Record):
+class BatchSize(FrozenData):
     """The most prompts in one batch."""
 
     batch_size: int = Field(default=32, ge=1)

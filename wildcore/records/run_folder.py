@@ -18,9 +18,9 @@ from wildcore.errors import Option, UserError, command
 from wildcore.records.schema import SCHEMA, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
 from wildcore.storage.manifests import read_versioned
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=FrozenData)
 
 
 class RunFolder:
@@ -199,7 +199,7 @@ def _write_first(path: Path, text: str) -> None:
     make_durable(path.parent.parent)  # the folder may be new too
 
 
-def _append(path: Path, record: Record) -> None:
+def _append(path: Path, record: FrozenData) -> None:
     """Append a line to a file. Raises ``OSError`` if that fails, and then leaves no part of the line."""
     line = memoryview(record.model_dump_json().encode() + b"\n")
     with path.open("ab", buffering=0) as stream:

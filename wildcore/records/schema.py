@@ -5,12 +5,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Output, Probe, ProbeKind, Score
 
 SCHEMA = 1
 
 
-class EditOutcome(Record):
+class EditOutcome(FrozenData):
     """The outcome of one edit: done or refused, why nothing was written, the time it took, and what the patch says about
     itself.
 
@@ -24,7 +24,7 @@ class EditOutcome(Record):
     fallback: str | None = None
 
 
-class ProbeRecord(Record):
+class ProbeRecord(FrozenData):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
@@ -51,7 +51,7 @@ class ProbeRecord(Record):
         return Probe(kind=self.kind, prompt=self.question, answers=self.answers)
 
 
-class CaseRecord(Record):
+class CaseRecord(FrozenData):
     """One line of the journal."""
 
     case: str
@@ -61,7 +61,7 @@ class CaseRecord(Record):
     probes: tuple[ProbeRecord, ...]
 
 
-class ScoreRecord(Record):
+class ScoreRecord(FrozenData):
     """One line of the scores: a probe under a protocol by one metric, before and after the edit.
 
     ``before`` and ``after`` are means over the samples that were scored. The scores of the samples are included if there are
@@ -81,7 +81,7 @@ class ScoreRecord(Record):
     after_samples: tuple[Score, ...] = ()
 
 
-class AddedMetricRecord(Record):
+class AddedMetricRecord(FrozenData):
     """One line of ``scorings.jsonl``: a metric that was added to a run, with all its parameters."""
 
     created: str
@@ -90,7 +90,7 @@ class AddedMetricRecord(Record):
     versions: Mapping[str, str]
 
 
-class InvocationRecord(Record):
+class InvocationRecord(FrozenData):
     """One line of ``work.jsonl``: a call that worked on a run, its environment, and its notes beyond those of the manifest."""
 
     ended: str
@@ -99,7 +99,7 @@ class InvocationRecord(Record):
     notes: tuple[str, ...]
 
 
-class Manifest(Record):
+class Manifest(FrozenData):
     """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved.
     ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``.
     """

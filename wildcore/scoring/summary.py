@@ -10,10 +10,10 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, ScoreRecord
 from wildcore.scoring.intervals import interval
 from wildcore.scoring.scores import REFUSED
-from wildcore.types import PROBE_KINDS, ProbeKind, Record
+from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
 
 
-class SummaryRow(Record):
+class SummaryRow(FrozenData):
     """One number of the table: a probe kind under a protocol by a metric.
 
     A case's value is the mean over its probes of that kind. ``after`` is the mean over cases with its 95 % interval: Wilson's

@@ -23,7 +23,7 @@ from wildcore.errors import UserError
 from wildcore.interfaces import Environment, Saved
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ KIND = re.compile(r"[a-z0-9][a-z0-9-]*")
 MANIFEST = "wildcore-prepared"
 
 
-class ArtifactManifest(Record):
+class ArtifactManifest(FrozenData):
     """The metadata of the file of an artifact.
 
     The address is made from ``kind`` to ``facts``; ``model`` is the user's name for the model; ``content`` holds the facts
