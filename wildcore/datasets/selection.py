@@ -147,7 +147,7 @@ class CaseReader:
                     return
 
     def facts(self) -> dict[str, Any]:
-        """Return the description of the choice and of what was left out, for the record."""
+        """Return the description of the choice and of what was left out, for the manifest."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]
         counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.held_out)}
         return self.choice.model_dump() | counts

@@ -42,7 +42,7 @@ class Schedule(FrozenData):
         return cls(name=name, edits_per_update=min(edits_per_update or usual, case_count))
 
     def identity(self) -> dict[str, Any]:
-        """Return the schedule's description for the record."""
+        """Return the schedule's description for the manifest."""
         when = WHEN_EVALUATED[self.name]
         size = {} if self.name == "single" else {"edits_per_update": self.edits_per_update}
         return {"edits": self.name, **size, "judged": when, "model": f"put back {when}"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wildcore.patches.files import PatchFile
 
 MadeEditor = tuple[Editor, dict[str, Any]]
-"""An editor, and its description for the record."""
+"""An editor, and its description for the manifest."""
 
 WILD_OR_FIRST = ""
 """Selects the protocol "wild" for the failure filter, or the first protocol if "wild" is not used."""
@@ -38,7 +38,7 @@ RESOURCES = "taken"
 """Key for the result of ``Editor.pin_resources`` in an editor's description, as files have it."""
 
 AS_PUBLISHED = "as_published"
-"""Key in an editor's record that says whether it ran like its published code: true, or the parameters that differ."""
+"""Key in an editor's description that says whether it ran like its published code: true, or the parameters that differ."""
 
 
 def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
@@ -113,7 +113,7 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
 
 
 def make_reader(registry: Registry, spec: CaseChoice) -> tuple[CaseReader, dict[str, Any]]:
-    """Return the reader of the job's dataset, and the dataset's description for the record."""
+    """Return the reader of the job's dataset, and the dataset's description for the manifest."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return CaseReader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
@@ -155,7 +155,7 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
 
 
 def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> MadeEditor:
-    """Return the job's editor for a model of ``shape``, with its transforms, and its description for the record.
+    """Return the job's editor for a model of ``shape``, with its transforms, and its description for the manifest.
 
     Raises ``UserError`` for parameters that do not suit it, for transforms of a method that takes none, and for a job as
     published with an editor that does not say how its published code differs.
@@ -188,13 +188,13 @@ def _as_published(params: Params, where: Module) -> DepartingParams:
 
 
 def _what_differs(params: Params) -> Literal[True] | dict[str, list[str]]:
-    """Return for the record true if nothing differs from the published code, else what does."""
+    """Return for the manifest true if nothing differs from the published code, else what does."""
     differs = params.not_as_published() if isinstance(params, DepartingParams) else []
     return {"except": differs} if differs else True
 
 
 def name_in_words(editor: Mapping[str, Any]) -> str:
-    """Return an editor's name from its record, with its transforms and whether they ran as published."""
+    """Return an editor's name from its description in a manifest, with its transforms and whether they ran as published."""
     parts = [editor, *editor.get("transforms", ())]
     name = TRANSFORM_SEPARATOR.join(part["name"] for part in parts)
     if AS_PUBLISHED not in editor:
@@ -225,7 +225,7 @@ def pin_resources(
 
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
-    """Make the editor of a record, for loading its patches. Raises ``UserError`` if it is not installed."""
+    """Make the editor that a manifest describes, for loading its patches. Raises ``UserError`` if it is not installed."""
     editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
     return editor
 
@@ -242,7 +242,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 def _add_transforms(
     editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
 ) -> dict[str, Any]:
-    """Give ``editor`` its transforms; return their description for the record, empty if there are none."""
+    """Give ``editor`` its transforms; return their description for the manifest, empty if there are none."""
     if not found:
         return {}
     if getattr(editor, "transforms", None) is None:

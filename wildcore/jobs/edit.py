@@ -98,7 +98,7 @@ def solve(
 ) -> tuple[Update, PatchManifest]:
     """Return the update that writes ``requests``, without those that the editor refuses, and its patch file's metadata.
 
-    ``made`` is the editor and its description for the record. ``model`` stays unchanged.
+    ``made`` is the editor and its description for the manifest. ``model`` stays unchanged.
     """
     editor, said = made
     editor.reset()

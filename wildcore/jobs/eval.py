@@ -39,7 +39,7 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 class Evaluation:
     """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``dataset`` is the description of the dataset and of the choice for the record. ``group_size`` is how many edits are solved
+    ``dataset`` is the description of the dataset and of the choice for the manifest. ``group_size`` is how many edits are solved
     and evaluated at once.
     """
 
@@ -129,10 +129,10 @@ class Evaluation:
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
-                self._record_work(folder)
+                self._append_invocation(folder)
 
-    def _record_work(self, folder: RunFolder) -> None:
-        """Record the environment of this call, and its notes since the manifest was written."""
+    def _append_invocation(self, folder: RunFolder) -> None:
+        """Append the environment of this call, and its notes since the manifest was written, to the run."""
         known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
         self.noted = len(self.plan.reporter.notes)
         record = InvocationRecord(
@@ -141,7 +141,7 @@ class Evaluation:
             hardware=provenance.hardware(self.session.model),
             notes=tuple(note for note in noted if note not in known),
         )
-        folder.append_work(record)
+        folder.append_invocation(record)
 
     def _do_cases(self, folder: RunFolder) -> None:
         finished = {record.case for record in folder.cases()}
@@ -213,7 +213,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
-    """Return an editor that has only the patch of a file, and its description for the record."""
+    """Return an editor that has only the patch of a file, and its description for the manifest."""
     manifest = file.manifest
     require_same_model(file.path, manifest, model)
     patch = read_back(registry, file, model)
@@ -222,7 +222,7 @@ def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEdito
 
 
 def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
-    """Return the cases to run, and the description of the dataset and of the choice for the record."""
+    """Return the cases to run, and the description of the dataset and of the choice for the manifest."""
     filtered: dict[str, Any] = {}
     if plan.failing_under is None:
         cases = list(plan.candidates)

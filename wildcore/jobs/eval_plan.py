@@ -39,7 +39,7 @@ class EvaluationPlan:
 
     ``candidates`` are the cases to choose from; they can be read once. ``failing_under`` is the protocol of the failure filter
     (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
-    the description of the dataset for the record, before its cases are chosen. ``editors`` are those of the jobs by their
+    the description of the dataset for the manifest, before its cases are chosen. ``editors`` are those of the jobs by their
     names; empty if the file ``patch`` is evaluated.
     """
 

@@ -32,7 +32,7 @@ class OwnFacts:
 
 
 def own_facts_reader(file: PatchFile, choice: CaseFilter) -> tuple[CaseReader, dict[str, Any]]:
-    """Return the reader of a patch's own facts, and the description of the dataset for the record: the digest of the whole
+    """Return the reader of a patch's own facts, and the description of the dataset for the manifest: the digest of the whole
     file.
     """
     return CaseReader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}

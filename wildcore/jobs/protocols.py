@@ -90,7 +90,7 @@ def ready_protocols(
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the manifest."""
 
     label: str
     metric: Metric

@@ -60,7 +60,7 @@ class ModulePatch(ABC):
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
-        """Return facts about the change for the record, as JSON values; ``finite`` among them."""
+        """Return facts about the change for the record of the case, as JSON values; ``finite`` among them."""
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:

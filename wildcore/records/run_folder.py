@@ -125,8 +125,8 @@ class RunFolder:
         """Read which calls worked on the run. A call that was killed is not among them."""
         return _read_lines(self.path / "work.jsonl", InvocationRecord)
 
-    def append_work(self, record: InvocationRecord) -> None:
-        """Append a record of a call that worked on the run. Raises ``UserError`` if it cannot be written."""
+    def append_invocation(self, record: InvocationRecord) -> None:
+        """Append a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
             _append(path, record)
@@ -136,7 +136,7 @@ class RunFolder:
         return _read_lines(self.path / "scorings.jsonl", AddedMetricRecord)
 
     def append_scoring(self, record: AddedMetricRecord) -> None:
-        """Append a record of an added metric. Raises ``UserError`` if it cannot be written."""
+        """Append an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):
             _append(path, record)

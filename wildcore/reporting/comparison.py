@@ -23,7 +23,7 @@ identity) and the size of the memory."""
 def print_comparison(folders: Sequence[RunFolder]) -> None:
     """Print runs side by side, and in what they differ besides the editor.
 
-    Raises ``UserError`` if the record of one lacks something that is printed.
+    Raises ``UserError`` if the manifest of one lacks something that is printed.
     """
     console = results_console()
     manifests = [readable_manifest(folder) for folder in folders]

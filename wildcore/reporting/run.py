@@ -71,7 +71,7 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
-    """Print what was run, and each note once. Raises ``UserError`` if the record lacks something that is printed."""
+    """Print what was run, and each note once. Raises ``UserError`` if the manifest lacks something that is printed."""
     manifest = readable_manifest(folder)
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]

@@ -68,7 +68,7 @@ def chosen_prefixes(
 
 
 def pinned_prefixes(file: Path | None) -> dict[str, Any]:
-    """Return the description of a file of prefixes for the record (``Editor.pin_resources``): its hash. Empty without a file."""
+    """Return a description of the file of prefixes for the manifest (``Editor.pin_resources``): its hash. Empty: no file."""
     if file is None:
         return {}
     return {"prefixes": hashlib.sha256(json.dumps(read_prefixes(file)).encode()).hexdigest()[:16]}

@@ -58,7 +58,7 @@ def find_again(
 
 
 def stated(file: Artifact, saved: Saved) -> dict[str, Any]:
-    """Return a network's description for the record: its training cases, its seed, and a hash of its bits."""
+    """Return a network's description for the manifest: its training cases, its seed, and a hash of its bits."""
     facts = file.manifest.facts
     return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
 
