@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,39 @@ def test_finished_runs_are_compared() -> None:
     assert "0.833" in compared
     agreement = run("agreement", "single", "--metric", "contains", "--metric", "exact-match").stdout
     assert "Equal verdicts: 22 of 22" in agreement
+
+
+def changed_copy(name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Copy the run ``single`` under a name, with a changed identity."""
+    shutil.copytree("single", name)
+    manifest = json.loads(Path("single/manifest.json").read_text())
+    change(manifest["identity"])
+    Path(name, "manifest.json").write_text(json.dumps(manifest))
+
+
+def unlike(*runs: str) -> list[str]:
+    """Return what a comparison says of differences between runs."""
+    return [line for line in run("compare", *runs).stdout.splitlines() if "Not like for like" in line]
+
+
+def metrics_of(identity: dict[str, Any]) -> Any:
+    return identity["protocols"]["wild"]["metrics"]["reliability"][0]["params"]
+
+
+def test_a_parameter_that_a_run_is_too_old_to_have_is_no_difference_at_its_default() -> None:
+    changed_copy("older", lambda identity: metrics_of(identity).clear())
+    changed_copy("other", lambda identity: metrics_of(identity).update(aliases=False))
+    assert unlike("older", "single") == []
+    (difference,) = unlike("older", "other")
+    assert "protocols.wild.metrics.reliability.0.params.aliases is False or True" in difference
+
+
+def test_the_earlier_name_of_a_dataset_is_no_difference() -> None:
+    params = {"path": "rows.json"}
+    changed_copy("older", lambda one: one["dataset"].update(name="records", plugin="records", params=params))
+    changed_copy("newer", lambda one: one["dataset"].update(name="table", plugin="table", params=params))
+    assert unlike("older", "newer") == []
+    assert len(unlike("older", "single")) > 0
 
 
 def test_a_finished_run_is_scored_by_a_further_metric() -> None:

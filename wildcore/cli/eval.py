@@ -176,7 +176,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
         begun = _start(ctx, registry, specs, reporter)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
-        _print(folders, options["as_json"])
+        _print(registry, folders, options["as_json"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
     for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
@@ -357,7 +357,7 @@ def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Se
         raise KeyboardInterrupt("\n".join(said)) from None
 
 
-def _print(folders: list[RunFolder], as_json: bool) -> None:
+def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
         click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
@@ -368,4 +368,4 @@ def _print(folders: list[RunFolder], as_json: bool) -> None:
             print_edits(results_console(), cases, list(folder.scores()))
         print_run(folder)
     if len(folders) > 1:
-        print_comparison(folders)
+        print_comparison(registry, folders)

@@ -63,13 +63,16 @@ def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) ->
 
 
 def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's recorded identity, completed with the defaults of parameters that were added after the run was started."""
+    """Return a run's recorded identity in the terms of today: completed with the defaults of parameters that were added after
+    the run was started, and with the present names of its modules.
+    """
     editor = _filled(registry, "editor", recorded["editor"])
     if "transforms" in editor:
         editor["transforms"] = [_filled(registry, "transform", one) for one in editor["transforms"]]
-    protocols = {name: _protocol_filled(registry, modules) for name, modules in recorded["protocols"].items()}
-    dataset = _filled(registry, "dataset", recorded["dataset"])
-    return {**recorded, "editor": editor, "dataset": dataset, "protocols": protocols}
+    today = {"editor": editor, "dataset": _filled(registry, "dataset", recorded["dataset"])}
+    if "protocols" in recorded:
+        today["protocols"] = {name: _protocol_filled(registry, one) for name, one in recorded["protocols"].items()}
+    return {**recorded, **today}
 
 
 def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +93,8 @@ def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[s
     named = {}
     if name not in (found.offer.name, f"{found.plugin}/{found.offer.name}"):
         named = {"name": found.offer.name} | ({"plugin": found.plugin} if "plugin" in said else {})
-    return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
+    params = found.offer.params.model_construct().model_dump(mode="json") | said.get("params", {})
+    return {**said, **named, "params": params}
 
 
 def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":

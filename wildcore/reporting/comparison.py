@@ -6,9 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from wildcore.evaluation.schedules import short_description
-from wildcore.jobs.build import name_in_words
+from wildcore.jobs.build import name_in_words, with_later_parameters
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import Manifest, flatten
+from wildcore.registry import Registry
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
 from wildcore.scoring.summary import SummaryRow, seconds_per_edit, summarise
@@ -20,14 +21,15 @@ NO_DIFFERENCE = frozenset({"device", "memory_gib"})
 identity) and the size of the memory."""
 
 
-def print_comparison(folders: Sequence[RunFolder]) -> None:
+def print_comparison(registry: Registry, folders: Sequence[RunFolder]) -> None:
     """Print runs side by side, and in what they differ besides the editor.
 
+    A parameter that did not exist when one of the runs was made counts as set to its default, as on resume.
     Raises ``UserError`` if the manifest of one lacks something that is printed.
     """
     console = results_console()
     manifests = [readable_manifest(folder) for folder in folders]
-    for difference in _other_differences(manifests):
+    for difference in _other_differences(registry, manifests):
         console.print(safe_text(f"Not like for like: {difference}"))
     runs = [{(row.protocol, row.kind, row.metric): row for row in summarise(folder.scores())} for folder in folders]
     table = Table("protocol", "probe", "metric")
@@ -48,10 +50,10 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
         console.print(safe_text(f"{index}: {folder.path}"))
 
 
-def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
+def _other_differences(registry: Registry, manifests: Sequence[Manifest]) -> list[str]:
     of_all = set.intersection(*(set(manifest.versions) for manifest in manifests)) | {REVISION}
     return [
-        *_differences([_besides_the_editor(manifest) for manifest in manifests]),
+        *_differences([_besides_the_editor(registry, manifest) for manifest in manifests]),
         *_differences([_versions(manifest, of_all) for manifest in manifests]),
         *_differences([_hardware(manifest) for manifest in manifests]),
     ]
@@ -63,8 +65,9 @@ def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
 
 
-def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
-    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
+def _besides_the_editor(registry: Registry, manifest: Manifest) -> dict[str, Any]:
+    identity = with_later_parameters(registry, manifest.identity)
+    rest = {key: value for key, value in identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
     return flatten(rest | ({"schedule": short_description(rest["schedule"])} if "schedule" in rest else {}))
 
 
