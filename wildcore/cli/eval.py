@@ -14,10 +14,37 @@ from pydantic import ValidationError
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import of_job, parse_where
+from wildcore.cli.options import (
+    AS_PUBLISHED,
+    BATCH_SIZE,
+    CONTEXT,
+    DEVICE,
+    DEVICE_MAP,
+    DTYPE,
+    GENERATOR,
+    LIMIT,
+    METRICS,
+    MODEL,
+    PROTOCOL_FILES,
+    QUIET,
+    REVISION,
+    SAMPLE,
+    SEED,
+    SETTINGS,
+    SKIP_MALFORMED,
+    THREADS,
+    TRACE,
+    TRUNCATOR,
+    TRUST_REMOTE_CODE,
+    WHERE,
+    auto_or_number,
+    of_job,
+    parse_where,
+    with_options,
+)
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
-from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
+from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, find_editor, require_offered
@@ -40,12 +67,6 @@ Begun = tuple[RunFolder, str | None]
 not)."""
 
 
-def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value != "auto" and not (value.isdecimal() and int(value) > 0):
-        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1")
-    return value
-
-
 @click.command("eval")
 @click.option(
     "--editor",
@@ -59,43 +80,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="FILE",
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
-@click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
-@click.option("--revision", help="Revision of a hub model.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16", "float64"]),
-    default="auto",
-    show_default=True,
-    help="Dtype of the weights; float64 is for comparing editors with other implementations.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
-@click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
 @click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
 )
-@click.option(
-    "--protocol-file", "protocol_files", multiple=True, type=Folder, help="A protocol of your own, TOML or YAML."
-)
-@click.option("--context", help="Replace the protocols' context.")
-@click.option("--generator", help="Replace the protocols' generation strategy.")
-@click.option("--truncator", help="Replace the protocols' truncation.")
-@click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
+@with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
-@click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
-@click.option(
-    "--as-published",
-    is_flag=True,
-    help="Edit as the method's published code does, not as its paper says; describe shows where.",
-)
-@click.option(
-    "--trace", is_flag=True, help="Save losses, keys and values of each edit: in RUN/traces, or beside the patch."
-)
-@click.option("--where", multiple=True, metavar="TAG=VALUE", help="Use only cases with this tag, such as source=NQ.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed.")
-@click.option("--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed.")
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
@@ -116,34 +108,17 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="N",
     help="Number of edits that one update of the model writes. [default: batch all, sequential 1]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Seed for everything that is drawn at random.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
-)
+@with_options(SEED, BATCH_SIZE)
 @click.option(
     "--parallel",
     metavar="auto|N",
     default="auto",
     show_default=True,
-    callback=_auto_or_number,
+    callback=auto_or_number,
     help="Number of single edits to solve and evaluate at once; with other schedules, of cases to evaluate. A killed run "
     "loses at most these.",
 )
-@click.option(
-    "--threads",
-    metavar="auto|N",
-    default="auto",
-    show_default=True,
-    callback=_auto_or_number,
-    envvar="WILDCORE_THREADS",
-    help="Threads on the CPU. auto: OMP_NUM_THREADS if it is set, else one for each core that nothing else uses.",
-)
+@with_options(THREADS)
 @click.option(
     "--continuation",
     type=click.IntRange(min=0),
@@ -157,7 +132,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--quiet", is_flag=True, help="Show no progress, only the result.")
+@with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
     """Edit a model fact by fact, and evaluate each edit under one or more protocols.
