@@ -210,8 +210,8 @@ def test_those_that_went_on_are_counted_among_those_that_hold(run: RunFolder) ->
 def test_they_are_shown(run: RunFolder) -> None:
     shown = CliRunner().invoke(main, ["show", str(run.path)], catch_exceptions=False).stdout
     assert (
-        "wild: of 4 answers that hold, 2 went on after the cut, such as 'Lyon. Manila. Manila.'; 1 ended there, of 1 nothing is "
-        "known." in shown
+        "wild: of 4 correct answers, 2 went on after the cut, such as 'Lyon. Manila. Manila.'; 1 ended there; for 1 this is "
+        "not known." in shown
     )
     edits = CliRunner().invoke(main, ["show", str(run.path), "--edits"], catch_exceptions=False).stdout
     assert "wild, after the cut" in edits

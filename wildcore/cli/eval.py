@@ -58,13 +58,13 @@ from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured,
 from wildcore.scoring.summary import summary
 
 NOT_ASKED_FOR = {"continuation": 0}
-"""Values for the resume of a run that an earlier version started, whose job lacks these fields."""
+"""Values of fields that the job of a run lacks if an earlier version started it; they are used on resume."""
 PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
 Begun = tuple[RunFolder, str | None]
-"""A run that was carried out. The text: why the run was stopped because its first edits were all refused (None: it was
-not)."""
+"""A run that was carried out, and the reason of the refusals if it was stopped because its first edits were all refused
+(None: it was not stopped)."""
 
 
 @click.command("eval")
@@ -161,10 +161,10 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _stopped(folder: RunFolder, reason: str) -> str:
-    """Return the last line of a run that was stopped because its first edits were all refused."""
+    """Return the message for a run that was stopped because its first edits were all refused."""
     return (
         f"Nothing was measured: the first {FIRST_EDITS} edits were all refused for one reason, the last of them: {reason}. "
-        "Mend the edits or choose another editor. What is recorded is kept; to go on with the other edits all the same: "
+        "Correct the edits, or choose another editor. The refusals are kept; to continue with the remaining edits anyway: "
         f"{resume_command(folder.path)}"
     )
 
@@ -298,7 +298,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         raise UserError("--out: a resumed run stays in its own folder; leave --out out")
     if "editor" in given:
         if len(given["editor"]) != 1:
-            raise UserError("--resume takes up one run, which has one editor")
+            raise UserError("--resume resumes one run, which has one editor; give one --editor, or none")
         given["editor"] = given["editor"][0]
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))

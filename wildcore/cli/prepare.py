@@ -1,4 +1,4 @@
-"""``wildcore prepare``: computes ahead of the first run what an editor needs once for a model."""
+"""``wildcore prepare``: computes before the first run what an editor needs once for a model."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ def _prepare(registry: Registry, spec: PrepareJob, reporter: Reporter, threads: 
         ) from None
     console = results_console()
     for one in made:
-        when = "was there already" if one.known else "prepared"
+        when = "already existed" if one.known else "prepared"
         console.print(safe_text(f"{one.kind}, {format_bytes(one.size)}, {when}: {one.path}"), soft_wrap=True)
     if not made:
         console.print(safe_text(f"Editor {spec.editor} keeps nothing for this model; there is nothing to prepare."))

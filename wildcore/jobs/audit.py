@@ -103,19 +103,19 @@ class Auditor:
 
 
 def _wanted(reader: CaseReader) -> Iterator[EditCase]:
-    """Yield the cases wanted, as they are read unless they are drawn at random."""
+    """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""
     drawn = reader.choice.sample is not None
     return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
-    """Count the target's tokens as they follow the bare prompt."""
+    """Return the number of the target's tokens after the bare prompt."""
     return len(tokenise_pair(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
 
 
 @dataclass
 class _Found:
-    """Findings in the cases read so far."""
+    """Collects the findings of an audit, case by case."""
 
     oracles: Sequence[Oracle]
     searches: Checks = field(default_factory=Checks)

@@ -213,7 +213,7 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
-    """Return an editor that has only the patch of a file, and its description for the manifest."""
+    """Return an editor whose only patch is that of a file, and its description for the manifest."""
     manifest = file.manifest
     require_same_model(file.path, manifest, model)
     patch = read_back(registry, file, model)

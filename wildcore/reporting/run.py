@@ -66,8 +66,8 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
     """Return the last line of a run whose edits were all refused."""
     reasons = Counter(case.edit.reason or "" for case in cases)
     why, count = reasons.most_common(1)[0]
-    others = f" ({count} of them)" if count < len(cases) else ""
-    return f"Nothing was measured: all {len(cases)} edits were refused{others}: {why}"
+    share = f", {count} of them because of this" if count < len(cases) else ""
+    return f"Nothing was measured: all {len(cases)} edits were refused{share}: {why}"
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
@@ -162,10 +162,10 @@ def print_continuations(console: Console, found: Sequence[Continuation]) -> None
     for one in found:
         if one.went_on or one.ended:
             shown = f", such as {one.example!r}" if one.example else ""
-            unknown = f", of {one.unknown} nothing is known" if one.unknown else ""
+            unknown = f"; for {one.unknown} this is not known" if one.unknown else ""
             console.print(
                 safe_text(
-                    f"{one.protocol}: of {one.held} answers that hold, {one.went_on} went on after the cut{shown}; "
+                    f"{one.protocol}: of {one.held} correct answers, {one.went_on} went on after the cut{shown}; "
                     f"{one.ended} ended there{unknown}.",
                     300,
                 )
