@@ -24,7 +24,6 @@ from wildcore.interfaces import (
     lazy,
 )
 from wildcore.params import (
-    CloseTarget,
     ContextParams,
     DepartingParams,
     Departure,
@@ -34,6 +33,7 @@ from wildcore.params import (
     Params,
     Preset,
     StopStrings,
+    TargetEnding,
     require_placeholder,
 )
 from wildcore.trace import Trace
@@ -44,13 +44,13 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Gold,
     Malformed,
     Output,
     Probe,
     ProbeKind,
     Prompt,
-    Record,
     Score,
     Use,
 )
@@ -59,7 +59,6 @@ __all__ = [
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
-    "CloseTarget",
     "Context",
     "ContextParams",
     "Dataset",
@@ -72,6 +71,7 @@ __all__ = [
     "Environment",
     "EvalProtocol",
     "Family",
+    "FrozenData",
     "Generator",
     "Gold",
     "Malformed",
@@ -89,7 +89,6 @@ __all__ = [
     "ProbeKind",
     "Progress",
     "Prompt",
-    "Record",
     "Refused",
     "SavablePatch",
     "Saved",
@@ -98,6 +97,7 @@ __all__ = [
     "Shortcut",
     "StopRule",
     "StopStrings",
+    "TargetEnding",
     "Trace",
     "Transform",
     "Truncator",

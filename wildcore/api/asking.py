@@ -24,10 +24,10 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Malformed,
     Probe,
     ProbeKind,
-    Record,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ BATCHES_AT_ONCE = 8
 """Number of batches of questions between two steps of the progress bar."""
 
 
-class Reply(Record, frozen=True):
+class Reply(FrozenData, frozen=True):
     """A model's answer to one question under ``protocol``.
 
     ``accepted`` are the right answers; empty if the question has none. ``prompt`` is what the model read. ``answers`` holds
