@@ -227,7 +227,10 @@ def test_more_tokens_are_decoded_once_where_they_do_not_help(
     folder = saying("A", ":", tmp_path / "endless", ends=False)
     scores = local(environment, folder, prompt).score(probes(5))
     assert {score.reason for score in scores} == {"unclear reply: cut off at max_tokens: 'AAAAA'"}
-    assert "replies cut off at 5 tokens: 1 asked for again with 4096, 0 of them clear then" in environment.progress.notes[-2]  # type: ignore[attr-defined]
+    assert (
+        "replies cut off at 5 tokens: 1 asked for again with 4096, 0 of them clear then"
+        in environment.progress.notes[-2]
+    )  # type: ignore[attr-defined]
 
 
 def test_no_such_judge(environment: Environment, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +160,21 @@ def test_any_body_is_read_or_refused(body: Any) -> None:
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with pytest.raises(Unreadable):
         read_completion(body, str)
+
+
+SUPPORT = Path(__file__).parents[3] / "docs" / "support.md"
+HELD = re.compile(r"`(test_\w+)(?:\[([^`]*)\])?`")
+
+
+@pytest.mark.skipif(not SUPPORT.exists(), reason="the plugin is tested outside the repository")
+def test_every_row_of_the_table_of_support_names_tests_that_exist() -> None:
+    section = SUPPORT.read_text(encoding="utf-8").partition("## Judges' replies\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    tests = "".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("test_*.py"))
+    assert len(rows) > 20
+    for row in rows:
+        held = HELD.findall(row)
+        assert held, row
+        for name, case in held:
+            assert f"def {name}(" in tests, row
+            assert not case or case in REPLIES or case in NO_VERDICTS, row
