@@ -30,6 +30,7 @@ LEAKS = {
     "403": fails(403, f"{KEY} is blocked"),
     "500": fails(500, f"dump: {json.dumps({'auth': KEY})} {KEY!r}"),
     "500 escaped": fails(500, "GET /?key=sk-distinctive%2F0123456789%2Babcdef%3D%3D"),
+    "redirect": Reaction("", 307, {"Location": f"/{KEY}", "X-Key": KEY}),
     "a page": Reaction(f"<html>{KEY}</html>", content_type="text/html"),
 }
 ESCAPED: dict[str, Callable[[str], str]] = {

@@ -163,9 +163,8 @@ class Chat:
             raise Passing(f"no reply within {self.params.timeout:g} s") from None
         except APIStatusError as error:
             bill.used = NOTHING
-            headers = {name: self.key.scrub(value) for name, value in error.response.headers.items()}
             said = self.key.scrub(error.response.content.decode("utf-8", "replace"))
-            raise failure(error.status_code, headers, said, self.key.source) from None
+            raise failure(error.status_code, error.response.headers, said, self.key.source) from None
         except NotReceived as error:
             raise Unreadable("", str(error)) from None
         except APIConnectionError as error:

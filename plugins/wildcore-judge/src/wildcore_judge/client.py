@@ -1,7 +1,7 @@
 """An HTTP client that receives no more of a reply than is needed, and follows a server nowhere else."""
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from openai import DefaultAsyncHttpxClient
@@ -23,11 +23,12 @@ class LimitedClient(DefaultAsyncHttpxClient):
     """Receives replies up to a size, compressed or not, and follows no redirect.
 
     The bodies of errors are cut there; other replies that are longer raise ``NotReceived``. A response has only the headers
-    that are used here.
+    that are used here, each changed by ``clean``, since the client may be told to log them.
     """
 
-    def __init__(self, most_tokens: int) -> None:
+    def __init__(self, most_tokens: int, clean: Callable[[str], str]) -> None:
         super().__init__(follow_redirects=False, timeout=None, headers={"Accept-Encoding": "identity"})
+        self.clean = clean
         self.most_bytes = MOST_BYTES + BYTES_PER_TOKEN * most_tokens
 
     async def send(self, request: Any, *, stream: bool = False, **how: Any) -> Any:
@@ -40,7 +41,7 @@ class LimitedClient(DefaultAsyncHttpxClient):
             await response.aclose()
         if len(body) > self.most_bytes and response.is_success:
             raise NotReceived(f"longer than {self.most_bytes:,} bytes")
-        headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+        headers = {name: self.clean(response.headers[name]) for name in KEPT_HEADERS if name in response.headers}
         content = body[: self.most_bytes]
         return type(response)(response.status_code, headers=headers, content=content, request=request)
 

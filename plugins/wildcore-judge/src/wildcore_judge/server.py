@@ -67,7 +67,7 @@ class ServerJudge:
         from wildcore_judge.questioning import Questioning
 
         progress = environment.progress
-        http = LimitedClient(longer(self.params.max_tokens))
+        http = LimitedClient(longer(self.params.max_tokens), self._key.scrub)
         client = AsyncOpenAI(
             api_key=self._key.value, base_url=self.base_url, max_retries=0, timeout=None, http_client=http
         )
