@@ -168,23 +168,38 @@ def test_the_key_is_in_no_parameter_and_no_representation() -> None:
 
 
 @pytest.mark.parametrize("escape", ESCAPED.values(), ids=ESCAPED)
+def test_the_key_is_found_in_every_form(escape: Callable[[str], str]) -> None:
+    quoted = escape(KEY)
+    for text in (
+        quoted,
+        f"<p>{quoted}</p>",
+        json.dumps({"key": quoted}),
+        f"Bearer {quoted}, {quoted}",
+        f"\u00e9%{quoted}",
+    ):
+        found = Key(KEY).scrub(text)
+        assert "[key]" in found
+        assert not holds(found, quoted)
+
+
+@pytest.mark.parametrize("name", ["slashes", "one Unicode escape", "HTML", "percent in HTML", "base64 of a header"])
 def test_a_key_that_the_server_quotes_in_another_form_is_in_no_score_note_or_file(
-    escape: Callable[[str], str],
+    name: str,
     server: JudgeServer,
     environment: Environment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    quoted = escape(KEY)
+    quoted = ESCAPED[name](KEY)
     shown = ""
-    for name, place in PLACES.items():
+    for where, place in PLACES.items():
         server.react = lambda request, place=place: place(quoted)  # type: ignore[misc]
-        params = {"model": name, "base_url": server.url, "first_wait": 0.0, "attempts": 2, "timeout": 10.0}
+        params = {"model": where, "base_url": server.url, "first_wait": 0.0, "attempts": 2, "timeout": 10.0}
         metric = make_judge(JudgeParams.model_validate(params))
         metric.prepare(environment)
         (score,) = metric.score([probe("Paris")])
-        if escape not in (ESCAPED["percent in HTML"], ESCAPED["base64 twice"]):  # of those, nothing of the text is left
-            assert score.value == (1.0 if name in ("verdict", "thought", "model") else None), name
+        if name != "percent in HTML":  # then nothing of the text is left
+            assert score.value == (1.0 if where in ("verdict", "thought", "model") else None), where
         shown += score.model_dump_json() + repr(score)
     shown += repr(environment.progress.notes)  # type: ignore[attr-defined]
     files = b"".join(file.read_bytes() for file in environment.cache.rglob("*") if file.is_file())

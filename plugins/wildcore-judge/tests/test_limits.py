@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 from wildcore_judge.client import MOST_BYTES, received
+from wildcore_judge.completion import read_completion
+from wildcore_judge.failures import Unreadable
+from wildcore_judge.meter import Meter
 from wildcore_judge.metric import Judge
+from wildcore_judge.parameters import JudgeParams
 
 from wildcore import Environment
 
@@ -59,6 +63,15 @@ def test_a_reply_beyond_a_limit_is_not_read_and_counted(
     assert len(server.requests) == 4
     assert "4 of them counted at their most" in notes(environment)[-1]
     assert server.sent < 40_000_000
+
+
+@pytest.mark.parametrize("depth", range(800, 1001, 20))
+def test_a_depth_near_the_limit_is_read_or_refused(depth: int) -> None:
+    body = '{"choices": [{"message": {"content": ' + "[" * depth + '"A"' + "]" * depth + "}}]}"
+    try:
+        assert read_completion(body.encode(), str).text == "A"
+    except Unreadable as refusal:
+        assert refusal.why.endswith("(nested too deeply)")  # noqa: PT017
 
 
 def test_an_endless_error_is_an_error(judge: MakeJudge, server: JudgeServer) -> None:
@@ -125,6 +138,18 @@ def test_impossible_numbers_of_tokens_are_ignored_and_said(
         "4 requests, 4 of them counted at their most (the server reports impossible numbers of tokens for 4), "
         in notes(environment)[-1]
     )
+
+
+def test_what_a_server_may_add_to_a_text_does_not_grow() -> None:
+    meter = Meter(JudgeParams(model="m"))
+    first = meter.bound("text")
+    for added in (100_000, 100_000, 131_072):
+        used = meter.plausible("text", 64, first.read + added, 9)
+        assert used is not None
+        meter.begin(meter.bound("text"))
+        meter.end(meter.bound("text"), used)
+    assert meter.plausible("text", 64, first.read + 131_073, 9) is None
+    assert meter.bound("text").read == first.read + 131_072
 
 
 def sum_of_bounds(metric: Judge) -> Any:

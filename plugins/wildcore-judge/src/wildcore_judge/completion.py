@@ -17,7 +17,7 @@ CUT_OFF = ("length", "max_tokens", "max_output_tokens", "model_length")
 """Reasons to end a reply that mean its maximum length, as servers name them."""
 REASONING = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 """Fields beside ``content`` in which servers put thoughts, and some put the reply by mistake."""
-PLACES_OF_TEXT = frozenset({"text", "value", "thinking", "reasoning", "summary", "content", "refusal"})
+PLACES_OF_TEXT = ("text", "value", "thinking", "reasoning", "summary", "content", "refusal")
 LONGEST_BARE_REPLY = 20
 LONGEST_NUMBER = 20
 
@@ -43,7 +43,13 @@ def read_completion(body: bytes, clean: Callable[[str], str]) -> Completion:
 
     Raises ``Unreadable`` if it is no chat completion, and ``Passing`` if it is an error of the server.
     """
-    content = _parsed(body, clean)
+    try:
+        return _completion(_parsed(body, clean), body, clean)
+    except RecursionError:
+        raise _unreadable(body, clean, "nested too deeply") from None
+
+
+def _completion(content: Any, body: bytes, clean: Callable[[str], str]) -> Completion:
     choices = content.get("choices") if isinstance(content, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(content, dict) or not isinstance(choice, dict):
@@ -71,8 +77,6 @@ def read_completion(body: bytes, clean: Callable[[str], str]) -> Completion:
 def _parsed(body: bytes, clean: Callable[[str], str]) -> Any:
     try:
         return json.loads(body.decode("utf-8-sig", "replace"), parse_int=_number)
-    except RecursionError:
-        raise _unreadable(body, clean, "nested too deeply") from None
     except ValueError:
         raise _unreadable(body, clean) from None
 
@@ -140,8 +144,8 @@ def _texts(part: Any) -> Iterator[str]:
         for inner in part:
             yield from _texts(inner)
     elif isinstance(part, dict):
-        for name in PLACES_OF_TEXT & part.keys():
-            yield from _texts(part[name])
+        for name in PLACES_OF_TEXT:
+            yield from _texts(part.get(name))
         if "type" not in part and {"verdict", "grade", "correct"} & part.keys():
             yield json.dumps(part)
 

@@ -64,7 +64,7 @@ class Meter:
         likely = (
             type(read) is int
             and type(written) is int
-            and 1 <= read <= bound.read + MOST_ADDED
+            and 1 <= read <= bound.read - self.surplus + MOST_ADDED
             and 0 <= written <= bound.written + MOST_ADDED
         )
         self.implausible += not likely
@@ -91,7 +91,7 @@ class Meter:
         self.spent += bound if used is None else used
         self.guessed += used is None
         if used is not None:
-            self.surplus += max(0, used.read - bound.read)
+            self.surplus = min(MOST_ADDED, self.surplus + max(0, used.read - bound.read))
 
     def cost(self, tokens: Tokens) -> float | None:
         """Return the cost of tokens in USD. None: the prices are not known."""
