@@ -169,9 +169,9 @@ class UserError(Exception):
         way_out = None if self.way_out is None else _renamed(self.way_out, names)
         return UserError(_renamed(self.problem, names), about, way_out)
 
-    def within(self, what: str, between: str = ": ") -> "UserError":
+    def within(self, what: str) -> "UserError":
         """Return an error about ``what`` that contains the former subject of this error."""
-        return UserError(self.problem, what if self.about is None else (what, between, self.about), self.way_out)
+        return UserError(self.problem, what if self.about is None else (what, ": ", self.about), self.way_out)
 
     def _render_traceback_(self) -> list[str]:
         """Return only the message, which IPython then shows instead of a traceback."""

@@ -202,7 +202,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
-        raise UserError("--patch judges a patch that is there, and --editor makes patches; give one of them")
+        raise UserError("--patch evaluates an existing patch, and --editor makes patches; give one of them")
     if not options["patch"] and not options["editor"]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
@@ -323,7 +323,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         raise UserError("--out: a resumed run stays in its own folder; leave --out out")
     if "editor" in given:
         if len(given["editor"]) != 1:
-            raise UserError("--resume takes up one run, which has one editor")
+            raise UserError("--resume resumes one run, which has one editor")
         given["editor"] = given["editor"][0]
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))

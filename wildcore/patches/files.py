@@ -120,7 +120,7 @@ class PatchFile:
             raise UserError(
                 f"what {self.manifest.editor_name} changes cannot become weights",
                 about=Place(self.path),
-                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
+                way_out=f"{command('eval', Option('patch'))} evaluates it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 

@@ -104,7 +104,11 @@ def reached(error: UserError, known: Iterable[Site]) -> set[Site]:
 
 
 def _files(package: Path) -> list[Path]:
-    return [file for file in sorted(package.rglob("*.py")) if file != Path(sys.modules[UserError.__module__].__file__ or "")]
+    """Return the modules of a package, except ``wildcore.errors``, which only makes errors from others, and this folder."""
+    here = Path(__file__).parent
+    return [
+        file for file in sorted(package.rglob("*.py")) if file != here.parent / "errors.py" and here not in file.parents
+    ]
 
 
 def _tree(file: Path) -> ast.Module:
