@@ -119,7 +119,7 @@ def _word(word: str | Path | Option | Setting) -> str:
         case Option():
             return in_shell(word)
         case Setting():
-            return f"--set {quote(NEUTRAL.setting(word))}"
+            return in_shell(Option("set", NEUTRAL.setting(word)))
     return quote(str(word))
 
 

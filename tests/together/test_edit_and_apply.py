@@ -493,7 +493,7 @@ def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_
     [
         (
             ("--editor", "ft-m"),
-            "its edits were made and judged one by one, and none is kept; begin a run with --schedule batch",
+            "its edits were made and evaluated one by one, and none is kept; begin a run with --schedule batch",
         ),
         (
             ("--editor", "grace", "--set", "editor.steps=2", "--schedule", "sequential"),
@@ -521,7 +521,9 @@ def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence:
         read_patch_or_run(tmp_path)
     lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
     (run / "journal.jsonl").write_text(lines[0])
-    with pytest.raises(UserError, match=r"unfinished \(1 of 2 cases judged\); finish it with wildcore eval --resume"):
+    with pytest.raises(
+        UserError, match=r"unfinished \(1 of 2 cases evaluated\); finish it with wildcore eval --resume"
+    ):
         read_patch_or_run(run)
     (run / "journal.jsonl").write_text("".join(lines))
     identity = json.loads((run / "manifest.json").read_text())

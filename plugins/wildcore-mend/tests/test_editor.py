@@ -195,7 +195,7 @@ def test_without_a_network_the_command_that_trains_one_is_named(tmp_path: Path) 
 def test_a_network_of_other_parameters_or_another_model_is_not_taken(tmp_path: Path) -> None:
     model, environment = tiny_model("llama"), quiet_environment(tmp_path)
     trained(model, environment)
-    with pytest.raises(UserError, match=r"to use it, give --set editor.steps=10$"):
+    with pytest.raises(UserError, match=r"to use it, give editor.steps=10$"):
         Mend(quick(model, steps=20)).prepare(model, environment)
     with pytest.raises(UserError, match=r"there is none(?!.*to use it)"):
         Mend(quick(model)).prepare(tiny_model("llama", seed=1), environment)

@@ -134,7 +134,9 @@ def _published(path: Path) -> tuple[Tensor, float]:
 
 
 def _about(path: Path, named: str | None) -> Message:
-    return (Parameter("editor.moments", named or path), ": ", Place(path))
+    if named in (None, str(path)):
+        return Parameter("editor.moments", path)
+    return (Parameter("editor.moments", named), ": ", Place(path))
 
 
 def _unreadable(about: Message, error: Exception) -> UserError:
