@@ -589,7 +589,7 @@ API: list[Case] = [
         lambda folder: ask_without_answer(),
         NOT_THERE,
         (
-            "protocol p: its generator reads the right answer, and 'Rome?' comes without; ask it as "
+            "protocol p: the right answer is read by its generator, and 'Rome?' comes without; ask it as "
             "wildcore.api.question(prompt, answer)"
         ),
     ),

@@ -202,7 +202,7 @@ def _require_answers(protocol: ReadyProtocol, probes: Sequence[Probe]) -> None:
     without = [probe for probe in probes if probe.answers == (UNKNOWN,)]
     if readers and without:
         raise UserError(
-            f"its {' and its '.join(readers)} {'read' if len(readers) > 1 else 'reads'} the right answer, and {without[0].prompt!r} comes without",
+            f"the right answer is read by its {' and its '.join(readers)}, and {without[0].prompt!r} comes without",
             about=f"protocol {protocol.name}",
             way_out="ask it as wildcore.api.question(prompt, answer)",
         )

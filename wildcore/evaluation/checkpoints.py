@@ -232,8 +232,8 @@ def _sums(file: Checkpoint, run: Manifest, tensors: Mapping[str, Tensor]) -> dic
         raise UserError(
             f"what {editor} writes cannot become weights",
             about=Place(file.path),
-            way_out=f"{command('show', folder)} shows how the run evaluated it, and {command('eval', Option('patch'))} evaluates a "
-            f"patch of {command('edit', Option('editor', editor))}",
+            way_out=f"{command('show', folder)} shows how the run evaluated it, and {command('eval', Option('patch'))} "
+            f"evaluates a patch of {command('edit', Option('editor', editor))}",
         )
     sums, shown = _part("sum", tensors), f"{command('show', folder, Option('edits'))} shows them"
     if not sums:

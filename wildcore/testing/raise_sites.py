@@ -16,6 +16,9 @@ from wildcore.errors import UserError
 POSITIONS = "_made_at"
 """Attribute of an error: the files and lines of the calls that made it, the innermost first."""
 
+ERRORS = Path(__file__).parents[1] / "errors.py"
+"""The module whose own functions make an error only from another."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -92,8 +95,9 @@ def raised_by(call: Callable[[], Any]) -> UserError:
     except UserError as error:
         return error
     except click.ClickException as failure:
-        assert isinstance(failure.__cause__, UserError), failure.format_message()
-        return failure.__cause__
+        if isinstance(failure.__cause__, UserError):
+            return failure.__cause__
+        raise
     raise AssertionError("no error was raised")
 
 
@@ -104,10 +108,10 @@ def reached(error: UserError, known: Iterable[Site]) -> set[Site]:
 
 
 def _files(package: Path) -> list[Path]:
-    """Return the modules of a package, except ``wildcore.errors``, which only makes errors from others, and this folder."""
+    """Return the modules of a package, except ``ERRORS`` and those of this folder."""
     here = Path(__file__).parent
     return [
-        file for file in sorted(package.rglob("*.py")) if file != here.parent / "errors.py" and here not in file.parents
+        file for file in sorted(package.rglob("*.py")) if file != ERRORS and here not in file.parents
     ]
 
 
@@ -129,9 +133,10 @@ def _name(call: ast.Call) -> str | None:
 
 def _positions(frame: FrameType | None, made_by: Collection[str]) -> Iterator[tuple[Path, int]]:
     while frame is not None:
-        name = frame.f_code.co_name
-        yield Path(frame.f_code.co_filename), frame.f_lineno
-        if name not in made_by and not (name == "__init__" and isinstance(frame.f_locals.get("self"), UserError)):
+        name, file = frame.f_code.co_name, Path(frame.f_code.co_filename)
+        yield file, frame.f_lineno
+        is_subclass = name == "__init__" and isinstance(frame.f_locals.get("self"), UserError)
+        if name not in made_by and not is_subclass and file != ERRORS:
             return
         frame = frame.f_back
 

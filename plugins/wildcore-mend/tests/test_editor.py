@@ -188,7 +188,7 @@ def test_without_a_network_the_command_that_trains_one_is_named(tmp_path: Path) 
         "wildcore prepare mend --model tiny-llama --dataset DATASET --set 'editor.layers=[1,2]' --set editor.steps=500"
     )
     assert str(caught.value).endswith(command)
-    with pytest.raises(UserError, match="call prepare first"):
+    with pytest.raises(RuntimeError, match="comes before edit"):
         Mend(quick(model)).edit(model, REQUESTS)
 
 

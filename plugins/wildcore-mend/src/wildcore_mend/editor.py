@@ -130,7 +130,7 @@ class Mend(Editor):
         self, model: LoadedModel, requests: Sequence[EditRequest], rows: Sequence[TokenisedPair], mean: bool = False
     ) -> list[dict[str, LowRank]]:
         if self.network is None:
-            raise UserError("mend has no hyper-network yet; call prepare first")
+            raise RuntimeError("prepare() comes before edit()")
         begin, changes = self.params.train_beginning_of_sequence, []
         size = len(rows) if mean else model.max_batch_size or REQUESTS_TOGETHER
         for start in range(0, len(rows), max(1, size)):
