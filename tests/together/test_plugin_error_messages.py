@@ -4,6 +4,7 @@
 """
 
 import re
+import shutil
 from collections.abc import Callable
 from copy import copy
 from functools import cache
@@ -16,9 +17,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from wildcore_agreement.command import _chosen, _named, _write_sheet
+from wildcore_agreement.command import _chosen, _compared, _named, _write_sheet
 from wildcore_agreement.verdicts import find_label
+from wildcore_alphaedit.editor import AlphaEdit
+from wildcore_alphaedit.null_space import Spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
+from wildcore_bertscore.baseline import baseline
+from wildcore_bertscore.encoder import find_encoder, load_encoder
 from wildcore_counterfact.dataset import _filled
 from wildcore_emmet.solve import written_together
 from wildcore_ike.pool import read_pool
@@ -48,6 +53,7 @@ from wildcore_prompting.parameters import _read as read_examples
 from wildcore_retrieval.retrievers import make_retriever
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
+from wildcore_ultraedit.editor import UltraEdit
 from wildcore_ultraedit.parameters import UltraEditParams
 from wildcore_wild.contexts import Chat
 from wildcore_wild.parameters import ChatParams
@@ -56,6 +62,7 @@ from wildcore_wise.editor import documents
 from wildcore_wise.parameters import WiseParams
 
 import wildcore
+import wildcore.testing
 from wildcore import EditCase, EditRequest, Malformed, ModelShape, Probe, Saved, UserError
 from wildcore.api.naming import PYTHON
 from wildcore.cli.naming import COMMAND_LINE
@@ -74,6 +81,7 @@ SITES = {package.name: sites(package, MAKERS) for package in (CORE, *PLUGINS)}
 
 ANY = "<...>"
 """Stands in an expected message for any text, such as that of another library."""
+TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 6, 8, 100)
 FACT = EditRequest(prompt="Rome is in", target="Peru")
 CASE = EditCase(id="1", request=FACT, probes=(Probe(kind="reliability", prompt=FACT.prompt, answers=(FACT.target,)),))
@@ -173,6 +181,48 @@ def unequal_probes(folder: Path) -> None:
         path=folder / "facts.json", locality_prompt="locality_prompt", locality_answer="locality_answer"
     )
     list(MappedTable(params)._asked(Row("facts.json, row 1", row), "locality"))
+
+
+def alphaedit() -> AlphaEdit:
+    return AlphaEdit(AlphaEditParams(nullspace_threshold=0.5, layers=(2,)).for_model(SHAPE))
+
+
+def empty_sheet(file: Path, rows: int = 0) -> None:
+    with (
+        patch("wildcore_agreement.command.labelling_sheet", return_value=("", rows)),
+        patch("wildcore_agreement.command.answers", return_value=[]),
+    ):
+        sheet(file)
+
+
+def compare_all(folder: Path, values: dict[str, float | None]) -> None:
+    """Compare all metrics of a run, which have no answer in common."""
+    run: Any = SimpleNamespace(path=folder)
+    options = {"threshold": 0.5, "limit": 1, "metrics": ()}
+    with (
+        patch("wildcore_agreement.command.metrics_of", return_value=values),
+        patch("wildcore_agreement.command.agreements", return_value=[]),
+    ):
+        _compared(run, run, options)
+
+
+def copied(folder: Path, *without: str) -> Path:
+    model = shutil.copytree(TINY, folder / "model")
+    for name in without:
+        (model / name).unlink()
+    return model
+
+
+def encoder_decoder(folder: Path) -> Path:
+    model = copied(folder)
+    written(model, "config.json", '{"model_type": "t5"}')
+    return model
+
+
+def broken(folder: Path) -> Path:
+    model = copied(folder)
+    written(model, "model.safetensors", "?")
+    return model
 
 
 SAME = ""
@@ -498,6 +548,27 @@ EDITORS: list[Case] = [
         ),
     ),
     (
+        "wildcore_alphaedit.editor:AlphaEdit._directions",
+        lambda folder: alphaedit()._directions(2, Spectrum(torch.ones(3), torch.eye(3))),
+        (
+            "editor.nullspace_threshold=0.5: in layer 2 eigenvalues lie between 1 and 1, and no direction "
+            "may be written to; raise it"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_alphaedit.editor:AlphaEdit.restore",
+        lambda folder: alphaedit().restore(Saved({"earlier-keys.0": torch.ones(1)}, {})),
+        "editor.layers=[2]: the earlier edits were written to [0]; edit the same layers",
+        SAME,
+    ),
+    (
+        "wildcore_ultraedit.editor:UltraEdit._names",
+        lambda folder: UltraEdit(UltraEditParams(modules=("nowhere",)).for_model(SHAPE))._names(tiny()),
+        ("editor.modules: 'nowhere' is no linear map of this model; there is, for one, model.layers.0.mlp.down_proj"),
+        SAME,
+    ),
+    (
         "wildcore_ike.pool:read_pool",
         lambda folder: read_pool(str(written(folder, "pool.json", "[]"))),
         "editor.pool=FOLDER/pool.json: it holds no edit; to show none: --set editor.demonstrations=0",
@@ -728,6 +799,36 @@ PROTOCOLS: list[Case] = [
         "sheet='FOLDER/sheet.csv': it is there already and may hold labels; choose another name",
     ),
     (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: empty_sheet(folder / "sheet.csv"),
+        "--sheet FOLDER/sheet.csv: the run holds no such answer",
+        "sheet='FOLDER/sheet.csv': the run holds no such answer",
+    ),
+    (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: empty_sheet(folder / "nowhere" / "sheet.csv", rows=1),
+        "--sheet FOLDER/nowhere/sheet.csv: cannot be written: No such file or directory",
+        "sheet='FOLDER/nowhere/sheet.csv': cannot be written: No such file or directory",
+    ),
+    (
+        "wildcore_agreement.command:_compared",
+        lambda folder: compare_all(folder, {"f1": None}),
+        (
+            "FOLDER: 1 of its metrics give verdicts (f1), and two are needed; add one with: wildcore score "
+            "FOLDER --metric NAME"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_agreement.command:_compared",
+        lambda folder: compare_all(folder, {"f1": None, "rouge": None}),
+        (
+            "FOLDER: no two of its metrics (f1; rouge) scored the same of these answers; add one with: "
+            "wildcore score FOLDER --metric NAME"
+        ),
+        SAME,
+    ),
+    (
         "wildcore_agreement.command:_named",
         lambda folder: _named({"f1": None}, ["f1"]),
         "--metric f1: it is the only one; give the option twice, once for each of the metrics to compare",
@@ -753,36 +854,84 @@ PROTOCOLS: list[Case] = [
     ),
 ]
 
+ENCODERS: list[Case] = [
+    (
+        "wildcore_bertscore.baseline:baseline",
+        lambda folder: baseline("tiny-bert", 1, "f1"),
+        (
+            "metric.bert-score.rescale=true: the package bert-score has no baseline for the encoder "
+            "tiny-bert; leave rescale out, or use one that it has, such as roberta-large"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore.models.hints:require_fetchable",
+        lambda folder: find_encoder("./bert", 1, "cpu"),
+        "metric.bert-score.encoder=./bert: no such folder",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:find_encoder",
+        lambda folder: find_encoder(str(copied(folder, "model.safetensors")), 1, "cpu"),
+        (
+            "metric.bert-score.encoder=FOLDER/model: no .safetensors file in it; other weight formats can "
+            "run code when read and are not loaded"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:find_encoder",
+        lambda folder: find_encoder(str(encoder_decoder(folder)), 1, "cpu"),
+        ("metric.bert-score.encoder=FOLDER/model: a t5 is no encoder of BERT's kind; give one such as roberta-large"),
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:_check_layer",
+        lambda folder: find_encoder(str(TINY), None, "cpu"),
+        (
+            "metric bert-score: the package bert-score has no layer of choice for the encoder TINY; give "
+            "one of 1 to 4 with --set metric.bert-score.layer=4"
+        ),
+        (
+            "metric bert-score: the package bert-score has no layer of choice for the encoder TINY; give "
+            "one of 1 to 4 with settings={'metric.bert-score.layer': 4}"
+        ),
+    ),
+    (
+        "wildcore_bertscore.encoder:_check_layer",
+        lambda folder: find_encoder(str(TINY), 9, "cpu"),
+        "metric.bert-score.layer=9: the encoder TINY has layers 1 to 4",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:load_encoder",
+        lambda folder: load_encoder(find_encoder(str(broken(folder)), 1, "cpu")),
+        "metric.bert-score.encoder=FOLDER/model: cannot be loaded: <...>",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:load_encoder",
+        lambda folder: load_encoder(find_encoder(str(TINY), 1, "cpu")),
+        ("metric.bert-score.encoder=TINY: its tokenizer puts no marks around a text: not an encoder of BERT's kind"),
+        SAME,
+    ),
+]
+
 NOT_YET = [
-    "wildcore_agreement.command:_write_sheet",
-    "wildcore_agreement.command:_write_sheet",
-    "wildcore_agreement.command:_compared",
-    "wildcore_agreement.command:_compared",
-    "wildcore_alphaedit.editor:AlphaEdit._directions",
-    "wildcore_alphaedit.editor:AlphaEdit.restore",
-    "wildcore_bertscore.baseline:baseline",
-    "wildcore_bertscore.encoder:find_encoder",
-    "wildcore_bertscore.encoder:find_encoder",
     "wildcore_bertscore.encoder:load_encoder",
-    "wildcore_bertscore.encoder:load_encoder",
-    "wildcore_bertscore.encoder:load_encoder",
-    "wildcore_bertscore.encoder:_check_layer",
-    "wildcore_bertscore.encoder:_check_layer",
-    "wildcore_bertscore.encoder:_refusal",
     "wildcore_mend.editor:Mend.prepare",
     "wildcore_mend.training:Training._record",
     "wildcore_norm_anchor.reference:measured_norm",
     "wildcore_norm_anchor.reference:measured_norm",
     "wildcore_retrieval.embeddings:_load",
     "wildcore_retrieval.retrievers:retriever_of_patch",
-    "wildcore_ultraedit.editor:UltraEdit._names",
 ]
 """The places without a case, each once for every call there. It only gets shorter."""
 
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 Caught = Callable[[int], tuple[UserError, Path]]
@@ -807,7 +956,7 @@ def test_an_error_names_things_as_its_user_does(number: int, caught: Caught) -> 
     _, _, on_command_line, in_python = CASES[number]
     error, folder = caught(number)
     for naming, expected in ((COMMAND_LINE, on_command_line), (PYTHON, in_python or on_command_line)):
-        assert_shown(error.rendered(naming).replace(str(folder), "FOLDER"), expected)
+        assert_shown(error.rendered(naming).replace(str(folder), "FOLDER").replace(str(TINY), "TINY"), expected)
 
 
 def assert_shown(shown: str, expected: str) -> None:

@@ -110,9 +110,7 @@ def reached(error: UserError, known: Iterable[Site]) -> set[Site]:
 def _files(package: Path) -> list[Path]:
     """Return the modules of a package, except ``ERRORS`` and those of this folder."""
     here = Path(__file__).parent
-    return [
-        file for file in sorted(package.rglob("*.py")) if file != ERRORS and here not in file.parents
-    ]
+    return [file for file in sorted(package.rglob("*.py")) if file != ERRORS and here not in file.parents]
 
 
 def _tree(file: Path) -> ast.Module:
