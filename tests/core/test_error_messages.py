@@ -109,7 +109,7 @@ from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.raise_sites import makers, positions_recorded, raised_by, reached, sites
 from wildcore.testing.stub_protocol import Bare, Greedy, Whole, plain_protocol
-from wildcore.types import EditCase, EditRequest, Malformed, Probe, Prompt
+from wildcore.types import EditCase, EditRequest, FrozenData, Malformed, Probe, Prompt
 
 CORE = Path(wildcore.__file__).parent
 MAKERS = makers([CORE])
