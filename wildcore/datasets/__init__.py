@@ -2,6 +2,7 @@
 
 from wildcore.datasets.given import GivenFile, GivenTensors, GivenTexts
 from wildcore.datasets.rows import MalformedRow, Row, bad_rows, parsed
+from wildcore.datasets.source import TableDataset
 from wildcore.datasets.tables import TableParams, read_table
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "GivenTexts",
     "MalformedRow",
     "Row",
+    "TableDataset",
     "TableParams",
     "bad_rows",
     "parsed",

@@ -72,13 +72,16 @@ class Row:
     def texts(self, name: str, separator: str | None = None) -> tuple[str, ...]:
         """Return a field that must be one text or a list of texts; an empty tuple if the field is empty.
 
-        ``separator`` splits one text into several, as in a cell of a CSV file; blank parts are left out. Lists within a list
-        are joined.
+        ``separator`` splits one text into several, as in a cell of a CSV file; blank parts are left out.
         """
-        return tuple(text for texts in self.grouped(name, separator) for text in texts)
+        return tuple(self._text(name, item) for item in self._items(name, separator))
 
     def grouped(self, name: str, separator: str | None = None) -> list[tuple[str, ...]]:
-        """Return a field as ``texts`` does, with the texts of each element of the list together."""
+        """Return a field as ``texts`` does, but an element of the list may itself be a list of texts."""
+        items = self._items(name, separator)
+        return [tuple(self._text(name, text) for text in flat(_listed(item))) for item in items]
+
+    def _items(self, name: str, separator: str | None) -> list[Any]:
         value = self._get(name)
         if self._is_empty(name, value):
             return []
@@ -87,7 +90,7 @@ class Row:
             value = found
         elif isinstance(value, str) and separator is not None:
             value = [part for part in value.split(separator) if part.strip()]
-        return [self._group(name, item) for item in (value if isinstance(value, list) else [value])]
+        return _listed(value)
 
     def answers(self, name: str) -> tuple[str, ...]:
         """Return a field as ``texts`` does; it must have at least one text."""
@@ -95,10 +98,6 @@ class Row:
         if not found:
             raise self._wrong(name, "at least one answer", self._get(name))
         return found
-
-    def prompt(self, name: str, subject: str | None) -> str:
-        """Return a field as ``text`` does, with "{}" replaced by the subject, as ``filled`` does."""
-        return self.filled(name, self.text(name), subject)
 
     def filled(self, name: str, text: str, subject: str | None) -> str:
         """Return ``text``, in which "{}" stands for the subject unless the text contains the subject itself.
@@ -149,9 +148,6 @@ class Row:
             return True
         return is_nothing(value)
 
-    def _group(self, name: str, item: Any) -> tuple[str, ...]:
-        return tuple(self._text(name, text) for text in (flat(item) if isinstance(item, list) else [item]))
-
     def _text(self, name: str, value: Any) -> str:
         text = self._written(name, value)
         if text is None or not text.strip():
@@ -162,7 +158,7 @@ class Row:
             self.stripped.append(name)
         text = text.strip()
         if text in self.reading.missing_values:
-            raise self._wrong(name, "text that does not stand for a missing value", text)
+            raise self._wrong(name, "text that is not empty", text)
         if text in MISSING_VALUES:
             self.reading.notice(KEPT, f"{self._at(name)}: {text}")
         return text
@@ -180,7 +176,9 @@ class Row:
         return f"{self.place}, field {name!r}"
 
     def _wrong(self, name: str, expected: str, value: Any) -> MalformedRow:
-        return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}")
+        is_mark = isinstance(value, str) and value.strip() in self.reading.missing_values
+        meaning = ", which stands for a missing value" if is_mark else ""
+        return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}{meaning}")
 
 
 def bad_rows(source: Message, rows: Sequence[Malformed], way_out: Message) -> UserError:
@@ -229,15 +227,19 @@ def edit_request(row: Row) -> EditRequest:
     A target may be a list of answers: the first is the target, the others are aliases. "{}" in the prompt stands for the
     subject.
     """
-    subject = row.optional_text("subject")
+    prompt, subject = row.text("prompt"), row.optional_text("subject")
     target, *others = row.answers("target")
     return EditRequest(
-        prompt=row.prompt("prompt", subject),
+        prompt=row.filled("prompt", prompt, subject),
         target=target,
         subject=subject,
         aliases=distinct([*others, *(row.texts("aliases") if row.holds("aliases") else ())], target),
         ground_truth=row.optional_text("ground_truth"),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def distinct(aliases: Iterable[str], target: str) -> tuple[str, ...]:
