@@ -12,6 +12,7 @@ from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
+from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.jobs.spec import EditJob
 from wildcore.storage.cache import cache_folder
@@ -70,8 +71,9 @@ class ModelPatch:
             raise UserError(
                 f"{path}: no plugin offers the editor of this patch, so it could not be read back; only changes of weights can"
             )
-        write_patch(Path(path), self.patch, self.manifest)
-        return Path(path)
+        place = user_path(path)
+        write_patch(place, self.patch, self.manifest)
+        return place
 
     def __repr__(self) -> str:
         said = ", ".join(f"{key} {value}" for key, value in self.describe().items())
@@ -164,7 +166,7 @@ def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     from wildcore.patches.files import read_patch, require_same_model
 
     require_unedited(model)
-    file = read_patch(Path(path))
+    file = read_patch(user_path(path))
     require_same_model(file.path, file.manifest, model)
     return ModelPatch(read_back(plugins(), file, model), file.manifest)
 

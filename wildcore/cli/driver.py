@@ -9,6 +9,7 @@ from wildcore.cli.given_once import require_given_once, require_given_once_withi
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.home import expanded
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
 from wildcore.reporting.console import printable
@@ -36,7 +37,8 @@ class Driver(click.Group):
         return context.obj
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the options that are given before the command."""
+        """Parse the options that are given before the command. ``~`` is expanded in all arguments."""
+        args = [_from_home(argument) for argument in args]
         require_given_once(ctx, args)
         return super().parse_args(ctx, args)
 
@@ -84,6 +86,12 @@ class Driver(click.Group):
             return self.registry(ctx)
         except UserError as error:
             raise Failure(error.rendered(COMMAND_LINE)) from error
+
+
+def _from_home(argument: str) -> str:
+    """Return an argument with ``~`` expanded; of ``--out=~/runs`` a shell leaves it as it is."""
+    option, equals, value = argument.partition("=")
+    return f"{option}={expanded(value)}" if equals and option.startswith("--") else expanded(argument)
 
 
 def _names(chosen: str | None) -> Sequence[str] | None:

@@ -39,7 +39,7 @@ def to_toml(protocol: EvalProtocol) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", _named(path)) from error
     except UnicodeDecodeError as error:
