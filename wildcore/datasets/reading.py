@@ -16,7 +16,6 @@ TEMPLATE = "prompts whose {} was filled with the subject"
 BLANK_ROW = "blank rows skipped"
 UNNAMED_COLUMN = "rows with text in a column without a name, which was left out"
 BLANK_COLUMN = "rows with blank cells beyond the last name, which were left out"
-UNANSWERED = "questions without an answer, left out"
 
 PARAMETERS = {
     WHOLE_NUMBER: "dataset.plain_values=false keeps them as they are",

@@ -123,10 +123,12 @@ class Row:
         return value
 
     def rows(self, name: str) -> list["Row"]:
-        """Return a field that must be a list of objects."""
+        """Return a field that must be a list of objects. An object alone stands for a list of one."""
         value = self._get(name)
         if isinstance(value, str):
             value = decoded(value)
+        if isinstance(value, dict):
+            value = [value]
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise self._wrong(name, "a list of objects", value)
         return [

@@ -159,7 +159,7 @@ def test_a_tag_that_the_user_names_must_be_there(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ({"prompt": ""}, "field 'prompt': expected text that is not empty, found ''"),
-        ({"target": ["Anna"]}, "field 'target': expected text that is not empty, found ['Anna']"),
+        ({"target": [{"a": 1}]}, "field 'target': expected text that is not empty, found {'a': 1}"),
         ({"locality_answer": ["Tim"]}, "2 locality questions and 1 answers; each question needs its answer"),
         ({"locality_prompt": None}, "0 locality questions and 2 answers; each question needs its answer"),
         ({"portability_answer": None}, "1 portability questions and 0 answers; each question needs its answer"),
