@@ -252,7 +252,7 @@ def distinct(aliases: Iterable[str], target: str) -> tuple[str, ...]:
 def value_at(value: Any, path: str) -> Any:
     """Return what stands at ``path`` in objects and lists; ``_ABSENT`` if there is no such field.
 
-    A number selects an element of a list, which is None beyond its end. A name selects that field of every element.
+    A number selects an element of a list, or None beyond its end. A name selects that field of every element.
     """
     if isinstance(value, str):
         value = decoded(value)

@@ -42,12 +42,10 @@ def encoding_of(file: BufferedReader) -> str:
     for mark, encoding in MARKS:
         if start.startswith(mark):
             return encoding
-    even, odd = start[0::2], start[1::2]
-    if odd and not any(odd) and all(even):
-        return "utf-16-le"
-    if odd and not any(even) and all(odd):
-        return "utf-16-be"
-    return "utf-8"
+    even, odd = start[0::2].count(0), start[1::2].count(0)  # the high bytes of ASCII characters are zero in UTF-16
+    if max(even, odd) <= len(start) / 8:
+        return "utf-8"
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def lines(path: Path, file: BufferedReader, reading: Reading) -> Iterator[str]:

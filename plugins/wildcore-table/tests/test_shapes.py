@@ -38,7 +38,9 @@ ROWS: dict[str, Any] = {
         "answer_alias": ["E. Reed"],
         "new_answer": "Mina Holm",
         "new_answer_alias": ["M. Holm", "Mina Holm"],
-        "single_hops": [{"question": "Who is the mayor of Oldford?", "cloze": "The mayor of Oldford is", "answer": "Jon Reed"}],
+        "single_hops": [
+            {"question": "Who is the mayor of Oldford?", "cloze": "The mayor of Oldford is", "answer": "Jon Reed"}
+        ],
     },
     "knowedit": {
         "subject": "Oldford",
@@ -48,12 +50,16 @@ ROWS: dict[str, Any] = {
         "rephrase_prompt": "Oldford's mayor is called",
         "cond": "Jon Reed >> Ada Holm || The mayor of Oldford is",
         "portability": {
-            "Reasoning": [{"prompt": "The mother of Oldford's mayor is", "ground_truth": [["Mina Holm", "M. Holm"], ["Mina"]]}],
+            "Reasoning": [
+                {"prompt": "The mother of Oldford's mayor is", "ground_truth": [["Mina Holm", "M. Holm"], ["Mina"]]}
+            ],
             "Subject_Aliasing": [{"prompt": "The mayor of the Old Ford is", "ground_truth": "Ada Holm"}],
             "Logical_Generalization": [{"prompt": "Jon Reed is the mayor of", "ground_truth": [[""]]}],
         },
         "locality": {
-            "Relation_Specificity": [{"prompt": ["Oldford's river is", "Oldford lies in"], "ground_truth": [["the Ilse"], ["Wessex"]]}],
+            "Relation_Specificity": [
+                {"prompt": ["Oldford's river is", "Oldford lies in"], "ground_truth": [["the Ilse"], ["Wessex"]]}
+            ],
             "Forgetfulness": [],
         },
     },
@@ -68,12 +74,20 @@ ROWS: dict[str, Any] = {
         "Relation_Specificity": [
             {
                 "test_queries": [
-                    {"prompt": "The name of the river of Oldford on Ilse is", "answers": [{"value": "the Ilse", "aliases": ["Ilse"]}]}
+                    {
+                        "prompt": "The name of the river of Oldford on Ilse is",
+                        "answers": [{"value": "the Ilse", "aliases": ["Ilse"]}],
+                    }
                 ],
                 "test_condition": "OR",
-                "condition_queries": [{"prompt": "The river of Oldford on Ilse is", "answers": [{"value": "Ilse", "aliases": []}]}],
+                "condition_queries": [
+                    {"prompt": "The river of Oldford on Ilse is", "answers": [{"value": "Ilse", "aliases": []}]}
+                ],
             },
-            {"test_queries": [{"prompt": "The gender of the mayor of Oldford on Ilse is", "answers": []}], "condition_queries": []},
+            {
+                "test_queries": [{"prompt": "The gender of the mayor of Oldford on Ilse is", "answers": []}],
+                "condition_queries": [],
+            },
         ],
         "Logical_Generalization": [],
         "Compositionality_I": [
@@ -81,7 +95,10 @@ ROWS: dict[str, Any] = {
                 "test_queries": [
                     {
                         "prompt": "The name of the mother of the mayor of Oldford on Ilse is",
-                        "answers": [{"value": "Mina Holm", "aliases": []}, {"value": "Mina Reed", "aliases": ["M. Reed"]}],
+                        "answers": [
+                            {"value": "Mina Holm", "aliases": []},
+                            {"value": "Mina Reed", "aliases": ["M. Reed"]},
+                        ],
                         "query_type": "two_hop",
                     }
                 ],
@@ -131,7 +148,7 @@ ROWS: dict[str, Any] = {
         "locality_prompt": "The mayor of Newford is",
         "locality_ground_truth": "Tom Lee",
     },
-}  # fmt: skip
+}
 
 MAYOR_OF_OLDFORD = ("The mayor of Oldford is", "Ada Holm", "Oldford", (), "Jon Reed")
 QUESTION = "Who is the mayor of Oldford?"
@@ -277,9 +294,13 @@ def test_a_case_of_several_edits_gives_one_case_for_each(tmp_path: Path, multi_h
 
 def test_squad_and_triviaqa_as_released_are_objects_around_their_rows(tmp_path: Path) -> None:
     questions = [
-        {"id": "a", "question": QUESTION, "answers": [{"text": "Ada Holm", "answer_start": 0}, {"text": "Holm", "answer_start": 4}]},
+        {
+            "id": "a",
+            "question": QUESTION,
+            "answers": [{"text": "Ada Holm", "answer_start": 0}, {"text": "Holm", "answer_start": 4}],
+        },
         {"id": "b", "question": "Who is the mayor of Mars?", "answers": [], "is_impossible": True},
-    ]  # fmt: skip
+    ]
     squad = {"version": "v2.0", "data": [{"title": "Oldford", "paragraphs": [{"context": "...", "qas": questions}]}]}
     (case,), notes = read(tmp_path / "t.json", squad)
     assert isinstance(case, EditCase)
@@ -307,10 +328,19 @@ def test_wikibio_of_knowedit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "aliasing", "prompt", "target", "aliases"),
     [
-        ({"prompt": "The heir of Bo is Life is Good Ltd.."}, ["Good", "Life is Good Ltd."], "The heir of Bo is", "Life is Good Ltd.", ("Good",)),
+        (
+            {"prompt": "The heir of Bo is Life is Good Ltd.."},
+            ["Good", "Life is Good Ltd."],
+            "The heir of Bo is",
+            "Life is Good Ltd.",
+            ("Good",),
+        ),
         ({"prompt": "The heir of Bo is Ann."}, ["Anna", "Ann"], "The heir of Bo is", "Ann", ("Anna",)),
         (
-            {"prompt": "The country of Bo is United Arab Emirates.", "original_fact": {"prompt": "The country of Bo is United Kingdom."}},
+            {
+                "prompt": "The country of Bo is United Arab Emirates.",
+                "original_fact": {"prompt": "The country of Bo is United Kingdom."},
+            },
             [],
             "The country of Bo is",
             "United Arab Emirates",
@@ -318,7 +348,7 @@ def test_wikibio_of_knowedit(tmp_path: Path) -> None:
         ),
         ({"prompt": "The director of Life is Sweet is Ann."}, [], "The director of Life is Sweet is", "Ann", ()),
     ],
-)  # fmt: skip
+)
 def test_the_answer_of_an_edit_of_rippleedits_is_told_from_its_sentence(
     tmp_path: Path, edit: Any, aliasing: list[str], prompt: str, target: str, aliases: tuple[str, ...]
 ) -> None:
@@ -362,8 +392,9 @@ def test_a_parameter_completes_a_flat_shape_and_is_refused_for_a_nested_one(tmp_
 
 
 @pytest.mark.parametrize(
-    ("off", "kind"), [("rephrase", "generalization"), ("locality_prompt", "locality"), ("portability_prompt", "portability")]
-)  # fmt: skip
+    ("off", "kind"),
+    [("rephrase", "generalization"), ("locality_prompt", "locality"), ("portability_prompt", "portability")],
+)
 @pytest.mark.parametrize("name", ["knowedit", "unke", "easyedit"])
 def test_parts_of_a_shape_are_switched_off(tmp_path: Path, name: str, off: str, kind: str) -> None:
     (whole,), _ = read(tmp_path / "t.json", [ROWS[name]])
