@@ -19,6 +19,7 @@ from wildcore.cli import main
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTexts
+from wildcore.datasets.reading import Reading
 from wildcore.datasets.rows import bad_rows, edit_request
 from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
 from wildcore.errors import Module, Option, Parameter, Place, Setting, command, joined, render
@@ -46,6 +47,8 @@ TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 2, 8, 100)
 FACT = EditRequest(prompt="Rome is in", target="Peru")
 CASE = EditCase(id="1", request=FACT, probes=(Probe(kind="reliability", prompt=FACT.prompt, answers=(FACT.target,)),))
+NESTED = '{"a": ' + "[" * 100_000
+MARKED = Reading(missing_values=frozenset({"nan"}))
 BAD = [Malformed(place=f"facts.jsonl, line {line}", problem="the field 'target' is missing") for line in (2, 3)]
 
 
@@ -72,6 +75,11 @@ def job(**chosen: Any) -> JobSpec:
 
 def written(folder: Path, name: str, text: str) -> Path:
     (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def encoded(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
     return folder / name
 
 
@@ -186,6 +194,32 @@ DATA: list[Case] = [
     (
         lambda folder: edit_request(Row("facts.jsonl, line 4", {"promt": "Rome"})),
         "facts.jsonl, line 4: the field 'prompt' is missing; did you mean 'promt'?",
+        SAME,
+    ),
+    (
+        lambda folder: edit_request(Row("facts.jsonl, line 4", {"prompt": "{} is", "target": "Rome"})),
+        "facts.jsonl, line 4: field 'prompt': {} stands for the subject, and the row has none",
+        SAME,
+    ),
+    (
+        lambda folder: edit_request(Row("f.csv, line 2", {"prompt": "x", "target": "nan"}, reading=MARKED)),
+        "f.csv, line 2: field 'target': expected at least one answer, found 'nan', which stands for a missing value",
+        SAME,
+    ),
+    (
+        lambda folder: list(read_table(TableParams(path=written(folder, "t.json", NESTED)))),
+        "FOLDER/t.json: its lists and objects are nested too deeply",
+        SAME,
+    ),
+    (
+        lambda folder: list(read_table(TableParams(path=encoded(folder, "t.csv", b"a,b\n1,\xe4\n")))),
+        "FOLDER/t.csv, line 2: not UTF-8 text: invalid continuation byte at byte 2 of the line; byte 0xe4 is 'ä' in "
+        "Windows-1252; save the file as UTF-8",
+        SAME,
+    ),
+    (
+        lambda folder: list(read_table(TableParams(path=encoded(folder, "t.csv", "a\n".encode("utf-16") + b"\0")))),
+        "FOLDER/t.csv, line 2: not UTF-16 text: truncated data; save the file as UTF-8",
         SAME,
     ),
     (

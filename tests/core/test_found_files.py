@@ -107,6 +107,7 @@ def notes_of(path: Path) -> list[str]:
 
 
 def test_a_csv_column_with_other_decimals_stays_as_it_is(tmp_path: Path) -> None:
+    assert texts(written(tmp_path / "gap.csv", "target,n\n1971.0,1\nNaN,2\n,3\n")) == ["1971", "NaN", None]
     path = written(tmp_path / "t.csv", "target,version\n1971.0,2.0\n3.5,\n")
     assert texts(path) == ["1971.0", "3.5"]
     assert texts(path, "version") == ["2", None]

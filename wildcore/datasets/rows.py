@@ -122,6 +122,12 @@ class Row:
             raise self._wrong(name, "a whole number", value)
         return value
 
+    def names_in(self, name: str) -> tuple[str, ...]:
+        """Return the names of the fields in an object; an empty tuple if the field is missing or is not an object."""
+        value = value_at(self.fields, name)
+        found = decoded(value) if isinstance(value, str) else value
+        return tuple(found) if isinstance(found, Mapping) else ()
+
     def rows(self, name: str) -> list["Row"]:
         """Return a field that must be a list of objects. An object alone stands for a list of one."""
         value = self._get(name)

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from wildcore.datasets.reading import BLANK_COLUMN, BLANK_ROW, UNNAMED_COLUMN, WHOLE_NUMBER, Reading
+from wildcore.datasets.reading import BLANK_COLUMN, BLANK_ROW, MISSING_VALUES, UNNAMED_COLUMN, WHOLE_NUMBER, Reading
 from wildcore.datasets.values import WHOLE
 from wildcore.errors import Place, UserError
 from wildcore.types import Malformed
@@ -140,7 +140,7 @@ def _record(place: str, names: list[str], cells: Sequence[str], whole: frozenset
 
 
 def _whole_number_columns(rows: Iterator[_Cells], width: int) -> frozenset[int]:
-    """Return the columns in which every cell is blank or a number that ends in ".0"; at least one is not blank."""
+    """Return the columns in which every cell is a number that ends in ".0", or blank or the mark of a missing value."""
     possible, seen = set(range(width)), set[int]()
     is_header = True
     for row in rows:
@@ -151,10 +151,10 @@ def _whole_number_columns(rows: Iterator[_Cells], width: int) -> frozenset[int]:
             continue
         for column in [column for column in possible if column < len(row.cells)]:
             cell = row.cells[column].strip()
-            if cell and not WHOLE.fullmatch(cell):
-                possible.discard(column)
-            elif cell:
+            if WHOLE.fullmatch(cell):
                 seen.add(column)
+            elif cell and cell not in MISSING_VALUES:
+                possible.discard(column)
         if not possible:
             break
     return frozenset(possible & seen)

@@ -1,9 +1,11 @@
 """Published shapes of data files give their edits and questions, recognised by their fields or named."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
@@ -311,6 +313,27 @@ def test_squad_and_triviaqa_as_released_are_objects_around_their_rows(tmp_path: 
     (case,), notes = read(tmp_path / "u.json", {"Domain": "Web", "Data": [trivia], "VerifiedEval": False})
     assert isinstance(case, EditCase)
     assert (case.id, request(case)) == ("q", (QUESTION, "Ada Holm", None, ("A. Holm",), None))
+
+
+def test_popqa_as_released_is_a_file_of_tabs(tmp_path: Path) -> None:
+    with (tmp_path / "popQA.tsv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(ROWS["popqa"]), dialect="excel-tab")
+        writer.writeheader()
+        writer.writerow(ROWS["popqa"])
+    (case,) = MappedTable(MappedTableParams(path=tmp_path / "popQA.tsv")).cases()
+    assert request(case) == EXPECTED["popqa"][1]
+
+
+@pytest.mark.parametrize("name", ["squad", "triviaqa", "knowedit", "mquake", "nq-open"])
+def test_a_shape_is_the_same_after_pandas_has_written_it(tmp_path: Path, name: str) -> None:
+    frame = pandas.DataFrame([ROWS[name]])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_json(tmp_path / "t.json")
+    pandas.read_json(tmp_path / "t.json").to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    for path in tmp_path.iterdir():
+        (case,) = MappedTable(MappedTableParams(path=path)).cases()
+        assert request(case) == EXPECTED[name][1], path
+        assert probes(case)[1:] == EXPECTED[name][2], path
 
 
 def test_wikibio_of_knowedit(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def read_labels(file: Path) -> Labels:
     labels: dict[Judged, Label] = {}
     bad: list[Malformed] = []
     blank = 0
-    for row in read_table(TableParams(path=file)):
+    for row in read_table(TableParams(path=file, plain_values=False)):  # texts must be those of the answers
         found = row if isinstance(row, Malformed) else _read(row)
         if isinstance(found, Malformed):
             bad.append(found)

@@ -93,9 +93,8 @@ def knowedit(row: Row, params: MappedTableParams) -> Iterator[EditCase]:
 
 def _groups(row: Row, kind: Any, request: EditRequest) -> Iterator[Probe]:
     """Yield the questions of all groups of one kind, such as "Reasoning" of portability."""
-    groups = row.fields.get(kind)
-    is_grouped = isinstance(groups, Mapping) and "prompt" not in groups
-    for path in [f"{kind}.{name}" for name in groups] if is_grouped and groups else [kind]:
+    groups = row.names_in(kind)
+    for path in [kind] if not groups or "prompt" in groups else [f"{kind}.{name}" for name in groups]:
         for item in row.rows(path) if row.holds(path) else []:
             answered = Row(item.place, _with_answers(item.fields), item.number, item.stripped, item.reading)
             if not answered.holds("ground_truth"):
