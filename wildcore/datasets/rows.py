@@ -131,15 +131,12 @@ class Row:
     def rows(self, name: str) -> list["Row"]:
         """Return a field that must be a list of objects. An object alone stands for a list of one."""
         value = self._get(name)
-        if isinstance(value, str):
-            value = decoded(value)
-        if isinstance(value, dict):
-            value = [value]
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        found = _listed(decoded(value) if isinstance(value, str) else value)
+        if not all(isinstance(item, dict) for item in found):
             raise self._wrong(name, "a list of objects", value)
         return [
             Row(f"{self.place}, {name}[{index}]", item, index + 1, self.stripped, self.reading)
-            for index, item in enumerate(value)
+            for index, item in enumerate(found)
         ]
 
     def _get(self, name: str) -> Any:
@@ -158,15 +155,13 @@ class Row:
 
     def _text(self, name: str, value: Any) -> str:
         text = self._written(name, value)
-        if text is None or not text.strip():
+        if text is None or not text.strip() or text.strip() in self.reading.missing_values:
             raise self._wrong(name, "text that is not empty", value)
         if re.search("[\ud800-\udfff]", text):
             raise self._wrong(name, "text made of whole characters", value)
         if text != text.strip() and name not in self.stripped:
             self.stripped.append(name)
         text = text.strip()
-        if text in self.reading.missing_values:
-            raise self._wrong(name, "text that is not empty", text)
         if text in MISSING_VALUES:
             self.reading.notice(KEPT, f"{self._at(name)}: {text}")
         return text
