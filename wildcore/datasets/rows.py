@@ -128,11 +128,13 @@ class Row:
         found = decoded(value) if isinstance(value, str) else value
         return tuple(found) if isinstance(found, Mapping) else ()
 
-    def rows(self, name: str) -> list["Row"]:
-        """Return a field that must be a list of objects. An object alone stands for a list of one."""
+    def rows(self, name: str, or_one: bool = False) -> list["Row"]:
+        """Return a field that must be a list of objects; with ``or_one`` an object alone stands for a list of one."""
         value = self._get(name)
-        found = _listed(decoded(value) if isinstance(value, str) else value)
-        if not all(isinstance(item, dict) for item in found):
+        found = decoded(value) if isinstance(value, str) else value
+        if or_one and isinstance(found, dict):
+            found = [found]
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
             raise self._wrong(name, "a list of objects", value)
         return [
             Row(f"{self.place}, {name}[{index}]", item, index + 1, self.stripped, self.reading)

@@ -95,7 +95,7 @@ def _groups(row: Row, kind: Any, request: EditRequest) -> Iterator[Probe]:
     """Yield the questions of all groups of one kind, such as "Reasoning" of portability."""
     groups = row.names_in(kind)
     for path in [kind] if not groups or "prompt" in groups else [f"{kind}.{name}" for name in groups]:
-        for item in row.rows(path) if row.holds(path) else []:
+        for item in row.rows(path, or_one=True) if row.holds(path) else []:
             answered = Row(item.place, _with_answers(item.fields), item.number, item.stripped, item.reading)
             if not answered.holds("ground_truth"):
                 row.reading.notice(UNANSWERED, item.place)
