@@ -31,7 +31,7 @@ class FieldMapping:
 
     def cases_of(self, row: Row) -> Iterator[EditCase]:
         """Yield the case of a row. Raises ``MalformedRow``."""
-        if self.has_unanswered and not row.holds(str(self._field("target"))):
+        if self.has_unanswered and not row.holds(self._required(row, "target")):
             row.reading.notice(UNANSWERED, row.place)
             return
         request = self._request(row)
