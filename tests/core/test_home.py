@@ -63,3 +63,5 @@ def test_arguments_begin_in_the_home_folder(home: Path, arguments: tuple[str, ..
 def test_paths_given_in_python_begin_in_the_home_folder(home: Path) -> None:
     with pytest.raises(UserError, match=f"^{home}/no-run: not a run folder"):
         api.score("~/no-run", "exact-match")
+    with pytest.raises(UserError, match=f"{home}/no.toml'?: cannot be read"):
+        api.read_protocol(Path("~/no.toml"))
