@@ -116,7 +116,11 @@ class Environment:
 
 
 class Dataset(Protocol):
-    """A source of edit cases."""
+    """A source of edit cases.
+
+    It may also have a method ``notes() -> Iterator[Message]``, which yields notes on what was noticed since ``cases`` was
+    called, such as blank rows that were skipped. A ``wildcore.datasets.TableDataset`` has it.
+    """
 
     def cases(self) -> Iterator[EditCase | Malformed]:
         """Yield the cases in a fixed order; in place of a malformed row, yield what is wrong with it.

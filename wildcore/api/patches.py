@@ -12,6 +12,7 @@ from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import Option, Place, UserError
+from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.jobs.spec import EditJob
 from wildcore.storage.cache import cache_folder
@@ -71,8 +72,9 @@ class ModelPatch:
                 "no plugin offers the editor of this patch, so it could not be read back; only changes of weights can",
                 about=Place(Path(path)),
             )
-        write_patch(Path(path), self.patch, self.manifest)
-        return Path(path)
+        place = user_path(path)
+        write_patch(place, self.patch, self.manifest)
+        return place
 
     def __repr__(self) -> str:
         said = ", ".join(f"{key} {value}" for key, value in self.describe().items())
@@ -165,7 +167,7 @@ def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     from wildcore.patches.files import read_patch, require_same_model
 
     require_unedited(model)
-    file = read_patch(Path(path))
+    file = read_patch(user_path(path))
     require_same_model(file.path, file.manifest, model)
     return ModelPatch(read_back(plugins(), file, model), file.manifest)
 

@@ -25,6 +25,7 @@ from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
+from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
@@ -52,7 +53,7 @@ class Result:
     @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
-        self.run = RunFolder.finished(Path(folder))
+        self.run = RunFolder.finished(user_path(folder))
 
     @property
     def folder(self) -> Path:
@@ -168,7 +169,7 @@ def evaluate(
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)
     choice, own = chosen(editor) if editor is not None else (EditorChoice(""), None)
-    folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else Path(out)
+    folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else user_path(out)
     require_free(folder)
     spec = job(
         JobSpec,
@@ -278,7 +279,7 @@ def score(
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
             raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
-        run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
+        run = answers.run if isinstance(answers, Result) else RunFolder.finished(user_path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
         return Result(run.path)
@@ -326,7 +327,7 @@ def _of_patch(given: ModelPatch | str | Path, patch: ModelPatch) -> dict[str, st
     """Return the fields of a job that evaluates a patch. A patch without a file is written to a temporary one."""
     if isinstance(given, ModelPatch):
         given = given.save(Path(mkdtemp(prefix="wildcore-")) / "patch.safetensors")
-    return {"editor": patch.manifest.editor_name, "patch": str(given)}
+    return {"editor": patch.manifest.editor_name, "patch": str(user_path(given))}
 
 
 def _first(answers: Sequence[Answer]) -> str | None:

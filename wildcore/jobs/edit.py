@@ -70,6 +70,8 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
+    for note in table.notes:
+        progress.note(note)
     requests = [fact.request for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
+from wildcore.home import expanded
 from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.types import EvalProtocol, FrozenData
 
@@ -40,6 +41,11 @@ class ModelChoice(FrozenData):
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+
+    @field_validator("model")
+    @classmethod
+    def _from_home(cls, model: str) -> str:
+        return expanded(model)
 
 
 class EditorChoice(Settings):

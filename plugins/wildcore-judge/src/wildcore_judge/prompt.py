@@ -84,7 +84,7 @@ BUILT_IN = GradingPrompt("grading", GRADING)
 def read_prompt(file: Path) -> GradingPrompt:
     """Read the user's own prompt. Raises ``UserError`` if it cannot be read or a placeholder is missing."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", Parameter("metric.judge.prompt_file", file)) from error
     except UnicodeDecodeError as error:
