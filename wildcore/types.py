@@ -5,9 +5,11 @@ All are frozen and validated. All can be written as JSON and read back unchanged
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Literal, SupportsFloat
+from typing import Any, Literal, Self, SupportsFloat
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from wildcore.scripts import Joint, joint_after
 
 ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
 PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
@@ -23,7 +25,42 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class EditRequest(Record):
+class Joined(Record):
+    """Base of a prompt that an answer follows. Subclasses have the fields ``prompt`` and ``joint``.
+
+    ``joint`` is the text between the two, if it has been decided; None: it follows from the prompt's script.
+    """
+
+    @property
+    def joint_used(self) -> Joint:
+        """The text between the prompt and an answer: nothing after a prompt in a script without spaces, else a space."""
+        prompt, joint = self._prompt_and_joint()
+        return joint_after(prompt) if joint is None else joint
+
+    @property
+    def joint_to_record(self) -> Joint | None:
+        """The joint used; None for a space in a script with spaces, which need not be recorded."""
+        prompt, _ = self._prompt_and_joint()
+        return None if self.joint_used == joint_after(prompt) == " " else self.joint_used
+
+    def with_joint(self, joint: Joint | None) -> Self:
+        """Return the same prompt with its joint decided: ``joint``, or if None, by the prompt's script."""
+        decided = self if joint is None else self.model_copy(update={"joint": joint})
+        return decided.model_copy(update={"joint": decided.joint_to_record})
+
+    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
+        raise NotImplementedError
+
+    @model_serializer(mode="wrap")
+    def _without_undecided_joint(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a joint that has not been decided: records and hashes are then as before there was a choice."""
+        content: dict[str, Any] = handler(self)
+        if content.get("joint") is None:
+            content.pop("joint", None)
+        return content
+
+
+class EditRequest(Joined):
     """One fact to write into a model.
 
     ``prompt`` is the bare edit prompt. ``target`` is the new answer, without a leading space. ``ground_truth`` is the
@@ -35,9 +72,13 @@ class EditRequest(Record):
     subject: str | None = None
     aliases: tuple[str, ...] = ()
     ground_truth: str | None = None
+    joint: Joint | None = None
+
+    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
+        return self.prompt, self.joint
 
 
-class Probe(Record):
+class Probe(Joined):
     """One question that the model is asked before and after an edit. ``answers[0]`` is the gold; the others are
     accepted too.
 
@@ -49,6 +90,10 @@ class Probe(Record):
     prompt: str
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
+    joint: Joint | None = None
+
+    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
+        return self.prompt, self.joint
 
     def answered(
         self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
@@ -74,6 +119,16 @@ class EditCase(Record):
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
 
+    def with_joints(self, joint: Joint | None) -> "EditCase":
+        """Return the case with the joint of each of its prompts decided: ``joint``, or if None, by the prompt's script."""
+        probes = tuple(probe.with_joint(joint) for probe in self.probes)
+        return self.model_copy(update={"request": self.request.with_joint(joint), "probes": probes})
+
+    def without_joints(self) -> "EditCase":
+        """Return the case with the joints of its prompts undecided, as a dataset gives it."""
+        probes = tuple(probe.model_copy(update={"joint": None}) for probe in self.probes)
+        return self.model_copy(update={"request": self.request.model_copy(update={"joint": None}), "probes": probes})
+
 
 class Malformed(Record):
     """A row of a dataset from which no case can be made: where it is, and what is wrong with it."""
@@ -87,12 +142,19 @@ class Prompt(Record):
 
     ``joint`` is the text between the prompt and an answer: a space, or nothing after a chat template.
     ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
-    contains it.
+    contains it. ``spaced`` is decided by the core, not by a context: False if the question's script has no spaces
+    between words, so that the answer follows without the joint.
     """
 
     text: str
     joint: str = " "
     special_tokens: bool = True
+    spaced: bool = True
+
+    @property
+    def joint_used(self) -> str:
+        """The text between the prompt and an answer."""
+        return "" if self.text[-1:].isspace() or not self.spaced else self.joint
 
 
 class Gold(Record):

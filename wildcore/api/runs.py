@@ -35,6 +35,7 @@ from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
+from wildcore.scripts import JointChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 
@@ -142,6 +143,7 @@ def evaluate(
     batch_size: int = 32,
     parallel: int | str = "auto",
     continuation: int = CONTINUATION,
+    joint: JointChoice = "auto",
     trace: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
@@ -189,6 +191,7 @@ def evaluate(
         batch_size=batch_size,
         parallel=str(parallel),
         continuation=continuation,
+        joint=joint,
         as_published=choice.as_published,
         trace=trace,
     )

@@ -23,7 +23,7 @@ from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.types import Malformed
 
 MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
-OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
+OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace", "joint")
 Place = click.Path(path_type=Path)
 
 

@@ -29,6 +29,7 @@ from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, printable, results_console
 from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
 from wildcore.scoring.summary import summary
+from wildcore.scripts import JOINTS
 
 NOT_ASKED_FOR = {"continuation": 0}
 """Values for the resume of a run that an earlier version started, whose job lacks these fields."""
@@ -151,6 +152,13 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     show_default=True,
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
+)
+@click.option(
+    "--joint",
+    type=click.Choice(list(JOINTS)),
+    default="auto",
+    show_default=True,
+    help="What stands between a prompt and its target. auto: nothing in scripts without spaces, such as Chinese, else a space.",
 )
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."

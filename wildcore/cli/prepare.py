@@ -25,6 +25,7 @@ SHARED_OPTIONS = (
     "limit",
     "sample",
     "skip_malformed",
+    "joint",
 )
 
 

@@ -7,7 +7,6 @@ from statistics import median
 from typing import Any
 
 from wildcore.datasets.checks import Checks, Finding
-from wildcore.datasets.selection import CaseReader
 from wildcore.errors import UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
@@ -18,11 +17,12 @@ from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import AuditJob, ModelChoice, names_used
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import tokenise_pair
+from wildcore.models.tokens import edit_prompt, tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
+from wildcore.scripts import JOINTS
 from wildcore.storage.cache import cache_folder
-from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
+from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Record
 
 
 class Lengths(Record):
@@ -78,7 +78,7 @@ class Auditor:
             [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
         )
         found = _Found(oracles)
-        for case in _wanted(self.reader):
+        for case in self._wanted():
             found.take(case)
         self.reader.require_sound()
         if not found.searches.cases:
@@ -92,25 +92,25 @@ class Auditor:
         request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
         model.max_batch_size = self.spec.batch_size
-        tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
+        tokens = Counter(_tokens(model, case) for case in self._wanted())
         unedited = UneditedAnswers(self.environment.cache, model)
         answered = [
-            FailureFilter(unedited, protocol).take(_wanted(self.reader), audit.cases, self.environment.progress)
+            FailureFilter(unedited, protocol).take(self._wanted(), audit.cases, self.environment.progress)
             for protocol in self.protocols
         ]
         added = {"model": choice.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 
-
-def _wanted(reader: CaseReader) -> Iterator[EditCase]:
-    """Yield the cases wanted, as they are read unless they are drawn at random."""
-    drawn = reader.choice.sample is not None
-    return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
+    def _wanted(self) -> Iterator[EditCase]:
+        """Yield the cases wanted, as they are read unless they are drawn at random."""
+        drawn = self.reader.choice.sample is not None
+        cases = self.reader.cases() if drawn else self.reader.wanted_of(self.reader.candidates())
+        return (case.with_joints(JOINTS[self.spec.joint]) for case in cases)
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
     """Count the target's tokens as they follow the bare prompt."""
-    return len(tokenise_pair(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
+    return len(tokenise_pair(model.tokenizer, edit_prompt(case.request), case.request.target).target_ids)
 
 
 @dataclass

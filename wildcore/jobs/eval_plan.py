@@ -18,6 +18,7 @@ from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.registry import Registry
+from wildcore.scripts import JOINTS
 from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
 from wildcore.types import EditCase
@@ -112,9 +113,8 @@ def _reader(
 
 def _candidates(spec: JobSpec, reader: CaseReader) -> Iterator[EditCase]:
     """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
-    if spec.only_failures:
-        return reader.read_ahead()
-    return iter(require_some(reader.name, reader.cases()))
+    found = reader.read_ahead() if spec.only_failures else iter(require_some(reader.name, reader.cases()))
+    return (case.with_joints(JOINTS[spec.joint]) for case in found)
 
 
 def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> ModelRequest:

@@ -9,6 +9,7 @@ from pydantic import Field
 from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.scripts import JointChoice
 from wildcore.types import EvalProtocol, Record
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
@@ -81,32 +82,38 @@ class BatchSize(Record):
     batch_size: int = Field(default=32, ge=1)
 
 
-class EditJob(ModelChoice, EditorChoice, Seed):
+class JointOption(Record):
+    """What stands between a prompt and its target: by the script of the prompt, always a space, or nothing."""
+
+    joint: JointChoice = "auto"
+
+
+class EditJob(ModelChoice, EditorChoice, Seed, JointOption):
     """Facts written into a patch; ``trace`` records what happens inside each edit."""
 
     skip_malformed: bool = False
     trace: bool = False
 
 
-class PrepareJob(ModelChoice, EditorChoice, Selection):
+class PrepareJob(ModelChoice, EditorChoice, Selection, JointOption):
     """What an editor needs once for a model, made ahead; ``dataset`` holds cases to train on, None where none is named."""
 
     dataset: str | None = None
 
 
-class AuditJob(CaseChoice, ProtocolChoice, BatchSize):
+class AuditJob(CaseChoice, ProtocolChoice, BatchSize, JointOption):
     """A dataset looked through under protocols; ``model`` is the one to ask, None for none."""
 
     model: ModelChoice | None = None
 
 
-class AskJob(ProtocolChoice, Seed, BatchSize):
+class AskJob(ProtocolChoice, Seed, BatchSize, JointOption):
     """Questions asked under a protocol; ``dataset`` serves contexts that show examples of one."""
 
     dataset: str | None = None
 
 
-class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+class JobSpec(JointOption, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
     """One run as specified by the user and stored in its manifest: the fields of all parts beside each other.
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is

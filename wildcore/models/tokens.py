@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from wildcore.equivalence import find_last, missing_subject
 from wildcore.errors import Refused, UserError
 from wildcore.params import CloseTarget
+from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore.types import EditRequest, Prompt
 
 if TYPE_CHECKING:
@@ -54,14 +56,13 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
 def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> TokenisedPair:
     """Tokenise ``prompt`` followed by ``target``, with one joint between them.
 
-    The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with a full stop or
-    with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
+    The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with the full stop
+    of its script or with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
-    if close == "stop" and not answer.endswith("."):
-        answer += "."
-    joint = "" if not answer or prompt.text[-1:].isspace() else prompt.joint
-    text = prompt.text + joint + answer
+    if close == "stop" and not ends_in_full_stop(answer):
+        answer += own_stop(answer)
+    text = prompt.text + (prompt.joint_used if answer else "") + answer
     token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
@@ -80,10 +81,15 @@ def training_pair(tokenizer: Any, request: EditRequest, close: CloseTarget = "no
     Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
-    joined = tokenise_pair(tokenizer, Prompt(text=request.prompt), request.target, close)
+    joined = tokenise_pair(tokenizer, edit_prompt(request), request.target, close)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined
+
+
+def edit_prompt(request: EditRequest, prefix: str = "") -> Prompt:
+    """Return the bare prompt of an edit, after ``prefix``, with the joint of its script."""
+    return Prompt(text=prefix + request.prompt, spaced=request.joint_used == " ")
 
 
 def require_target(request: EditRequest) -> None:
@@ -94,7 +100,7 @@ def require_target(request: EditRequest) -> None:
 
 def require_fits_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
     """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context."""
-    length = len(tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
+    length = len(tokenise_pair(model.tokenizer, edit_prompt(request), request.target).token_ids)
     if model.max_length is not None and length > model.max_length:
         raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
     return request
@@ -103,15 +109,18 @@ def require_fits_context(model: "LoadedModel", request: EditRequest) -> EditRequ
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:
     """Return the character range of the subject's last occurrence in ``text``, without white space around it.
 
-    The last occurrence is used because, under causal attention, it has read the others. Raises ``Refused`` if there is none.
+    The last occurrence is used because, under causal attention, it has read the others. Texts that are equal in Unicode are
+    the same. Raises ``Refused`` if there is none, naming the characters that differ from a part that looks the same.
     """
     wanted = (subject or "").strip()
     if not wanted:
         raise Refused("the request names no subject")
-    start = text.rfind(wanted)
-    if start < 0:
-        raise Refused(f"the subject {wanted!r} does not occur in the prompt {text!r}")
-    return start, start + len(wanted)
+    found = find_last(text, wanted)
+    if found is None:
+        raise Refused(
+            f"the subject {wanted!r} does not occur in the prompt {text!r}{missing_subject(text, wanted)}"
+        )
+    return found
 
 
 def pad(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from wildcore.scripts import Joint
 from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
 
 SCHEMA = 1
@@ -26,7 +27,8 @@ class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
-    refused. ``prompt_after`` is what the edited model read, if the edit changed the prompt. ``continued`` is the edited
+    refused. ``joint`` is what was put between the prompt and an answer because of the script or by the user's choice; None: a
+    space, or what the context asks for. ``prompt_after`` is what the edited model read, if the edit changed the prompt. ``continued`` is the edited
     model's output with the stop rule delayed, if that was asked for; it begins with the answer's tokens.
     """
 
@@ -36,6 +38,7 @@ class ProbeRecord(Record):
     question: str
     answers: tuple[str, ...]
     prompt: str
+    joint: Joint | None = None
     prompt_after: str | None = None
     gold_token_ids: tuple[int, ...]
     before: tuple[Answer, ...]

@@ -12,8 +12,8 @@ F = TypeVar("F")
 
 
 def statement(request: EditRequest) -> str:
-    """Return the fact as one text: the prompt and its answer, with one space between them."""
-    joint = "" if request.prompt[-1:].isspace() else " "
+    """Return the fact as one text: the prompt and its answer, with the joint of the prompt's script between them."""
+    joint = "" if request.prompt[-1:].isspace() else request.joint_used
     return f"{request.prompt}{joint}{request.target.strip()}"
 
 
