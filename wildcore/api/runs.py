@@ -26,7 +26,7 @@ from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered, segmenters
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
@@ -264,12 +264,12 @@ def score(
             raise UserError("unedited: a run has the unedited model's answers; leave it out")
         run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
-        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
+        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)))
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
-    made.prepare(Environment(cache_folder(), seed or 0, reporter))
+    made.prepare(Environment(cache_folder(), seed or 0, reporter, segmenter=segmenters(registry)))
     return _scores(answers, groups, made)
 
 

@@ -11,7 +11,7 @@ from wildcore.errors import UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
-from wildcore.jobs.build import make_reader, model_request
+from wildcore.jobs.build import make_reader, model_request, segmenters
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
@@ -67,7 +67,7 @@ class Auditor:
     def __init__(self, registry: Registry, spec: AuditJob, progress: Progress) -> None:
         self.registry = registry
         self.spec = spec
-        self.environment = Environment(cache_folder(), spec.seed, progress)
+        self.environment = Environment(cache_folder(), spec.seed, progress, segmenter=segmenters(registry))
         self.reader, self.dataset = make_reader(registry, spec)
         self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from wildcore.datasets.selection import CaseReader, require_some
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.interfaces import Environment, Metric, Progress
-from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request
+from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request, segmenters
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.score import prepare
@@ -73,7 +73,9 @@ def plan_evaluation(
     it.
     """
     spec = specs[0]
-    environment = Environment(cache_folder(), spec.seed, reporter, Trace() if spec.trace else None)
+    environment = Environment(
+        cache_folder(), spec.seed, reporter, Trace() if spec.trace else None, segmenters(registry)
+    )
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)
     editors = [] if patch else [one.editor for one in specs]

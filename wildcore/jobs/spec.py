@@ -12,7 +12,7 @@ from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.scripts import JointChoice
 from wildcore.types import EvalProtocol, Record
 
-SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
+SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind not in ("model", "segmenter"))
 TRANSFORM_SEPARATOR = "+"
 """Separates an editor from the transforms of what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
