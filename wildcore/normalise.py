@@ -20,7 +20,7 @@ SYMBOLS = re.compile(r"\w[+#*]+(?!\w)|(?<![\w.])\.(?=[^\W\d_])|(?<!\w)[A-Za-z]{1
 LETTER_A = re.compile(r"\w\W* A$")
 """A name that ends in the letter A, such as "Vitamin A", which is no article there."""
 
-MARKS = "\u00ab\u00bb\u00bf\u00a1\u2018-\u201f\u2039\u203a\u3001\u3008-\u3011\u300a-\u300f\uff08\uff09\uff0c\uff1a\uff1b\u060c\u061b"
+MARKS = "\u00ab\u00bb\u00bf\u00a1\u2018-\u201f\u2039\u203a\u3001\u3008-\u3011\uff08\uff09\uff0c\uff1a\uff1b\u060c\u061b"
 """Quotation marks, brackets and commas outside ASCII, as ranges for a regular expression."""
 AT_AN_EDGE = f"[{re.escape(string.punctuation)}{MARKS}{STOPS}]"
 BEFORE_A_WORD = re.compile(f"^(?:(?![-+][.,]?\\d|[.,]\\d|\\.[^\\W\\d_]){AT_AN_EDGE})+")

@@ -39,6 +39,7 @@ from wildcore.params import (
 )
 from wildcore.trace import Trace
 from wildcore.types import (
+    COMPARED_CAREFULLY,
     PROBE_KINDS,
     Answer,
     AnsweredProbe,
@@ -57,6 +58,7 @@ from wildcore.types import (
 )
 
 __all__ = [
+    "COMPARED_CAREFULLY",
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",

@@ -39,7 +39,10 @@ FULL_STOPS = (
 )
 """Marks that end a statement, as ranges for a regular expression (Unicode property Sentence_Terminal, and shads)."""
 
-STOPS = FULL_STOPS + "!?\uff01\uff1f\ufe56\ufe57\ufe15\ufe16\u061f\u061e\u203c\u203d\u2047-\u2049\u1367\u055c\u055e\ua60f\ua6f7"
+STOPS = (
+    FULL_STOPS
+    + "!?\uff01\uff1f\ufe56\ufe57\ufe15\ufe16\u061f\u061e\u203c\u203d\u2047-\u2049\u1367\u055c\u055e\ua60f\ua6f7"
+)
 """Marks that end a sentence, as ranges for a regular expression: full stops, question and exclamation marks."""
 
 GREEK = "\u0370-\u037d\u037f-\u0386\u0388-\u03ff\u1f00-\u1fff"

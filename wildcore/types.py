@@ -200,6 +200,11 @@ class AnsweredProbe(Record):
     unedited: Answer
 
 
+COMPARED_CAREFULLY = "compared_carefully"
+"""Key in the details of a score: the accepted answers that were compared carefully, because the metric's usual normalisation
+would take their meaning, each with what it would take."""
+
+
 class Score(Record):
     """A value, or None and the reason why the answer was not scored.
 

@@ -136,7 +136,7 @@ def test_residue_is_seen_wherever_it_is(tmp_path: Path, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["Love ~ Strange", "AT&T", "[T]he end", "3 < 4", "C#", "M*A*S*H", "R & B; soul"])
 def test_what_is_no_residue(tmp_path: Path, target: str) -> None:
-    assert found(audited(written(tmp_path, [{**ROW, "target": target}]))) == {}
+    assert "residue" not in found(audited(written(tmp_path, [{**ROW, "target": target}])))
 
 
 @pytest.mark.parametrize("target", ["Anna  Berg", "Anna\tBerg", "Anna\nBerg", "Anna\u00a0Berg", "Anna\u200bBerg"])

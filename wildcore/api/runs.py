@@ -264,7 +264,13 @@ def score(
             raise UserError("unedited: a run has the unedited model's answers; leave it out")
         run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
-        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)))
+        add_scores(
+            registry,
+            run,
+            [metric],
+            chosen_settings,
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+        )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric

@@ -126,6 +126,8 @@ def _print_ceilings(console: Console, found: "Audit") -> None:
                 safe_text(f"{one.protocol}: {one.unscored} cases unscored by text alone; the first: {one.reason}")
             )
         _print_examples(console, f"unreachable under {one.protocol}", one.unreachable, one.examples)
+        what = f"not ended by the full stop of their script under {one.protocol}"
+        _print_examples(console, what, one.not_ended, one.not_ended_examples)
 
 
 def _print_examples(console: Console, name: str, count: int, examples: Iterable["Example"]) -> None:

@@ -20,9 +20,10 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import edit_prompt, tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
-from wildcore.scripts import JOINTS
+from wildcore.scripts import JOINTS, UNSPACED_LETTER
 from wildcore.storage.cache import cache_folder
 from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Record
+from wildcore.words import word_texts
 
 
 class Lengths(Record):
@@ -127,7 +128,7 @@ class _Found:
         self.searches.take(case)
         for oracle in self.oracles:
             oracle.take(case)
-        self.words[len(case.request.target.split())] += 1
+        self.words[_word_count(case.request.target)] += 1
         for kind in PROBE_KINDS:
             of_kind = [probe for probe in case.probes if probe.kind == kind]
             self.per_case[kind][len(of_kind)] += 1
@@ -156,6 +157,11 @@ class _Found:
                     most=max(counts),
                     with_aliases=self.with_aliases[kind],
                 )
+
+
+def _word_count(text: str) -> int:
+    """Count the words of a text: by white space, unless its script has no spaces between words."""
+    return len(word_texts(text) if UNSPACED_LETTER.search(text) else text.split())
 
 
 def _lengths(counts: Counter[int]) -> Lengths:

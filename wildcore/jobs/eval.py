@@ -251,7 +251,7 @@ def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCa
 
 def _without_space(cases: Sequence[EditCase]) -> int:
     """Count the prompts, of edits and of probes, that an answer follows without a space."""
-    return sum(one.joint == "" for case in cases for one in (case.request, *case.probes))
+    return sum((case.request.joint == "") + sum(probe.joint == "" for probe in case.probes) for case in cases)
 
 
 def _joint_note(cases: Sequence[EditCase]) -> Message | None:
@@ -259,7 +259,11 @@ def _joint_note(cases: Sequence[EditCase]) -> Message | None:
     count = sum(case.request.joint == "" for case in cases)
     if not count:
         return None
-    return (f"no space is put before the target of {count} of {len(cases)} edit prompts, whose script has none between words; ", Option("joint", "space"), " puts one")
+    return (
+        f"no space is put before the target of {count} of {len(cases)} edit prompts, whose script has none between words; ",
+        Option("joint", "space"),
+        " puts one",
+    )
 
 
 def _quick(metrics: Metrics) -> Metrics:

@@ -117,9 +117,7 @@ def subject_span(text: str, subject: str | None) -> tuple[int, int]:
         raise Refused("the request names no subject")
     found = find_last(text, wanted)
     if found is None:
-        raise Refused(
-            f"the subject {wanted!r} does not occur in the prompt {text!r}{missing_subject(text, wanted)}"
-        )
+        raise Refused(f"the subject {wanted!r} does not occur in the prompt {text!r}{missing_subject(text, wanted)}")
     return found
 
 

@@ -27,9 +27,10 @@ class ProbeRecord(Record):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
-    refused. ``joint`` is what was put between the prompt and an answer because of the script or by the user's choice; None: a
-    space, or what the context asks for. ``prompt_after`` is what the edited model read, if the edit changed the prompt. ``continued`` is the edited
-    model's output with the stop rule delayed, if that was asked for; it begins with the answer's tokens.
+    refused. ``joint`` is the text between the prompt and an answer by the question's script or the user's choice; None: a
+    space, or what the context asks for. ``prompt_after`` is what the edited model read, if the edit changed the prompt.
+    ``continued`` is the edited model's output with the stop rule delayed, if that was asked for; it begins with the answer's
+    tokens.
     """
 
     protocol: str

@@ -5,8 +5,8 @@ from typing import Literal
 
 from wildcore import AnsweredProbe, Score
 from wildcore.equivalence import canonical
-from wildcore_text_metrics.parameters import ExtraContentParams
 from wildcore.words import Segment, unicode_segments, word_texts
+from wildcore_text_metrics.parameters import ExtraContentParams
 from wildcore_text_metrics.places import find
 from wildcore_text_metrics.segmenting import SegmentedMetric
 
