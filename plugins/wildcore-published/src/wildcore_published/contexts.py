@@ -3,7 +3,6 @@
 from wildcore import Prompt
 from wildcore.models import LoadedModel
 
-
 QUESTION_MARKS = ("\uff1f", "\u061f", "\u037e", "\u055e", "\u1367")
 """Full-width, Arabic, Greek, Armenian and Ethiopic question marks."""
 

@@ -13,7 +13,6 @@ from wildcore_retrieval.retrievers import highest
 WORD = re.compile(r"\w+")
 
 
-
 class Words:
     """Compares texts by their words; needs no further package."""
 
