@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from wildcore.equivalence import canonical
 from wildcore.normalise import careful_normalise, normalise
-from wildcore.scripts import UNSPACED
+from wildcore.scripts import UNSPACED, UNSPACED_LETTER
 
 Segment = Callable[[str], Sequence[str]]
 """Splits a text of a script without spaces into its words, which joined are the text again."""
@@ -43,9 +43,10 @@ def words(text: str, segment: Segment = unicode_segments, read: Callable[[str], 
     """Return the words of ``text``, which must be in Unicode's form NFC, each after ``read``."""
     found = []
     for chunk in CHUNK.finditer(text):
-        for part, start in _parts(chunk.group(), segment):
+        for part, start, is_word in _parts(chunk.group(), segment):
             place = chunk.start() + start
-            found += [Word(word, place, place + len(part)) for word in _kept(read(part))]
+            kept = filter(_is_word, read(part).split()) if is_word else _split(read(part))
+            found += [Word(word, place, place + len(part)) for word in kept]
     return found
 
 
@@ -59,19 +60,21 @@ def careful_words(text: str, segment: Segment = unicode_segments) -> list[str]:
     return word_texts(careful_normalise(text), segment, careful_normalise)
 
 
-def _parts(chunk: str, segment: Segment) -> Iterator[tuple[str, int]]:
-    """Yield the parts of a text without white space that are read alone, each with the index of its first character."""
+def _parts(chunk: str, segment: Segment) -> Iterator[tuple[str, int, bool]]:
+    """Yield the parts of a text without white space that are read alone: each with the index of its first character, and
+    whether a segmenter found it to be a word.
+    """
     if chunk.isascii():
-        yield chunk, 0
+        yield chunk, 0, False
         return
     for run in RUN.finditer(chunk):
-        at = run.start()
-        for part in segment(run.group()) if re.match(f"[{UNSPACED}]", run.group()) else [run.group()]:
-            yield part, at
+        at, unspaced = run.start(), UNSPACED_LETTER.match(run.group()) is not None
+        for part in segment(run.group()) if unspaced else [run.group()]:
+            yield part, at, unspaced
             at += len(part)
 
 
-def _kept(normalised: str) -> Iterator[str]:
+def _split(normalised: str) -> Iterator[str]:
     for word in normalised.split():
         if word.isascii() or any(character.isascii() and not character.isalnum() for character in word):
             yield word

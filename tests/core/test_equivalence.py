@@ -30,7 +30,10 @@ def test_what_is_found_does_not_depend_on_the_form_of_either_text(before: str, w
         shaped = unicodedata.normalize(form, text)
         for other in FORMS:
             span = find_last(shaped, unicodedata.normalize(other, wanted))
-            found[form, other] = None if span is None else canonical(shaped[: span[0]]), span and canonical(shaped[slice(*span)])
+            found[form, other] = (
+                None if span is None else canonical(shaped[: span[0]]),
+                span and canonical(shaped[slice(*span)]),
+            )
     assert len(set(found.values())) == 1
     if canonical(wanted):
         assert found["NFD", "NFC"][1] is not None
@@ -101,7 +104,7 @@ def test_both_forms_are_equal_and_folded_to_the_same(text: str) -> None:
 def test_folding_twice_is_folding_once_and_leaves_ascii_words(text: str) -> None:
     folded = fold_lookalikes(text)
     assert fold_lookalikes(folded) == folded
-    assert fold_lookalikes("Paris (1-2), it's \"old\"") == "Paris (1-2), it's \"old\""
+    assert fold_lookalikes('Paris (1-2), it\'s "old"') == 'Paris (1-2), it\'s "old"'
 
 
 def test_words_of_two_alphabets() -> None:

@@ -63,7 +63,9 @@ def test_a_text_without_such_letters_is_followed_by_a_space(text: str) -> None:
     assert joint_after(text) == " "
 
 
-@pytest.mark.parametrize(("choice", "text"), [("auto", "银松镇在东京"), ("space", "银松镇在 东京"), ("none", "银松镇在东京")])
+@pytest.mark.parametrize(
+    ("choice", "text"), [("auto", "银松镇在东京"), ("space", "银松镇在 东京"), ("none", "银松镇在东京")]
+)
 def test_the_joint_can_be_chosen(choice: str, text: str) -> None:
     request = EditRequest(prompt="银松镇在", target="东京").with_joint(JOINTS[choice])
     assert training_pair(TOKENIZER, request).text == text
@@ -122,7 +124,9 @@ def test_a_target_is_closed_with_the_full_stop_of_its_script(text: str, stop: st
     assert ends_in_full_stop(text + stop) == bool(stop)
 
 
-@pytest.mark.parametrize("text", ["东京。", "东京｡", "東京！", "القاهرة؟", "दिल्ली।", "لاہور۔", "Αθήνα;", "Αθήνα\u037e", "Rome?!"])
+@pytest.mark.parametrize(
+    "text", ["东京。", "东京｡", "東京！", "القاهرة؟", "दिल्ली।", "لاہور۔", "Αθήνα;", "Αθήνα\u037e", "Rome?!"]
+)
 def test_closing_stops_are_removed_in_every_script(text: str) -> None:
     bare = text.rstrip("。｡！؟।۔;\u037e?!")
     assert without_closing_stops(text) == bare
