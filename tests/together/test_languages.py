@@ -12,7 +12,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from wildcore.cli import main
+from wildcore.normalise import folded_same, normalise, same, squad_same
+from wildcore.scripts import joint_after, own_stop
+from wildcore.words import word_texts
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "languages.md"
 END = "</s>"
 CHINESE = {"prompt": "银松镇在哪个城市附近？", "target": "东京", "subject": "银松镇"}
 
@@ -169,3 +173,40 @@ def test_equal_texts_are_equal_in_a_whole_run(folder: Path) -> None:
     decomposed = {"prompt": "Thu\u0309 đô?", "subject": "Thủ đô", "target": "Ha\u0300 No\u0323\u0302i"}
     _, scores = evaluated(decomposed, "--add-metric", "contains")
     assert scores == {"exact-match": 1.0, "contains": 1.0}
+
+
+def table(first: str) -> list[list[str]]:
+    """Return the cells of the rows of the document's table whose first column is called ``first``."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    rows = text[text.index(f"| {first} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.mark.parametrize(("script", "example", "joint", "stop", "words"), table("script"), ids=str)
+def test_the_documents_row_of_a_script_is_true(script: str, example: str, joint: str, stop: str, words: str) -> None:
+    assert joint_after(example) == {"space": " ", "none": ""}[joint]
+    assert own_stop(example) == ("" if stop == "none" else stop)
+    parts = word_texts(example)
+    if words in ("characters", "syllables"):
+        assert len(parts) > 1
+        assert max(map(len, parts)) < len(example)
+    else:
+        assert parts == example.lower().split()
+
+
+def test_the_documents_rows_of_similar_texts_are_true() -> None:
+    assert [row[0] for row in table("texts")] == ["equal in Unicode", "look-alikes", "letters of two alphabets"]
+    assert same("\u00e9", "e\u0301")
+    for one, other in (("\u2019", "'"), ("\u2013", "-"), ("\uff21", "A")):
+        assert folded_same(f"x{one}y", f"x{other}y")
+        assert not same(f"x{one}y", f"x{other}y")
+    assert not folded_same("\u0410", "A")
+
+
+@pytest.mark.parametrize(("target", "normalised", "_"), table("target"))
+def test_the_documents_row_of_a_changed_target_is_true(target: str, normalised: str, _: str) -> None:
+    less = "" if normalised == "nothing" else normalised
+    assert normalise(target) == less
+    assert squad_same(less, target)
+    assert not same(less, target)
+    assert same(f"{target}.", target)
