@@ -11,7 +11,8 @@ from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
 
-CloseTarget = Literal["none", "end-of-sequence", "stop"]
+TargetEnding = Literal["none", "end-of-sequence", "stop"]
+"""What follows the target while editing: nothing, the end-of-sequence token, or a full stop."""
 
 
 def _some_and_none_empty(stops: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,9 +151,8 @@ class EditorParams(DepartingParams):
     """Published hyper-parameters to start from. Left out: those for the model's shape, if there are any; "none": the
     defaults."""
 
-    close_target: CloseTarget = "none"
-    """How the target is closed while editing: not at all (as published), with the end-of-sequence token, or with a full
-    stop."""
+    close_target: TargetEnding = "none"
+    """What follows the target while editing: nothing (as published), the end-of-sequence token, or a full stop."""
 
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model. The user's values take precedence over the preset's, those over

@@ -25,7 +25,6 @@ from wildcore.interfaces import (
     lazy,
 )
 from wildcore.params import (
-    CloseTarget,
     ContextParams,
     DepartingParams,
     Departure,
@@ -35,6 +34,7 @@ from wildcore.params import (
     Params,
     Preset,
     StopStrings,
+    TargetEnding,
     require_placeholder,
 )
 from wildcore.trace import Trace
@@ -46,13 +46,13 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Gold,
     Malformed,
     Output,
     Probe,
     ProbeKind,
     Prompt,
-    Record,
     Score,
     Use,
 )
@@ -62,7 +62,6 @@ __all__ = [
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
-    "CloseTarget",
     "Context",
     "ContextParams",
     "Dataset",
@@ -75,6 +74,7 @@ __all__ = [
     "Environment",
     "EvalProtocol",
     "Family",
+    "FrozenData",
     "Generator",
     "Gold",
     "Malformed",
@@ -92,7 +92,6 @@ __all__ = [
     "ProbeKind",
     "Progress",
     "Prompt",
-    "Record",
     "Refused",
     "SavablePatch",
     "Saved",
@@ -102,6 +101,7 @@ __all__ = [
     "Shortcut",
     "StopRule",
     "StopStrings",
+    "TargetEnding",
     "Trace",
     "Transform",
     "Truncator",

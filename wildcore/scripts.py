@@ -4,14 +4,14 @@ import re
 import unicodedata
 from typing import Literal
 
-Joint = Literal["", " "]
+Separator = Literal["", " "]
 """The text between a prompt and its answer."""
 
-JointChoice = Literal["auto", "space", "none"]
-"""How the joint is chosen: by the script of the prompt, always a space, or never one."""
+SeparatorChoice = Literal["auto", "space", "none"]
+"""How the separator is chosen: by the script of the prompt, always a space, or never one."""
 
-JOINTS: dict[JointChoice, Joint | None] = {"auto": None, "space": " ", "none": ""}
-"""The joint of each choice; None: by the script of the prompt."""
+SEPARATORS: dict[SeparatorChoice, Separator | None] = {"auto": None, "space": " ", "none": ""}
+"""The separator of each choice; None: by the script of the prompt."""
 
 EAST_ASIAN = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c"  # radicals, iteration marks, numerals
@@ -75,8 +75,8 @@ WITHOUT_STOPS = re.compile("[\u0e00-\u0eff]")
 """Thai and Lao, which end a sentence with a space."""
 
 
-def joint_after(text: str) -> Joint:
-    """Return the joint of ``text`` and what follows it: nothing if its script has no spaces between words, else a space.
+def separator_after(text: str) -> Separator:
+    """Return the separator of ``text`` and what follows it: nothing if its script has no spaces between words, else a space.
 
     If the text mixes scripts, its beginning and its end decide; if these differ, the script with more words.
     """

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from wildcore.scripts import Joint, joint_after
+from wildcore.scripts import Separator, separator_after
 
 ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
 PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
@@ -19,44 +19,44 @@ StopReason = Literal[
 ]
 
 
-class Record(BaseModel):
+class FrozenData(BaseModel):
     """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Joined(Record):
-    """Base of a prompt that an answer follows. Subclasses have the fields ``prompt`` and ``joint``.
+class Joined(FrozenData):
+    """Base of a prompt that an answer follows. Subclasses have the fields ``prompt`` and ``separator``.
 
-    ``joint`` is the text between the two, if it has been decided; None: it follows from the prompt's script.
+    ``separator`` is the text between the two, if it has been decided; None: it follows from the prompt's script.
     """
 
     @property
-    def joint_used(self) -> Joint:
+    def separator_used(self) -> Separator:
         """The text between the prompt and an answer: nothing after a prompt in a script without spaces, else a space."""
-        prompt, joint = self._prompt_and_joint()
-        return joint_after(prompt) if joint is None else joint
+        prompt, separator = self._prompt_and_separator()
+        return separator_after(prompt) if separator is None else separator
 
     @property
-    def joint_to_record(self) -> Joint | None:
-        """The joint used; None for a space in a script with spaces, which need not be recorded."""
-        prompt, _ = self._prompt_and_joint()
-        return None if self.joint_used == joint_after(prompt) == " " else self.joint_used
+    def separator_to_record(self) -> Separator | None:
+        """The separator used; None for a space in a script with spaces, which need not be recorded."""
+        prompt, _ = self._prompt_and_separator()
+        return None if self.separator_used == separator_after(prompt) == " " else self.separator_used
 
-    def with_joint(self, joint: Joint | None) -> Self:
-        """Return the same prompt with its joint decided: ``joint``, or if None, by the prompt's script."""
-        decided = self if joint is None else self.model_copy(update={"joint": joint})
-        return decided.model_copy(update={"joint": decided.joint_to_record})
+    def with_separator(self, separator: Separator | None) -> Self:
+        """Return the same prompt with its separator decided: ``separator``, or if None, by the prompt's script."""
+        decided = self if separator is None else self.model_copy(update={"separator": separator})
+        return decided.model_copy(update={"separator": decided.separator_to_record})
 
-    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
         raise NotImplementedError
 
     @model_serializer(mode="wrap")
-    def _without_undecided_joint(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a joint that has not been decided: records and hashes are then as before there was a choice."""
+    def _without_undecided_separator(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a separator that has not been decided: records and hashes are then as before there was a choice."""
         content: dict[str, Any] = handler(self)
-        if content.get("joint") is None:
-            content.pop("joint", None)
+        if content.get("separator") is None:
+            content.pop("separator", None)
         return content
 
 
@@ -72,10 +72,10 @@ class EditRequest(Joined):
     subject: str | None = None
     aliases: tuple[str, ...] = ()
     ground_truth: str | None = None
-    joint: Joint | None = None
+    separator: Separator | None = None
 
-    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
-        return self.prompt, self.joint
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
+        return self.prompt, self.separator
 
 
 class Probe(Joined):
@@ -90,10 +90,10 @@ class Probe(Joined):
     prompt: str
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
-    joint: Joint | None = None
+    separator: Separator | None = None
 
-    def _prompt_and_joint(self) -> tuple[str, Joint | None]:
-        return self.prompt, self.joint
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
+        return self.prompt, self.separator
 
     def answered(
         self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
@@ -111,7 +111,7 @@ class Probe(Joined):
         )
 
 
-class EditCase(Record):
+class EditCase(FrozenData):
     """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source."""
 
     id: str
@@ -119,45 +119,47 @@ class EditCase(Record):
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
 
-    def with_joints(self, joint: Joint | None) -> "EditCase":
-        """Return the case with the joint of each of its prompts decided: ``joint``, or if None, by the prompt's script."""
-        probes = tuple(probe.with_joint(joint) for probe in self.probes)
-        return self.model_copy(update={"request": self.request.with_joint(joint), "probes": probes})
+    def with_separators(self, separator: Separator | None) -> "EditCase":
+        """Return the case with the separators of its prompts decided: ``separator``, or if None, by each prompt's script."""
+        probes = tuple(probe.with_separator(separator) for probe in self.probes)
+        return self.model_copy(update={"request": self.request.with_separator(separator), "probes": probes})
 
-    def without_joints(self) -> "EditCase":
-        """Return the case with the joints of its prompts undecided, as a dataset gives it."""
-        probes = tuple(probe.model_copy(update={"joint": None}) for probe in self.probes)
-        return self.model_copy(update={"request": self.request.model_copy(update={"joint": None}), "probes": probes})
+    def without_separators(self) -> "EditCase":
+        """Return the case with the separators of its prompts undecided, as a dataset gives it."""
+        probes = tuple(probe.model_copy(update={"separator": None}) for probe in self.probes)
+        return self.model_copy(
+            update={"request": self.request.model_copy(update={"separator": None}), "probes": probes}
+        )
 
 
-class Malformed(Record):
+class Malformed(FrozenData):
     """A row of a dataset from which no case can be made: where it is, and what is wrong with it."""
 
     place: str
     problem: str
 
 
-class Prompt(Record):
+class Prompt(FrozenData):
     """A question as rendered by a context: the text the model reads.
 
-    ``joint`` is the text between the prompt and an answer: a space, or nothing after a chat template.
+    ``separator`` is the text between the prompt and an answer: a space, or nothing after a chat template.
     ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
     contains it. ``spaced`` is decided by the core, not by a context: False if the question's script has no spaces
-    between words, so that the answer follows without the joint.
+    between words, so that the answer follows without the separator.
     """
 
     text: str
-    joint: str = " "
+    separator: str = " "
     special_tokens: bool = True
     spaced: bool = True
 
     @property
-    def joint_used(self) -> str:
+    def separator_used(self) -> str:
         """The text between the prompt and an answer."""
-        return "" if self.text[-1:].isspace() or not self.spaced else self.joint
+        return "" if self.text[-1:].isspace() or not self.spaced else self.separator
 
 
-class Gold(Record):
+class Gold(FrozenData):
     """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold.
 
     ``rival`` is the answer that it competes with, if the probe has one.
@@ -168,7 +170,7 @@ class Gold(Record):
     rival: str | None = None
 
 
-class Output(Record):
+class Output(FrozenData):
     """The output of a generation strategy: token ids, their text, and why generation ended.
 
     ``measures`` are numbers measured during generation, such as the gold's log-probability. Values that are not finite
@@ -181,7 +183,7 @@ class Output(Record):
     measures: Mapping[str, float] = {}
 
 
-class Answer(Record):
+class Answer(FrozenData):
     """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated."""
 
     text: str
@@ -189,7 +191,7 @@ class Answer(Record):
     output: Output
 
 
-class AnsweredProbe(Record):
+class AnsweredProbe(FrozenData):
     """What a metric receives: a question, its accepted answers, the answer given, and the unedited model's answer."""
 
     kind: ProbeKind
@@ -205,7 +207,7 @@ COMPARED_CAREFULLY = "compared_carefully"
 would take their meaning, each with what it would take."""
 
 
-class Score(Record):
+class Score(FrozenData):
     """A value, or None and the reason why the answer was not scored.
 
     A value that is not finite becomes None, with that as its reason. ``details`` holds evidence for a reader, such as a
@@ -227,7 +229,7 @@ class Score(Record):
         return {**given, "reason": reason or "the metric gave no reason"} if value is None else given
 
 
-class Use(Record):
+class Use(FrozenData):
     """A module by name, with its parameters. A name alone is accepted as well."""
 
     name: str
@@ -243,7 +245,7 @@ class Use(Record):
         return f"{self.name}({inner})" if inner else self.name
 
 
-class EvalProtocol(Record):
+class EvalProtocol(FrozenData):
     """How an edited model is asked and scored: the paper's four modules, each by name.
 
     A protocol is pure data. Changing the meaning of a published name makes a new name. A protocol changed for one run

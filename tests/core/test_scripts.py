@@ -9,12 +9,12 @@ from wildcore.datasets.selection import content_hash
 from wildcore.models import edit_prompt, tokenise_pair, training_pair
 from wildcore.scripts import (
     FULL_STOPS,
-    JOINTS,
+    SEPARATORS,
     STOPS,
-    Joint,
+    Separator,
     ends_in_full_stop,
-    joint_after,
     own_stop,
+    separator_after,
     without_closing_stops,
 )
 from wildcore.testing.tokenizers import byte_level_tokenizer
@@ -23,7 +23,7 @@ TOKENIZER = byte_level_tokenizer()
 
 
 @pytest.mark.parametrize(
-    ("prompt", "joint"),
+    ("prompt", "separator"),
     [
         ("The capital of France is", " "),
         ("银松镇在哪个城市附近？", ""),
@@ -51,33 +51,33 @@ TOKENIZER = byte_level_tokenizer()
         ("?", " "),
     ],
 )
-def test_the_joint_follows_the_script_of_the_prompt(prompt: str, joint: Joint) -> None:
-    assert joint_after(prompt) == joint
+def test_the_joint_follows_the_script_of_the_prompt(prompt: str, separator: Separator) -> None:
+    assert separator_after(prompt) == separator
     request = EditRequest(prompt=prompt, target="東京")
-    between = "" if prompt[-1:].isspace() else joint
+    between = "" if prompt[-1:].isspace() else separator
     assert tokenise_pair(TOKENIZER, edit_prompt(request), request.target).text == f"{prompt}{between}東京"
 
 
 @given(st.text("abcé 12.,?!'-\n"))
 def test_a_text_without_such_letters_is_followed_by_a_space(text: str) -> None:
-    assert joint_after(text) == " "
+    assert separator_after(text) == " "
 
 
 @pytest.mark.parametrize(
     ("choice", "text"), [("auto", "银松镇在东京"), ("space", "银松镇在 东京"), ("none", "银松镇在东京")]
 )
 def test_the_joint_can_be_chosen(choice: str, text: str) -> None:
-    request = EditRequest(prompt="银松镇在", target="东京").with_joint(JOINTS[choice])
+    request = EditRequest(prompt="银松镇在", target="东京").with_separator(SEPARATORS[choice])
     assert training_pair(TOKENIZER, request).text == text
-    english = EditRequest(prompt="It is in", target="Rome").with_joint(JOINTS[choice])
+    english = EditRequest(prompt="It is in", target="Rome").with_separator(SEPARATORS[choice])
     assert training_pair(TOKENIZER, english).text == ("It is inRome" if choice == "none" else "It is in Rome")
 
 
 def test_a_chat_template_and_white_space_need_no_joint() -> None:
-    assert Prompt(text="<user>", joint="").joint_used == ""
-    assert Prompt(text="A:\n").joint_used == ""
-    assert Prompt(text="A:").joint_used == " "
-    assert Prompt(text="A:", spaced=False).joint_used == ""
+    assert Prompt(text="<user>", separator="").separator_used == ""
+    assert Prompt(text="A:\n").separator_used == ""
+    assert Prompt(text="A:").separator_used == " "
+    assert Prompt(text="A:", spaced=False).separator_used == ""
 
 
 def case(prompt: str) -> EditCase:
@@ -87,13 +87,15 @@ def case(prompt: str) -> EditCase:
 
 def test_only_a_joint_that_is_no_ordinary_space_is_recorded_and_the_hash_of_the_cases_stays() -> None:
     english, chinese = case("It is in"), case("银松镇在")
-    assert english.with_joints(None) == english
-    assert '"joint"' not in english.with_joints(" ").model_dump_json()
-    assert chinese.with_joints(None).request.model_dump()["joint"] == ""
-    assert chinese.with_joints(" ").probes[0].joint == " "
-    assert EditCase.model_validate_json(chinese.with_joints(None).model_dump_json()) == chinese.with_joints(None)
-    assert content_hash([english, chinese]) == content_hash([english.with_joints(""), chinese.with_joints(" ")])
-    assert content_hash([english, chinese]) == "9485257757ed4b60", "as before there was a joint to choose"
+    assert english.with_separators(None) == english
+    assert '"separator"' not in english.with_separators(" ").model_dump_json()
+    assert chinese.with_separators(None).request.model_dump()["separator"] == ""
+    assert chinese.with_separators(" ").probes[0].separator == " "
+    assert EditCase.model_validate_json(chinese.with_separators(None).model_dump_json()) == chinese.with_separators(
+        None
+    )
+    assert content_hash([english, chinese]) == content_hash([english.with_separators(""), chinese.with_separators(" ")])
+    assert content_hash([english, chinese]) == "9485257757ed4b60", "as before there was a separator to choose"
 
 
 @pytest.mark.parametrize(

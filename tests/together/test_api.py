@@ -171,8 +171,8 @@ def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in
         for given, asked in ((None, "before"), (patch, "after"), (tmp_path / "patch", "after")):
             replies = api.ask(model, questions, protocol, patch=given, **QUIET)
             assert [said(reply.answers) for reply in replies] == [said(getattr(probe, asked)) for probe in probes]
-    judged = api.evaluate(model, patch=patch, dataset="pocketqa", limit=1, **QUIET)
-    ours, of_the_run = judged.summary, api.Result(run.path).summary
+    evaluated = api.evaluate(model, patch=patch, dataset="pocketqa", limit=1, **QUIET)
+    ours, of_the_run = evaluated.summary, api.Result(run.path).summary
     assert ours["cells"] == of_the_run["cells"]
     assert ours["identity"]["editor"].pop("patch")["requests"] == 1
     assert ours["identity"] == of_the_run["identity"]

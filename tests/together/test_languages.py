@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 from wildcore.cli import main
 from wildcore.normalise import folded_same, normalise, same, squad_same
-from wildcore.scripts import joint_after, own_stop
+from wildcore.scripts import own_stop, separator_after
 from wildcore.words import word_texts
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "languages.md"
@@ -105,16 +105,16 @@ def test_no_space_is_put_before_a_chinese_target_and_this_is_recorded(folder: Pa
     assert scores["token-match"] == 1.0, "the model goes on without a space"
     assert "no space is put before the target of 1 of 1 edit prompts" in done.stderr
     record = json.loads(Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    assert record["request"]["joint"] == ""
-    assert {probe["joint"] for probe in record["probes"]} == {""}
+    assert record["request"]["separator"] == ""
+    assert {probe["separator"] for probe in record["probes"]} == {""}
     manifest = json.loads(Path("run/manifest.json").read_text(encoding="utf-8"))
-    assert manifest["identity"]["joint"] == {"prompts_without_space": 2}
-    done, scores = evaluated(CHINESE, *arguments, "--joint", "space", out="spaced")
+    assert manifest["identity"]["target_separator"] == {"prompts_without_space": 2}
+    done, scores = evaluated(CHINESE, *arguments, "--target-separator", "space", out="spaced")
     assert scores["token-match"] == 0.0
     assert "no space is put" not in done.stderr
     manifest = json.loads(Path("spaced/manifest.json").read_text(encoding="utf-8"))
-    assert "joint" not in manifest["identity"]
-    assert manifest["job"]["joint"] == "space"
+    assert "target_separator" not in manifest["identity"]
+    assert manifest["job"]["target_separator"] == "space"
 
 
 def test_a_patch_is_evaluated_with_the_joint_that_its_facts_were_written_with(folder: Path) -> None:
@@ -132,13 +132,13 @@ def test_a_patch_is_evaluated_with_the_joint_that_its_facts_were_written_with(fo
         "facts.jsonl",
         "--out",
         "p",
-        "--joint",
+        "--target-separator",
         "space",
     )
     run("eval", *model, "--patch", "p", "--protocol", "synthetic", "--out", "run")
     record = json.loads(Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()[0])
-    assert record["request"]["joint"] == " "
-    assert record["probes"][0]["joint"] == " "
+    assert record["request"]["separator"] == " "
+    assert record["probes"][0]["separator"] == " "
 
 
 def test_answers_that_begin_with_a_line_break_are_counted_and_can_be_kept(folder: Path) -> None:
@@ -182,9 +182,11 @@ def table(first: str) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows]
 
 
-@pytest.mark.parametrize(("script", "example", "joint", "stop", "words"), table("script"), ids=str)
-def test_the_documents_row_of_a_script_is_true(script: str, example: str, joint: str, stop: str, words: str) -> None:
-    assert joint_after(example) == {"space": " ", "none": ""}[joint]
+@pytest.mark.parametrize(("script", "example", "separator", "stop", "words"), table("script"), ids=str)
+def test_the_documents_row_of_a_script_is_true(
+    script: str, example: str, separator: str, stop: str, words: str
+) -> None:
+    assert separator_after(example) == {"space": " ", "none": ""}[separator]
     assert own_stop(example) == ("" if stop == "none" else stop)
     parts = word_texts(example)
     if words in ("characters", "syllables"):

@@ -17,7 +17,7 @@ from wildcore.jobs.spec import AskJob, CaseChoice, names_used
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
-from wildcore.scripts import JOINTS, JointChoice
+from wildcore.scripts import SEPARATORS, SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import (
     Answer,
@@ -25,10 +25,10 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Malformed,
     Probe,
     ProbeKind,
-    Record,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ BATCHES_AT_ONCE = 8
 """Number of batches of questions between two steps of the progress bar."""
 
 
-class Reply(Record, frozen=True):
+class Reply(FrozenData, frozen=True):
     """A model's answer to one question under ``protocol``.
 
     ``accepted`` are the right answers; empty if the question has none. ``prompt`` is what the model read. ``answers`` holds
@@ -101,7 +101,7 @@ def ask(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     batch_size: int = 32,
-    joint: JointChoice = "auto",
+    target_separator: SeparatorChoice = "auto",
     progress: bool = True,
 ) -> list[Reply]:
     """Ask ``model``, under ``patch`` if one is given, and return its replies in order, the same as in a run of ``protocol``.
@@ -124,11 +124,11 @@ def ask(
         settings=joined_settings(settings),
         seed=seed,
         batch_size=batch_size,
-        joint=joint,
+        target_separator=target_separator,
     )
     ready = ready_protocols(registry, spec, names_used(registry, [], dataset), _reader(registry, spec))[0]
     asked = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
-    probes = [probe.with_joint(JOINTS[spec.joint]) for probe in asked]
+    probes = [probe.with_separator(SEPARATORS[spec.target_separator]) for probe in asked]
     _require_answers(ready, probes)
     applied = None if patch is None else fitting(patch, model).patch
     with in_use(model, batch_size):

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from wildcore.errors import Option, UserError, command
 from wildcore.jobs.spec import require_setting_name
 from wildcore.registry import Registry, load_registry
-from wildcore.types import EvalProtocol, Record
+from wildcore.types import EvalProtocol, FrozenData
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
-Job = TypeVar("Job", bound=Record)
+Job = TypeVar("Job", bound=FrozenData)
 
 Names = str | Sequence[str]
 Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]

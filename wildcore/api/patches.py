@@ -14,7 +14,7 @@ from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import UserError
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.jobs.spec import EditJob
-from wildcore.scripts import JOINTS, JointChoice
+from wildcore.scripts import SEPARATORS, SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditRequest
 
@@ -120,15 +120,15 @@ def edit(
     facts: EditRequest | Sequence[EditRequest],
     *,
     seed: int = 0,
-    joint: JointChoice = "auto",
+    target_separator: SeparatorChoice = "auto",
     progress: bool = True,
 ) -> ModelPatch:
     """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` is not changed.
 
     ``editor`` is the result of ``wildcore.api.editor``, a name, or an object with the methods of ``wildcore.Editor``. A fact
     that it refuses is left out, with a note; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
-    all facts are refused, and for an edit that diverged. ``joint`` is what stands between prompt and target: "auto" (by the
-    prompt's script), "space" or "none".
+    all facts are refused, and for an edit that diverged. ``target_separator`` is what stands between prompt and target: "auto"
+    (by the prompt's script), "space" or "none".
     """
     require_unedited(model)
     requests = [facts] if isinstance(facts, EditRequest) else list(facts)
@@ -145,9 +145,9 @@ def edit(
         settings=choice.settings,
         as_published=choice.as_published,
         seed=seed,
-        joint=joint,
+        target_separator=target_separator,
     )
-    requests = [request.with_joint(JOINTS[spec.joint]) for request in requests]
+    requests = [request.with_separator(SEPARATORS[spec.target_separator]) for request in requests]
     from wildcore.jobs.edit import require_finite, solve  # heavy
 
     reporter = reporter_for(progress)

@@ -26,16 +26,18 @@ from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered, segmenters
+from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered, segmenters
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
+from wildcore.registry import Registry
+from wildcore.reporting.console import Reporter
 from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
-from wildcore.scripts import JointChoice
+from wildcore.scripts import SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 
@@ -143,7 +145,7 @@ def evaluate(
     batch_size: int = 32,
     parallel: int | str = "auto",
     continuation: int = CONTINUATION,
-    joint: JointChoice = "auto",
+    target_separator: SeparatorChoice = "auto",
     trace: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
@@ -160,7 +162,7 @@ def evaluate(
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
-        raise UserError("evaluate: give either an editor, to make edits, or a patch, to judge that")
+        raise UserError("evaluate: give either an editor, to make edits, or a patch, to evaluate that")
     require_one_choice(limit, sample)
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)
@@ -191,7 +193,7 @@ def evaluate(
         batch_size=batch_size,
         parallel=str(parallel),
         continuation=continuation,
-        joint=joint,
+        target_separator=target_separator,
         as_published=choice.as_published,
         trace=trace,
     )
@@ -199,12 +201,27 @@ def evaluate(
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
+    _carry_out(registry, spec, folder, model, own, reporter_for(progress))
+    return Result(folder)
+
+
+def _carry_out(
+    registry: Registry,
+    spec: JobSpec,
+    folder: Path,
+    model: "LoadedModel",
+    own: MadeEditor | None,
+    reporter: Reporter,
+) -> None:
+    """Run a job in ``folder``. ``own`` is its editor if that is an object of the user's program.
+
+    Raises ``UserError`` if the run is stopped because its first edits are all refused.
+    """
     from wildcore.evaluation.refusals import AllRefused
     from wildcore.jobs.eval import open_evaluation  # heavy
     from wildcore.jobs.eval_plan import plan_evaluation
 
-    reporter = reporter_for(progress)
-    with in_use(model, batch_size):
+    with in_use(model, spec.batch_size):
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
         run = evaluation.create(spec, folder)
         try:
@@ -215,7 +232,6 @@ def evaluate(
             way_on = "" if own else f" Go on with: {resume_command(folder)}"
             reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
             raise
-    return Result(folder)
 
 
 @overload

@@ -16,7 +16,7 @@ from wildcore.equivalence import (
 )
 from wildcore.normalise import meaning_lost, normalise, same
 from wildcore.scripts import UNSPACED
-from wildcore.types import EditCase, Record
+from wildcore.types import EditCase, FrozenData
 
 EXAMPLES_KEPT = 3
 
@@ -36,14 +36,14 @@ RESIDUE = re.compile(
 )
 
 
-class Example(Record):
+class Example(FrozenData):
     """A case, and what was found in it."""
 
     case: str
     text: str
 
 
-class Finding(Record):
+class Finding(FrozenData):
     """The result of one check: in how many cases something was found, their share of all, and the first of them."""
 
     name: str

@@ -35,7 +35,7 @@ class GivenFile:
         self.setting = setting
 
     def identity(self) -> str:
-        """Return a hash of its content, for the record. Raises ``UserError`` if it cannot be read."""
+        """Return a hash of its content, for the manifest. Raises ``UserError`` if it cannot be read."""
         digest = sha256()
         try:
             with self.path.open("rb") as stream:

@@ -17,7 +17,7 @@ from typing import Any
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
 from wildcore.errors import Message, Option, UserError, suggestion
 from wildcore.interfaces import Dataset
-from wildcore.types import EditCase, Malformed, Record
+from wildcore.types import EditCase, FrozenData, Malformed
 
 MALFORMED_LISTED = 100
 
@@ -27,7 +27,7 @@ READ_AHEAD = 10_000
 WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
-class CaseFilter(Record):
+class CaseFilter(FrozenData):
     """Which cases were asked for. ``limit`` uses only the first N cases; ``sample`` draws N cases at random with ``seed``."""
 
     where: Mapping[str, str] = {}
@@ -147,7 +147,7 @@ class CaseReader:
                     return
 
     def facts(self) -> dict[str, Any]:
-        """Return the description of the choice and of what was left out, for the record."""
+        """Return the description of the choice and of what was left out, for the manifest."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]
         counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.held_out)}
         return self.choice.model_dump() | counts
@@ -180,10 +180,10 @@ def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
 
 
 def content_hash(cases: Iterable[EditCase]) -> str:
-    """Return a hash of the whole content of the cases, without the joints of their prompts, which the dataset leaves open."""
+    """Return a hash of the whole content of the cases, without the separators of their prompts, which the dataset leaves open."""
     digest = hashlib.sha256()
     for case in cases:
-        digest.update(case.without_joints().model_dump_json().encode())
+        digest.update(case.without_separators().model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 

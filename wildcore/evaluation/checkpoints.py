@@ -32,7 +32,7 @@ from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 SCHEMA = 2
 READABLE = (1, 2)
@@ -47,7 +47,7 @@ SAVES_TAKE_AT_MOST = 0.05
 """Share of the time that may be spent on saving before saves become less frequent."""
 
 
-class SequenceManifest(Record):
+class SequenceManifest(FrozenData):
     """The metadata of a checkpoint: the run, the index of the sequence, and how many of its updates are done."""
 
     schema_number: int = SCHEMA
@@ -213,13 +213,13 @@ def _require_finished(file: Checkpoint, run: Manifest, done: int) -> None:
     folder = file.path.parent
     if run.job.get("schedule", "single") == "single":
         raise UserError(
-            "its edits were made and judged one by one, and none is kept",
+            "its edits were made and evaluated one by one, and none is kept",
             about=Place(folder),
             way_out=("begin a run with ", *TOGETHER, ", or make a patch with wildcore edit"),
         )
     if done < run.case_count or not file.path.exists():
         raise UserError(
-            f"the run is unfinished ({done} of {run.case_count} cases judged)",
+            f"the run is unfinished ({done} of {run.case_count} cases evaluated)",
             about=Place(folder),
             way_out=f"finish it with {resume_command(folder)}",
         )
@@ -232,8 +232,8 @@ def _sums(file: Checkpoint, run: Manifest, tensors: Mapping[str, Tensor]) -> dic
         raise UserError(
             f"what {editor} writes cannot become weights",
             about=Place(file.path),
-            way_out=f"{command('show', folder)} shows how the run judged it, and {command('eval', Option('patch'))} judges a "
-            f"patch of {command('edit', Option('editor', editor))}",
+            way_out=f"{command('show', folder)} shows how the run evaluated it, and {command('eval', Option('patch'))} evaluates "
+            f"a patch of {command('edit', Option('editor', editor))}",
         )
     sums, shown = _part("sum", tensors), f"{command('show', folder, Option('edits'))} shows them"
     if not sums:

@@ -20,13 +20,13 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import edit_prompt, tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
-from wildcore.scripts import JOINTS, UNSPACED_LETTER
+from wildcore.scripts import SEPARATORS, UNSPACED_LETTER
 from wildcore.storage.cache import cache_folder
-from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Record
+from wildcore.types import PROBE_KINDS, EditCase, FrozenData, ProbeKind
 from wildcore.words import word_texts
 
 
-class Lengths(Record):
+class Lengths(FrozenData):
     """The lengths of the targets, in words or tokens; ``single`` is the share of targets of length one."""
 
     shortest: int
@@ -36,7 +36,7 @@ class Lengths(Record):
     single: float
 
 
-class ProbeCount(Record):
+class ProbeCount(FrozenData):
     """Probes of one kind: their number, the number of cases with them, the fewest and most in one case, how many have aliases."""
 
     kind: ProbeKind
@@ -47,7 +47,7 @@ class ProbeCount(Record):
     with_aliases: int
 
 
-class Audit(Record):
+class Audit(FrozenData):
     """The result of an audit. ``tokens``, and ``answered`` (what the unedited model knows), need a ``model``."""
 
     dataset: Mapping[str, Any]
@@ -103,20 +103,20 @@ class Auditor:
         return audit.model_copy(update=added)
 
     def _wanted(self) -> Iterator[EditCase]:
-        """Yield the cases wanted, as they are read unless they are drawn at random."""
+        """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""
         drawn = self.reader.choice.sample is not None
         cases = self.reader.cases() if drawn else self.reader.wanted_of(self.reader.candidates())
-        return (case.with_joints(JOINTS[self.spec.joint]) for case in cases)
+        return (case.with_separators(SEPARATORS[self.spec.target_separator]) for case in cases)
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
-    """Count the target's tokens as they follow the bare prompt."""
+    """Return the number of the target's tokens after the bare prompt."""
     return len(tokenise_pair(model.tokenizer, edit_prompt(case.request), case.request.target).target_ids)
 
 
 @dataclass
 class _Found:
-    """Findings in the cases read so far."""
+    """Collects the findings of an audit, case by case."""
 
     oracles: Sequence[Oracle]
     searches: Checks = field(default_factory=Checks)

@@ -37,7 +37,7 @@ from wildcore.patches.files import PatchManifest, patched_model, require_new, re
 from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
-from wildcore.scripts import JOINTS
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
@@ -71,12 +71,12 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
-    requests = [fact.request.with_joint(JOINTS[spec.joint]) for fact in table.facts]
+    requests = [fact.request.with_separator(SEPARATORS[spec.target_separator]) for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
-        judged = f" ({command('eval', Option('patch'))})"
+        evaluates = f" ({command('eval', Option('patch'))})"
         progress.note(
-            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), evaluates)
         )
     update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
@@ -99,7 +99,7 @@ def solve(
 ) -> tuple[Update, PatchManifest]:
     """Return the update that writes ``requests``, without those that the editor refuses, and its patch file's metadata.
 
-    ``made`` is the editor and its description for the record. ``model`` stays unchanged.
+    ``made`` is the editor and its description for the manifest. ``model`` stays unchanged.
     """
     editor, said = made
     editor.reset()
@@ -137,8 +137,8 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
 def apply_patches(
     registry: Registry, spec: ModelChoice, patches: Sequence[Path], out: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if models run in
-    it.
+    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if wildcore can
+    run a model in that dtype.
 
     Each of ``patches`` is a patch file, or a run whose edits were written together. Each must have been made for the unedited
     model; their changes are summed before they are rounded. ``out`` is written whole or not at all. Returns the names of the
@@ -180,7 +180,9 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
     source = fetch_folder(model.request)
     own = load_config(model.request, source).dtype or model.dtype
     if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
-        progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
+        progress.note(
+            f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype; the patch was made in the former"
+        )
     elif own != model.dtype:
         progress.note(
             f"saved as {dtype_name(own)}, the model's own dtype; the changes are rounded to it from {dtype_name(model.dtype)}"

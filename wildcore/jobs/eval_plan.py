@@ -1,4 +1,4 @@
-"""The plan of one call of the main job, made and checked before its model is loaded."""
+"""The plan of one evaluation, made and checked before its model is loaded."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.registry import Registry
-from wildcore.scripts import JOINTS
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
 from wildcore.types import EditCase
@@ -38,9 +38,9 @@ class Reporting(Progress, Protocol):
 class EvaluationPlan:
     """The runs of one call, which differ only in their editors, with everything that they need besides the model.
 
-    ``candidates`` are the cases to choose from; they can be read once. ``failing_under`` is the protocol of the failure filter
+    ``candidates`` are the cases to choose from, as an iterator. ``failing_under`` is the protocol of the failure filter
     (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
-    the description of the dataset for the record, before its cases are chosen. ``editors`` are those of the jobs by their
+    the description of the dataset for the manifest, before its cases are chosen. ``editors`` are those of the jobs by their
     names; empty if the file ``patch`` is evaluated.
     """
 
@@ -116,7 +116,7 @@ def _reader(
 def _candidates(spec: JobSpec, reader: CaseReader) -> Iterator[EditCase]:
     """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
     found = reader.read_ahead() if spec.only_failures else iter(require_some(reader.name, reader.cases()))
-    return (case.with_joints(JOINTS[spec.joint]) for case in found)
+    return (case.with_separators(SEPARATORS[spec.target_separator]) for case in found)
 
 
 def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> ModelRequest:

@@ -1,4 +1,4 @@
-"""From text to token ids: the joint of prompt and target, the subject's last token, and padding.
+"""From text to token ids: the separator of prompt and target, the subject's last token, and padding.
 
 Positions are computed only here, from the character offsets that the tokenizer reports for the whole text. So a leading space
 never becomes a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject may occur
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wildcore.equivalence import find_last, missing_subject
 from wildcore.errors import Refused, UserError
-from wildcore.params import CloseTarget
+from wildcore.params import TargetEnding
 from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore.types import EditRequest, Prompt
 
@@ -53,20 +53,20 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
     return _tokenise(tokenizer, prompt.text, prompt.special_tokens)[0]
 
 
-def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> TokenisedPair:
-    """Tokenise ``prompt`` followed by ``target``, with one joint between them.
+def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, ending: TargetEnding = "none") -> TokenisedPair:
+    """Tokenise ``prompt`` followed by ``target``, with one separator between them.
 
-    The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with the full stop
+    The target's tokens are those that extend beyond the prompt's last character. ``ending`` closes the target with the full stop
     of its script or with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
-    if close == "stop" and not ends_in_full_stop(answer):
+    if ending == "stop" and not ends_in_full_stop(answer):
         answer += own_stop(answer)
-    text = prompt.text + (prompt.joint_used if answer else "") + answer
+    text = prompt.text + (prompt.separator_used if answer else "") + answer
     token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
-    if close == "end-of-sequence":
+    if ending == "end-of-sequence":
         if tokenizer.eos_token_id is None:
             raise UserError(
                 "close_target=end-of-sequence: this tokenizer has no such token; close by a full stop (close_target=stop)"
@@ -75,21 +75,21 @@ def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarge
     return TokenisedPair(text, token_ids, spans, prompt_length)
 
 
-def training_pair(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> TokenisedPair:
+def training_pair(tokenizer: Any, request: EditRequest, ending: TargetEnding = "none") -> TokenisedPair:
     """Tokenise a request's prompt and target for training on the target.
 
     Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
-    joined = tokenise_pair(tokenizer, edit_prompt(request), request.target, close)
+    joined = tokenise_pair(tokenizer, edit_prompt(request), request.target, ending)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined
 
 
 def edit_prompt(request: EditRequest, prefix: str = "") -> Prompt:
-    """Return the bare prompt of an edit, after ``prefix``, with the joint of its script."""
-    return Prompt(text=prefix + request.prompt, spaced=request.joint_used == " ")
+    """Return the bare prompt of an edit, after ``prefix``, with the separator of its script."""
+    return Prompt(text=prefix + request.prompt, spaced=request.separator_used == " ")
 
 
 def require_target(request: EditRequest) -> None:

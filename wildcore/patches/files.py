@@ -19,7 +19,7 @@ from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
-from wildcore.types import EditRequest, Record
+from wildcore.types import EditRequest, FrozenData
 
 SCHEMA = 2
 KEY = "wildcore-patch"
@@ -27,7 +27,7 @@ CHANGE = "change"
 """Tensors are named MODULE:PART. This part is a change of the whole weight [outputs, inputs]."""
 
 
-class PatchedModel(Record):
+class PatchedModel(FrozenData):
     """The model that a patch was made for. ``fingerprint`` depends on every bit of its weights in ``dtype``."""
 
     name: str
@@ -37,7 +37,7 @@ class PatchedModel(Record):
     fingerprint: str
 
 
-class PatchManifest(Record):
+class PatchManifest(FrozenData):
     """The metadata of a patch file. ``facts`` is None if the patch is a change of weights."""
 
     schema_number: int = SCHEMA
@@ -120,7 +120,7 @@ class PatchFile:
             raise UserError(
                 f"what {self.manifest.editor_name} changes cannot become weights",
                 about=Place(self.path),
-                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
+                way_out=f"{command('eval', Option('patch'))} evaluates it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from wildcore.records.schema import CaseRecord
 from wildcore.scripts import STOPS
-from wildcore.types import Answer, EvalProtocol, Record
+from wildcore.types import Answer, EvalProtocol, FrozenData
 
 NOT_ASKED = ("teacher-forced", "forced-length")
 """Why generation ends in strategies that do not ask the truncator."""
@@ -13,7 +13,7 @@ NOT_ASKED = ("teacher-forced", "forced-length")
 STOP_OUTSIDE_ASCII = re.compile(f"(?![.!?])[{STOPS}]")
 
 
-class Endings(Record):
+class Endings(FrozenData):
     """How the answers under a protocol ended, before and after the edits.
 
     ``by_a_stop`` counts those that the truncator's rule ended, ``emptied`` those of which nothing is left because they begin

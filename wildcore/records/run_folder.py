@@ -18,9 +18,9 @@ from wildcore.errors import Option, UserError, command
 from wildcore.records.schema import SCHEMA, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
 from wildcore.storage.manifests import read_versioned
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=FrozenData)
 
 
 class RunFolder:
@@ -40,7 +40,7 @@ class RunFolder:
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2, by_alias=True) + "\n")
         except FileExistsError as error:
             raise _not_free(path) from error
         except OSError as error:
@@ -125,8 +125,8 @@ class RunFolder:
         """Read which calls worked on the run. A call that was killed is not among them."""
         return _read_lines(self.path / "work.jsonl", InvocationRecord)
 
-    def append_work(self, record: InvocationRecord) -> None:
-        """Append a record of a call that worked on the run. Raises ``UserError`` if it cannot be written."""
+    def append_invocation(self, record: InvocationRecord) -> None:
+        """Append a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
             _append(path, record)
@@ -136,7 +136,7 @@ class RunFolder:
         return _read_lines(self.path / "scorings.jsonl", AddedMetricRecord)
 
     def append_scoring(self, record: AddedMetricRecord) -> None:
-        """Append a record of an added metric. Raises ``UserError`` if it cannot be written."""
+        """Append an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):
             _append(path, record)
@@ -199,7 +199,7 @@ def _write_first(path: Path, text: str) -> None:
     make_durable(path.parent.parent)  # the folder may be new too
 
 
-def _append(path: Path, record: Record) -> None:
+def _append(path: Path, record: FrozenData) -> None:
     """Append a line to a file. Raises ``OSError`` if that fails, and then leaves no part of the line."""
     line = memoryview(record.model_dump_json().encode() + b"\n")
     with path.open("ab", buffering=0) as stream:

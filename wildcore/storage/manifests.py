@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from wildcore.errors import UserError
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=FrozenData)
 
 
 def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int], way_out: str = "") -> R:

@@ -35,7 +35,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 def test_the_default_form_character_for_character() -> None:
     prompt = render(FewShotParams(examples=TWO))
     assert prompt.text == "Please answer the question:\n\nQ: Who?\nA: Anna\n\nQ: Where?\nA: Oslo\n\nQ: When?\nA:"
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 def test_a_form_of_ones_own() -> None:

@@ -69,8 +69,8 @@ def test_easyedit(registry: Registry) -> None:
     assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 512})
     assert definition.truncator == Use(name="strip-stops", params={"stops": [".", "\n"]})
     same_text = (Use(name="unchanged-text"),)
-    judged = dict.fromkeys(("reliability", "generalization", "portability"), FIRST)
-    assert definition.metrics == judged | {"locality": same_text}
+    scored = dict.fromkeys(("reliability", "generalization", "portability"), FIRST)
+    assert definition.metrics == scored | {"locality": same_text}
     assert "zjunlp/EasyEdit at 14cea82" in definition.cites
 
 

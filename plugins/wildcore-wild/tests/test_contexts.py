@@ -24,7 +24,7 @@ def model() -> LoadedModel:
 def test_the_published_instruction_character_for_character(model: LoadedModel) -> None:
     prompt = QAInstruction(QAInstructionParams()).render("Where was Marie Curie born?", model)
     assert prompt.text == "Please answer the question:\n\nQ: Where was Marie Curie born?\nA:"
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 @pytest.mark.parametrize("question", ["{", "{}", "{question}", "{0!r:>{1}}", "100 % of {x} and \\n?"])

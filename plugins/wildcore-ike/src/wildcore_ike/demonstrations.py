@@ -7,14 +7,14 @@ import torch
 from wildcore_retrieval.memory import statement
 from wildcore_retrieval.retrievers import Retriever
 
-from wildcore import EditRequest, Record
+from wildcore import EditRequest, FrozenData
 from wildcore_ike.pool import PoolCase
 
 Kind = Literal["copy", "update", "retain"]
 KINDS: tuple[Kind, ...] = ("copy", "update", "retain")
 
 
-class Demonstration(Record):
+class Demonstration(FrozenData):
     """An edit with a prompt and its right answer."""
 
     fact: str
@@ -24,8 +24,8 @@ class Demonstration(Record):
     @property
     def text(self) -> str:
         """The demonstration as the model reads it."""
-        joint = EditRequest(prompt=self.prompt, target=self.answer).joint_used
-        return f"{new_fact(self.fact)}Prompt: {self.prompt}{joint}{self.answer}\n\n"
+        separator = EditRequest(prompt=self.prompt, target=self.answer).separator_used
+        return f"{new_fact(self.fact)}Prompt: {self.prompt}{separator}{self.answer}\n\n"
 
     def gives_away(self, question: str, edited: EditRequest) -> bool:
         """Return whether it answers ``question``, and differently from the fact that is ``edited``."""

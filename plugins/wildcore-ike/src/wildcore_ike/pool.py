@@ -5,12 +5,12 @@ from hashlib import sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from wildcore import EditRequest, Malformed, Record, UserError
+from wildcore import EditRequest, FrozenData, Malformed, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, read_table
 from wildcore_ike.parameters import SAMPLE
 
 
-class PoolCase(Record):
+class PoolCase(FrozenData):
     """An edit, rephrasings of its prompt, and prompts that it does not affect, each with its answer."""
 
     request: EditRequest

@@ -107,7 +107,7 @@ def _prompt(model: LoadedModel, text: str) -> Prompt:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
     chat = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    return Prompt(text=chat, joint="", special_tokens=False)
+    return Prompt(text=chat, separator="", special_tokens=False)
 
 
 def _families() -> Mapping[str, Family]:

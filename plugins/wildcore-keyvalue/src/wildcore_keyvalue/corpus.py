@@ -38,7 +38,7 @@ def open_corpus(name: str) -> Corpus:
 
 
 def pinned_corpus(name: str) -> dict[str, str]:
-    """Return the description of a corpus for the record (``Editor.pin_resources``), since a parameter contains only its name."""
+    """Return a corpus's description for the manifest (``Editor.pin_resources``); a parameter contains only its name."""
     return {"corpus": open_corpus(name).identity}
 
 

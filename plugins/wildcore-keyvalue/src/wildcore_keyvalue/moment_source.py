@@ -53,7 +53,7 @@ class MomentSource:
         return cls(params.corpus, params.moment_tokens, params.moments)
 
     def pinned_resources(self, layers: Sequence[int]) -> dict[str, Any]:
-        """Return the description for the record (``Editor.pin_resources``): a hash of the corpus, or of each layer's file.
+        """Return the description for the manifest (``Editor.pin_resources``): a hash of the corpus, or of each layer's file.
 
         Raises ``UserError`` for a file that cannot be read.
         """

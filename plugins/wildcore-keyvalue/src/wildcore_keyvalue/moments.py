@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
-from wildcore.storage import Artifact, prepared_file
+from wildcore.storage import Artifact, artifact_file
 from wildcore_keyvalue.corpus import Corpus, open_corpus
 from wildcore_keyvalue.solver import widened
 
@@ -46,13 +46,13 @@ def second_moments(
 ) -> dict[int, Tensor]:
     """Return C [inputs, inputs] of each layer in float64 on the CPU, from ``tokens`` tokens of a corpus.
 
-    The result is kept in the store of prepared items, with one file for each layer. Only missing layers are estimated, and an
+    The result is kept in the store of artifacts, with one file for each layer. Only missing layers are estimated, and an
     interrupted estimate is resumed. Raises ``UserError`` for a corpus that cannot be read or contains no text; if the corpus
     is shorter than ``tokens``, this is noted.
     """
     corpus = open_corpus(corpus_name)
     facts = moment_facts(corpus, tokens)
-    files = {layer: prepared_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
+    files = {layer: artifact_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
     for places in _groups(model, [layer for layer, file in files.items() if not file.exists()]):
         sums = {layer: _begun(model, layer, files[layer].partial, place) for layer, place in places.items()}
         _estimate(model, corpus, tokens, environment, sums, files)

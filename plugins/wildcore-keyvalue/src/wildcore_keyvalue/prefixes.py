@@ -16,7 +16,7 @@ from torch import Tensor
 
 from wildcore import Environment, Prompt, Saved, UserError
 from wildcore.models import LoadedModel, at_least_float32, encode
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def sampled_prefixes(
     """
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
-    file = prepared_file(environment, model, "prefixes", facts)
+    file = artifact_file(environment, model, "prefixes", facts)
     if not file.exists():
         file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
     return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
@@ -68,7 +68,7 @@ def chosen_prefixes(
 
 
 def pinned_prefixes(file: Path | None) -> dict[str, Any]:
-    """Return the description of a file of prefixes for the record (``Editor.pin_resources``): its hash. Empty without a file."""
+    """Return a description of the file of prefixes for the manifest (``Editor.pin_resources``): its hash. Empty: no file."""
     if file is None:
         return {}
     return {"prefixes": hashlib.sha256(json.dumps(read_prefixes(file)).encode()).hexdigest()[:16]}

@@ -7,7 +7,7 @@ from typing import Any
 
 from wildcore import EditCase, Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import Artifact, artifacts_for, content_digest, prepared_file
+from wildcore.storage import Artifact, artifact_file, artifacts_for, content_digest
 from wildcore_mend.examples import hash_of
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.parameters import MendParams
@@ -58,13 +58,13 @@ def find_again(
 
 
 def stated(file: Artifact, saved: Saved) -> dict[str, Any]:
-    """Return a network's description for the record: its training cases, its seed, and a hash of its bits."""
+    """Return a network's description for the manifest: its training cases, its seed, and a hash of its bits."""
     facts = file.manifest.facts
     return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
 
 
 def _place(environment: Environment, model: LoadedModel, params: MendParams, cases: str, seed: int) -> Artifact:
-    return prepared_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
+    return artifact_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
 
 
 def _wanted(model: LoadedModel, params: MendParams) -> dict[str, Any]:

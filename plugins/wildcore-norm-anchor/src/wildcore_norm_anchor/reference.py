@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wildcore import EditRequest, Environment, Refused, Saved, UserError, ValueSolver
 from wildcore.models import LoadedModel
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 
@@ -17,12 +17,12 @@ TOGETHER = 32
 
 
 def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSolver, params: NormAnchorParams) -> float:
-    """Return the reference norm, and note it. The norms are kept in the store of prepared items.
+    """Return the reference norm, and note it. The norms are kept in the store of artifacts.
 
     Raises ``UserError`` if no prompt contains its fact's subject, or values are not finite.
     """
     facts = read_facts(params.facts, params.facts_measured)
-    file = prepared_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
+    file = artifact_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
     if not file.exists():
         file.save(Saved({"norms": _norms(environment, solver, facts)}, {}))
     norms = file.load().tensors["norms"]

@@ -12,9 +12,9 @@ F = TypeVar("F")
 
 
 def statement(request: EditRequest) -> str:
-    """Return the fact as one text: the prompt and its answer, with the joint of the prompt's script between them."""
-    joint = "" if request.prompt[-1:].isspace() else request.joint_used
-    return f"{request.prompt}{joint}{request.target.strip()}"
+    """Return the fact as one text: the prompt and its answer, with the separator of the prompt's script between them."""
+    separator = "" if request.prompt[-1:].isspace() else request.separator_used
+    return f"{request.prompt}{separator}{request.target.strip()}"
 
 
 class RememberingEditor(Editor):

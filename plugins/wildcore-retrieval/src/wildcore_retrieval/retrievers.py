@@ -20,7 +20,7 @@ class Retriever(Protocol):
     """A way to compare texts."""
 
     def pinned_resources(self) -> dict[str, str]:
-        """Return for the record the resources that the parameters only name: the weights of an embedding model."""
+        """Return for the manifest the resources that the parameters only name: the weights of an embedding model."""
         ...
 
     def index(self, texts: Sequence[str]) -> Index:

@@ -74,7 +74,7 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
     turn = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    return Prompt(text=str(turn), joint="", special_tokens=False)
+    return Prompt(text=str(turn), separator="", special_tokens=False)
 
 
 def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:

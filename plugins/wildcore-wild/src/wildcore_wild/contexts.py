@@ -33,7 +33,7 @@ class Chat:
                 f"context chat: the tokenizer of {model.request.name} has no chat template; "
                 "use --context qa-instruction, or a model trained for chat"
             )
-        return Prompt(text=self._conversation(question, model), joint="", special_tokens=self.add_special_tokens)
+        return Prompt(text=self._conversation(question, model), separator="", special_tokens=self.add_special_tokens)
 
     def _conversation(self, question: str, model: LoadedModel) -> str:
         from jinja2 import TemplateError
