@@ -111,7 +111,7 @@ class Segmenter(Protocol):
 
 def only_unicode(name: str) -> Segmenter:
     """Raise ``UserError``: this environment knows no plugin that could offer the segmenter ``name``."""
-    raise UserError(f"segmenter {name}: the segmenters of plugins are not known here")
+    raise UserError("the segmenters of plugins are not known here", f"segmenter {name}")
 
 
 @dataclass(frozen=True)

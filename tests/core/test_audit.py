@@ -525,4 +525,6 @@ def test_qaedit_as_released() -> None:
     assert findings["target in the prompt"]["count"] == 6  # 8 as parts of words: "2" in 2017
     assert findings["residue"]["examples"][0]["case"] == "NQ-1104"
     assert content["words"]["longest"] == 36
-    assert content["words"]["mean"] == pytest.approx(2.55, abs=0.005)
+    assert content["words"]["mean"] == pytest.approx(
+        2.558, abs=0.0005
+    )  # one target is Japanese: every character is a word
