@@ -24,7 +24,8 @@ from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require
 from wildcore.errors import Module, Option, Parameter, Place, Setting, command, joined, render
 from wildcore.evaluation.failure_filter import first_metric
 from wildcore.evaluation.schedules import require_fitting_schedule
-from wildcore.jobs.build import _as_published, find_editor
+from wildcore.interfaces import only_unicode
+from wildcore.jobs.build import _as_published, find_editor, segmenters
 from wildcore.jobs.facts import read_facts
 from wildcore.jobs.prepare import _require_dataset
 from wildcore.jobs.protocol_files import read_protocol
@@ -268,6 +269,16 @@ JOBS: list[Case] = [
     (
         lambda folder: find_editor(Registry(), "rome"),
         "unknown editor 'rome'; known: none",
+        SAME,
+    ),
+    (
+        lambda folder: segmenters(Registry())("jieba"),
+        "unknown segmenter 'jieba'; known: none",
+        SAME,
+    ),
+    (
+        lambda folder: only_unicode("jieba"),
+        "segmenter jieba: the segmenters of plugins are not known here",
         SAME,
     ),
     (
