@@ -1,7 +1,18 @@
 """The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
-from wildcore.errors import Option, Refused, Setting, UserError, map_or_refuse, suggestion
+from wildcore.errors import (
+    Message,
+    Option,
+    Parameter,
+    Place,
+    Refused,
+    Setting,
+    UserError,
+    command,
+    map_or_refuse,
+    suggestion,
+)
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,
@@ -78,6 +89,7 @@ __all__ = [
     "Generator",
     "Gold",
     "Malformed",
+    "Message",
     "Metric",
     "ModelShape",
     "ModelSource",
@@ -85,8 +97,10 @@ __all__ = [
     "Offer",
     "Option",
     "Output",
+    "Parameter",
     "Params",
     "Patch",
+    "Place",
     "Preset",
     "Probe",
     "ProbeKind",
@@ -108,6 +122,7 @@ __all__ = [
     "Use",
     "UserError",
     "ValueSolver",
+    "command",
     "hookimpl",
     "lazy",
     "map_or_refuse",

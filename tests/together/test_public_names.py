@@ -24,6 +24,7 @@ OPEN = (
     "wildcore.equivalence",
     "wildcore.normalise",
     "wildcore.scripts",
+    "wildcore.thoughts",
     "wildcore.words",
 )
 """Modules of the core whose every public name a plugin may import."""

@@ -23,7 +23,7 @@ from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered, segmenters
@@ -112,7 +112,7 @@ class Result:
             from pandas import DataFrame
         except ImportError as error:
             raise UserError(
-                f"to_pandas needs pandas, which cannot be imported ({error}); pip install pandas, or use rows()"
+                f"it needs pandas, which cannot be imported ({error})", "to_pandas", "pip install pandas, or use rows()"
             ) from error
         return DataFrame(self.rows())
 
@@ -162,7 +162,10 @@ def evaluate(
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
-        raise UserError("evaluate: give either an editor, to make edits, or a patch, to evaluate that")
+        raise UserError(
+            ("give either an ", Option("editor"), ", to make edits, or a ", Option("patch"), ", to evaluate it"),
+            about="evaluate",
+        )
     require_one_choice(limit, sample)
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)
@@ -227,7 +230,7 @@ def _carry_out(
         try:
             evaluation.carry_out(run)
         except AllRefused as stopped:
-            raise UserError(f"{folder}: stopped, because the first edits were all refused: {stopped}") from stopped
+            raise UserError(f"stopped, because the first edits were all refused: {stopped}", Place(folder)) from stopped
         except KeyboardInterrupt:
             way_on = "" if own else f" Go on with: {resume_command(folder)}"
             reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
@@ -277,7 +280,7 @@ def score(
     registry, chosen_settings, reporter = plugins(), joined_settings(settings), reporter_for(progress)
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
-            raise UserError("unedited: a run has the unedited model's answers; leave it out")
+            raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
         run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(
@@ -301,15 +304,18 @@ def _compared(
     """Return each reply as the metric receives it. Raises ``UserError`` for replies that this metric cannot score."""
     for reply in [*replies, *(unedited or ())]:
         if not isinstance(reply, Reply):
-            raise UserError(f"answers: expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}")
+            raise UserError(
+                f"expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}", about="answers"
+            )
     if metric.reads_unedited and unedited is None:
         raise UserError(
-            f"metric {name} compares with the unedited model's answers; ask without a patch too, and hand those replies "
-            "over (unedited=...)"
+            "it compares with the unedited model's answers",
+            about=f"metric {name}",
+            way_out="ask without a patch too, and hand those replies over (unedited=...)",
         )
     before: Sequence[Reply | None] = [None] * len(replies) if unedited is None else unedited
     if [reply.question for reply in replies] != [one.question for one in before if one] and unedited is not None:
-        raise UserError("unedited: these replies are not to the same questions in the same order")
+        raise UserError("these replies are not to the same questions in the same order", about="unedited")
     return [answered_probes(reply, other) for reply, other in zip(replies, before, strict=True)]
 
 

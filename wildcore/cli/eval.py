@@ -300,7 +300,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         raise UserError("--out: a resumed run stays in its own folder; leave --out out")
     if "editor" in given:
         if len(given["editor"]) != 1:
-            raise UserError("--resume resumes one run, which has one editor; give one --editor, or none")
+            raise UserError("--resume resumes one run, which has one editor")
         given["editor"] = given["editor"][0]
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))

@@ -59,7 +59,7 @@ class CaseReader:
         self.require_sound()
         if len(drawn) < count:
             raise UserError(
-                f"dataset {self.name}: {count} examples are wanted and it holds {len(drawn)} cases that fit"
+                f"{count} examples are wanted and it holds {len(drawn)} cases that fit", about=f"dataset {self.name}"
             )
         self.held_out |= {case.id for case in drawn}
         return drawn
@@ -170,12 +170,12 @@ class CaseReader:
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
     """Return ``cases``. Raises ``UserError`` if there are none, or naming all ids that occur more than once."""
     if not cases:
-        raise UserError(f"dataset {name}: it holds no case")
+        raise UserError("it holds no case", about=f"dataset {name}")
     times = Counter(case.id for case in cases)
     repeated = [f"{id!r} occurs {count} times" for id, count in times.items() if count > 1]
     if repeated:
         more = f", and {len(repeated) - ROWS_NAMED} more case ids do" if len(repeated) > ROWS_NAMED else ""
-        raise UserError(f"dataset {name}: the case id {', '.join(repeated[:ROWS_NAMED])}{more}")
+        raise UserError(f"the case id {', '.join(repeated[:ROWS_NAMED])}{more}", about=f"dataset {name}")
     return cases
 
 

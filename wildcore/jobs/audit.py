@@ -83,7 +83,7 @@ class Auditor:
             found.take(case)
         self.reader.require_sound()
         if not found.searches.cases:
-            raise UserError(f"dataset {self.reader.name}: it holds no case")
+            raise UserError("it holds no case", about=f"dataset {self.reader.name}")
         for note in self.reader.notes():
             self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))

@@ -155,8 +155,10 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     """
     if name.startswith(UNREGISTERED):
         raise UserError(
-            f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
-            "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
+            "no plugin offers it, only the Python program that made it has it, so it cannot be found by "
+            "name and its run cannot be resumed",
+            about=f"editor {name}",
+            way_out="run it again from there, or offer the class in a plugin",
         )
     editor, *transforms = name.split(TRANSFORM_SEPARATOR)
     found = EditorOffers(
@@ -164,7 +166,7 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     )
     for number, transform in enumerate(found.transforms):
         if transform in found.transforms[:number]:
-            raise UserError(f"editor {name}: the transform {transform.offer.name} is named twice; leave one out")
+            raise UserError(f"the transform {transform.offer.name} is named twice", f"editor {name}", "leave one out")
     return found
 
 

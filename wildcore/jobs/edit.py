@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -122,7 +122,7 @@ def solve(
 def require_finite(patch: Patch, editor: str) -> None:
     """Raise ``UserError`` for a patch that diverged."""
     if not patch.describe().get("finite", True):
-        raise UserError(f"editor {editor}: the edit diverged (not finite); nothing was written")
+        raise UserError("the edit diverged (not finite); nothing was written", about=f"editor {editor}")
 
 
 def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
@@ -149,7 +149,9 @@ def apply_patches(
     read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
-            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
+            raise UserError(
+                "that patch is given twice, and would be added twice", Place(file.path), "leave one of them out"
+            )
     together = CombinedPatch()
     for file in read:
         together.add(file.weights())
@@ -157,7 +159,7 @@ def apply_patches(
             progress.note(file.note)
     dtypes = {file.manifest.model.dtype for file in read}
     if len(dtypes) > 1:
-        raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
+        raise UserError(f"the patches were made in different dtypes ({', '.join(sorted(dtypes))})", Place(patches[0]))
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
     for file in read:

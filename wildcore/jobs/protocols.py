@@ -104,7 +104,7 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
         module = _asked_metric(registry, name, settings)
         metric = module.make()
         if module.label in added:
-            raise UserError(f"the metric {module.label} is added twice")
+            raise UserError("it is added twice", about=f"metric {module.label}")
         added[module.label] = AddedMetric(module.label, metric, module.identity)
     return list(added.values())
 

@@ -181,7 +181,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
         elif parts[0] == section and parts[1] in names:
             if parts[2] in own:
                 raise UserError(
-                    f"{parts[2]} is set under another name of this {section} too; leave one out", about=Setting(key)
+                    f"{parts[2]} is set under another name of this {section} too", Setting(key), "leave one out"
                 )
             own[parts[2]] = value
     return shared | own

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from wildcore.errors import Option, UserError
+from wildcore.errors import Option, Place, UserError
 
 GIB = 2**30
 
@@ -61,10 +61,12 @@ def _shards(index: Path) -> set[Path]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = {index.parent / name for name in names}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index}: not an index of safetensors files ({error}); fetch the model again") from error
+        raise UserError(
+            f"not an index of safetensors files ({error})", Place(index), "fetch the model again"
+        ) from error
     missing = sorted(file.name for file in files if not file.is_file())
     if missing:
-        raise UserError(f"{index}: it names {', '.join(missing)}, which the folder lacks; fetch the model again")
+        raise UserError(f"it names {', '.join(missing)}, which the folder lacks", Place(index), "fetch the model again")
     return files
 
 
@@ -86,5 +88,5 @@ def _parameters(file: Path) -> Counter[str]:
             if name != "__metadata__":
                 counts[entry["dtype"]] += prod(entry["shape"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: not a safetensors file ({error}); fetch the model again") from error
+        raise UserError(f"not a safetensors file ({error})", Place(file), "fetch the model again") from error
     return counts

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wildcore.equivalence import find_last, missing_subject
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Parameter, Refused, UserError
 from wildcore.params import TargetEnding
 from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore.types import EditRequest, Prompt
@@ -69,7 +69,9 @@ def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, ending: TargetEnd
     if ending == "end-of-sequence":
         if tokenizer.eos_token_id is None:
             raise UserError(
-                "close_target=end-of-sequence: this tokenizer has no such token; close by a full stop (close_target=stop)"
+                "this tokenizer has no such token",
+                Parameter("close_target", ending),
+                ("close by a full stop (", Parameter("close_target", "stop"), ")"),
             )
         token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
     return TokenisedPair(text, token_ids, spans, prompt_length)

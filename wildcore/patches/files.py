@@ -145,23 +145,24 @@ def editor_read_errors(path: Path, way_out: str) -> Iterator[None]:
     except (KeyError, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"{path}: its editor cannot read it back ({reason:.300}); another version of the editor may have written it; "
-            f"{way_out}"
+            f"its editor cannot read it back ({reason:.300}); another version of the editor may have written it",
+            Place(path),
+            way_out,
         ) from error
 
 
 def read_patch(path: Path) -> PatchFile:
     """Read a patch file. Raises ``UserError`` if it does not exist, is not a patch file, is damaged, or has another schema."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError("no such file", Place(path))
     try:
         text = read_text(path, KEY)
         if text is None:
-            raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
+            raise UserError("a safetensors file, but no patch", Place(path), "wildcore edit writes those")
         manifest = _manifest(path, text)  # checked first: a file of the previous schema has no hash
         _, tensors = read_tensors(path, KEY)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or not a patch file ({error}); make the patch again") from error
+        raise UserError(f"damaged, or not a patch file ({error})", Place(path), "make the patch again") from error
     if manifest.facts is None:
         _patch(path, tensors)  # read now, so that damage is found here
     return PatchFile(path, manifest, tensors, digest_of(path))
@@ -203,7 +204,7 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
         elif parts["left"] is not None and parts["right"] is not None:
             changes[name] = LowRank(parts["left"], parts["right"])
         else:
-            raise UserError(f"{path}: damaged: the change of {name} is not whole; make the patch again")
+            raise UserError(f"damaged: the change of {name} is not whole", Place(path), "make the patch again")
     return WeightPatch(changes)
 
 
@@ -212,4 +213,4 @@ def _manifest(path: Path, text: str) -> PatchManifest:
         return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error
+        raise UserError(f"its manifest is damaged at {place}", Place(path), "make the patch again") from error

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
@@ -112,8 +112,9 @@ def readable_manifest(folder: RunFolder) -> Manifest:
     missing = [key for key in needed if not isinstance(said.get(key), str)]
     if missing:
         raise UserError(
-            f"{folder.path / 'manifest.json'}: its identity does not say {', '.join(missing)}; it is damaged or of another "
-            "version of wildcore, which can show the run"
+            f"its identity does not say {', '.join(missing)}",
+            Place(folder.path / "manifest.json"),
+            "it is damaged or of another version of wildcore, which can show the run",
         )
     return manifest
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wildcore.errors import UserError
+from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment
 from wildcore.storage.artifacts import (
     FOLDER,
@@ -131,7 +131,7 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise UserError(f"{entry.path}: cannot be removed ({error})") from error
+            raise UserError(f"cannot be removed ({error})", Place(entry.path)) from error
         freed += entry.size
     return freed
 

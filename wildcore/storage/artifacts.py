@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import AwareDatetime
 from safetensors import SafetensorError
 
-from wildcore.errors import UserError
+from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment, Saved
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
@@ -99,7 +99,7 @@ class Artifact:
             write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
             raise UserError(
-                f"{self.path}: cannot be written ({error}); make room, or name another folder by $WILDCORE_CACHE"
+                f"cannot be written ({error})", Place(self.path), "make room, or name another folder by $WILDCORE_CACHE"
             ) from error
         if self.path.suffix == WHOLE:
             self.partial.remove()
@@ -110,7 +110,7 @@ class Artifact:
         """
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
-            raise UserError(f"{self.path}: it holds something else than its name says; {_way_out(self.path)}")
+            raise UserError("it holds something else than its name says", Place(self.path), _way_out(self.path))
         return Saved(tensors, manifest.content)
 
     def remove(self) -> None:
@@ -192,7 +192,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # torch opens the file a second time
-        raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
+        raise UserError(f"damaged, or not a prepared file ({error})", Place(path), _way_out(path)) from error
 
 
 def _manifest(path: Path, text: str | None) -> ArtifactManifest:
@@ -202,7 +202,7 @@ def _manifest(path: Path, text: str | None) -> ArtifactManifest:
         return read_versioned(path, text, ArtifactManifest, (SCHEMA,), _way_out(path))
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
+        raise UserError(f"damaged, or not a prepared file ({reason})", Place(path), _way_out(path)) from error
 
 
 def _way_out(path: Path) -> str:

@@ -217,7 +217,7 @@ def test_a_pool_of_ones_own(tmp_path: Path) -> None:
     [
         ("none.json", None, "editor.pool: .*none.json: cannot be read"),
         ("edits.txt", "", "editor.pool: .*the ending does not tell a format"),
-        ("edits.json", "[]", "editor.pool=.*: it holds no edit; set editor.demonstrations=0"),
+        ("edits.json", "[]", "editor.pool=.*: it holds no edit; to show none: editor.demonstrations=0"),
         ("edits.json", '[{"prompt": "Snow is"}]', "editor.pool: .*row 1: the field 'target' is missing"),
         (
             "edits.json",

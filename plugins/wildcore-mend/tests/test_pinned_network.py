@@ -135,9 +135,8 @@ def test_without_that_network_it_stops_and_says_how_to_have_it_again(place: Path
     before = (place / "begun" / "journal.jsonl").read_bytes()
     refused = run("eval", "--resume", place / "begun")
     assert refused.exit_code == 2
-    assert f"is gone: {first}, trained on the cases {recorded['cases']} with seed 0; train it on these again" in said(
-        refused
-    )
+    gone = "the hyper-network that the run was begun with is gone; it was trained on the cases"
+    assert f"{first}: {gone} {recorded['cases']} with seed 0; train it on these again" in said(refused)
     assert "wildcore prepare mend --model" in said(refused)
     assert (place / "begun" / "journal.jsonl").read_bytes() == before
     train(20)

@@ -87,7 +87,7 @@ def test_lm_eval(registry: Registry) -> None:
 def test_a_protocol_whose_code_has_a_judge_says_that_it_has_none(registry: Registry, name: str) -> None:
     protocol = ready(registry, name)
     assert "without a key for its judge" in protocol.definition.summary
-    assert "--judge" in protocol.definition.summary
+    assert "the metric judge" in protocol.definition.summary
 
 
 def published_prompt(name: str, model: LoadedModel, question: str) -> str:

@@ -41,7 +41,7 @@ def test_a_template_of_ones_own_must_hold_the_question(model: LoadedModel) -> No
 
 
 def test_chat_without_a_template_says_what_to_do(model: LoadedModel) -> None:
-    with pytest.raises(UserError, match="tiny-llama has no chat template; use --context qa-instruction"):
+    with pytest.raises(UserError, match="tiny-llama has no chat template; use context 'qa-instruction'"):
         Chat(ChatParams()).render("Who?", model)
 
 
@@ -93,5 +93,5 @@ def test_a_template_without_a_system_role_is_not_passed_over(model: LoadedModel,
 
 def test_a_template_that_refuses_every_message_says_why(model: LoadedModel) -> None:
     model.tokenizer.chat_template = "{{ raise_exception('tools only') }}"
-    with pytest.raises(UserError, match="refuses a message: tools only; use --context qa-instruction"):
+    with pytest.raises(UserError, match="refuses a message: tools only; use context 'qa-instruction'"):
         Chat(ChatParams()).render("Who?", model)

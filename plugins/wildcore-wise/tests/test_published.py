@@ -183,7 +183,7 @@ def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_r
     [
         ({"a": torch.zeros(2, 2)}, None, r"the entry 'a' has the shape \[2, 2\], and this model needs \[48, 96\]"),
         ({"a": torch.full((48, 96), 0.5)}, None, "the entry 'a' must hold zeros and ones"),
-        (None, "[1]", "give one JSON object with a text for each request"),
+        (None, "[1]", "not a JSON object with entries; give a text for each request"),
         (None, "{", "cannot be read as JSON"),
         (None, '{"a": " "}', "the entry 'a' holds no text"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, map_or_refuse
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Setting, Trace, map_or_refuse
 from wildcore.datasets import GivenTensors
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, training_pair, wide_dtype
 from wildcore.patches import deactivated
@@ -51,8 +51,12 @@ class Grace(Editor):
         self.seed, self.trace = environment.seed, environment.trace
         if self.layer == len(model.layers) - 1:
             environment.progress.note(
-                f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target with "
-                "several tokens only the first can come (--set editor.layer=...)"
+                (
+                    f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target "
+                    "with several tokens only the first can come (",
+                    Setting("editor.layer", "NUMBER"),
+                    " chooses another)",
+                )
             )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:

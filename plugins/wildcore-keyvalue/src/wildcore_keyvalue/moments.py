@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Prompt, Saved, UserError
+from wildcore import Environment, Option, Parameter, Prompt, Saved, Setting, UserError
 from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
 from wildcore.storage import Artifact, artifact_file
 from wildcore_keyvalue.corpus import Corpus, open_corpus
@@ -139,8 +139,9 @@ def _place(model: LoadedModel, layer: int, rooms: dict[torch.device, float]) -> 
         if needed <= rooms[place]:
             return place
     raise UserError(
-        f"second moments of layer {layer}: they need {needed / GIB:.1f} GiB of memory, and {rooms[cpu] / GIB:.1f} GiB can be "
-        "used; free some, or edit without them (--set editor.second_moments=identity)"
+        f"they need {needed / GIB:.1f} GiB of memory, and {rooms[cpu] / GIB:.1f} GiB can be used",
+        f"second moments of layer {layer}",
+        ("free some, or edit without them (", Setting("editor.second_moments", "identity"), ")"),
     )
 
 
@@ -212,9 +213,13 @@ class _Keeper:
 
 def _require_usable(corpus: Corpus, layer: int, done: _Sum) -> None:
     if not done.tokens:
-        raise UserError(f"editor.corpus={corpus.name}: it holds no text")
+        raise UserError("it holds no text", Parameter("editor.corpus", corpus.name))
     if not done.total.diagonal().isfinite().all():
-        raise UserError(f"second moments of layer {layer}: its keys are not finite; load the model by --dtype float32")
+        raise UserError(
+            "its keys are not finite",
+            f"second moments of layer {layer}",
+            ("load the model with ", Option("dtype", "float32")),
+        )
 
 
 def _windows(model: LoadedModel, corpus: Corpus, tokens: int) -> Iterator[Window]:

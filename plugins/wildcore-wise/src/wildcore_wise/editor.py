@@ -16,7 +16,7 @@ from torch import Tensor
 from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
 from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, pinned_prefixes
 
-from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
+from wildcore import Editor, EditRequest, Environment, Parameter, Prompt, Saved, Trace, UserError
 from wildcore.datasets import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
 from wildcore.patches import deactivated
@@ -196,7 +196,7 @@ def documents(corpus: str) -> tuple[str, ...]:
     """Return the documents from which irrelevant text is drawn. Raises ``UserError`` if there are none."""
     found = tuple(islice(open_corpus(corpus).documents(), DOCUMENTS))
     if not found:
-        raise UserError(f"editor.corpus={corpus}: it holds no text")
+        raise UserError("it holds no text", Parameter("editor.corpus", corpus))
     return found
 
 
