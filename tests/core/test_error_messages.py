@@ -57,7 +57,7 @@ from wildcore.evaluation.failure_filter import FailureFilter, first_metric
 from wildcore.evaluation.schedules import FIRST_EDITS, require_fitting_schedule
 from wildcore.evaluation.sequences import edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Patch
+from wildcore.interfaces import Patch, only_unicode
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor
 from wildcore.jobs.chat import chat_note
@@ -1544,6 +1544,12 @@ JOBS: list[Case] = [
         "registry:Registry._find",
         lambda folder: find_editor(Registry(), "rome"),
         "unknown editor 'rome'; known: none",
+        SAME,
+    ),
+    (
+        "interfaces:only_unicode",
+        lambda folder: only_unicode("jieba"),
+        "segmenter jieba: the segmenters of plugins are not known here",
         SAME,
     ),
     (

@@ -27,7 +27,7 @@ from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered, segmenters
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
@@ -38,6 +38,7 @@ from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
+from wildcore.scripts import SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 
@@ -145,6 +146,7 @@ def evaluate(
     batch_size: int = 32,
     parallel: int | str = "auto",
     continuation: int = CONTINUATION,
+    target_separator: SeparatorChoice = "auto",
     trace: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
@@ -195,6 +197,7 @@ def evaluate(
         batch_size=batch_size,
         parallel=str(parallel),
         continuation=continuation,
+        target_separator=target_separator,
         as_published=choice.as_published,
         trace=trace,
     )
@@ -281,12 +284,18 @@ def score(
             raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
         run = answers.run if isinstance(answers, Result) else RunFolder.finished(user_path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
-        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
+        add_scores(
+            registry,
+            run,
+            [metric],
+            chosen_settings,
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+        )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
-    made.prepare(Environment(cache_folder(), seed or 0, reporter))
+    made.prepare(Environment(cache_folder(), seed or 0, reporter, segmenter=segmenters(registry)))
     return _scores(answers, groups, made)
 
 

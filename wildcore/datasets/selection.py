@@ -181,10 +181,10 @@ def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
 
 
 def content_hash(cases: Iterable[EditCase]) -> str:
-    """Return a hash of the whole content of the cases."""
+    """Return a hash of the whole content of the cases, without the separators of their prompts, which the dataset leaves open."""
     digest = hashlib.sha256()
     for case in cases:
-        digest.update(case.model_dump_json().encode())
+        digest.update(case.without_separators().model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 

@@ -8,6 +8,7 @@ from wildcore.datasets.checks import folded
 from wildcore.datasets.reading import MISSING_VALUES
 from wildcore.datasets.rows import MalformedRow, Row, edit_request
 from wildcore.datasets.tables import TableParams, read_table, reading_of
+from wildcore.equivalence import difference
 from wildcore.errors import Option, Refused, UserError
 from wildcore.models.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
@@ -80,9 +81,10 @@ def _repeated(request: EditRequest, earlier: dict[str, Fact]) -> Iterator[str]:
     if _accepted(request) & _accepted(other.request):
         yield f"field 'prompt': it repeats the fact of {other.place}"
     else:
+        near = difference(request.target, other.request.target)
         yield (
             f"field 'target': {request.target!r} contradicts {other.place}, whose answer to the same prompt is "
-            f"{other.request.target!r}"
+            f"{other.request.target!r}{f': {near}' if near else ''}"
         )
 
 
