@@ -33,8 +33,9 @@ from wildcore.jobs.resume import require_same
 from wildcore.jobs.spec import JobSpec, parse_settings, refuse_unused_settings
 from wildcore.models import ModelRequest
 from wildcore.models.hints import require_fetchable, require_model_folder
-from wildcore.models.loading import family_of, fetch_folder, pick_device, pick_dtype
+from wildcore.models.loading import family_of, fetch_folder, find_files, pick_device, pick_dtype
 from wildcore.models.memory import require_memory
+from wildcore.models.sources import Adapter, require_merging
 from wildcore.params import build
 from wildcore.patches.files import read_patch, require_new
 from wildcore.records.run_folder import RunFolder, require_free
@@ -101,10 +102,24 @@ MODELS: list[Case] = [
     ),
     (
         lambda folder: require_model_folder("m", folder),
-        "--model m: no config.json in it; wildcore reads Hugging Face folders: config.json, tokenizer and .safetensors weights. "
+        "--model m: no config.json in it; wildcore reads Hugging Face folders (config.json, tokenizer and .safetensors weights) "
+        "and GGUF files. "
         "Download one: hf download OWNER/NAME --local-dir FOLDER, then --model FOLDER",
-        "model='m': no config.json in it; wildcore reads Hugging Face folders: config.json, tokenizer and .safetensors weights. "
+        "model='m': no config.json in it; wildcore reads Hugging Face folders (config.json, tokenizer and .safetensors weights) "
+        "and GGUF files. "
         "Download one: hf download OWNER/NAME --local-dir FOLDER, then model='FOLDER'",
+    ),
+    (
+        lambda folder: require_merging(Adapter(folder, "LORA", "b"), ModelRequest("m")),
+        "--model m: it holds an adapter (LORA) for the base model b, not a whole model; --merge-adapter merges it into the base "
+        "model while loading",
+        "model='m': it holds an adapter (LORA) for the base model b, not a whole model; `merge_adapter` merges it into the base "
+        "model while loading",
+    ),
+    (
+        lambda folder: find_files(ModelRequest(str(TINY), merge_adapter=True)),
+        f"--model {TINY}: it holds no adapter (adapter_config.json); leave --merge-adapter out",
+        f"model={str(TINY)!r}: it holds no adapter (adapter_config.json); leave `merge_adapter` out",
     ),
     (
         lambda folder: fetch_folder(ModelRequest(str(folder), revision="main")),
@@ -394,7 +409,7 @@ def test_an_error_by_itself_is_neutral(call: Callable[[Path], Any], neutral: str
 
 def test_a_model_too_large_for_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wildcore.models.memory.free_memory", lambda device: 0)
-    error = caught(lambda folder: require_memory("m", folder, torch.float32, torch.device("cpu")), TINY)
+    error = caught(lambda folder: require_memory("m", 10**6, torch.float32, torch.device("cpu")), TINY)
     assert error.rendered(COMMAND_LINE).endswith(
         "0.0 GiB are free on cpu; --dtype bfloat16 halves it; --device-map auto spreads it over all devices"
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LONGEST = 130
 FROM_EVAL = (
     "context", "generator", "truncator", "metrics", "settings", "where", "limit", "sample", "skip_malformed", "seed",
-    "revision", "dtype", "device", "device_map", "trust_remote_code", "batch_size", "threads", "quiet",
+    "revision", "dtype", "device", "device_map", "trust_remote_code", "merge_adapter", "batch_size", "threads", "quiet",
 )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.types import Malformed
 
-MODEL_OPTIONS = ("model", "revision", "device", "device_map", "trust_remote_code", "threads", "quiet")
+MODEL_OPTIONS = (
+    "model", "revision", "device", "device_map", "trust_remote_code", "merge_adapter", "threads", "quiet",
+)  # fmt: skip
 OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
@@ -86,8 +88,9 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
     for name, usual in (("model", EMBEDDED_MODEL), ("revision", None), ("device", "auto"), ("device_map", None)):
         if options[name] != usual:
             yield f" --{name.replace('_', '-')} {quote(options[name])}"
-    if options["trust_remote_code"]:
-        yield " --trust-remote-code"
+    for flag in ("trust_remote_code", "merge_adapter"):
+        if options[flag]:
+            yield f" --{flag.replace('_', '-')}"
 
 
 @click.command("apply")

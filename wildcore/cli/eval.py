@@ -71,6 +71,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
 @click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
+@click.option("--merge-adapter", is_flag=True, help="Merge the adapter in the model's folder into its base model.")
 @click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"

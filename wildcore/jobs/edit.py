@@ -29,9 +29,9 @@ from wildcore.models.loading import (
     fetch_folder,
     load_config,
     load_model,
-    no_progress_bar,
     read_shape,
 )
+from wildcore.models.reading import no_progress_bar
 from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import PatchManifest, patched_model, require_new, require_same_model, write_patch
 from wildcore.records import provenance

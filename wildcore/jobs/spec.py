@@ -40,6 +40,7 @@ class ModelChoice(Record):
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    merge_adapter: bool = False
 
 
 class EditorChoice(Settings):

@@ -2,9 +2,10 @@
 
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection
-from wildcore.models.loading import fetch_folder, load_config, load_model, no_progress_bar, pick_device, read_shape
+from wildcore.models.loading import fetch_folder, load_config, load_model, pick_device, read_shape
 from wildcore.models.memory import GIB, free_memory
 from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.reading import no_progress_bar
 from wildcore.models.tokens import (
     IGNORE_INDEX,
     TokenisedPair,

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class ModelRequest:
     """Which model to load and how. The fields are the options of the command line.
 
-    ``folder`` is given if the model is bundled with a plugin; otherwise ``name`` is a local folder or a hub name.
+    ``folder`` is given if the model is bundled with a plugin; otherwise ``name`` is a local folder, a GGUF file or a hub name.
+    ``merge_adapter``: a folder that holds an adapter stands for its base model with the adapter merged into it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelRequest:
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    merge_adapter: bool = False
 
 
 @dataclass(frozen=True)
