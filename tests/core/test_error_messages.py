@@ -113,13 +113,13 @@ MODELS: list[Case] = [
         lambda folder: require_merging(Adapter(folder, "LORA", "b"), ModelRequest("m")),
         "--model m: it holds an adapter (LORA) for the base model b, not a whole model; --merge-adapter merges it into the base "
         "model while loading",
-        "model='m': it holds an adapter (LORA) for the base model b, not a whole model; `merge_adapter` merges it into the base "
+        "model='m': it holds an adapter (LORA) for the base model b, not a whole model; merge_adapter=True merges it into the base "
         "model while loading",
     ),
     (
         lambda folder: find_files(ModelRequest(str(TINY), merge_adapter=True)),
         f"--model {TINY}: it holds no adapter (adapter_config.json); leave --merge-adapter out",
-        f"model={str(TINY)!r}: it holds no adapter (adapter_config.json); leave `merge_adapter` out",
+        f"model={str(TINY)!r}: it holds no adapter (adapter_config.json); leave merge_adapter=True out",
     ),
     (
         lambda folder: fetch_folder(ModelRequest(str(folder), revision="main")),

@@ -1,5 +1,6 @@
 """A loaded model: weights, tokenizer, tokens, memory."""
 
+from wildcore.models.chat import reads_clock, render_chat, template_text
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection
 from wildcore.models.loading import fetch_folder, load_config, load_model, pick_device, read_shape
@@ -36,9 +37,12 @@ __all__ = [
     "pad",
     "pick_device",
     "read_shape",
+    "reads_clock",
+    "render_chat",
     "require_target",
     "subject_span",
     "target_labels",
+    "template_text",
     "tokenise_pair",
     "training_pair",
     "wide_dtype",

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -18,6 +19,7 @@ from wildcore.architectures import Family
 from wildcore.errors import Message
 from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
 from wildcore.params import ModelShape
+from wildcore.thoughts import MARKER_TOKENS
 from wildcore.types import Prompt
 
 if TYPE_CHECKING:
@@ -160,6 +162,8 @@ class LoadedModel:
     """Applied patches that change weights, in the order in which they were applied."""
     prompt_cache: "PromptCache | None" = None
     """The prefill of prompts that are asked more than once. None: no prompts are shared at the moment."""
+    clock: datetime = field(default_factory=datetime.now)
+    """The time that a chat template which reads the clock is given: that of loading, or that of a run's start."""
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -271,6 +275,22 @@ class LoadedModel:
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions, self.cache_name: cache}
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
+
+    def text_of(self, token_ids: Sequence[int]) -> str:
+        """Return the text of generated tokens, without special tokens except those that mark a thought."""
+        if not self._never_shown:
+            text: str = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+            return text
+        shown = [token for token in token_ids if token not in self._never_shown]
+        with_markers: str = self.tokenizer.decode(shown, skip_special_tokens=False)
+        return with_markers
+
+    @cached_property
+    def _never_shown(self) -> frozenset[int]:
+        """Ids of special tokens that are not part of a text, if others are because they mark a thought; else empty."""
+        special = {i: str(token) for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        markers = {i for i, token in special.items() if token in MARKER_TOKENS}
+        return frozenset(special) - markers if markers else frozenset()
 
     def notify(self, reading: BatchInfo) -> None:
         """Tell the listeners what is about to be read."""

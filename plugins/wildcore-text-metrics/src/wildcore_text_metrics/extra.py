@@ -30,7 +30,7 @@ class ExtraContent(Metric):
         return [self._score(item) for item in items]
 
     def _score(self, item: AnsweredProbe) -> Score:
-        text = item.answer.text if self._of == "answer" else item.answer.output.text
+        text = item.answer.text if self._of == "answer" else item.answer.untruncated
         place = find(text, item.answers)
         if place is None:
             return Score(value=None, reason=ABSENT)
