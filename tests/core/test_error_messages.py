@@ -113,8 +113,8 @@ MODELS: list[Case] = [
         lambda folder: require_merging(Adapter(folder, "LORA", "b"), ModelRequest("m")),
         "--model m: it holds an adapter (LORA) for the base model b, not a whole model; --merge-adapter merges it into the base "
         "model while loading",
-        "model='m': it holds an adapter (LORA) for the base model b, not a whole model; merge_adapter=True merges it into the base "
-        "model while loading",
+        "model='m': it holds an adapter (LORA) for the base model b, not a whole model; merge_adapter=True merges it into the "
+        "base model while loading",
     ),
     (
         lambda folder: find_files(ModelRequest(str(TINY), merge_adapter=True)),

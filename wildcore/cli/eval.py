@@ -301,7 +301,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter))
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
         evaluation.check_same(spec, folder)
     with folder.locked():  # otherwise this would cut off a line that another process is still writing
         lost = folder.repair()

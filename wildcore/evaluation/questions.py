@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+from wildcore.errors import Refused
 from wildcore.inference.prompt_cache import PromptCache
 from wildcore.inference.replies import ReplyStopRule, with_thought, without_thought
 from wildcore.interfaces import StopRule
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, tokenise_pair
+from wildcore.models.tokens import encode, require_embeddings, tokenise_pair
 from wildcore.patches.batched import RowPatches
 from wildcore.protocols import ReadyProtocol
 from wildcore.thoughts import begins_thought
@@ -109,6 +110,11 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
         return "the prompt has no token"
     if question.gold_shares_a_token:
         return "no token stands before the gold answer's first, or its rival's, so nothing can be asked for it"
+    if not model.embeds_every_token:
+        try:
+            require_embeddings(model, (*encode(model.tokenizer, question.prompt), *question.gold.token_ids))
+        except Refused as refusal:
+            return str(refusal)
     needed = question.prompt_length + len(question.gold.token_ids)
     if model.max_length is not None and needed > model.max_length:
         return f"{question.prompt_length} prompt tokens and the gold answer exceed the model's {model.max_length}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from wildcore.errors import UserError, suggestion
@@ -72,8 +71,3 @@ def recorded_clock(model: "LoadedModel", template: str | None = None) -> str:
     """Return the time that a template which reads the clock is given, in ISO format: only the date if it reads no more."""
     clock = model.clock.isoformat(timespec="seconds")
     return clock if TIME_OF_DAY.search(template_text(model, template)) else clock.partition("T")[0]
-
-
-def clock_from(recorded: str) -> datetime:
-    """Return the time of a record."""
-    return datetime.fromisoformat(recorded)

@@ -91,6 +91,40 @@ def tokens_beyond(tokenizer: Any, rows: int) -> dict[int, str]:
     return {id_: token for token, id_ in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]) if id_ >= rows}
 
 
+def guard_embedding(network: Any, tokenizer: Any) -> tuple[str, ...]:
+    """Return a note if the tokenizer has tokens for which the network has no embedding, and make reading them one message.
+
+    Otherwise such a token ends in an ``IndexError``, or stops the GPU.
+    """
+    embedding = network.get_input_embeddings()
+    rows = embedding.weight.shape[0]
+    beyond = tokens_beyond(tokenizer, rows)
+    if not beyond:
+        return ()
+
+    def refuse(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        largest = int(inputs[0].max()) if inputs and inputs[0].numel() else 0
+        if largest >= rows:
+            raise UserError(without_embedding(tokenizer, largest, rows))
+
+    embedding.register_forward_pre_hook(refuse)
+    first, *others = beyond.items()
+    named = ", ".join(f"{token!r} ({id_})" for id_, token in [first, *others[:2]])
+    more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+    return (
+        f"the tokenizer knows tokens for which the network has no embedding (it has {rows}): {named}{more}; a text with one of "
+        "them cannot be read",
+    )
+
+
+def without_embedding(tokenizer: Any, token_id: int, rows: int) -> str:
+    """Return why a text with this token cannot be read."""
+    token = tokenizer.convert_ids_to_tokens(token_id)
+    return (
+        f"its token {token!r} ({token_id}) has no embedding: the network has {rows}, and its tokenizer does not fit it"
+    )
+
+
 def special_token_notes(tokenizer: Any, network: Any) -> Iterator[str]:
     """Yield where the tokenizer's end and beginning of a sequence differ from those of the network's configurations."""
     declared = {

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+from transformers.utils import ModelOutput
 
 from wildcore.architectures import Family
 from wildcore.errors import Message
 from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
+from wildcore.models.forwards import replaced_forwards
 from wildcore.params import ModelShape
 from wildcore.thoughts import MARKER_TOKENS
 from wildcore.types import Prompt
@@ -104,6 +106,18 @@ class _WeightView(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         return self.clone()
+
+
+@dataclass
+class _FinalStates(ModelOutput):  # type: ignore[misc]
+    """What the network below its head returns, in any architecture: final hidden states alone."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: Any = None
+    attentions: Any = None
+    cross_attentions: Any = None
+    router_logits: Any = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,17 @@ class LoadedModel:
         """The most tokens that a sequence may have. None: the architecture sets no limit."""
         bound = getattr(self.network.config, "max_position_embeddings", None)
         return int(bound) if bound else None
+
+    @cached_property
+    def embeddings(self) -> int:
+        """The number of tokens for which the network has an embedding."""
+        return int(self.network.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def embeds_every_token(self) -> bool:
+        """Whether the network has an embedding for every token of the tokenizer."""
+        largest: int = max(self.tokenizer.get_vocab().values())
+        return largest < self.embeddings
 
     @property
     def end_of_sequence(self) -> frozenset[int]:
@@ -303,10 +328,17 @@ class LoadedModel:
             self.warnings.append(message)
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm."""
-        logits: Tensor = self.network.get_submodule(self.family.head)(hidden)
-        bound = getattr(self.network.config, "final_logit_softcapping", None)
-        return logits if bound is None else torch.tanh(logits / bound) * bound
+        """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm.
+
+        The network itself computes them, so that scaling, soft-capping and biases are its own.
+        """
+        flat = hidden.reshape(1, -1, hidden.shape[-1])
+        given = _FinalStates(last_hidden_state=flat)
+        base = self.network.base_model
+        with replaced_forwards({base: lambda *args, **kwargs: given}):
+            step = self.network(input_ids=torch.zeros(flat.shape[:2], dtype=torch.long, device=hidden.device))
+        logits: Tensor = step.logits
+        return logits.reshape(*hidden.shape[:-1], -1)
 
     def rewrite_prompts(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         """Return the prompts that the model reads instead of ``prompts``, as changed by the applied patches."""

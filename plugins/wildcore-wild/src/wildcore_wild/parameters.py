@@ -34,7 +34,7 @@ class ChatParams(ContextParams):
     template: str | None = None
     """Name of the template, for a model that has several. Left out: its default."""
 
-    template_arguments: dict[str, Any] = {}
+    template_arguments: dict[str, Any] = Field(default={})
     """Arguments that the template reads, such as {"enable_thinking": false}."""
 
     system: str | None = None
