@@ -12,6 +12,8 @@ from wildcore.architectures import Family
 from wildcore.errors import Option, UserError
 
 EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+REPLY = "wildcore-reply"
+"""A reply by which it is found out how a chat template ends one."""
 CLOSE = 0.05
 """Largest relative difference between what a linear map of a foreign class computes and what its weight says, in any dtype."""
 
@@ -148,6 +150,22 @@ def special_token_notes(tokenizer: Any, network: Any) -> Iterator[str]:
         yield (
             f"the beginning-of-sequence token is {_in_words(tokenizer, {tokenizer.bos_token_id})} by the tokenizer, but by "
             f"config.json {_in_words(tokenizer, begin)}; the tokenizer's is used"
+        )
+
+
+def reply_end_note(tokenizer: Any, ends: frozenset[int]) -> Iterator[str]:
+    """Yield a note if the chat template ends a reply with a special token that is not among ``ends``, which end an answer."""
+    messages = [{"role": "user", "content": "1"}, {"role": "assistant", "content": REPLY}]
+    try:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+    except Exception:  # a template may refuse messages in any way; asking in it says so
+        return
+    behind = tokenizer(text.rpartition(REPLY)[2].lstrip(), add_special_tokens=False)["input_ids"]
+    special = {id_ for id_, token in tokenizer.added_tokens_decoder.items() if token.special}
+    if REPLY in text and behind and behind[0] in special - ends:
+        yield (
+            f"the chat template ends a reply with {_in_words(tokenizer, {behind[0]})}, which is not an end-of-sequence token "
+            "of this model, so an answer in the chat template may go on after it"
         )
 
 

@@ -12,7 +12,7 @@ from wildcore.architectures import Family
 from wildcore.errors import Message, Option, UserError
 from wildcore.model_files import TO_FETCH
 from wildcore.models.adapters import require_peft
-from wildcore.models.checks import guard_embedding, require_editable, special_token_notes
+from wildcore.models.checks import guard_embedding, reply_end_note, require_editable, special_token_notes
 from wildcore.models.hints import after_failed_fetch, require_fetchable, require_model_folder
 from wildcore.models.loaded import LoadedModel, ModelRequest, shape_of
 from wildcore.models.memory import parameter_count, parameter_count_of, require_memory
@@ -74,6 +74,8 @@ def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedM
     said = (*weights.notes, *(() if weights.how else notes), *left_over, *notes_on(files))
     said += (*guard_embedding(network, tokenizer), *special_token_notes(tokenizer, network))
     model = LoadedModel(network, tokenizer, family, request, revision, said)
+    if tokenizer.chat_template:
+        model.notes += tuple(reply_end_note(tokenizer, model.end_of_sequence))
     if not model.embeds_every_token:
         model.use_cuda_graphs = False  # the check of the ids cannot be recorded
     return model

@@ -23,6 +23,8 @@ from wildcore.types import EditRequest, Record
 
 SCHEMA = 2
 KEY = "wildcore-patch"
+ROOM_FOR_ENDINGS = 24 * "_"
+"""As long as the endings that files have while they are written."""
 CHANGE = "change"
 """Tensors are named MODULE:PART. This part is a change of the whole weight [outputs, inputs]."""
 
@@ -92,11 +94,14 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 
 def require_new(path: Path) -> None:
     """Raise ``UserError`` if ``path`` already exists or its parent folder does not."""
-    if path.exists():
-        raise UserError("already exists", Option("out", path), "choose another name")
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
     try:
+        if path.exists() or path.is_symlink():
+            raise UserError("already exists", Option("out", path), "choose another name")
+        if path.parent.is_file():
+            raise UserError(f"{path.parent} is a file, not a folder", Option("out", path), "choose another place")
+        if not path.parent.is_dir():
+            raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
+        path.with_name(f"{path.name}{ROOM_FOR_ENDINGS}").exists()  # a name that is too long raises an OSError
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(
