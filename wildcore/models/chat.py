@@ -1,6 +1,7 @@
 """Conversations in a model's own chat template."""
 
 import re
+from ast import literal_eval
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,14 @@ Messages = Sequence[Mapping[str, str]]
 
 CLOCK = "strftime_now"
 """Function by which a template reads the clock."""
+TIMES = "wildcore_times"
+FIXED_CLOCK = (
+    f"{{% macro {CLOCK}(form) %}}{{{{ {TIMES}[form] if form in {TIMES} else raise_exception('the format of the time is not in "
+    "the template') }}{% endmacro %}{{ '' }}"
+)
+"""Replaces the clock of a template by one that stands still: the times are given in every format that the template contains.
+The empty expression keeps a line break at the template's beginning."""
+LITERAL = re.compile(r"""'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
 TIME_OF_DAY = re.compile(r"%-?[HIMSpcXfsTR]")
 DEFAULT = "default"
 """Name of the template that is used, of several, if none is named."""
@@ -35,11 +44,19 @@ def render_chat(
             raise UserError(
                 f"the chat template of {model.request.name} reads no argument {name!r}; {suggestion(name, known)}"
             )
-    clock = {CLOCK: model.clock.strftime} if reads_clock(model, template) else {}
+    given = dict(arguments or {})
+    if CLOCK in text:
+        given[TIMES] = {form: model.clock.strftime(form) for form in _formats(text)}
+        text = FIXED_CLOCK + text
     rendered: str = model.tokenizer.apply_chat_template(
-        list(messages), chat_template=text, add_generation_prompt=True, tokenize=False, **clock, **(arguments or {})
+        list(messages), chat_template=text, add_generation_prompt=True, tokenize=False, **given
     )
     return rendered
+
+
+def _formats(template: str) -> set[str]:
+    """Return the texts in a template that are formats of a time: those that contain a per cent sign."""
+    return {literal_eval(found[0]) for found in LITERAL.finditer(template) if "%" in found[0]}
 
 
 def template_text(model: "LoadedModel", name: str | None = None) -> str:

@@ -9,7 +9,7 @@ from wildcore import ContextParams, Params, StopStrings, require_placeholder
 QUESTION = "{question}"
 RESERVED = {
     "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "max_length", "messages",
-    "padding", "return_dict", "return_tensors", "strftime_now", "tokenize", "tools", "truncation",
+    "padding", "return_dict", "return_tensors", "strftime_now", "tokenize", "tools", "truncation", "wildcore_times",
 }  # fmt: skip
 """Arguments of a chat template, or of the function that fills it, which decide what the prompt is."""
 
