@@ -550,12 +550,14 @@ def test_a_generation_config_that_contradicts_itself_is_kept_as_it_is(
 def test_what_transformers_cannot_save_is_one_message(
     stored_as: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = stored_as("float32")
+
     def refuse(*arguments: object, **choices: object) -> None:
         raise RuntimeError("The weights trying to be saved contained shared tensors [{'a', 'b'}]")
 
     monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", refuse)
     with pytest.raises(UserError, match=r"transformers cannot save this model \(RuntimeError: The weights .* shared"):
-        apply_to(stored_as("float32"), tmp_path / "edited")
+        apply_to(folder, tmp_path / "edited")
     assert not (tmp_path / "edited").exists()
 
 
