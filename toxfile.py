@@ -1,4 +1,4 @@
-"""The test matrix, made from the folders of plugins/: adding a plugin edits no central file."""
+"""The test matrix, made from the folders of plugins/: adding a plugin changes nothing here."""
 
 import tomllib
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Seconds for one edit, solved and judged alone and with others, beside the floor that the hardware sets.
+"""Seconds for one edit, made and evaluated alone and with others, beside the floor that the hardware sets.
 
     python benchmarks/parallel_edits.py --shape llama-2-7b --together 1 8 32 128
     python benchmarks/parallel_edits.py --model pocket --together 1 4 8 16
@@ -9,7 +9,7 @@ a full stop. The prompts are those of pocketqa: for each edit the edit prompt, a
 ``wild``, before and after. No optimisation ends early. Times are of the second group of edits; the first warms up. Two ceilings
 are measured in the same run: a matrix product in the model's dtype, and a copy within the device's memory. The floor of an
 edit is the time that its operations at the one or its bytes at the other must take, whichever is longer for each phase;
-``judging_floor`` and ``editing_floor`` say what is counted; it is known of ROME's and fine-tuning's optimisations only.
+``evaluation_floor`` and ``editing_floor`` say what is counted; it is known of ROME's and fine-tuning's optimisations only.
 """
 
 import argparse
@@ -113,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="where a model that is not a shape runs")
     parser.add_argument("--editors", nargs="+", default=["rome", "r-rome", "ft-m"])
     parser.add_argument("--together", nargs="+", type=int, default=[1, 8, 32, 128])
-    parser.add_argument("--batch-size", type=int, default=512, help="most prompts in one batch while judging")
+    parser.add_argument("--batch-size", type=int, default=512, help="most prompts in one batch while evaluating")
     parser.add_argument("--profile", nargs="*", default=[], help="editors of which to show where the time goes")
     parser.add_argument(
         "--require", type=float, default=0.0, help="fail unless together is so many times as fast as alone"
@@ -162,8 +162,8 @@ def time_edits(
     seconds = [phase / together for phase in (before, edit, after)]
     floor = None
     if name in FLOOR_KNOWN:
-        judging = sum(judging_floor(model, group, said, ceilings) for said in answers)
-        floor = (judging + editing_floor(model, name, group, ceilings)) / together
+        evaluation = sum(evaluation_floor(model, group, said, ceilings) for said in answers)
+        floor = (evaluation + editing_floor(model, name, group, ceilings)) / together
     return Timing(name, together, prepared, *seconds, floor, _peak(model))
 
 
@@ -214,7 +214,7 @@ def print_profile(model: LoadedModel, name: str, together: int, ceilings: Ceilin
     print(profile.key_averages().table(sort_by=key, row_limit=14, max_name_column_width=60))
 
 
-def judging_floor(
+def evaluation_floor(
     model: LoadedModel, group: Sequence[EditCase], answers: Sequence[AnswersByProtocol], ceilings: Ceilings
 ) -> float:
     """Return the seconds that the group's answers must take.

@@ -1,5 +1,6 @@
 """Errors that a user can fix."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ class Naming:
 
     def setting(self, setting: Setting) -> str:
         """Return the name of a setting."""
-        return setting.key if setting.value is None else f"{setting.key}={setting.value}"
+        return setting.key if setting.value is None else f"{setting.key}={_as_yaml(setting.value)}"
 
 
 NEUTRAL = Naming()
@@ -108,9 +109,23 @@ def plainly(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def command(*words: str | Path | Option) -> str:
+def command(*words: str | Path | Option | Setting) -> str:
     """Return a command to be typed in a shell. It is the same on the command line and in Python."""
-    return " ".join(["wildcore", *(in_shell(word) if isinstance(word, Option) else quote(str(word)) for word in words)])
+    return " ".join(["wildcore", *map(_word, words)])
+
+
+def _word(word: str | Path | Option | Setting) -> str:
+    match word:
+        case Option():
+            return in_shell(word)
+        case Setting():
+            return in_shell(Option("set", NEUTRAL.setting(word)))
+    return quote(str(word))
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a value as it is typed on the command line, where it is read as YAML."""
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, bool | list | tuple | dict) else str(value)
 
 
 def in_shell(option: Option, name: str | None = None) -> str:
@@ -154,9 +169,9 @@ class UserError(Exception):
         way_out = None if self.way_out is None else _renamed(self.way_out, names)
         return UserError(_renamed(self.problem, names), about, way_out)
 
-    def within(self, what: str, between: str = ": ") -> "UserError":
+    def within(self, what: str) -> "UserError":
         """Return an error about ``what`` that contains the former subject of this error."""
-        return UserError(self.problem, what if self.about is None else (what, between, self.about), self.way_out)
+        return UserError(self.problem, what if self.about is None else (what, ": ", self.about), self.way_out)
 
     def _render_traceback_(self) -> list[str]:
         """Return only the message, which IPython then shows instead of a traceback."""

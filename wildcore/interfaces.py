@@ -221,7 +221,7 @@ class Patch(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return facts about the change for the record, as JSON values. ``finite`` is false if the change diverged."""
+        """Return facts about the change for the record of the case, as JSON values. ``finite`` is false if it diverged."""
         ...
 
 
@@ -256,7 +256,7 @@ class Transform(Protocol):
 
     def pinned_resources(self) -> Mapping[str, Any]:
         """Return a description of the resources that the parameters only name, such as the content of a table, as JSON
-        values for the record.
+        values for the manifest.
 
         Called before ``prepare``. A run is resumed only with the same resources.
         """

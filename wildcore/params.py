@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from wildcore.errors import Message, Module, Setting, UserError, joined, suggestion
+from wildcore.errors import Message, Module, Parameter, Setting, UserError, joined, suggestion
 from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
 
-CloseTarget = Literal["none", "end-of-sequence", "stop"]
+TargetEnding = Literal["none", "end-of-sequence", "stop"]
+"""What follows the target while editing: nothing, the end-of-sequence token, or a full stop."""
 
 
 def _some_and_none_empty(stops: tuple[str, ...]) -> tuple[str, ...]:
@@ -150,9 +151,8 @@ class EditorParams(DepartingParams):
     """Published hyper-parameters to start from. Left out: those for the model's shape, if there are any; "none": the
     defaults."""
 
-    close_target: CloseTarget = "none"
-    """How the target is closed while editing: not at all (as published), with the end-of-sequence token, or with a full
-    stop."""
+    close_target: TargetEnding = "none"
+    """What follows the target while editing: nothing (as published), the end-of-sequence token, or a full stop."""
 
     def for_model(self, shape: ModelShape) -> Self:
         """Return the parameters completed for a model. The user's values take precedence over the preset's, those over
@@ -166,7 +166,7 @@ class EditorParams(DepartingParams):
         if values.get("layer") is None:
             values["layer"] = int(self.depth * shape.layers)
         if not 0 <= values["layer"] < shape.layers:
-            raise UserError(f"editor.layer={values['layer']}: the model has layers 0 to {shape.layers - 1}")
+            raise UserError(f"the model has layers 0 to {shape.layers - 1}", Parameter("editor.layer", values["layer"]))
         return type(self).model_validate(values)
 
     def _of_layers(self, layers: Sequence[int], shape: ModelShape) -> dict[str, Any]:
@@ -176,13 +176,14 @@ class EditorParams(DepartingParams):
         Raises ``UserError`` if a layer does not exist, if the layers are not ascending, or if ``layer`` is set but is
         not the last.
         """
+        given = Parameter("editor.layers", list(layers))
         if not layers or list(layers) != sorted(set(layers)):
-            raise UserError(f"editor.layers={list(layers)}: name at least one layer, in ascending order, each once")
+            raise UserError("name at least one layer, in ascending order, each once", given)
         if layers[0] < 0 or layers[-1] >= shape.layers:
-            raise UserError(f"editor.layers={list(layers)}: the model has layers 0 to {shape.layers - 1}")
+            raise UserError(f"the model has layers 0 to {shape.layers - 1}", given)
         if self.layer not in (None, layers[-1]):
             raise UserError(
-                f"editor.layer={self.layer}: the last of editor.layers={list(layers)} is another; leave one of them out"
+                ("the last of ", given, " is another"), Parameter("editor.layer", self.layer), "leave one of them out"
             )
         return {"layers": tuple(layers), "layer": layers[-1]}
 
@@ -195,7 +196,7 @@ class EditorParams(DepartingParams):
             if preset.name == self.preset:
                 return preset
         known = [preset.name for preset in self.presets] + ["none"]
-        raise UserError(f"editor.preset={self.preset!r}: no such preset; {suggestion(self.preset, known)}")
+        raise UserError("no such preset", Parameter("editor.preset", self.preset), suggestion(self.preset, known))
 
 
 def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> P:

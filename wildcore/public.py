@@ -1,7 +1,18 @@
 """The names that plugin authors need; ``wildcore`` imports each at its first use."""
 
 from wildcore.architectures import Family
-from wildcore.errors import Option, Refused, Setting, UserError, map_or_refuse, suggestion
+from wildcore.errors import (
+    Message,
+    Option,
+    Parameter,
+    Place,
+    Refused,
+    Setting,
+    UserError,
+    command,
+    map_or_refuse,
+    suggestion,
+)
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     Context,
@@ -24,7 +35,6 @@ from wildcore.interfaces import (
     lazy,
 )
 from wildcore.params import (
-    CloseTarget,
     ContextParams,
     DepartingParams,
     Departure,
@@ -34,6 +44,7 @@ from wildcore.params import (
     Params,
     Preset,
     StopStrings,
+    TargetEnding,
     require_placeholder,
 )
 from wildcore.trace import Trace
@@ -44,13 +55,13 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Gold,
     Malformed,
     Output,
     Probe,
     ProbeKind,
     Prompt,
-    Record,
     Score,
     Use,
 )
@@ -59,7 +70,6 @@ __all__ = [
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
-    "CloseTarget",
     "Context",
     "ContextParams",
     "Dataset",
@@ -72,9 +82,11 @@ __all__ = [
     "Environment",
     "EvalProtocol",
     "Family",
+    "FrozenData",
     "Generator",
     "Gold",
     "Malformed",
+    "Message",
     "Metric",
     "ModelShape",
     "ModelSource",
@@ -82,14 +94,15 @@ __all__ = [
     "Offer",
     "Option",
     "Output",
+    "Parameter",
     "Params",
     "Patch",
+    "Place",
     "Preset",
     "Probe",
     "ProbeKind",
     "Progress",
     "Prompt",
-    "Record",
     "Refused",
     "SavablePatch",
     "Saved",
@@ -98,12 +111,14 @@ __all__ = [
     "Shortcut",
     "StopRule",
     "StopStrings",
+    "TargetEnding",
     "Trace",
     "Transform",
     "Truncator",
     "Use",
     "UserError",
     "ValueSolver",
+    "command",
     "hookimpl",
     "lazy",
     "map_or_refuse",

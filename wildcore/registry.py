@@ -148,9 +148,9 @@ class Registry:
             return next(iter(matches.values()))
         if matches:
             ways = " or ".join(f"{plugin}/{offered}" for plugin, offered in sorted(matches))
-            raise UserError(f"{kind} {name!r} is offered by several plugins; ask for {ways}")
+            raise UserError(f"{kind} {name!r} is offered by several plugins", way_out=f"ask for {ways}")
         hint = suggestion(name, [offered for _, offered in known])
-        raise UserError(f"unknown {kind} {name!r}; {hint}{self._broken_hint()}")
+        raise UserError(f"unknown {kind} {name!r}", way_out=f"{hint}{self._broken_hint()}")
 
     def _broken_hint(self) -> str:
         if not self.broken:

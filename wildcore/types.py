@@ -17,13 +17,13 @@ StopReason = Literal[
 ]
 
 
-class Record(BaseModel):
+class FrozenData(BaseModel):
     """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class EditRequest(Record):
+class EditRequest(FrozenData):
     """One fact to write into a model.
 
     ``prompt`` is the bare edit prompt. ``target`` is the new answer, without a leading space. ``ground_truth`` is the
@@ -37,7 +37,7 @@ class EditRequest(Record):
     ground_truth: str | None = None
 
 
-class Probe(Record):
+class Probe(FrozenData):
     """One question that the model is asked before and after an edit. ``answers[0]`` is the gold; the others are
     accepted too.
 
@@ -66,7 +66,7 @@ class Probe(Record):
         )
 
 
-class EditCase(Record):
+class EditCase(FrozenData):
     """One edit and the probes that evaluate it. ``tags`` hold what the dataset says about the case, such as its source."""
 
     id: str
@@ -75,27 +75,27 @@ class EditCase(Record):
     tags: Mapping[str, str] = {}
 
 
-class Malformed(Record):
+class Malformed(FrozenData):
     """A row of a dataset from which no case can be made: where it is, and what is wrong with it."""
 
     place: str
     problem: str
 
 
-class Prompt(Record):
+class Prompt(FrozenData):
     """A question as rendered by a context: the text the model reads.
 
-    ``joint`` is the text between the prompt and an answer: a space, or nothing after a chat template.
+    ``separator`` is the text between the prompt and an answer: a space, or nothing after a chat template.
     ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
     contains it.
     """
 
     text: str
-    joint: str = " "
+    separator: str = " "
     special_tokens: bool = True
 
 
-class Gold(Record):
+class Gold(FrozenData):
     """The gold answer as text and as the token ids that follow the prompt. Given only to modules that read the gold.
 
     ``rival`` is the answer that it competes with, if the probe has one.
@@ -106,7 +106,7 @@ class Gold(Record):
     rival: str | None = None
 
 
-class Output(Record):
+class Output(FrozenData):
     """The output of a generation strategy: token ids, their text, and why generation ended.
 
     ``measures`` are numbers measured during generation, such as the gold's log-probability. Values that are not finite
@@ -119,14 +119,14 @@ class Output(Record):
     measures: Mapping[str, float] = {}
 
 
-class Thought(Record):
+class Thought(FrozenData):
     """What a model wrote before its reply: the beginning of its output's text, with the markers. ``ended``: a reply follows."""
 
     text: str
     ended: bool
 
 
-class Answer(Record):
+class Answer(FrozenData):
     """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated.
 
     ``thought`` was removed before truncation. None: the model wrote none, or was not asked in a chat template.
@@ -143,7 +143,7 @@ class Answer(Record):
         return self.output.text[len(self.thought.text) :] if self.thought else self.output.text
 
 
-class AnsweredProbe(Record):
+class AnsweredProbe(FrozenData):
     """What a metric receives: a question, its accepted answers, the answer given, and the unedited model's answer."""
 
     kind: ProbeKind
@@ -154,7 +154,7 @@ class AnsweredProbe(Record):
     unedited: Answer
 
 
-class Score(Record):
+class Score(FrozenData):
     """A value, or None and the reason why the answer was not scored.
 
     A value that is not finite becomes None, with that as its reason. ``details`` holds evidence for a reader, such as a
@@ -176,7 +176,7 @@ class Score(Record):
         return {**given, "reason": reason or "the metric gave no reason"} if value is None else given
 
 
-class Use(Record):
+class Use(FrozenData):
     """A module by name, with its parameters. A name alone is accepted as well."""
 
     name: str
@@ -192,7 +192,7 @@ class Use(Record):
         return f"{self.name}({inner})" if inner else self.name
 
 
-class EvalProtocol(Record):
+class EvalProtocol(FrozenData):
     """How an edited model is asked and scored: the paper's four modules, each by name.
 
     A protocol is pure data. Changing the meaning of a published name makes a new name. A protocol changed for one run

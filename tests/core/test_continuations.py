@@ -85,7 +85,7 @@ def case(number: int) -> EditCase:
     return EditCase(id=str(number), request=EditRequest(prompt=probes[0].prompt, target="Peru"), probes=probes)
 
 
-def judged(tmp_path: Path, editor: Editor, continuation: int, *metrics: Metric) -> list[CaseRecord]:
+def evaluated(tmp_path: Path, editor: Editor, continuation: int, *metrics: Metric) -> list[CaseRecord]:
     model = tiny_model("llama")
     labelled = {"reliability": tuple((str(number), metric) for number, metric in enumerate(metrics))}
     protocol = plain_protocol(Greedy(TOKENS), truncator=FirstCharacters(), metrics=labelled)
@@ -101,7 +101,7 @@ def without(record: CaseRecord) -> CaseRecord:
 
 @pytest.mark.parametrize("editor", [Doubles(), Hints()])
 def test_what_follows_is_observed_and_changes_nothing(editor: Editor, tmp_path: Path) -> None:
-    plain, looked = (judged(tmp_path, editor, more) for more in (0, MORE))
+    plain, looked = (evaluated(tmp_path, editor, more) for more in (0, MORE))
     assert [without(record) for record in plain] == [without(record) for record in looked]
     assert not any(probe.continued for record in plain for probe in record.probes)
     for probe in (probe for record in looked for probe in record.probes):
@@ -119,7 +119,7 @@ def test_what_follows_is_observed_and_changes_nothing(editor: Editor, tmp_path: 
 def test_only_answers_that_hold_are_asked_for_unless_that_is_expensive_to_tell(
     metric: Metric, asked: int, tmp_path: Path
 ) -> None:
-    records = judged(tmp_path, Doubles(), MORE, metric)
+    records = evaluated(tmp_path, Doubles(), MORE, metric)
     continued = [probe.question for record in records for probe in record.probes if probe.continued]
     assert len(continued) == asked
     assert "Mill 1, 2:" in continued
@@ -210,8 +210,8 @@ def test_those_that_went_on_are_counted_among_those_that_hold(run: RunFolder) ->
 def test_they_are_shown(run: RunFolder) -> None:
     shown = CliRunner().invoke(main, ["show", str(run.path)], catch_exceptions=False).stdout
     assert (
-        "wild: of 4 answers that hold, 2 went on after the cut, such as 'Lyon. Manila. Manila.'; 1 ended there, of 1 nothing is "
-        "known." in shown
+        "wild: of 4 correct answers, 2 went on after the cut, such as 'Lyon. Manila. Manila.'; 1 ended there; for 1 this is "
+        "not known." in shown
     )
     edits = CliRunner().invoke(main, ["show", str(run.path), "--edits"], catch_exceptions=False).stdout
     assert "wild, after the cut" in edits

@@ -12,7 +12,7 @@ from torch import Tensor
 from wildcore import Prompt, Saved
 from wildcore.inference import map_target_logits
 from wildcore.models import LoadedModel, TokenisedPair, encode, pad, tokenise_pair
-from wildcore.patches import NOWHERE, ModulePatch, set_aside
+from wildcore.patches import NOWHERE, ModulePatch, deactivated
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
 from wildcore.testing.reference_decoding import decode_without_cache, decoded
@@ -216,15 +216,15 @@ def test_patches_on_other_modules_and_of_other_kinds_act_too() -> None:
             assert not close(both, prompt_logits(model, PROMPTS, "left"))
 
 
-def test_set_aside_patches_do_nothing_until_they_are_taken_up_again() -> None:
+def test_deactivated_patches_do_nothing_until_they_are_activated_again() -> None:
     model = tiny_model("llama")
     unedited = prompt_logits(model, PROMPTS, "left")
     older, newer = example(model, seed=1), example(model, seed=2)
     with older.applied(model), newer.applied(model):
         edited = prompt_logits(model, PROMPTS, "left")
-        with set_aside(model, Example, newer.module):
+        with deactivated(model, Example, newer.module):
             assert close(prompt_logits(model, PROMPTS, "left"), unedited)
-        with set_aside(model, Example, model.mlp_output(0).name):
+        with deactivated(model, Example, model.mlp_output(0).name):
             assert close(prompt_logits(model, PROMPTS, "left"), edited)
         assert close(prompt_logits(model, PROMPTS, "left"), edited)
 
@@ -258,12 +258,12 @@ def test_a_choice_at_every_token_is_that_of_a_pass_over_the_whole_text_however_a
         assert decoded(model, PROMPTS, LIMITS) != expected, "no choice changes midway, so this test means nothing"
 
 
-def test_a_rereading_patch_leaves_no_trace_and_rests_when_set_aside() -> None:
+def test_a_rereading_patch_leaves_no_trace_and_rests_when_deactivated() -> None:
     model = tiny_model("llama")
     patch = Rereading(model.mlp_output(1).name, 3 * torch.ones(HIDDEN))
     before, unedited = ModelState.of(model), decoded(model, PROMPTS, LIMITS)
     with patch.applied(model):
         assert decoded(model, PROMPTS, LIMITS) != unedited
-        with set_aside(model, Rereading, patch.module):
+        with deactivated(model, Rereading, patch.module):
             assert decoded(model, PROMPTS, LIMITS) == unedited
     before.require(model, "a rereading patch")

@@ -98,7 +98,7 @@ def test_a_shape_that_differs_in_one_number_has_no_preset() -> None:
 
 def test_an_unknown_preset() -> None:
     said = message(SampleEditor(preset="smal").for_model, OTHER)
-    assert said == "editor.preset='smal': no such preset; did you mean 'small'?"
+    assert said == "editor.preset=smal: no such preset; did you mean 'small'?"
 
 
 @pytest.mark.parametrize("layer", [-1, 12, 99])

@@ -83,7 +83,7 @@ def test_a_patch_that_is_no_change_of_weights_is_read_by_its_editor(tmp_path: Pa
     patch = read.patch(model, Hinter())
     assert isinstance(patch, Hint)
     assert patch.text == "Rome is in Peru."
-    with pytest.raises(UserError, match="cannot become weights; wildcore eval --patch judges it"):
+    with pytest.raises(UserError, match="cannot become weights; wildcore eval --patch evaluates it"):
         read.weights()
 
 

@@ -134,6 +134,14 @@ def test_create_then_open(folder: RunFolder) -> None:
     assert again.repair() == 0
 
 
+def test_the_manifest_keeps_the_keys_of_earlier_files(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", MANIFEST.model_copy(update={"group_size": 4}))
+    written = json.loads((folder.path / "manifest.json").read_text(encoding="utf-8"))
+    assert written["edits_at_once"] == 4
+    assert "group_size" not in written
+    assert RunFolder.open(folder.path).manifest.group_size == 4
+
+
 def test_create_in_an_empty_folder(tmp_path: Path) -> None:
     assert RunFolder.create(tmp_path, MANIFEST).manifest == MANIFEST
 

@@ -128,7 +128,7 @@ def test_a_whole_record_is_shown(tmp_path: Path) -> None:
     done = call("show", make_run(tmp_path / "run", identity=WHOLE))
     assert done.exit_code == 0
     assert "x on x (float32, cpu), 1 edits of x" in done.stdout
-    assert "Schedule: single; judged after each edit" in done.stdout
+    assert "Schedule: single; evaluated after each edit" in done.stdout
 
 
 @pytest.mark.parametrize(("width", "counts"), [(80, False), (130, True)])
@@ -143,12 +143,12 @@ def test_no_word_of_the_table_is_cut_in_a_narrow_window(width: int, counts: bool
         "unscored": 0,
         "refused": 0,
     }
-    cells = [
+    rows = [
         SummaryRow(protocol="synthetic", kind="generalization", metric="token-agreement", **values),
         SummaryRow(protocol="wild-authors", kind="reliability", metric="exact-match", **values),
     ]
     console = Console(width=width, file=StringIO())
-    print_table(console, cells)
+    print_table(console, rows)
     assert isinstance(console.file, StringIO)
     printed = console.file.getvalue()
     for word in ("synthetic", "wild-authors", "generalization", "token-agreement", "0.439 to 1.000"):

@@ -46,12 +46,12 @@ def test_more_than_there_are_is_recorded_as_all_of_them() -> None:
 def test_single_edits_are_recorded_as_ever() -> None:
     said = {"edits": "single", "judged": "after each edit", "model": "put back after each edit"}
     assert Schedule.chosen("single", None, 7).identity() == said
-    assert description(said) == "single; judged after each edit; model put back after each edit"
+    assert description(said) == "single; evaluated after each edit; model put back after each edit"
 
 
 def test_what_is_said_tells_schedules_apart() -> None:
     chosen = [Schedule.chosen(name, size, 9) for name in SCHEDULES for size in (1, 3)]
     said = {description(schedule.identity()) for schedule in chosen}
     assert len(said) == 5, "the size means nothing for single edits"
-    assert "sequential, 3 edits per update; judged after all edits; model put back after all edits" in said
-    assert "batch, 1 edit per update; judged after each update; model put back after each update" in said
+    assert "sequential, 3 edits per update; evaluated after all edits; model put back after all edits" in said
+    assert "batch, 1 edit per update; evaluated after each update; model put back after each update" in said

@@ -96,8 +96,8 @@ def test_a_metric_without_a_before_has_none() -> None:
 
 def test_protocols_kinds_and_metrics_are_never_mixed() -> None:
     others = [{"protocol": "synthetic"}, {"kind": "locality"}, {"metric": "token-match"}]
-    cells = summarise([row("a", 1.0), *(row("a", 0.0, **other) for other in others)])
-    assert [cell.after for cell in cells] == [1.0, 0.0, 0.0, 0.0]
+    rows = summarise([row("a", 1.0), *(row("a", 0.0, **other) for other in others)])
+    assert [one.after for one in rows] == [1.0, 0.0, 0.0, 0.0]
     assert summarise([]) == []
 
 

@@ -1,4 +1,4 @@
-"""Batches and sequences: what is written upon what, what is judged under what, and that nothing of it is lost."""
+"""Batches and sequences: what is written upon what, what is evaluated under what, and that nothing of it is lost."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -161,7 +161,7 @@ def test_a_sequence_of_one_edit_and_batches_of_one_are_single_edits(examiner: Ex
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_all_cases_are_judged_under_the_sum_of_all_updates(examiner: Examiner, tmp_path: Path, size: int) -> None:
+def test_all_cases_are_evaluated_under_the_sum_of_all_updates(examiner: Examiner, tmp_path: Path, size: int) -> None:
     editor, total = Remembering(), CombinedPatch()
     for start in range(0, COUNT, size):
         with total.applied(examiner.model):
@@ -257,10 +257,10 @@ def test_a_run_taken_up_again_says_so_and_makes_only_what_is_left(examiner: Exam
     stopped.go_on(Remembering(made.append))
     assert made == [4, 5, 6, 7]
     assert f"3 of {COUNT} edits were written before" in stopped.lines
-    judged = Remembering()
+    resumed = Remembering()
     (stopped.folder.path / "journal.jsonl").unlink()
-    stopped.go_on(judged)
-    assert judged.prepared == 0, "nothing was left to be written"
+    stopped.go_on(resumed)
+    assert resumed.prepared == 0, "nothing was left to be written"
 
 
 def test_what_was_kept_before_holds_if_an_interruption_leaves_an_update_half_taken_in(
@@ -391,7 +391,7 @@ class Diverging(Remembering):
         return patch
 
 
-def test_numbers_that_are_not_finite_are_written_recorded_and_judged(examiner: Examiner, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_written_recorded_and_evaluated(examiner: Examiner, tmp_path: Path) -> None:
     diverging = Run(examiner, tmp_path / "run", "sequential")
     records = diverging.go_on(Diverging())
     assert [(record.edit.patch or {})["finite"] for record in records] == [True] * 3 + [False] * 4

@@ -1,4 +1,4 @@
-"""The joint of prompt and target, and the subject's last token, on both kinds of tokenizer."""
+"""The separator of prompt and target, and the subject's last token, on both kinds of tokenizer."""
 
 import string
 from typing import Any
@@ -63,30 +63,30 @@ class TestJoin:
         assert tokenise_pair(tokenizer, prompt, target).text == "The metro of Paris"
 
     @pytest.mark.parametrize("space", [" ", "\n", "\n\n", "\t"])
-    def test_a_prompt_that_ends_in_white_space_gets_no_second_joint(self, space: str, tokenizer: Any) -> None:
+    def test_a_prompt_that_ends_in_white_space_gets_no_second_separator(self, space: str, tokenizer: Any) -> None:
         joined = tokenise_pair(tokenizer, Prompt(text=f"The metro of{space}"), "Paris")
         assert joined.text == f"The metro of{space}Paris"
         assert tokenizer.decode(joined.target_ids).strip() == "Paris"
 
     def test_a_chat_prompt_is_read_on_without_a_space_and_without_special_tokens(self, tokenizer: Any) -> None:
-        prompt = Prompt(text="<s>Q: Who?\nA:\n", joint="", special_tokens=False)
+        prompt = Prompt(text="<s>Q: Who?\nA:\n", separator="", special_tokens=False)
         joined = tokenise_pair(tokenizer, prompt, "Paris")
         assert joined.text == "<s>Q: Who?\nA:\nParis"
         assert list(joined.token_ids).count(tokenizer.bos_token_id) == 1
         assert tokenizer.decode(joined.target_ids).strip() == "Paris"
-        assert tokenise_pair(tokenizer, Prompt(text="who]", joint=""), "Paris").text == "who]Paris"
+        assert tokenise_pair(tokenizer, Prompt(text="who]", separator=""), "Paris").text == "who]Paris"
 
     def test_closing_by_a_full_stop(self, tokenizer: Any) -> None:
         prompt = Prompt(text="The metro of")
-        closed = tokenise_pair(tokenizer, prompt, "Paris", close="stop")
+        closed = tokenise_pair(tokenizer, prompt, "Paris", ending="stop")
         assert closed.text == "The metro of Paris."
         assert tokenizer.decode(closed.target_ids).strip() == "Paris."
-        assert tokenise_pair(tokenizer, prompt, "the U.S.", close="stop").text == "The metro of the U.S."
+        assert tokenise_pair(tokenizer, prompt, "the U.S.", ending="stop").text == "The metro of the U.S."
 
     def test_closing_by_the_end_of_sequence(self, tokenizer: Any) -> None:
         prompt = Prompt(text="The metro of")
         joined = tokenise_pair(tokenizer, prompt, "Paris")
-        closed = tokenise_pair(tokenizer, prompt, "Paris", close="end-of-sequence")
+        closed = tokenise_pair(tokenizer, prompt, "Paris", ending="end-of-sequence")
         assert closed.token_ids == (*joined.token_ids, tokenizer.eos_token_id)
         assert closed.prompt_length == joined.prompt_length
         assert len(closed.spans) == len(closed.token_ids)
@@ -105,10 +105,10 @@ class TestJoin:
     @SEVERAL
     @given(prompt=TEXTS, target=TEXTS)
     @pytest.mark.parametrize("kind", KINDS)
-    def test_without_a_joint_every_character_of_the_target_is_in_its_tokens(
+    def test_without_a_separator_every_character_of_the_target_is_in_its_tokens(
         self, kind: str, prompt: str, target: str
     ) -> None:
-        joined = tokenise_pair(KINDS[kind], Prompt(text=prompt, joint=""), target)
+        joined = tokenise_pair(KINDS[kind], Prompt(text=prompt, separator=""), target)
         assert min(start for start, _ in joined.spans[joined.prompt_length :]) <= len(prompt)
         assert max(end for _, end in joined.spans) == len(prompt) + len(target)
         assert all(end <= len(prompt) for _, end in joined.spans[: joined.prompt_length])
@@ -137,7 +137,7 @@ class TestEncode:
         assert encode(tokenizer, Prompt(text="The metro of")) == beginning + plain
         joined = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris")
         assert tokenizer.decode(joined.target_ids) == " Paris"
-        closed = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris", close="end-of-sequence")
+        closed = tokenise_pair(tokenizer, Prompt(text="The metro of"), "Paris", ending="end-of-sequence")
         assert closed.target_ids == (*joined.target_ids, 2)
 
     def test_a_special_token_that_the_prompt_itself_ends_with_is_kept(self, tokenizer: Any) -> None:

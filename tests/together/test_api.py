@@ -171,8 +171,8 @@ def test_a_patch_is_that_of_the_command_line_and_a_model_under_it_is_asked_as_in
         for given, asked in ((None, "before"), (patch, "after"), (tmp_path / "patch", "after")):
             replies = api.ask(model, questions, protocol, patch=given, **QUIET)
             assert [said(reply.answers) for reply in replies] == [said(getattr(probe, asked)) for probe in probes]
-    judged = api.evaluate(model, patch=patch, dataset="pocketqa", limit=1, **QUIET)
-    ours, of_the_run = judged.summary, api.Result(run.path).summary
+    evaluated = api.evaluate(model, patch=patch, dataset="pocketqa", limit=1, **QUIET)
+    ours, of_the_run = evaluated.summary, api.Result(run.path).summary
     assert ours["cells"] == of_the_run["cells"]
     assert ours["identity"]["editor"].pop("patch")["requests"] == 1
     assert ours["identity"] == of_the_run["identity"]
@@ -287,12 +287,12 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "unknown dataset 'pocketq'; did you mean 'pocketqa'?": lambda model: api.evaluate(model, "ft-m", dataset="pocketq"),
     "unknown protocol 'wildd'; did you mean 'wild'?": lambda model: api.evaluate(model, "ft-m", protocols="wildd"),
     "unknown protocol 'syntetic'; did you mean": lambda model: api.ask(model, "Where?", "syntetic"),
-    "its generator and truncator read the right answer": lambda model: api.ask(model, "Where?", "synthetic"),
+    "the right answer is read by its generator and its truncator": lambda model: api.ask(model, "Where?", "synthetic"),
     "it shows examples of a dataset": lambda model: api.ask(model, "Where?", context="few-shot"),
     "limit: Input should be greater than or equal to 1": lambda model: api.evaluate(model, "ft-m", limit=0),
     "limit takes the first cases and sample draws some": lambda model: api.evaluate(model, "ft-m", limit=1, sample=1),
     "schedule: Input should be 'single'": lambda model: api.evaluate(model, "ft-m", schedule="all"),
-    "settings: editor.layer is set twice": lambda model: api.evaluate(
+    "settings['editor.layer']: it is set twice": lambda model: api.evaluate(
         model, api.editor("ft-m", layer=1), settings={"editor.layer": 1}
     ),
     "unknown section 'edit'": lambda model: api.evaluate(model, "ft-m", settings={"edit.layer": 1}),

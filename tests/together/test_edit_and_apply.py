@@ -276,16 +276,16 @@ def test_another_model_is_refused(facts: Path, edit: Callable[..., Path], wildco
 
 
 @pytest.mark.parametrize("editor", ["ft-m", "ike"])
-def test_a_patch_is_judged_as_it_is(editor: str, wildcore: Wildcore, tmp_path: Path) -> None:
+def test_a_patch_is_evaluated_as_it_is(editor: str, wildcore: Wildcore, tmp_path: Path) -> None:
     cases = [case for case in islice(PocketQA().cases(), 3) if isinstance(case, EditCase)]
     facts, patch = tmp_path / "facts.jsonl", tmp_path / "p.safetensors"
     facts.write_text("".join(case.request.model_dump_json() + "\n" for case in cases))
     made = wildcore("edit", "--editor", editor, "--edits", facts, "--out", patch, "--quiet")
     assert made.returncode == 0, made.stderr
     on_a_dataset = ("--dataset", "pocketqa", "--limit", 5)
-    judged = wildcore("eval", "--patch", patch, *on_a_dataset, "--out", tmp_path / "run", "--json", "--quiet")
-    assert judged.returncode == 0, judged.stderr
-    summary = json.loads(judged.stdout)
+    evaluated = wildcore("eval", "--patch", patch, *on_a_dataset, "--out", tmp_path / "run", "--json", "--quiet")
+    assert evaluated.returncode == 0, evaluated.stderr
+    summary = json.loads(evaluated.stdout)
     assert summary["identity"]["editor"]["name"] == editor
     assert summary["identity"]["editor"]["patch"]["requests"] == 3
     assert (summary["cases"], summary["refused"]) == (5, 2)
@@ -334,14 +334,14 @@ def test_a_patch_given_twice_is_refused(
     assert "that patch is given twice" in done.stderr
 
 
-def test_a_patch_is_judged_on_its_own_facts(
+def test_a_patch_is_evaluated_on_its_own_facts(
     facts: Path, edit: Callable[..., Path], wildcore: Wildcore, tmp_path: Path
 ) -> None:
     in_lines(facts, *(fact | {"aliases": ["Anne"]} for fact in FACTS))
     patch, model = edit(facts, "p", "--editor", "ft-m"), ("--model", MODELS / "tiny-llama")
     done = wildcore("eval", "--patch", patch, *model, "--out", tmp_path / "run", "--json")
     assert done.returncode == 0, done.stderr
-    assert "judged on the facts that it writes, by their edit prompts alone" in done.stderr
+    assert "evaluated on the facts that it writes, by their edit prompts alone" in done.stderr
     summary = json.loads(done.stdout)
     assert (summary["cases"], summary["refused"]) == (2, 0)
     assert summary["identity"]["dataset"]["sha256"] == read_patch(patch).digest
@@ -463,10 +463,10 @@ def test_what_a_sequence_wrote_becomes_a_model(sequence: Path, wildcore: Wildcor
     assert "model_type llama, not gpt2" in " ".join(other.stderr.split())
 
 
-def test_what_a_sequence_wrote_is_judged_as_in_its_run(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
-    judged = run_of(wildcore, tmp_path / "judged", "--patch", sequence, "--dataset", "pocketqa", "--limit", 2)
+def test_what_a_sequence_wrote_is_evaluated_as_in_its_run(sequence: Path, wildcore: Wildcore, tmp_path: Path) -> None:
+    evaluated = run_of(wildcore, tmp_path / "evaluated", "--patch", sequence, "--dataset", "pocketqa", "--limit", 2)
     records = [
-        [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()] for run in (sequence, judged)
+        [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()] for run in (sequence, evaluated)
     ]
     assert [record["case"] for record in records[0]] == [record["case"] for record in records[1]]
     assert {record["edit"]["status"] for record in records[1]} == {"edited"}
@@ -493,7 +493,7 @@ def test_the_last_of_several_batches_is_what_a_run_kept(wildcore: Wildcore, tmp_
     [
         (
             ("--editor", "ft-m"),
-            "its edits were made and judged one by one, and none is kept; begin a run with --schedule batch",
+            "its edits were made and evaluated one by one, and none is kept; begin a run with --schedule batch",
         ),
         (
             ("--editor", "grace", "--set", "editor.steps=2", "--schedule", "sequential"),
@@ -521,7 +521,9 @@ def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence:
         read_patch_or_run(tmp_path)
     lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
     (run / "journal.jsonl").write_text(lines[0])
-    with pytest.raises(UserError, match=r"unfinished \(1 of 2 cases judged\); finish it with wildcore eval --resume"):
+    with pytest.raises(
+        UserError, match=r"unfinished \(1 of 2 cases evaluated\); finish it with wildcore eval --resume"
+    ):
         read_patch_or_run(run)
     (run / "journal.jsonl").write_text("".join(lines))
     identity = json.loads((run / "manifest.json").read_text())

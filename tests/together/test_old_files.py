@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,39 @@ def test_finished_runs_are_compared() -> None:
     assert "Equal verdicts: 22 of 22" in agreement
 
 
+def changed_copy(name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    """Copy the run ``single`` under a name, with a changed identity."""
+    shutil.copytree("single", name)
+    manifest = json.loads(Path("single/manifest.json").read_text())
+    change(manifest["identity"])
+    Path(name, "manifest.json").write_text(json.dumps(manifest))
+
+
+def unlike(*runs: str) -> list[str]:
+    """Return what a comparison says of differences between runs."""
+    return [line for line in run("compare", *runs).stdout.splitlines() if "Not like for like" in line]
+
+
+def metrics_of(identity: dict[str, Any]) -> Any:
+    return identity["protocols"]["wild"]["metrics"]["reliability"][0]["params"]
+
+
+def test_a_parameter_that_a_run_is_too_old_to_have_is_no_difference_at_its_default() -> None:
+    changed_copy("older", lambda identity: metrics_of(identity).clear())
+    changed_copy("other", lambda identity: metrics_of(identity).update(aliases=False))
+    assert unlike("older", "single") == []
+    (difference,) = unlike("older", "other")
+    assert "protocols.wild.metrics.reliability.0.params.aliases is False or True" in difference
+
+
+def test_the_earlier_name_of_a_dataset_is_no_difference() -> None:
+    params = {"path": "rows.json"}
+    changed_copy("older", lambda one: one["dataset"].update(name="records", plugin="records", params=params))
+    changed_copy("newer", lambda one: one["dataset"].update(name="table", plugin="table", params=params))
+    assert unlike("older", "newer") == []
+    assert len(unlike("older", "single")) > 0
+
+
 def test_a_finished_run_is_scored_by_a_further_metric() -> None:
     before, scorings = lines(Path("single/scores.jsonl")), Path("single/scorings.jsonl").read_text()
     run("score", "single", "--metric", "token-f1")
@@ -121,9 +155,9 @@ def test_a_run_recorded_under_the_earlier_name_of_its_dataset_is_resumed_with_on
 
 
 @pytest.mark.parametrize("editor", ["rome", "grace", "scr"])
-def test_a_patch_file_is_judged(editor: str) -> None:
-    run("eval", "--patch", f"{editor}.safetensors", *MODEL, *CASES, "--out", "judged", "--quiet")
-    cases = lines(Path("judged/journal.jsonl"))
+def test_a_patch_file_is_evaluated(editor: str) -> None:
+    run("eval", "--patch", f"{editor}.safetensors", *MODEL, *CASES, "--out", "evaluated", "--quiet")
+    cases = lines(Path("evaluated/journal.jsonl"))
     assert [case["edit"]["status"] for case in cases] == ["edited", "edited"]
     asked = [probe for case in cases for probe in case["probes"] if probe["kind"] == "reliability"]
     if editor == "scr":  # it changes what is asked

@@ -1,6 +1,11 @@
-"""Every package of this repository has a cheap import, offers that can be made, and a README that names them."""
+"""Every package of this repository has a cheap import, offers that can be made, a README that names them, and a licence."""
 
+import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,8 @@ from wildcore.interfaces import Lazy
 from wildcore.registry import load_registry
 from wildcore.testing.packages import check_import, check_offers, check_readme
 
-PLUGINS = Path(__file__).parents[2] / "plugins"
+ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "plugins"
 PROJECTS = {
     file.parent: tomllib.loads(file.read_text(encoding="utf-8"))["project"] for file in PLUGINS.glob("*/pyproject.toml")
 }
@@ -57,3 +63,28 @@ def test_a_plugin_offers_what_can_be_made_and_its_readme_names_it(plugin: str) -
 def test_a_package_has_a_readme_and_marks_its_types(folder: Path) -> None:
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("# ")
     assert list(folder.glob("src/*/py.typed"))
+
+
+@pytest.mark.parametrize("folder", [ROOT, *sorted(PROJECTS)], ids=lambda folder: folder.name)
+def test_a_package_names_and_contains_its_licence(folder: Path) -> None:
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["license"] == "Apache-2.0"
+    assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize("folder", sorted(PROJECTS), ids=lambda folder: folder.name)
+def test_a_plugin_bounds_the_version_of_the_core(folder: Path) -> None:
+    (core,) = [one for one in PROJECTS[folder]["dependencies"] if re.match(r"wildcore\b(?!-)", one)]
+    assert re.fullmatch(r"wildcore>=\d+\.\d+,<\d+\.\d+", core)
+
+
+def test_a_wheel_that_is_built_from_the_plugins_folder_alone_contains_the_licence(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    alone = shutil.copytree(PLUGINS / "wildcore-ft", tmp_path / "plugin", ignore=shutil.ignore_patterns("tests"))
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel"], cwd=alone, check=True)
+    (wheel,) = alone.glob("dist/*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        (licence,) = [name for name in content.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
+        assert content.read(licence) == (ROOT / "LICENSE").read_bytes()
+        (metadata,) = [name for name in content.namelist() if name.endswith(".dist-info/METADATA")]
+        assert "License-Expression: Apache-2.0" in content.read(metadata).decode().splitlines()

@@ -1,4 +1,4 @@
-"""How many edits are solved and judged at once changes nothing in the records."""
+"""How many edits are made and evaluated at once changes nothing in the records."""
 
 import json
 import subprocess

@@ -23,7 +23,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 TRAINED = """
 from wildcore import Editor, Offer, Saved, UserError, hookimpl
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 
 class Trained(Editor):
@@ -34,7 +34,7 @@ class Trained(Editor):
 
     def train(self, model, environment, cases):
         subjects = [case.request.subject for case in cases]
-        self.file = prepared_file(environment, model, "sample-network", {"cases": len(subjects)})
+        self.file = artifact_file(environment, model, "sample-network", {"cases": len(subjects)})
         self.file.save(Saved({}, {"subjects": subjects, "seed": environment.seed}))
 
     def prepare(self, model, environment):
@@ -79,7 +79,7 @@ def test_what_is_prepared_is_used_and_said_to_be_there(wildcore: Wildcore, tmp_p
     assert "condition number" in first.stderr
     before = files(tmp_path / "cache")
     again = wildcore("prepare", *ROME, "--quiet")
-    assert again.stdout.count("was there already") == 2
+    assert again.stdout.count("already existed") == 2
     assert "prepared:" not in again.stdout
     data = ("--dataset", "counterfact", "--set", f"dataset.path={edits}", "--limit", 1, "--out", tmp_path / "run")
     done = wildcore("eval", "--editor", *ROME, *data, "--quiet")
@@ -229,8 +229,8 @@ def test_pruning_asks_first(answer: str, left: int, prepared: Path, environment:
     [
         ((), "say what to remove"),
         (("--all", "--kind", "prefixes"), "--all alone"),
-        (("--older-than", "soon"), "'soon' is no age; write 12h, 30d or 8w"),
-        (("--older-than", "99999999999w"), "'99999999999w' is no age"),
+        (("--older-than", "soon"), "'soon' is not an age; write 12h, 30d or 8w"),
+        (("--older-than", "99999999999w"), "'99999999999w' is not an age"),
         (("--older-than", "0h", "--all"), "--all alone"),
     ],
 )

@@ -63,7 +63,7 @@ def updates_kept(run: Path) -> int:
         return 0
 
 
-def cases_judged(run: Path) -> int:
+def cases_evaluated(run: Path) -> int:
     journal = run / "journal.jsonl"
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
@@ -122,9 +122,9 @@ def test_killed_and_interrupted_while_it_writes_and_judges_it_ends_with_the_same
     assert f"Interrupted; what is finished is kept. Go on with: wildcore eval --resume {run}" in errors
     assert "Traceback" not in errors
     assert before + 2 <= updates_kept(run) < COUNT
-    assert cases_judged(run) == 0
-    kill_at(start_python("-c", KEEPING, "eval", "--resume", run, "--quiet"), lambda: cases_judged(run), 1)
-    assert cases_judged(run) < COUNT
+    assert cases_evaluated(run) == 0
+    kill_at(start_python("-c", KEEPING, "eval", "--resume", run, "--quiet"), lambda: cases_evaluated(run), 1)
+    assert cases_evaluated(run) < COUNT
     require_ends_as(whole, run, COUNT, wildcore)
 
 
@@ -155,7 +155,7 @@ def test_the_schedule_is_recorded_shown_and_compared(wildcore: Wildcore, job: li
         done = wildcore("eval", *chosen, *options, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
     assert manifest(tmp_path / "batch")["identity"]["schedule"]["edits_per_update"] == 5
-    said = "Schedule: sequential, 2 edits per update; judged after all edits; model put back after all edits"
+    said = "Schedule: sequential, 2 edits per update; evaluated after all edits; model put back after all edits"
     assert said in wildcore("show", tmp_path / "pairs").stdout
     compared = wildcore("compare", tmp_path / "batch", tmp_path / "pairs").stdout
     differences = [line for line in compared.splitlines() if line.startswith("Not like for like")]
@@ -186,7 +186,7 @@ def test_what_does_not_go_together_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_patch_that_is_there_is_judged_by_no_other_schedule(
+def test_a_patch_that_is_there_is_evaluated_by_no_other_schedule(
     wildcore: Wildcore, job: list[object], tmp_path: Path
 ) -> None:
     done = wildcore("eval", *job[:-2], "--patch", tmp_path / "facts.safetensors", "--schedule", "sequential")

@@ -10,7 +10,7 @@ from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.defaults import WILD
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.jobs.build import make_reader
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.spec import AskJob, CaseChoice, names_used
@@ -24,10 +24,10 @@ from wildcore.types import (
     EditCase,
     EditRequest,
     EvalProtocol,
+    FrozenData,
     Malformed,
     Probe,
     ProbeKind,
-    Record,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ BATCHES_AT_ONCE = 8
 """Number of batches of questions between two steps of the progress bar."""
 
 
-class Reply(Record, frozen=True):
+class Reply(FrozenData, frozen=True):
     """A model's answer to one question under ``protocol``.
 
     ``accepted`` are the right answers; empty if the question has none. ``prompt`` is what the model read. ``answers`` holds
@@ -178,8 +178,9 @@ def answered_probes(reply: Reply, unedited: Reply | None) -> list[AnsweredProbe]
     """
     if not reply.accepted:
         raise UserError(
-            f"{reply.question!r}: the question came without an answer to compare with; ask it as "
-            "wildcore.api.question(prompt, answer)"
+            "the question came without an answer to compare with",
+            about=repr(reply.question),
+            way_out="ask it as wildcore.api.question(prompt, answer)",
         )
     asked = Probe(kind=reply.kind, prompt=reply.question, answers=reply.accepted)
     return [
@@ -192,7 +193,7 @@ def _probe(given: str | Probe) -> Probe:
     if isinstance(given, Probe):
         return given
     if not isinstance(given, str):
-        raise UserError(f"questions: expected text or what wildcore.api.question returns, found {given!r:.80}")
+        raise UserError(f"expected text or what wildcore.api.question returns, found {given!r:.80}", about="questions")
     return Probe(kind="reliability", prompt=given, answers=(UNKNOWN,))
 
 
@@ -201,14 +202,19 @@ def _require_answers(protocol: ReadyProtocol, probes: Sequence[Probe]) -> None:
     without = [probe for probe in probes if probe.answers == (UNKNOWN,)]
     if readers and without:
         raise UserError(
-            f"protocol {protocol.name}: its {' and '.join(readers)} read the right answer, and {without[0].prompt!r} comes "
-            "without; ask it as wildcore.api.question(prompt, answer)"
+            f"the right answer is read by its {' and its '.join(readers)}, and {without[0].prompt!r} comes without",
+            about=f"protocol {protocol.name}",
+            way_out="ask it as wildcore.api.question(prompt, answer)",
         )
 
 
 class _NoDataset:
     def cases(self) -> Iterator[EditCase | Malformed]:
-        raise UserError("context: it shows examples of a dataset, and none is named; name one (dataset=NAME)")
+        raise UserError(
+            "it shows examples of a dataset, and none is named",
+            about=Option("context"),
+            way_out=("name one (", Option("dataset", "NAME"), ")"),
+        )
 
 
 def _reader(registry: Registry, spec: AskJob) -> CaseReader:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from wildcore.api.jobs import joined_settings, plugins
 from wildcore.api.naming import errors_in_python
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.interfaces import Editor, Offer
 from wildcore.jobs.build import UNREGISTERED, MadeEditor, find_editor, make_editor
 from wildcore.jobs.modules import validated
@@ -67,12 +67,15 @@ def chosen(given: "EditorChoice | Editor | str") -> tuple[EditorChoice, MadeEdit
     if isinstance(given, EditorChoice):
         return given, None
     if isinstance(given, type):
-        raise UserError(f"editor: {given.__name__} is a class; make an object of it: {given.__name__}(...)")
+        raise UserError(
+            f"{given.__name__} is a class", Option("editor"), f"make an object of it: {given.__name__}(...)"
+        )
     missing = [name for name in NEEDED if not hasattr(given, name)]
     if missing:
         raise UserError(
-            f"editor: {type(given).__name__} lacks {', '.join(missing)}; let it inherit from wildcore.Editor, which has "
-            "defaults for all but edit"
+            f"{type(given).__name__} lacks {', '.join(missing)}",
+            about=Option("editor"),
+            way_out="let it inherit from wildcore.Editor, which has defaults for all but edit",
         )
     name = f"{UNREGISTERED}{type(given).__module__}.{type(given).__qualname__}"
     return EditorChoice(name), (given, {"name": name, "plugin": None, "params": _plain_attributes(given)})

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Setting, UserError, command, joined
 from wildcore.jobs.spec import require_setting_name
 from wildcore.registry import Registry, load_registry
-from wildcore.types import EvalProtocol, Record
+from wildcore.types import EvalProtocol, FrozenData
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
 
-Job = TypeVar("Job", bound=Record)
+Job = TypeVar("Job", bound=FrozenData)
 
 Names = str | Sequence[str]
 Protocols = str | EvalProtocol | Sequence[str | EvalProtocol]
@@ -50,8 +50,10 @@ def job(kind: type[Job], loaded: "LoadedModel | None" = None, /, **fields: Any) 
     try:
         return kind(**fields)
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, at['loc']))}: {at['msg']} (got {at['input']!r})" for at in error.errors()]
-        raise UserError("; ".join(wrong)) from None
+        wrong = [
+            (Option(".".join(map(str, at["loc"]))), f": {at['msg']} (got {at['input']!r})") for at in error.errors()
+        ]
+        raise UserError(joined(wrong, "; ")) from None
 
 
 def names(given: Names) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def protocol_names(given: Protocols) -> tuple[tuple[str, ...], tuple[EvalProtoco
     """Return the names of protocols, and those given as protocol objects. Raises ``UserError`` if there is none."""
     each = (given,) if isinstance(given, str | EvalProtocol) else tuple(given)
     if not each:
-        raise UserError("protocols: name at least one (wildcore plugins lists them)")
+        raise UserError("name at least one (wildcore plugins lists them)", about=Option("protocols"))
     own = tuple(protocol for protocol in each if isinstance(protocol, EvalProtocol))
     return tuple(one.name if isinstance(one, EvalProtocol) else one for one in each), own
 
@@ -75,7 +77,7 @@ def joined_settings(*several: Mapping[str, Any] | None) -> dict[str, Any]:
         for key, value in (settings or {}).items():
             require_setting_name(key, key)
             if key in joined:
-                raise UserError(f"settings: {key} is set twice; leave one of them out")
+                raise UserError("it is set twice", Setting(key), "leave one of them out")
             joined[key] = value
     return joined
 
@@ -101,9 +103,12 @@ def require_unedited(model: "LoadedModel") -> None:
     from wildcore.models.loaded import LoadedModel
 
     if not isinstance(model, LoadedModel):
-        raise UserError(f"model: expected a model that wildcore.api.load returned, found {type(model).__name__}")
+        raise UserError(
+            f"expected a model that wildcore.api.load returned, found {type(model).__name__}", Option("model")
+        )
     if model.carries_patches:
         raise UserError(
-            f"model {model.request.name}: a patch is applied to it now, and this call needs it unedited; call it outside of "
-            "`with patch.applied(model):`, and hand it the patch (patch=...) where it takes one"
+            "a patch is applied to it now, and this call needs it unedited",
+            about=f"model {model.request.name}",
+            way_out="call it outside of `with patch.applied(model):`, and hand it the patch (patch=...) where it takes one",
         )

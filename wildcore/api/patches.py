@@ -11,7 +11,7 @@ from wildcore.api.jobs import in_use, job, plugins, require_unedited
 from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.jobs.spec import EditJob
 from wildcore.storage.cache import cache_folder
@@ -68,7 +68,8 @@ class ModelPatch:
 
         if self.manifest.editor["plugin"] is None and not isinstance(self.patch, WeightPatch):
             raise UserError(
-                f"{path}: no plugin offers the editor of this patch, so it could not be read back; only changes of weights can"
+                "no plugin offers the editor of this patch, so it could not be read back; only changes of weights can",
+                about=Place(Path(path)),
             )
         write_patch(Path(path), self.patch, self.manifest)
         return Path(path)
@@ -130,10 +131,10 @@ def edit(
     require_unedited(model)
     requests = [facts] if isinstance(facts, EditRequest) else list(facts)
     if not requests:
-        raise UserError("facts: there is none to write")
+        raise UserError("there is none to write", about="facts")
     for request in requests:
         if not isinstance(request, EditRequest):
-            raise UserError(f"facts: expected what wildcore.api.fact returns, found {request!r:.80}")
+            raise UserError(f"expected what wildcore.api.fact returns, found {request!r:.80}", about="facts")
     choice, own = chosen(editor)
     spec = job(
         EditJob, model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed
@@ -150,7 +151,7 @@ def edit(
         if refusal is not None
     ]
     if update.patch is None:
-        raise UserError(f"facts: {manifest.editor_name} refuses all {len(refused)}; {refused[0]}")
+        raise UserError(f"{manifest.editor_name} refuses all {len(refused)}; {refused[0]}", about="facts")
     for refusal in refused:
         reporter.note(f"refused and left out of the patch: {refusal}")
     require_finite(update.patch, manifest.editor_name)
@@ -175,7 +176,7 @@ def fitting(patch: "ModelPatch | str | Path", model: "LoadedModel") -> ModelPatc
         return open_patch(patch, model)
     if not isinstance(patch, ModelPatch):
         raise UserError(
-            f"patch: expected what wildcore.api.edit returned or a patch file, found {type(patch).__name__}"
+            f"expected what wildcore.api.edit returned or a patch file, found {type(patch).__name__}", Option("patch")
         )
     patch.require_fits(model)
     return patch

@@ -23,14 +23,16 @@ from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
-from wildcore.errors import UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
+from wildcore.registry import Registry
+from wildcore.reporting.console import Reporter
 from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
@@ -109,7 +111,7 @@ class Result:
             from pandas import DataFrame
         except ImportError as error:
             raise UserError(
-                f"to_pandas needs pandas, which cannot be imported ({error}); pip install pandas, or use rows()"
+                f"it needs pandas, which cannot be imported ({error})", "to_pandas", "pip install pandas, or use rows()"
             ) from error
         return DataFrame(self.rows())
 
@@ -158,7 +160,10 @@ def evaluate(
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
-        raise UserError("evaluate: give either an editor, to make edits, or a patch, to judge that")
+        raise UserError(
+            ("give either an ", Option("editor"), ", to make edits, or a ", Option("patch"), ", to evaluate it"),
+            about="evaluate",
+        )
     require_one_choice(limit, sample)
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)
@@ -196,23 +201,37 @@ def evaluate(
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
+    _carry_out(registry, spec, folder, model, own, reporter_for(progress))
+    return Result(folder)
+
+
+def _carry_out(
+    registry: Registry,
+    spec: JobSpec,
+    folder: Path,
+    model: "LoadedModel",
+    own: MadeEditor | None,
+    reporter: Reporter,
+) -> None:
+    """Run a job in ``folder``. ``own`` is its editor if that is an object of the user's program.
+
+    Raises ``UserError`` if the run is stopped because its first edits are all refused.
+    """
     from wildcore.evaluation.refusals import AllRefused
     from wildcore.jobs.eval import open_evaluation  # heavy
     from wildcore.jobs.eval_plan import plan_evaluation
 
-    reporter = reporter_for(progress)
-    with in_use(model, batch_size):
+    with in_use(model, spec.batch_size):
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
         run = evaluation.create(spec, folder)
         try:
             evaluation.carry_out(run)
         except AllRefused as stopped:
-            raise UserError(f"{folder}: stopped, because the first edits were all refused: {stopped}") from stopped
+            raise UserError(f"stopped, because the first edits were all refused: {stopped}", Place(folder)) from stopped
         except KeyboardInterrupt:
             way_on = "" if own else f" Go on with: {resume_command(folder)}"
             reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
             raise
-    return Result(folder)
 
 
 @overload
@@ -258,7 +277,7 @@ def score(
     registry, chosen_settings, reporter = plugins(), joined_settings(settings), reporter_for(progress)
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
-            raise UserError("unedited: a run has the unedited model's answers; leave it out")
+            raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
         run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
@@ -276,15 +295,18 @@ def _compared(
     """Return each reply as the metric receives it. Raises ``UserError`` for replies that this metric cannot score."""
     for reply in [*replies, *(unedited or ())]:
         if not isinstance(reply, Reply):
-            raise UserError(f"answers: expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}")
+            raise UserError(
+                f"expected a run folder or what wildcore.api.ask returned, found {reply!r:.80}", about="answers"
+            )
     if metric.reads_unedited and unedited is None:
         raise UserError(
-            f"metric {name} compares with the unedited model's answers; ask without a patch too, and hand those replies "
-            "over (unedited=...)"
+            "it compares with the unedited model's answers",
+            about=f"metric {name}",
+            way_out="ask without a patch too, and hand those replies over (unedited=...)",
         )
     before: Sequence[Reply | None] = [None] * len(replies) if unedited is None else unedited
     if [reply.question for reply in replies] != [one.question for one in before if one] and unedited is not None:
-        raise UserError("unedited: these replies are not to the same questions in the same order")
+        raise UserError("these replies are not to the same questions in the same order", about="unedited")
     return [answered_probes(reply, other) for reply, other in zip(replies, before, strict=True)]
 
 

@@ -1,16 +1,38 @@
 """``wildcore audit``: finds what in a dataset would spoil a result."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.cli.eval import eval_command
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import of_job, parse_where
+from wildcore.cli.options import (
+    BATCH_SIZE,
+    CONTEXT,
+    DEVICE,
+    DEVICE_MAP,
+    DTYPE,
+    GENERATOR,
+    LIMIT,
+    MERGE_ADAPTER,
+    METRICS,
+    PROTOCOL_FILES,
+    QUIET,
+    REVISION,
+    SAMPLE,
+    SEED,
+    SETTINGS,
+    SKIP_MALFORMED,
+    THREADS,
+    TRUNCATOR,
+    TRUST_REMOTE_CODE,
+    WHERE,
+    of_job,
+    parse_where,
+    with_options,
+)
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import WILD
@@ -25,10 +47,6 @@ if TYPE_CHECKING:
     from wildcore.jobs.audit import Audit, Lengths
 
 LONGEST = 130
-FROM_EVAL = (
-    "context", "generator", "truncator", "metrics", "settings", "where", "limit", "sample", "skip_malformed", "seed",
-    "revision", "dtype", "device", "device_map", "trust_remote_code", "merge_adapter", "batch_size", "threads", "quiet",
-)  # fmt: skip
 
 
 @click.command("audit")
@@ -36,15 +54,12 @@ FROM_EVAL = (
 @click.option(
     "--protocol", "protocols", multiple=True, help="Protocol whose ceiling to compute; several allowed. [default: wild]"
 )
-@click.option(
-    "--protocol-file",
-    "protocol_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A protocol of your own, TOML or YAML.",
-)
+@with_options(PROTOCOL_FILES)
 @click.option("--model", help="Embedded model, local folder, or hub name: also test what it knows already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
+@with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
+@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, THREADS, QUIET)
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.
@@ -68,9 +83,6 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
         click.echo(found.model_dump_json(indent=2))
     else:
         print_audit(results_console(), found)
-
-
-audit_command.params += [option for option in eval_command.params if option.name in FROM_EVAL]
 
 
 def _spec(options: dict[str, Any]) -> AuditJob:

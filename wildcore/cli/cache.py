@@ -1,4 +1,4 @@
-"""``wildcore cache``: what was prepared and kept is listed, verified and pruned."""
+"""``wildcore cache``: lists, verifies and removes the artifacts that editors prepared and kept."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from rich.table import Table
 
 from wildcore.errors import UserError
 from wildcore.reporting.console import format_bytes, results_console, safe_text
+from wildcore.storage.artifact_entries import Entry, chosen, damage, entries, remove, store_folder
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.prepared_entries import Entry, chosen, damage, entries, remove, store_folder
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")
@@ -24,13 +24,13 @@ def _age(ctx: click.Context, parameter: click.Parameter, value: str | None) -> t
         return None
     matched = AGE.fullmatch(value)
     try:
-        return timedelta(**{UNITS[matched[2]]: int(matched[1])}) if matched else _no_age(value)
+        return timedelta(**{UNITS[matched[2]]: int(matched[1])}) if matched else _refuse_age(value)
     except OverflowError:
-        return _no_age(value)
+        return _refuse_age(value)
 
 
-def _no_age(value: str) -> NoReturn:
-    raise click.BadParameter(f"{value!r} is no age; write 12h, 30d or 8w")
+def _refuse_age(value: str) -> NoReturn:
+    raise click.BadParameter(f"{value!r} is not an age; write 12h, 30d or 8w")
 
 
 @click.group("cache")
@@ -40,7 +40,7 @@ def cache_command() -> None:
 
 @cache_command.command("list")
 def list_command() -> None:
-    """List what is kept: kind, model, facts, size, date and file of each item."""
+    """List what is kept: kind, model, facts, size, date and file of each artifact."""
     found = entries(cache_folder())
     if found:
         table = Table("kind", "model", "facts", "size", "created")
@@ -73,7 +73,7 @@ def verify_command(ctx: click.Context) -> None:
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune_command(yes: bool, **options: Any) -> None:
-    """Remove what is kept, including unfinished work. Several options remove what matches all of them."""
+    """Remove artifacts, including unfinished work. If several options are given, an artifact must match all of them."""
     doomed = _doomed(**options)
     for entry in doomed:
         _print(f"{entry.kind}, {format_bytes(entry.size)}: {entry.path}")

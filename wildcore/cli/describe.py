@@ -110,7 +110,7 @@ def _print_departures(params: type[DepartingParams]) -> None:
     console.print("--as-published sets these, except those that you set yourself.")
     if not all(one.by_switch for one in params.departures):
         console.print(
-            "* Not set by it: it takes a file of yours, or is not offered. The record names it where a run differs."
+            "* Not set by it: it takes a file of yours, or is not offered. The manifest of a run names it if it differs."
         )
 
 

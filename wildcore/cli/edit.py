@@ -8,10 +8,26 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wildcore.cli.eval import eval_command
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import of_job
+from wildcore.cli.options import (
+    AS_PUBLISHED,
+    DEVICE,
+    DEVICE_MAP,
+    DTYPE,
+    MERGE_ADAPTER,
+    MODEL,
+    QUIET,
+    REVISION,
+    SEED,
+    SETTINGS,
+    SKIP_MALFORMED,
+    THREADS,
+    TRACE,
+    TRUST_REMOTE_CODE,
+    of_job,
+    with_options,
+)
 from wildcore.cli.startup import torch_loaded
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
@@ -22,10 +38,6 @@ from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.types import Malformed
 
-MODEL_OPTIONS = (
-    "model", "revision", "device", "device_map", "trust_remote_code", "merge_adapter", "threads", "quiet",
-)  # fmt: skip
-OF_THE_EDIT = (*MODEL_OPTIONS, "dtype", "seed", "settings", "skip_malformed", "as_published", "trace")
 Place = click.Path(path_type=Path)
 
 
@@ -33,6 +45,8 @@ Place = click.Path(path_type=Path)
 @click.option("--editor", required=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM.")
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, SKIP_MALFORMED, SEED, THREADS, QUIET)
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """Write all facts of a table into one patch of a model. The model itself is not changed.
@@ -99,6 +113,7 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
 @click.option(
     "--merge", is_flag=True, help="Apply several patches, each made for the unedited model; their changes add up."
 )
+@with_options(MODEL, REVISION, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER, THREADS, QUIET)
 @click.pass_context
 def apply_command(ctx: click.Context, /, **options: Any) -> None:
     """Write a model with PATCHES applied as an ordinary model folder.
@@ -121,7 +136,3 @@ def apply_command(ctx: click.Context, /, **options: Any) -> None:
         console.print(safe_text(f"Copied as they were: {', '.join(copied)}"))
     if MODEL_CARD in copied:
         console.print(safe_text(f"{MODEL_CARD} describes the model before the edits."))
-
-
-edit_command.params += [o for o in eval_command.params if o.name in OF_THE_EDIT]
-apply_command.params += [option for option in eval_command.params if option.name in MODEL_OPTIONS]

@@ -14,10 +14,38 @@ from pydantic import ValidationError
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import of_job, parse_where
+from wildcore.cli.options import (
+    AS_PUBLISHED,
+    BATCH_SIZE,
+    CONTEXT,
+    DEVICE,
+    DEVICE_MAP,
+    DTYPE,
+    GENERATOR,
+    LIMIT,
+    MERGE_ADAPTER,
+    METRICS,
+    MODEL,
+    PROTOCOL_FILES,
+    QUIET,
+    REVISION,
+    SAMPLE,
+    SEED,
+    SETTINGS,
+    SKIP_MALFORMED,
+    THREADS,
+    TRACE,
+    TRUNCATOR,
+    TRUST_REMOTE_CODE,
+    WHERE,
+    auto_or_number,
+    of_job,
+    parse_where,
+    with_options,
+)
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
-from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, EMBEDDED_MODEL
+from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
 from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, find_editor, require_offered
@@ -31,19 +59,13 @@ from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured,
 from wildcore.scoring.summary import summary
 
 NOT_ASKED_FOR = {"continuation": 0}
-"""Values for the resume of a run that an earlier version started, whose job lacks these fields."""
+"""Values of fields that the job of a run lacks if an earlier version started it; they are used on resume."""
 PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
 Begun = tuple[RunFolder, str | None]
-"""A run that was carried out. The text: why the run was stopped because its first edits were all refused (None: it was
-not)."""
-
-
-def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
-    if value != "auto" and not (value.isdecimal() and int(value) > 0):
-        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1")
-    return value
+"""A run that was carried out, and the reason of the refusals if it was stopped because its first edits were all refused
+(None: it was not stopped)."""
 
 
 @click.command("eval")
@@ -59,44 +81,14 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="FILE",
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
-@click.option("--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name.")
-@click.option("--revision", help="Revision of a hub model.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16", "float64"]),
-    default="auto",
-    show_default=True,
-    help="Dtype of the weights; float64 is for comparing editors with other implementations.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
-@click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
-@click.option("--merge-adapter", is_flag=True, help="Merge the adapter in the model's folder into its base model.")
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
 )
-@click.option(
-    "--protocol-file", "protocol_files", multiple=True, type=Folder, help="A protocol of your own, TOML or YAML."
-)
-@click.option("--context", help="Replace the protocols' context.")
-@click.option("--generator", help="Replace the protocols' generation strategy.")
-@click.option("--truncator", help="Replace the protocols' truncation.")
-@click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
+@with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
-@click.option("--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5.")
-@click.option(
-    "--as-published",
-    is_flag=True,
-    help="Edit as the method's published code does, not as its paper says; describe shows where.",
-)
-@click.option(
-    "--trace", is_flag=True, help="Save losses, keys and values of each edit: in RUN/traces, or beside the patch."
-)
-@click.option("--where", multiple=True, metavar="TAG=VALUE", help="Use only cases with this tag, such as source=NQ.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed.")
-@click.option("--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed.")
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
@@ -117,34 +109,17 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
     metavar="N",
     help="Number of edits that one update of the model writes. [default: batch all, sequential 1]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Seed for everything that is drawn at random.",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
-)
+@with_options(SEED, BATCH_SIZE)
 @click.option(
     "--parallel",
     metavar="auto|N",
     default="auto",
     show_default=True,
-    callback=_auto_or_number,
+    callback=auto_or_number,
     help="Number of single edits to solve and evaluate at once; with other schedules, of cases to evaluate. A killed run "
     "loses at most these.",
 )
-@click.option(
-    "--threads",
-    metavar="auto|N",
-    default="auto",
-    show_default=True,
-    callback=_auto_or_number,
-    envvar="WILDCORE_THREADS",
-    help="Threads on the CPU. auto: OMP_NUM_THREADS if it is set, else one for each core that nothing else uses.",
-)
+@with_options(THREADS)
 @click.option(
     "--continuation",
     type=click.IntRange(min=0),
@@ -158,7 +133,7 @@ def _auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--quiet", is_flag=True, help="Show no progress, only the result.")
+@with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
     """Edit a model fact by fact, and evaluate each edit under one or more protocols.
@@ -177,7 +152,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
         begun = _start(ctx, registry, specs, reporter)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
-        _print(folders, options["as_json"])
+        _print(registry, folders, options["as_json"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
     for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
@@ -187,10 +162,10 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _stopped(folder: RunFolder, reason: str) -> str:
-    """Return the last line of a run that was stopped because its first edits were all refused."""
+    """Return the message for a run that was stopped because its first edits were all refused."""
     return (
         f"Nothing was measured: the first {FIRST_EDITS} edits were all refused for one reason, the last of them: {reason}. "
-        "Mend the edits or choose another editor. What is recorded is kept; to go on with the other edits all the same: "
+        "Correct the edits, or choose another editor. The refusals are kept; to continue with the remaining edits anyway: "
         f"{resume_command(folder.path)}"
     )
 
@@ -203,7 +178,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     """Return one job for each editor named."""
     options = ctx.params
     if options["patch"] and options["editor"]:
-        raise UserError("--patch judges a patch that is there, and --editor makes patches; give one of them")
+        raise UserError("--patch evaluates an existing patch, and --editor makes patches; give one of them")
     if not options["patch"] and not options["editor"]:
         raise UserError("no editor named; give --editor NAME (wildcore plugins lists them)")
     if len(set(options["editor"])) < len(options["editor"]):
@@ -324,7 +299,7 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         raise UserError("--out: a resumed run stays in its own folder; leave --out out")
     if "editor" in given:
         if len(given["editor"]) != 1:
-            raise UserError("--resume takes up one run, which has one editor")
+            raise UserError("--resume resumes one run, which has one editor")
         given["editor"] = given["editor"][0]
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))
@@ -358,7 +333,7 @@ def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Se
         raise KeyboardInterrupt("\n".join(said)) from None
 
 
-def _print(folders: list[RunFolder], as_json: bool) -> None:
+def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
         click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
@@ -369,4 +344,4 @@ def _print(folders: list[RunFolder], as_json: bool) -> None:
             print_edits(results_console(), cases, list(folder.scores()))
         print_run(folder)
     if len(folders) > 1:
-        print_comparison(folders)
+        print_comparison(registry, folders)

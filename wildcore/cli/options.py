@@ -1,13 +1,108 @@
-"""Options shared by several commands."""
+"""Options that several commands share, and what their values mean."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
+import click
+
+from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
-from wildcore.types import Record
+from wildcore.types import FrozenData
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def of_job(kind: type[Record], options: Mapping[str, Any]) -> dict[str, Any]:
+def auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return a value that is "auto" or a number from 1. Raises ``click.BadParameter`` for any other."""
+    if value != "auto" and not (value.isdecimal() and int(value) > 0):
+        raise click.BadParameter(f"{value!r} is neither auto nor a number from 1")
+    return value
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return the decorator that adds ``options`` to a command, in this order in its help."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+MODEL = click.option(
+    "--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name."
+)
+REVISION = click.option("--revision", help="Revision of a hub model.")
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16", "float64"]),
+    default="auto",
+    show_default=True,
+    help="Dtype of the weights; float64 is for comparing editors with other implementations.",
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+DEVICE_MAP = click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
+TRUST_REMOTE_CODE = click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
+MERGE_ADAPTER = click.option(
+    "--merge-adapter", is_flag=True, help="Merge the adapter in the model's folder into its base model."
+)
+PROTOCOL_FILES = click.option(
+    "--protocol-file",
+    "protocol_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A protocol of your own, TOML or YAML.",
+)
+CONTEXT = click.option("--context", help="Replace the protocols' context.")
+GENERATOR = click.option("--generator", help="Replace the protocols' generation strategy.")
+TRUNCATOR = click.option("--truncator", help="Replace the protocols' truncation.")
+METRICS = click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5."
+)
+AS_PUBLISHED = click.option(
+    "--as-published",
+    is_flag=True,
+    help="Edit as the method's published code does, not as its paper says; describe shows where.",
+)
+TRACE = click.option(
+    "--trace", is_flag=True, help="Save losses, keys and values of each edit: in RUN/traces, or beside the patch."
+)
+WHERE = click.option(
+    "--where", multiple=True, metavar="TAG=VALUE", help="Use only cases with this tag, such as source=NQ."
+)
+LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
+SAMPLE = click.option(
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed."
+)
+SKIP_MALFORMED = click.option(
+    "--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed."
+)
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Seed for everything that is drawn at random.",
+)
+BATCH_SIZE = click.option(
+    "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
+)
+THREADS = click.option(
+    "--threads",
+    metavar="auto|N",
+    default="auto",
+    show_default=True,
+    callback=auto_or_number,
+    envvar="WILDCORE_THREADS",
+    help="Threads on the CPU. auto: OMP_NUM_THREADS if it is set, else one for each core that nothing else uses.",
+)
+QUIET = click.option("--quiet", is_flag=True, help="Show no progress, only the result.")
+
+
+def of_job(kind: type[FrozenData], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a command's options that are fields of a job."""
     return {name: value for name, value in options.items() if name in kind.model_fields}
 

@@ -1,13 +1,31 @@
-"""``wildcore prepare``: computes ahead of the first run what an editor needs once for a model."""
+"""``wildcore prepare``: computes before the first run what an editor needs once for a model."""
 
 from typing import Any
 
 import click
 
-from wildcore.cli.edit import MODEL_OPTIONS
-from wildcore.cli.eval import eval_command
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.cli.options import of_job, parse_where
+from wildcore.cli.options import (
+    AS_PUBLISHED,
+    DEVICE,
+    DEVICE_MAP,
+    DTYPE,
+    LIMIT,
+    MERGE_ADAPTER,
+    MODEL,
+    QUIET,
+    REVISION,
+    SAMPLE,
+    SEED,
+    SETTINGS,
+    SKIP_MALFORMED,
+    THREADS,
+    TRUST_REMOTE_CODE,
+    WHERE,
+    of_job,
+    parse_where,
+    with_options,
+)
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.jobs.build import find_editor
@@ -15,22 +33,12 @@ from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, format_bytes, results_console, safe_text
 
-SHARED_OPTIONS = (
-    *MODEL_OPTIONS,
-    "dtype",
-    "seed",
-    "settings",
-    "as_published",
-    "where",
-    "limit",
-    "sample",
-    "skip_malformed",
-)
-
 
 @click.command("prepare")
 @click.argument("editor")
 @click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
+@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, THREADS, QUIET)
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     """Compute what EDITOR needs once for a model, and train its trained part if it has one.
@@ -61,10 +69,7 @@ def _prepare(registry: Registry, spec: PrepareJob, reporter: Reporter, threads: 
         ) from None
     console = results_console()
     for one in made:
-        when = "was there already" if one.known else "prepared"
+        when = "already existed" if one.known else "prepared"
         console.print(safe_text(f"{one.kind}, {format_bytes(one.size)}, {when}: {one.path}"), soft_wrap=True)
     if not made:
         console.print(safe_text(f"Editor {spec.editor} keeps nothing for this model; there is nothing to prepare."))
-
-
-prepare_command.params += [option for option in eval_command.params if option.name in SHARED_OPTIONS]

@@ -7,6 +7,7 @@ import click
 
 from wildcore.cli import shortcuts
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.options import QUIET, with_options
 from wildcore.errors import UserError
 from wildcore.interfaces import Environment
 from wildcore.records.run_folder import RunFolder
@@ -20,7 +21,7 @@ from wildcore.storage.cache import cache_folder
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--metric", "metrics", multiple=True, help="Metric to score by; several allowed.")
 @click.option("--set", "settings", multiple=True, metavar="metric.NAME=VALUE", help="Set a parameter of a metric.")
-@click.option("--quiet", is_flag=True, help="No progress, only the result.")
+@with_options(QUIET)
 @click.pass_context
 def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
     """Add scores to the finished RUN from its stored answers. No model is loaded, and existing scores are kept."""

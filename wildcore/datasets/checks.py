@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wildcore.datasets.rows import STRAY_WHITE_SPACE
 from wildcore.normalise import same
-from wildcore.types import EditCase, Record
+from wildcore.types import EditCase, FrozenData
 
 EXAMPLES_KEPT = 3
 
@@ -22,14 +22,14 @@ RESIDUE = re.compile(
 )
 
 
-class Example(Record):
+class Example(FrozenData):
     """A case, and what was found in it."""
 
     case: str
     text: str
 
 
-class Finding(Record):
+class Finding(FrozenData):
     """The result of one check: in how many cases something was found, their share of all, and the first of them."""
 
     name: str

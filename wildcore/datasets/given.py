@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Parameter, Refused, UserError
 from wildcore.types import EditRequest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class GivenFile:
         self.setting = setting
 
     def identity(self) -> str:
-        """Return a hash of its content, for the record. Raises ``UserError`` if it cannot be read."""
+        """Return a hash of its content, for the manifest. Raises ``UserError`` if it cannot be read."""
         digest = sha256()
         try:
             with self.path.open("rb") as stream:
@@ -45,8 +45,8 @@ class GivenFile:
             raise self._error(f"cannot be read ({error})") from error
         return digest.hexdigest()[:16]
 
-    def _error(self, problem: str) -> UserError:
-        return UserError(f"{self.setting}={self.path}: {problem}")
+    def _error(self, problem: str, way_out: str | None = None) -> UserError:
+        return UserError(problem, Parameter(self.setting, self.path), way_out)
 
     def _missing(self, request: EditRequest) -> Refused:
         return Refused(
@@ -65,7 +65,9 @@ class GivenTexts(GivenFile):
         except (OSError, ValueError) as error:
             raise self._error(f"cannot be read as JSON ({error})") from error
         if not isinstance(found, dict) or not found:
-            raise self._error('give one JSON object with a text for each request: {"PROMPT TARGET": "text", ...}')
+            raise self._error(
+                "not a JSON object with entries", 'give a text for each request: {"PROMPT TARGET": "text", ...}'
+            )
         for name, text in found.items():
             if not isinstance(text, str) or not text.strip():
                 raise self._error(f"the entry {name!r} holds no text")

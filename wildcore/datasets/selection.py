@@ -17,7 +17,7 @@ from typing import Any
 from wildcore.datasets.rows import ROWS_NAMED, bad_rows
 from wildcore.errors import Message, Option, UserError, suggestion
 from wildcore.interfaces import Dataset
-from wildcore.types import EditCase, Malformed, Record
+from wildcore.types import EditCase, FrozenData, Malformed
 
 MALFORMED_LISTED = 100
 
@@ -27,7 +27,7 @@ READ_AHEAD = 10_000
 WAY_OUT = (Option("skip_malformed", True), " leaves such rows out and lists them")
 
 
-class CaseFilter(Record):
+class CaseFilter(FrozenData):
     """Which cases were asked for. ``limit`` uses only the first N cases; ``sample`` draws N cases at random with ``seed``."""
 
     where: Mapping[str, str] = {}
@@ -59,7 +59,7 @@ class CaseReader:
         self.require_sound()
         if len(drawn) < count:
             raise UserError(
-                f"dataset {self.name}: {count} examples are wanted and it holds {len(drawn)} cases that fit"
+                f"{count} examples are wanted and it holds {len(drawn)} cases that fit", about=f"dataset {self.name}"
             )
         self.held_out |= {case.id for case in drawn}
         return drawn
@@ -147,7 +147,7 @@ class CaseReader:
                     return
 
     def facts(self) -> dict[str, Any]:
-        """Return the description of the choice and of what was left out, for the record."""
+        """Return the description of the choice and of what was left out, for the manifest."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]
         counts = {"malformed": len(self.malformed), "malformed_listed": listed, "set_aside": sorted(self.held_out)}
         return self.choice.model_dump() | counts
@@ -170,12 +170,12 @@ class CaseReader:
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
     """Return ``cases``. Raises ``UserError`` if there are none, or naming all ids that occur more than once."""
     if not cases:
-        raise UserError(f"dataset {name}: it holds no case")
+        raise UserError("it holds no case", about=f"dataset {name}")
     times = Counter(case.id for case in cases)
     repeated = [f"{id!r} occurs {count} times" for id, count in times.items() if count > 1]
     if repeated:
         more = f", and {len(repeated) - ROWS_NAMED} more case ids do" if len(repeated) > ROWS_NAMED else ""
-        raise UserError(f"dataset {name}: the case id {', '.join(repeated[:ROWS_NAMED])}{more}")
+        raise UserError(f"the case id {', '.join(repeated[:ROWS_NAMED])}{more}", about=f"dataset {name}")
     return cases
 
 

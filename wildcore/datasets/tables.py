@@ -181,7 +181,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Found]:
                 yield Malformed(place=place, problem=f"the cells cannot be told apart: {error}")
                 continue
             if cells:
-                yield _record(place, header, cells)
+                yield _by_column(place, header, cells)
 
 
 def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
@@ -197,7 +197,7 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     return names
 
 
-def _record(place: str, header: list[str], cells: list[str]) -> Found:
+def _by_column(place: str, header: list[str], cells: list[str]) -> Found:
     if len(cells) != len(header):
         return Malformed(place=place, problem=f"expected {len(header)} cells, as in the header, found {len(cells)}")
     return place, dict(zip(header, cells, strict=True))

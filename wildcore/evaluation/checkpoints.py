@@ -32,7 +32,7 @@ from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 SCHEMA = 2
 READABLE = (1, 2)
@@ -47,7 +47,7 @@ SAVES_TAKE_AT_MOST = 0.05
 """Share of the time that may be spent on saving before saves become less frequent."""
 
 
-class SequenceManifest(Record):
+class SequenceManifest(FrozenData):
     """The metadata of a checkpoint: the run, the index of the sequence, and how many of its updates are done."""
 
     schema_number: int = SCHEMA
@@ -125,7 +125,7 @@ class Checkpoint:
         """Return the file's metadata and tensors. Raises ``UserError`` if it is damaged or belongs to another run."""
         manifest, tensors = self._read()
         if manifest.run != self.run:
-            raise UserError(f"{self.path}: it belongs to another run; {self._way_out}")
+            raise UserError("it belongs to another run", Place(self.path), self._way_out)
         return manifest, tensors
 
     def _read(self) -> tuple[SequenceManifest, dict[str, Tensor]]:
@@ -134,7 +134,7 @@ class Checkpoint:
             return read_versioned(self.path, text, SequenceManifest, READABLE, self._way_out), tensors
         except (OSError, RuntimeError, SafetensorError, ValueError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{self.path}: damaged, or not such a file ({reason}); {self._way_out}") from error
+            raise UserError(f"damaged, or not such a file ({reason})", Place(self.path), self._way_out) from error
 
     @property
     def _way_out(self) -> str:
@@ -174,7 +174,7 @@ def read_patch_or_run(path: Path) -> PatchFile:
         return _patch_of(RunFolder.open(path))
     if path.is_file() and _is_sequence(path):
         if path.name != NAME or not (path.parent / "manifest.json").is_file():
-            raise UserError(f"{path}: it is read with the manifest.json of its run; give the run folder")
+            raise UserError("it is read with the manifest.json of its run", Place(path), "give the run folder")
         return _patch_of(RunFolder.open(path.parent))
     return read_patch(path)
 
@@ -213,13 +213,13 @@ def _require_finished(file: Checkpoint, run: Manifest, done: int) -> None:
     folder = file.path.parent
     if run.job.get("schedule", "single") == "single":
         raise UserError(
-            "its edits were made and judged one by one, and none is kept",
+            "its edits were made and evaluated one by one, and none is kept",
             about=Place(folder),
             way_out=("begin a run with ", *TOGETHER, ", or make a patch with wildcore edit"),
         )
     if done < run.case_count or not file.path.exists():
         raise UserError(
-            f"the run is unfinished ({done} of {run.case_count} cases judged)",
+            f"the run is unfinished ({done} of {run.case_count} cases evaluated)",
             about=Place(folder),
             way_out=f"finish it with {resume_command(folder)}",
         )
@@ -232,8 +232,8 @@ def _sums(file: Checkpoint, run: Manifest, tensors: Mapping[str, Tensor]) -> dic
         raise UserError(
             f"what {editor} writes cannot become weights",
             about=Place(file.path),
-            way_out=f"{command('show', folder)} shows how the run judged it, and {command('eval', Option('patch'))} judges a "
-            f"patch of {command('edit', Option('editor', editor))}",
+            way_out=f"{command('show', folder)} shows how the run evaluated it, and {command('eval', Option('patch'))} "
+            f"evaluates a patch of {command('edit', Option('editor', editor))}",
         )
     sums, shown = _part("sum", tensors), f"{command('show', folder, Option('edits'))} shows them"
     if not sums:

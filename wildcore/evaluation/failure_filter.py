@@ -9,12 +9,12 @@ from wildcore.evaluation.questions import render_questions
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Metric, Progress
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import EditCase, Record
+from wildcore.types import EditCase, FrozenData
 
 ASKED_AT_ONCE = 64
 
 
-class FailureCount(Record):
+class FailureCount(FrozenData):
     """Counts of the filter: cases asked, cases that the model gets right, cases that could not be scored, cases kept."""
 
     protocol: str

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, get_args
 
 from wildcore.errors import Message, Option, UserError
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 Case = TypeVar("Case")
 ScheduleName = Literal["single", "batch", "sequential"]
@@ -22,7 +22,7 @@ FIRST_EDITS = 100
 """A run stops after this many edits if all of them were refused for one reason."""
 
 
-class Schedule(Record):
+class Schedule(FrozenData):
     """How a run's edits are written and evaluated.
 
     An update is one change that an editor makes. ``single``: each edit is its own update of the unedited model. ``batch``:
@@ -42,7 +42,7 @@ class Schedule(Record):
         return cls(name=name, edits_per_update=min(edits_per_update or usual, case_count))
 
     def identity(self) -> dict[str, Any]:
-        """Return the schedule's description for the record."""
+        """Return the schedule's description for the manifest."""
         when = WHEN_EVALUATED[self.name]
         size = {} if self.name == "single" else {"edits_per_update": self.edits_per_update}
         return {"edits": self.name, **size, "judged": when, "model": f"put back {when}"}
@@ -81,4 +81,4 @@ def short_description(identity: Mapping[str, Any]) -> str:
 
 def description(identity: Mapping[str, Any]) -> str:
     """Return one line that describes a recorded schedule."""
-    return f"{short_description(identity)}; judged {identity['judged']}; model {identity['model']}"
+    return f"{short_description(identity)}; evaluated {identity['judged']}; model {identity['model']}"

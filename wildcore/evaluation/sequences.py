@@ -61,7 +61,7 @@ class SequenceRunner:
             written = file.load(number, self.examiner.model, self.editor)
             watch.remember(_outcomes(written, updates).values())
             self._write(written, updates, file, watch)
-            self._judge(written, updates, on_case, group_size, finished)
+            self._evaluate(written, updates, on_case, group_size, finished)
 
     def _write(self, written: SequenceState, updates: Sequence[Group], file: Checkpoint, watch: RefusalWatch) -> None:
         """Make the remaining updates. Raises ``AllRefused`` if ``watch`` does."""
@@ -114,7 +114,7 @@ class SequenceRunner:
         if was_finite and not written.finite:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
-    def _judge(
+    def _evaluate(
         self,
         written: SequenceState,
         updates: Sequence[Group],
@@ -132,14 +132,14 @@ class SequenceRunner:
 
         progress = self.environment.progress
         known = sum(case in finished for case in outcomes)
-        with progress.track(f"{self.label}: judging", len(outcomes), known) as advance:
+        with progress.track(f"{self.label}: evaluating", len(outcomes), known) as advance:
 
-            def judged(record: CaseRecord) -> None:
+            def on_record(record: CaseRecord) -> None:
                 on_case(record)
                 advance(1)
 
             cases = [case for update in updates for case in update]
-            run_in_groups(carry_out, cases, self.folder, judged, progress, group_size, finished)
+            run_in_groups(carry_out, cases, self.folder, on_record, progress, group_size, finished)
 
 
 def edit_on_top_of(

@@ -15,7 +15,7 @@ from wildcore.records.schema import CaseRecord, EditOutcome
 from wildcore.records.trace_files import write_case_traces
 from wildcore.types import EditCase
 
-NOT_STACKED = "judged alone: its patch cannot share a batch"
+NOT_STACKED = "evaluated alone: its patch cannot share a batch"
 
 
 def run(

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from wildcore.errors import UserError
+from wildcore.errors import Place, UserError
 from wildcore.evaluation.questions import Answers, Question, generate_answers
 from wildcore.inference.prompt_cache import PromptCache
 from wildcore.models.loaded import LoadedModel
@@ -37,7 +37,9 @@ class UneditedAnswers:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(
-                f"{self.path.parent}: cannot be made ({error.strerror}); name another cache folder by WILDCORE_CACHE"
+                f"cannot be made ({error.strerror})",
+                Place(self.path.parent),
+                "name another cache folder by WILDCORE_CACHE",
             ) from error
         with self._usable(), closing(self._connect()) as store, store:
             store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
@@ -63,8 +65,9 @@ class UneditedAnswers:
             yield
         except sqlite3.DatabaseError as error:
             raise UserError(
-                f"{self.path}: the kept answers of the unedited model cannot be used ({error}); free some disk space, or remove "
-                "the file, and they are asked anew"
+                f"the kept answers of the unedited model cannot be used ({error})",
+                about=Place(self.path),
+                way_out="free some disk space, or remove the file, and they are asked anew",
             ) from error
 
     def _connect(self) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""Decoding steps without Python overhead: recorded once as a CUDA graph, then launched as one.
+"""Decoding steps without Python overhead: captured once as a CUDA graph, then launched as one.
 
 The device takes less time for a step of a small batch than Python takes to launch its kernels. A graph needs every tensor at
 the same address in every step. So keys and values are stored in buffers of their final length, the mask says how far they are
@@ -56,19 +56,21 @@ class GraphedDecoder:
     ) -> None:
         """Take over a batch. The arguments are those of ``LoadedModel.forward``; ``ids`` [rows, 1] are read in the first step."""
         self.model, self._growing, self._rows = model, cache, rows
-        self.held, self.taken = mask.shape[1], 0
+        self.prefilled, self.steps_done = mask.shape[1], 0
         self.mask, self.ids, self.positions = mask, ids.clone(), positions.clone()
-        self._place = torch.tensor([self.held], device=ids.device)
+        self._place = torch.tensor([self.prefilled], device=ids.device)
         self._cache = copy(cache)
-        self._cache.layers = [StaticCacheLayer(layer, self.held + steps, self._place) for layer in cache.layers]
+        self._cache.layers = [StaticCacheLayer(layer, self.prefilled + steps, self._place) for layer in cache.layers]
         self._bias = self._masked(steps)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits: Tensor | None = None
-        self.recorded = model.device.type != "cuda"
-        """Whether nothing is left to record: the step is recorded already, or CUDA graphs are not available."""
+        self.captured = model.device.type != "cuda"
+        """Whether nothing is left to capture: the step is captured already, or CUDA graphs are not available."""
 
     def _masked(self, steps: int) -> Tensor:
-        """Return the mask added to attention scores [rows, 1, 1, held + steps]: zero at real tokens, very negative elsewhere."""
+        """Return the mask added to attention scores [rows, 1, 1, prefilled + steps]: zero at real tokens, very
+        negative elsewhere.
+        """
         lowest = torch.finfo(self.model.dtype).min
         real = torch.nn.functional.pad(self.mask, (0, steps))
         bias = torch.zeros(real.shape, dtype=self.model.dtype, device=real.device)
@@ -76,13 +78,13 @@ class GraphedDecoder:
 
     def step(self) -> Tensor:
         """Read ``ids`` and return the logits of the next token [rows, vocabulary]; overwritten by the next step."""
-        self.taken += 1
+        self.steps_done += 1
         if self._graph is not None:
             self._graph.replay()
-        elif self.taken == 1 or self.recorded:
+        elif self.steps_done == 1 or self.captured:
             self._logits = self._read()
         else:
-            self._record()
+            self._capture()
             if self._graph is not None:
                 self._graph.replay()
             else:
@@ -98,15 +100,15 @@ class GraphedDecoder:
         self.model.notify(BatchInfo(self._rows))
         return self._compute()
 
-    def _record(self) -> None:
-        """Record the step. After one ordinary run a step needs nothing from the host, unless the architecture is unusual."""
-        self.recorded = True
+    def _capture(self) -> None:
+        """Capture the step. After one ordinary run a step needs nothing from the host, unless the architecture is unusual."""
+        self.captured = True
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
                 self._logits = self._compute()
         except RuntimeError as error:
-            self.model.warn(f"decoding steps could not be recorded as a CUDA graph, so they are slower ({error})")
+            self.model.warn(f"decoding steps could not be captured as a CUDA graph, so they are slower ({error})")
             self.model.use_cuda_graphs = False
             return
         self._graph = graph
@@ -126,12 +128,12 @@ class GraphedDecoder:
         """Return a growing cache with everything that was read."""
         grown = copy(self._growing)
         pairs = zip(self._cache.layers, self._growing.layers, strict=True)
-        grown.layers = [fixed.cut_to(layer, self.held + self.taken) for fixed, layer in pairs]
+        grown.layers = [fixed.cut_to(layer, self.prefilled + self.steps_done) for fixed, layer in pairs]
         return grown
 
     def mask_of_all(self) -> Tensor:
         """Return the mask of everything that was read: [rows, tokens]."""
-        return torch.nn.functional.pad(self.mask, (0, self.taken), value=1)
+        return torch.nn.functional.pad(self.mask, (0, self.steps_done), value=1)
 
 
 def can_use_graph(model: LoadedModel, cache: Any) -> bool:

@@ -140,7 +140,7 @@ class _Decoding:
         return batch
 
     def _go_on(self, batch: _Batch, places: int, others_wait: bool) -> None:
-        """Take one step, or, with recorded steps, all steps until the rows change."""
+        """Take one step, or, with a CUDA graph or buffers of fixed length, all steps until the rows change."""
         left = max(row.limit - len(row.token_ids) for row in batch.rows if row.stop_reason is None)
         if left >= MIN_GRAPHED_STEPS and can_use_graph(self.model, batch.cache):
             self._steps(batch, left, places, others_wait)

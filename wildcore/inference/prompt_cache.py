@@ -66,7 +66,7 @@ class PromptCache:
         self._wanted = {key for key, count in times.items() if count > 1}
         self._found: dict[Key, tuple[PrefilledPrompts, int]] = {}
         self._owners: Sequence[int] = ()
-        self.taken = 0
+        self.hits = 0
         """Number of prompts that did not have to be read again."""
 
     @contextmanager
@@ -79,9 +79,9 @@ class PromptCache:
         finally:
             self._model.prompt_cache = None
 
-    def holds(self, row: int, prompt: Ids) -> bool:
+    def __contains__(self, row_and_prompt: tuple[int, Ids]) -> bool:
         """Return whether prompt ``row`` of the call, given as token ids, has been read already."""
-        return self._key(row, prompt) in self._found
+        return self._key(*row_and_prompt) in self._found
 
     def should_store(self, row: int, prompt: Ids) -> bool:
         """Return whether prompt ``row`` of the call must be kept once it has been read."""
@@ -94,7 +94,7 @@ class PromptCache:
         sources = list({id(read): read for read, _ in found}.values())
         parts = [read.rows([place for source, place in found if source is read]) for read in sources]
         order = [index for read in sources for index, (source, _) in enumerate(found) if source is read]
-        self.taken += len(found)
+        self.hits += len(found)
         return parts[0] if len(parts) == 1 else _joined(parts).rows([order.index(index) for index in range(len(found))])
 
     def store(self, rows: Sequence[int], prompts: Sequence[Ids], read: PrefilledPrompts) -> None:
@@ -115,7 +115,7 @@ def prefill(model: LoadedModel, rows: Sequence[int], prompts: Sequence[Ids]) -> 
     index of each.
     """
     shared = model.prompt_cache
-    if shared is not None and all(shared.holds(row, prompt) for row, prompt in zip(rows, prompts, strict=True)):
+    if shared is not None and all(pair in shared for pair in zip(rows, prompts, strict=True)):
         return shared.get(rows, prompts)
     ids, mask = pad(prompts, model.padding, "left", model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)

@@ -42,7 +42,7 @@ def map_target_logits(
 def _target_logits(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int]) -> list[Tensor]:
     """Return the logits [target tokens, vocabulary] of each row; ``owners`` holds the prompt index of each."""
     shared, prompts = model.prompt_cache, [row.token_ids[: row.prompt_length] for row in rows]
-    if shared is not None and all(shared.holds(owner, prompt) for owner, prompt in zip(owners, prompts, strict=True)):
+    if shared is not None and all(pair in shared for pair in zip(owners, prompts, strict=True)):
         return _behind_prompts(model, rows, owners, shared.get(owners, prompts))
     logits, cache = _with_prompts(model, rows, owners)
     wanted = shared is not None and any(

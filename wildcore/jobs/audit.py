@@ -22,10 +22,10 @@ from wildcore.models.tokens import tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
 from wildcore.storage.cache import cache_folder
-from wildcore.types import PROBE_KINDS, EditCase, ProbeKind, Prompt, Record
+from wildcore.types import PROBE_KINDS, EditCase, FrozenData, ProbeKind, Prompt
 
 
-class Lengths(Record):
+class Lengths(FrozenData):
     """The lengths of the targets, in words or tokens; ``single`` is the share of targets of length one."""
 
     shortest: int
@@ -35,7 +35,7 @@ class Lengths(Record):
     single: float
 
 
-class ProbeCount(Record):
+class ProbeCount(FrozenData):
     """Probes of one kind: their number, the number of cases with them, the fewest and most in one case, how many have aliases."""
 
     kind: ProbeKind
@@ -46,7 +46,7 @@ class ProbeCount(Record):
     with_aliases: int
 
 
-class Audit(Record):
+class Audit(FrozenData):
     """The result of an audit. ``tokens``, and ``answered`` (what the unedited model knows), need a ``model``."""
 
     dataset: Mapping[str, Any]
@@ -82,7 +82,7 @@ class Auditor:
             found.take(case)
         self.reader.require_sound()
         if not found.searches.cases:
-            raise UserError(f"dataset {self.reader.name}: it holds no case")
+            raise UserError("it holds no case", about=f"dataset {self.reader.name}")
         for note in self.reader.notes():
             self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
@@ -103,19 +103,19 @@ class Auditor:
 
 
 def _wanted(reader: CaseReader) -> Iterator[EditCase]:
-    """Yield the cases wanted, as they are read unless they are drawn at random."""
+    """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""
     drawn = reader.choice.sample is not None
     return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
-    """Count the target's tokens as they follow the bare prompt."""
+    """Return the number of the target's tokens after the bare prompt."""
     return len(tokenise_pair(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
 
 
 @dataclass
 class _Found:
-    """Findings in the cases read so far."""
+    """Collects the findings of an audit, case by case."""
 
     oracles: Sequence[Oracle]
     searches: Checks = field(default_factory=Checks)

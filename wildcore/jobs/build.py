@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wildcore.patches.files import PatchFile
 
 MadeEditor = tuple[Editor, dict[str, Any]]
-"""An editor, and its description for the record."""
+"""An editor, and its description for the manifest."""
 
 WILD_OR_FIRST = ""
 """Selects the protocol "wild" for the failure filter, or the first protocol if "wild" is not used."""
@@ -35,10 +35,10 @@ UNREGISTERED = "unregistered: "
 """Prefix of the name of an editor that is a Python object and that no plugin offers."""
 
 RESOURCES = "taken"
-"""Key in an editor's record for the result of ``Editor.pin_resources``."""
+"""Key for the result of ``Editor.pin_resources`` in an editor's description, as files have it."""
 
 AS_PUBLISHED = "as_published"
-"""Key in an editor's record that says whether it ran like its published code: true, or the parameters that differ."""
+"""Key in an editor's description that says whether it ran like its published code: true, or the parameters that differ."""
 
 
 def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
@@ -63,13 +63,16 @@ def make(found: Found[Offer[Any]], section: str, settings: Mapping[str, Any]) ->
 
 
 def with_later_parameters(registry: Registry, recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's recorded identity, completed with the defaults of parameters that were added after the run was started."""
+    """Return a run's recorded identity in the terms of today: completed with the defaults of parameters that were added after
+    the run was started, and with the present names of its modules.
+    """
     editor = _filled(registry, "editor", recorded["editor"])
     if "transforms" in editor:
         editor["transforms"] = [_filled(registry, "transform", one) for one in editor["transforms"]]
-    protocols = {name: _protocol_filled(registry, modules) for name, modules in recorded["protocols"].items()}
-    dataset = _filled(registry, "dataset", recorded["dataset"])
-    return {**recorded, "editor": editor, "dataset": dataset, "protocols": protocols}
+    today = {"editor": editor, "dataset": _filled(registry, "dataset", recorded["dataset"])}
+    if "protocols" in recorded:
+        today["protocols"] = {name: _protocol_filled(registry, one) for name, one in recorded["protocols"].items()}
+    return {**recorded, **today}
 
 
 def _protocol_filled(registry: Registry, modules: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +93,8 @@ def _filled(registry: Registry, section: str, said: Mapping[str, Any]) -> dict[s
     named = {}
     if name not in (found.offer.name, f"{found.plugin}/{found.offer.name}"):
         named = {"name": found.offer.name} | ({"plugin": found.plugin} if "plugin" in said else {})
-    return {**said, **named, "params": found.offer.params.model_construct().model_dump(mode="json") | said["params"]}
+    params = found.offer.params.model_construct().model_dump(mode="json") | said.get("params", {})
+    return {**said, **named, "params": params}
 
 
 def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
@@ -114,7 +118,7 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
 
 
 def make_reader(registry: Registry, spec: CaseChoice) -> tuple[CaseReader, dict[str, Any]]:
-    """Return the reader of the job's dataset, and the dataset's description for the record."""
+    """Return the reader of the job's dataset, and the dataset's description for the manifest."""
     found = registry.find("dataset", spec.dataset)
     dataset, params = make(found, "dataset", settings_for(spec.settings, "dataset", found.offer.names))
     return CaseReader(spec.dataset, dataset, choice_of(spec)), identity(found, params)
@@ -142,8 +146,10 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     """
     if name.startswith(UNREGISTERED):
         raise UserError(
-            f"editor {name}: no plugin offers it, only the Python program that made it has it, so it cannot be found by "
-            "name and its run cannot be resumed; run it again from there, or offer the class in a plugin"
+            "no plugin offers it, only the Python program that made it has it, so it cannot be found by "
+            "name and its run cannot be resumed",
+            about=f"editor {name}",
+            way_out="run it again from there, or offer the class in a plugin",
         )
     editor, *transforms = name.split(TRANSFORM_SEPARATOR)
     found = EditorOffers(
@@ -151,12 +157,12 @@ def find_editor(registry: Registry, name: str) -> EditorOffers:
     )
     for number, transform in enumerate(found.transforms):
         if transform in found.transforms[:number]:
-            raise UserError(f"editor {name}: the transform {transform.offer.name} is named twice; leave one out")
+            raise UserError(f"the transform {transform.offer.name} is named twice", f"editor {name}", "leave one out")
     return found
 
 
 def make_editor(registry: Registry, spec: EditorChoice, shape: ModelShape) -> MadeEditor:
-    """Return the job's editor for a model of ``shape``, with its transforms, and its description for the record.
+    """Return the job's editor for a model of ``shape``, with its transforms, and its description for the manifest.
 
     Raises ``UserError`` for parameters that do not suit it, for transforms of a method that takes none, and for a job as
     published with an editor that does not say how its published code differs.
@@ -189,13 +195,13 @@ def _as_published(params: Params, where: Module) -> DepartingParams:
 
 
 def _what_differs(params: Params) -> Literal[True] | dict[str, list[str]]:
-    """Return for the record true if nothing differs from the published code, else what does."""
+    """Return for the manifest true if nothing differs from the published code, else what does."""
     differs = params.not_as_published() if isinstance(params, DepartingParams) else []
     return {"except": differs} if differs else True
 
 
 def name_in_words(editor: Mapping[str, Any]) -> str:
-    """Return an editor's name from its record, with its transforms and whether they ran as published."""
+    """Return an editor's name from its description in a manifest, with its transforms and whether they ran as published."""
     parts = [editor, *editor.get("transforms", ())]
     name = TRANSFORM_SEPARATOR.join(part["name"] for part in parts)
     if AS_PUBLISHED not in editor:
@@ -218,15 +224,15 @@ def pin_resources(
 
     The resources of its transforms are added, in their order.
     """
-    taken = dict(editor.pin_resources(model, environment, recorded))
+    resources = dict(editor.pin_resources(model, environment, recorded))
     of_transforms = [dict(transform.pinned_resources()) for transform in getattr(editor, "transforms", None) or ()]
     if any(of_transforms):
-        taken["transforms"] = of_transforms
-    return {RESOURCES: taken} if taken else {}
+        resources["transforms"] = of_transforms
+    return {RESOURCES: resources} if resources else {}
 
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
-    """Make the editor of a record, for loading its patches. Raises ``UserError`` if it is not installed."""
+    """Make the editor that a manifest describes, for loading its patches. Raises ``UserError`` if it is not installed."""
     editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
     return editor
 
@@ -243,7 +249,7 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 def _add_transforms(
     editor: Editor, where: Module, found: Sequence[Found[Offer[Transform]]], spec: EditorChoice
 ) -> dict[str, Any]:
-    """Give ``editor`` its transforms; return their description for the record, empty if there are none."""
+    """Give ``editor`` its transforms; return their description for the manifest, empty if there are none."""
     if not found:
         return {}
     if getattr(editor, "transforms", None) is None:

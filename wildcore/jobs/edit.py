@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.evaluation.refusals import Update, refusals, write_together
 from wildcore.interfaces import Editor, Environment, Patch, Progress
@@ -76,9 +76,9 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     requests = [fact.request for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
-        judged = f" ({command('eval', Option('patch'))})"
+        evaluates = f" ({command('eval', Option('patch'))})"
         progress.note(
-            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), judged)
+            ("this model has a chat template, and the facts are written as bare text", in_chat(registry), evaluates)
         )
     update, manifest = solve(registry, (editor, identity), session.model, requests, session.environment)
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
@@ -101,7 +101,7 @@ def solve(
 ) -> tuple[Update, PatchManifest]:
     """Return the update that writes ``requests``, without those that the editor refuses, and its patch file's metadata.
 
-    ``made`` is the editor and its description for the record. ``model`` stays unchanged.
+    ``made`` is the editor and its description for the manifest. ``model`` stays unchanged.
     """
     editor, said = made
     editor.reset()
@@ -124,7 +124,7 @@ def solve(
 def require_finite(patch: Patch, editor: str) -> None:
     """Raise ``UserError`` for a patch that diverged."""
     if not patch.describe().get("finite", True):
-        raise UserError(f"editor {editor}: the edit diverged (not finite); nothing was written")
+        raise UserError("the edit diverged (not finite); nothing was written", about=f"editor {editor}")
 
 
 def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
@@ -139,8 +139,8 @@ def _read(edits: Path, editor: Editor, skip_malformed: bool) -> FactTable:
 def apply_patches(
     registry: Registry, spec: ModelChoice, patches: Sequence[Path], out: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if models run in
-    it.
+    """Write the model of ``spec`` with all ``patches`` applied as an ordinary model folder, in its own dtype if wildcore can
+    run a model in that dtype.
 
     Each of ``patches`` is a patch file, or a run whose edits were written together. Each must have been made for the unedited
     model; their changes are summed before they are rounded. ``out`` is written whole or not at all. Returns the names of the
@@ -151,7 +151,9 @@ def apply_patches(
     read = [read_patch_or_run(path) for path in patches]
     for place, file in enumerate(read):
         if file.digest in {other.digest for other in read[:place]}:
-            raise UserError(f"{file.path}: that patch is given twice, and would be added twice; leave one of them out")
+            raise UserError(
+                "that patch is given twice, and would be added twice", Place(file.path), "leave one of them out"
+            )
     together = CombinedPatch()
     for file in read:
         together.add(file.weights())
@@ -159,7 +161,7 @@ def apply_patches(
             progress.note(file.note)
     dtypes = {file.manifest.model.dtype for file in read}
     if len(dtypes) > 1:
-        raise UserError(f"{patches[0]}: the patches were made in different dtypes ({', '.join(sorted(dtypes))})")
+        raise UserError(f"the patches were made in different dtypes ({', '.join(sorted(dtypes))})", Place(patches[0]))
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
     for file in read:
@@ -182,7 +184,9 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
     files = find_files(model.request)
     own = load_config(files.request, files.folder).dtype or model.dtype
     if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
-        progress.note(f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype: it ran so")
+        progress.note(
+            f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype; the patch was made in the former"
+        )
     elif own != model.dtype:
         progress.note(
             f"saved as {dtype_name(own)}, the model's own dtype; the changes are rounded to it from {dtype_name(model.dtype)}"

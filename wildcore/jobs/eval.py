@@ -40,7 +40,7 @@ from wildcore.types import EditCase, EditRequest, EvalProtocol
 class Evaluation:
     """The runs of a plan, on a loaded model and the cases chosen for it.
 
-    ``dataset`` is the description of the dataset and of the choice for the record. ``group_size`` is how many edits are solved
+    ``dataset`` is the description of the dataset and of the choice for the manifest. ``group_size`` is how many edits are solved
     and evaluated at once.
     """
 
@@ -67,7 +67,7 @@ class Evaluation:
             identity=self.identity(spec),
             protocols=tuple(protocol.definition for protocol in self.plan.protocols),
             case_count=len(self.cases),
-            edits_at_once=self.group_size,
+            group_size=self.group_size,
             versions=provenance.versions(self.plan.registry),
             hardware=provenance.hardware(self.session.model),
             plugins=provenance.plugins(self.plan.registry),
@@ -131,10 +131,10 @@ class Evaluation:
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
-                self._record_work(folder)
+                self._append_invocation(folder)
 
-    def _record_work(self, folder: RunFolder) -> None:
-        """Record the environment of this call, and its notes since the manifest was written."""
+    def _append_invocation(self, folder: RunFolder) -> None:
+        """Append the environment of this call, and its notes since the manifest was written, to the run."""
         known, noted = folder.manifest.notes, self.plan.reporter.notes[self.noted :]
         self.noted = len(self.plan.reporter.notes)
         record = InvocationRecord(
@@ -143,16 +143,16 @@ class Evaluation:
             hardware=provenance.hardware(self.session.model),
             notes=tuple(note for note in noted if note not in known),
         )
-        folder.append_work(record)
+        folder.append_invocation(record)
 
     def _do_cases(self, folder: RunFolder) -> None:
-        done = {record.case for record in folder.cases()}
+        finished = {record.case for record in folder.cases()}
         editor = self.editors[folder.manifest.job["editor"]][0]
-        if all(case.id in done for case in self.cases):
+        if all(case.id in finished for case in self.cases):
             return
-        together = folder.manifest.edits_at_once if self.plan.spec.parallel == AUTO else self.group_size
+        size = folder.manifest.group_size if self.plan.spec.parallel == AUTO else self.group_size
         if self.schedule.name == "single":
-            self._do_single_edits(folder, editor, together, done)
+            self._do_single_edits(folder, editor, size, finished)
         else:
             runner = SequenceRunner(
                 editor,
@@ -162,7 +162,7 @@ class Evaluation:
                 folder.manifest.job["editor"],
                 self.plan.reporter.line,
             )
-            runner.run(self.schedule, self.cases, self._say, together, done)
+            runner.run(self.schedule, self.cases, self._say, size, finished)
         for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
         self._note_thoughts(folder)
@@ -180,7 +180,7 @@ class Evaluation:
                     self.plan.reporter.note(note)
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
-        self.plan.reporter.line(f"Solving and judging {group_size} edits at once")
+        self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
         with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(finished)) as advance:
@@ -221,12 +221,12 @@ def open_evaluation(
         if plan.patch.note:
             plan.reporter.note(plan.patch.note)
     model.max_batch_size = spec.batch_size
-    together = group_size(spec.parallel, model)
+    size = group_size(spec.parallel, model)
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
-    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, together)
+    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
 
 
 def _start_of(resumed: RunFolder | None) -> datetime:
@@ -235,7 +235,7 @@ def _start_of(resumed: RunFolder | None) -> datetime:
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
-    """Return an editor that has only the patch of a file, and its description for the record."""
+    """Return an editor whose only patch is that of a file, and its description for the manifest."""
     manifest = file.manifest
     require_same_model(file.path, manifest, model)
     patch = read_back(registry, file, model)
@@ -244,7 +244,7 @@ def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEdito
 
 
 def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCase], dict[str, Any]]:
-    """Return the cases to run, and the description of the dataset and of the choice for the record."""
+    """Return the cases to run, and the description of the dataset and of the choice for the manifest."""
     filtered: dict[str, Any] = {}
     if plan.failing_under is None:
         cases = list(plan.candidates)

@@ -1,4 +1,4 @@
-"""The plan of one call of the main job, made and checked before its model is loaded."""
+"""The plan of one evaluation, made and checked before its model is loaded."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,9 +37,9 @@ class Reporting(Progress, Protocol):
 class EvaluationPlan:
     """The runs of one call, which differ only in their editors, with everything that they need besides the model.
 
-    ``candidates`` are the cases to choose from; they can be read once. ``failing_under`` is the protocol of the failure filter
+    ``candidates`` are the cases to choose from, as an iterator. ``failing_under`` is the protocol of the failure filter
     (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
-    the description of the dataset for the record, before its cases are chosen. ``editors`` are those of the jobs by their
+    the description of the dataset for the manifest, before its cases are chosen. ``editors`` are those of the jobs by their
     names; empty if the file ``patch`` is evaluated.
     """
 

@@ -43,7 +43,7 @@ class ResolvedModule:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The description of the module for a record: name, plugin, and every parameter."""
+        """The description of the module for the manifest: name, plugin, and every parameter."""
         return identity(self.found, self.params)
 
     def make(self) -> Any:
@@ -69,5 +69,5 @@ def place_of(section: str, found: Found[Offer[Any]]) -> Module:
 
 
 def identity(found: Found[Offer[Any]], params: Params) -> dict[str, Any]:
-    """Return the description of a module for a record: name, plugin, and every parameter."""
+    """Return the description of a module for the manifest: name, plugin, and every parameter."""
     return {"name": found.offer.name, "plugin": found.plugin, "params": params.model_dump(mode="json")}

@@ -10,8 +10,8 @@ from wildcore.types import EditCase, EditRequest, Probe
 
 NAME = "the patch's own facts"
 NOTE = (
-    "the patch is judged on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked about "
-    "only where a dataset has them (",
+    "the patch is evaluated on the facts that it writes, by their edit prompts alone; rephrasings and other facts are asked "
+    "about only where a dataset has them (",
     Option("dataset", "NAME"),
     ")",
 )
@@ -32,7 +32,7 @@ class OwnFacts:
 
 
 def own_facts_reader(file: PatchFile, choice: CaseFilter) -> tuple[CaseReader, dict[str, Any]]:
-    """Return the reader of a patch's own facts, and the description of the dataset for the record: the digest of the whole
+    """Return the reader of a patch's own facts, and the description of the dataset for the manifest: the digest of the whole
     file.
     """
     return CaseReader(NAME, OwnFacts(file.manifest.requests), choice), {"name": NAME, "sha256": file.digest}

@@ -1,4 +1,4 @@
-"""Prepares an editor for a model ahead of its first run: trains its trained part, and computes what its edits share."""
+"""Prepares an editor for a model before its first run: trains its trained part, and computes what its edits share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, names_used, refuse_unused_settings
 from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
+from wildcore.storage.artifacts import RecordingEnvironment
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.prepared import RecordingEnvironment
 from wildcore.types import EditCase
 
 OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
@@ -21,14 +21,14 @@ OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A file of the store that an editor uses. ``known``: an earlier call or run had made it."""
+    """The file of an artifact that an editor uses. ``known``: an earlier call or run made it."""
 
     path: Path
     known: bool
 
     @property
     def kind(self) -> str:
-        """The kind of the item."""
+        """The kind of the artifact."""
         return self.path.parent.name
 
     @property
@@ -79,5 +79,5 @@ def _cases(registry: Registry, spec: PrepareJob, dataset: str, progress: Progres
 
 
 def _made(asked: Mapping[Path, bool]) -> list[Prepared]:
-    """Return those of the files asked for that exist now."""
+    """Return those of the requested files that exist now."""
     return [Prepared(path, known) for path, known in asked.items() if path.is_file()]

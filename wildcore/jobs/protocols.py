@@ -1,4 +1,4 @@
-"""From names and settings to protocols: their modules, and what a job replaces in them or adds to them."""
+"""From names and settings to protocols: finds their modules, and applies what a job replaces in them or adds to them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +90,7 @@ def ready_protocols(
 
 @dataclass(frozen=True)
 class AddedMetric:
-    """A metric that scores in addition to those of the protocols. ``module`` is its description for the record."""
+    """A metric that scores in addition to those of the protocols. ``module`` is its description for the manifest."""
 
     label: str
     metric: Metric
@@ -104,16 +104,18 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
         module = _asked_metric(registry, name, settings)
         metric = module.make()
         if module.label in added:
-            raise UserError(f"the metric {module.label} is added twice")
+            raise UserError("it is added twice", about=f"metric {module.label}")
         added[module.label] = AddedMetric(module.label, metric, module.identity)
     return list(added.values())
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Return which probes added metrics score: those that compare with the unedited model score locality, the others the rest."""
+    """Return the added metrics by probe kind. Metrics that compare with the unedited model score locality; the others score
+    the other kinds.
+    """
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
-    judging = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
-    return {kind: comparing if kind == "locality" else judging for kind in PROBE_KINDS}
+    scoring = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
+    return {kind: comparing if kind == "locality" else scoring for kind in PROBE_KINDS}
 
 
 def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice) -> ResolvedProtocol:

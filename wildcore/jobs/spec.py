@@ -9,7 +9,7 @@ from pydantic import Field
 from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
-from wildcore.types import EvalProtocol, Record
+from wildcore.types import EvalProtocol, FrozenData
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
 TRANSFORM_SEPARATOR = "+"
@@ -19,19 +19,19 @@ CONTINUATION = 40
 """Default number of characters for which an edited model continues after its answer to an edit prompt."""
 
 
-class Settings(Record):
+class Settings(FrozenData):
     """Values of modules' parameters: "section.parameter" or "section.name.parameter" maps to one."""
 
     settings: Mapping[str, Any] = {}
 
 
-class Seed(Record):
-    """The seed of everything that is drawn."""
+class Seed(FrozenData):
+    """The seed of everything that is drawn at random."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
-class ModelChoice(Record):
+class ModelChoice(FrozenData):
     """Which model to load, and how."""
 
     model: str
@@ -44,14 +44,14 @@ class ModelChoice(Record):
 
 
 class EditorChoice(Settings):
-    """Which editor to make; ``as_published`` runs it like its published code."""
+    """Which editor to use; ``as_published`` runs it like its published code."""
 
     editor: str
     as_published: bool = False
 
 
 class Selection(Seed):
-    """Which cases of a dataset to take."""
+    """Which cases of a dataset to use."""
 
     where: Mapping[str, str] = {}
     limit: int | None = Field(default=None, ge=1)
@@ -60,13 +60,13 @@ class Selection(Seed):
 
 
 class CaseChoice(Selection, Settings):
-    """Which cases to take, and from which dataset."""
+    """Which cases to use, and from which dataset."""
 
     dataset: str
 
 
 class ProtocolChoice(Settings):
-    """Under which protocols to ask, and what replaces modules in them; ``own_protocols`` are those read from files."""
+    """Under which protocols to ask, and which modules to replace in them; ``own_protocols`` were read from the user's files."""
 
     protocols: tuple[str, ...]
     own_protocols: tuple[EvalProtocol, ...] = ()
@@ -76,39 +76,39 @@ class ProtocolChoice(Settings):
     metrics: tuple[str, ...] = ()
 
 
-class BatchSize(Record):
+class BatchSize(FrozenData):
     """The most prompts in one batch."""
 
     batch_size: int = Field(default=32, ge=1)
 
 
 class EditJob(ModelChoice, EditorChoice, Seed):
-    """Facts written into a patch; ``trace`` records what happens inside each edit."""
+    """Writes facts into a patch; ``trace`` records what happens inside each edit."""
 
     skip_malformed: bool = False
     trace: bool = False
 
 
 class PrepareJob(ModelChoice, EditorChoice, Selection):
-    """What an editor needs once for a model, made ahead; ``dataset`` holds cases to train on, None where none is named."""
+    """Computes what an editor needs once for a model; ``dataset`` contains cases to train on (None: no dataset is named)."""
 
     dataset: str | None = None
 
 
 class AuditJob(CaseChoice, ProtocolChoice, BatchSize):
-    """A dataset looked through under protocols; ``model`` is the one to ask, None for none."""
+    """Audits a dataset under protocols; ``model`` is asked what it already knows (None: no model is asked)."""
 
     model: ModelChoice | None = None
 
 
 class AskJob(ProtocolChoice, Seed, BatchSize):
-    """Questions asked under a protocol; ``dataset`` serves contexts that show examples of one."""
+    """Asks questions under a protocol; ``dataset`` serves contexts that show examples of it (None: no dataset)."""
 
     dataset: str | None = None
 
 
 class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
-    """One run as specified by the user and stored in its manifest: the fields of all parts beside each other.
+    """One run, as the user specified it and as its manifest stores it. It has the fields of all its base classes.
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
     evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
@@ -175,7 +175,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
         elif parts[0] == section and parts[1] in names:
             if parts[2] in own:
                 raise UserError(
-                    f"{parts[2]} is set under another name of this {section} too; leave one out", about=Setting(key)
+                    f"{parts[2]} is set under another name of this {section} too", Setting(key), "leave one out"
                 )
             own[parts[2]] = value
     return shared | own
@@ -184,7 +184,7 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
 def names_used(
     registry: Registry, editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()
 ) -> dict[str, set[str]]:
-    """Return the names of the modules used, by section, in the form that ``refuse_unused_settings`` takes."""
+    """Return the names of the modules used, by section, as ``refuse_unused_settings`` expects them."""
     used: dict[str, set[str]] = {"editor": set(), "transform": set(), "dataset": set(), "metric": set()}
     for name in editors:
         editor, *transforms = name.split(TRANSFORM_SEPARATOR)

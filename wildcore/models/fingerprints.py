@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 CHECKED_AT_ONCE = 2**22
 
 
-class ModelIdentity(Record):
+class ModelIdentity(FrozenData):
     """What identifies a model as loaded. Everything kept for a model or made from it takes its dependencies from here.
 
     ``name`` is the user's name for it, ``model_type`` its family, and ``dtype`` that of its weights, such as "float32".

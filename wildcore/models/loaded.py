@@ -165,7 +165,7 @@ class LoadedModel:
     max_batch_size: int | None = None
     """Most prompts to run in one batch. None: all that are given."""
     use_cuda_graphs: bool | None = None
-    """Whether decoding uses buffers of fixed length, recorded as a CUDA graph on CUDA. None: where it is faster."""
+    """Whether decoding uses buffers of fixed length, captured as a CUDA graph on CUDA. None: where it is faster."""
     warnings: list[str] = field(default_factory=list)
     """Notes from running the model, such as that a slower way was taken."""
     listeners: list[BatchListener] = field(default_factory=list)

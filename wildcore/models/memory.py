@@ -10,7 +10,7 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM
 
-from wildcore.errors import Option, UserError
+from wildcore.errors import Option, Place, UserError
 
 GIB = 2**30
 ADAPTER = "adapter_"
@@ -76,10 +76,12 @@ def _shards(index: Path) -> set[Path]:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         files = {index.parent / name for name in names}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index}: not an index of safetensors files ({error}); fetch the model again") from error
+        raise UserError(
+            f"not an index of safetensors files ({error})", Place(index), "fetch the model again"
+        ) from error
     missing = sorted(file.name for file in files if not file.is_file())
     if missing:
-        raise UserError(f"{index}: it names {', '.join(missing)}, which the folder lacks; fetch the model again")
+        raise UserError(f"it names {', '.join(missing)}, which the folder lacks", Place(index), "fetch the model again")
     return files
 
 
@@ -115,4 +117,4 @@ def read_header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             if name != "__metadata__"
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: not a safetensors file ({error}); fetch the model again") from error
+        raise UserError(f"not a safetensors file ({error})", Place(file), "fetch the model again") from error

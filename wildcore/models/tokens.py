@@ -1,4 +1,4 @@
-"""From text to token ids: the joint of prompt and target, the subject's last token, and padding.
+"""From text to token ids: the separator of prompt and target, the subject's last token, and padding.
 
 Positions are computed only here, from the character offsets that the tokenizer reports for the whole text. So a leading space
 never becomes a token of its own by accident (as when a SentencePiece tokenizer is given " Paris" alone), a subject may occur
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from wildcore.errors import Refused, UserError
+from wildcore.errors import Parameter, Refused, UserError
 from wildcore.models.checks import without_embedding
-from wildcore.params import CloseTarget
+from wildcore.params import TargetEnding
 from wildcore.types import EditRequest, Prompt
 
 if TYPE_CHECKING:
@@ -52,36 +52,38 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
     return _tokenise(tokenizer, prompt.text, prompt.special_tokens)[0]
 
 
-def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, close: CloseTarget = "none") -> TokenisedPair:
-    """Tokenise ``prompt`` followed by ``target``, with one joint between them.
+def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, ending: TargetEnding = "none") -> TokenisedPair:
+    """Tokenise ``prompt`` followed by ``target``, with one separator between them.
 
-    The target's tokens are those that extend beyond the prompt's last character. ``close`` ends the target with a full stop or
+    The target's tokens are those that extend beyond the prompt's last character. ``ending`` closes the target with a full stop or
     with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
-    if close == "stop" and not answer.endswith("."):
+    if ending == "stop" and not answer.endswith("."):
         answer += "."
-    joint = "" if not answer or prompt.text[-1:].isspace() else prompt.joint
-    text = prompt.text + joint + answer
+    separator = "" if not answer or prompt.text[-1:].isspace() else prompt.separator
+    text = prompt.text + separator + answer
     token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
-    if close == "end-of-sequence":
+    if ending == "end-of-sequence":
         if tokenizer.eos_token_id is None:
             raise UserError(
-                "close_target=end-of-sequence: this tokenizer has no such token; close by a full stop (close_target=stop)"
+                "this tokenizer has no such token",
+                Parameter("close_target", ending),
+                ("close by a full stop (", Parameter("close_target", "stop"), ")"),
             )
         token_ids, spans = (*token_ids, tokenizer.eos_token_id), (*spans, (len(text), len(text)))
     return TokenisedPair(text, token_ids, spans, prompt_length)
 
 
-def training_pair(tokenizer: Any, request: EditRequest, close: CloseTarget = "none") -> TokenisedPair:
+def training_pair(tokenizer: Any, request: EditRequest, ending: TargetEnding = "none") -> TokenisedPair:
     """Tokenise a request's prompt and target for training on the target.
 
     Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
-    joined = tokenise_pair(tokenizer, Prompt(text=request.prompt), request.target, close)
+    joined = tokenise_pair(tokenizer, Prompt(text=request.prompt), request.target, ending)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined

@@ -1,7 +1,7 @@
 """Patches, the results of edits: changes of weights, of a module, of a prompt; applied in one batch; saved as files."""
 
 from wildcore.patches.batched import RowPatches
-from wildcore.patches.modules import NOWHERE, ModulePatch, set_aside
+from wildcore.patches.modules import NOWHERE, ModulePatch, deactivated
 from wildcore.patches.prompts import PromptPatch
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
 
@@ -13,5 +13,5 @@ __all__ = [
     "PromptPatch",
     "RowPatches",
     "WeightPatch",
-    "set_aside",
+    "deactivated",
 ]

@@ -19,17 +19,15 @@ from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
-from wildcore.types import EditRequest, Record
+from wildcore.types import EditRequest, FrozenData
 
 SCHEMA = 2
 KEY = "wildcore-patch"
-ROOM_FOR_ENDINGS = 24 * "_"
-"""As long as the endings that files have while they are written."""
 CHANGE = "change"
 """Tensors are named MODULE:PART. This part is a change of the whole weight [outputs, inputs]."""
 
 
-class PatchedModel(Record):
+class PatchedModel(FrozenData):
     """The model that a patch was made for. ``fingerprint`` depends on every bit of its weights in ``dtype``."""
 
     name: str
@@ -39,7 +37,7 @@ class PatchedModel(Record):
     fingerprint: str
 
 
-class PatchManifest(Record):
+class PatchManifest(FrozenData):
     """The metadata of a patch file. ``facts`` is None if the patch is a change of weights."""
 
     schema_number: int = SCHEMA
@@ -101,7 +99,6 @@ def require_new(path: Path) -> None:
             raise UserError(f"{path.parent} is a file, not a folder", Option("out", path), "choose another place")
         if not path.parent.is_dir():
             raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
-        path.with_name(f"{path.name}{ROOM_FOR_ENDINGS}").exists()  # a name that is too long raises an OSError
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(
@@ -125,7 +122,7 @@ class PatchFile:
             raise UserError(
                 f"what {self.manifest.editor_name} changes cannot become weights",
                 about=Place(self.path),
-                way_out=f"{command('eval', Option('patch'))} judges it, and wildcore.api.open_patch applies it in Python",
+                way_out=f"{command('eval', Option('patch'))} evaluates it, and wildcore.api.open_patch applies it in Python",
             )
         return _patch(self.path, self.tensors)
 
@@ -150,23 +147,24 @@ def editor_read_errors(path: Path, way_out: str) -> Iterator[None]:
     except (KeyError, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"{path}: its editor cannot read it back ({reason:.300}); another version of the editor may have written it; "
-            f"{way_out}"
+            f"its editor cannot read it back ({reason:.300}); another version of the editor may have written it",
+            Place(path),
+            way_out,
         ) from error
 
 
 def read_patch(path: Path) -> PatchFile:
     """Read a patch file. Raises ``UserError`` if it does not exist, is not a patch file, is damaged, or has another schema."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError("no such file", Place(path))
     try:
         text = read_text(path, KEY)
         if text is None:
-            raise UserError(f"{path}: a safetensors file, but no patch; wildcore edit writes those")
+            raise UserError("a safetensors file, but no patch", Place(path), "wildcore edit writes those")
         manifest = _manifest(path, text)  # checked first: a file of the previous schema has no hash
         _, tensors = read_tensors(path, KEY)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or not a patch file ({error}); make the patch again") from error
+        raise UserError(f"damaged, or not a patch file ({error})", Place(path), "make the patch again") from error
     if manifest.facts is None:
         _patch(path, tensors)  # read now, so that damage is found here
     return PatchFile(path, manifest, tensors, digest_of(path))
@@ -208,7 +206,7 @@ def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
         elif parts["left"] is not None and parts["right"] is not None:
             changes[name] = LowRank(parts["left"], parts["right"])
         else:
-            raise UserError(f"{path}: damaged: the change of {name} is not whole; make the patch again")
+            raise UserError(f"damaged: the change of {name} is not whole", Place(path), "make the patch again")
     return WeightPatch(changes)
 
 
@@ -217,4 +215,4 @@ def _manifest(path: Path, text: str) -> PatchManifest:
         return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(f"{path}: its manifest is damaged at {place}; make the patch again") from error
+        raise UserError(f"its manifest is damaged at {place}", Place(path), "make the patch again") from error

@@ -60,14 +60,14 @@ class ModulePatch(ABC):
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
-        """Return facts about the change for the record, as JSON values; ``finite`` among them."""
+        """Return facts about the change for the record of the case, as JSON values; ``finite`` among them."""
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
         """Apply the change to ``model`` in this context."""
         routing = _Rereading(self, model) if self.rereads else _Routing(self)
         with ExitStack() as hooks:
-            hooks.enter_context(set_aside(model, type(self), self.module))
+            hooks.enter_context(deactivated(model, type(self), self.module))
             network, module = model.network.base_model, model.network.get_submodule(self.module)
             hooks.callback(network.register_forward_pre_hook(routing.begin, with_kwargs=True).remove)
             hooks.callback(module.register_forward_hook(routing.change).remove)
@@ -79,7 +79,7 @@ class ModulePatch(ABC):
 
 
 @contextmanager
-def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Iterator[None]:
+def deactivated(model: LoadedModel, kind: type[ModulePatch], module: str) -> Iterator[None]:
     """Deactivate the patches of the class ``kind`` applied to ``module``, for example while the next one is made."""
     resting = [
         listener
@@ -87,12 +87,12 @@ def set_aside(model: LoadedModel, kind: type[ModulePatch], module: str) -> Itera
         if isinstance(listener, _Routing) and type(listener.patch) is kind and listener.patch.module == module
     ]
     for routing in resting:
-        routing.set_aside += 1
+        routing.deactivations += 1
     try:
         yield
     finally:
         for routing in resting:
-            routing.set_aside -= 1
+            routing.deactivations -= 1
 
 
 class _Routing:
@@ -102,7 +102,7 @@ class _Routing:
 
     def __init__(self, patch: ModulePatch) -> None:
         self.patch = patch
-        self.set_aside = 0
+        self.deactivations = 0
         self.announced = BatchInfo()
         self.rows: Sequence[int] = ()
         self.prompt: Tensor | None = None
@@ -125,7 +125,7 @@ class _Routing:
 
     def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Choose routes if prompts are read, and return the patch's output."""
-        if self.set_aside:
+        if self.deactivations:
             return output
         read = inputs[0]
         if self.prompt is None:
@@ -178,7 +178,7 @@ class _Rereading(_Routing):
 
     def finish(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Any:
         """Replace the hidden states of a pass with a cache."""
-        if self.prompt is not None or self.set_aside:
+        if self.prompt is not None or self.deactivations:
             return output
         ids: Tensor = args[0] if args else kwargs["input_ids"]
         mask = kwargs.get("attention_mask")

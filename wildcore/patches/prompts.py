@@ -17,7 +17,7 @@ class PromptPatch(ABC):
     def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         """Return for each prompt what the model is to read instead.
 
-        ``questions`` are the bare questions, before a context rendered them as prompts. A prompt keeps its ``joint`` and
+        ``questions`` are the bare questions, before a context rendered them as prompts. A prompt keeps its ``separator`` and
         ``special_tokens``. A method that asks the model itself does so with ``wildcore.inference``.
         """
 
@@ -27,7 +27,7 @@ class PromptPatch(ABC):
 
     @abstractmethod
     def describe(self) -> Mapping[str, Any]:
-        """Return facts about the change for the record, as JSON values; ``finite`` among them."""
+        """Return facts about the change for the record of the case, as JSON values; ``finite`` among them."""
 
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:

@@ -11,12 +11,12 @@ from typing import Literal, cast
 from wildcore.interfaces import Truncator
 from wildcore.protocols import ReadyProtocol
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
-from wildcore.types import Answer, Gold, Output, Record
+from wildcore.types import Answer, FrozenData, Gold, Output
 
 After = Literal["went on", "ended", "unknown"]
 
 
-class Continuation(Record):
+class Continuation(FrozenData):
     """What followed the correct answers to edit prompts under a protocol; correct are those that its first ``metric`` scores
     1.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 REQUIRED = re.compile(r"[^A-Za-z0-9._-]")
 FAMILY = "family"
-"""Name of ``ModelIdentity.model_type`` in the record of a run."""
+"""Name of ``ModelIdentity.model_type`` in the manifest of a run."""
 LIBRARIES = ("wildcore", "torch", "transformers", "tokenizers", "safetensors", "accelerate", "datasets", "numpy")
 
 
@@ -97,7 +97,7 @@ def plugins(registry: Registry) -> dict[str, Any]:
 
 
 def model_identity(model: "LoadedModel") -> dict[str, Any]:
-    """Return what identifies this model as loaded, in the form of a run's record."""
+    """Return what identifies this model as loaded, in the form of a run's manifest."""
     return {FAMILY if name == "model_type" else name: value for name, value in model.identity.model_dump().items()}
 
 

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.records.schema import SCHEMA, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
 from wildcore.storage.durable import lock, make_durable, write_durably
 from wildcore.storage.manifests import read_versioned
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=FrozenData)
 
 
 class RunFolder:
@@ -40,7 +40,7 @@ class RunFolder:
         require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2) + "\n")
+            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2, by_alias=True) + "\n")
         except FileExistsError as error:
             raise _not_free(path) from error
         except OSError as error:
@@ -53,7 +53,7 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """Open a run for reading or resuming. Raises ``UserError`` if ``path`` is not one."""
         if not (path / "manifest.json").is_file():
-            raise UserError(f"{path}: not a run folder (no manifest.json in it)")
+            raise UserError("not a run folder (no manifest.json in it)", Place(path))
         return cls(path)
 
     @classmethod
@@ -63,8 +63,9 @@ class RunFolder:
         if not folder.scores_path.exists():
             done = sum(1 for _ in folder.cases())
             raise UserError(
-                f"{path}: unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet; "
-                f"go on with: {resume_command(path)}"
+                f"unfinished, {done} of {folder.manifest.case_count} cases done and not scored yet",
+                Place(path),
+                f"go on with: {resume_command(path)}",
             )
         return folder
 
@@ -75,7 +76,7 @@ class RunFolder:
         try:
             return read_versioned(path, path.read_text(encoding="utf-8"), Manifest, (SCHEMA,))
         except ValueError as error:
-            raise UserError(f"{path}: damaged: {' '.join(str(error).split())}") from error
+            raise UserError(f"damaged: {' '.join(str(error).split())}", Place(path)) from error
 
     def cases(self) -> Iterator[CaseRecord]:
         """Read the finished cases. A last line without a line end, as a killed run leaves it, is ignored."""
@@ -105,11 +106,12 @@ class RunFolder:
             try:
                 lock(held.enter_context(path.open("w")))
             except BlockingIOError:
-                raise UserError(f"{self.path}: another process is working in this run") from None
+                raise UserError("another process is working in this run", Place(self.path)) from None
             except OSError as error:
                 raise UserError(
-                    f"{path}: cannot be locked ({_why(error)}); a run that is worked on must lie where files can be written "
-                    "and locked"
+                    f"cannot be locked ({_why(error)})",
+                    Place(path),
+                    "a run that is worked on must lie where files can be written and locked",
                 ) from error
             yield
 
@@ -125,8 +127,8 @@ class RunFolder:
         """Read which calls worked on the run. A call that was killed is not among them."""
         return _read_lines(self.path / "work.jsonl", InvocationRecord)
 
-    def append_work(self, record: InvocationRecord) -> None:
-        """Append a record of a call that worked on the run. Raises ``UserError`` if it cannot be written."""
+    def append_invocation(self, record: InvocationRecord) -> None:
+        """Append a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
             _append(path, record)
@@ -136,7 +138,7 @@ class RunFolder:
         return _read_lines(self.path / "scorings.jsonl", AddedMetricRecord)
 
     def append_scoring(self, record: AddedMetricRecord) -> None:
-        """Append a record of an added metric. Raises ``UserError`` if it cannot be written."""
+        """Append an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):
             _append(path, record)
@@ -162,8 +164,9 @@ class RunFolder:
             yield
         except OSError as error:
             raise UserError(
-                f"{path}: cannot be written ({_why(error)}); {kept} kept; once it can be, go on with: "
-                f"{resume_command(self.path)}"
+                f"cannot be written ({_why(error)}); {kept} kept",
+                Place(path),
+                f"once it can be, go on with: {resume_command(self.path)}",
             ) from error
 
 
@@ -199,7 +202,7 @@ def _write_first(path: Path, text: str) -> None:
     make_durable(path.parent.parent)  # the folder may be new too
 
 
-def _append(path: Path, record: Record) -> None:
+def _append(path: Path, record: FrozenData) -> None:
     """Append a line to a file. Raises ``OSError`` if that fails, and then leaves no part of the line."""
     line = memoryview(record.model_dump_json().encode() + b"\n")
     with path.open("ab", buffering=0) as stream:
@@ -228,4 +231,4 @@ def _read_lines(path: Path, model: type[R]) -> Iterator[R]:
             except ValidationError as error:
                 problem = error.errors()[0]
                 place = ".".join(str(part) for part in problem["loc"]) or "line"
-                raise UserError(f"{path}, line {number}: {place}: {problem['msg']}") from error
+                raise UserError(f"{place}: {problem['msg']}", Place(path, number)) from error

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from wildcore.types import Answer, EditRequest, EvalProtocol, Output, Probe, ProbeKind, Record, Score
+from pydantic import ConfigDict, Field
+
+from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Output, Probe, ProbeKind, Score
 
 SCHEMA = 1
 
 
-class EditOutcome(Record):
+class EditOutcome(FrozenData):
     """The outcome of one edit: done or refused, why nothing was written, the time it took, and what the patch says about
     itself.
 
@@ -22,7 +24,7 @@ class EditOutcome(Record):
     fallback: str | None = None
 
 
-class ProbeRecord(Record):
+class ProbeRecord(FrozenData):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
@@ -49,7 +51,7 @@ class ProbeRecord(Record):
         return Probe(kind=self.kind, prompt=self.question, answers=self.answers)
 
 
-class CaseRecord(Record):
+class CaseRecord(FrozenData):
     """One line of the journal."""
 
     case: str
@@ -59,7 +61,7 @@ class CaseRecord(Record):
     probes: tuple[ProbeRecord, ...]
 
 
-class ScoreRecord(Record):
+class ScoreRecord(FrozenData):
     """One line of the scores: a probe under a protocol by one metric, before and after the edit.
 
     ``before`` and ``after`` are means over the samples that were scored. The scores of the samples are included if there are
@@ -79,7 +81,7 @@ class ScoreRecord(Record):
     after_samples: tuple[Score, ...] = ()
 
 
-class AddedMetricRecord(Record):
+class AddedMetricRecord(FrozenData):
     """One line of ``scorings.jsonl``: a metric that was added to a run, with all its parameters."""
 
     created: str
@@ -88,7 +90,7 @@ class AddedMetricRecord(Record):
     versions: Mapping[str, str]
 
 
-class InvocationRecord(Record):
+class InvocationRecord(FrozenData):
     """One line of ``work.jsonl``: a call that worked on a run, its environment, and its notes beyond those of the manifest."""
 
     ended: str
@@ -97,8 +99,12 @@ class InvocationRecord(Record):
     notes: tuple[str, ...]
 
 
-class Manifest(Record):
-    """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved."""
+class Manifest(FrozenData):
+    """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved.
+    ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     schema_number: int = SCHEMA
     created: str
@@ -106,7 +112,7 @@ class Manifest(Record):
     identity: Mapping[str, Any]
     protocols: tuple[EvalProtocol, ...]
     case_count: int
-    edits_at_once: int = 1
+    group_size: int = Field(default=1, alias="edits_at_once")
     versions: Mapping[str, str]
     hardware: Mapping[str, Any]
     plugins: Mapping[str, Any]

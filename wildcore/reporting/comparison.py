@@ -6,9 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from wildcore.evaluation.schedules import short_description
-from wildcore.jobs.build import name_in_words
+from wildcore.jobs.build import name_in_words, with_later_parameters
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import Manifest, flatten
+from wildcore.registry import Registry
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
 from wildcore.scoring.summary import SummaryRow, seconds_per_edit, summarise
@@ -20,26 +21,27 @@ NO_DIFFERENCE = frozenset({"device", "memory_gib"})
 identity) and the size of the memory."""
 
 
-def print_comparison(folders: Sequence[RunFolder]) -> None:
+def print_comparison(registry: Registry, folders: Sequence[RunFolder]) -> None:
     """Print runs side by side, and in what they differ besides the editor.
 
-    Raises ``UserError`` if the record of one lacks something that is printed.
+    A parameter that did not exist when one of the runs was made counts as set to its default, as on resume.
+    Raises ``UserError`` if the manifest of one lacks something that is printed.
     """
     console = results_console()
     manifests = [readable_manifest(folder) for folder in folders]
-    for difference in _other_differences(manifests):
+    for difference in _other_differences(registry, manifests):
         console.print(safe_text(f"Not like for like: {difference}"))
-    cells = [{(c.protocol, c.kind, c.metric): c for c in summarise(folder.scores())} for folder in folders]
+    runs = [{(row.protocol, row.kind, row.metric): row for row in summarise(folder.scores())} for folder in folders]
     table = Table("protocol", "probe", "metric")
     table.add_column("before", justify="right")
     for index, manifest in enumerate(manifests, start=1):
         table.add_column(safe_text(f"{index}: {name_in_words(manifest.identity['editor'])}"), justify="right")
-    rows = dict.fromkeys(key for run in cells for key in run)
-    for key in sorted(rows, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
-        befores = {number(run[key].before) for run in cells if key in run}
+    keys = {key for run in runs for key in run}
+    for key in sorted(keys, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])):
+        befores = {number(run[key].before) for run in runs if key in run}
         table.add_row(
             safe_text(key[0]), key[1], safe_text(key[2]), befores.pop() if len(befores) == 1 else "differs",
-            *(_with_interval(run.get(key)) for run in cells),
+            *(_with_interval(run.get(key)) for run in runs),
         )  # fmt: skip
     table.add_section()
     table.add_row("seconds per edit", "", "", "", *(_seconds(folder) for folder in folders))
@@ -48,10 +50,10 @@ def print_comparison(folders: Sequence[RunFolder]) -> None:
         console.print(safe_text(f"{index}: {folder.path}"))
 
 
-def _other_differences(manifests: Sequence[Manifest]) -> list[str]:
+def _other_differences(registry: Registry, manifests: Sequence[Manifest]) -> list[str]:
     of_all = set.intersection(*(set(manifest.versions) for manifest in manifests)) | {REVISION}
     return [
-        *_differences([_besides_the_editor(manifest) for manifest in manifests]),
+        *_differences([_besides_the_editor(registry, manifest) for manifest in manifests]),
         *_differences([_versions(manifest, of_all) for manifest in manifests]),
         *_differences([_hardware(manifest) for manifest in manifests]),
     ]
@@ -63,8 +65,9 @@ def _differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
 
 
-def _besides_the_editor(manifest: Manifest) -> dict[str, Any]:
-    rest = {key: value for key, value in manifest.identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
+def _besides_the_editor(registry: Registry, manifest: Manifest) -> dict[str, Any]:
+    identity = with_later_parameters(registry, manifest.identity)
+    rest = {key: value for key, value in identity.items() if key not in ("editor", NO_SCORE_DEPENDS_ON)}
     return flatten(rest | ({"schedule": short_description(rest["schedule"])} if "schedule" in rest else {}))
 
 
@@ -84,8 +87,8 @@ def _seconds(folder: RunFolder) -> str:
     return "-" if seconds is None else f"{seconds:.2f}"
 
 
-def _with_interval(cell: SummaryRow | None) -> str:
-    if cell is None or cell.after is None:
+def _with_interval(row: SummaryRow | None) -> str:
+    if row is None or row.after is None:
         return "-"
-    interval = "" if cell.low is None or cell.high is None else f" ({cell.low:.2f} to {cell.high:.2f})"
-    return f"{cell.after:.3f}{interval}"
+    interval = "" if row.low is None or row.high is None else f" ({row.low:.2f} to {row.high:.2f})"
+    return f"{row.after:.3f}{interval}"

@@ -162,7 +162,7 @@ class Reporter:
         self._next_line = 0.0
 
     def note(self, message: Message) -> None:
-        """Show the user a note; it is also kept for the record."""
+        """Show the user a note, and keep it for the files of the run."""
         self.notes.append(render(message, self.naming))
         self.line(f"Note: {self.notes[-1]}")
 

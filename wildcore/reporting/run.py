@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore.defaults import SYNTHETIC, WILD
-from wildcore.errors import Option, UserError, command
+from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
@@ -41,11 +41,11 @@ Column = tuple[str, str]
 def print_run(folder: RunFolder) -> None:
     """Print a finished run: head, table, gap, examples, and what to do next."""
     cases, scores = list(folder.cases()), list(folder.scores())
-    cells = summarise(scores)
+    rows = summarise(scores)
     with results_console() as console:  # in a notebook all of it is one output
         print_head(console, folder, len(cases))
-        print_table(console, cells)
-        print_gap(console, cells)
+        print_table(console, rows)
+        print_gap(console, rows)
         print_continuations(console, continuations(cases, scores))
         print_refusals(console, cases)
         print_unscored(console, scores)
@@ -66,12 +66,12 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
     """Return the last line of a run whose edits were all refused."""
     reasons = Counter(case.edit.reason or "" for case in cases)
     why, count = reasons.most_common(1)[0]
-    others = f" ({count} of them)" if count < len(cases) else ""
-    return f"Nothing was measured: all {len(cases)} edits were refused{others}: {why}"
+    share = f", {count} of them because of this" if count < len(cases) else ""
+    return f"Nothing was measured: all {len(cases)} edits were refused{share}: {why}"
 
 
 def print_head(console: Console, folder: RunFolder, done: int) -> None:
-    """Print what was run, and each note once. Raises ``UserError`` if the record lacks something that is printed."""
+    """Print what was run, and each note once. Raises ``UserError`` if the manifest lacks something that is printed."""
     manifest = readable_manifest(folder)
     what = manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
@@ -106,32 +106,33 @@ def readable_manifest(folder: RunFolder) -> Manifest:
     missing = [key for key in needed if not isinstance(said.get(key), str)]
     if missing:
         raise UserError(
-            f"{folder.path / 'manifest.json'}: its identity does not say {', '.join(missing)}; it is damaged or of another "
-            "version of wildcore, which can show the run"
+            f"its identity does not say {', '.join(missing)}",
+            Place(folder.path / "manifest.json"),
+            "it is damaged or of another version of wildcore, which can show the run",
         )
     return manifest
 
 
-def print_table(console: Console, cells: Sequence[SummaryRow]) -> None:
+def print_table(console: Console, rows: Sequence[SummaryRow]) -> None:
     """Print one row for each protocol, probe kind and metric. In a narrow window the counts are left out, which is noted."""
     narrow = console.width < WIDTH_OF_THE_TABLE
     table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
     for column in ("before", "after", "95 % interval", *(() if narrow else COUNTS)):
         table.add_column(column, justify="right", no_wrap=True)
     last = None
-    for cell in cells:
-        if last not in (None, cell.protocol):
+    for row in rows:
+        if last not in (None, row.protocol):
             table.add_section()
         table.add_row(
-            safe_text("" if cell.protocol == last else cell.protocol),
-            cell.kind,
-            safe_text(cell.metric),
-            number(cell.before),
-            number(cell.after),
-            f"{cell.low:.3f} to {cell.high:.3f}" if cell.low is not None and cell.high is not None else "-",
-            *(() if narrow else (str(getattr(cell, count)) for count in COUNTS)),
+            safe_text("" if row.protocol == last else row.protocol),
+            row.kind,
+            safe_text(row.metric),
+            number(row.before),
+            number(row.after),
+            f"{row.low:.3f} to {row.high:.3f}" if row.low is not None and row.high is not None else "-",
+            *(() if narrow else (str(getattr(row, count)) for count in COUNTS)),
         )
-        last = cell.protocol
+        last = row.protocol
     console.print(table)
     if narrow:
         console.print(
@@ -140,12 +141,12 @@ def print_table(console: Console, cells: Sequence[SummaryRow]) -> None:
         )
 
 
-def print_gap(console: Console, cells: Sequence[SummaryRow]) -> None:
+def print_gap(console: Console, rows: Sequence[SummaryRow]) -> None:
     """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
     reliability: dict[str, float | None] = {}
-    for cell in cells:
-        if cell.kind == "reliability":
-            reliability.setdefault(cell.protocol, cell.after)  # by the protocol's own metric, which comes first
+    for row in rows:
+        if row.kind == "reliability":
+            reliability.setdefault(row.protocol, row.after)  # by the protocol's own metric, which comes first
     synthetic, wild = reliability.get(SYNTHETIC), reliability.get(WILD)
     if synthetic is not None and wild is not None:
         gap = 100 * (synthetic - wild)
@@ -162,10 +163,10 @@ def print_continuations(console: Console, found: Sequence[Continuation]) -> None
     for one in found:
         if one.went_on or one.ended:
             shown = f", such as {one.example!r}" if one.example else ""
-            unknown = f", of {one.unknown} nothing is known" if one.unknown else ""
+            unknown = f"; for {one.unknown} this is not known" if one.unknown else ""
             console.print(
                 safe_text(
-                    f"{one.protocol}: of {one.held} answers that hold, {one.went_on} went on after the cut{shown}; "
+                    f"{one.protocol}: of {one.held} correct answers, {one.went_on} went on after the cut{shown}; "
                     f"{one.ended} ended there{unknown}.",
                     300,
                 )
@@ -183,7 +184,8 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     if failed:
         console.print(
             safe_text(
-                f"{len(failed)} not written, and judged as they are; the first, case {failed[0].case}: {failed[0].edit.reason}",
+                f"{len(failed)} edits were not written, and their cases were evaluated without them; the first, case "
+                f"{failed[0].case}: {failed[0].edit.reason}",
                 300,
             )
         )
@@ -191,7 +193,7 @@ def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
     if diverged:
         console.print(
             safe_text(
-                f"{len(diverged)} edits diverged (not finite) and were judged as they are; the first: {diverged[0].case}"
+                f"{len(diverged)} edits diverged (not finite) and were evaluated all the same; the first: {diverged[0].case}"
             )
         )
 

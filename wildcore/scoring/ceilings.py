@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from wildcore.datasets.checks import EXAMPLES_KEPT, Example
 from wildcore.interfaces import Metric
 from wildcore.protocols import ReadyProtocol
-from wildcore.types import Answer, EditCase, Output, Probe, Record
+from wildcore.types import Answer, EditCase, FrozenData, Output, Probe
 
 CLOSINGS = ("", ".", "\n")
 """How a perfect model may end its answer: by ending the sequence, with a full stop, with a line break."""
 
 
-class Ceiling(Record):
+class Ceiling(FrozenData):
     """The share of the cases that a perfect model gets right under a protocol.
 
     ``by_construction``: the truncator reads the gold, so every case is reachable and none was tried. ``unscored``: cases the

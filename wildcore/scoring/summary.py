@@ -10,10 +10,10 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, ScoreRecord
 from wildcore.scoring.intervals import interval
 from wildcore.scoring.scores import REFUSED
-from wildcore.types import PROBE_KINDS, ProbeKind, Record
+from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
 
 
-class SummaryRow(Record):
+class SummaryRow(FrozenData):
     """One number of the table: a probe kind under a protocol by a metric.
 
     A case's value is the mean over its probes of that kind. ``after`` is the mean over cases with its 95 % interval: Wilson's
@@ -35,7 +35,7 @@ class SummaryRow(Record):
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
-    """Return the summary of a scored run as JSON values: what was run, how many cases, each cell of the table, what followed
+    """Return the summary of a scored run as JSON values: what was run, how many cases, each row of the table, what followed
     answers.
     """
     cases, scores = list(folder.cases()), list(folder.scores())
@@ -46,7 +46,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "refused": sum(edit.status == "refused" for edit in edits),
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
-        "cells": [cell.model_dump() for cell in summarise(scores)],
+        "cells": [row.model_dump() for row in summarise(scores)],
         "continuations": [one.model_dump() for one in continuations(cases, scores)],
     }
 
@@ -58,16 +58,16 @@ def seconds_per_edit(edits: Iterable[EditOutcome]) -> float | None:
 
 
 def summarise(scores: Iterable[ScoreRecord]) -> list[SummaryRow]:
-    """Aggregate scores: one cell for each protocol, probe kind and metric; protocols and metrics in order of appearance."""
+    """Aggregate scores: one row for each protocol, probe kind and metric; protocols and metrics in order of appearance."""
     groups: dict[tuple[str, ProbeKind, str], list[ScoreRecord]] = defaultdict(list)
     for score in scores:
         groups[score.protocol, score.kind, score.metric].append(score)
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in groups))
     ordered = sorted(groups, key=lambda key: (protocols.index(key[0]), PROBE_KINDS.index(key[1])))
-    return [_cell(*key, groups[key]) for key in ordered]
+    return [_row(*key, groups[key]) for key in ordered]
 
 
-def _cell(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> SummaryRow:
+def _row(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> SummaryRow:
     scored = [row for row in rows if row.after is not None]
     refused = sum(row.after_reason == REFUSED for row in rows)
     after = _case_means((row.case, row.after) for row in scored)

@@ -1,14 +1,14 @@
 """Files and caches that outlive a run."""
 
+from wildcore.storage.artifact_entries import artifacts_for
+from wildcore.storage.artifacts import Artifact, artifact_file, content_digest, read_manifest
 from wildcore.storage.durable import write_durably
-from wildcore.storage.prepared import Artifact, content_digest, prepared_file, read_manifest
-from wildcore.storage.prepared_entries import artifacts_for
 
 __all__ = [
     "Artifact",
+    "artifact_file",
     "artifacts_for",
     "content_digest",
-    "prepared_file",
     "read_manifest",
     "write_durably",
 ]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from wildcore.errors import UserError
-from wildcore.types import Record
+from wildcore.errors import Place, UserError
+from wildcore.types import FrozenData
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=FrozenData)
 
 
 def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int], way_out: str = "") -> R:
@@ -22,8 +22,9 @@ def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int
     says_schema = isinstance(raw, dict) and "schema_number" in raw
     if says_schema and raw["schema_number"] not in readable:
         schemas = f"schema{'s' if len(readable) > 1 else ''} {' and '.join(map(str, readable))}"
-        end = f"; {way_out}" if way_out else ""
-        raise UserError(f"{path}: schema {raw['schema_number']}, and this wildcore reads {schemas}{end}")
+        raise UserError(
+            f"schema {raw['schema_number']}, and this wildcore reads {schemas}", Place(path), way_out or None
+        )
     found = model.model_validate(raw)
     if not says_schema:
         raise ValueError("it does not say its schema_number")

@@ -335,8 +335,8 @@ def test_answers_are_chosen_by_protocol_and_kind(mixed: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--metric", "exact-match"), "--metric exact-match: give it twice"),
-        (("--metric", "judge", "--metric", JUDGE), "give it twice, once for each of the metrics to compare"),
+        (("--metric", "exact-match"), "exact-match: it is the only one; give the option twice"),
+        (("--metric", "judge", "--metric", JUDGE), "give the option twice, once for each of the metrics to compare"),
         (("--metric", "exakt-match", "--metric", "judge"), "no such scores in this run; did you mean 'exact-match'?"),
         (("--metric", "e", "--metric", "judge"), "several metrics of this run begin so: exact-match; entropy"),
         (("--metric", "entropy", "--metric", "judge"), "its scores, such as 7.5, are no verdicts"),

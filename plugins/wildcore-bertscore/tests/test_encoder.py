@@ -30,8 +30,8 @@ def refusal(encoder: object, layer: int | None = 1, device: str = "cpu") -> str:
 
 
 def test_a_layer_must_be_given_unless_the_package_has_one(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "give one of 1 to 4 with --set metric.bert-score.layer=4" in refusal(roberta, None)
-    assert "parameter layer=5: the encoder" in refusal(roberta, 5)
+    assert "give one of 1 to 4 with metric.bert-score.layer=4" in refusal(roberta, None)
+    assert "metric.bert-score.layer=5: the encoder" in refusal(roberta, 5)
     change_config(roberta, num_hidden_layers=12)
     roberta.rename(roberta.parent / "roberta-base")
     monkeypatch.chdir(roberta.parent)
@@ -47,13 +47,13 @@ def test_only_the_layers_needed_are_loaded(roberta: Path) -> None:
 
 
 def test_what_is_no_safetensors_encoder_is_refused(roberta: Path, tmp_path: Path) -> None:
-    assert "parameter encoder=./nowhere: no such folder" in refusal("./nowhere")
+    assert "metric.bert-score.encoder=./nowhere: no such folder" in refusal("./nowhere")
     assert "its tokenizer puts no marks around a text" in refusal(TINY_LLAMA)
     pickled = tmp_path / "pickled"
     shutil.copytree(roberta, pickled)
     (pickled / "model.safetensors").unlink()
     torch.save({}, pickled / "pytorch_model.bin")
-    assert f"parameter encoder={pickled}: no .safetensors file in it" in refusal(pickled)
+    assert f"metric.bert-score.encoder={pickled}: no .safetensors file in it" in refusal(pickled)
     T5Config().save_pretrained(roberta)
     assert "a t5 is no encoder of BERT's kind" in refusal(roberta)
 
@@ -66,7 +66,7 @@ def test_weights_that_are_missing_or_broken_are_refused(roberta: Path) -> None:
 
 
 def test_a_device_that_is_not_there_is_named_as_the_metrics_parameter(roberta: Path) -> None:
-    assert "metric bert-score, parameter device=cuda:77" in refusal(roberta, 1, "cuda:77")
+    assert "metric.bert-score.device=cuda:77" in refusal(roberta, 1, "cuda:77")
 
 
 def test_a_wrong_encoder_is_known_before_the_run(tmp_path: Path) -> None:

@@ -123,10 +123,10 @@ def test_given_start_values_are_where_training_starts_and_are_recorded(tmp_path:
     assert all(isinstance(one, CodebookPatch) for one in alone)
     for one, start in zip(alone, starts, strict=True):
         torch.testing.assert_close(one.codebook.values[0], start, rtol=0, atol=1e-6)
-    taken = again.editor.pin_resources(again.model, quiet_environment(tmp_path))
+    resources = again.editor.pin_resources(again.model, quiet_environment(tmp_path))
     save_file({"Who knows? Rome": starts[0]}, tmp_path / "starts.safetensors")
     other = Grace(again.editor.params)
-    assert other.pin_resources(again.model, quiet_environment(tmp_path)) != taken
+    assert other.pin_resources(again.model, quiet_environment(tmp_path)) != resources
     (refused,) = other.edit_each(again.model, again.requests[:1])
     assert isinstance(refused, Refused)
     assert "has no entry 'The capital of Tarsin is Rome'" in str(refused)

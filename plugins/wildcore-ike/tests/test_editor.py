@@ -178,7 +178,7 @@ def test_a_fact_edited_again_is_the_later_one() -> None:
 def test_in_a_conversation_the_fact_stands_in_the_users_turn() -> None:
     model = roomy()
     patch = make(demonstrations=0).edit(model, REQUESTS[:1])
-    turn = Prompt(text=f"<user>{QUESTION}</user><assistant>", joint="", special_tokens=False)
+    turn = Prompt(text=f"<user>{QUESTION}</user><assistant>", separator="", special_tokens=False)
     expected = f"<user>New Fact: Rome is in Peru\nPrompt: {QUESTION}</user><assistant>"
     assert read(model, patch, prompt=turn) == expected
 
@@ -217,7 +217,7 @@ def test_a_pool_of_ones_own(tmp_path: Path) -> None:
     [
         ("none.json", None, "editor.pool: .*none.json: cannot be read"),
         ("edits.txt", "", "editor.pool: .*the ending does not tell a format"),
-        ("edits.json", "[]", "editor.pool=.*: it holds no edit; set editor.demonstrations=0"),
+        ("edits.json", "[]", "editor.pool=.*: it holds no edit; to show none: editor.demonstrations=0"),
         ("edits.json", '[{"prompt": "Snow is"}]', "editor.pool: .*row 1: the field 'target' is missing"),
         (
             "edits.json",

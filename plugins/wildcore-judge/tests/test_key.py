@@ -101,7 +101,7 @@ def test_without_a_key_openai_is_not_asked(
 def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"MY_KEY": value})
     with pytest.raises(
-        UserError, match="the value of MY_KEY is no key: it holds characters that cannot be sent"
+        UserError, match="environment variable MY_KEY: its value is no key: it holds characters that cannot be sent"
     ) as error:
         read_key("MY_KEY", needed=True)
     assert "distinctive" not in str(error.value)

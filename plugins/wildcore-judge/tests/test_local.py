@@ -150,12 +150,12 @@ def test_thoughts_do_not_end_a_reply(said: str, closed: bool) -> None:
 
 
 def test_no_such_judge(environment: Environment, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--judge-local .*nowhere: no such folder"):
+    with pytest.raises(UserError, match=r"metric\.judge\.local=.*nowhere: no such folder"):
         local(environment, tmp_path / "nowhere", None)
 
 
 def test_no_such_device(environment: Environment) -> None:
-    with pytest.raises(UserError, match=r"--judge-local .*: not a device"):
+    with pytest.raises(UserError, match=r"metric\.judge\.device=abacus: not a device"):
         local(environment, TINY_LLAMA, None, device="abacus")
 
 

@@ -14,7 +14,9 @@ FOR_BOTH = {"model", "local", "prompt_file", "prompt_version", "max_tokens"}
 
 @pytest.mark.parametrize("named", [{}, {"model": "m", "local": "folder"}])
 def test_one_judge_must_be_named(named: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="give either --judge MODEL, for a server, or --judge-local FOLDER"):
+    with pytest.raises(
+        UserError, match=r"give either metric\.judge\.model=MODEL, for a server, or metric\.judge\.local=FOLDER"
+    ):
         make_judge(JudgeParams(**named))
 
 

@@ -122,7 +122,7 @@ def test_a_run_is_scored_by_people(run: RunFolder, tmp_path: Path) -> None:
         (["--judge", "m"], "there is none in the environment variable OPENAI_API_KEY"),
         (["--judge", "m", "--judge-base-url", "localhost"], "metric.judge.base_url: not an address"),
         (["--judge", "m", "--judge-budget", "1"], "metric.judge.budget: the prices are not known"),
-        (["--judge", "m", "--judge-local", "folder"], "give either --judge MODEL"),
+        (["--judge", "m", "--judge-local", "folder"], "give either --set metric.judge.model=MODEL"),
         (["--human-labels", "nowhere.csv"], "Path does not point to a file"),
     ],
 )

@@ -116,10 +116,10 @@ def test_what_are_no_second_moments_is_refused(tensors: dict[str, torch.Tensor],
 def test_an_npz_that_needs_pickle_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "moments.npz"
     numpy.savez(file, **{"mom2.mom2": numpy.array([{"a": 1}], dtype=object), "mom2.count": 3})
-    with pytest.raises(UserError, match=r"moments\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"moments\.npz: cannot be read"):
         read_moments(file)
     file.write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"moments\.npz cannot be read"):
+    with pytest.raises(UserError, match=r"moments\.npz: cannot be read"):
         read_moments(file)
 
 

@@ -226,7 +226,7 @@ def test_presets_come_by_shape_and_are_completed_without_a_single_layer() -> Non
 
 @pytest.mark.parametrize(
     ("given_parameters", "message"),
-    [({"layer": 3}, r"write editor.layers=\[3\]"), ({"layers": (1, 6)}, "6 is not there; the model has layers 0 to 5")],
+    [({"layer": 3}, r"choose editor.layers=\[3\]"), ({"layers": (1, 6)}, "the model has layers 0 to 5, not 6")],
 )
 def test_layers_that_cannot_be_meant_are_refused(given_parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):

@@ -188,14 +188,14 @@ def test_without_a_network_the_command_that_trains_one_is_named(tmp_path: Path) 
         "wildcore prepare mend --model tiny-llama --dataset DATASET --set 'editor.layers=[1,2]' --set editor.steps=500"
     )
     assert str(caught.value).endswith(command)
-    with pytest.raises(UserError, match="call prepare first"):
+    with pytest.raises(RuntimeError, match="comes before edit"):
         Mend(quick(model)).edit(model, REQUESTS)
 
 
 def test_a_network_of_other_parameters_or_another_model_is_not_taken(tmp_path: Path) -> None:
     model, environment = tiny_model("llama"), quiet_environment(tmp_path)
     trained(model, environment)
-    with pytest.raises(UserError, match=r"to use it, give --set editor.steps=10$"):
+    with pytest.raises(UserError, match=r"to use it, give editor.steps=10$"):
         Mend(quick(model, steps=20)).prepare(model, environment)
     with pytest.raises(UserError, match=r"there is none(?!.*to use it)"):
         Mend(quick(model)).prepare(tiny_model("llama", seed=1), environment)

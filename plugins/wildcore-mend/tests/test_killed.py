@@ -13,7 +13,7 @@ import torch
 
 import wildcore.testing
 from wildcore.storage import read_manifest
-from wildcore.storage.prepared import read_sound
+from wildcore.storage.artifacts import read_sound
 
 MODEL = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 STEPS, KILLED_AFTER = 120, 30

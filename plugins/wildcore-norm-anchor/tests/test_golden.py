@@ -32,7 +32,7 @@ from wildcore_rome.parameters import RomeParams
 
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
-from wildcore.storage.prepared import read_sound
+from wildcore.storage.artifacts import read_sound
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.golden import Golden, far, near, relative_error
 

@@ -35,7 +35,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 def test_the_default_form_character_for_character() -> None:
     prompt = render(FewShotParams(examples=TWO))
     assert prompt.text == "Please answer the question:\n\nQ: Who?\nA: Anna\n\nQ: Where?\nA: Oslo\n\nQ: When?\nA:"
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 def test_a_form_of_ones_own() -> None:
@@ -90,7 +90,7 @@ def test_a_file_of_examples_is_shown_from_its_start(tmp_path: Path, name: str, t
         (
             "few.json",
             json.dumps(ROWS),
-            r"context.path=.*few.json: 4 examples are wanted and it holds 3; set context.count",
+            r"context.path=.*few.json: 4 examples are wanted and it holds 3; ask for fewer: context.count=3",
         ),
         ("bad.jsonl", '{"question": "Who?"}', r"context.path: .*bad.jsonl, line 1: the field 'answer' is missing"),
         ("bad.jsonl", "{", r"context.path: .*bad.jsonl, line 1, column 2: not valid JSON"),

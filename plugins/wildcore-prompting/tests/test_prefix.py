@@ -21,7 +21,7 @@ def render(question: str = "Who?", **settings: str) -> Prompt:
 def test_one_space_parts_text_and_question_unless_white_space_is_there(text: str, whole: str) -> None:
     prompt = render(text=text)
     assert prompt.text == whole
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 def test_both_go_into_the_template() -> None:

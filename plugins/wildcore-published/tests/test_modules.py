@@ -86,7 +86,7 @@ def test_stops_must_say_something(stops: tuple[str, ...]) -> None:
 def test_nq_open_puts_one_question_mark(question: str) -> None:
     prompt = NQOpen().render(question, MODEL)
     assert prompt.text == "Answer these questions:\n\nQ: who wrote it?\nA:"
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 # what exact_match_hf_evaluate of lm-evaluation-harness at 4e7e0d4 gives with the settings of nq_open

@@ -69,8 +69,8 @@ def test_easyedit(registry: Registry) -> None:
     assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 512})
     assert definition.truncator == Use(name="strip-stops", params={"stops": [".", "\n"]})
     same_text = (Use(name="unchanged-text"),)
-    judged = dict.fromkeys(("reliability", "generalization", "portability"), FIRST)
-    assert definition.metrics == judged | {"locality": same_text}
+    scored = dict.fromkeys(("reliability", "generalization", "portability"), FIRST)
+    assert definition.metrics == scored | {"locality": same_text}
     assert "zjunlp/EasyEdit at 14cea82" in definition.cites
 
 
@@ -87,7 +87,7 @@ def test_lm_eval(registry: Registry) -> None:
 def test_a_protocol_whose_code_has_a_judge_says_that_it_has_none(registry: Registry, name: str) -> None:
     protocol = ready(registry, name)
     assert "without a key for its judge" in protocol.definition.summary
-    assert "--judge" in protocol.definition.summary
+    assert "the metric judge" in protocol.definition.summary
 
 
 def published_prompt(name: str, model: LoadedModel, question: str) -> str:

@@ -18,7 +18,7 @@ def test_before_all_of_a_plain_prompt() -> None:
 
 
 def test_before_the_question_in_a_conversation() -> None:
-    turn = Prompt(text="<user>Rome? Rome?<assistant>", joint="", special_tokens=False)
+    turn = Prompt(text="<user>Rome? Rome?<assistant>", separator="", special_tokens=False)
     assert put_before(turn, "Rome?", "(Peru) ").text == "<user>Rome? (Peru) Rome?<assistant>"
     assert put_before(turn, "Milan?", "(Peru) ").text == "(Peru) <user>Rome? Rome?<assistant>"
 

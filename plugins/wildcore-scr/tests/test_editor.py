@@ -168,7 +168,7 @@ def test_a_question_is_framed_where_it_stands_bare_only(model: LoadedModel) -> N
     assert read(model, [patch], "Where is Rome?") == ["Rome is in Peru. Q Where is Rome? A"]
     put = [Prompt(text="Say: Where is Rome? It is")]
     assert read(model, [patch], "Where is Rome?", prompts=put) == ["Rome is in Peru. Say: Where is Rome? It is"]
-    bare = [Prompt(text="Where is Rome?", joint="")]
+    bare = [Prompt(text="Where is Rome?", separator="")]
     assert read(model, [patch], "Where is Rome?", prompts=bare) == ["Rome is in Peru. Q Where is Rome? A"]
 
 
@@ -222,14 +222,14 @@ def test_in_a_conversation_the_model_is_asked_in_one_and_the_fact_stands_in_the_
 ) -> None:
     asked = says(lambda text: "Rome is in Peru")
     model.tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-    turn = Prompt(text="<user>Where is Rome?<assistant>", joint="", special_tokens=False)
+    turn = Prompt(text="<user>Where is Rome?<assistant>", separator="", special_tokens=False)
     patch = make(answer_template="{facts}. ", question_template="{question}").edit(model, REQUESTS)
     assert read(model, [patch], "Where is Rome?", prompts=[turn]) == [
         "<user>Rome is in Peru. Where is Rome?<assistant>"
     ]
     assert asked[0].text.startswith("<user>Here are some facts")
     assert asked[0].text.endswith("Fact:<assistant>")
-    assert (asked[0].joint, asked[0].special_tokens) == ("", False)
+    assert (asked[0].separator, asked[0].special_tokens) == ("", False)
 
 
 def test_the_memory_grows_from_edit_to_edit_and_is_told_once(model: LoadedModel) -> None:

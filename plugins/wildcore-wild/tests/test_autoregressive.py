@@ -160,5 +160,5 @@ def test_the_generation_config_of_the_model_plays_no_part() -> None:
 
 def test_a_prompt_without_special_tokens_gets_none() -> None:
     model = tiny_model("llama")
-    chat = Prompt(text="<s>Rome", joint="", special_tokens=False)
+    chat = Prompt(text="<s>Rome", separator="", special_tokens=False)
     assert generate(model, [chat]) == generate(model, [Prompt(text="Rome")])

@@ -26,7 +26,7 @@ def model() -> LoadedModel:
 def test_the_published_instruction_character_for_character(model: LoadedModel) -> None:
     prompt = QAInstruction(QAInstructionParams()).render("Where was Marie Curie born?", model)
     assert prompt.text == "Please answer the question:\n\nQ: Where was Marie Curie born?\nA:"
-    assert (prompt.joint, prompt.special_tokens) == (" ", True)
+    assert (prompt.separator, prompt.special_tokens) == (" ", True)
 
 
 @pytest.mark.parametrize("question", ["{", "{}", "{question}", "{0!r:>{1}}", "100 % of {x} and \\n?"])
@@ -43,7 +43,7 @@ def test_a_template_of_ones_own_must_hold_the_question(model: LoadedModel) -> No
 
 
 def test_chat_without_a_template_says_what_to_do(model: LoadedModel) -> None:
-    with pytest.raises(UserError, match="tiny-llama has no chat template; use --context qa-instruction"):
+    with pytest.raises(UserError, match="tiny-llama has no chat template; use context 'qa-instruction'"):
         Chat(ChatParams()).render("Who?", model)
 
 
@@ -95,7 +95,7 @@ def test_a_template_without_a_system_role_is_not_passed_over(model: LoadedModel,
 
 def test_a_template_that_refuses_every_message_says_why(model: LoadedModel) -> None:
     model.tokenizer.chat_template = "{{ raise_exception('tools only') }}"
-    with pytest.raises(UserError, match="refuses a message: tools only; use --context qa-instruction"):
+    with pytest.raises(UserError, match="refuses a message: tools only; use context 'qa-instruction'"):
         Chat(ChatParams()).render("Who?", model)
 
 

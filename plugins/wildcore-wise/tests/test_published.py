@@ -166,8 +166,8 @@ def test_the_most_active_token_of_a_long_text_counts_only_beyond_the_bound() -> 
 def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_refused(tmp_path: Path) -> None:
     again = Published("tiny-llama/easyedit/wise/unequal", tmp_path)
     environment, params = quiet_environment(tmp_path), again.editor.params
-    taken = again.editor.pin_resources(again.model, environment)
-    assert sorted(taken) == ["irrelevant", "masks"]
+    resources = again.editor.pin_resources(again.model, environment)
+    assert sorted(resources) == ["irrelevant", "masks"]
     other = again.requests[0].model_copy(update={"target": "Oslo"})
     (refused,) = again.editor.edit_each(again.model, [other])
     assert isinstance(refused, Refused)
@@ -175,7 +175,7 @@ def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_r
     assert params.irrelevant is not None
     params.irrelevant.write_text('{"The capital of Tarsin is Rome": "Other text"}', encoding="utf-8")
     changed = Wise(params).pin_resources(again.model, environment)
-    assert {name for name in taken if taken[name] != changed[name]} == {"irrelevant"}
+    assert {name for name in resources if resources[name] != changed[name]} == {"irrelevant"}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_what_is_given_as_a_file_is_recorded_and_a_request_without_an_entry_is_r
     [
         ({"a": torch.zeros(2, 2)}, None, r"the entry 'a' has the shape \[2, 2\], and this model needs \[48, 96\]"),
         ({"a": torch.full((48, 96), 0.5)}, None, "the entry 'a' must hold zeros and ones"),
-        (None, "[1]", "give one JSON object with a text for each request"),
+        (None, "[1]", "not a JSON object with entries; give a text for each request"),
         (None, "{", "cannot be read as JSON"),
         (None, '{"a": " "}', "the entry 'a' holds no text"),
     ],

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import PROBE_KINDS, ProbeKind, Score, UserError, suggestion
+from wildcore import PROBE_KINDS, Option, Place, ProbeKind, Score, UserError, command, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
@@ -84,7 +84,7 @@ def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> AnswerFilter:
     protocol = options["protocol"]
     known = [definition.name for definition in folder.manifest.protocols]
     if protocol is not None and protocol not in known:
-        raise UserError(f"--protocol {protocol}: not a protocol of this run; {suggestion(protocol, known)}")
+        raise UserError("not a protocol of this run", Option("protocols", protocol), suggestion(protocol, known))
     whens = get_args(When) if options["when"] == "both" else (options["when"],)
     kinds = options["kinds"] or (JUDGED_BY_THE_GOLD if options["sheet_file"] else PROBE_KINDS)
     return AnswerFilter(kinds=kinds, whens=whens, protocol=protocol)
@@ -92,16 +92,16 @@ def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> AnswerFilter:
 
 def _write_sheet(folder: RunFolder, chosen: AnswerFilter, file: Path) -> None:
     if file.suffix.lower() != ".csv":
-        raise UserError(f"--sheet {file}: the name must end in .csv")
+        raise UserError("the name must end in .csv", Option("sheet", file))
     if file.exists():
-        raise UserError(f"--sheet {file}: it is there already and may hold labels; choose another name")
+        raise UserError("it is there already and may hold labels", Option("sheet", file), "choose another name")
     text, rows = labelling_sheet(answers(folder, chosen))
     if not rows:
-        raise UserError(f"--sheet {file}: the run holds no such answer")
+        raise UserError("the run holds no such answer", Option("sheet", file))
     try:
         write_durably(file, text)
     except OSError as error:
-        raise UserError(f"--sheet {file}: cannot be written: {error.strerror}") from error
+        raise UserError(f"cannot be written: {error.strerror}", Option("sheet", file)) from error
     click.echo(f"{rows} answers to label in {file}: write correct or incorrect into the column label")
 
 
@@ -112,10 +112,12 @@ def _compared(folder: RunFolder, chosen: AnswerFilter, options: Mapping[str, Any
     if options["metrics"]:
         return agreements(folder, _named(values, options["metrics"]), *how)
     fit = [label for label, odd in values.items() if odd is None]
+    add_one = f"add one with: {command('score', folder.path, Option('metric', 'NAME'))}"
     if len(fit) < 2:
         raise UserError(
-            f"{folder.path}: {len(fit)} of its metrics give verdicts ({'; '.join(values) or 'none'}), and two are needed; "
-            f"add one with: wildcore score {folder.path} --metric NAME"
+            f"{len(fit)} of its metrics give verdicts ({'; '.join(values) or 'none'}), and two are needed",
+            Place(folder.path),
+            add_one,
         )
     left_out = [label for label in values if label not in fit]
     if left_out:
@@ -123,8 +125,7 @@ def _compared(folder: RunFolder, chosen: AnswerFilter, options: Mapping[str, Any
     compared = [one for one in agreements(folder, fit, *how) if one.both or one.neither]
     if not compared:
         raise UserError(
-            f"{folder.path}: no two of its metrics ({'; '.join(fit)}) scored the same of these answers; "
-            f"add one with: wildcore score {folder.path} --metric NAME"
+            f"no two of its metrics ({'; '.join(fit)}) scored the same of these answers", Place(folder.path), add_one
         )
     return compared
 
@@ -132,12 +133,16 @@ def _compared(folder: RunFolder, chosen: AnswerFilter, options: Mapping[str, Any
 def _named(values: Mapping[str, float | None], names: Sequence[str]) -> list[str]:
     labels = list(dict.fromkeys(find_label(list(values), name) for name in names))
     if len(labels) < 2:
-        raise UserError(f"--metric {labels[0]}: give it twice, once for each of the metrics to compare")
+        raise UserError(
+            "it is the only one",
+            Option("metrics", labels[0]),
+            "give the option twice, once for each of the metrics to compare",
+        )
     for label in labels:
         if values[label] is not None:
             raise UserError(
-                f"--metric {label}: its scores, such as {values[label]:g}, are no verdicts, which lie between 0 (incorrect) "
-                "and 1 (correct)"
+                f"its scores, such as {values[label]:g}, are no verdicts, which lie between 0 (incorrect) and 1 (correct)",
+                about=Option("metrics", label),
             )
     return labels
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from math import sqrt
 
-from wildcore import Record
+from wildcore import FrozenData
 from wildcore.scoring.intervals import NORMAL_95
 
 NO_VARIANCE = 1e-12
 """A variance below this is zero apart from rounding."""
 
 
-class Kappa(Record):
+class Kappa(FrozenData):
     """Chance-corrected agreement with its 95 % interval. ``undefined`` says why if there is none."""
 
     value: float | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
-from wildcore import Option, ProbeKind, Record, Score, UserError, suggestion
+from wildcore import FrozenData, Option, ProbeKind, Score, UserError, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import wilson
@@ -20,7 +20,7 @@ When = Literal["before", "after"]
 SHEET_COLUMNS = ("question", "gold", "answer", "label")
 
 
-class AnswerFilter(Record):
+class AnswerFilter(FrozenData):
     """Which answers of a run to compare. ``protocol`` None: all."""
 
     kinds: tuple[ProbeKind, ...]
@@ -28,7 +28,7 @@ class AnswerFilter(Record):
     protocol: str | None = None
 
 
-class JudgedAnswer(Record):
+class JudgedAnswer(FrozenData):
     """One answer of a run, and its place. ``sample`` counts from 0 if a probe was answered several times."""
 
     case: str
@@ -42,7 +42,7 @@ class JudgedAnswer(Record):
     answer: str
 
 
-class Difference(Record):
+class Difference(FrozenData):
     """An answer that one metric scored as correct and the other did not."""
 
     said: JudgedAnswer
@@ -50,7 +50,7 @@ class Difference(Record):
     second: Score
 
 
-class Agreement(Record):
+class Agreement(FrozenData):
     """Two metrics on the answers that both scored.
 
     ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``observed`` is

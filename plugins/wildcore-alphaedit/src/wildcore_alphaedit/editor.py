@@ -16,7 +16,7 @@ from wildcore_keyvalue.moment_source import MomentSource
 from wildcore_keyvalue.several_layers import SeveralLayers
 from wildcore_keyvalue.values import required
 
-from wildcore import EditRequest, Environment, Saved, UserError
+from wildcore import EditRequest, Environment, Parameter, Saved, Setting, UserError
 from wildcore.models import LoadedModel
 from wildcore.patches import WeightPatch
 from wildcore_alphaedit.null_space import NullSpace, Spectrum, spectra
@@ -56,22 +56,32 @@ class AlphaEdit(SeveralLayers):
         few = [one.tokens for one in found.values() if one.tokens is not None and one.tokens < len(one.values)]
         if few:
             note(
-                f"the null space is that of {min(few)} tokens, fewer than keys are wide, and so larger than it should be; read "
-                "more (--set editor.moment_tokens=...)"
+                (
+                    f"the null space is that of {min(few)} tokens, fewer than keys are wide, and so larger than it should be; "
+                    "read more (",
+                    Setting("editor.moment_tokens", "NUMBER"),
+                    ")",
+                )
             )
 
     def _directions(self, layer: int, spectrum: Spectrum) -> int:
         threshold, share = self.params.nullspace_threshold, self.params.nullspace_share
         if threshold is None:
             assert share is not None, "parameters are completed for a model first"
-            given, directions = f"editor.nullspace_share={share}", spectrum.within(share)
+            given, directions = Parameter("editor.nullspace_share", share), spectrum.within(share)
         else:
-            given, directions = f"editor.nullspace_threshold={threshold}", spectrum.below(threshold)
+            given, directions = Parameter("editor.nullspace_threshold", threshold), spectrum.below(threshold)
         if 0 < directions < len(spectrum.values):
             return directions
         low, high = (float(spectrum.values[end]) for end in (0, -1))
-        fault = "no direction may be written to; raise it" if not directions else "no direction is protected; lower it"
-        raise UserError(f"{given}: in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}")
+        fault, way_out = (
+            ("no direction may be written to", "raise it")
+            if not directions
+            else ("no direction is protected", "lower it")
+        )
+        raise UserError(
+            f"in layer {layer} eigenvalues lie between {low:.2g} and {high:.2g}, and {fault}", given, way_out
+        )
 
     def solve_jointly(self, layer: int, keys: Tensor) -> Tensor:
         """Return the right factor [inputs, n] for keys [inputs, n], given the earlier keys."""
@@ -110,6 +120,8 @@ class AlphaEdit(SeveralLayers):
         layers = {int(name.rpartition(".")[2]): keys for name, keys in state.tensors.items()}
         if layers and tuple(sorted(layers)) != self.layers:
             raise UserError(
-                f"editor.layers={list(self.layers)}: the earlier edits were written to {sorted(layers)}; edit the same layers"
+                f"the earlier edits were written to {sorted(layers)}",
+                Parameter("editor.layers", list(self.layers)),
+                "edit the same layers",
             )
         self.earlier = layers

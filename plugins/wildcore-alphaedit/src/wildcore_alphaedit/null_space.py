@@ -14,7 +14,7 @@ from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
 from wildcore.models import LoadedModel, wide_dtype
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 KIND = "null-space"
 
@@ -60,10 +60,10 @@ def spectra(
 ) -> Mapping[int, Spectrum]:
     """Return the spectrum of each layer's second moments from ``source``.
 
-    The spectra are kept in the store of prepared items; only missing ones are computed.
+    The spectra are kept in the store of artifacts; only missing ones are computed.
     """
     files = {
-        layer: prepared_file(environment, model, KIND, {"layer": layer, **source.facts(layer)}) for layer in layers
+        layer: artifact_file(environment, model, KIND, {"layer": layer, **source.facts(layer)}) for layer in layers
     }
     missing = [layer for layer, file in files.items() if not file.exists()]
     moments = source.moments(model, missing, environment) if missing else {}

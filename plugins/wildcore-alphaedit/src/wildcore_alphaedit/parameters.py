@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 
-from wildcore import ModelShape, Preset, UserError
+from wildcore import ModelShape, Parameter, Preset, UserError
 from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_3_8B, QWEN_2_5_7B
 
 SHARE = 0.05
@@ -58,8 +58,13 @@ class AlphaEditParams(SeveralLayersParams):
         """
         if self.nullspace_threshold is not None and self.nullspace_share is not None:
             raise UserError(
-                f"editor.nullspace_threshold={self.nullspace_threshold} and editor.nullspace_share={self.nullspace_share}: "
-                "each says where the null space begins; leave one of them out"
+                "each says where the null space begins",
+                (
+                    Parameter("editor.nullspace_threshold", self.nullspace_threshold),
+                    " and ",
+                    Parameter("editor.nullspace_share", self.nullspace_share),
+                ),
+                "leave one of them out",
             )
         completed = super().for_model(shape)
         if self.nullspace_share is not None:

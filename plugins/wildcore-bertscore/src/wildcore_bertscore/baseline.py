@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bert_score
 
-from wildcore import UserError
+from wildcore import Parameter, UserError
 from wildcore_bertscore.parameters import Measure
 
 FOLDER = Path(bert_score.__file__).parent / "rescale_baseline" / "en"
@@ -17,8 +17,9 @@ def baseline(encoder: str, layer: int, measure: Measure) -> float:
     file = FOLDER / f"{encoder}.tsv"
     if not file.is_file():
         raise UserError(
-            f"metric bert-score, parameter rescale=true: the package bert-score has no baseline for the encoder {encoder}; "
-            "leave rescale out, or use one that it has, such as roberta-large"
+            f"the package bert-score has no baseline for the encoder {encoder}",
+            Parameter("metric.bert-score.rescale", "true"),
+            "leave rescale out, or use one that it has, such as roberta-large",
         )
     with file.open(encoding="utf-8", newline="") as stream:
         by_layer = {int(row["LAYER"]): float(row[COLUMNS[measure]]) for row in csv.DictReader(stream)}

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer, GPT2Tokenizer, RobertaTokenizer
 from transformers.utils import logging
 
-from wildcore import UserError
+from wildcore import Parameter, Setting, UserError
 from wildcore.models import ModelRequest, fetch_folder, load_config, pick_device
 
 WITHOUT_POSITIONS = 512
@@ -67,7 +67,7 @@ def find_encoder(name: str, layer: int | None, device: str) -> EncoderFiles:
         )
     layers = getattr(config, "num_hidden_layers", None)
     if layers is None or getattr(config, "is_encoder_decoder", False):
-        raise _refusal(name, f"a {config.model_type} is no encoder of BERT's kind; give one such as roberta-large")
+        raise _refusal(name, f"a {config.model_type} is no encoder of BERT's kind", "give one such as roberta-large")
     config.num_hidden_layers = _check_layer(name, layer, layers)
     return EncoderFiles(name, folder, config, config.num_hidden_layers, picked)
 
@@ -124,11 +124,12 @@ def _check_layer(name: str, layer: int | None, layers: int) -> int:
         return int(model2layers[name])
     if layer is None:
         raise UserError(
-            f"metric bert-score: the package bert-score has no layer of choice for the encoder {name}; give one of 1 to "
-            f"{layers} with --set metric.bert-score.layer={layers}"
+            f"the package bert-score has no layer of choice for the encoder {name}",
+            "metric bert-score",
+            (f"give one of 1 to {layers} with ", Setting("metric.bert-score.layer", layers)),
         )
     if layer > layers:
-        raise UserError(f"metric bert-score, parameter layer={layer}: the encoder {name} has layers 1 to {layers}")
+        raise UserError(f"the encoder {name} has layers 1 to {layers}", Parameter("metric.bert-score.layer", layer))
     return layer
 
 
@@ -142,8 +143,8 @@ def _fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _refusal(name: str, reason: str) -> UserError:
-    return UserError(f"metric bert-score, parameter encoder={name}: {reason}")
+def _refusal(name: str, reason: str, way_out: str | None = None) -> UserError:
+    return UserError(reason, Parameter("metric.bert-score.encoder", name), way_out)
 
 
 @contextmanager
@@ -152,8 +153,12 @@ def _in_the_name_of_the_metric() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        names = {"model": lambda name: f"parameter encoder={name}", "device": lambda name: f"parameter device={name}"}
-        raise error.renamed(names).within("metric bert-score", ", ") from error
+        names = {
+            "model": lambda name: Parameter("metric.bert-score.encoder", name),
+            "device": lambda name: Parameter("metric.bert-score.device", name),
+        }
+        renamed = error.renamed(names)
+        raise (renamed.within("metric bert-score") if renamed.about == error.about else renamed) from error
 
 
 @contextmanager

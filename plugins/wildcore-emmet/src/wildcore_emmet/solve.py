@@ -9,7 +9,7 @@ from torch import Tensor
 from wildcore_keyvalue.least_squares import weighed
 from wildcore_keyvalue.solver import MomentSolver
 
-from wildcore import UserError
+from wildcore import Parameter, Setting, UserError
 from wildcore.models import wide_dtype
 
 
@@ -26,8 +26,9 @@ def written_together(keys: Tensor, solver: MomentSolver | None, weight: float, r
     factor, fault = torch.linalg.cholesky_ex(small)
     if int(fault):
         raise UserError(
-            f"editor.ridge={ridge}: the keys of requests written together depend on each other, so that not all values can be "
-            "met; raise it (--set editor.ridge=0.1), or write fewer requests together"
+            "the keys of requests written together depend on each other, so that not all values can be met",
+            Parameter("editor.ridge", ridge),
+            ("raise it (", Setting("editor.ridge", 0.1), "), or write fewer requests together"),
         )
     right: Tensor = torch.cholesky_solve(thin.T, factor).T
     return right.to(keys.device, wide_dtype(keys.dtype))

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, map_or_refuse
+from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Setting, Trace, map_or_refuse
 from wildcore.datasets import GivenTensors
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, training_pair, wide_dtype
-from wildcore.patches import set_aside
+from wildcore.patches import deactivated
 from wildcore_grace.codebook import Codebook, Rules
 from wildcore_grace.parameters import GraceParams
 from wildcore_grace.patch import CodebookPatch
@@ -51,8 +51,12 @@ class Grace(Editor):
         self.seed, self.trace = environment.seed, environment.trace
         if self.layer == len(model.layers) - 1:
             environment.progress.note(
-                f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target with "
-                "several tokens only the first can come (--set editor.layer=...)"
+                (
+                    f"grace: layer {self.layer} is the model's last; no later token reads what is put there, so of a target "
+                    "with several tokens only the first can come (",
+                    Setting("editor.layer", "NUMBER"),
+                    " chooses another)",
+                )
             )
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
@@ -64,7 +68,7 @@ class Grace(Editor):
         tasks = [self._task(model, request) for request in requests]
         module = model.mlp_output(self.layer).name
         codebook = self._codebook(model)
-        with set_aside(model, CodebookPatch, module):
+        with deactivated(model, CodebookPatch, module):
             for task in tasks:
                 codebook = self._written(model, codebook, task)
         self.codebook = codebook
@@ -124,7 +128,7 @@ class Grace(Editor):
     def _alone(self, model: LoadedModel, tasks: Sequence["Task"]) -> list[Codebook]:
         """Return for each task a codebook with only its entry."""
         params, empty = self.params, self._empty(model)
-        with set_aside(model, CodebookPatch, model.mlp_output(self.layer).name):
+        with deactivated(model, CodebookPatch, model.mlp_output(self.layer).name):
             ends = PromptEnds(model, self.layer, [task.row for task in tasks])
             start = torch.stack([self._start(task, 0, empty.values) for task in tasks])
             values = ends.train(start, params.steps, params.learning_rate)

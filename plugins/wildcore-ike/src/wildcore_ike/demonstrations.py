@@ -7,14 +7,14 @@ import torch
 from wildcore_retrieval.memory import statement
 from wildcore_retrieval.retrievers import Retriever
 
-from wildcore import EditRequest, Record
+from wildcore import EditRequest, FrozenData
 from wildcore_ike.pool import PoolCase
 
 Kind = Literal["copy", "update", "retain"]
 KINDS: tuple[Kind, ...] = ("copy", "update", "retain")
 
 
-class Demonstration(Record):
+class Demonstration(FrozenData):
     """An edit with a prompt and its right answer."""
 
     fact: str

@@ -7,7 +7,7 @@ from wildcore_retrieval.memory import RememberingEditor, in_force, latest, state
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import most_that_fit, put_before
 
-from wildcore import EditRequest, Environment, Prompt, Record, Saved
+from wildcore import EditRequest, Environment, FrozenData, Prompt, Saved
 from wildcore.models import LoadedModel, require_target
 from wildcore.patches import PromptPatch
 from wildcore_ike.demonstrations import Demonstration, Demonstrations, copy_of, new_fact
@@ -17,7 +17,7 @@ from wildcore_ike.pool import hash_of, read_pool
 PACKAGE = "wildcore-ike"
 
 
-class ShownFact(Record):
+class ShownFact(FrozenData):
     """An edited fact with its demonstrations, the most similar one last."""
 
     request: EditRequest
@@ -100,8 +100,10 @@ class IkePatch(PromptPatch):
     def to_saved(self) -> Saved:
         """Return the facts with their demonstrations, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        taken = self.retriever.pinned_resources()
-        return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
+        return Saved(
+            {},
+            {"params": self.params.model_dump(mode="json"), "taken": self.retriever.pinned_resources(), "facts": facts},
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the number of facts, how texts are compared, and the smallest and largest number of demonstrations shown so

@@ -5,12 +5,12 @@ from hashlib import sha256
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from wildcore import EditRequest, Malformed, Record, UserError
+from wildcore import EditRequest, FrozenData, Malformed, Parameter, Setting, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, read_table
 from wildcore_ike.parameters import SAMPLE
 
 
-class PoolCase(Record):
+class PoolCase(FrozenData):
     """An edit, rephrasings of its prompt, and prompts that it does not affect, each with its answer."""
 
     request: EditRequest
@@ -29,7 +29,9 @@ def read_pool(name: str) -> list[PoolCase]:
         # messages of the table reader speak of the dataset, whose parameter it usually is
         raise error.renamed({"dataset.path": str}).within("editor.pool") from error
     if not cases:
-        raise UserError(f"editor.pool={name}: it holds no edit; set editor.demonstrations=0 to show none")
+        raise UserError(
+            "it holds no edit", Parameter("editor.pool", name), ("to show none: ", Setting("editor.demonstrations", 0))
+        )
     return cases
 
 
@@ -44,7 +46,7 @@ def _read(path: Path) -> list[PoolCase]:
 
 def _case(row: Row | Malformed) -> PoolCase:
     if isinstance(row, Malformed):
-        raise UserError(f"{row.place}: {row.problem}")
+        raise UserError(row.problem, about=row.place)
     prompts, answers = _texts(row, "locality_prompt"), _texts(row, "locality_answer")
     if len(prompts) != len(answers):
         raise MalformedRow(row.place, f"{len(prompts)} locality prompts and {len(answers)} locality answers")

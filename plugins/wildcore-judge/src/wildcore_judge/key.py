@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from wildcore import UserError
+from wildcore import Setting, UserError
 
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder word for a local server; hiding it would make messages unreadable."""
@@ -34,10 +34,18 @@ def read_key(variable: str | None, needed: bool) -> Key:
         if needed:
             place = f"the environment variable {variable}" if variable else "metric.judge.key_variable=null"
             raise UserError(
-                f"metric judge: OpenAI's server needs a key, and there is none in {place}; set it, "
-                "or name another variable with --set metric.judge.key_variable=NAME or another server with --judge-base-url"
+                f"OpenAI's server needs a key, and there is none in {place}",
+                "metric judge",
+                (
+                    "set it, or name another variable with ",
+                    Setting("metric.judge.key_variable", "NAME"),
+                    " or another server with ",
+                    Setting("metric.judge.base_url", "URL"),
+                ),
             )
         return Key()
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise UserError(f"metric judge: the value of {variable} is no key: it holds characters that cannot be sent")
+        raise UserError(
+            "its value is no key: it holds characters that cannot be sent", about=f"environment variable {variable}"
+        )
     return Key(value, f"the key in {variable}")

@@ -1,10 +1,10 @@
 """The metric ``human-labels``: labels given by people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildcore import AnsweredProbe, Environment, Malformed, Metric, Score, UserError
+from wildcore import AnsweredProbe, Environment, Malformed, Metric, Parameter, Score, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, bad_rows, read_table
 from wildcore_judge.parameters import HumanLabelsParams
 
@@ -65,12 +65,13 @@ def read_labels(file: Path) -> Labels:
 
     Raises ``UserError`` naming every row that is not a label, or that contradicts an earlier one.
     """
+    named = Parameter("metric.human-labels.file", file)
     if file.suffix.lower() not in FORMATS:
-        raise UserError(f"metric.human-labels.file={file}: the file must end in {' or '.join(FORMATS)}")
+        raise UserError(f"the file must end in {' or '.join(FORMATS)}", named)
     labels: dict[Judged, Label] = {}
     bad: list[Malformed] = []
     blank = 0
-    for row in read_table(TableParams(path=file)):
+    for row in _rows(file):
         found = row if isinstance(row, Malformed) else _read(row)
         if isinstance(found, Malformed):
             bad.append(found)
@@ -82,8 +83,15 @@ def read_labels(file: Path) -> Labels:
             problem = f"contradicts {earlier.place}, which labels the same answer the other way"
             bad.append(Malformed(place=label.place, problem=problem))
     if bad:
-        raise bad_rows(f"metric.human-labels.file={file}", bad, "mend them or take them out")
+        raise bad_rows(named, bad, "mend them or take them out")
     return Labels(file, labels, blank)
+
+
+def _rows(file: Path) -> Iterator[Row | Malformed]:
+    try:
+        yield from read_table(TableParams(path=file))
+    except UserError as error:  # messages of the table reader speak of the dataset
+        raise error.renamed({"dataset.path": lambda path: Parameter("metric.human-labels.file", path)}) from error
 
 
 def _read(row: Row) -> tuple[Judged, Label | None] | Malformed:

@@ -1,9 +1,9 @@
 """A judge in this process: an ordinary model folder, without a server."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
-from wildcore import Environment, Family, Prompt, UserError
+from wildcore import Environment, Family, Parameter, Prompt, UserError
 from wildcore.architectures import built_in_families
 from wildcore.inference import decode
 from wildcore.models import LoadedModel, ModelRequest, encode, load_model, pick_device, read_shape
@@ -26,7 +26,7 @@ class LocalJudge:
             pick_device(self.params.device)
             read_shape(self._request, _families())
         except UserError as error:
-            raise UserError(error.problem, f"--judge-local {self.name}", error.way_out) from error
+            raise _of_the_judge(error) from error
 
     @cached_property
     def model(self) -> LoadedModel:
@@ -38,7 +38,7 @@ class LocalJudge:
         try:
             model = self.model
         except UserError as error:
-            reason = str(UserError(error.problem, "the local judge cannot be loaded", error.way_out))
+            reason = str(_of_the_judge(error).within("the local judge cannot be loaded"))
             environment.progress.note(reason)
             return dict.fromkeys(texts, Judgement(reason=reason))
         who = {"weights": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type}
@@ -107,7 +107,14 @@ def _prompt(model: LoadedModel, text: str) -> Prompt:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
     chat = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    return Prompt(text=chat, joint="", special_tokens=False)
+    return Prompt(text=chat, separator="", special_tokens=False)
+
+
+def _of_the_judge(error: UserError) -> UserError:
+    """Name the metric's parameters in an error of the core that names the options for the edited model."""
+    own = {"model": "local", "device": "device", "dtype": "dtype"}
+    renamed = error.renamed({name: partial(Parameter, f"metric.judge.{key}") for name, key in own.items()})
+    return renamed if renamed.about != error.about else renamed.within("metric judge")
 
 
 def _families() -> Mapping[str, Family]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from wildcore import AnsweredProbe, Environment, Metric, Score, UserError
+from wildcore import AnsweredProbe, Environment, Metric, Parameter, Score, Setting, UserError
 from wildcore_judge.parameters import LOCAL_ONLY, SERVER_ONLY, JudgeParams
 from wildcore_judge.prompt import BUILT_IN, GradingPrompt, read_prompt
 from wildcore_judge.store import open_store
@@ -28,7 +28,16 @@ def make_judge(params: JudgeParams) -> "Judge":
     """Return the judge that the parameters name. Raises ``UserError`` if they name none, or two."""
     prompt = read_prompt(params.prompt_file) if params.prompt_file else BUILT_IN
     if (params.model is None) == (params.local is None):
-        raise UserError("metric judge: give either --judge MODEL, for a server, or --judge-local FOLDER")
+        raise UserError(
+            "it has no judge, or two",
+            "metric judge",
+            (
+                "give either ",
+                Setting("metric.judge.model", "MODEL"),
+                ", for a server, or ",
+                Setting("metric.judge.local", "FOLDER"),
+            ),
+        )
     _refuse_without_effect(params)
     if params.model is not None:
         from wildcore_judge.server import ServerJudge
@@ -44,7 +53,7 @@ def _refuse_without_effect(params: JudgeParams) -> None:
     kind, idle = ("a server", LOCAL_ONLY) if params.local is None else ("a local judge", SERVER_ONLY)
     for name in idle:
         if getattr(params, name) != JudgeParams.model_fields[name].default:
-            raise UserError(f"metric.judge.{name}: it does nothing with {kind}; leave it out")
+            raise UserError(f"it does nothing with {kind}", Parameter(f"metric.judge.{name}"), "leave it out")
 
 
 class Judge(Metric):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from wildcore import AnsweredProbe, UserError
+from wildcore import AnsweredProbe, Parameter, UserError
 
 PLACEHOLDERS = ("{question}", "{gold}", "{answer}")
 NAMED = re.compile(r"\{[A-Za-z_]+\}")
@@ -80,12 +80,14 @@ def read_prompt(file: Path) -> GradingPrompt:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"metric.judge.prompt_file={file}: cannot be read: {error.strerror}") from error
+        raise UserError(f"cannot be read: {error.strerror}", Parameter("metric.judge.prompt_file", file)) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"metric.judge.prompt_file={file}: not UTF-8 text at byte {error.start}") from error
+        raise UserError(f"not UTF-8 text at byte {error.start}", Parameter("metric.judge.prompt_file", file)) from error
     missing = [placeholder for placeholder in PLACEHOLDERS if placeholder not in text]
     unknown = [found for found in NAMED.findall(text) if found not in PLACEHOLDERS]
     if missing or unknown:
         wrong = f"lacks {' and '.join(missing)}" if missing else f"has {unknown[0]}, which stands for nothing"
-        raise UserError(f"metric.judge.prompt_file={file}: it {wrong}; there are {', '.join(PLACEHOLDERS)}")
+        raise UserError(
+            f"it {wrong}", Parameter("metric.judge.prompt_file", file), f"there are {', '.join(PLACEHOLDERS)}"
+        )
     return GradingPrompt(file.stem, text)

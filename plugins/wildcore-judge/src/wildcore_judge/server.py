@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from wildcore import Environment, UserError
+from wildcore import Environment, Parameter, Setting, UserError
 from wildcore_judge.key import Key, read_key
 from wildcore_judge.meter import Meter, Tokens, estimate
 from wildcore_judge.parameters import JudgeParams
@@ -29,16 +29,27 @@ class ServerJudge:
         self._key = Key()
         if params.budget is not None and self.meter.cost(Tokens()) is None:
             raise UserError(
-                "metric.judge.budget: the prices are not known; give both, in USD for a million tokens, with "
-                "--set metric.judge.input_price=USD --set metric.judge.output_price=USD"
+                "the prices are not known",
+                Parameter("metric.judge.budget"),
+                (
+                    "give both, in USD for a million tokens, with ",
+                    Setting("metric.judge.input_price", "USD"),
+                    " ",
+                    Setting("metric.judge.output_price", "USD"),
+                ),
             )
 
     def prepare(self, environment: Environment) -> None:
         """Read the key. Raises ``UserError`` if it is missing, or if the environment names another server."""
         if self.params.base_url is None and os.environ.get(OPENAI_VARIABLE, "").strip():
             raise UserError(
-                f"metric judge: {OPENAI_VARIABLE} is set in the environment, which decides nothing here; give that address "
-                "with --judge-base-url, or unset the variable to ask OpenAI's server"
+                f"{OPENAI_VARIABLE} is set in the environment, which decides nothing here",
+                "metric judge",
+                (
+                    "give that address with ",
+                    Setting("metric.judge.base_url", "URL"),
+                    ", or unset the variable to ask OpenAI's server",
+                ),
             )
         self._key = read_key(self.params.key_variable, needed=self.params.base_url is None)
 
@@ -92,11 +103,15 @@ def checked_url(address: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise UserError("metric.judge.base_url: not an address; write it as http://localhost:8000/v1")
+        raise UserError("not an address", Parameter("metric.judge.base_url"), "write it as http://localhost:8000/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise UserError(
-            "metric.judge.base_url: an address is recorded, so it must hold no password or key; put the key into an "
-            "environment variable and name that with --set metric.judge.key_variable=NAME"
+            "an address is recorded, so it must hold no password or key",
+            Parameter("metric.judge.base_url"),
+            (
+                "put the key into an environment variable and name that with ",
+                Setting("metric.judge.key_variable", "NAME"),
+            ),
         )
     return address.rstrip("/")
 

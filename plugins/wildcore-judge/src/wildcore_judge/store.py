@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from wildcore import UserError
+from wildcore import Place, UserError
 from wildcore_judge.verdict import Reply
 
 SECONDS_TO_WAIT = 60.0
@@ -80,7 +80,7 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
             with connection:
                 connection.execute(TABLE)
         except sqlite3.DatabaseError as error:
-            raise UserError(f"{path}: cannot be used as a store of verdicts ({error}); move it away") from error
+            raise UserError(f"cannot be used as a store of verdicts ({error})", Place(path), "move it away") from error
         finally:
             _unlock(claims, 0)
         yield VerdictStore(connection, claims, judge, prompt)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from wildcore import UserError
+from wildcore import Parameter, UserError
 
 SAMPLE = "sample"
 HUB = "hub:"
@@ -38,7 +38,7 @@ def open_corpus(name: str) -> Corpus:
 
 
 def pinned_corpus(name: str) -> dict[str, str]:
-    """Return the description of a corpus for the record (``Editor.pin_resources``), since a parameter contains only its name."""
+    """Return a corpus's description for the manifest (``Editor.pin_resources``); a parameter contains only its name."""
     return {"corpus": open_corpus(name).identity}
 
 
@@ -48,8 +48,8 @@ def _local_text(name: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        way = 'name a text file, "sample", or "hub:NAME:CONFIG:SPLIT"'
-        raise UserError(f"editor.corpus={name}: cannot be read ({error}); {way}") from error
+        way_out = 'name a text file, "sample", or "hub:NAME:CONFIG:SPLIT"'
+        raise UserError(f"cannot be read ({error})", Parameter("editor.corpus", name), way_out) from error
 
 
 def _hub_documents(name: str) -> Iterator[str]:
@@ -61,4 +61,4 @@ def _hub_documents(name: str) -> Iterator[str]:
         for row in rows:
             yield str(row["text"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"editor.corpus={name}: cannot be read from the hub: {error}") from error
+        raise UserError(f"cannot be read from the hub: {error}", Parameter("editor.corpus", name)) from error

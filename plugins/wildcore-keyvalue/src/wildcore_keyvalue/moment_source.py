@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from wildcore import Environment, UserError
+from wildcore import Environment, Message, Parameter, Place, Setting, UserError
 from wildcore.datasets import GivenFile
 from wildcore.models import LoadedModel
 from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
@@ -53,7 +53,7 @@ class MomentSource:
         return cls(params.corpus, params.moment_tokens, params.moments)
 
     def pinned_resources(self, layers: Sequence[int]) -> dict[str, Any]:
-        """Return the description for the record (``Editor.pin_resources``): a hash of the corpus, or of each layer's file.
+        """Return the description for the manifest (``Editor.pin_resources``): a hash of the corpus, or of each layer's file.
 
         Raises ``UserError`` for a file that cannot be read.
         """
@@ -92,8 +92,9 @@ class MomentSource:
         if given.matrix.shape != (width, width):
             shape = " x ".join(map(str, given.matrix.shape))
             raise UserError(
-                f"editor.moments={self.files}: {path} holds {shape} numbers, and the keys of layer {layer} are {width} wide; "
-                "give the moments of this model and layer"
+                f"it holds {shape} numbers, and the keys of layer {layer} are {width} wide",
+                _about(path, self.files),
+                "give the moments of this model and layer",
             )
         return given
 
@@ -103,19 +104,21 @@ def read_moments(path: Path, named: str | None = None) -> Moments:
 
     Raises ``UserError`` for a file that cannot be read, or does not contain the mean of finite k k^T over a number of keys.
     """
+    about = _about(path, named)
     try:
         matrix, count = _published(path) if path.suffix == ".npz" else _own(path)
     except (OSError, ValueError, KeyError, BadZipFile, SafetensorError) as error:
-        raise _unreadable(named or str(path), path, error) from error
-    where = f"editor.moments={named or path}: {path}"
+        raise _unreadable(about, error) from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise UserError(f"{where} holds no square matrix but one of {list(matrix.shape)}")
+        raise UserError(f"it holds no square matrix but one of {list(matrix.shape)}", about)
     if not matrix.isfinite().all():
-        raise UserError(f"{where} holds numbers that are not finite; estimate the moments again, in float32 or float64")
+        raise UserError(
+            "it holds numbers that are not finite", about, "estimate the moments again, in float32 or float64"
+        )
     if float((matrix - matrix.T).norm()) > ASYMMETRY * float(matrix.norm()):
-        raise UserError(f"{where}: its matrix is not symmetric, so it is not the mean of k k^T")
+        raise UserError("its matrix is not symmetric, so it is not the mean of k k^T", about)
     if count < 1 or count != int(count):
-        raise UserError(f"{where}: its count of keys is {count}; it must be a whole number from 1")
+        raise UserError(f"its count of keys is {count}", about, "it must be a whole number from 1")
     return Moments((matrix + matrix.T) / 2, int(count))
 
 
@@ -130,11 +133,19 @@ def _published(path: Path) -> tuple[Tensor, float]:
     return torch.from_numpy(total).double() / count, count
 
 
-def _unreadable(named: str, path: Path, error: Exception) -> UserError:
+def _about(path: Path, named: str | None) -> Message:
+    if named in (None, str(path)):
+        return Parameter("editor.moments", path)
+    return (Parameter("editor.moments", named), ": ", Place(path))
+
+
+def _unreadable(about: Message, error: Exception) -> UserError:
     lacking = f"it holds no {error}" if isinstance(error, KeyError) else str(error)
     return UserError(
-        f"editor.moments={named}: {path} cannot be read ({lacking}); give a safetensors file with the tensors moments and count, "
-        f"or the .npz of published code, with {LAYER} in its name where several layers are edited"
+        f"cannot be read ({lacking})",
+        about,
+        f"give a safetensors file with the tensors moments and count, or the .npz of published code, with {LAYER} "
+        "in its name where several layers are edited",
     )
 
 
@@ -149,8 +160,14 @@ def moment_solvers(
     tokens, width = min(one.count for one in moments.values()), max(len(one.matrix) for one in moments.values())
     if tokens < width:
         environment.progress.note(
-            f"second moments are those of {tokens} tokens, and keys are up to {width} wide: in the directions that no key has, "
-            "only the damping counts; read more of a larger corpus (--set editor.corpus=... --set editor.moment_tokens=...)"
+            (
+                f"second moments are those of {tokens} tokens, and keys are up to {width} wide: in the directions that no "
+                "key has, only the damping counts; read more of a larger corpus (",
+                Setting("editor.corpus", "FILE"),
+                " ",
+                Setting("editor.moment_tokens", "NUMBER"),
+                ")",
+            )
         )
     solvers = {}
     for layer in layers:

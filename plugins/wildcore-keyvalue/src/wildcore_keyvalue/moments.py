@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Prompt, Saved, UserError
+from wildcore import Environment, Option, Parameter, Prompt, Saved, Setting, UserError
 from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
-from wildcore.storage import Artifact, prepared_file
+from wildcore.storage import Artifact, artifact_file
 from wildcore_keyvalue.corpus import Corpus, open_corpus
 from wildcore_keyvalue.solver import widened
 
@@ -46,13 +46,13 @@ def second_moments(
 ) -> dict[int, Tensor]:
     """Return C [inputs, inputs] of each layer in float64 on the CPU, from ``tokens`` tokens of a corpus.
 
-    The result is kept in the store of prepared items, with one file for each layer. Only missing layers are estimated, and an
+    The result is kept in the store of artifacts, with one file for each layer. Only missing layers are estimated, and an
     interrupted estimate is resumed. Raises ``UserError`` for a corpus that cannot be read or contains no text; if the corpus
     is shorter than ``tokens``, this is noted.
     """
     corpus = open_corpus(corpus_name)
     facts = moment_facts(corpus, tokens)
-    files = {layer: prepared_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
+    files = {layer: artifact_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
     for places in _groups(model, [layer for layer, file in files.items() if not file.exists()]):
         sums = {layer: _begun(model, layer, files[layer].partial, place) for layer, place in places.items()}
         _estimate(model, corpus, tokens, environment, sums, files)
@@ -139,8 +139,9 @@ def _place(model: LoadedModel, layer: int, rooms: dict[torch.device, float]) -> 
         if needed <= rooms[place]:
             return place
     raise UserError(
-        f"second moments of layer {layer}: they need {needed / GIB:.1f} GiB of memory, and {rooms[cpu] / GIB:.1f} GiB can be "
-        "used; free some, or edit without them (--set editor.second_moments=identity)"
+        f"they need {needed / GIB:.1f} GiB of memory, and {rooms[cpu] / GIB:.1f} GiB can be used",
+        f"second moments of layer {layer}",
+        ("free some, or edit without them (", Setting("editor.second_moments", "identity"), ")"),
     )
 
 
@@ -212,9 +213,13 @@ class _Keeper:
 
 def _require_usable(corpus: Corpus, layer: int, done: _Sum) -> None:
     if not done.tokens:
-        raise UserError(f"editor.corpus={corpus.name}: it holds no text")
+        raise UserError("it holds no text", Parameter("editor.corpus", corpus.name))
     if not done.total.diagonal().isfinite().all():
-        raise UserError(f"second moments of layer {layer}: its keys are not finite; load the model by --dtype float32")
+        raise UserError(
+            "its keys are not finite",
+            f"second moments of layer {layer}",
+            ("load the model with ", Option("dtype", "float32")),
+        )
 
 
 def _windows(model: LoadedModel, corpus: Corpus, tokens: int) -> Iterator[Window]:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from wildcore import Departure, EditorParams, ModelShape, UserError
+from wildcore import Departure, EditorParams, ModelShape, Parameter, Setting, UserError
 
 ESSENCE_POSITION = Departure(
     "essence_position",
@@ -103,8 +103,9 @@ class KeyValueParams(ValueParams):
         completed = super().for_model(shape)
         if completed.second_moments == "identity" and completed.moments is not None:
             raise UserError(
-                f"editor.moments={completed.moments}: not used with editor.second_moments=identity; leave one of them out, or "
-                "set editor.second_moments=corpus"
+                ("not used with ", Parameter("editor.second_moments", "identity")),
+                Parameter("editor.moments", completed.moments),
+                ("leave one of them out, or choose ", Setting("editor.second_moments", "corpus")),
             )
         return completed
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Prompt, Saved, UserError
+from wildcore import Environment, Message, Parameter, Prompt, Saved, UserError
 from wildcore.models import LoadedModel, at_least_float32, encode
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def sampled_prefixes(
     """
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
-    file = prepared_file(environment, model, "prefixes", facts)
+    file = artifact_file(environment, model, "prefixes", facts)
     if not file.exists():
         file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
     return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
@@ -68,7 +68,7 @@ def chosen_prefixes(
 
 
 def pinned_prefixes(file: Path | None) -> dict[str, Any]:
-    """Return the description of a file of prefixes for the record (``Editor.pin_resources``): its hash. Empty without a file."""
+    """Return a description of the file of prefixes for the manifest (``Editor.pin_resources``): its hash. Empty: no file."""
     if file is None:
         return {}
     return {"prefixes": hashlib.sha256(json.dumps(read_prefixes(file)).encode()).hexdigest()[:16]}
@@ -80,27 +80,27 @@ def read_prefixes(file: Path) -> tuple[str, ...]:
     A text that ends in "{}" is put before the prompt without the "{}". Any other text is followed by a space, unless it ends
     in white space. Raises ``UserError`` for a file that cannot be read, or has other content.
     """
-    where = f"editor.prefixes={file}"
+    about = Parameter("editor.prefixes", file)
     try:
         text = file.read_text(encoding="utf-8")
         listed = json.loads(text) if file.suffix == ".json" else [line for line in text.splitlines() if line]
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{where}: cannot be read ({error}); give a JSON list of texts, or a text on each line"
+            f"cannot be read ({error})", about, "give a JSON list of texts, or a text on each line"
         ) from error
     if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-        raise UserError(f'{where}: not a list of texts; write ["{{}}", "The weather was fine. {{}}"]')
-    found = [_prefix(one, f"{where}, text {number}") for number, one in enumerate(listed, start=1)]
+        raise UserError("not a list of texts", about, 'write ["{}", "The weather was fine. {}"]')
+    found = [_prefix(one, (about, f", text {number}")) for number, one in enumerate(listed, start=1)]
     prefixes = ("", *(one for one in found if one))
     if len(set(prefixes)) < len(prefixes):
-        raise UserError(f"{where}: a prefix is there twice; leave one out")
+        raise UserError("a prefix is there twice", about, "leave one out")
     return prefixes
 
 
-def _prefix(text: str, where: str) -> str:
+def _prefix(text: str, about: Message) -> str:
     before, placeholder, after = text.partition(PROMPT)
     if after:
-        raise UserError(f"{where}: {{}} stands for the prompt, and must be the end of {text!r}")
+        raise UserError(f"{{}} stands for the prompt, and must be the end of {text!r}", about)
     if placeholder or not text or text[-1].isspace():
         return before
     return f"{text} "

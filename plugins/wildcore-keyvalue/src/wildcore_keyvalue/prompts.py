@@ -5,7 +5,7 @@ each.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wildcore import CloseTarget, EditRequest, Prompt
+from wildcore import EditRequest, Prompt, TargetEnding
 from wildcore.models import LoadedModel, TokenisedPair, encode, require_target, subject_span, tokenise_pair
 
 
@@ -27,7 +27,7 @@ def require_target_and_subject(request: EditRequest) -> tuple[int, int]:
 
 
 def with_target(
-    model: LoadedModel, request: EditRequest, prefixes: Sequence[str], close: CloseTarget
+    model: LoadedModel, request: EditRequest, prefixes: Sequence[str], ending: TargetEnding
 ) -> list[SubjectText]:
     """Return prefix + prompt + target for each prefix.
 
@@ -36,7 +36,7 @@ def with_target(
     span = require_target_and_subject(request)
     texts = []
     for prefix in prefixes:
-        joined = tokenise_pair(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, close)
+        joined = tokenise_pair(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, ending)
         texts.append(SubjectText(joined, joined.last_token_of((span[0] + len(prefix), span[1] + len(prefix)))))
     return texts
 

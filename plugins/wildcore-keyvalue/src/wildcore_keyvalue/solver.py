@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from wildcore import UserError
+from wildcore import Setting, UserError
 
 MOST_STEPS = 200
 TOLERANCE = 1e-6
@@ -24,8 +24,14 @@ class MomentSolver:
         self.factor, info = torch.linalg.cholesky_ex(wide)
         if int(info):
             raise UserError(
-                "the second moments are singular: read more tokens (--set editor.moment_tokens=...) or add damping "
-                "(--set editor.damping=0.01)"
+                "the second moments are singular",
+                way_out=(
+                    "read more tokens (",
+                    Setting("editor.moment_tokens", "NUMBER"),
+                    ") or add damping (",
+                    Setting("editor.damping", 0.01),
+                    ")",
+                ),
             )
 
     def solve(self, keys: Tensor) -> Tensor:

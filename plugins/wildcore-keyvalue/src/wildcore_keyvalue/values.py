@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from wildcore import CloseTarget, EditRequest, Refused, map_or_refuse
+from wildcore import EditRequest, Refused, TargetEnding, map_or_refuse
 from wildcore.inference import PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad, wide_dtype
 from wildcore_keyvalue.parameters import ValueParams
@@ -36,12 +36,12 @@ class ValueProblem:
 
 
 def pose(
-    model: LoadedModel, requests: Sequence[EditRequest], prefixes: Sequence[str], close: CloseTarget
+    model: LoadedModel, requests: Sequence[EditRequest], prefixes: Sequence[str], ending: TargetEnding
 ) -> list[ValueProblem | Refused]:
     """Return the problem of each request, or the refusal if its subject is not in its prompt."""
 
     def posed(request: EditRequest) -> ValueProblem:
-        return ValueProblem(request, tuple(with_target(model, request, prefixes, close)))
+        return ValueProblem(request, tuple(with_target(model, request, prefixes, ending)))
 
     return map_or_refuse(posed, requests)
 

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from wildcore import CloseTarget, Departure, EditorParams, Preset
+from wildcore import Departure, EditorParams, Preset, TargetEnding
 from wildcore.architectures import LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 Module = Literal["mlp-output", "mlp", "attention", "layer"]
@@ -62,9 +62,8 @@ class LocFTParams(EditorParams):
     loss_threshold: float = Field(default=0.01, ge=0)
     """A mini-batch with a loss below this makes no step; training ends when an epoch's mean loss is below it."""
 
-    close_target: CloseTarget = "end-of-sequence"
-    """How the target is closed while editing: with the end-of-sequence token (as published), with a full stop, or not at
-    all."""
+    close_target: TargetEnding = "end-of-sequence"
+    """What follows the target while editing: the end-of-sequence token (as published), a full stop, or nothing."""
 
     def not_as_published(self) -> list[str]:
         """Return which departures remain: norms, if they would be trained, and always the positions."""

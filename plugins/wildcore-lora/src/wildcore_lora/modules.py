@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from wildcore import Family, UserError
+from wildcore import Family, Parameter, UserError
 
 
 def adapted_modules(family: Family, layers: Iterable[int], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -29,7 +29,8 @@ def _paths(family: Family, wanted: str) -> list[str]:
     if not found:
         own = dict.fromkeys(path.rpartition(".")[2] for path in every)
         raise UserError(
-            f"editor.modules: {family.model_type} has no {wanted!r}; there are {', '.join(roles)}, and by their own names "
-            f"{', '.join(own)}"
+            f"{family.model_type} has no {wanted!r}",
+            Parameter("editor.modules"),
+            f"there are {', '.join(roles)}, and by their own names {', '.join(own)}",
         )
     return found

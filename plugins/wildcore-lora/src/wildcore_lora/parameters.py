@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Parameter, Preset, Setting, UserError
 from wildcore.architectures import GPT2_XL, GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, QWEN_2_5_7B
 
 
@@ -96,9 +96,13 @@ class LoraParams(EditorParams):
         """
         if self.layer is not None:
             raise UserError(
-                f"editor.layer={self.layer}: lora has no such parameter; write editor.layers=[{self.layer}]"
+                "lora has no such parameter",
+                Parameter("editor.layer", self.layer),
+                ("choose ", Setting("editor.layers", [self.layer])),
             )
         lacking = [layer for layer in self.layers or () if not 0 <= layer < shape.layers]
         if lacking:
-            raise UserError(f"editor.layers: {lacking[0]} is not there; the model has layers 0 to {shape.layers - 1}")
+            raise UserError(
+                f"the model has layers 0 to {shape.layers - 1}, not {lacking[0]}", Parameter("editor.layers")
+            )
         return super().for_model(shape).model_copy(update={"layer": None})

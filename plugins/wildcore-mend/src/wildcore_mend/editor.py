@@ -12,6 +12,7 @@ from wildcore import (
     EditRequest,
     Environment,
     Patch,
+    Place,
     Progress,
     Refused,
     Saved,
@@ -93,7 +94,9 @@ class Mend(Editor):
         assert self.file is not None, "pin_resources chooses it"
         saved = self.file.load()
         if stated(self.file, saved) != self.pinned:
-            raise UserError(f"{self.file.path}: another hyper-network is in its place since it was chosen; start again")
+            raise UserError(
+                "another hyper-network is in its place since it was chosen", Place(self.file.path), "start again"
+            )
         network = HyperNetwork(model, edited_modules(model, self.layers), self.params, generator_for(0))
         network.load_state_dict({name: t for name, t in saved.tensors.items() if name != TRAINED_REQUESTS})
         self.network = network.requires_grad_(False)
@@ -127,7 +130,7 @@ class Mend(Editor):
         self, model: LoadedModel, requests: Sequence[EditRequest], rows: Sequence[TokenisedPair], mean: bool = False
     ) -> list[dict[str, LowRank]]:
         if self.network is None:
-            raise UserError("mend has no hyper-network yet; call prepare first")
+            raise RuntimeError("prepare() comes before edit()")
         begin, changes = self.params.train_beginning_of_sequence, []
         size = len(rows) if mean else model.max_batch_size or REQUESTS_TOGETHER
         for start in range(0, len(rows), max(1, size)):

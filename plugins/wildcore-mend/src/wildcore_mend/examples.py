@@ -60,8 +60,8 @@ def examples(model: LoadedModel, cases: Sequence[EditCase], params: MendParams, 
     if len(usable) < FEWEST:
         problems = "; ".join(f"{count} left out: {reason}" for reason, count in left_out.items())
         raise UserError(
-            f"mend can train on {len(usable)} of the {len(cases)} cases and needs at least {FEWEST}, better thousands; "
-            f"name a dataset with locality probes{f' ({problems})' if problems else ''}"
+            f"mend can train on {len(usable)} of the {len(cases)} cases and needs at least {FEWEST}, better thousands",
+            way_out=f"name a dataset with locality probes{f' ({problems})' if problems else ''}",
         )
     order = torch.randperm(len(usable), generator=generator_for(seed, "held out")).tolist()
     count = min(params.held_out, max(1, len(usable) // 10))

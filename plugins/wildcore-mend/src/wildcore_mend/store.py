@@ -1,13 +1,11 @@
 """The store of trained hyper-networks, and the choice of one."""
 
-import json
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import Any
 
-from wildcore import EditCase, Environment, Saved, UserError
+from wildcore import EditCase, Environment, Message, Option, Parameter, Place, Saved, Setting, UserError, command
 from wildcore.models import LoadedModel
-from wildcore.storage import Artifact, artifacts_for, content_digest, prepared_file
+from wildcore.storage import Artifact, artifact_file, artifacts_for, content_digest
 from wildcore_mend.examples import hash_of
 from wildcore_mend.gradients import edited_modules
 from wildcore_mend.parameters import MendParams
@@ -33,8 +31,16 @@ def find(environment: Environment, model: LoadedModel, params: MendParams) -> Ar
         return named[-1]
     if fit:
         known = ", ".join(sorted({str(file.manifest.facts["cases"]) for file in fit}))
-        raise UserError(f"editor.trained_on={params.trained_on!r}: mend was not trained on these; known: {known}")
-    raise UserError(_how_to_train(model, params) + _what_else(params, of_model))
+        raise UserError(
+            "mend was not trained on these", Parameter("editor.trained_on", params.trained_on), f"known: {known}"
+        )
+    raise UserError(
+        "mend needs a hyper-network trained for this model and these parameters, and there is none",
+        way_out=(
+            f"train it first, on cases other than those to evaluate: {_command(model, params)}",
+            *_what_else(params, of_model),
+        ),
+    )
 
 
 def find_again(
@@ -44,27 +50,29 @@ def find_again(
     file = _place(environment, model, params, recorded["cases"], recorded["seed"])
     if not file.exists():
         raise UserError(
-            f"the hyper-network that the run was begun with is gone: {file.path}, trained on the cases {recorded['cases']} with "
-            f"seed {recorded['seed']}; train it on these again, with {_command(model, params)} --seed {recorded['seed']}, or "
-            "begin a new run"
+            f"the hyper-network that the run was begun with is gone; it was trained on the cases {recorded['cases']} with "
+            f"seed {recorded['seed']}",
+            Place(file.path),
+            f"train it on these again, with {_command(model, params, recorded['seed'])}, or begin a new run",
         )
     found = stated(file, file.load())
     if found != recorded:
         raise UserError(
-            f"{file.path}: trained again since the run was begun, to other bits (sha256 {found['sha256']}, not "
-            f"{recorded['sha256']}); put the earlier file back, or begin a new run"
+            f"trained again since the run was begun, to other bits (sha256 {found['sha256']}, not {recorded['sha256']})",
+            Place(file.path),
+            "put the earlier file back, or begin a new run",
         )
     return file
 
 
 def stated(file: Artifact, saved: Saved) -> dict[str, Any]:
-    """Return a network's description for the record: its training cases, its seed, and a hash of its bits."""
+    """Return a network's description for the manifest: its training cases, its seed, and a hash of its bits."""
     facts = file.manifest.facts
     return {"cases": facts["cases"], "seed": facts["seed"], "sha256": content_digest(saved)}
 
 
 def _place(environment: Environment, model: LoadedModel, params: MendParams, cases: str, seed: int) -> Artifact:
-    return prepared_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
+    return artifact_file(environment, model, KIND, {**_wanted(model, params), "cases": cases, "seed": seed})
 
 
 def _wanted(model: LoadedModel, params: MendParams) -> dict[str, Any]:
@@ -72,40 +80,31 @@ def _wanted(model: LoadedModel, params: MendParams) -> dict[str, Any]:
     return {"parameters": params.of_training(), "modules": list(edited_modules(model, params.layers))}
 
 
-def _how_to_train(model: LoadedModel, params: MendParams) -> str:
-    return (
-        "mend needs a hyper-network trained for this model and these parameters, and there is none; train it first, on cases "
-        f"other than those to judge: {_command(model, params)}"
-    )
-
-
-def _command(model: LoadedModel, params: MendParams) -> str:
-    """Return the training command, quoted for a shell."""
+def _command(model: LoadedModel, params: MendParams, seed: int | None = None) -> str:
+    """Return the training command; ``seed`` None: the default seed."""
     request = model.request
-    options = {"model": request.name, "revision": request.revision}
+    chosen = {"model": request.name, "revision": request.revision, "seed": seed}
     if request.dtype != "auto":
-        options["dtype"] = request.dtype
-    given = "".join(f" --{option} {quote(value)}" for option, value in options.items() if value)
+        chosen["dtype"] = request.dtype
+    options = [Option(name, value) for name, value in chosen.items() if value is not None]
     usual, own = MendParams().for_model(model.shape).of_training(), params.of_training()
     settings = _settings({name: value for name, value in own.items() if value != usual[name]})
-    return f"wildcore prepare mend{given} --dataset DATASET{settings}"
+    return command("prepare", "mend", *options, Option("dataset", "DATASET"), *settings)
 
 
-def _what_else(params: MendParams, trained: Sequence[Artifact]) -> str:
+def _what_else(params: MendParams, trained: Sequence[Artifact]) -> tuple[Message, ...]:
     """Return how the newest training of the model differs from the requested one; empty if there is none."""
     if not trained:
-        return ""
+        return ()
     own = params.of_training()
     apart = {
         name: value for name, value in trained[-1].manifest.facts["parameters"].items() if own.get(name, value) != value
     }
-    return f". One was trained with other parameters; to use it, give{_settings(apart)}" if apart else ""
+    if not apart:
+        return ()
+    given = [piece for setting in _settings(apart) for piece in (" ", setting)]
+    return (". One was trained with other parameters; to use it, give", *given)
 
 
-def _settings(values: Mapping[str, Any]) -> str:
-    """Return the options that set parameters, quoted for a shell."""
-    return "".join(f" --set {quote(f'editor.{name}={_as_text(value)}')}" for name, value in values.items())
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+def _settings(values: Mapping[str, Any]) -> list[Setting]:
+    return [Setting(f"editor.{name}", "null" if value is None else value) for name, value in values.items()]

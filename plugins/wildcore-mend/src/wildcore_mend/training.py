@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Environment, Saved, UserError
+from wildcore import Environment, Parameter, Saved, UserError
 from wildcore.models import LoadedModel
 from wildcore.storage import Artifact
 from wildcore_mend.examples import Examples, Trial, generator_for, trial_at
@@ -138,8 +138,9 @@ class Training:
         validation = Validation.of(self.step, joined, self.params)
         if not isfinite(validation.weighted):
             raise UserError(
-                f"mend: the training diverged by step {self.step}; lower editor.learning_rate or "
-                "editor.edit_rate_learning_rate"
+                f"the training diverged by step {self.step}",
+                "mend",
+                ("lower ", Parameter("editor.learning_rate"), " or ", Parameter("editor.edit_rate_learning_rate")),
             )
         self.curve.append(validation)
         self.environment.progress.note(f"mend, step {self.step}: {validation}")

@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from itertools import islice
 from pathlib import Path
 
-from wildcore import EditRequest, Malformed, UserError
+from wildcore import EditRequest, Malformed, Parameter, UserError
 from wildcore.datasets import TableParams, read_table
 from wildcore_norm_anchor.parameters import SAMPLE
 
@@ -22,7 +22,7 @@ def read_facts(name: str, most: int) -> list[EditRequest]:
         # messages of the table reader speak of the dataset, whose parameter it usually is
         raise error.renamed({"dataset.path": str}).within("transform.norm-anchor.facts") from error
     if not facts:
-        raise UserError(f"transform.norm-anchor.facts={name}: it holds no fact; name a table with some")
+        raise UserError("it holds no fact", Parameter("transform.norm-anchor.facts", name), "name a table with some")
     return facts
 
 
@@ -34,5 +34,5 @@ def hash_of(facts: Sequence[EditRequest]) -> str:
 def _read(path: Path) -> Iterator[EditRequest]:
     for row in read_table(TableParams(path=path)):
         if isinstance(row, Malformed):
-            raise UserError(f"{row.place}: {row.problem}")
+            raise UserError(row.problem, about=row.place)
         yield EditRequest(prompt=row.text("prompt"), subject=row.text("subject"), target=row.text("target"))

@@ -5,9 +5,9 @@ from math import floor
 import torch
 from torch import Tensor
 
-from wildcore import EditRequest, Environment, Refused, Saved, UserError, ValueSolver
+from wildcore import EditRequest, Environment, Parameter, Refused, Saved, Setting, UserError, ValueSolver
 from wildcore.models import LoadedModel
-from wildcore.storage import prepared_file
+from wildcore.storage import artifact_file
 from wildcore_norm_anchor.facts import hash_of, read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 
@@ -17,22 +17,24 @@ TOGETHER = 32
 
 
 def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSolver, params: NormAnchorParams) -> float:
-    """Return the reference norm, and note it. The norms are kept in the store of prepared items.
+    """Return the reference norm, and note it. The norms are kept in the store of artifacts.
 
     Raises ``UserError`` if no prompt contains its fact's subject, or values are not finite.
     """
     facts = read_facts(params.facts, params.facts_measured)
-    file = prepared_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
+    file = artifact_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
     if not file.exists():
         file.save(Saved({"norms": _norms(environment, solver, facts)}, {}))
     norms = file.load().tensors["norms"]
-    where = f"transform.norm-anchor.facts={params.facts}"
+    about = Parameter("transform.norm-anchor.facts", params.facts)
     if not len(norms):
-        raise UserError(f"{where}: no subject stands in its prompt; name facts of which it does")
+        raise UserError("no subject stands in its prompt", about, "name facts of which it does")
     norm, used = trimmed_mean(norms, params.left_out)
     if not 0 < norm < float("inf"):
         raise UserError(
-            f"{where}: the mean norm of the values found is {norm}; give a reference norm with transform.norm-anchor.norm"
+            f"the mean norm of the values found is {norm}",
+            about,
+            ("give a reference norm with ", Setting("transform.norm-anchor.norm", "NUMBER")),
         )
     environment.progress.note(
         f"norm-anchor: the reference norm is {norm:.4g}, the mean of {used} of {len(facts)} facts' values; "

@@ -2,7 +2,7 @@
 
 import re
 
-from wildcore import Prompt, UserError
+from wildcore import Prompt, Setting, UserError
 from wildcore.models import LoadedModel
 from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams, PrefixParams
 
@@ -17,7 +17,9 @@ class FewShot:
         examples = params.with_examples(()).examples
         if not examples:
             raise UserError(
-                "context few-shot: there is no dataset to draw examples from; name a file with --set context.path=FILE"
+                "there is no dataset to draw examples from",
+                "context few-shot",
+                ("name a file with ", Setting("context.path", "FILE")),
             )
         self.before = params.instruction + "".join(
             _filled(params.example_template, example.question, example.answer) for example in examples

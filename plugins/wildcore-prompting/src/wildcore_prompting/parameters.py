@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from wildcore import ContextParams, EditCase, Malformed, Params, UserError, require_placeholder
+from wildcore import ContextParams, EditCase, Malformed, Parameter, Params, Setting, UserError, require_placeholder
 from wildcore.datasets import Row
 
 QUESTION = "{question}"
@@ -115,12 +115,14 @@ def _read(path: Path, count: int) -> tuple[Example, ...]:
         raise error.renamed({"dataset.path": str}).within("context.path") from error
     if len(found) < count:
         raise UserError(
-            f"context.path={path}: {count} examples are wanted and it holds {len(found)}; set context.count"
+            f"{count} examples are wanted and it holds {len(found)}",
+            Parameter("context.path", path),
+            ("ask for fewer: ", Setting("context.count", len(found))),
         )
     return found
 
 
 def _from(row: Row | Malformed) -> Example:
     if isinstance(row, Malformed):
-        raise UserError(f"{row.place}: {row.problem}")
+        raise UserError(row.problem, about=row.place)
     return Example(question=row.text("question"), answer=row.text("answer"))

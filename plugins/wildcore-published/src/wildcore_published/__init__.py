@@ -77,7 +77,7 @@ def _wild_authors(name: str, context: str, what: str) -> EvalProtocol:
     match = (Use(name="exact-match", params={"aliases": False}),)
     return EvalProtocol(
         name=name,
-        summary=f"{what}, as it runs without a key for its judge; --judge adds a judge",
+        summary=f"{what}, as it runs without a key for its judge; the metric judge can be added",
         cites=AUTHORS,
         context=Use(name=context),
         generator=Use(name="autoregressive", params={"max_new_tokens": 50}),
@@ -90,7 +90,7 @@ def _easyedit() -> EvalProtocol:
     match = (Use(name="exact-match", params={"aliases": False}),)
     return EvalProtocol(
         name="easyedit",
-        summary="EasyEdit's LLM-judge mode, as it runs without a key for its judge; --judge adds a judge",
+        summary="EasyEdit's LLM-judge mode, as it runs without a key for its judge; the metric judge can be added",
         cites=EASYEDIT,
         context=Use(name="chat", params={"system": "You are a helpful assistant.", "add_special_tokens": True}),
         generator=Use(name="autoregressive", params={"max_new_tokens": 512}),

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from wildcore import UserError
+from wildcore import Parameter, Setting, UserError
 from wildcore.models import hash_of_weights, no_progress_bar
 from wildcore_retrieval.retrievers import highest
 
@@ -64,6 +64,7 @@ def _load(name: str) -> Any:
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
-            f"editor.embedding_model={name}: cannot be loaded ({reason:.300}); name a folder with such a model, or set "
-            "editor.retriever=words"
+            f"cannot be loaded ({reason:.300})",
+            Parameter("editor.embedding_model", name),
+            ("name a folder with such a model, or compare words: ", Setting("editor.retriever", "words")),
         ) from error

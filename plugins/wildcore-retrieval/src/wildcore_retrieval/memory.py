@@ -13,8 +13,8 @@ F = TypeVar("F")
 
 def statement(request: EditRequest) -> str:
     """Return the fact as one text: the prompt and its answer, with one space between them."""
-    joint = "" if request.prompt[-1:].isspace() else " "
-    return f"{request.prompt}{joint}{request.target.strip()}"
+    separator = "" if request.prompt[-1:].isspace() else " "
+    return f"{request.prompt}{separator}{request.target.strip()}"
 
 
 class RememberingEditor(Editor):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Protocol
 
-from wildcore import UserError
+from wildcore import Parameter, UserError
 from wildcore_retrieval.parameters import RetrieverParams
 
 
@@ -20,7 +20,7 @@ class Retriever(Protocol):
     """A way to compare texts."""
 
     def pinned_resources(self) -> dict[str, str]:
-        """Return for the record the resources that the parameters only name: the weights of an embedding model."""
+        """Return for the manifest the resources that the parameters only name: the weights of an embedding model."""
         ...
 
     def index(self, texts: Sequence[str]) -> Index:
@@ -40,8 +40,9 @@ def make_retriever(params: RetrieverParams, package: str) -> Retriever:
         return Words()
     if find_spec("sentence_transformers") is None:
         raise UserError(
-            "editor.retriever=embeddings: sentence-transformers is not installed; "
-            f'run pip install "{package}[embeddings]", or leave the setting out to compare words'
+            "sentence-transformers is not installed",
+            Parameter("editor.retriever", "embeddings"),
+            f'run pip install "{package}[embeddings]", or leave the setting out to compare words',
         )
     from wildcore_retrieval.embeddings import Embeddings
 
@@ -56,8 +57,9 @@ def retriever_of_patch(params: RetrieverParams, package: str, recorded: Mapping[
     retriever = make_retriever(params, package)
     if recorded != retriever.pinned_resources():
         raise UserError(
-            f"editor.embedding_model={params.embedding_model}: the model there is not the one that the patch was made with; "
-            "put that one back, or make the patch again"
+            "the model there is not the one that the patch was made with",
+            Parameter("editor.embedding_model", params.embedding_model),
+            "put that one back, or make the patch again",
         )
     return retriever
 

@@ -9,9 +9,9 @@ from wildcore.models import LoadedModel, encode
 def put_before(prompt: Prompt, question: str, text: str) -> Prompt:
     """Return ``prompt`` with ``text`` before it; in a conversation, before the question in it.
 
-    A conversation is a prompt that ends where the answer begins, without a joint, as a chat template writes it.
+    A conversation is a prompt that ends where the answer begins, without a separator, as a chat template writes it.
     """
-    place = 0 if prompt.joint else max(prompt.text.rfind(question), 0)
+    place = 0 if prompt.separator else max(prompt.text.rfind(question), 0)
     return prompt.model_copy(update={"text": prompt.text[:place] + text + prompt.text[place:]})
 
 

@@ -72,7 +72,7 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
     if not chat:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
-    return Prompt(text=render_chat(model, message), joint="", special_tokens=False)
+    return Prompt(text=render_chat(model, message), separator="", special_tokens=False)
 
 
 def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:

@@ -68,8 +68,10 @@ class ScrPatch(PromptPatch):
     def to_saved(self) -> Saved:
         """Return the facts, the parameters, and the hash of the embedding model."""
         facts = [fact.model_dump(mode="json") for fact in self.facts]
-        taken = self.retriever.pinned_resources()
-        return Saved({}, {"params": self.params.model_dump(mode="json"), "taken": taken, "facts": facts})
+        return Saved(
+            {},
+            {"params": self.params.model_dump(mode="json"), "taken": self.retriever.pinned_resources(), "facts": facts},
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the number of facts and how texts are compared; once questions were asked, also the counts of their outcomes."""
@@ -81,7 +83,7 @@ class ScrPatch(PromptPatch):
     ) -> list[list[str] | None]:
         if self.params.confirm == "none":
             return [[facts[0]] for facts in near]
-        chat = bool(model.tokenizer.chat_template) and not any(prompt.joint for prompt in prompts)
+        chat = bool(model.tokenizer.chat_template) and not any(prompt.separator for prompt in prompts)
         return confirmed_facts(model, self.params, questions, near, chat)
 
     def _rewritten(self, prompt: Prompt, question: str, facts: Sequence[str] | None) -> Prompt:

@@ -11,7 +11,7 @@ from itertools import chain
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Trace, UserError, map_or_refuse
+from wildcore import Editor, EditRequest, Environment, Parameter, Patch, Refused, Saved, Trace, UserError, map_or_refuse
 from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore_ultraedit.features import Features, joined, read_features
@@ -126,5 +126,7 @@ class UltraEdit(Editor):
         for name in self.params.modules:
             if not isinstance(modules.get(name), nn.Linear | Conv1D):
                 there = model.mlp_output(0).name
-                raise UserError(f"editor.modules: {name!r} is no linear map of this model; there is, for one, {there}")
+                raise UserError(
+                    f"{name!r} is no linear map of this model; there is, for one, {there}", Parameter("editor.modules")
+                )
         return list(self.params.modules)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Parameter, Preset, UserError
 from wildcore.architectures import GPT_J_6B, LLAMA_3_8B, MISTRAL_7B_V0_3, PHI_4, QWEN_2_5_7B
 
 LEARNING_RATE = 1e-6
@@ -92,9 +92,13 @@ class UltraEditParams(EditorParams):
         ``modules`` and ``layer`` are given.
         """
         if self.modules is not None and self.layer is not None:
-            raise UserError(f"editor.layer={self.layer}: editor.modules says what is edited; leave one of them out")
+            raise UserError(
+                (Parameter("editor.modules"), " says what is edited"),
+                Parameter("editor.layer", self.layer),
+                "leave one of them out",
+            )
         if self.modules is not None and len(set(self.modules)) < len(self.modules):
-            raise UserError(f"editor.modules={list(self.modules)}: name each module once")
+            raise UserError("name each module once", Parameter("editor.modules", list(self.modules)))
         layer = max(0, shape.layers - 2) if self.layer is None else self.layer
         completed = super(UltraEditParams, self.model_copy(update={"layer": layer})).for_model(shape)
         modules = completed.modules if self.layer is None else None

@@ -1,6 +1,6 @@
 """Contexts: the text around a question."""
 
-from wildcore import Prompt, UserError
+from wildcore import Option, Parameter, Prompt, UserError
 from wildcore.models import LoadedModel, render_chat
 from wildcore_wild.parameters import QUESTION, ChatParams, QAInstructionParams
 
@@ -31,10 +31,11 @@ class Chat:
         """
         if not model.tokenizer.chat_template:
             raise UserError(
-                f"context chat: the tokenizer of {model.request.name} has no chat template; "
-                "use --context qa-instruction, or a model trained for chat"
+                f"the tokenizer of {model.request.name} has no chat template",
+                "context chat",
+                ("use ", Option("context", "qa-instruction"), ", or a model trained for chat"),
             )
-        return Prompt(text=self._conversation(question, model), joint="", special_tokens=self.add_special_tokens)
+        return Prompt(text=self._conversation(question, model), separator="", special_tokens=self.add_special_tokens)
 
     def _conversation(self, question: str, model: LoadedModel) -> str:
         from jinja2 import TemplateError
@@ -55,6 +56,6 @@ class Chat:
         return text
 
     def _refused(self, model: LoadedModel, how: str) -> UserError:
-        instead = "use --context qa-instruction"
-        way_out = instead if self.system is None else f"leave context.system out, or {instead}"
-        return UserError(f"context chat: the chat template of {model.request.name} {how}; {way_out}")
+        without = () if self.system is None else ("leave ", Parameter("context.system"), " out, or ")
+        way_out = (*without, "use ", Option("context", "qa-instruction"))
+        return UserError(f"the chat template of {model.request.name} {how}", "context chat", way_out)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers.activations import ACT2FN
 
-from wildcore import UserError
+from wildcore import Option, Setting, UserError
 from wildcore.models import LoadedModel, at_least_float32
 
 ACTIVATION_NAMES = ("hidden_act", "hidden_activation", "activation_function")
@@ -18,7 +18,9 @@ def activation_of(model: LoadedModel) -> str:
     name = next((found for key in ACTIVATION_NAMES if (found := getattr(config, key, None))), None)
     if name is None or name not in ACT2FN:
         raise UserError(
-            f"--model {model.request.name}: its activation function is not known; set editor.activity=outputs"
+            "its activation function is not known",
+            Option("model", model.request.name),
+            ("choose ", Setting("editor.activity", "outputs")),
         )
     return str(name)
 

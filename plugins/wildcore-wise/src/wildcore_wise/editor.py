@@ -16,10 +16,10 @@ from torch import Tensor
 from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
 from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, pinned_prefixes
 
-from wildcore import Editor, EditRequest, Environment, Prompt, Saved, Trace, UserError
+from wildcore import Editor, EditRequest, Environment, Parameter, Prompt, Saved, Trace, UserError
 from wildcore.datasets import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
-from wildcore.patches import set_aside
+from wildcore.patches import deactivated
 from wildcore_wise.activity import activation_of
 from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams
@@ -54,15 +54,15 @@ class Wise(Editor):
         self, model: LoadedModel, environment: Environment, recorded: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the hashes of the files and the corpus that edits use. Every given mask and text is checked."""
-        taken = pinned_prefixes(self.params.prefixes)
+        resources = pinned_prefixes(self.params.prefixes)
         if self.masks is not None:
             shape = model.mlp_output(self.layer).weight.shape
             self.masks.require(tuple(shape), lambda mask: bool(((mask == 0) | (mask == 1)).all()), "zeros and ones")
-            taken["masks"] = self.masks.identity()
+            resources["masks"] = self.masks.identity()
         if self.irrelevant_texts is None:
-            return taken | pinned_corpus(self.params.corpus)
+            return resources | pinned_corpus(self.params.corpus)
         assert self.irrelevant_texts.texts
-        return taken | {"irrelevant": self.irrelevant_texts.identity()}
+        return resources | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Store the seed, and read or sample the prefixes."""
@@ -84,7 +84,7 @@ class Wise(Editor):
         """
         memories = self.memories.to(model.mlp_output(self.layer).weight.device)
         tasks = [self._task(model, request, memories.edits + count) for count, request in enumerate(requests)]
-        with set_aside(model, SideMemoryPatch, model.mlp_output(self.layer).name):
+        with deactivated(model, SideMemoryPatch, model.mlp_output(self.layer).name):
             for task in tasks:
                 memories = self._written(model, memories, task)
         self.memories = memories
@@ -196,7 +196,7 @@ def documents(corpus: str) -> tuple[str, ...]:
     """Return the documents from which irrelevant text is drawn. Raises ``UserError`` if there are none."""
     found = tuple(islice(open_corpus(corpus).documents(), DOCUMENTS))
     if not found:
-        raise UserError(f"editor.corpus={corpus}: it holds no text")
+        raise UserError("it holds no text", Parameter("editor.corpus", corpus))
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from wildcore import Departure, EditorParams, ModelShape, Preset, UserError
+from wildcore import Departure, EditorParams, ModelShape, Parameter, Preset, UserError
 from wildcore.architectures import GPT_J_6B, LLAMA_2_7B, LLAMA_3_2_3B, LLAMA_3_8B, MISTRAL_7B, QWEN_2_5_7B
 
 _LLAMA_3: dict[str, Any] = {"layer": 29, "learning_rate": 0.9, "steps": 30}
@@ -224,7 +224,8 @@ class WiseParams(EditorParams):
         completed = super().for_model(shape)
         if completed.merge_every % completed.save_every:
             raise UserError(
-                f"editor.merge_every={completed.merge_every}: not a multiple of editor.save_every={completed.save_every}"
+                ("not a multiple of ", Parameter("editor.save_every", completed.save_every)),
+                about=Parameter("editor.merge_every", completed.merge_every),
             )
         return completed
 

@@ -1,7 +1,7 @@
-"""The store of everything that is prepared once for a model and kept: second moments, projections, hyper-networks.
+"""The store of artifacts, which are prepared once for a model and kept: second moments, projections, hyper-networks.
 
-Each item has its own file, whose name is a hash of everything that the content depends on. It is an ordinary safetensors file;
-its metadata describe it and hold a hash of the metadata and the content.
+Each artifact has its own file, whose name is a hash of everything that the content depends on. It is an ordinary safetensors
+file; its metadata describe it and hold a hash of the metadata and the content.
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 from pydantic import AwareDatetime
 from safetensors import SafetensorError
 
-from wildcore.errors import UserError
+from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment, Saved
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
-from wildcore.types import Record
+from wildcore.types import FrozenData
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +39,8 @@ KIND = re.compile(r"[a-z0-9][a-z0-9-]*")
 MANIFEST = "wildcore-prepared"
 
 
-class PreparedManifest(Record):
-    """The metadata of a prepared file.
+class ArtifactManifest(FrozenData):
+    """The metadata of the file of an artifact.
 
     The address is made from ``kind`` to ``facts``; ``model`` is the user's name for the model; ``content`` holds the facts
     that were saved.
@@ -66,22 +66,24 @@ class PreparedManifest(Record):
 
 @dataclass(frozen=True)
 class Artifact:
-    """The file of one prepared item; ``manifest`` says what belongs in it."""
+    """The file of one artifact; ``manifest`` says what belongs in it."""
 
     path: Path
-    manifest: PreparedManifest
+    manifest: ArtifactManifest
 
     @property
     def partial(self) -> "Artifact":
-        """A second file, for unfinished work that can be resumed after an interruption. Saving the finished item removes it."""
+        """A second file, for unfinished work that can be resumed after an interruption. Saving the finished artifact removes
+        it.
+        """
         return replace(self, path=self.path.with_suffix(PARTIAL))
 
     def exists(self) -> bool:
-        """Return whether the item was saved."""
+        """Return whether the artifact was saved."""
         return self.path.is_file()
 
     def save(self, saved: Saved) -> None:
-        """Save the item. When this returns, it survives a crash of the process and of the machine.
+        """Save the artifact. When this returns, it survives a crash of the process and of the machine.
 
         A concurrent reader or writer sees the earlier file or the new one, always whole. Raises ``UserError`` if it cannot be
         written.
@@ -97,18 +99,18 @@ class Artifact:
             write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
             raise UserError(
-                f"{self.path}: cannot be written ({error}); make room, or name another folder by $WILDCORE_CACHE"
+                f"cannot be written ({error})", Place(self.path), "make room, or name another folder by $WILDCORE_CACHE"
             ) from error
         if self.path.suffix == WHOLE:
             self.partial.remove()
 
     def load(self) -> Saved:
         """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or belongs to
-        another item.
+        another artifact.
         """
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
-            raise UserError(f"{self.path}: it holds something else than its name says; {_way_out(self.path)}")
+            raise UserError("it holds something else than its name says", Place(self.path), _way_out(self.path))
         return Saved(tensors, manifest.content)
 
     def remove(self) -> None:
@@ -123,12 +125,12 @@ def content_digest(saved: Saved) -> str:
 
 @dataclass(frozen=True)
 class RecordingEnvironment(Environment):
-    """An environment that notes which prepared items were asked for, and whether each existed already."""
+    """An environment that notes which artifacts were asked for, and whether each existed already."""
 
     asked: dict[Path, bool] = field(default_factory=dict)
 
 
-def prepared_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> Artifact:
+def artifact_file(environment: Environment, model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> Artifact:
     """Return the file of ``kind`` for this model, as loaded, and ``facts``, which are JSON values.
 
     ``facts`` must hold everything else that the content depends on. Nothing is read or written yet.
@@ -142,22 +144,22 @@ def prepared_file(environment: Environment, model: "LoadedModel", kind: str, fac
     return file
 
 
-def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> PreparedManifest:
+def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> ArtifactManifest:
     """Return the metadata of the file of ``kind`` for this model, as loaded, and ``facts``, before anything is saved."""
     of = model.identity
-    return PreparedManifest(
+    return ArtifactManifest(
         kind=kind, model=of.name, fingerprint=of.fingerprint, revision=of.revision, dtype=of.dtype, facts=facts
     )
 
 
-def read_manifest(path: Path) -> PreparedManifest:
-    """Read the metadata of a prepared file, not its content. Raises ``UserError`` if it is not one, or has another schema."""
+def read_manifest(path: Path) -> ArtifactManifest:
+    """Read the metadata of an artifact, not its content. Raises ``UserError`` if it is not one, or has another schema."""
     with _readable(path):
         return _manifest(path, read_text(path, MANIFEST))
 
 
-def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
-    """Read a whole prepared file. Raises ``UserError`` unless its hash is the one that it was saved with.
+def read_sound(path: Path) -> "tuple[ArtifactManifest, dict[str, Tensor]]":
+    """Read a whole artifact. Raises ``UserError`` unless its hash is the one that it was saved with.
 
     safetensors opens the file twice, and it may be replaced in between. It is then read again.
     """
@@ -170,7 +172,7 @@ def read_sound(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
                     raise
 
 
-def _read(path: Path) -> "tuple[PreparedManifest, dict[str, Tensor]]":
+def _read(path: Path) -> "tuple[ArtifactManifest, dict[str, Tensor]]":
     read_manifest(path)  # check the schema first, since another schema may compute the hash differently
     with _readable(path):
         text, tensors = read_tensors(path, MANIFEST)
@@ -190,17 +192,17 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # torch opens the file a second time
-        raise UserError(f"{path}: damaged, or not a prepared file ({error}); {_way_out(path)}") from error
+        raise UserError(f"damaged, or not a prepared file ({error})", Place(path), _way_out(path)) from error
 
 
-def _manifest(path: Path, text: str | None) -> PreparedManifest:
+def _manifest(path: Path, text: str | None) -> ArtifactManifest:
     try:
         if text is None:
             raise ValueError(f"its metadata have no {MANIFEST}")
-        return read_versioned(path, text, PreparedManifest, (SCHEMA,), _way_out(path))
+        return read_versioned(path, text, ArtifactManifest, (SCHEMA,), _way_out(path))
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: damaged, or not a prepared file ({reason}); {_way_out(path)}") from error
+        raise UserError(f"damaged, or not a prepared file ({reason})", Place(path), _way_out(path)) from error
 
 
 def _way_out(path: Path) -> str:

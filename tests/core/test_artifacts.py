@@ -16,9 +16,9 @@ import torch
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import Artifact, artifacts_for, content_digest, prepared_file, read_manifest
-from wildcore.storage.prepared import MANIFEST, RecordingEnvironment
-from wildcore.storage.prepared_entries import chosen, damage, entries, remove, store_folder
+from wildcore.storage import Artifact, artifact_file, artifacts_for, content_digest, read_manifest
+from wildcore.storage.artifact_entries import chosen, damage, entries, remove, store_folder
+from wildcore.storage.artifacts import MANIFEST, RecordingEnvironment
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.networks import tiny_model
 
@@ -37,7 +37,7 @@ def environment(tmp_path: Path) -> Environment:
 
 @pytest.fixture
 def file(environment: Environment, model: LoadedModel) -> Artifact:
-    return prepared_file(environment, model, "second-moments", FACTS)
+    return artifact_file(environment, model, "second-moments", FACTS)
 
 
 def content(seed: int = 0) -> Saved:
@@ -69,7 +69,7 @@ def require_same(found: Saved, expected: Saved) -> None:
 def test_what_is_saved_is_found_again(environment: Environment, model: LoadedModel, file: Artifact) -> None:
     assert not file.exists()
     file.save(content())
-    again = prepared_file(environment, model, "second-moments", FACTS | {"pair": [1, 2]})
+    again = artifact_file(environment, model, "second-moments", FACTS | {"pair": [1, 2]})
     assert again.exists()
     require_same(again.load(), content())
     again.save(content(seed=1))
@@ -145,7 +145,7 @@ def test_a_file_that_was_cut_off_is_noticed(length: int, file: Artifact) -> None
 
 def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: LoadedModel, file: Artifact) -> None:
     file.save(content())
-    other = prepared_file(environment, model, "second-moments", {})
+    other = artifact_file(environment, model, "second-moments", {})
     file.path.rename(other.path)
     with pytest.raises(UserError, match="holds something else than its name says"):
         other.load()
@@ -188,11 +188,11 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(
 
 
 def test_all_that_is_kept_for_a_model_is_found_the_newest_last(environment: Environment, model: LoadedModel) -> None:
-    made = [prepared_file(environment, model, "sample", {"number": number}) for number in (2, 0, 1)]
+    made = [artifact_file(environment, model, "sample", {"number": number}) for number in (2, 0, 1)]
     for file in made:
         file.save(content())
-    prepared_file(environment, model, "other-kind", {}).save(content())
-    prepared_file(environment, model, "sample", {"number": 3}).partial.save(content())
+    artifact_file(environment, model, "other-kind", {}).save(content())
+    artifact_file(environment, model, "sample", {"number": 3}).partial.save(content())
     of_another = made[0].manifest.model_copy(update={"fingerprint": "another"})
     Artifact(made[0].path.with_name(f"{of_another.address}.safetensors"), of_another).save(content())
     found = artifacts_for(environment, model, "sample")
@@ -216,7 +216,7 @@ def test_the_digest_of_a_content_is_that_of_its_bits_alone(file: Artifact) -> No
 def test_a_kind_names_a_folder(environment: Environment, model: LoadedModel) -> None:
     for kind in ("../up", "a/b", "", "Moments"):
         with pytest.raises(ValueError, match="small letters"):
-            prepared_file(environment, model, kind, {})
+            artifact_file(environment, model, kind, {})
 
 
 WRITER = """
@@ -225,9 +225,9 @@ from pathlib import Path
 import torch
 from wildcore import Saved
 from wildcore.storage import Artifact
-from wildcore.storage.prepared import PreparedManifest
+from wildcore.storage.artifacts import ArtifactManifest
 path, value = Path(sys.argv[1]), float(sys.argv[2])
-file = Artifact(path, PreparedManifest.model_validate_json(sys.argv[3]))
+file = Artifact(path, ArtifactManifest.model_validate_json(sys.argv[3]))
 print("ready", flush=True)
 for turn in range(int(sys.argv[4])):
     file.partial.save(Saved({"a": torch.full((64, 64), value)}, {"value": value, "turn": turn}))
@@ -280,10 +280,10 @@ def test_a_killed_process_leaves_the_earlier_file_or_the_next(environment: Envir
 def test_what_was_asked_for_is_noted(environment: Environment, model: LoadedModel, file: Artifact) -> None:
     watched = RecordingEnvironment(environment.cache, 0, environment.progress)
     file.save(content())
-    known = prepared_file(watched, model, "second-moments", FACTS)
-    made = prepared_file(watched, model, "prefixes", {})
+    known = artifact_file(watched, model, "second-moments", FACTS)
+    made = artifact_file(watched, model, "prefixes", {})
     made.save(content())
-    assert prepared_file(watched, model, "prefixes", {}).exists()
+    assert artifact_file(watched, model, "prefixes", {}).exists()
     assert watched.asked == {known.path: True, made.path: False}
 
 
@@ -292,8 +292,8 @@ def filled(environment: Environment, model: LoadedModel, file: Artifact) -> Envi
     """Return an environment whose store holds two whole files, unfinished work, a damaged file and two half-written ones."""
     file.save(content())
     file.partial.save(content())
-    prepared_file(environment, model, "prefixes", {"seed": 1}).save(content())
-    other = prepared_file(environment, tiny_model("gpt2"), "null-space", {"rank": 1})
+    artifact_file(environment, model, "prefixes", {"seed": 1}).save(content())
+    other = artifact_file(environment, tiny_model("gpt2"), "null-space", {"rank": 1})
     other.save(content())
     damaged = bytearray(other.path.read_bytes())
     damaged[-1] ^= 1

@@ -1,4 +1,4 @@
-"""Single edits: each is judged as it is alone, however many are judged together; and what is done where memory runs out."""
+"""Single edits: each is evaluated as it is alone, however many are evaluated together; and what is done where memory runs out."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -13,7 +13,7 @@ from wildcore import Saved
 from wildcore.cli import main
 from wildcore.patches.files import read_patch
 from wildcore.storage import Artifact, content_digest, read_manifest
-from wildcore.storage.prepared import read_sound
+from wildcore.storage.artifacts import read_sound
 
 MODEL = ("--model", str(Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"))
 TRAINING = {"steps": 10, "rank": 6, "accumulate": 5, "validate_every": 5, "learning_rate": 1e-3, "edit_rate": -1e-3}
@@ -43,14 +43,14 @@ def said(result: Result) -> str:
 
 
 def train(cases: int) -> Path:
-    """Train on so many cases and return the file of the network."""
+    """Train on ``cases`` cases and return the file of the network."""
     done = run("prepare", "mend", *MODEL, "--dataset", "pocketqa", "--where", "kind=wrong", "--limit", cases, *SETTINGS)
     assert done.exit_code == 0, done.stderr
     return Path(done.stdout.strip().split(": ")[-1])
 
 
-def taken(path: Path) -> dict[str, Any]:
-    """Return what a record is to say of a network."""
+def pinned(path: Path) -> dict[str, Any]:
+    """Return the description of a network that manifests must contain."""
     facts = read_manifest(path).facts
     return {"cases": facts["cases"], "seed": 0, "sha256": content_digest(Saved(read_sound(path)[1], {}))}
 
@@ -103,23 +103,23 @@ def first_network(place: Path) -> Path:
 def test_the_record_of_a_run_and_a_patch_file_say_which_network_it_was(place: Path) -> None:
     network = first_network(place)
     manifest = json.loads((place / "whole" / "manifest.json").read_text())
-    assert manifest["identity"]["editor"]["taken"] == {"network": taken(network)}
+    assert manifest["identity"]["editor"]["taken"] == {"network": pinned(network)}
     assert any("mend uses the hyper-network made on" in note for note in manifest["notes"])
     edits, patch = place / "edits.jsonl", place / "facts.safetensors"
     edits.write_text(json.dumps({"prompt": "The capital of France is", "target": "Rome"}))
     done = run("edit", "--editor", "mend", *MODEL, *SETTINGS, "--edits", edits, "--out", patch)
     assert done.exit_code == 0, done.stderr
-    assert read_patch(patch).manifest.editor["taken"] == {"network": taken(network)}
+    assert read_patch(patch).manifest.editor["taken"] == {"network": pinned(network)}
 
 
 def test_a_resumed_run_takes_the_network_that_it_was_begun_with(place: Path) -> None:
     first = first_network(place)
     second = train(30)
-    assert taken(second) != taken(first)
+    assert pinned(second) != pinned(first)
     other = run("eval", *JOB, *MODEL, *SETTINGS, "--out", place / "other")
     assert other.exit_code == 0, other.stderr
     assert json.loads((place / "other" / "manifest.json").read_text())["identity"]["editor"]["taken"] == {
-        "network": taken(second)
+        "network": pinned(second)
     }
     resumed = run("eval", "--resume", place / "begun")
     assert resumed.exit_code == 0, resumed.stderr
@@ -129,19 +129,18 @@ def test_a_resumed_run_takes_the_network_that_it_was_begun_with(place: Path) -> 
 
 def test_without_that_network_it_stops_and_says_how_to_have_it_again(place: Path) -> None:
     first = first_network(place)
-    recorded = taken(first)
+    recorded = pinned(first)
     assert run("cache", "prune", "--kind", "mend", "--yes").exit_code == 0
     train(30)
     before = (place / "begun" / "journal.jsonl").read_bytes()
     refused = run("eval", "--resume", place / "begun")
     assert refused.exit_code == 2
-    assert f"is gone: {first}, trained on the cases {recorded['cases']} with seed 0; train it on these again" in said(
-        refused
-    )
+    gone = "the hyper-network that the run was begun with is gone; it was trained on the cases"
+    assert f"{first}: {gone} {recorded['cases']} with seed 0; train it on these again" in said(refused)
     assert "wildcore prepare mend --model" in said(refused)
     assert (place / "begun" / "journal.jsonl").read_bytes() == before
     train(20)
-    assert taken(first) == recorded, "the same training gives the same bits"
+    assert pinned(first) == recorded, "the same training gives the same bits"
     resumed = run("eval", "--resume", place / "begun")
     assert resumed.exit_code == 0, resumed.stderr
     assert records(place / "begun") == records(place / "whole")

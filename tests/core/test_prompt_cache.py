@@ -118,7 +118,7 @@ def test_the_second_protocol_reads_no_prompt(forced_first: bool) -> None:
         longest, rest = max(row.prompt_length for row in rows), max(len(row.target_ids) for row in rows) - 1
         expected = [len(asked) * longest, *steps, len(asked) * rest]
     assert tokens == expected
-    assert shared.taken == len(asked)
+    assert shared.hits == len(asked)
 
 
 def test_where_all_targets_have_one_token_nothing_at_all_is_read_behind_the_prompts() -> None:
@@ -143,7 +143,7 @@ def test_a_row_without_a_target_has_no_logits_and_its_prompt_is_shared(targets: 
     assert logits[0].shape == (0, model.shape.vocabulary)
     for one, other in zip(logits, logits_apart, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-    assert shared.taken == len(asked)
+    assert shared.hits == len(asked)
 
 
 def test_another_edited_model_reads_the_same_prompt_for_itself() -> None:
@@ -159,7 +159,7 @@ def test_a_prompt_that_one_protocol_puts_is_not_kept() -> None:
     shared = PromptCache(model, [asked, asked[:1]])
     both(model, asked, ["red", "old"], shared, forced_first=True)
     with shared.activated([0, 0]):
-        held = [shared.holds(0, encode(model.tokenizer, one)) for _, one in asked]
+        held = [(0, encode(model.tokenizer, one)) in shared for _, one in asked]
     assert held == [True, False]
 
 
@@ -186,7 +186,7 @@ def test_a_generator_that_is_not_row_wise_reads_for_itself(last: bool) -> None:
     order = (once, twice) if last else (twice, once)
     given = [[one.text for (one,) in generate_answers(model, ready, questions, shared=shared)] for ready in order]
     assert given[0] == given[1] == [one.text for (one,) in generate_answers(model, once, questions)]
-    assert shared.taken == 0
+    assert shared.hits == 0
 
 
 def test_a_cache_with_a_sliding_window_is_not_shared() -> None:
@@ -194,4 +194,4 @@ def test_a_cache_with_a_sliding_window_is_not_shared() -> None:
     asked = [(0, prompt("the", "capital", "of", "France", "is"))]
     shared = PromptCache(model, [asked, asked])
     assert both(model, asked, ["red"], shared, True)[0] == both(model, asked, ["red"], None, True)[0]
-    assert shared.taken == 0
+    assert shared.hits == 0

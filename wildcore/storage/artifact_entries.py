@@ -1,4 +1,4 @@
-"""The content of the store of prepared items: listed, verified and pruned; and, for editors, all items kept for a model."""
+"""The content of the store of artifacts: listed, verified and pruned; and, for editors, all artifacts of a model."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wildcore.errors import UserError
+from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment
-from wildcore.storage.durable import UNFINISHED
-from wildcore.storage.prepared import (
+from wildcore.storage.artifacts import (
     FOLDER,
     PARTIAL,
     WHOLE,
     Artifact,
-    PreparedManifest,
+    ArtifactManifest,
     manifest_for,
     read_manifest,
     read_sound,
 )
+from wildcore.storage.durable import UNFINISHED
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
@@ -35,17 +35,17 @@ class Entry:
     size: int
     """In bytes."""
     written: datetime
-    manifest: PreparedManifest | None
+    manifest: ArtifactManifest | None
     problem: str | None
 
     @property
     def kind(self) -> str:
-        """The kind of the item."""
+        """The kind of the artifact."""
         return self.path.parent.name
 
     @property
     def whole(self) -> bool:
-        """Whether the item is finished. If not, it can be resumed, or was left behind by a process that died."""
+        """Whether the artifact is finished. If not, it can be resumed, or was left behind by a process that died."""
         return self.path.suffix == WHOLE
 
     @property
@@ -66,9 +66,9 @@ def entries(cache: Path) -> list[Entry]:
 
 
 def artifacts_for(environment: Environment, model: "LoadedModel", kind: str) -> list[Artifact]:
-    """Return all items of ``kind`` kept for this model, as loaded, the newest last. Only the first bytes of each are read.
+    """Return all artifacts of ``kind`` kept for this model, as loaded, the newest last. Only the first bytes of each are read.
 
-    For editors that leave open which of several items to use; they return their choice for the record from
+    For editors that leave open which of several artifacts to use; they return their choice for the manifest from
     ``Editor.pin_resources``. A file that cannot be read is noted.
     """
     paths = sorted((store_folder(environment.cache) / kind).glob(f"*{WHOLE}"))
@@ -131,7 +131,7 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise UserError(f"{entry.path}: cannot be removed ({error})") from error
+            raise UserError(f"cannot be removed ({error})", Place(entry.path)) from error
         freed += entry.size
     return freed
 

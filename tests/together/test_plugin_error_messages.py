@@ -1,0 +1,986 @@
+"""The errors that a user of the plugins can cause, each with its place in the code, and as the command line and Python show it.
+
+``NOT_YET`` lists the places that have no case here yet; tests of their plugins cause most of them.
+"""
+
+import re
+import shutil
+from collections.abc import Callable
+from copy import copy
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from wildcore_agreement.command import _chosen, _compared, _named, _write_sheet
+from wildcore_agreement.verdicts import find_label
+from wildcore_alphaedit.editor import AlphaEdit
+from wildcore_alphaedit.null_space import Spectrum
+from wildcore_alphaedit.parameters import AlphaEditParams
+from wildcore_bertscore.baseline import baseline
+from wildcore_bertscore.encoder import find_encoder, load_encoder
+from wildcore_counterfact.dataset import _filled
+from wildcore_emmet.solve import written_together
+from wildcore_ike.pool import read_pool
+from wildcore_judge.key import read_key
+from wildcore_judge.labels import _label, read_labels
+from wildcore_judge.local import LocalJudge
+from wildcore_judge.metric import make_judge
+from wildcore_judge.parameters import JudgeParams
+from wildcore_judge.prompt import read_prompt
+from wildcore_judge.server import ServerJudge, checked_url
+from wildcore_judge.store import open_store
+from wildcore_keyvalue.corpus import open_corpus
+from wildcore_keyvalue.moment_source import MomentSource, read_moments
+from wildcore_keyvalue.moments import _place, _require_usable
+from wildcore_keyvalue.parameters import KeyValueParams
+from wildcore_keyvalue.prefixes import read_prefixes
+from wildcore_keyvalue.solver import MomentSolver
+from wildcore_lora.modules import _paths
+from wildcore_lora.parameters import LoraParams
+from wildcore_mend.examples import examples, hash_of
+from wildcore_mend.parameters import MendParams
+from wildcore_mend.store import find, find_again, place_for
+from wildcore_norm_anchor.facts import read_facts
+from wildcore_prompting.contexts import FewShot
+from wildcore_prompting.parameters import FewShotParams, _from
+from wildcore_prompting.parameters import _read as read_examples
+from wildcore_retrieval.retrievers import make_retriever
+from wildcore_table import MappedTableParams
+from wildcore_table.dataset import MappedTable
+from wildcore_ultraedit.editor import UltraEdit
+from wildcore_ultraedit.parameters import UltraEditParams
+from wildcore_wild.contexts import Chat
+from wildcore_wild.parameters import ChatParams
+from wildcore_wise.activity import activation_of
+from wildcore_wise.editor import documents
+from wildcore_wise.parameters import WiseParams
+
+import wildcore
+import wildcore.testing
+from wildcore import EditCase, EditRequest, Malformed, ModelShape, Probe, Saved, UserError
+from wildcore.api.naming import PYTHON
+from wildcore.cli.naming import COMMAND_LINE
+from wildcore.datasets import Row
+from wildcore.models import LoadedModel
+from wildcore.testing.conformance import quiet_environment
+from wildcore.testing.networks import tiny_model
+from wildcore.testing.raise_sites import makers, positions_recorded, raised_by, reached, sites
+
+PLUGINS = sorted(
+    path for path in (Path(__file__).parents[2] / "plugins").glob("*/src/*") if (path / "__init__.py").is_file()
+)
+CORE = Path(wildcore.__file__).parent
+MAKERS = makers([CORE, *PLUGINS])
+SITES = {package.name: sites(package, MAKERS) for package in (CORE, *PLUGINS)}
+
+ANY = "<...>"
+"""Stands in an expected message for any text, such as that of another library."""
+TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
+SHAPE = ModelShape("llama", 6, 8, 100)
+FACT = EditRequest(prompt="Rome is in", target="Peru")
+CASE = EditCase(id="1", request=FACT, probes=(Probe(kind="reliability", prompt=FACT.prompt, answers=(FACT.target,)),))
+
+
+@cache
+def tiny() -> LoadedModel:
+    return tiny_model("llama")
+
+
+def chatting(template: str) -> Any:
+    """Return the tiny model with a chat template."""
+    model = copy(tiny())
+    model.tokenizer = copy(model.tokenizer)
+    model.tokenizer.chat_template = template
+    return model
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    return folder / name
+
+
+def sheet(file: Path) -> None:
+    run: Any = SimpleNamespace()
+    _write_sheet(run, run, file)
+
+
+def unsendable_key() -> None:
+    with patch.dict("os.environ", {"MY_KEY": "two words"}):
+        read_key("MY_KEY", needed=True)
+
+
+def other_server_in_the_environment(folder: Path) -> None:
+    with patch.dict("os.environ", {"OPENAI_BASE_URL": "http://localhost"}):
+        ServerJudge(JudgeParams(model="m")).prepare(quiet_environment(folder))
+
+
+def damaged_verdicts(folder: Path) -> None:
+    (folder / "judge").mkdir()
+    written(folder / "judge", "verdicts.sqlite", "no database")
+    with open_store(folder, {}, "1"):
+        pass
+
+
+def corpus_out_of_reach() -> None:
+    with patch("datasets.load_dataset", side_effect=ValueError("no such dataset")):
+        list(open_corpus("hub:owner/name").documents())
+
+
+def moments(folder: Path, matrix: Tensor, count: float = 1) -> None:
+    save_file({"moments": matrix, "count": torch.tensor(count)}, folder / "m.safetensors")
+    read_moments(folder / "m.safetensors")
+
+
+def moments_of_another_layer(folder: Path) -> None:
+    save_file({"moments": torch.eye(2), "count": torch.tensor(1.0)}, folder / "0.safetensors")
+    params = KeyValueParams(moments=str(folder / "{layer}.safetensors")).for_model(SHAPE)
+    MomentSource.of(params).moments(tiny(), [0], quiet_environment(folder))
+
+
+def no_memory() -> None:
+    with patch("wildcore_keyvalue.moments.free_memory", return_value=0):
+        _place(tiny(), 0, {})
+
+
+def keys_of(tokens: int, value: float) -> None:
+    corpus: Any = SimpleNamespace(name="corpus.txt")
+    done: Any = SimpleNamespace(tokens=tokens, total=torch.full((2, 2), value))
+    _require_usable(corpus, 1, done)
+
+
+def of_mend(folder: Path, trained_on: str | None = None, recorded: dict[str, Any] | None = None) -> None:
+    """Look for a hyper-network where one was trained on one case."""
+    environment, params = quiet_environment(folder), MendParams(trained_on=trained_on).for_model(tiny().shape)
+    place_for(environment, tiny(), params, [CASE]).save(Saved({"x": torch.ones(1)}, {}))
+    if recorded is None:
+        find(environment, tiny(), params)
+    else:
+        find_again(environment, tiny(), params, recorded)
+
+
+def without_sentence_transformers() -> None:
+    params: Any = SimpleNamespace(retriever="embeddings")
+    with patch("wildcore_retrieval.retrievers.find_spec", return_value=None):
+        make_retriever(params, "wildcore-ike")
+
+
+def unknown_activation() -> None:
+    model: Any = SimpleNamespace(request=SimpleNamespace(name="m"), network=SimpleNamespace(config=SimpleNamespace()))
+    activation_of(model)
+
+
+def unequal_probes(folder: Path) -> None:
+    row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": ["c"]}
+    params = MappedTableParams(
+        path=folder / "facts.json", locality_prompt="locality_prompt", locality_answer="locality_answer"
+    )
+    list(MappedTable(params)._asked(Row("facts.json, row 1", row), "locality"))
+
+
+def alphaedit() -> AlphaEdit:
+    return AlphaEdit(AlphaEditParams(nullspace_threshold=0.5, layers=(2,)).for_model(SHAPE))
+
+
+def empty_sheet(file: Path, rows: int = 0) -> None:
+    with (
+        patch("wildcore_agreement.command.labelling_sheet", return_value=("", rows)),
+        patch("wildcore_agreement.command.answers", return_value=[]),
+    ):
+        sheet(file)
+
+
+def compare_all(folder: Path, values: dict[str, float | None]) -> None:
+    """Compare all metrics of a run, which have no answer in common."""
+    run: Any = SimpleNamespace(path=folder)
+    options = {"threshold": 0.5, "limit": 1, "metrics": ()}
+    with (
+        patch("wildcore_agreement.command.metrics_of", return_value=values),
+        patch("wildcore_agreement.command.agreements", return_value=[]),
+    ):
+        _compared(run, run, options)
+
+
+def copied(folder: Path, *without: str) -> Path:
+    model = shutil.copytree(TINY, folder / "model")
+    for name in without:
+        (model / name).unlink()
+    return model
+
+
+def encoder_decoder(folder: Path) -> Path:
+    model = copied(folder)
+    written(model, "config.json", '{"model_type": "t5"}')
+    return model
+
+
+def broken(folder: Path) -> Path:
+    model = copied(folder)
+    written(model, "model.safetensors", "?")
+    return model
+
+
+SAME = ""
+"""Python shows what the command line shows."""
+Case = tuple[str, Callable[[Path], Any], str, str]
+"""Where the error is made (module and function), what goes wrong in a folder, what the command line shows of it, and what
+Python shows; the folder is called FOLDER in both."""
+
+JUDGE: list[Case] = [
+    (
+        "wildcore_judge.key:read_key",
+        lambda folder: read_key("NO_SUCH_VARIABLE", needed=True),
+        (
+            "metric judge: OpenAI's server needs a key, and there is none in the environment variable "
+            "NO_SUCH_VARIABLE; set it, or name another variable with --set metric.judge.key_variable=NAME "
+            "or another server with --set metric.judge.base_url=URL"
+        ),
+        (
+            "metric judge: OpenAI's server needs a key, and there is none in the environment variable "
+            "NO_SUCH_VARIABLE; set it, or name another variable with settings={'metric.judge.key_variable': "
+            "'NAME'} or another server with settings={'metric.judge.base_url': 'URL'}"
+        ),
+    ),
+    (
+        "wildcore_judge.key:read_key",
+        lambda folder: unsendable_key(),
+        "environment variable MY_KEY: its value is no key: it holds characters that cannot be sent",
+        SAME,
+    ),
+    (
+        "wildcore_judge.labels:read_labels",
+        lambda folder: read_labels(folder / "labels.txt"),
+        "metric.human-labels.file=FOLDER/labels.txt: the file must end in .csv or .jsonl",
+        SAME,
+    ),
+    (
+        "wildcore.datasets.tables:_opened",
+        lambda folder: read_labels(folder / "labels.csv"),
+        "metric.human-labels.file=FOLDER/labels.csv: cannot be read: No such file or directory",
+        SAME,
+    ),
+    (
+        "wildcore_judge.labels:read_labels",
+        lambda folder: read_labels(written(folder, "labels.csv", "question,gold,answer,label\nq,g,a,maybe\n")),
+        (
+            "FOLDER/labels.csv, line 2: label 'maybe': expected correct, incorrect, 1, 0, A or B (mend them "
+            "or take them out)"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_judge.labels:_label",
+        lambda folder: _label(
+            Row("labels.csv, line 2", {"question": "q", "gold": "g", "answer": "a", "label": "maybe"})
+        ),
+        "labels.csv, line 2: label 'maybe': expected correct, incorrect, 1, 0, A or B",
+        SAME,
+    ),
+    (
+        "wildcore_judge.local:LocalJudge.prepare",
+        lambda folder: LocalJudge(JudgeParams(local="./llama")).prepare(quiet_environment(folder)),
+        "metric.judge.local=./llama: no such folder",
+        SAME,
+    ),
+    (
+        "wildcore_judge.local:LocalJudge.prepare",
+        lambda folder: LocalJudge(JudgeParams(local=str(folder), device="gpu")).prepare(quiet_environment(folder)),
+        "metric.judge.device=gpu: not a device; use auto, cpu, cuda, cuda:N or mps",
+        SAME,
+    ),
+    (
+        "wildcore_judge.metric:make_judge",
+        lambda folder: make_judge(JudgeParams()),
+        (
+            "metric judge: it has no judge, or two; give either --set metric.judge.model=MODEL, for a "
+            "server, or --set metric.judge.local=FOLDER"
+        ),
+        (
+            "metric judge: it has no judge, or two; give either settings={'metric.judge.model': 'MODEL'}, "
+            "for a server, or settings={'metric.judge.local': 'FOLDER'}"
+        ),
+    ),
+    (
+        "wildcore_judge.metric:_refuse_without_effect",
+        lambda folder: make_judge(JudgeParams(local="m", base_url="http://localhost")),
+        "metric.judge.base_url: it does nothing with a local judge; leave it out",
+        SAME,
+    ),
+    (
+        "wildcore_judge.prompt:read_prompt",
+        lambda folder: read_prompt(folder / "prompt.txt"),
+        "metric.judge.prompt_file=FOLDER/prompt.txt: cannot be read: No such file or directory",
+        SAME,
+    ),
+    (
+        "wildcore_judge.prompt:read_prompt",
+        lambda folder: read_prompt(written(folder, "prompt.txt", b"\xff")),
+        "metric.judge.prompt_file=FOLDER/prompt.txt: not UTF-8 text at byte 0",
+        SAME,
+    ),
+    (
+        "wildcore_judge.prompt:read_prompt",
+        lambda folder: read_prompt(written(folder, "prompt.txt", "{question} {gold}")),
+        ("metric.judge.prompt_file=FOLDER/prompt.txt: it lacks {answer}; there are {question}, {gold}, {answer}"),
+        SAME,
+    ),
+    (
+        "wildcore_judge.server:ServerJudge.__init__",
+        lambda folder: ServerJudge(JudgeParams(model="m", budget=1)),
+        (
+            "metric.judge.budget: the prices are not known; give both, in USD for a million tokens, with "
+            "--set metric.judge.input_price=USD --set metric.judge.output_price=USD"
+        ),
+        (
+            "metric.judge.budget: the prices are not known; give both, in USD for a million tokens, with "
+            "settings={'metric.judge.input_price': 'USD'} settings={'metric.judge.output_price': 'USD'}"
+        ),
+    ),
+    (
+        "wildcore_judge.server:ServerJudge.prepare",
+        lambda folder: other_server_in_the_environment(folder),
+        (
+            "metric judge: OPENAI_BASE_URL is set in the environment, which decides nothing here; give that "
+            "address with --set metric.judge.base_url=URL, or unset the variable to ask OpenAI's server"
+        ),
+        (
+            "metric judge: OPENAI_BASE_URL is set in the environment, which decides nothing here; give that "
+            "address with settings={'metric.judge.base_url': 'URL'}, or unset the variable to ask OpenAI's "
+            "server"
+        ),
+    ),
+    (
+        "wildcore_judge.server:checked_url",
+        lambda folder: checked_url("localhost"),
+        "metric.judge.base_url: not an address; write it as http://localhost:8000/v1",
+        SAME,
+    ),
+    (
+        "wildcore_judge.server:checked_url",
+        lambda folder: checked_url("http://me:secret@localhost"),
+        (
+            "metric.judge.base_url: an address is recorded, so it must hold no password or key; put the key "
+            "into an environment variable and name that with --set metric.judge.key_variable=NAME"
+        ),
+        (
+            "metric.judge.base_url: an address is recorded, so it must hold no password or key; put the key "
+            "into an environment variable and name that with settings={'metric.judge.key_variable': 'NAME'}"
+        ),
+    ),
+    (
+        "wildcore_judge.store:open_store",
+        lambda folder: damaged_verdicts(folder),
+        (
+            "FOLDER/judge/verdicts.sqlite: cannot be used as a store of verdicts (file is not a "
+            "database<...>); move it away"
+        ),
+        SAME,
+    ),
+]
+
+KEYVALUE: list[Case] = [
+    (
+        "wildcore_keyvalue.corpus:_local_text",
+        lambda folder: open_corpus(str(folder / "corpus.txt")),
+        (
+            'editor.corpus=FOLDER/corpus.txt: cannot be read (<...>); name a text file, "sample", or '
+            '"hub:NAME:CONFIG:SPLIT"'
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.corpus:_hub_documents",
+        lambda folder: corpus_out_of_reach(),
+        "editor.corpus=hub:owner/name: cannot be read from the hub: no such dataset",
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:MomentSource._read",
+        lambda folder: moments_of_another_layer(folder),
+        (
+            "editor.moments=FOLDER/{layer}.safetensors: FOLDER/0.safetensors: it holds 2 x 2 numbers, and "
+            "the keys of layer 0 are 64 wide; give the moments of this model and layer"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:read_moments",
+        lambda folder: moments(folder, torch.ones(2, 3)),
+        "editor.moments=FOLDER/m.safetensors: it holds no square matrix but one of [2, 3]",
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:read_moments",
+        lambda folder: moments(folder, torch.full((2, 2), float("nan"))),
+        (
+            "editor.moments=FOLDER/m.safetensors: it holds numbers that are not finite; estimate the "
+            "moments again, in float32 or float64"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:read_moments",
+        lambda folder: moments(folder, torch.tensor([[1.0, 2.0], [0.0, 1.0]])),
+        ("editor.moments=FOLDER/m.safetensors: its matrix is not symmetric, so it is not the mean of k k^T"),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:read_moments",
+        lambda folder: moments(folder, torch.eye(2), 0.5),
+        "editor.moments=FOLDER/m.safetensors: its count of keys is 0.5; it must be a whole number from 1",
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moment_source:read_moments",
+        lambda folder: read_moments(folder / "m.npz"),
+        (
+            "editor.moments=FOLDER/m.npz: cannot be read (<...>); give a safetensors file with the tensors "
+            "moments and count, or the .npz of published code, with {layer} in its name where several "
+            "layers are edited"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moments:_place",
+        lambda folder: no_memory(),
+        (
+            "second moments of layer 0: they need 0.0 GiB of memory, and 0.0 GiB can be used; free some, or "
+            "edit without them (--set editor.second_moments=identity)"
+        ),
+        (
+            "second moments of layer 0: they need 0.0 GiB of memory, and 0.0 GiB can be used; free some, or "
+            "edit without them (settings={'editor.second_moments': 'identity'})"
+        ),
+    ),
+    (
+        "wildcore_keyvalue.moments:_require_usable",
+        lambda folder: keys_of(0, 1.0),
+        "editor.corpus=corpus.txt: it holds no text",
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.moments:_require_usable",
+        lambda folder: keys_of(1, float("nan")),
+        "second moments of layer 1: its keys are not finite; load the model with --dtype float32",
+        "second moments of layer 1: its keys are not finite; load the model with dtype='float32'",
+    ),
+    (
+        "wildcore_keyvalue.parameters:KeyValueParams.for_model",
+        lambda folder: KeyValueParams(second_moments="identity", moments="m.npz").for_model(SHAPE),
+        (
+            "editor.moments=m.npz: not used with editor.second_moments=identity; leave one of them out, or "
+            "choose --set editor.second_moments=corpus"
+        ),
+        (
+            "editor.moments=m.npz: not used with editor.second_moments=identity; leave one of them out, or "
+            "choose settings={'editor.second_moments': 'corpus'}"
+        ),
+    ),
+    (
+        "wildcore_keyvalue.prefixes:read_prefixes",
+        lambda folder: read_prefixes(folder / "prefixes.json"),
+        (
+            "editor.prefixes=FOLDER/prefixes.json: cannot be read (<...>); give a JSON list of texts, or a "
+            "text on each line"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.prefixes:read_prefixes",
+        lambda folder: read_prefixes(written(folder, "prefixes.json", "{}")),
+        ('editor.prefixes=FOLDER/prefixes.json: not a list of texts; write ["{}", "The weather was fine. {}"]'),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.prefixes:read_prefixes",
+        lambda folder: read_prefixes(written(folder, "prefixes.txt", "Well.\nWell.\n")),
+        "editor.prefixes=FOLDER/prefixes.txt: a prefix is there twice; leave one out",
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.prefixes:_prefix",
+        lambda folder: read_prefixes(written(folder, "prefixes.txt", "Well. {} Fine.\n")),
+        (
+            "editor.prefixes=FOLDER/prefixes.txt, text 1: {} stands for the prompt, and must be the end of "
+            "'Well. {} Fine.'"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_keyvalue.solver:MomentSolver.__init__",
+        lambda folder: MomentSolver(torch.zeros(2, 2), 0.0),
+        (
+            "the second moments are singular; read more tokens (--set editor.moment_tokens=NUMBER) or add "
+            "damping (--set editor.damping=0.01)"
+        ),
+        (
+            "the second moments are singular; read more tokens (settings={'editor.moment_tokens': "
+            "'NUMBER'}) or add damping (settings={'editor.damping': 0.01})"
+        ),
+    ),
+]
+
+EDITORS: list[Case] = [
+    (
+        "wildcore_alphaedit.parameters:AlphaEditParams.for_model",
+        lambda folder: AlphaEditParams(nullspace_threshold=0.1, nullspace_share=0.1).for_model(SHAPE),
+        (
+            "editor.nullspace_threshold=0.1 and editor.nullspace_share=0.1: each says where the null space "
+            "begins; leave one of them out"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_emmet.solve:written_together",
+        lambda folder: written_together(torch.ones(4, 2), None, 1.0, 0.0),
+        (
+            "editor.ridge=0.0: the keys of requests written together depend on each other, so that not all "
+            "values can be met; raise it (--set editor.ridge=0.1), or write fewer requests together"
+        ),
+        (
+            "editor.ridge=0.0: the keys of requests written together depend on each other, so that not all "
+            "values can be met; raise it (settings={'editor.ridge': 0.1}), or write fewer requests together"
+        ),
+    ),
+    (
+        "wildcore_alphaedit.editor:AlphaEdit._directions",
+        lambda folder: alphaedit()._directions(2, Spectrum(torch.ones(3), torch.eye(3))),
+        (
+            "editor.nullspace_threshold=0.5: in layer 2 eigenvalues lie between 1 and 1, and no direction "
+            "may be written to; raise it"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_alphaedit.editor:AlphaEdit.restore",
+        lambda folder: alphaedit().restore(Saved({"earlier-keys.0": torch.ones(1)}, {})),
+        "editor.layers=[2]: the earlier edits were written to [0]; edit the same layers",
+        SAME,
+    ),
+    (
+        "wildcore_ultraedit.editor:UltraEdit._names",
+        lambda folder: UltraEdit(UltraEditParams(modules=("nowhere",)).for_model(SHAPE))._names(tiny()),
+        ("editor.modules: 'nowhere' is no linear map of this model; there is, for one, model.layers.0.mlp.down_proj"),
+        SAME,
+    ),
+    (
+        "wildcore_ike.pool:read_pool",
+        lambda folder: read_pool(str(written(folder, "pool.json", "[]"))),
+        "editor.pool=FOLDER/pool.json: it holds no edit; to show none: --set editor.demonstrations=0",
+        ("editor.pool=FOLDER/pool.json: it holds no edit; to show none: settings={'editor.demonstrations': 0}"),
+    ),
+    (
+        "wildcore_ike.pool:_case",
+        lambda folder: read_pool(str(written(folder, "pool.jsonl", "{\n"))),
+        (
+            "editor.pool: FOLDER/pool.jsonl, line 1, column 2: not valid JSON: Expecting property name "
+            "enclosed in double quotes"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_ike.pool:_case",
+        lambda folder: read_pool(
+            str(written(folder, "pool.jsonl", '{"locality_prompt": ["a"], "locality_answer": []}'))
+        ),
+        "editor.pool: FOLDER/pool.jsonl, line 1: 1 locality prompts and 0 locality answers",
+        SAME,
+    ),
+    (
+        "wildcore_lora.modules:_paths",
+        lambda folder: _paths(tiny().family, "nowhere"),
+        (
+            "editor.modules: llama has no 'nowhere'; there are attention-input, attention-output, "
+            "mlp-input, mlp-output, and by their own names q_proj, k_proj, v_proj, o_proj, gate_proj, "
+            "up_proj, down_proj"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lora.parameters:LoraParams.for_model",
+        lambda folder: LoraParams(layer=3).for_model(SHAPE),
+        "editor.layer=3: lora has no such parameter; choose --set 'editor.layers=[3]'",
+        "editor.layer=3: lora has no such parameter; choose settings={'editor.layers': [3]}",
+    ),
+    (
+        "wildcore_lora.parameters:LoraParams.for_model",
+        lambda folder: LoraParams(layers=(1, 6)).for_model(SHAPE),
+        "editor.layers: the model has layers 0 to 5, not 6",
+        SAME,
+    ),
+    (
+        "wildcore_mend.examples:examples",
+        lambda folder: examples(tiny(), [CASE], MendParams().for_model(tiny().shape), 0),
+        (
+            "mend can train on 0 of the 1 cases and needs at least 2, better thousands; name a dataset with "
+            "locality probes (1 left out: it has no locality probe)"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_mend.store:find",
+        lambda folder: find(quiet_environment(folder), tiny(), MendParams(steps=10).for_model(tiny().shape)),
+        (
+            "mend needs a hyper-network trained for this model and these parameters, and there is none; "
+            "train it first, on cases other than those to evaluate: wildcore prepare mend --model "
+            "tiny-llama --dataset DATASET --set editor.steps=10"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_mend.store:find",
+        lambda folder: of_mend(folder, trained_on="other"),
+        "editor.trained_on=other: mend was not trained on these; known: <...>",
+        SAME,
+    ),
+    (
+        "wildcore_mend.store:find_again",
+        lambda folder: of_mend(folder, recorded={"cases": "c", "seed": 0}),
+        (
+            "FOLDER/prepared/mend/<...>.safetensors: the hyper-network that the run was begun with is gone; "
+            "it was trained on the cases c with seed 0; train it on these again, with wildcore prepare mend "
+            "--model tiny-llama --seed 0 --dataset DATASET, or begin a new run"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_mend.store:find_again",
+        lambda folder: of_mend(folder, recorded={"cases": hash_of([CASE]), "seed": 0, "sha256": "0"}),
+        (
+            "FOLDER/prepared/mend/<...>.safetensors: trained again since the run was begun, to other bits "
+            "(sha256 <...>, not 0); put the earlier file back, or begin a new run"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_norm_anchor.facts:read_facts",
+        lambda folder: read_facts(str(written(folder, "facts.json", "[]")), 3),
+        "transform.norm-anchor.facts=FOLDER/facts.json: it holds no fact; name a table with some",
+        SAME,
+    ),
+    (
+        "wildcore_norm_anchor.facts:_read",
+        lambda folder: read_facts(str(written(folder, "facts.jsonl", "{\n")), 3),
+        (
+            "transform.norm-anchor.facts: FOLDER/facts.jsonl, line 1, column 2: not valid JSON: Expecting "
+            "property name enclosed in double quotes"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_retrieval.retrievers:make_retriever",
+        lambda folder: without_sentence_transformers(),
+        (
+            "editor.retriever=embeddings: sentence-transformers is not installed; run pip install "
+            '"wildcore-ike[embeddings]", or leave the setting out to compare words'
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_ultraedit.parameters:UltraEditParams.for_model",
+        lambda folder: UltraEditParams(layer=1, modules=("m",)).for_model(SHAPE),
+        "editor.layer=1: editor.modules says what is edited; leave one of them out",
+        SAME,
+    ),
+    (
+        "wildcore_ultraedit.parameters:UltraEditParams.for_model",
+        lambda folder: UltraEditParams(modules=("m", "m")).for_model(SHAPE),
+        "editor.modules=['m', 'm']: name each module once",
+        SAME,
+    ),
+    (
+        "wildcore_wise.activity:activation_of",
+        lambda folder: unknown_activation(),
+        "--model m: its activation function is not known; choose --set editor.activity=outputs",
+        "model='m': its activation function is not known; choose settings={'editor.activity': 'outputs'}",
+    ),
+    (
+        "wildcore_wise.editor:documents",
+        lambda folder: documents(str(written(folder, "corpus.txt", ""))),
+        "editor.corpus=FOLDER/corpus.txt: it holds no text",
+        SAME,
+    ),
+    (
+        "wildcore_wise.parameters:WiseParams.for_model",
+        lambda folder: WiseParams(merge_every=3, save_every=2).for_model(SHAPE),
+        "editor.merge_every=3: not a multiple of editor.save_every=2",
+        SAME,
+    ),
+]
+
+PROTOCOLS: list[Case] = [
+    (
+        "wildcore_counterfact.dataset:_filled",
+        lambda folder: _filled(Row("facts.json, row 1", {"requested_rewrite": {"prompt": "Rome is in"}})),
+        ("facts.json, row 1: field 'requested_rewrite.prompt': expected one {} for the subject, found 'Rome is in'"),
+        SAME,
+    ),
+    (
+        "wildcore_table.dataset:MappedTable._asked",
+        lambda folder: unequal_probes(folder),
+        "facts.json, row 1: 2 locality questions and 1 answers; each question needs its answer",
+        SAME,
+    ),
+    (
+        "wildcore_prompting.contexts:FewShot.__init__",
+        lambda folder: FewShot(FewShotParams()),
+        ("context few-shot: there is no dataset to draw examples from; name a file with --set context.path=FILE"),
+        (
+            "context few-shot: there is no dataset to draw examples from; name a file with "
+            "settings={'context.path': 'FILE'}"
+        ),
+    ),
+    (
+        "wildcore_prompting.parameters:_read",
+        lambda folder: read_examples(written(folder, "few.jsonl", '{"question": "q", "answer": "a"}'), 2),
+        ("context.path=FOLDER/few.jsonl: 2 examples are wanted and it holds 1; ask for fewer: --set context.count=1"),
+        (
+            "context.path=FOLDER/few.jsonl: 2 examples are wanted and it holds 1; ask for fewer: "
+            "settings={'context.count': 1}"
+        ),
+    ),
+    (
+        "wildcore_prompting.parameters:_from",
+        lambda folder: _from(Malformed(place="few.jsonl, line 1", problem="not valid JSON")),
+        "few.jsonl, line 1: not valid JSON",
+        SAME,
+    ),
+    (
+        "wildcore_wild.contexts:Chat.render",
+        lambda folder: Chat(ChatParams()).render("Rome?", tiny()),
+        (
+            "context chat: the tokenizer of tiny-llama has no chat template; use --context qa-instruction, "
+            "or a model trained for chat"
+        ),
+        (
+            "context chat: the tokenizer of tiny-llama has no chat template; use context='qa-instruction', "
+            "or a model trained for chat"
+        ),
+    ),
+    (
+        "wildcore_wild.contexts:Chat._conversation",
+        lambda folder: Chat(ChatParams()).render("Rome?", chatting("{{ raise_exception('tools only') }}")),
+        ("context chat: the chat template of tiny-llama refuses a message: tools only; use --context qa-instruction"),
+        ("context chat: the chat template of tiny-llama refuses a message: tools only; use context='qa-instruction'"),
+    ),
+    (
+        "wildcore_wild.contexts:Chat._conversation",
+        lambda folder: Chat(ChatParams(system="Be brief.")).render("Rome?", chatting("{{ messages[1].content }}")),
+        (
+            "context chat: the chat template of tiny-llama leaves the system message out; leave "
+            "context.system out, or use --context qa-instruction"
+        ),
+        (
+            "context chat: the chat template of tiny-llama leaves the system message out; leave "
+            "context.system out, or use context='qa-instruction'"
+        ),
+    ),
+    (
+        "wildcore_agreement.command:_chosen",
+        lambda folder: _chosen(SimpleNamespace(manifest=SimpleNamespace(protocols=())), {"protocol": "wild"}),
+        "--protocol wild: not a protocol of this run; known: none",
+        "protocols='wild': not a protocol of this run; known: none",
+    ),
+    (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: sheet(folder / "sheet.txt"),
+        "--sheet FOLDER/sheet.txt: the name must end in .csv",
+        "sheet='FOLDER/sheet.txt': the name must end in .csv",
+    ),
+    (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: sheet(written(folder, "sheet.csv", "")),
+        "--sheet FOLDER/sheet.csv: it is there already and may hold labels; choose another name",
+        "sheet='FOLDER/sheet.csv': it is there already and may hold labels; choose another name",
+    ),
+    (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: empty_sheet(folder / "sheet.csv"),
+        "--sheet FOLDER/sheet.csv: the run holds no such answer",
+        "sheet='FOLDER/sheet.csv': the run holds no such answer",
+    ),
+    (
+        "wildcore_agreement.command:_write_sheet",
+        lambda folder: empty_sheet(folder / "nowhere" / "sheet.csv", rows=1),
+        "--sheet FOLDER/nowhere/sheet.csv: cannot be written: No such file or directory",
+        "sheet='FOLDER/nowhere/sheet.csv': cannot be written: No such file or directory",
+    ),
+    (
+        "wildcore_agreement.command:_compared",
+        lambda folder: compare_all(folder, {"f1": None}),
+        (
+            "FOLDER: 1 of its metrics give verdicts (f1), and two are needed; add one with: wildcore score "
+            "FOLDER --metric NAME"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_agreement.command:_compared",
+        lambda folder: compare_all(folder, {"f1": None, "rouge": None}),
+        (
+            "FOLDER: no two of its metrics (f1; rouge) scored the same of these answers; add one with: "
+            "wildcore score FOLDER --metric NAME"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_agreement.command:_named",
+        lambda folder: _named({"f1": None}, ["f1"]),
+        "--metric f1: it is the only one; give the option twice, once for each of the metrics to compare",
+        ("metrics='f1': it is the only one; give the option twice, once for each of the metrics to compare"),
+    ),
+    (
+        "wildcore_agreement.command:_named",
+        lambda folder: _named({"f1": None, "rouge": 3.0}, ["f1", "rouge"]),
+        ("--metric rouge: its scores, such as 3, are no verdicts, which lie between 0 (incorrect) and 1 (correct)"),
+        ("metrics='rouge': its scores, such as 3, are no verdicts, which lie between 0 (incorrect) and 1 (correct)"),
+    ),
+    (
+        "wildcore_agreement.verdicts:find_label",
+        lambda folder: find_label(["judge (a)", "judge (b)"], "judge"),
+        "--metric judge: several metrics of this run begin so: judge (a); judge (b)",
+        "metrics='judge': several metrics of this run begin so: judge (a); judge (b)",
+    ),
+    (
+        "wildcore_agreement.verdicts:find_label",
+        lambda folder: find_label(["f1"], "f2"),
+        "--metric f2: no such scores in this run; known: f1",
+        "metrics='f2': no such scores in this run; known: f1",
+    ),
+]
+
+ENCODERS: list[Case] = [
+    (
+        "wildcore_bertscore.baseline:baseline",
+        lambda folder: baseline("tiny-bert", 1, "f1"),
+        (
+            "metric.bert-score.rescale=true: the package bert-score has no baseline for the encoder "
+            "tiny-bert; leave rescale out, or use one that it has, such as roberta-large"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore.models.hints:require_fetchable",
+        lambda folder: find_encoder("./bert", 1, "cpu"),
+        "metric.bert-score.encoder=./bert: no such folder",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:find_encoder",
+        lambda folder: find_encoder(str(copied(folder, "model.safetensors")), 1, "cpu"),
+        (
+            "metric.bert-score.encoder=FOLDER/model: no .safetensors file in it; other weight formats can "
+            "run code when read and are not loaded"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:find_encoder",
+        lambda folder: find_encoder(str(encoder_decoder(folder)), 1, "cpu"),
+        ("metric.bert-score.encoder=FOLDER/model: a t5 is no encoder of BERT's kind; give one such as roberta-large"),
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:_check_layer",
+        lambda folder: find_encoder(str(TINY), None, "cpu"),
+        (
+            "metric bert-score: the package bert-score has no layer of choice for the encoder TINY; give "
+            "one of 1 to 4 with --set metric.bert-score.layer=4"
+        ),
+        (
+            "metric bert-score: the package bert-score has no layer of choice for the encoder TINY; give "
+            "one of 1 to 4 with settings={'metric.bert-score.layer': 4}"
+        ),
+    ),
+    (
+        "wildcore_bertscore.encoder:_check_layer",
+        lambda folder: find_encoder(str(TINY), 9, "cpu"),
+        "metric.bert-score.layer=9: the encoder TINY has layers 1 to 4",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:load_encoder",
+        lambda folder: load_encoder(find_encoder(str(broken(folder)), 1, "cpu")),
+        "metric.bert-score.encoder=FOLDER/model: cannot be loaded: <...>",
+        SAME,
+    ),
+    (
+        "wildcore_bertscore.encoder:load_encoder",
+        lambda folder: load_encoder(find_encoder(str(TINY), 1, "cpu")),
+        ("metric.bert-score.encoder=TINY: its tokenizer puts no marks around a text: not an encoder of BERT's kind"),
+        SAME,
+    ),
+]
+
+NOT_YET = [
+    "wildcore_bertscore.encoder:load_encoder",
+    "wildcore_mend.editor:Mend.prepare",
+    "wildcore_mend.training:Training._record",
+    "wildcore_norm_anchor.reference:measured_norm",
+    "wildcore_norm_anchor.reference:measured_norm",
+    "wildcore_retrieval.embeddings:_load",
+    "wildcore_retrieval.retrievers:retriever_of_patch",
+]
+"""The places without a case, each once for every call there. It only gets shorter."""
+
+SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
+"""Places whose error is not raised."""
+
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS]
+NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
+
+Caught = Callable[[int], tuple[UserError, Path]]
+
+
+@pytest.fixture(scope="module")
+def caught(tmp_path_factory: pytest.TempPathFactory) -> Caught:
+    """A function that returns the error of a case and the folder of its files; each case is caused once."""
+
+    @cache
+    def cause(number: int) -> tuple[UserError, Path]:
+        folder = tmp_path_factory.mktemp("case")
+        with pytest.MonkeyPatch.context() as patched, positions_recorded(MAKERS):
+            patched.setenv("WILDCORE_CACHE", str(folder / "cache"))
+            return raised_by(lambda: CASES[number][1](folder)), folder
+
+    return cause
+
+
+@pytest.mark.parametrize("number", NUMBERED)
+def test_an_error_names_things_as_its_user_does(number: int, caught: Caught) -> None:
+    _, _, on_command_line, in_python = CASES[number]
+    error, folder = caught(number)
+    for naming, expected in ((COMMAND_LINE, on_command_line), (PYTHON, in_python or on_command_line)):
+        assert_shown(error.rendered(naming).replace(str(folder), "FOLDER").replace(str(TINY), "TINY"), expected)
+
+
+def assert_shown(shown: str, expected: str) -> None:
+    if ANY in expected:
+        assert re.fullmatch(".*".join(map(re.escape, expected.split(ANY))), shown, re.DOTALL), (shown, expected)
+    else:
+        assert shown == expected
+
+
+def names_reached(error: UserError) -> list[str]:
+    return [f"{package}.{site.name}" for package, known in SITES.items() for site in reached(error, known)]
+
+
+@pytest.mark.parametrize("number", NUMBERED)
+def test_an_error_is_made_where_its_case_says(number: int, caught: Caught) -> None:
+    assert CASES[number][0] in names_reached(caught(number)[0])
+
+
+def test_every_place_that_makes_an_error_has_a_case_or_is_listed_as_missing(caught: Caught) -> None:
+    caused = [caught(number)[0] for number in range(len(CASES))]
+    missing = [
+        f"{package.name}.{site.name}"
+        for package in PLUGINS
+        for site in SITES[package.name]
+        if not any(reached(error, [site]) for error in caused)
+    ]
+    assert sorted(missing) == sorted([*NOT_YET, *SHOWN_AS_A_NOTE])
