@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Parameter, UserError
+from wildcore_judge.forms import Letters, letters_of
 
 PLACEHOLDERS = ("{question}", "{gold}", "{answer}")
 NAMED = re.compile(r"\{[A-Za-z_]+\}")
@@ -64,6 +65,11 @@ class GradingPrompt:
     def version(self) -> str:
         """Name and hash of the text: verdicts of different versions are never mixed."""
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def letters(self) -> Letters:
+        """What the prompt means by the letters that it asks for."""
+        return letters_of(self.text)
 
     def render(self, item: AnsweredProbe) -> str:
         """Return the text that the judge reads. The accepted answers are one on each line, the gold first."""
