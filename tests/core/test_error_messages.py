@@ -1694,13 +1694,13 @@ JOBS: list[Case] = [
         ),
     ),
     (
-        "jobs.protocol_files:_text",
+        "jobs.protocol_files:_parse",
         lambda folder: read_protocol(folder / "p.toml"),
         "--protocol-file FOLDER/p.toml: cannot be read: No such file or directory",
         "path='FOLDER/p.toml': cannot be read: No such file or directory",
     ),
     (
-        "jobs.protocol_files:_text",
+        "jobs.protocol_files:_parse",
         lambda folder: read_protocol(written(folder, "p.toml", b"\xff")),
         "--protocol-file FOLDER/p.toml: not UTF-8 text: invalid start byte at byte 0",
         "path='FOLDER/p.toml': not UTF-8 text: invalid start byte at byte 0",
@@ -1732,8 +1732,8 @@ JOBS: list[Case] = [
     (
         "jobs.spec:parse_settings",
         lambda folder: parse_settings(["editor.layer=[1"]),
-        "--set 'editor.layer=[1': the value is not valid YAML: <...>",
-        "settings['editor.layer=[1']: the value is not valid YAML: <...>",
+        "--set 'editor.layer=[1': the value cannot be used: <...>",
+        "settings['editor.layer=[1']: the value cannot be used: <...>",
     ),
     (
         "jobs.spec:settings_for",

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import Field
 
-from wildcore.errors import Setting, UserError, suggestion
+from wildcore.errors import Setting, UserError, in_one_line, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.storage.bounded import load_yaml
 from wildcore.types import EvalProtocol, FrozenData
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
@@ -133,9 +133,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         if key in settings:
             raise UserError(f"{key} is set twice", about=Setting(pair))
         try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"the value is not valid YAML: {' '.join(str(error).split())}", Setting(pair)) from error
+            settings[key] = load_yaml(value)
+        except ValueError as error:
+            raise UserError(f"the value cannot be used: {error}", Setting(in_one_line(pair))) from error
     return settings
 
 
