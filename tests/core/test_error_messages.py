@@ -48,6 +48,7 @@ from wildcore.cli.driver import _report_broken
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTensors, GivenTexts
+from wildcore.datasets.reading import Reading
 from wildcore.datasets.rows import bad_rows, edit_request
 from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
 from wildcore.errors import Module, Option
@@ -56,7 +57,7 @@ from wildcore.evaluation.failure_filter import FailureFilter, first_metric
 from wildcore.evaluation.schedules import FIRST_EDITS, require_fitting_schedule
 from wildcore.evaluation.sequences import edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Patch
+from wildcore.interfaces import Patch, only_unicode
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor
 from wildcore.jobs.chat import chat_note
@@ -121,6 +122,7 @@ TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 2, 8, 100)
 FACT = EditRequest(prompt="Rome is in", target="Peru")
 CASE = EditCase(id="1", request=FACT, probes=(Probe(kind="reliability", prompt=FACT.prompt, answers=(FACT.target,)),))
+MARKED = Reading(missing_values=frozenset({"nan"}))
 BAD = [Malformed(place=f"facts.jsonl, line {line}", problem="the field 'target' is missing") for line in (2, 3)]
 PROGRESS = SilentProgress()
 
@@ -1026,13 +1028,13 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_opened",
+        "datasets.text_files:opened",
         lambda folder: list(read_table(TableParams(path=folder / "none.json"))),
         "dataset.path=FOLDER/none.json: cannot be read: No such file or directory",
         SAME,
     ),
     (
-        "datasets.tables:_opened",
+        "datasets.text_files:opened",
         lambda folder: read_facts(folder / "none.json"),
         "--edits FOLDER/none.json: cannot be read: No such file or directory",
         "edits='FOLDER/none.json': cannot be read: No such file or directory",
@@ -1053,7 +1055,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: read_facts(written(folder, "facts.csv", "prompt,prompt\n")),
         "FOLDER/facts.csv, line 1: two columns are called 'prompt'",
         SAME,
@@ -1062,6 +1064,30 @@ DATA: list[Case] = [
         "datasets.rows:Row._get",
         lambda folder: edit_request(Row("facts.jsonl, line 4", {"promt": "Rome"})),
         "facts.jsonl, line 4: the field 'prompt' is missing; did you mean 'promt'?",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.filled",
+        lambda folder: edit_request(Row("facts.jsonl, line 4", {"prompt": "{} is", "target": "Rome"})),
+        "facts.jsonl, line 4: field 'prompt': {} stands for the subject, and the row has none",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.answers",
+        lambda folder: edit_request(Row("f.csv, line 2", {"prompt": "x", "target": "nan"}, reading=MARKED)),
+        "f.csv, line 2: field 'target': expected at least one answer, found 'nan', which stands for a missing value",
+        SAME,
+    ),
+    (
+        "datasets.tables:_whole_list",
+        lambda folder: table(folder, "facts.json", '{"a": ' + "[" * 100_000),
+        "FOLDER/facts.json: its lists and objects are nested too deeply",
+        SAME,
+    ),
+    (
+        "datasets.text_files:_wide_lines",
+        lambda folder: table(folder, "facts.csv", "a\n".encode("utf-16") + b"\0"),
+        "FOLDER/facts.csv, line 2: not UTF-16 text: truncated data; save the file as UTF-8",
         SAME,
     ),
     (
@@ -1228,11 +1254,11 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_lines",
+        "datasets.text_files:_not_utf8",
         lambda folder: table(folder, "facts.jsonl", b"{}\n\xff\n"),
         (
-            "FOLDER/facts.jsonl, line 2: not UTF-8 text: invalid start byte at byte 0 of the line; save the "
-            "file as UTF-8"
+            "FOLDER/facts.jsonl, line 2: not UTF-8 text: invalid start byte at byte 0 of the line; byte 0xff is 'ÿ' in "
+            "Windows-1252; save the file as UTF-8"
         ),
         SAME,
     ),
@@ -1243,13 +1269,13 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: table(folder, "facts.csv", 'a,"b'),
         "FOLDER/facts.csv, line 1: the columns' names cannot be told apart: <...>",
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: table(folder, "facts.csv", "\n"),
         "FOLDER/facts.csv, line 1: expected the columns' names, found nothing",
         SAME,
@@ -1518,6 +1544,12 @@ JOBS: list[Case] = [
         "registry:Registry._find",
         lambda folder: find_editor(Registry(), "rome"),
         "unknown editor 'rome'; known: none",
+        SAME,
+    ),
+    (
+        "interfaces:only_unicode",
+        lambda folder: only_unicode("jieba"),
+        "segmenter jieba: the segmenters of plugins are not known here",
         SAME,
     ),
     (

@@ -99,7 +99,7 @@ HOSTILE = [
     "? " * LONG,
     "!" * LONG,
     "'" * LONG,
-    '"' * LONG + 1,
+    '"' * (LONG + 1),
     '"' + '\\"' * LONG,
     ", " * LONG,
     "{}",

@@ -21,6 +21,7 @@ from wildcore.cli.options import (
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRACE,
     TRUST_REMOTE_CODE,
@@ -45,7 +46,7 @@ Place = click.Path(path_type=Path)
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
-@with_options(SETTINGS, AS_PUBLISHED, TRACE, SKIP_MALFORMED, SEED, THREADS, QUIET)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, SKIP_MALFORMED, SEED, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """Write all facts of a table into one patch of a model. The model itself is not changed.

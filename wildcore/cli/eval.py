@@ -32,6 +32,7 @@ from wildcore.cli.options import (
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRACE,
     TRUNCATOR,
@@ -127,6 +128,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
+@with_options(TARGET_SEPARATOR)
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )

@@ -8,6 +8,7 @@ import click
 
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
+from wildcore.scripts import SEPARATORS
 from wildcore.types import FrozenData
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -86,6 +87,13 @@ SEED = click.option(
 )
 BATCH_SIZE = click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
+)
+TARGET_SEPARATOR = click.option(
+    "--target-separator",
+    type=click.Choice(list(SEPARATORS)),
+    default="auto",
+    show_default=True,
+    help="What stands between a prompt and its target. auto: nothing in scripts without spaces, such as Chinese, else a space.",
 )
 THREADS = click.option(
     "--threads",

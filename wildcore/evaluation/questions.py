@@ -34,7 +34,7 @@ def render_questions(model: LoadedModel, protocol: ReadyProtocol, probes: Sequen
     questions = []
     for probe in probes:
         gold = Gold(text=probe.answers[0], token_ids=(), rival=probe.rival)
-        prompt = protocol.context.render(probe.prompt, model)
+        prompt = protocol.context.render(probe.prompt, model).model_copy(update={"spaced": probe.separator_used == " "})
         questions.append(_tokenise_question(model, Question(probe.prompt, prompt, gold, 0), prompt))
     return questions
 

@@ -37,6 +37,7 @@ from wildcore.patches.files import PatchManifest, patched_model, require_new, re
 from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.durable import UNFINISHED, mode_of_new_file
 from wildcore.trace import Trace
@@ -70,7 +71,9 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
-    requests = [fact.request for fact in table.facts]
+    for note in table.notes:
+        progress.note(note)
+    requests = [fact.request.with_separator(SEPARATORS[spec.target_separator]) for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
         evaluates = f" ({command('eval', Option('patch'))})"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.selection import content_hash, require_some
-from wildcore.errors import Option, Refused, UserError
+from wildcore.equivalence import canonical
+from wildcore.errors import Message, Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, group_size
@@ -91,6 +92,11 @@ class Evaluation:
             "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
             "schedule": self.schedule.identity(),
             **({"continuation": spec.continuation} if spec.continuation else {}),
+            **(
+                {"target_separator": {"prompts_without_space": without}}
+                if (without := _without_space(self.cases))
+                else {}
+            ),
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }
@@ -208,6 +214,8 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
+    if spec.target_separator == "auto" and (note := _separator_note(cases)):
+        plan.reporter.note(note)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
     return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
 
@@ -245,6 +253,23 @@ def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCa
     return failures.kept, count
 
 
+def _without_space(cases: Sequence[EditCase]) -> int:
+    """Count the prompts, of edits and of probes, that an answer follows without a space."""
+    return sum((case.request.separator == "") + sum(probe.separator == "" for probe in case.probes) for case in cases)
+
+
+def _separator_note(cases: Sequence[EditCase]) -> Message | None:
+    """Return a note that no space stands before some targets because of the script of their prompts."""
+    count = sum(case.request.separator == "" for case in cases)
+    if not count:
+        return None
+    return (
+        f"no space is put before the target of {count} of {len(cases)} edit prompts, whose script has none between words; ",
+        Option("target_separator", "space"),
+        " puts one",
+    )
+
+
 def _quick(metrics: Metrics) -> Metrics:
     """Return the first metric of reliability that is cheap enough to use edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
@@ -254,16 +279,20 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
     return definition.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
 
 
+def _fact(request: EditRequest) -> tuple[str, str]:
+    return canonical(request.prompt), canonical(request.target)
+
+
 class FixedPatchEditor(Editor):
     """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
         self.patch = patch
-        self.written = {(request.prompt, request.target) for request in requests}
+        self.written = {_fact(request) for request in requests}
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
         """Raise ``Refused`` for a fact that the patch does not write."""
-        if (request.prompt, request.target) not in self.written:
+        if _fact(request) not in self.written:
             raise Refused("the patch does not write this fact")
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:

@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from wildcore.errors import Option, UserError, command, in_one_line, suggestion
+from wildcore.home import user_path
 from wildcore.storage.bounded import load_toml, load_yaml, read_bounded
 from wildcore.types import PROBE_KINDS, EvalProtocol
 
@@ -22,6 +23,7 @@ COMMENT = f"""\
 
 def read_protocol(path: Path) -> EvalProtocol:
     """Read one protocol. Raises ``UserError`` naming file and field."""
+    path = user_path(path)
     content = _parse(path)
     if not isinstance(content, Mapping):
         raise UserError(f"expected the fields of a protocol, found {type(content).__name__}", _named(path))

@@ -8,6 +8,7 @@ from wildcore.models.precision import at_least_float32, wide_dtype
 from wildcore.models.tokens import (
     IGNORE_INDEX,
     TokenisedPair,
+    edit_prompt,
     encode,
     pad,
     require_target,
@@ -25,6 +26,7 @@ __all__ = [
     "Projection",
     "TokenisedPair",
     "at_least_float32",
+    "edit_prompt",
     "encode",
     "fetch_folder",
     "free_memory",

@@ -34,7 +34,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_bounded(path: Path, most: int = SETTING_CHARACTERS) -> str:
-    """Return the text of a file of at most ``most`` bytes; no more is read.
+    """Return the text of a file of at most ``most`` bytes, without a byte order mark; no more is read.
 
     Raises ``OSError`` if it cannot be read, and ``ValueError`` if it is larger or not UTF-8.
     """
@@ -43,7 +43,7 @@ def read_bounded(path: Path, most: int = SETTING_CHARACTERS) -> str:
     if len(content) > most:
         raise ValueError(f"larger than {most:,} bytes")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from wildcore import Place, UserError
+from wildcore_judge.forms import LETTERS, Letters
 from wildcore_judge.verdict import Reply
 
 SECONDS_TO_WAIT = 60.0
@@ -26,20 +27,28 @@ class VerdictStore:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, claims: IO[bytes], judge: Mapping[str, str], prompt: str
+        self,
+        connection: sqlite3.Connection,
+        claims: IO[bytes],
+        judge: Mapping[str, str],
+        prompt: str,
+        letters: Letters,
     ) -> None:
         self._connection = connection
         self._claims = claims
         self._judge = json.dumps(judge, sort_keys=True)
         self._prompt = prompt
+        self._letters = letters
 
     def get(self, text: str) -> Reply | None:
         """Return the stored reply to a text; it has a verdict. None: there is no stored reply."""
         row = self._connection.execute(
             "SELECT reply FROM verdicts WHERE key = ?", (self._digest(text).hex(),)
         ).fetchone()
-        reply = Reply.model_validate_json(row[0]) if row else None
-        return reply if reply and reply.verdict else None
+        if row is None:
+            return None
+        reply = Reply.model_validate_json(row[0]).model_copy(update={"letters": self._letters})
+        return reply if reply.verdict else None
 
     def put(self, text: str, reply: Reply) -> None:
         """Store a reply that has a verdict. When this returns, it survives a crash of the process."""
@@ -64,8 +73,11 @@ class VerdictStore:
 
 
 @contextmanager
-def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[VerdictStore]:
-    """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts.
+def open_store(
+    cache: Path, judge: Mapping[str, str], prompt: str, letters: Letters = LETTERS
+) -> Iterator[VerdictStore]:
+    """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts, ``prompt`` is the version of the
+    prompt, ``letters`` what it means by letters.
 
     Raises ``UserError`` if it is damaged. One thread at a time may use it.
     """
@@ -83,7 +95,7 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
             raise UserError(f"cannot be used as a store of verdicts ({error})", Place(path), "move it away") from error
         finally:
             _unlock(claims, 0)
-        yield VerdictStore(connection, claims, judge, prompt)
+        yield VerdictStore(connection, claims, judge, prompt, letters)
 
 
 def _lock(stream: IO[bytes], place: int, wait: bool = False) -> bool:

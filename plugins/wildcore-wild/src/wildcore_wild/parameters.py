@@ -41,15 +41,30 @@ class AutoregressiveParams(Params):
     """Decoding ends after this many tokens, regardless of the stop rule."""
 
 
-class StopStringsParams(Params):
+class SentenceParams(Params):
+    """Parameters of ``sentence``."""
+
+    skip_leading_white_space: bool = False
+    """Skip line breaks and other white space at the beginning of an answer; false: a line break there ends it."""
+
+
+class StopStringsParams(SentenceParams):
     """Parameters of ``stop-strings``."""
 
     stops: StopStrings = (".", "\n")
     """An answer ends before the first of these strings. The end-of-sequence token ends every answer."""
 
 
-class ExactMatchParams(Params):
-    """Parameters of ``exact-match``."""
+class MatchParams(Params):
+    """Parameters of ``careful-match`` and ``folded-match``."""
 
     aliases: bool = True
     """Accept every answer that the dataset lists; false: only the first, as the published code does."""
+
+
+class ExactMatchParams(MatchParams):
+    """Parameters of ``exact-match``."""
+
+    as_published: bool = False
+    """Compare exactly as SQuAD's script does: also where its normalisation leaves nothing of a target or makes another number
+    or name of it, and without regard to texts that are equal in Unicode and to closing stops outside ASCII."""
