@@ -183,12 +183,28 @@ class Output(FrozenData):
     measures: Mapping[str, float] = {}
 
 
+class Thought(FrozenData):
+    """What a model wrote before its reply: the beginning of its output's text, with the markers. ``ended``: a reply follows."""
+
+    text: str
+    ended: bool
+
+
 class Answer(FrozenData):
-    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated."""
+    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated.
+
+    ``thought`` was removed before truncation. None: the model wrote none, or was not asked in a chat template.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     output: Output
+    thought: Thought | None = None
+
+    @property
+    def untruncated(self) -> str:
+        """The whole reply before truncation: the text of the output after the thought."""
+        return self.output.text[len(self.thought.text) :] if self.thought else self.output.text
 
 
 class AnsweredProbe(FrozenData):

@@ -16,6 +16,7 @@ from wildcore.cli.options import (
     DTYPE,
     GENERATOR,
     LIMIT,
+    MERGE_ADAPTER,
     METRICS,
     PROTOCOL_FILES,
     QUIET,
@@ -57,7 +58,7 @@ LONGEST = 130
 @with_options(PROTOCOL_FILES)
 @click.option("--model", help="Embedded model, local folder, or hub name: also test what it knows already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
+@with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
 @with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context

@@ -46,6 +46,9 @@ DTYPE = click.option(
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 DEVICE_MAP = click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
 TRUST_REMOTE_CODE = click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
+MERGE_ADAPTER = click.option(
+    "--merge-adapter", is_flag=True, help="Merge the adapter in the model's folder into its base model."
+)
 PROTOCOL_FILES = click.option(
     "--protocol-file",
     "protocol_files",

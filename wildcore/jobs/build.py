@@ -113,6 +113,7 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
         device=spec.device,
         device_map=spec.device_map,
         trust_remote_code=spec.trust_remote_code,
+        merge_adapter=spec.merge_adapter,
     )
 
 

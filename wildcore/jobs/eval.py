@@ -19,6 +19,7 @@ from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor, Patch
 from wildcore.jobs.build import RESOURCES, MadeEditor, pin_resources, read_back, with_later_parameters
+from wildcore.jobs.chat import clock_of, thinking_switch, thoughts_note
 from wildcore.jobs.eval_plan import EvaluationPlan
 from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
@@ -91,6 +92,7 @@ class Evaluation:
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
             "schedule": self.schedule.identity(),
+            **({"clock": clock} if (clock := clock_of(self.plan.protocols, self.session.model)) else {}),
             **({"continuation": spec.continuation} if spec.continuation else {}),
             **(
                 {"target_separator": {"prompts_without_space": without}}
@@ -169,8 +171,19 @@ class Evaluation:
             runner.run(self.schedule, self.cases, self._say, size, finished)
         for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
+        self._note_thoughts(folder)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
             self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
+
+    def _note_thoughts(self, folder: RunFolder) -> None:
+        """Say how many answers began with a thought, by protocol."""
+        for protocol in self.plan.protocols:
+            if protocol.asks_in_chat:
+                probes = [probe for case in folder.cases() for probe in case.probes if probe.protocol == protocol.name]
+                answers = [answer for probe in probes for answer in (*probe.before, *probe.after)]
+                note = thoughts_note(protocol.name, answers, thinking_switch(self.session.model, protocol))
+                if note:
+                    self.plan.reporter.note(note)
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
         self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
@@ -197,14 +210,18 @@ class Evaluation:
         return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> Evaluation:
+def open_evaluation(
+    plan: EvaluationPlan, loaded: LoadedModel | None = None, resumed: RunFolder | None = None
+) -> Evaluation:
     """Load the plan's model, unless it is ``loaded`` already, and choose the cases.
 
+    Chat templates that read the clock are given the time at which the run was started, which is recorded in ``resumed``.
     Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and if there is nothing to edit.
     """
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
+    model.clock = _start_of(resumed)
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -218,6 +235,11 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
         plan.reporter.note(note)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
     return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
+
+
+def _start_of(resumed: RunFolder | None) -> datetime:
+    recorded = resumed.manifest.identity.get("clock") if resumed else None
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:

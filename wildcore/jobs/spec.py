@@ -42,6 +42,7 @@ class ModelChoice(FrozenData):
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    merge_adapter: bool = False
 
     @field_validator("model")
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wildcore.equivalence import find_last, missing_subject
 from wildcore.errors import Parameter, Refused, UserError
+from wildcore.models.checks import without_embedding
 from wildcore.params import TargetEnding
 from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore.types import EditRequest, Prompt
@@ -101,11 +102,23 @@ def require_target(request: EditRequest) -> None:
 
 
 def require_fits_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
-    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context."""
-    length = len(tokenise_pair(model.tokenizer, edit_prompt(request), request.target).token_ids)
+    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context, or hold a token
+    for which the network has no embedding.
+    """
+    token_ids = tokenise_pair(model.tokenizer, edit_prompt(request), request.target).token_ids
+    require_embeddings(model, token_ids)
+    length = len(token_ids)
     if model.max_length is not None and length > model.max_length:
         raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
     return request
+
+
+def require_embeddings(model: "LoadedModel", token_ids: Sequence[int]) -> None:
+    """Raise ``Refused`` if the network has no embedding for one of the tokens, which it then cannot read."""
+    rows = model.embeddings
+    unknown = next((token for token in token_ids if token >= rows), None)
+    if unknown is not None:
+        raise Refused(without_embedding(model.tokenizer, unknown, rows))
 
 
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:

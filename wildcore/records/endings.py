@@ -42,7 +42,7 @@ def _asked(answers: Iterable[Answer]) -> Iterator[Answer]:
 
 
 def _counted(protocol: EvalProtocol, answers: Sequence[Answer]) -> Endings:
-    stops = (STOP_OUTSIDE_ASCII.search(answer.output.text) for answer in answers)
+    stops = (STOP_OUTSIDE_ASCII.search(answer.untruncated) for answer in answers)
     return Endings(
         protocol=protocol.name,
         truncator=protocol.truncator.name,
@@ -54,5 +54,5 @@ def _counted(protocol: EvalProtocol, answers: Sequence[Answer]) -> Endings:
 
 
 def _emptied(answer: Answer) -> bool:
-    said = answer.output.text
+    said = answer.untruncated
     return not answer.text and said.lstrip(" \t").startswith(("\n", "\r")) and answer.output.stop_reason == "stop-rule"

@@ -8,7 +8,7 @@ from wildcore_retrieval.words import words
 
 from wildcore import Prompt
 from wildcore.inference import decode
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, render_chat
 from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore_scr.parameters import FACT, FACTS, QUESTION, ScrParams
 
@@ -73,8 +73,7 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
     if not chat:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
-    turn = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    return Prompt(text=str(turn), separator="", special_tokens=False)
+    return Prompt(text=render_chat(model, message), separator="", special_tokens=False)
 
 
 def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:

@@ -28,7 +28,7 @@ class NGramEntropy(Metric):
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item from 0 up; an output with fewer words than a trigram gets no value."""
-        return [self._score(canonical(item.answer.output.text)) for item in items]
+        return [self._score(canonical(item.answer.untruncated)) for item in items]
 
     def _score(self, text: str) -> Score:
         words = [word for sentence in self._sentences.tokenize(text) for word in self._words.tokenize(sentence)]

@@ -33,7 +33,7 @@ class ExtraContent(SegmentedMetric):
         return [self._score(item) for item in items]
 
     def _score(self, item: AnsweredProbe) -> Score:
-        text = canonical(item.answer.text if self._of == "answer" else item.answer.output.text)
+        text = canonical(item.answer.text if self._of == "answer" else item.answer.untruncated)
         place = find(text, item.answers, self.segment)
         if place is None:
             return Score(value=None, reason=ABSENT)
