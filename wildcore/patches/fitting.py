@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from wildcore.errors import Message, Option, Place, UserError, in_one_line
-from wildcore.interfaces import Patch, SavablePatch, Saved
+from wildcore.interfaces import Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.modules import ModulePatch
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
@@ -52,7 +52,7 @@ def changes_in(path: Path, tensors: Mapping[str, Tensor]) -> WeightPatch:
 
 
 def require_fitting(path: Path, patch: WeightPatch, model: LoadedModel) -> None:
-    """Raise ``UserError`` unless each change in the file ``path`` is one of a linear map of ``model``, in its shape, and finite."""
+    """Raise ``UserError`` unless each change in the file ``path`` is finite, and has the shape of a linear map of ``model``."""
     for name, change in patch.changes.items():
         wanted = weight_shape(model, name)
         shown = in_one_line(name)
@@ -146,4 +146,6 @@ def _damaged(path: Path, problem: str) -> UserError:
 
 
 def _unfit(path: Path, problem: Message) -> UserError:
-    return UserError((problem, ", so it cannot be applied"), Place(path), ("make it again for this model (", Option("model"), ")"))
+    return UserError(
+        (problem, ", so it cannot be applied"), Place(path), ("make it again for this model (", Option("model"), ")")
+    )
