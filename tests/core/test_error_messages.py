@@ -107,6 +107,7 @@ from wildcore.patches.files import (
     require_savable,
     write_patch,
 )
+from wildcore.patches.fitting import require_fitting, require_read_back
 from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.records.trace_files import _write as write_trace
@@ -557,11 +558,28 @@ def table(folder: Path, name: str, content: str | bytes) -> None:
     list(read_table(TableParams(path=written(folder, name, content))))
 
 
+def change_of(model: LoadedModel, value: float = 0.0) -> WeightPatch:
+    """Return a patch that adds ``value`` to each number of a weight."""
+    projection = model.mlp_output(0)
+    return WeightPatch({projection.name: Dense(torch.full(projection.weight.shape, value))})
+
+
+def beyond_the_range(folder: Path) -> None:
+    """Apply a change that is finite in float32, with which the weights are not finite in the model's own dtype."""
+    source = model_folder(folder)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    written(source, "config.json", json.dumps({**config, "dtype": "float16"}))
+    request = ModelRequest(str(source), dtype="float32")
+    model = load_model(request, load_registry([]).families)
+    write_patch(folder / "p", change_of(model, 1e6), manifest_of_patch(model=patched_model(model)))
+    apply_patches(load_registry([]), ModelChoice(model=str(source)), [folder / "p"], folder / "out", PROGRESS)
+
+
 def write_model(folder: Path) -> None:
     """Apply a patch, with a name of the model folder that is too long for the file system."""
     model = load(TINY)
     manifest = manifest_of_patch(model=patched_model(model))
-    write_patch(folder / "p", WeightPatch({}), manifest)
+    write_patch(folder / "p", change_of(model), manifest)
     choice = ModelChoice(model=str(TINY))
     apply_patches(load_registry([]), choice, [folder / "p"], folder / ("m" * 250), PROGRESS)
 
@@ -1897,11 +1915,48 @@ FILES: list[Case] = [
         SAME,
     ),
     (
-        "patches.files:_patch",
+        "patches.fitting:changes_in",
         lambda folder: read_patch(
             raw_patch(folder / "p", {"m:left": torch.ones(1)}, manifest_of_patch().model_dump_json())
         ),
         "FOLDER/p: damaged: the change of m is not whole; make the patch again",
+        SAME,
+    ),
+    (
+        "patches.fitting:require_fitting",
+        lambda folder: require_fitting(folder / "p", WeightPatch({"m": Dense(torch.ones(2, 2))}), tiny()),
+        "FOLDER/p: tiny-llama has no linear map 'm', so it cannot be applied; make the patch again",
+        SAME,
+    ),
+    (
+        "patches.fitting:require_read_back",
+        lambda folder: require_read_back(
+            folder / "p", SimpleNamespace(describe=lambda: {"finite": False}), Saved({}, {}), tiny()
+        ),
+        "FOLDER/p: it is not finite, so it cannot be applied; make the patch again",
+        SAME,
+    ),
+    (
+        "patches.files:write_patch",
+        lambda folder: write_patch(folder / "p", weights(1.0), manifest_of_patch(requests=(FACT, FACT))),
+        "--out FOLDER/p: fact 2 repeats fact 1; leave it out",
+        "out='FOLDER/p': fact 2 repeats fact 1; leave it out",
+    ),
+    (
+        "patches.files:read_patch",
+        lambda folder: read_patch(
+            raw_patch(
+                folder / "p", {"m:left": torch.ones(1)}, manifest_of_patch(requests=(FACT, FACT)).model_dump_json()
+            )
+        ),
+        "FOLDER/p: damaged: fact 2 repeats fact 1; make the patch again",
+        SAME,
+    ),
+    (
+        "jobs.edit:_require_finite_weights",
+        lambda folder: beyond_the_range(folder),
+        "FOLDER/p: with the change, the weight of model.layers.0.mlp.down_proj is beyond the range of float16; nothing was "
+        "written",
         SAME,
     ),
     (

@@ -3,16 +3,16 @@
 Torch would repeat a single number over a whole matrix, read whole numbers as weights, and drop the imaginary part of a number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from wildcore.errors import Message, Option, Place, UserError, in_one_line
-from wildcore.interfaces import Patch, Saved
+from wildcore.errors import Place, UserError, in_one_line
+from wildcore.interfaces import Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.modules import ModulePatch
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
@@ -28,41 +28,22 @@ def changes_in(path: Path, tensors: Mapping[str, Tensor]) -> WeightPatch:
 
     Raises ``UserError`` unless each is a whole matrix, or a pair of factors of one rank, of finite numbers in float32 or float64.
     """
-    if not tensors:
-        raise _damaged(path, "it holds no change")
-    changes: dict[str, LowRank | Dense] = {}
-    for name in sorted({key.rpartition(":")[0] for key in tensors}):
-        parts = {key.rpartition(":")[2]: tensor for key, tensor in tensors.items() if key.rpartition(":")[0] == name}
-        shown = in_one_line(name)
-        if set(parts) not in ({CHANGE}, set(FACTORS)):
-            raise _damaged(path, f"the change of {shown} is not whole")
-        for part, tensor in parts.items():
-            problem = _problem_of(tensor)
-            if problem:
-                raise _damaged(path, f"{part} of the change of {shown} {problem}")
-        if CHANGE in parts:
-            changes[name] = Dense(parts[CHANGE])
-            continue
-        left, right = (parts[part] for part in FACTORS)
-        if left.shape[1] != right.shape[1] or left.dtype != right.dtype:
-            kinds = " and ".join(f"{_kind(factor)}" for factor in (left, right))
-            raise _damaged(path, f"the factors of the change of {shown} do not fit each other ({kinds})")
-        changes[name] = LowRank(left, right)
-    return WeightPatch(changes)
+    problem = next(_damage(tensors), None)
+    if problem:
+        raise UserError(f"damaged: {problem}", Place(path), AGAIN)
+    return WeightPatch(
+        {
+            name: Dense(parts[CHANGE]) if CHANGE in parts else LowRank(*(parts[part] for part in FACTORS))
+            for name, parts in _by_module(tensors).items()
+        }
+    )
 
 
 def require_fitting(path: Path, patch: WeightPatch, model: LoadedModel) -> None:
     """Raise ``UserError`` unless each change in the file ``path`` is finite, and has the shape of a linear map of ``model``."""
-    for name, change in patch.changes.items():
-        wanted = weight_shape(model, name)
-        shown = in_one_line(name)
-        if wanted is None:
-            raise _unfit(path, f"{model.request.name} has no linear map {shown!r}")
-        found = _shape_of(change)
-        if found != wanted:
-            raise _unfit(path, f"the change of {shown} is {list(found)}, and its weight is {list(wanted)}")
-        if not bool(change.dense().isfinite().all()):
-            raise _unfit(path, f"the change of {shown} is not finite")
+    problem = next(_misfits(patch, model), None)
+    if problem:
+        raise UserError(f"{problem}, so it cannot be applied", Place(path), AGAIN)
 
 
 def require_read_back(path: Path, patch: Patch, saved: Saved, model: LoadedModel) -> None:
@@ -71,21 +52,66 @@ def require_read_back(path: Path, patch: Patch, saved: Saved, model: LoadedModel
 
     A value that the editor did not read, or read as another one, would otherwise be lost without a word.
     """
+    problem = next(_misread(patch, saved, model), None)
+    if problem:
+        raise UserError(f"{problem}, so it cannot be applied", Place(path), AGAIN)
+
+
+def _by_module(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors by module and part."""
+    modules: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in sorted(tensors.items()):
+        module, _, part = name.rpartition(":")
+        modules.setdefault(module, {})[part] = tensor
+    return modules
+
+
+def _damage(tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield what is wrong with the tensors of a change of weights, whatever the model is."""
+    if not tensors:
+        yield "it holds no change"
+    for name, parts in _by_module(tensors).items():
+        shown = in_one_line(name)
+        if set(parts) not in ({CHANGE}, set(FACTORS)):
+            yield f"the change of {shown} is not whole"
+        for part, tensor in parts.items():
+            problem = _problem_of(tensor)
+            if problem:
+                yield f"{part} of the change of {shown} {problem}"
+        if len({(tensor.shape[1], tensor.dtype) for tensor in parts.values()}) > 1:
+            kinds = " and ".join(f"{list(tensor.shape)} {_dtype(tensor)}" for tensor in parts.values())
+            yield f"the factors of the change of {shown} do not fit each other ({kinds})"
+
+
+def _misfits(patch: WeightPatch, model: LoadedModel) -> Iterator[str]:
+    """Yield what does not fit the weights of ``model``."""
+    for name, change in patch.changes.items():
+        wanted, shown = weight_shape(model, name), in_one_line(name)
+        if wanted is None:
+            yield _no_linear_map(model, name)
+        elif _shape_of(change) != wanted:
+            yield f"the change of {shown} is {list(_shape_of(change))}, and its weight is {list(wanted)}"
+        elif not bool(change.dense().isfinite().all()):
+            yield f"the change of {shown} is not finite"
+
+
+def _misread(patch: Patch, saved: Saved, model: LoadedModel) -> Iterator[str]:
+    """Yield what an editor's ``patch`` does not say as the file does, and what of it cannot be applied."""
     if isinstance(patch, ModulePatch) and weight_shape(model, patch.module) is None:
-        raise _unfit(path, f"{model.request.name} has no linear map {in_one_line(patch.module)!r}")
+        yield _no_linear_map(model, patch.module)
     if not patch.describe().get("finite", True):
-        raise _unfit(path, "it is not finite")
-    again = _saved_again(patch)
-    if again is None:
-        return
-    differing = [
-        name
-        for name, tensor in saved.tensors.items()
-        if name not in again.tensors or not _same(tensor, again.tensors[name])
-    ]
-    differing += [name for name, value in saved.facts.items() if not _says(again.facts.get(name), value)]
-    if differing:
-        raise _unfit(path, f"its editor reads {in_one_line(differing[0])!r} otherwise than the file says")
+        yield "it is not finite"
+    again = cast(SavablePatch, patch).to_saved()
+    for name, tensor in saved.tensors.items():
+        if name not in again.tensors or not _same(tensor, again.tensors[name]):
+            yield f"its editor reads the tensor {in_one_line(name)!r} otherwise than the file says"
+    for name, value in saved.facts.items():
+        if not _says(again.facts.get(name), value):
+            yield f"its editor reads {in_one_line(name)!r} otherwise than the file says"
+
+
+def _no_linear_map(model: LoadedModel, name: str) -> str:
+    return f"{model.request.name} has no linear map {in_one_line(name)!r}"
 
 
 def weight_shape(model: LoadedModel, name: str) -> tuple[int, int] | None:
@@ -102,7 +128,7 @@ def weight_shape(model: LoadedModel, name: str) -> tuple[int, int] | None:
 
 def _problem_of(tensor: Tensor) -> str | None:
     if tensor.dtype not in (torch.float32, torch.float64):
-        return f"is {str(tensor.dtype).removeprefix('torch.')}, not float32 or float64"
+        return f"is {_dtype(tensor)}, not float32 or float64"
     if tensor.ndim != 2 or 0 in tensor.shape:
         return f"is {list(tensor.shape)}, not a matrix"
     return None if bool(tensor.isfinite().all()) else "is not finite"
@@ -115,13 +141,8 @@ def _shape_of(change: LowRank | Dense) -> tuple[int, int]:
     return change.left.shape[0], change.right.shape[0]
 
 
-def _kind(tensor: Tensor) -> str:
-    return f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _saved_again(patch: Patch) -> Saved | None:
-    """Return what would be saved of ``patch``; None if its class cannot be saved."""
-    return patch.to_saved() if isinstance(patch, ModulePatch) or hasattr(patch, "to_saved") else None
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _same(said: Tensor, found: Tensor) -> bool:
@@ -139,13 +160,3 @@ def _says(found: Any, said: Any) -> bool:
             and all(_says(*pair) for pair in zip(found, said, strict=True))
         )
     return type(found) is type(said) and bool(found == said)
-
-
-def _damaged(path: Path, problem: str) -> UserError:
-    return UserError(f"damaged: {problem}", Place(path), AGAIN)
-
-
-def _unfit(path: Path, problem: Message) -> UserError:
-    return UserError(
-        (problem, ", so it cannot be applied"), Place(path), ("make it again for this model (", Option("model"), ")")
-    )
