@@ -140,9 +140,15 @@ def in_one_line(text: str, most: int = 300) -> str:
     """Return text of unknown origin as it may be quoted in a message: in one line of at most ``most`` characters, with
     characters that a terminal would interpret written as escapes.
     """
-    line = " ".join(text[: 4 * most].split())
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    shown = escaped(" ".join(text[: 4 * most].split()))
     return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with the characters that a terminal would interpret, except line ends, written as escapes."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 class UserError(Exception):
