@@ -86,6 +86,7 @@ from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
 from wildcore.models.chat import render_chat
 from wildcore.models.checks import guard_embedding, require_editable
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.hints import require_fetchable, require_model_folder
 from wildcore.models.loading import family_of, fetch_folder, load_config, load_model, pick_device, pick_dtype
 from wildcore.models.memory import parameter_count, require_memory
@@ -573,6 +574,13 @@ def beyond_the_range(folder: Path) -> None:
     model = load_model(request, load_registry([]).families)
     write_patch(folder / "p", change_of(model, 1e6), manifest_of_patch(model=patched_model(model)))
     apply_patches(load_registry([]), ModelChoice(model=str(source)), [folder / "p"], folder / "out", PROGRESS)
+
+
+def not_finite() -> LoadedModel:
+    """Return a model with one weight that is not a number."""
+    model = tiny()
+    model.mlp_output(1).weight[0, 0] = float("nan")
+    return model
 
 
 def write_model(folder: Path) -> None:
@@ -1921,6 +1929,14 @@ FILES: list[Case] = [
         ),
         "FOLDER/p: damaged: the change of m is not whole; make the patch again",
         SAME,
+    ),
+    (
+        "models.finiteness:require_finite_logits",
+        lambda folder: require_finite_logits(not_finite()),
+        "--model tiny-llama: the unedited model's logits are not finite, at dtype float32 (its weight "
+        "model.layers.1.mlp.down_proj.weight is not finite); take a model whose weights are sound",
+        "model='tiny-llama': the unedited model's logits are not finite, at dtype float32 (its weight "
+        "model.layers.1.mlp.down_proj.weight is not finite); take a model whose weights are sound",
     ),
     (
         "patches.fitting:require_fitting",

@@ -24,6 +24,7 @@ from wildcore.jobs.facts import FactTable, malformed, read_facts
 from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import EditJob, ModelChoice, names_used, refuse_unused_settings
 from wildcore.model_files import copy_companions
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (
     DTYPES,
@@ -78,6 +79,7 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
         progress.note(note)
     requests = [fact.request.with_separator(SEPARATORS[spec.target_separator]) for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
+    require_finite_logits(session.model, [request.prompt for request in requests])
     if session.model.tokenizer.chat_template:
         evaluates = f" ({command('eval', Option('patch'))})"
         progress.note(

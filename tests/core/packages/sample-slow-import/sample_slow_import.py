@@ -1,9 +1,8 @@
 """Its import never ends, and it catches whatever wakes it."""
 
+import contextlib
 import time
 
 while True:
-    try:
+    with contextlib.suppress(Exception):
         time.sleep(3600)
-    except Exception:
-        pass
