@@ -1,6 +1,7 @@
-"""Runs the code of a plugin while it is loaded, so that whatever it does costs only those who asked for that plugin.
+"""Runs the code of others within limits.
 
-The time is limited, the process cannot be ended, and what is printed is kept apart from the output of a command.
+Whatever a plugin does while it is loaded costs only those who asked for that plugin: the time is limited, the process cannot be
+ended, and what is printed is kept apart from the output of a command.
 """
 
 import os
@@ -19,7 +20,7 @@ SECONDS = 30.0
 
 
 class Stopped(BaseException):
-    """Why the code of a plugin was stopped. No ``Exception``, so that the plugin's own handlers do not take it for theirs."""
+    """Why the code of others was stopped. No ``Exception``, so that the code's own handlers do not take it for theirs."""
 
 
 def seconds_allowed() -> float:
@@ -38,7 +39,9 @@ def guarded(printed: TextIO) -> Iterator[None]:
 
     The time is limited in the main thread only, and where the system has signals for it.
     """
-    with _limited(seconds_allowed()), _staying(), redirect_stdout(printed):
+    seconds = seconds_allowed()
+    too_slow = f"loading it takes longer than {seconds:g} s; ${SECONDS_VARIABLE} allows more"
+    with time_limited(seconds, too_slow), _staying(), redirect_stdout(printed):
         yield
 
 
@@ -79,14 +82,17 @@ def _staying() -> Iterator[None]:
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Raise ``Stopped`` in this context after ``seconds``, and again every second if that is caught."""
+def time_limited(seconds: float, problem: str) -> Iterator[None]:
+    """Raise ``Stopped`` with ``problem`` in this context after ``seconds``, and again every second if that is caught.
+
+    Only in the main thread, and where the system has signals for it.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise Stopped(f"loading it takes longer than {seconds:g} s; ${SECONDS_VARIABLE} allows more")
+        raise Stopped(problem)
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)

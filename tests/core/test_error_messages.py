@@ -93,6 +93,7 @@ from wildcore.models.memory import parameter_count, require_memory
 from wildcore.models.quantised import Quantisation
 from wildcore.models.reading import require_dequantising
 from wildcore.models.sources import Adapter, require_merging
+from wildcore.models.template_limits import rendered_within_limits
 from wildcore.models.tokens import tokenise_pair
 from wildcore.params import build
 from wildcore.patches import Dense, WeightPatch
@@ -1931,6 +1932,12 @@ FILES: list[Case] = [
         SAME,
     ),
     (
+        "models.template_limits:rendered_within_limits",
+        lambda folder: rendered_within_limits(lambda: "", "{{ 9 ** 9 }}", "the chat template"),
+        "the chat template computes powers (**), which may take any time; take the tokenizer of the model's authors",
+        SAME,
+    ),
+    (
         "models.finiteness:require_finite_logits",
         lambda folder: require_finite_logits(not_finite()),
         "--model tiny-llama: the unedited model's logits are not finite, at dtype float32 (its weight "
@@ -2135,6 +2142,12 @@ def of_model(site: str, call: Callable[[Path], Any], name: str, rest: str, rest_
 
 
 FOUND_IN_FOLDERS: list[Case] = [
+    of_model(
+        "models.loading:_require_small_files",
+        lambda folder: load(model_folder(folder, generation_config="[" * 100_000)),
+        "FOLDER/model",
+        "its generation_config.json cannot be read: nested too deeply: more than 64 levels",
+    ),
     of_model(
         "models.reading:require_dequantising",
         lambda folder: require_dequantising(Quantisation("gptq", 4), "m"),

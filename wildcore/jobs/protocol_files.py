@@ -7,9 +7,9 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
+from wildcore.bounded import load_toml, load_yaml, read_bounded
 from wildcore.errors import Option, UserError, command, in_one_line, suggestion
 from wildcore.home import user_path
-from wildcore.storage.bounded import load_toml, load_yaml, read_bounded
 from wildcore.types import PROBE_KINDS, EvalProtocol
 
 PARSERS = {".toml": load_toml, ".yaml": load_yaml, ".yml": load_yaml}

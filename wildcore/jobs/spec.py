@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from wildcore.bounded import load_yaml
 from wildcore.errors import Setting, UserError, in_one_line, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.home import expanded
 from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.scripts import SeparatorChoice
-from wildcore.storage.bounded import load_yaml
 from wildcore.types import EvalProtocol, FrozenData
 
 SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind not in ("model", "segmenter"))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from wildcore.bounded import load_json
 from wildcore.errors import Place, UserError
-from wildcore.storage.bounded import load_json
 from wildcore.types import FrozenData
 
 R = TypeVar("R", bound=FrozenData)

@@ -54,12 +54,27 @@ def load_json(text: str) -> Any:
     Raises ``ValueError`` for text that is not JSON, too large or nested too deeply, for a name that an object has twice, and for
     values that JSON does not have (NaN) or that cannot be written again (half of a surrogate pair).
     """
-    if len(text) > JSON_CHARACTERS or text.count(",") + text.count("[") + text.count("{") > VALUES:
-        raise ValueError(f"too large: more than {JSON_CHARACTERS:,} characters or {VALUES:,} values")
-    _require_shallow(text)
+    require_small_json(text)
     value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     require_plain(value)
     return value
+
+
+def require_small_json(text: str) -> None:
+    """Raise ``ValueError`` for a JSON text that is too large or nested too deeply. Nothing is parsed."""
+    if len(text) > JSON_CHARACTERS or text.count(",") + text.count("[") + text.count("{") > VALUES:
+        raise ValueError(f"too large: more than {JSON_CHARACTERS:,} characters or {VALUES:,} values")
+    _require_shallow(text)
+
+
+def read_foreign_json(path: Path) -> Any:
+    """Return the value of a JSON file that another program wrote, whatever its values are.
+
+    Raises ``OSError`` if it cannot be read, and ``ValueError`` if it is not JSON, too large or nested too deeply.
+    """
+    text = read_bounded(path, JSON_CHARACTERS)
+    require_small_json(text)
+    return json.loads(text)
 
 
 def load_yaml(text: str) -> Any:
