@@ -18,7 +18,7 @@ from wildcore.errors import in_one_line
 
 DEPTH = 64
 """Most levels of lists and mappings inside each other."""
-VALUES = 4_000_000
+VALUES = 8_000_000
 """Most values in a JSON text; each takes up to 100 bytes of memory."""
 YAML_VALUES = 10_000
 SETTING_CHARACTERS = 65_536

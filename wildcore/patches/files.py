@@ -237,6 +237,8 @@ def _problem_of_facts(requests: Sequence[EditRequest]) -> str | None:
     for number, request in enumerate(requests, start=1):
         if not request.prompt.strip() or not request.target.strip():
             return f"fact {number} has no prompt or no target"
+        if "\0" in f"{request.prompt}{request.target}{request.subject}":
+            return f"fact {number} holds a NUL character"
         first = requests.index(request) + 1
         if first < number:
             return f"fact {number} repeats fact {first}"
