@@ -52,7 +52,7 @@ MANIFEST = json.dumps(
     }
 )
 
-LONG = 10_000
+LONG = 4_000
 
 HOSTILE = [
     "[" * LONG,
