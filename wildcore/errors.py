@@ -136,6 +136,21 @@ def in_shell(option: Option, name: str | None = None) -> str:
     return flag if is_named_only(option) else f"{flag} {quote(str(option.value))}"
 
 
+def in_one_line(text: str, most: int = 300) -> str:
+    """Return text of unknown origin as it may be quoted in a message: in one line of at most ``most`` characters, with
+    characters that a terminal would interpret written as escapes.
+    """
+    shown = escaped(" ".join(text[: 4 * most].split()))
+    return shown if len(shown) <= most else f"{shown[:most]}..."
+
+
+def escaped(text: str) -> str:
+    """Return ``text`` with the characters that a terminal would interpret, except line ends, written as escapes."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 class UserError(Exception):
     """Bad input: the problem, what it is about, and the way out; the command line prints it and exits with code 2.
 

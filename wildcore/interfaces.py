@@ -382,6 +382,7 @@ class Editor(Protocol):
     def load_patch(self, model: "LoadedModel", saved: Saved) -> Patch:
         """Return the patch that ``saved`` contains. It was made by this method and is not a change of weights.
 
-        The editor need not be prepared.
+        The editor need not be prepared. The file may be damaged: raise ``ValueError`` for what does not fit ``model``, and
+        convert nothing. A patch whose ``to_saved`` does not return all that ``saved`` holds is refused.
         """
         raise TypeError(f"{type(self).__name__} makes changes of weights only")

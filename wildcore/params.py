@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from wildcore.errors import Message, Module, Parameter, Setting, UserError, joined, suggestion
+from wildcore.errors import Message, Module, Parameter, Setting, UserError, in_one_line, joined, suggestion
 from wildcore.home import expanded, user_path
 from wildcore.types import EditCase
 
@@ -218,10 +218,10 @@ def build(params: type[P], settings: Mapping[str, Any], where: str | Module) -> 
 
 
 def _explain(problem: Any, params: type[Params], where: str | Module) -> Message:
-    name = ".".join(str(part) for part in problem["loc"])
+    name = in_one_line(".".join(str(part) for part in problem["loc"]))
     if problem["type"] == "extra_forbidden":
         return f"unknown parameter {name!r}; {suggestion(name, list(params.model_fields))}"
     if problem["type"] == "missing":
         kind = where.kind if isinstance(where, Module) else "SECTION"
         return (f"parameter {name!r} is missing; give it with ", Setting(f"{kind}.{name}", "VALUE"))
-    return f"parameter {name!r}: {problem['msg']} (got {problem['input']!r})"
+    return f"parameter {name!r}: {problem['msg']} (got {in_one_line(repr(problem['input']))})"

@@ -4,12 +4,15 @@ Knows nothing about models. A plugin that cannot be loaded is set aside with its
 something that the plugin would have offered.
 """
 
+import io
+import re
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import click
@@ -17,13 +20,20 @@ import pluggy
 
 from wildcore import hookspecs
 from wildcore.architectures import Family, built_in_families
-from wildcore.errors import Option, UserError, command, suggestion
+from wildcore.errors import Option, UserError, command, escaped, in_one_line, suggestion
+from wildcore.guarded import guarded, problem_of, shown
 from wildcore.interfaces import Offer, Shortcut
+from wildcore.params import Params
 from wildcore.types import EvalProtocol
 
 T = TypeVar("T")
 
 GROUP = "wildcore"
+NAME = re.compile(r"\w[\w.-]*")
+"""What the name of an offer looks like: it is typed on the command line, where / and + separate names."""
+ALIAS = re.compile(r"(\w[\w.@-]*/)?\w[\w.-]*")
+MOST_OFFERS = 1_000
+"""Most offers of one kind by one plugin."""
 OWN_PROTOCOLS = "your file"
 OFFER_HOOKS = {
     "editor": "wildcore_editors",
@@ -40,13 +50,16 @@ OFFER_HOOKS = {
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plugin: its name, its distribution, and why it is set aside, if it is."""
+    """An installed plugin: its name, its distribution, and why it is set aside, if it is. ``printed`` is what it printed
+    while it was loaded.
+    """
 
     name: str
     distribution: str
     version: str
     problem: str | None = None
     trace: str | None = None
+    printed: str = ""
 
     @property
     def warning(self) -> str:
@@ -200,25 +213,33 @@ def named_entry_points() -> dict[str, EntryPoint]:
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("unknown", "unknown")
+    try:
+        named = (point.dist.name, point.dist.version) if point.dist else ("", "")
+    except Exception:  # the metadata of the distribution are damaged
+        named = ("", "")
+    return tuple(part if isinstance(part, str) and part else "unknown" for part in named)  # type: ignore[return-value]
 
 
 def _load(registry: Registry, name: str, point: EntryPoint, reserved: Collection[str]) -> Plugin:
     """Load one plugin into the registry: completely, or not at all if anything about it is wrong."""
-    distribution, version = _distribution(point)
+    plugin = Plugin(name, *_distribution(point))
+    printed = io.StringIO()
     try:
-        module = point.load()
-        _check_hook_names(module)
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        manager.register(module, name=name)
-        _collect(registry, name, manager, reserved)
+        with guarded(printed):
+            module = point.load()
+            _check_hook_names(module)
+            manager = pluggy.PluginManager(hookspecs.PROJECT)
+            manager.add_hookspecs(hookspecs)
+            manager.register(module, name=name)
+            found = _collect(registry, name, manager, reserved)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, even SystemExit, and must not stop the others
-        problem = str(error) if isinstance(error, BadPlugin) else f"{type(error).__name__}: {error}"
-        return Plugin(name, distribution, version, " ".join(problem.split()), traceback.format_exc())
-    return Plugin(name, distribution, version)
+        problem = in_one_line(str(error), 500) if isinstance(error, BadPlugin) else problem_of(error)
+        plugin = replace(plugin, problem=problem, trace=escaped(traceback.format_exc()))
+    else:
+        _add(registry, name, found)
+    return replace(plugin, printed=in_one_line(printed.getvalue()))
 
 
 def _check_hook_names(module: object) -> None:
@@ -231,27 +252,67 @@ def _check_hook_names(module: object) -> None:
             raise BadPlugin(f"defines {name!r} without the mark @hookimpl, so nothing would call it")
 
 
-def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, reserved: Collection[str]) -> None:
+@dataclass(frozen=True)
+class _Offered:
+    """Everything that one plugin offers."""
+
+    offers: dict[str, list[Offer[Any]]]
+    protocols: list[EvalProtocol]
+    families: list[Family]
+    shortcuts: list[Shortcut]
+    commands: dict[str, click.Command]
+
+
+def _collect(registry: Registry, plugin: str, manager: pluggy.PluginManager, reserved: Collection[str]) -> _Offered:
+    """Call the hooks of a plugin, and return what it offers. Raises ``BadPlugin`` if anything about it is wrong."""
     hook = manager.hook
-    offers: dict[str, list[Offer[Any]]] = {}
-    for kind, name in OFFER_HOOKS.items():
-        offers[kind] = _call(getattr(hook, name), Offer)
-    protocols = _call(hook.wildcore_protocols, EvalProtocol)
-    families = _call(hook.wildcore_families, Family)
-    shortcuts = _call(hook.wildcore_options, Shortcut)
-    commands = _own_commands(hook.wildcore_commands)
-    for kind, listed in offers.items():
+    found = _Offered(
+        {kind: _call(getattr(hook, name), Offer) for kind, name in OFFER_HOOKS.items()},
+        _call(hook.wildcore_protocols, EvalProtocol),
+        _call(hook.wildcore_families, Family),
+        _call(hook.wildcore_options, Shortcut),
+        _own_commands(hook.wildcore_commands),
+    )
+    for kind, listed in found.offers.items():
+        _check_offers(kind, listed)
         _refuse_repeated(f"offers the {kind}", [name for offer in listed for name in offer.names])
-    _refuse_repeated("offers the protocol", [protocol.name for protocol in protocols])
-    _refuse_repeated("offers the family", [family.model_type for family in families], registry.families)
-    _refuse_repeated("adds the option", [shortcut.option for shortcut in shortcuts], registry.shortcuts)
-    _refuse_repeated("adds the command", list(commands), {*reserved, *registry.commands})
-    for kind, listed in offers.items():
+    _check_names("offers the protocol", [protocol.name for protocol in found.protocols])
+    _check_names("offers the family", [family.model_type for family in found.families])
+    _check_names("adds the command", list(found.commands))
+    _refuse_repeated("offers the protocol", [protocol.name for protocol in found.protocols])
+    _refuse_repeated("offers the family", [family.model_type for family in found.families], registry.families)
+    _refuse_repeated("adds the option", [shortcut.option for shortcut in found.shortcuts], registry.shortcuts)
+    _refuse_repeated("adds the command", list(found.commands), {*reserved, *registry.commands})
+    return found
+
+
+def _add(registry: Registry, plugin: str, found: _Offered) -> None:
+    for kind, listed in found.offers.items():
         registry.offers[kind] += [Found(plugin, offer) for offer in listed]
-    registry.protocols += [Found(plugin, protocol) for protocol in protocols]
-    registry.families.update({family.model_type: family for family in families})
-    registry.shortcuts.update({shortcut.option: shortcut for shortcut in shortcuts})
-    registry.commands.update({name: Found(plugin, command) for name, command in commands.items()})
+    registry.protocols += [Found(plugin, protocol) for protocol in found.protocols]
+    registry.families.update({family.model_type: family for family in found.families})
+    registry.shortcuts.update({shortcut.option: shortcut for shortcut in found.shortcuts})
+    registry.commands.update({name: Found(plugin, command) for name, command in found.commands.items()})
+
+
+def _check_offers(kind: str, offers: Sequence[Offer[Any]]) -> None:
+    _check_names(f"offers the {kind}", [offer.name for offer in offers])
+    for offer in offers:
+        if not isinstance(offer.aliases, tuple):
+            raise BadPlugin(f"offers the {kind} {offer.name!r} with aliases that are no tuple")
+        _check_names(f"gives the {kind} {offer.name!r} the alias", offer.aliases, ALIAS)
+        if not callable(offer.make) or not (isinstance(offer.params, type) and issubclass(offer.params, Params)):
+            raise BadPlugin(
+                f"offers the {kind} {offer.name!r}, whose make is no function or whose params are no Params"
+            )
+        if not isinstance(offer.summary, str) or not isinstance(offer.cites, str):
+            raise BadPlugin(f"offers the {kind} {offer.name!r} with a summary or source that is not text")
+
+
+def _check_names(what: str, names: Sequence[Any], form: re.Pattern[str] = NAME) -> None:
+    for name in names:
+        if not isinstance(name, str) or not form.fullmatch(name):
+            raise BadPlugin(f"{what} {shown(name)}; a name consists of letters, digits, hyphens, dots and underscores")
 
 
 def _refuse_repeated(what: str, names: Sequence[str], taken: Collection[str] = ()) -> None:
@@ -275,9 +336,11 @@ def _call(hook: Any, expected: type[T]) -> list[T]:
     offered: list[T] = []
     for result in results:
         if not isinstance(result, Iterable):
-            raise BadPlugin(f"{hook.name} returned {result!r} instead of a list")
-        offered += result
-    for item in offered:
-        if not isinstance(item, expected):
-            raise BadPlugin(f"{hook.name} returned {item!r}, which is no {expected.__name__}")
+            raise BadPlugin(f"{hook.name} returned {shown(result)} instead of a list")
+        for item in islice(result, MOST_OFFERS + 1):
+            if not isinstance(item, expected):
+                raise BadPlugin(f"{hook.name} returned {shown(item)}, which is no {expected.__name__}")
+            offered.append(item)
+    if len(offered) > MOST_OFFERS:
+        raise BadPlugin(f"{hook.name} returned more than {MOST_OFFERS:,} offers")
     return offered

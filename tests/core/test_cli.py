@@ -84,7 +84,7 @@ def test_refused_before_anything_heavy(refused, arguments, said: str) -> None:
     [
         ("editor.layer", "--set editor.layer: write --set SECTION.PARAMETER=VALUE, such as --set editor.layer=5"),
         ("editr.layer=5", "unknown section 'editr'; did you mean 'editor'?"),
-        ("editor.layer=[", "the value is not valid YAML"),
+        ("editor.layer=[", "the value cannot be used: not valid YAML"),
     ],
 )
 def test_settings_in_the_wrong_form(refused, pair: str, said: str) -> None:
@@ -111,9 +111,9 @@ CHECKED_WITH_THE_MODEL = [
     ),
     (
         ("--editor", "no-change", "--set", "editor.strength=.inf"),
-        "parameter 'strength': Input should be a finite number",
+        "--set editor.strength=.inf: the value cannot be used: inf is not a finite number",
     ),
-    (("--editor", "no-change", "--set", f"editor.layer={2**63}"), "the number is too large"),
+    (("--editor", "no-change", "--set", f"editor.layer={2**63}"), "a number is too large for 64 bits"),
     (("--editor", "no-change", "--set", "editor.layer=99"), "editor.layer=99: the model has layers 0 to "),
     (("--editor", "no-change", "--set", "editor.preset=tiyn"), "no such preset; did you mean 'tiny'?"),
     (("--editor", "no-change", "--set", "dataset.path=x"), "dataset two-facts (plugin good): unknown parameter 'path'"),

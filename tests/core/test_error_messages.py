@@ -86,12 +86,14 @@ from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
 from wildcore.models.chat import render_chat
 from wildcore.models.checks import guard_embedding, require_editable
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.hints import require_fetchable, require_model_folder
 from wildcore.models.loading import family_of, fetch_folder, load_config, load_model, pick_device, pick_dtype
 from wildcore.models.memory import parameter_count, require_memory
 from wildcore.models.quantised import Quantisation
 from wildcore.models.reading import require_dequantising
 from wildcore.models.sources import Adapter, require_merging
+from wildcore.models.template_limits import rendered_within_limits
 from wildcore.models.tokens import tokenise_pair
 from wildcore.params import build
 from wildcore.patches import Dense, WeightPatch
@@ -107,6 +109,7 @@ from wildcore.patches.files import (
     require_savable,
     write_patch,
 )
+from wildcore.patches.fitting import require_fitting, require_read_back
 from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.records.trace_files import _write as write_trace
@@ -557,11 +560,35 @@ def table(folder: Path, name: str, content: str | bytes) -> None:
     list(read_table(TableParams(path=written(folder, name, content))))
 
 
+def change_of(model: LoadedModel, value: float = 0.0) -> WeightPatch:
+    """Return a patch that adds ``value`` to each number of a weight."""
+    projection = model.mlp_output(0)
+    return WeightPatch({projection.name: Dense(torch.full(projection.weight.shape, value))})
+
+
+def beyond_the_range(folder: Path) -> None:
+    """Apply a change that is finite in float32, with which the weights are not finite in the model's own dtype."""
+    source = model_folder(folder)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    written(source, "config.json", json.dumps({**config, "dtype": "float16"}))
+    request = ModelRequest(str(source), dtype="float32")
+    model = load_model(request, load_registry([]).families)
+    write_patch(folder / "p", change_of(model, 1e6), manifest_of_patch(model=patched_model(model)))
+    apply_patches(load_registry([]), ModelChoice(model=str(source)), [folder / "p"], folder / "out", PROGRESS)
+
+
+def not_finite() -> LoadedModel:
+    """Return a model with one weight that is not a number."""
+    model = tiny()
+    model.mlp_output(1).weight[0, 0] = float("nan")
+    return model
+
+
 def write_model(folder: Path) -> None:
     """Apply a patch, with a name of the model folder that is too long for the file system."""
     model = load(TINY)
     manifest = manifest_of_patch(model=patched_model(model))
-    write_patch(folder / "p", WeightPatch({}), manifest)
+    write_patch(folder / "p", change_of(model), manifest)
     choice = ModelChoice(model=str(TINY))
     apply_patches(load_registry([]), choice, [folder / "p"], folder / ("m" * 250), PROGRESS)
 
@@ -1736,13 +1763,13 @@ JOBS: list[Case] = [
         ),
     ),
     (
-        "jobs.protocol_files:_text",
+        "jobs.protocol_files:_parse",
         lambda folder: read_protocol(folder / "p.toml"),
         "--protocol-file FOLDER/p.toml: cannot be read: No such file or directory",
         "path='FOLDER/p.toml': cannot be read: No such file or directory",
     ),
     (
-        "jobs.protocol_files:_text",
+        "jobs.protocol_files:_parse",
         lambda folder: read_protocol(written(folder, "p.toml", b"\xff")),
         "--protocol-file FOLDER/p.toml: not UTF-8 text: invalid start byte at byte 0",
         "path='FOLDER/p.toml': not UTF-8 text: invalid start byte at byte 0",
@@ -1774,8 +1801,8 @@ JOBS: list[Case] = [
     (
         "jobs.spec:parse_settings",
         lambda folder: parse_settings(["editor.layer=[1"]),
-        "--set 'editor.layer=[1': the value is not valid YAML: <...>",
-        "settings['editor.layer=[1']: the value is not valid YAML: <...>",
+        "--set 'editor.layer=[1': the value cannot be used: <...>",
+        "settings['editor.layer=[1']: the value cannot be used: <...>",
     ),
     (
         "jobs.spec:settings_for",
@@ -1897,11 +1924,62 @@ FILES: list[Case] = [
         SAME,
     ),
     (
-        "patches.files:_patch",
+        "patches.fitting:changes_in",
         lambda folder: read_patch(
             raw_patch(folder / "p", {"m:left": torch.ones(1)}, manifest_of_patch().model_dump_json())
         ),
         "FOLDER/p: damaged: the change of m is not whole; make the patch again",
+        SAME,
+    ),
+    (
+        "models.template_limits:rendered_within_limits",
+        lambda folder: rendered_within_limits(lambda: "", "{{ 9 ** 9 }}", "the chat template"),
+        "the chat template computes powers (**), which may take any time; take the tokenizer of the model's authors",
+        SAME,
+    ),
+    (
+        "models.finiteness:require_finite_logits",
+        lambda folder: require_finite_logits(not_finite()),
+        "--model tiny-llama: the unedited model's logits are not finite, at dtype float32 (its weight "
+        "model.layers.1.mlp.down_proj.weight is not finite); take a model whose weights are sound",
+        "model='tiny-llama': the unedited model's logits are not finite, at dtype float32 (its weight "
+        "model.layers.1.mlp.down_proj.weight is not finite); take a model whose weights are sound",
+    ),
+    (
+        "patches.fitting:require_fitting",
+        lambda folder: require_fitting(folder / "p", WeightPatch({"m": Dense(torch.ones(2, 2))}), tiny()),
+        "FOLDER/p: tiny-llama has no linear map 'm', so it cannot be applied; make the patch again",
+        SAME,
+    ),
+    (
+        "patches.fitting:require_read_back",
+        lambda folder: require_read_back(
+            folder / "p", SimpleNamespace(describe=lambda: {"finite": False}), Saved({}, {}), tiny()
+        ),
+        "FOLDER/p: it is not finite, so it cannot be applied; make the patch again",
+        SAME,
+    ),
+    (
+        "patches.files:write_patch",
+        lambda folder: write_patch(folder / "p", weights(1.0), manifest_of_patch(requests=(FACT, FACT))),
+        "--out FOLDER/p: fact 2 repeats fact 1; leave it out",
+        "out='FOLDER/p': fact 2 repeats fact 1; leave it out",
+    ),
+    (
+        "patches.files:read_patch",
+        lambda folder: read_patch(
+            raw_patch(
+                folder / "p", {"m:left": torch.ones(1)}, manifest_of_patch(requests=(FACT, FACT)).model_dump_json()
+            )
+        ),
+        "FOLDER/p: damaged: fact 2 repeats fact 1; make the patch again",
+        SAME,
+    ),
+    (
+        "jobs.edit:_require_finite_weights",
+        lambda folder: beyond_the_range(folder),
+        "FOLDER/p: with the change, the weight of model.layers.0.mlp.down_proj is beyond the range of float16; nothing was "
+        "written",
         SAME,
     ),
     (
@@ -2064,6 +2142,12 @@ def of_model(site: str, call: Callable[[Path], Any], name: str, rest: str, rest_
 
 
 FOUND_IN_FOLDERS: list[Case] = [
+    of_model(
+        "models.loading:_require_small_files",
+        lambda folder: load(model_folder(folder, generation_config="[" * 100_000)),
+        "FOLDER/model",
+        "its generation_config.json cannot be read: nested too deeply: more than 64 levels",
+    ),
     of_model(
         "models.reading:require_dequantising",
         lambda folder: require_dequantising(Quantisation("gptq", 4), "m"),

@@ -147,7 +147,7 @@ def test_settings_are_read(pair: str, key: str, value: object) -> None:
         ("editor.a.b.c=5", "--set editor.a.b.c=5: write --set"),
         ("editr.layer=5", "--set editr.layer=5: unknown section 'editr'; did you mean 'editor'?"),
         ("model.layer=5", "unknown section 'model'"),
-        ("editor.layers=[1", "--set 'editor.layers=[1': the value is not valid YAML"),
+        ("editor.layers=[1", "--set 'editor.layers=[1': the value cannot be used: not valid YAML"),
     ],
 )
 def test_settings_that_are_refused(pair: str, said: str) -> None:

@@ -48,6 +48,15 @@ BROKEN = [
     Case("sample-twice", "offers the editor 'twice-editor' twice", "BadPlugin", "twice-editor"),
     Case("sample-known-family", "offers the family 'gpt2', which is there already", "BadPlugin", "known-family-editor"),
     Case("sample-clash", "adds the command 'show', which is there already", "BadPlugin", "clash-editor"),
+    Case("sample-mute-error", "MuteError: <MuteError, whose text raises ValueError>", "raise MuteError()"),
+    Case("sample-escapes", r"RuntimeError: \\x1b\[2J\\x1b\[31mall is well\\x9b\\u202e", "all is well"),
+    Case("sample-numeric-name", "offers the editor 7; a name consists of letters", "BadPlugin", "numeric-name-editor"),
+    Case("sample-empty-name", "offers the editor ''; a name consists of letters", "BadPlugin", "empty-name-editor"),
+    Case("sample-endless-offers", "wildcore_editors returned more than 1,000 offers", "BadPlugin", "endless-1"),
+    Case("sample-leaves", r"it ends the process \(os._exit\(0\)\)", "os._exit(0)", "leaves-editor"),
+    Case(
+        "sample-odd-offers", "wildcore_editors returned <Odd, whose text raises ValueError>, which is no", "BadPlugin"
+    ),
     Case("sample-command-error", "SystemExit: no command today", "in wildcore_commands", "command-error-editor"),
 ]
 WORKING = ["sample-good", "sample-second", "sample-twin-first", "sample-twin-other"]
@@ -145,6 +154,39 @@ def test_strict_plugins_lets_working_plugins_pass(wildcore, crowd) -> None:
     done = wildcore("--plugins", "good,wild", "--strict-plugins", "plugins", site=crowd)
     assert done.returncode == 0
     assert not done.stderr
+
+
+def test_no_character_of_an_error_reaches_the_terminal(listing, tracebacks) -> None:
+    for text in (listing.stdout, listing.stderr, tracebacks.stdout, tracebacks.stderr):
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
+def test_what_a_plugin_prints_while_it_is_loaded_is_kept_apart(wildcore, installed) -> None:
+    site = installed("sample-prints", "sample-good")
+    done = wildcore("--plugins", "prints,good", "count-facts", site=site)
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    note = "Note: plugin 'prints' (sample-prints) printed while it was loaded: "
+    assert done.stderr == note + r'{"printed": "at import"} \x1b[31mfrom a hook' + "\n"
+
+
+@pytest.fixture(scope="module")
+def slow(installed) -> Path:
+    return installed("sample-slow-import", "sample-slow-hook", "sample-good")
+
+
+def test_a_plugin_that_never_ends_costs_a_limited_time(wildcore, slow) -> None:
+    chosen = ("--plugins", "slow-import,slow-hook,good")
+    done = wildcore(*chosen, "count-facts", site=slow, WILDCORE_PLUGIN_SECONDS="0.2")
+    assert (done.returncode, done.stdout) == (0, "2\n")
+    said = "is broken: loading it takes longer than 0.2 s; $WILDCORE_PLUGIN_SECONDS allows more; set aside"
+    for plugin in ("slow-import", "slow-hook"):
+        assert f"plugin {plugin!r} (sample-{plugin} 1.0) {said}" in done.stderr
+    strict = wildcore(*chosen, "--strict-plugins", "count-facts", site=slow, WILDCORE_PLUGIN_SECONDS="0.2")
+    assert (strict.returncode, strict.stdout) == (2, "")
+    assert (
+        "Error: --strict-plugins: plugin 'slow-hook' (sample-slow-hook 1.0) is broken: loading it takes"
+        in strict.stderr
+    )
 
 
 def test_no_broken_plugin(wildcore, crowd) -> None:

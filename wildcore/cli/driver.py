@@ -112,6 +112,9 @@ def _missing_plugin(ctx: click.Context, command: str) -> str:
 
 
 def _report_broken(registry: Registry, strict: bool) -> None:
+    for plugin in registry.plugins:
+        if plugin.printed:
+            _note(f"plugin {plugin.name!r} ({plugin.distribution}) printed while it was loaded: {plugin.printed}")
     for plugin in registry.broken:
         if strict:
             raise UserError(f"--strict-plugins: {plugin.warning}")

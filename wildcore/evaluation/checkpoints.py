@@ -18,7 +18,6 @@ from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import (
-    CHANGE,
     PatchedModel,
     PatchFile,
     PatchManifest,
@@ -26,6 +25,7 @@ from wildcore.patches.files import (
     editor_read_errors,
     read_patch,
 )
+from wildcore.patches.fitting import CHANGE
 from wildcore.records.provenance import FAMILY
 from wildcore.records.run_folder import RunFolder, resume_command
 from wildcore.records.schema import EditOutcome, Manifest

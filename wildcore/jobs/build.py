@@ -243,7 +243,7 @@ def pin_resources(
 
 def remake_editor(registry: Registry, said: Mapping[str, Any]) -> Editor:
     """Make the editor that a manifest describes, for loading its patches. Raises ``UserError`` if it is not installed."""
-    editor: Editor = make(registry.find("editor", f"{said['plugin']}/{said['name']}"), "editor", said["params"])[0]
+    editor: Editor = make(registry.find("editor", f"{said.get('plugin')}/{said['name']}"), "editor", said["params"])[0]
     return editor
 
 
@@ -252,8 +252,13 @@ def read_back(registry: Registry, file: "PatchFile", model: "LoadedModel") -> Pa
 
     Raises ``UserError`` if that editor is not installed, or cannot load it.
     """
-    changes_weights = file.manifest.facts is None
-    return file.patch(model, None if changes_weights else remake_editor(registry, file.manifest.editor))
+    if file.manifest.facts is None:
+        return file.patch(model, None)
+    from wildcore.patches.files import editor_read_errors  # heavy
+
+    with editor_read_errors(file.path, "make the patch again"):
+        editor = remake_editor(registry, file.manifest.editor)
+    return file.patch(model, editor)
 
 
 def _add_transforms(

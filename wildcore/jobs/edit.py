@@ -24,6 +24,7 @@ from wildcore.jobs.facts import FactTable, malformed, read_facts
 from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import EditJob, ModelChoice, names_used, refuse_unused_settings
 from wildcore.model_files import copy_companions
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (
     DTYPES,
@@ -78,6 +79,7 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
         progress.note(note)
     requests = [fact.request.with_separator(SEPARATORS[spec.target_separator]) for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
+    require_finite_logits(session.model, [request.prompt for request in requests])
     if session.model.tokenizer.chat_template:
         evaluates = f" ({command('eval', Option('patch'))})"
         progress.note(
@@ -157,9 +159,8 @@ def apply_patches(
             raise UserError(
                 "that patch is given twice, and would be added twice", Place(file.path), "leave one of them out"
             )
-    together = CombinedPatch()
     for file in read:
-        together.add(file.weights())
+        file.weights()  # raises, before the model is loaded, for what is no change of weights
         if file.note:
             progress.note(file.note)
     dtypes = {file.manifest.model.dtype for file in read}
@@ -167,9 +168,13 @@ def apply_patches(
         raise UserError(f"the patches were made in different dtypes ({', '.join(sorted(dtypes))})", Place(patches[0]))
     request = replace(model_request(registry, spec), dtype=dtypes.pop())
     model = load_model(request, registry.families)
+    together = CombinedPatch()
     for file in read:
         require_same_model(file.path, file.manifest, model)
+        together.add(file.weights_for(model))
     with together.applied(model):
+        _to_own_dtype(model, progress)
+        _require_finite_weights(model, list(together.sums), patches[0])
         return _save(model, out, progress)
 
 
@@ -183,7 +188,8 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
     return read_back(registry, file, model)
 
 
-def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
+def _to_own_dtype(model: LoadedModel, progress: Progress) -> None:
+    """Turn the weights into the dtype in which the model's files hold them, if wildcore can run a model in that dtype."""
     files = find_files(model.request)
     own = load_config(files.request, files.folder).dtype or model.dtype
     if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
@@ -195,6 +201,21 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
             f"saved as {dtype_name(own)}, the model's own dtype; the changes are rounded to it from {dtype_name(model.dtype)}"
         )
         model.network.to(own)
+
+
+def _require_finite_weights(model: LoadedModel, modules: Sequence[str], path: Path) -> None:
+    """Raise ``UserError`` if a changed weight of one of ``modules`` is not finite; a sum may be beyond the range of a dtype."""
+    for name in modules:
+        weight = model.projection(name).weight
+        if not bool(weight.isfinite().all()):
+            raise UserError(
+                f"with the change, the weight of {name} is beyond the range of {dtype_name(weight.dtype)}; nothing was written",
+                Place(path),
+            )
+
+
+def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
+    files = find_files(model.request)
     unfinished = out.with_name(f"{out.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
         with no_progress_bar(), _saved_generation_config(model.network, files.folder):

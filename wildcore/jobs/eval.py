@@ -25,6 +25,7 @@ from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
 from wildcore.jobs.session import Session, open_session
 from wildcore.jobs.spec import JobSpec
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.files import PatchFile, require_same_model
 from wildcore.protocols import Metrics
@@ -231,6 +232,7 @@ def open_evaluation(
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
+    require_finite_logits(model, [case.request.prompt for case in cases])
     if spec.target_separator == "auto" and (note := _separator_note(cases)):
         plan.reporter.note(note)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))

@@ -1,17 +1,18 @@
 """Protocols in files: TOML or YAML, with the fields of ``EvalProtocol``."""
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-import yaml
 from pydantic import ValidationError
 
-from wildcore.errors import Option, UserError, command, suggestion
+from wildcore.bounded import load_toml, load_yaml, read_bounded
+from wildcore.errors import Option, UserError, command, in_one_line, suggestion
 from wildcore.home import user_path
 from wildcore.types import PROBE_KINDS, EvalProtocol
+
+PARSERS = {".toml": load_toml, ".yaml": load_yaml, ".yml": load_yaml}
 
 COMMENT = f"""\
 # A protocol: how an edited model is asked and scored. Give the copy a name of its own, change it, and run it with
@@ -23,13 +24,13 @@ COMMENT = f"""\
 def read_protocol(path: Path) -> EvalProtocol:
     """Read one protocol. Raises ``UserError`` naming file and field."""
     path = user_path(path)
-    content = _parse(path, _text(path))
+    content = _parse(path)
     if not isinstance(content, Mapping):
         raise UserError(f"expected the fields of a protocol, found {type(content).__name__}", _named(path))
     try:
         return EvalProtocol.model_validate({"summary": f"from {path.name}", **content})
     except ValidationError as error:
-        raise UserError("; ".join(_explain(p) for p in error.errors()), _named(path)) from None
+        raise UserError(in_one_line("; ".join(_explain(p) for p in error.errors()), 1_000), _named(path)) from None
 
 
 def to_toml(protocol: EvalProtocol) -> str:
@@ -39,24 +40,16 @@ def to_toml(protocol: EvalProtocol) -> str:
     return COMMENT + tomli_w.dumps(_filled(fields))
 
 
-def _text(path: Path) -> str:
+def _parse(path: Path) -> Any:
+    parse = PARSERS.get(path.suffix)
+    if parse is None:
+        raise UserError("the name must end in .toml, .yaml or .yml", _named(path))
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return parse(read_bounded(path))
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", _named(path)) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"not UTF-8 text: {error.reason} at byte {error.start}", _named(path)) from error
-
-
-def _parse(path: Path, text: str) -> Any:
-    try:
-        if path.suffix == ".toml":
-            return tomllib.loads(text)
-        if path.suffix in (".yaml", ".yml"):
-            return yaml.safe_load(text)
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise UserError(" ".join(str(error).split()), _named(path)) from error
-    raise UserError("the name must end in .toml, .yaml or .yml", _named(path))
+    except ValueError as error:
+        raise UserError(str(error), _named(path)) from error
 
 
 def _named(path: Path) -> Option:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from wildcore.interfaces import Environment
 from wildcore.jobs.chat import chat_note
+from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.models.loading import load_model
 from wildcore.protocols import ReadyProtocol
@@ -29,10 +30,11 @@ def open_session(
     """Load the requested model, unless it is ``loaded`` already, and show notes about it.
 
     ``protocols`` are those under which the model is asked. Raises ``UserError`` for a model that cannot be loaded, or that
-    lacks the chat template in which a protocol asks.
+    lacks the chat template in which a protocol asks, or whose logits are not finite.
     """
     model = loaded or load_model(request, registry.families)
     for note in (*model.notes, chat_note(registry, protocols, model)):
         if note:
             environment.progress.note(note)
+    require_finite_logits(model)
     return Session(model, environment)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import Field, field_validator
 
-from wildcore.errors import Setting, UserError, suggestion
+from wildcore.bounded import load_yaml
+from wildcore.errors import Setting, UserError, in_one_line, suggestion
 from wildcore.evaluation.schedules import ScheduleName
 from wildcore.home import expanded
 from wildcore.registry import OFFER_HOOKS, Registry
@@ -147,9 +147,9 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         if key in settings:
             raise UserError(f"{key} is set twice", about=Setting(pair))
         try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"the value is not valid YAML: {' '.join(str(error).split())}", Setting(pair)) from error
+            settings[key] = load_yaml(value)
+        except ValueError as error:
+            raise UserError(f"the value cannot be used: {error}", Setting(in_one_line(pair))) from error
     return settings
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wildcore.errors import UserError, suggestion
+from wildcore.models.template_limits import rendered_within_limits
 
 if TYPE_CHECKING:
     from wildcore.models.loaded import LoadedModel
@@ -34,8 +35,9 @@ def render_chat(
     """Return a conversation in the model's chat template, up to the point where the assistant's reply begins.
 
     ``template`` names one of several templates, and ``arguments`` are passed to it. A template that reads the clock is given
-    ``model.clock``. Raises ``UserError`` for a template that the model does not have and for an argument that the template
-    does not read, and ``jinja2.TemplateError`` if the template refuses the messages.
+    ``model.clock``. Raises ``UserError`` for a template that the model does not have, for an argument that the template does
+    not read, and for a template beyond the limits of ``rendered_within_limits``, and ``jinja2.TemplateError`` if the template
+    refuses the messages.
     """
     text = template_text(model, template)
     for name in arguments or {}:
@@ -48,10 +50,15 @@ def render_chat(
     if CLOCK in text:
         given[TIMES] = {form: model.clock.strftime(form) for form in _formats(text)}
         text = FIXED_CLOCK + text
-    rendered: str = model.tokenizer.apply_chat_template(
-        list(messages), chat_template=text, add_generation_prompt=True, tokenize=False, **given
-    )
-    return rendered
+
+    def render() -> str:
+        return str(
+            model.tokenizer.apply_chat_template(
+                list(messages), chat_template=text, add_generation_prompt=True, tokenize=False, **given
+            )
+        )
+
+    return rendered_within_limits(render, text, f"the chat template of {model.request.name}")
 
 
 def _formats(template: str) -> set[str]:

@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from wildcore.architectures import Family
 from wildcore.errors import Option, UserError
+from wildcore.models.template_limits import rendered_within_limits
 
 EDITABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 REPLY = "wildcore-reply"
@@ -157,7 +158,9 @@ def reply_end_note(tokenizer: Any, ends: frozenset[int]) -> Iterator[str]:
     """Yield a note if the chat template ends a reply with a special token that is not among ``ends``, which end an answer."""
     messages = [{"role": "user", "content": "1"}, {"role": "assistant", "content": REPLY}]
     try:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False)
+        text = rendered_within_limits(
+            lambda: str(tokenizer.apply_chat_template(messages, tokenize=False)), str(tokenizer.chat_template), "it"
+        )
     except Exception:  # a template may refuse messages in any way; asking in it says so
         return
     behind = tokenizer(text.rpartition(REPLY)[2].lstrip(), add_special_tokens=False)["input_ids"]

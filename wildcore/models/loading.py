@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig
 
 from wildcore.architectures import Family
-from wildcore.errors import Message, Option, UserError
+from wildcore.bounded import JSON_CHARACTERS, read_bounded, require_small_json
+from wildcore.errors import Message, Option, UserError, in_one_line
 from wildcore.model_files import TO_FETCH
 from wildcore.models.adapters import require_peft
 from wildcore.models.checks import guard_embedding, reply_end_note, require_editable, special_token_notes
@@ -42,6 +43,11 @@ DTYPES = {
     "float64": torch.float64,
 }
 """Dtypes that a model can run in. float64 is for comparing with other implementations, and is used only on request."""
+CONFIGURATIONS = (
+    "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "chat_template.json",
+)  # fmt: skip
+"""JSON files of a model folder that transformers parses in Python."""
 DEVICES = "use auto, cpu, cuda, cuda:N or mps"
 UNUSED = ["consolidated*", "original/*"]
 """Files of a hub model that hold the weights a second time in another layout."""
@@ -218,10 +224,21 @@ def load_config(request: ModelRequest, folder: Path) -> Any:
     else:
         require_dequantising(Quantisation("gguf"), request.name)
     where = {"gguf_file": gguf} if gguf else {}
+    _require_small_files(folder, request)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code, **where)
     except Exception as error:  # a damaged file may fail in any way
         raise UserError(f"its {gguf or 'config.json'} cannot be read: {error}", _named(request)) from error
+
+
+def _require_small_files(folder: Path, request: ModelRequest) -> None:
+    """Raise ``UserError`` for a configuration that is too large or nested too deeply, before transformers reads it."""
+    for name in CONFIGURATIONS:
+        if (folder / name).is_file():
+            try:
+                require_small_json(read_bounded(folder / name, JSON_CHARACTERS))
+            except (OSError, ValueError) as error:
+                raise UserError(f"its {name} cannot be read: {in_one_line(str(error))}", _named(request)) from error
 
 
 def _nothing_to_merge(request: ModelRequest, folder: Path) -> UserError:

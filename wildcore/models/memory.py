@@ -10,6 +10,7 @@ import psutil
 import torch
 from transformers import AutoModelForCausalLM
 
+from wildcore.bounded import JSON_CHARACTERS, read_foreign_json, require_small_json
 from wildcore.errors import Option, Place, UserError
 
 GIB = 2**30
@@ -73,7 +74,7 @@ def _not_of_adapters(folder: Path) -> list[Path]:
 
 def _shards(index: Path) -> set[Path]:
     try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(read_foreign_json(index)["weight_map"].values())
         files = {index.parent / name for name in names}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -108,9 +109,11 @@ def read_header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            if length > file.stat().st_size:
+            if length > min(file.stat().st_size, JSON_CHARACTERS):
                 raise ValueError("its header is longer than the file")
-            header = json.loads(stream.read(length))
+            text = stream.read(length).decode()
+        require_small_json(text)
+        header = json.loads(text)
         return {
             name: (str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
             for name, entry in header.items()

@@ -1,11 +1,11 @@
 """What lies in a model's folder: weights, a GGUF file, or an adapter with the base model that it belongs to."""
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wildcore.bounded import read_foreign_json
 from wildcore.errors import Message, Option, UserError
 from wildcore.models.memory import ADAPTER
 
@@ -104,7 +104,7 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     """
     about, place = Option("model", name), folder / ADAPTER_CONFIG
     try:
-        said: Any = json.loads(place.read_text(encoding="utf-8"))
+        said: Any = read_foreign_json(place)
         base, kind = said["base_model_name_or_path"], said["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"its {ADAPTER_CONFIG} cannot be read: {type(error).__name__} {error}", about) from error

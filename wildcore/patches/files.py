@@ -1,6 +1,6 @@
 """Patches as files: a safetensors file whose metadata say which model it is for, which facts it writes, and how it was made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -8,29 +8,29 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, cast
 
-from pydantic import ValidationError
+import torch
+from pydantic import Field, ValidationError, field_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
-from wildcore.errors import Option, Place, UserError, command
+from wildcore.errors import Option, Place, UserError, command, in_one_line
 from wildcore.interfaces import Editor, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
-from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.patches.fitting import AGAIN, CHANGE, changes_in, require_fitting, require_read_back
+from wildcore.patches.weights import LowRank, WeightPatch
 from wildcore.storage.manifests import read_versioned
-from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
+from wildcore.storage.tensor_files import foreign_metadata, read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, FrozenData
 
 SCHEMA = 2
 KEY = "wildcore-patch"
-CHANGE = "change"
-"""Tensors are named MODULE:PART. This part is a change of the whole weight [outputs, inputs]."""
 
 
 class PatchedModel(FrozenData):
     """The model that a patch was made for. ``fingerprint`` depends on every bit of its weights in ``dtype``."""
 
-    name: str
+    name: str = Field(min_length=1)
     revision: str | None
     model_type: str
     dtype: str
@@ -44,15 +44,30 @@ class PatchManifest(FrozenData):
     created: str
     model: PatchedModel
     editor: Mapping[str, Any]
-    seed: int
+    seed: int = Field(ge=0, lt=2**63, strict=True)
     requests: tuple[EditRequest, ...]
     versions: Mapping[str, str]
     facts: Mapping[str, Any] | None = None
+
+    @field_validator("editor")
+    @classmethod
+    def _names_an_editor(cls, editor: Mapping[str, Any]) -> Mapping[str, Any]:
+        parts = [editor, *editor.get("transforms", ())]
+        if not all(_names_a_module(part) for part in parts):
+            raise ValueError("it does not name an editor, its plugin and its parameters")
+        return editor
 
     @property
     def editor_name(self) -> str:
         """The editor's name as used on the command line, with its transforms."""
         return "+".join([self.editor["name"], *(one["name"] for one in self.editor.get("transforms", ()))])
+
+
+def _names_a_module(said: Any) -> bool:
+    """Return whether ``said`` describes a module: its name, its plugin (None: it is of no plugin), its parameters."""
+    if not isinstance(said, Mapping) or not isinstance(said.get("name"), str) or not said["name"]:
+        return False
+    return isinstance(said.get("plugin"), str | None) and isinstance(said.get("params", {}), Mapping)
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
@@ -66,6 +81,9 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     Raises ``UserError`` if it cannot be written or ``path`` already exists.
     """
     require_new(path)
+    problem = _problem_of_facts(manifest.requests)
+    if problem:
+        raise UserError(problem, Option("out", path), "leave it out")
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).to_saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
@@ -124,19 +142,28 @@ class PatchFile:
                 about=Place(self.path),
                 way_out=f"{command('eval', Option('patch'))} evaluates it, and wildcore.api.open_patch applies it in Python",
             )
-        return _patch(self.path, self.tensors)
+        return changes_in(self.path, self.tensors)
 
     def patch(self, model: LoadedModel, editor: Editor | None) -> Patch:
         """Return the patch for ``model``. If it is not a change of weights, the ``editor`` that made it loads it.
 
-        Raises ``UserError`` if the file does not contain what the editor needs.
+        Raises ``UserError`` if the file does not contain what the editor needs, or cannot be applied to ``model``.
         """
         facts = self.manifest.facts
         if facts is None:
-            return self.weights()
+            return self.weights_for(model)
         assert editor is not None, "what is no change of weights needs its editor"
+        saved = Saved(self.tensors, facts)
         with editor_read_errors(self.path, "make the patch again with the one installed"):
-            return editor.load_patch(model, Saved(self.tensors, facts))
+            patch = editor.load_patch(model, saved)
+        require_read_back(self.path, patch, saved, model)
+        return patch
+
+    def weights_for(self, model: LoadedModel) -> WeightPatch:
+        """Return the change of weights. Raises ``UserError`` if it is none, or does not fit the weights of ``model``."""
+        patch = self.weights()
+        require_fitting(self.path, patch, model)
+        return patch
 
 
 @contextmanager
@@ -144,10 +171,12 @@ def editor_read_errors(path: Path, way_out: str) -> Iterator[None]:
     """Raise ``UserError`` with the ``way_out`` if ``path`` does not contain what its editor needs."""
     try:
         yield
-    except (KeyError, ValueError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    except (UserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # what a damaged file makes of an editor's code
+        reason = in_one_line(f"{type(error).__name__}: {error}")
         raise UserError(
-            f"its editor cannot read it back ({reason:.300}); another version of the editor may have written it",
+            f"its editor cannot read it back ({reason}); another version of the editor may have written it",
             Place(path),
             way_out,
         ) from error
@@ -163,10 +192,16 @@ def read_patch(path: Path) -> PatchFile:
             raise UserError("a safetensors file, but no patch", Place(path), "wildcore edit writes those")
         manifest = _manifest(path, text)  # checked first: a file of the previous schema has no hash
         _, tensors = read_tensors(path, KEY)
+        foreign = foreign_metadata(path, KEY)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
-        raise UserError(f"damaged, or not a patch file ({error})", Place(path), "make the patch again") from error
+        raise UserError(f"damaged, or not a patch file ({in_one_line(str(error))})", Place(path), AGAIN) from error
+    problem = _problem_of_facts(manifest.requests)
+    if foreign:
+        problem = f"its metadata hold {in_one_line(foreign[0])!r}, which no patch has"
+    if problem:
+        raise UserError(f"damaged: {problem}", Place(path), AGAIN)
     if manifest.facts is None:
-        _patch(path, tensors)  # read now, so that damage is found here
+        changes_in(path, tensors)  # read now, so that damage is found here
     return PatchFile(path, manifest, tensors, digest_of(path))
 
 
@@ -179,7 +214,7 @@ def digest_of(path: Path) -> str:
 def require_same_model(path: Path, manifest: PatchManifest, model: LoadedModel) -> None:
     """Raise ``UserError`` unless ``model`` is the model that the patch was made for, bit for bit."""
     wanted, found = manifest.model, patched_model(model)
-    if wanted.fingerprint == found.fingerprint:
+    if all(getattr(wanted, name) == getattr(found, name) for name in ("fingerprint", "model_type", "dtype")):
         return
     differences = [
         f"{name} {getattr(wanted, name)}, not {getattr(found, name)}"
@@ -197,22 +232,22 @@ def require_same_model(path: Path, manifest: PatchManifest, model: LoadedModel) 
     raise UserError(f"{made_for} and cannot be applied to {found.name}", Place(path), way_out)
 
 
-def _patch(path: Path, tensors: Mapping[str, Any]) -> WeightPatch:
-    changes: dict[str, LowRank | Dense] = {}
-    for name in sorted({key.rpartition(":")[0] for key in tensors}):
-        parts = {part: tensors.get(f"{name}:{part}") for part in ("left", "right", CHANGE)}
-        if (change := parts[CHANGE]) is not None:
-            changes[name] = Dense(change)
-        elif parts["left"] is not None and parts["right"] is not None:
-            changes[name] = LowRank(parts["left"], parts["right"])
-        else:
-            raise UserError(f"damaged: the change of {name} is not whole", Place(path), "make the patch again")
-    return WeightPatch(changes)
+def _problem_of_facts(requests: Sequence[EditRequest]) -> str | None:
+    """Return what is wrong with the facts of a patch: one is empty, or occurs twice."""
+    for number, request in enumerate(requests, start=1):
+        if not request.prompt.strip() or not request.target.strip():
+            return f"fact {number} has no prompt or no target"
+        if "\0" in f"{request.prompt}{request.target}{request.subject}":
+            return f"fact {number} holds a NUL character"
+        first = requests.index(request) + 1
+        if first < number:
+            return f"fact {number} repeats fact {first}"
+    return None
 
 
 def _manifest(path: Path, text: str) -> PatchManifest:
     try:
-        return read_versioned(path, text, PatchManifest, (SCHEMA,), "make the patch again")
+        return read_versioned(path, text, PatchManifest, (SCHEMA,), AGAIN)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise UserError(f"its manifest is damaged at {place}", Place(path), "make the patch again") from error
+        raise UserError(f"its manifest is damaged at {place}", Place(path), AGAIN) from error

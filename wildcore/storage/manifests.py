@@ -1,10 +1,10 @@
 """Manifests of files: JSON with the number of its schema."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from wildcore.bounded import load_json
 from wildcore.errors import Place, UserError
 from wildcore.types import FrozenData
 
@@ -18,7 +18,7 @@ def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int
     Raises ``UserError`` with the ``way_out`` for another schema, and ``ValueError``, of which pydantic's ``ValidationError``
     is a subclass, for text that is damaged.
     """
-    raw = json.loads(text)
+    raw = load_json(text)
     says_schema = isinstance(raw, dict) and "schema_number" in raw
     if says_schema and raw["schema_number"] not in readable:
         schemas = f"schema{'s' if len(readable) > 1 else ''} {' and '.join(map(str, readable))}"

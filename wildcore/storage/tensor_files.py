@@ -41,6 +41,12 @@ def read_text(path: Path, key: str) -> str | None:
         return text
 
 
+def foreign_metadata(path: Path, key: str) -> list[str]:
+    """Return the names in a file's metadata that ``write_tensors`` did not write. Raises as ``read_text`` does."""
+    with safe_open(path, framework="np") as stream:
+        return sorted(set(stream.metadata() or {}) - {key, HASH})
+
+
 def read_tensors(path: Path, key: str) -> "tuple[str, dict[str, Tensor]]":
     """Return the manifest under ``key`` and the tensors, on the CPU.
 

@@ -27,6 +27,7 @@ from wildcore.interfaces import Editor, Environment, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.models.tokens import tokenise_pair
+from wildcore.patches.fitting import require_read_back
 from wildcore.patches.weights import WeightPatch
 from wildcore.types import EditRequest, Prompt
 
@@ -237,6 +238,7 @@ def check_patch_can_be_kept(
     facts = json.loads(json.dumps(dict(saved.facts)))
     read = make_editor().load_patch(model, Saved(dict(saved.tensors), facts))
     assert torch.equal(_effect(model, patch, requests), _effect(model, read, requests)), "load_patch() loses something"
+    require_read_back(Path("patch"), read, Saved(dict(saved.tensors), facts), model)
 
 
 CHECKS = (

@@ -50,9 +50,22 @@ class Codebook:
 
     @classmethod
     def read(cls, saved: Saved) -> "Codebook":
-        """Return the codebook that was ``saved``."""
+        """Return the codebook that was ``saved``. Raises ``ValueError`` if its parts do not fit each other."""
         tensors = {name: saved.tensors[name] for name in TENSORS}
-        return cls(**tensors, labels=tuple(saved.facts["labels"]), drawn=int(saved.facts["drawn"]))
+        codebook = cls(**tensors, labels=tuple(saved.facts["labels"]), drawn=saved.facts["drawn"])
+        codebook._require_whole()
+        return codebook
+
+    def _require_whole(self) -> None:
+        parts = (self.keys, self.values, self.radii)
+        if [part.ndim for part in parts] != [2, 2, 1] or {len(part) for part in parts} != {len(self.labels)}:
+            raise ValueError("keys, values, radii and labels of the codebook are not equally many")
+        if {part.dtype for part in parts} != {wide_dtype(self.keys.dtype)}:
+            raise ValueError("keys, values and radii must all be in float32, or all in float64")
+        if not all(isinstance(label, str) for label in self.labels):
+            raise ValueError("a label of the codebook is not text")
+        if type(self.drawn) is not int or self.drawn < 0:
+            raise ValueError(f"{self.drawn!r} values cannot have been drawn")
 
     def saved(self) -> Saved:
         """Return everything that the codebook consists of."""

@@ -96,9 +96,15 @@ class Grace(Editor):
         self.codebook = Codebook.read(state)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> CodebookPatch:
-        """Return the patch that ``saved`` holds."""
-        module = saved.facts["module"]
-        return CodebookPatch(module, Codebook.read(saved).to(model.projection(module).weight.device))
+        """Return the patch that ``saved`` holds. Raises ``ValueError`` if it does not fit the module of ``model``."""
+        module, codebook = saved.facts["module"], Codebook.read(saved)
+        weight = model.projection(module).weight
+        shape = (codebook.values.shape[1], codebook.keys.shape[1])
+        if not codebook.labels or shape != weight.shape:
+            raise ValueError(
+                f"a codebook of {len(codebook.labels)} entries for {list(shape)}, not {list(weight.shape)}"
+            )
+        return CodebookPatch(module, codebook.to(weight.device))
 
     def _task(self, model: LoadedModel, request: EditRequest) -> "Task":
         """Return the task for ``request``. Raises ``Refused`` if something that it needs is missing."""

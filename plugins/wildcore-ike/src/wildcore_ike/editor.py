@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
+from wildcore_retrieval.memory import RememberingEditor, facts_of_patch, in_force, latest, statement
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import most_that_fit, put_before
 
@@ -63,7 +63,7 @@ class Ike(RememberingEditor):
     def load_patch(self, model: LoadedModel, saved: Saved) -> "IkePatch":
         """Return the patch that ``saved`` contains, including how it compares texts."""
         params = IkeParams.model_validate(saved.facts["params"])
-        facts = [ShownFact.model_validate(fact) for fact in saved.facts["facts"]]
+        facts = facts_of_patch(saved, ShownFact)
         return IkePatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
 
     def _shown(self, request: EditRequest) -> ShownFact:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from wildcore import Editor, EditRequest, Saved
+from wildcore import Editor, EditRequest, FrozenData, Saved
 from wildcore.models import LoadedModel
 from wildcore.patches import PromptPatch
 
 P = TypeVar("P", bound=PromptPatch)
 F = TypeVar("F")
+D = TypeVar("D", bound=FrozenData)
 
 
 def statement(request: EditRequest) -> str:
@@ -40,6 +41,14 @@ class RememberingEditor(Editor):
     def restore(self, state: Saved) -> None:
         """Set the facts from ``state``."""
         self.facts = [EditRequest.model_validate(fact) for fact in state.facts["facts"]]
+
+
+def facts_of_patch(saved: Saved, kind: type[D]) -> list[D]:
+    """Return the facts that a patch holds, each of the data type ``kind``. Raises ``ValueError`` if there is none."""
+    facts = [kind.model_validate(fact) for fact in saved.facts["facts"]]
+    if not facts:
+        raise ValueError("it holds no fact")
+    return facts
 
 
 def latest(facts: Iterable[F], prompt: Callable[[F], str]) -> list[F]:

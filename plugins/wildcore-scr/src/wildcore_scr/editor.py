@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from wildcore_retrieval.memory import RememberingEditor, in_force, latest, statement
+from wildcore_retrieval.memory import RememberingEditor, facts_of_patch, in_force, latest, statement
 from wildcore_retrieval.retrievers import Retriever, make_retriever, retriever_of_patch
 from wildcore_retrieval.room import put_before
 
@@ -43,7 +43,7 @@ class Scr(RememberingEditor):
     def load_patch(self, model: LoadedModel, saved: Saved) -> "ScrPatch":
         """Return the patch that ``saved`` contains, including how it retrieves and asks."""
         params = ScrParams.model_validate(saved.facts["params"])
-        facts = [EditRequest.model_validate(fact) for fact in saved.facts["facts"]]
+        facts = facts_of_patch(saved, EditRequest)
         return ScrPatch(facts, params, retriever_of_patch(params, PACKAGE, saved.facts["taken"]))
 
 

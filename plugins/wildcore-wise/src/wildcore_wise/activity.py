@@ -25,6 +25,12 @@ def activation_of(model: LoadedModel) -> str:
     return str(name)
 
 
+def require_activation(name: str | None) -> None:
+    """Raise ``ValueError`` unless ``name`` is an activation function that transformers has, or None."""
+    if name is not None and name not in ACT2FN:
+        raise ValueError(f"there is no activation function {name!r:.60}")
+
+
 def activity(
     output: Tensor, moved: Tensor, counted: Tensor, activation: str | None, peak_beyond: int | None = None
 ) -> Tensor:

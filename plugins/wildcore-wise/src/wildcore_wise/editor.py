@@ -20,7 +20,7 @@ from wildcore import Editor, EditRequest, Environment, Parameter, Prompt, Saved,
 from wildcore.datasets import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
 from wildcore.patches import deactivated
-from wildcore_wise.activity import activation_of
+from wildcore_wise.activity import activation_of, require_activation
 from wildcore_wise.memories import Memories, SideMemory
 from wildcore_wise.parameters import WiseParams
 from wildcore_wise.patch import Choice, SideMemoryPatch
@@ -104,12 +104,21 @@ class Wise(Editor):
         self.memories = Memories.read(state)
 
     def load_patch(self, model: LoadedModel, saved: Saved) -> SideMemoryPatch:
-        """Return the patch that ``saved`` holds."""
+        """Return the patch that ``saved`` holds. Raises ``ValueError`` if it does not fit the module of ``model``."""
         facts = saved.facts
         weight = model.projection(facts["module"]).weight
-        changes = [saved.tensors[f"memory.{number}"].to(weight) for number in range(len(facts["thresholds"]))]
-        choice = Choice(**facts.get("choice", {}))
-        return SideMemoryPatch(facts["module"], changes, facts["thresholds"], facts["activation"], choice)
+        changes = [saved.tensors[f"memory.{number}"] for number in range(len(facts["thresholds"]))]
+        if not changes or any(change.shape != weight.shape or not change.is_floating_point() for change in changes):
+            raise ValueError(
+                f"there is no memory, or one is no matrix {list(weight.shape)} of numbers with a decimal point"
+            )
+        if not all(isinstance(threshold, float) for threshold in facts["thresholds"]):
+            raise ValueError("a threshold is not a number")
+        require_activation(facts["activation"])
+        choice = Choice.read(facts.get("choice", {}))
+        return SideMemoryPatch(
+            facts["module"], [change.to(weight) for change in changes], facts["thresholds"], facts["activation"], choice
+        )
 
     def _task(self, model: LoadedModel, request: EditRequest, edit: int) -> "Task":
         """Return the task of the edit with this number. Raises ``Refused`` if something that it needs is missing."""

@@ -24,6 +24,17 @@ class Choice:
     peak_beyond: int | None = None
     unfinished: bool = False
 
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> "Choice":
+        """Return the choice that a patch says. Raises ``ValueError`` for values of other types, ``TypeError`` for others'
+        names.
+        """
+        choice = cls(**said)
+        flags = (choice.at_every_token, choice.unfinished)
+        if not all(isinstance(flag, bool) for flag in flags) or type(choice.peak_beyond) not in (int, type(None)):
+            raise ValueError(f"memories cannot be chosen by {said!r:.100}")
+        return choice
+
 
 class SideMemoryPatch(ModulePatch):
     """The memory is chosen by a row's own tokens: once by those of the prompt, or at every token by all tokens up to it."""
