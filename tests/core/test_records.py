@@ -20,6 +20,8 @@ from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records import run_folder
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flatten
+from wildcore.storage.checksums import NAME as CHECKSUM
+from wildcore.storage.checksums import sealed
 from wildcore.storage.durable import write_durably
 
 # Holds a run until it is killed.
@@ -36,6 +38,8 @@ WRITER = """
 import sys
 from itertools import cycle
 from pathlib import Path
+from wildcore.storage.checksums import NAME as CHECKSUM
+from wildcore.storage.checksums import sealed
 from wildcore.storage.durable import write_durably
 for digit in cycle("0123456789"):
     write_durably(Path(sys.argv[1]), digit * 200_000)
@@ -131,7 +135,7 @@ def test_create_then_open(folder: RunFolder) -> None:
     assert again.manifest == MANIFEST
     assert list(again.cases()) == []
     assert list(again.scores()) == []
-    assert again.repair() == 0
+    assert list(again.mend()) == []
 
 
 def test_the_manifest_keeps_the_keys_of_earlier_files(tmp_path: Path) -> None:
@@ -224,9 +228,10 @@ def test_a_half_written_line_at_any_byte_is_no_case_and_is_cut_off(filled: RunFo
     for size in range(last + 1, len(whole)):
         filled.journal_path.write_bytes(whole[:size])
         assert [case.case for case in filled.cases()] == ["0", "1"]
-    assert filled.repair() == len(whole) - 1 - last
+    (said,) = filled.mend()
+    assert f"half written ({len(whole) - 1 - last} bytes)" in said
     assert filled.journal_path.read_bytes() == whole[:last]
-    assert filled.repair() == 0
+    assert list(filled.mend()) == []
     filled.append(record("3"))
     assert [case.case for case in filled.cases()] == ["0", "1", "3"]
 
@@ -256,9 +261,10 @@ def test_a_damaged_line_in_the_middle_is_named(filled: RunFolder, line: bytes, s
 @pytest.mark.parametrize("number", [SCHEMA + 1, 0, None, "1"])
 def test_another_schema_is_refused(folder: RunFolder, number: object) -> None:
     path = folder.path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_number": number}))
+    content = {**json.loads(path.read_text()), "schema_number": number}
+    path.write_text(sealed(json.dumps({name: value for name, value in content.items() if name != CHECKSUM})))
     said = message(lambda: folder.manifest)
-    assert said == f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}"
+    assert said == f"{path}: schema {number}, and this wildcore reads schemas 1 and {SCHEMA}"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_number": 1}', "\x00"])
@@ -343,7 +349,7 @@ def test_a_file_that_may_not_grow_is_named_and_the_rest_kept(folder: RunFolder) 
     assert scores == f"{folder.scores_path}: {why}; the answers and earlier scores are kept; {go_on}"
     assert summary == f"{folder.path / 'summary.json'}: {why}; the answers and scores are kept; {go_on}"
     assert [case.case for case in folder.cases()] == ["0", "1", "2"]
-    assert folder.repair() == 0
+    assert list(folder.mend()) == []
     assert sorted(path.name for path in folder.path.iterdir()) == ["journal.jsonl", "manifest.json"]
 
 

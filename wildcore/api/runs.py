@@ -52,7 +52,7 @@ class Result:
     @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
-        self.run = RunFolder.finished(Path(folder))
+        self.run = RunFolder.finished(Path(folder), reporter_for(True).note)
 
     @property
     def folder(self) -> Path:
@@ -278,7 +278,7 @@ def score(
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
             raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
-        run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers))
+        run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers), reporter.note)
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
         return Result(run.path)

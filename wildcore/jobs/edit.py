@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
-from uuid import uuid4
 
 from safetensors import SafetensorError
 
@@ -38,7 +36,7 @@ from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.durable import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, appearing, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
@@ -189,18 +187,15 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
             f"saved as {dtype_name(own)}, the model's own dtype; the changes are rounded to it from {dtype_name(model.dtype)}"
         )
         model.network.to(own)
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        with no_progress_bar():
-            model.network.save_pretrained(unfinished)
-        model.tokenizer.save_pretrained(unfinished)
-        copied = copy_companions(source, unfinished, model.request.trust_remote_code)
-        _let_others_read(unfinished)
-        unfinished.rename(out)
+        with appearing(out) as unfinished:
+            with no_progress_bar():
+                model.network.save_pretrained(unfinished)
+            model.tokenizer.save_pretrained(unfinished)
+            copied = copy_companions(source, unfinished, model.request.trust_remote_code)
+            _let_others_read(unfinished)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
-    finally:
-        rmtree(unfinished, ignore_errors=True)
     for name in copied.left_out:
         progress.note(f"{name} is a link that leads out of the model's folder; it was left out")
     return copied.names

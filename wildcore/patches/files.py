@@ -17,6 +17,7 @@ from wildcore.interfaces import Editor, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.weights import Dense, LowRank, WeightPatch
+from wildcore.storage.durable import clear_abandoned
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, FrozenData
@@ -63,12 +64,14 @@ def patched_model(model: LoadedModel) -> PatchedModel:
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     """Write a patch file. When this returns, the file survives a crash of the process and of the machine.
 
-    Raises ``UserError`` if it cannot be written or ``path`` already exists.
+    What a process left that was killed while it wrote the same file is removed. Raises ``UserError`` if it cannot be written or
+    ``path`` already exists.
     """
     require_new(path)
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).to_saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
+    clear_abandoned(path.parent, path.stem)
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:
@@ -92,7 +95,7 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 
 def require_new(path: Path) -> None:
     """Raise ``UserError`` if ``path`` already exists or its parent folder does not."""
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise UserError("already exists", Option("out", path), "choose another name")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from wildcore.errors import Place, UserError
@@ -127,7 +128,7 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
     freed = 0
     for entry in entries_to_remove:
         try:
-            entry.path.unlink()
+            rmtree(entry.path) if entry.path.is_dir() and not entry.path.is_symlink() else entry.path.unlink()
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -139,7 +140,8 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
 def _entry(path: Path) -> Iterator[Entry]:
     """Yield the entry of a file; nothing if the file has been removed in the meantime."""
     try:
-        facts = path.stat()
+        facts = path.lstat()
+        size = sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else facts.st_size
     except FileNotFoundError:
         return
     manifest, problem = None, None
@@ -148,4 +150,4 @@ def _entry(path: Path) -> Iterator[Entry]:
             manifest = read_manifest(path)
         except UserError as error:
             problem = str(error)
-    yield Entry(path, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC), manifest, problem)
+    yield Entry(path, size, datetime.fromtimestamp(facts.st_mtime, UTC), manifest, problem)

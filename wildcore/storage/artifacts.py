@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 
 from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment, Saved
+from wildcore.storage.durable import clear_abandoned
+from wildcore.storage.links import require_inside, require_no_link
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import FrozenData
@@ -83,7 +85,8 @@ class Artifact:
         return self.path.is_file()
 
     def save(self, saved: Saved) -> None:
-        """Save the artifact. When this returns, it survives a crash of the process and of the machine.
+        """Save the artifact. When this returns, it survives a crash of the process and of the machine. What a process left that
+        was killed while it saved the same artifact is removed.
 
         A concurrent reader or writer sees the earlier file or the new one, always whole. Raises ``UserError`` if it cannot be
         written.
@@ -93,8 +96,10 @@ class Artifact:
             "created": datetime.now(UTC).replace(microsecond=0),
             "wildcore": version("wildcore"),
         }
+        require_inside(self.path.parents[2], self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            clear_abandoned(self.path.parent, self.path.stem)
             manifest = self.manifest.model_copy(update=complete).model_dump_json()
             write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
@@ -153,7 +158,10 @@ def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> A
 
 
 def read_manifest(path: Path) -> ArtifactManifest:
-    """Read the metadata of an artifact, not its content. Raises ``UserError`` if it is not one, or has another schema."""
+    """Read the metadata of an artifact, not its content. Raises ``UserError`` if it is not one, has another schema, or is a
+    link.
+    """
+    require_no_link(path)
     with _readable(path):
         return _manifest(path, read_text(path, MANIFEST))
 
@@ -163,6 +171,7 @@ def read_sound(path: Path) -> "tuple[ArtifactManifest, dict[str, Tensor]]":
 
     safetensors opens the file twice, and it may be replaced in between. It is then read again.
     """
+    require_no_link(path)
     while True:
         with _readable(path), path.open("rb") as held:
             try:

@@ -51,6 +51,8 @@ class LocalJudge:
             if unknown:
                 judgements |= self._ask(model, unknown, store, environment)
                 environment.progress.note(f"judge {self.name}: {unscored(judgements.values())}")
+            for note in store.notes():
+                environment.progress.note(note)
         return judgements
 
     def _ask(

@@ -63,6 +63,8 @@ class ServerJudge:
             if unknown:
                 judgements |= _run(self._ask(unknown, store, environment))
                 environment.progress.note(self._account(judgements))
+            for note in store.notes():
+                environment.progress.note(note)
         return judgements
 
     async def _ask(self, texts: Sequence[str], store: VerdictStore, environment: Environment) -> dict[str, Judgement]:
