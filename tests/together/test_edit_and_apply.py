@@ -527,6 +527,7 @@ def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence:
         read_patch_or_run(run)
     (run / "journal.jsonl").write_text("".join(lines))
     identity = json.loads((run / "manifest.json").read_text())
+    del identity["checksum"]
     (run / "manifest.json").write_text(json.dumps({**identity, "identity": {**identity["identity"], "seed": 1}}))
     with pytest.raises(UserError, match="it belongs to another run"):
         read_patch_or_run(run)

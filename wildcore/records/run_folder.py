@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, TypeVar
@@ -73,7 +73,8 @@ class RunFolder:
             if path.is_dir():
                 _begin_within(path, text)
             else:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError):  # a file, which the next line finds
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 with appearing(path) as folder:
                     (folder / MANIFEST).write_text(text, encoding="utf-8")
         except OSError as error:
