@@ -1390,8 +1390,8 @@ RUNS: list[Case] = [
         lambda folder: damaged_store_of_answers(folder),
         (
             "FOLDER/unedited-answers/<...>.sqlite: the kept answers of the unedited model cannot be used "
-            "(file is not a database<...>); free some disk space, or remove the file, and they are asked "
-            "anew"
+            "(file is not a database<...>); free some disk space, name another "
+            "cache folder by WILDCORE_CACHE, or remove the file; they are then asked anew"
         ),
         SAME,
     ),

@@ -383,7 +383,7 @@ JUDGE: list[Case] = [
         lambda folder: damaged_verdicts(folder),
         (
             "FOLDER/judge/verdicts.sqlite: the stored verdicts cannot be used (file is not a database<...>); free some disk "
-            "space, or move it away"
+            "space, name another cache folder by WILDCORE_CACHE, or move the file away"
         ),
         SAME,
     ),

@@ -37,7 +37,7 @@ class UneditedAnswers:
             "answers",
             ("question", "answers"),
             "the kept answers of the unedited model",
-            "free some disk space, or remove the file, and they are asked anew",
+            "free some disk space, name another cache folder by WILDCORE_CACHE, or remove the file; they are then asked anew",
         )
         with self._kept.opened():
             pass  # fails now rather than at the first question

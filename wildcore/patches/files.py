@@ -64,14 +64,14 @@ def patched_model(model: LoadedModel) -> PatchedModel:
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     """Write a patch file. When this returns, the file survives a crash of the process and of the machine.
 
-    What a process left that was killed while it wrote the same file is removed. Raises ``UserError`` if it cannot be written or
-    ``path`` already exists.
+    What a process left that was killed while it wrote into the same folder is removed. Raises ``UserError`` if it cannot be
+    written or ``path`` already exists.
     """
     require_new(path)
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).to_saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
-    clear_abandoned(path.parent, path.stem)
+    clear_abandoned(path.parent)
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:

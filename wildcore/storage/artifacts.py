@@ -85,8 +85,8 @@ class Artifact:
         return self.path.is_file()
 
     def save(self, saved: Saved) -> None:
-        """Save the artifact. When this returns, it survives a crash of the process and of the machine. What a process left that
-        was killed while it saved the same artifact is removed.
+        """Save the artifact. When this returns, it survives a crash of the process and of the machine. What processes left
+        that were killed while they saved such artifacts is removed, as it is when one is loaded.
 
         A concurrent reader or writer sees the earlier file or the new one, always whole. Raises ``UserError`` if it cannot be
         written.
@@ -99,7 +99,7 @@ class Artifact:
         require_inside(self.path.parents[2], self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            clear_abandoned(self.path.parent, self.path.stem)
+            clear_abandoned(self.path.parent)
             manifest = self.manifest.model_copy(update=complete).model_dump_json()
             write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
@@ -113,6 +113,7 @@ class Artifact:
         """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or belongs to
         another artifact.
         """
+        clear_abandoned(self.path.parent)
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
             raise UserError("it holds something else than its name says", Place(self.path), _way_out(self.path))

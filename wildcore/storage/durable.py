@@ -7,7 +7,6 @@ locked, so it can be told apart and removed.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from shutil import rmtree
 from stat import S_IMODE
@@ -84,7 +83,7 @@ def appearing(path: Path) -> Iterator[Path]:
     It survives a crash of the process and of the machine. After an exception there is no folder. Raises ``OSError`` if this
     fails, for example because ``path`` exists and is not an empty folder.
     """
-    clear_abandoned(path.parent, path.stem)
+    clear_abandoned(path.parent)
     with _workplace(path) as place:
         unfinished = place / path.name
         unfinished.mkdir()
@@ -97,12 +96,12 @@ def appearing(path: Path) -> Iterator[Path]:
     make_durable(path.parent)
 
 
-def clear_abandoned(folder: Path, stem: str | None = None) -> None:
-    """Remove what processes that died left behind in ``folder``; with ``stem``, only what was to become a file of that stem.
+def clear_abandoned(folder: Path) -> None:
+    """Remove what processes that died left behind in ``folder``.
 
     What another process is still writing is kept, and what cannot be removed.
     """
-    for left in folder.glob(f"{'*' if stem is None else escape(stem)}.{TURN}{UNFINISHED}"):
+    for left in folder.glob(f"*.{TURN}{UNFINISHED}"):
         with suppress(OSError), _locked(left):
             rmtree(left)
 

@@ -143,7 +143,7 @@ def test_a_damaged_store_is_refused_before_anything_is_asked(
     (folder / "verdicts.sqlite").write_bytes(b"no database" * 1000)
     with pytest.raises(
         UserError,
-        match=r"verdicts\.sqlite: the stored verdicts cannot be used \(file is not .*; free some disk space, or move it away",
+        match=r"verdicts\.sqlite: the stored verdicts cannot be used \(file is not .*, or move the file away",
     ):
         judge()
 

@@ -87,7 +87,7 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
         "verdicts",
         COLUMNS,
         "the stored verdicts",
-        "free some disk space, or move it away",
+        "free some disk space, name another cache folder by WILDCORE_CACHE, or move the file away",
     )
     with ExitStack() as opened:
         claims = opened.enter_context(_claims(cache, folder / "claims.lock"))
