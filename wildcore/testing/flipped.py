@@ -19,6 +19,7 @@ TWO_RUNS = {
     "single": ("--editor", "rome", "--set", "editor.moment_tokens=200", "--set", "editor.steps=3"),
     "sequence": ("--editor", "ft-m", "--set", "editor.steps=2", "--schedule", "sequential"),
 }
+APPLY = ("apply", "sequence", "--model", str(MODEL), "--out", "model", "--quiet")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Flips:
         for name in TWO_RUNS:
             require_done(self._run(self.whole, self._evaluation(name, name)))
         self.shown = {name: self._run(self.whole, ("show", name, "--json")).stdout for name in TWO_RUNS}
-        require_done(self._run(self.whole, ("apply", "sequence", "--out", "model", "--quiet")))
+        require_done(self._run(self.whole, APPLY))
         self.model = digest_of(self.whole / "model" / "model.safetensors")
         shutil.rmtree(self.whole / "model")
 
@@ -78,7 +79,7 @@ class Flips:
         said = _is_said(shown)
         assert said or shown.stdout == self.shown[name], f"shown otherwise: {shown.stdout}"
         if name == "sequence":
-            applied = self._run(copy, ("apply", "sequence", "--out", "model"))
+            applied = self._run(copy, APPLY)
             assert _is_refused(applied) or digest_of(copy / "model" / "model.safetensors") == self.model, (
                 "another model"
             )

@@ -100,7 +100,7 @@ def _count_sqlite(countdown: Countdown) -> None:
     def counted(path: Any, *arguments: Any, **named: Any) -> Any:
         return connect(path, *arguments, **named | ({"factory": Counted} if countdown.is_within(path) else {}))
 
-    sqlite3.connect = counted
+    sqlite3.connect = counted  # type: ignore[assignment]
 
 
 def _count_safetensors(countdown: Countdown) -> None:
