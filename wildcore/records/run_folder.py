@@ -182,6 +182,7 @@ class RunFolder:
         """
         for left in self.path.glob(f"*{UNFINISHED}"):
             _remove(left)
+        clear_abandoned(self.path.parent)
         for name in names:
             with self._written(self.path / name, "what is finished is"):
                 yield from _removed(name, mend_lines(self.path / name, LINES[name]))
