@@ -131,7 +131,8 @@ class Evaluation:
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
                 for note in self.examiner.unedited.notes():
-                    self.plan.reporter.note(note)
+                    if note not in self.plan.reporter.notes:  # several runs share what is kept
+                        self.plan.reporter.note(note)
                 self._append_invocation(folder)
 
     def _append_invocation(self, folder: RunFolder) -> None:

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +167,38 @@ def test_the_same_text_judged_by_others_is_kept_apart(tmp_path: Path) -> None:
         assert store.get("text") == Reply(text="A")
         store.put("text", Reply(text="perhaps"))
         assert store.get("text") is None
+
+
+def test_a_damaged_verdict_is_noted_and_asked_for_anew(
+    judge: Callable[..., Judge], server: JudgeServer, environment: Environment
+) -> None:
+    judge().score(probes(3))
+    path = environment.cache / "judge" / "verdicts.sqlite"
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE verdicts SET reply = replace(reply, 'INCORRECT', 'CORRECT')")
+    before = len(server.requests)
+    assert [score.value for score in judge().score(probes(3))] == [1.0, 0.0, 1.0]
+    assert len(server.requests) == before + 1, "only the verdict that was changed is asked for"
+    assert [score.value for score in judge().score(probes(3))] == [1.0, 0.0, 1.0]
+    assert len(server.requests) == before + 1
+
+
+def test_no_flipped_bit_gives_another_verdict(tmp_path: Path) -> None:
+    kept = {f"text {number}": Reply(text="A" if number % 2 else "B") for number in range(8)}
+    with open_store(tmp_path, {"model": "m"}, "1") as store:
+        for text, reply in kept.items():
+            store.put(text, reply)
+    path = tmp_path / "judge" / "verdicts.sqlite"
+    whole, refused, damaged = path.read_bytes(), 0, 0
+    for bit in range(5, 8 * len(whole), 1499):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            with open_store(tmp_path, {"model": "m"}, "1") as store:
+                assert {text: found for text in kept if (found := store.get(text))}.items() <= kept.items()
+                damaged += len(list(store.notes()))
+        except UserError:
+            refused += 1
+    assert refused > 0
+    assert damaged > 0
