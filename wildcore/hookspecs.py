@@ -24,6 +24,7 @@ from wildcore.interfaces import (
     Metric,
     ModelSource,
     Offer,
+    Segmenter,
     Shortcut,
     Transform,
     Truncator,
@@ -84,6 +85,11 @@ def wildcore_truncators() -> Iterable[Offer[Truncator]]:  # type: ignore[empty-b
 @hookspec
 def wildcore_metrics() -> Iterable[Offer[Metric]]:  # type: ignore[empty-body]
     """Offer ways to score a stored answer (module 4)."""
+
+
+@hookspec
+def wildcore_segmenters() -> Iterable[Offer[Segmenter]]:  # type: ignore[empty-body]
+    """Offer ways to find the words of texts in scripts without spaces. Metrics on words have a parameter that names one."""
 
 
 @hookspec

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from wildcore.errors import Message, Refused, map_or_refuse
+from wildcore.errors import Message, Refused, UserError, map_or_refuse
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
 from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
@@ -101,22 +101,40 @@ class Progress(Protocol):
         ...
 
 
+class Segmenter(Protocol):
+    """Finds the words of texts in scripts that are written without spaces, such as Chinese."""
+
+    def segment(self, text: str) -> Sequence[str]:
+        """Return the words of ``text``, which has no white space, in order; joined they are the text."""
+        ...
+
+
+def only_unicode(name: str) -> Segmenter:
+    """Raise ``UserError``: this environment knows no plugin that could offer the segmenter ``name``."""
+    raise UserError("the segmenters of plugins are not known here", f"segmenter {name}")
+
+
 @dataclass(frozen=True)
 class Environment:
     """What a run gives to its modules: a cache folder that outlives the run, its seed, and a place to report progress.
 
     ``trace`` is where an editor records what happens inside its edits (None: no trace was asked for, and nothing is
-    kept).
+    kept). ``segmenter`` makes the segmenter of a name, and raises ``UserError`` if no plugin offers it.
     """
 
     cache: Path
     seed: int
     progress: Progress
     trace: Trace | None = None
+    segmenter: Callable[[str], Segmenter] = only_unicode
 
 
 class Dataset(Protocol):
-    """A source of edit cases."""
+    """A source of edit cases.
+
+    It may also have a method ``notes() -> Iterator[Message]``, which yields notes on what was noticed since ``cases`` was
+    called, such as blank rows that were skipped. A ``wildcore.datasets.TableDataset`` has it.
+    """
 
     def cases(self) -> Iterator[EditCase | Malformed]:
         """Yield the cases in a fixed order; in place of a malformed row, yield what is wrong with it.

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
 from wildcore.errors import Message, Module, Parameter, Setting, UserError, joined, suggestion
+from wildcore.home import expanded, user_path
 from wildcore.types import EditCase
 
 P = TypeVar("P", bound="Params")
@@ -34,10 +36,17 @@ def require_placeholder(placeholder: str, template: str) -> str:
 
 class Params(BaseModel):
     """Base of a plugin's parameters. Unknown names, values of the wrong type and numbers that are not finite are
-    refused.
+    refused. A path, and a text that begins with "~/", starts in the user's home folder if it begins with "~".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_home(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return expanded(value)
+        return user_path(value) if isinstance(value, Path) else value
 
     @field_validator("*")
     @classmethod

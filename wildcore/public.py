@@ -27,6 +27,7 @@ from wildcore.interfaces import (
     Progress,
     SavablePatch,
     Saved,
+    Segmenter,
     Shortcut,
     StopRule,
     Transform,
@@ -49,6 +50,7 @@ from wildcore.params import (
 )
 from wildcore.trace import Trace
 from wildcore.types import (
+    COMPARED_CAREFULLY,
     PROBE_KINDS,
     Answer,
     AnsweredProbe,
@@ -67,6 +69,7 @@ from wildcore.types import (
 )
 
 __all__ = [
+    "COMPARED_CAREFULLY",
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
@@ -107,6 +110,7 @@ __all__ = [
     "SavablePatch",
     "Saved",
     "Score",
+    "Segmenter",
     "Setting",
     "Shortcut",
     "StopRule",

@@ -34,6 +34,7 @@ OFFER_HOOKS = {
     "generator": "wildcore_generators",
     "truncator": "wildcore_truncators",
     "metric": "wildcore_metrics",
+    "segmenter": "wildcore_segmenters",
 }
 
 

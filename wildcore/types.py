@@ -5,9 +5,11 @@ All are frozen and validated. All can be written as JSON and read back unchanged
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Literal, SupportsFloat
+from typing import Any, Literal, Self, SupportsFloat
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from wildcore.scripts import Separator, separator_after
 
 ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
 PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
@@ -23,7 +25,42 @@ class FrozenData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class EditRequest(FrozenData):
+class Joined(FrozenData):
+    """Base of a prompt that an answer follows. Subclasses have the fields ``prompt`` and ``separator``.
+
+    ``separator`` is the text between the two, if it has been decided; None: it follows from the prompt's script.
+    """
+
+    @property
+    def separator_used(self) -> Separator:
+        """The text between the prompt and an answer: nothing after a prompt in a script without spaces, else a space."""
+        prompt, separator = self._prompt_and_separator()
+        return separator_after(prompt) if separator is None else separator
+
+    @property
+    def separator_to_record(self) -> Separator | None:
+        """The separator used; None for a space in a script with spaces, which need not be recorded."""
+        prompt, _ = self._prompt_and_separator()
+        return None if self.separator_used == separator_after(prompt) == " " else self.separator_used
+
+    def with_separator(self, separator: Separator | None) -> Self:
+        """Return the same prompt with its separator decided: ``separator``, or if None, by the prompt's script."""
+        decided = self if separator is None else self.model_copy(update={"separator": separator})
+        return decided.model_copy(update={"separator": decided.separator_to_record})
+
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
+        raise NotImplementedError
+
+    @model_serializer(mode="wrap")
+    def _without_undecided_separator(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a separator that has not been decided: records and hashes are then as before there was a choice."""
+        content: dict[str, Any] = handler(self)
+        if content.get("separator") is None:
+            content.pop("separator", None)
+        return content
+
+
+class EditRequest(Joined):
     """One fact to write into a model.
 
     ``prompt`` is the bare edit prompt. ``target`` is the new answer, without a leading space. ``ground_truth`` is the
@@ -35,9 +72,13 @@ class EditRequest(FrozenData):
     subject: str | None = None
     aliases: tuple[str, ...] = ()
     ground_truth: str | None = None
+    separator: Separator | None = None
+
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
+        return self.prompt, self.separator
 
 
-class Probe(FrozenData):
+class Probe(Joined):
     """One question that the model is asked before and after an edit. ``answers[0]`` is the gold; the others are
     accepted too.
 
@@ -49,6 +90,10 @@ class Probe(FrozenData):
     prompt: str
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
+    separator: Separator | None = None
+
+    def _prompt_and_separator(self) -> tuple[str, Separator | None]:
+        return self.prompt, self.separator
 
     def answered(
         self, answer: "Answer", gold_token_ids: tuple[int, ...] = (), unedited: "Answer | None" = None
@@ -74,6 +119,18 @@ class EditCase(FrozenData):
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
 
+    def with_separators(self, separator: Separator | None) -> "EditCase":
+        """Return the case with the separators of its prompts decided: ``separator``, or if None, by each prompt's script."""
+        probes = tuple(probe.with_separator(separator) for probe in self.probes)
+        return self.model_copy(update={"request": self.request.with_separator(separator), "probes": probes})
+
+    def without_separators(self) -> "EditCase":
+        """Return the case with the separators of its prompts undecided, as a dataset gives it."""
+        probes = tuple(probe.model_copy(update={"separator": None}) for probe in self.probes)
+        return self.model_copy(
+            update={"request": self.request.model_copy(update={"separator": None}), "probes": probes}
+        )
+
 
 class Malformed(FrozenData):
     """A row of a dataset from which no case can be made: where it is, and what is wrong with it."""
@@ -87,12 +144,19 @@ class Prompt(FrozenData):
 
     ``separator`` is the text between the prompt and an answer: a space, or nothing after a chat template.
     ``special_tokens`` says whether the tokenizer adds its own beginning-of-sequence token; a chat template already
-    contains it.
+    contains it. ``spaced`` is decided by the core, not by a context: False if the question's script has no spaces
+    between words, so that the answer follows without the separator.
     """
 
     text: str
     separator: str = " "
     special_tokens: bool = True
+    spaced: bool = True
+
+    @property
+    def separator_used(self) -> str:
+        """The text between the prompt and an answer."""
+        return "" if self.text[-1:].isspace() or not self.spaced else self.separator
 
 
 class Gold(FrozenData):
@@ -119,12 +183,28 @@ class Output(FrozenData):
     measures: Mapping[str, float] = {}
 
 
+class Thought(FrozenData):
+    """What a model wrote before its reply: the beginning of its output's text, with the markers. ``ended``: a reply follows."""
+
+    text: str
+    ended: bool
+
+
 class Answer(FrozenData):
-    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated."""
+    """An output after truncation. ``text`` and ``token_ids`` are scored; ``output`` is everything the model generated.
+
+    ``thought`` was removed before truncation. None: the model wrote none, or was not asked in a chat template.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     output: Output
+    thought: Thought | None = None
+
+    @property
+    def untruncated(self) -> str:
+        """The whole reply before truncation: the text of the output after the thought."""
+        return self.output.text[len(self.thought.text) :] if self.thought else self.output.text
 
 
 class AnsweredProbe(FrozenData):
@@ -136,6 +216,11 @@ class AnsweredProbe(FrozenData):
     gold_token_ids: tuple[int, ...]
     answer: Answer
     unedited: Answer
+
+
+COMPARED_CAREFULLY = "compared_carefully"
+"""Key in the details of a score: the accepted answers that were compared carefully, because the metric's usual normalisation
+would take their meaning, each with what it would take."""
 
 
 class Score(FrozenData):

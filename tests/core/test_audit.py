@@ -136,12 +136,71 @@ def test_residue_is_seen_wherever_it_is(tmp_path: Path, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["Love ~ Strange", "AT&T", "[T]he end", "3 < 4", "C#", "M*A*S*H", "R & B; soul"])
 def test_what_is_no_residue(tmp_path: Path, target: str) -> None:
-    assert found(audited(written(tmp_path, [{**ROW, "target": target}]))) == {}
+    assert "residue" not in found(audited(written(tmp_path, [{**ROW, "target": target}])))
 
 
 @pytest.mark.parametrize("target", ["Anna  Berg", "Anna\tBerg", "Anna\nBerg", "Anna\u00a0Berg", "Anna\u200bBerg"])
 def test_white_space_out_of_place(tmp_path: Path, target: str) -> None:
     assert found(audited(written(tmp_path, [{**ROW, "target": target}]))) == {"white space": ["1"]}
+
+
+MILL = "Who keeps the red mill?"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"target": "C++"}, {"meaning lost": ["1"]}),
+        ({"target": "-5"}, {"meaning lost": ["1"]}),
+        ({"target": "3.5"}, {"meaning lost": ["1"]}),
+        ({"target": "A"}, {"meaning lost": ["1"]}),
+        ({"target": "the"}, {"meaning lost": ["1"], "target in the prompt": ["1"]}),
+        ({"target": "?!"}, {"meaning lost": ["1"], "no word": ["1"]}),
+        ({"target": "Ann\u2019s"}, {"look-alike characters": ["1"]}),
+        ({"target": "Ann\u2013Lee"}, {"look-alike characters": ["1"]}),
+        ({"target": "\u0410nna"}, {"look-alike characters": ["1"]}),
+        ({"target": "Ｔｏｋｙｏ"}, {"look-alike characters": ["1"]}),
+        ({"target": "Ha\u0300 No\u0323\u0302i"}, {"other Unicode form": ["1"]}),
+        ({"target": "Hà Nội"}, {}),
+        ({"prompt": "银松镇在哪个城市附近？", "subject": "银松镇", "target": "“东京”"}, {}),
+        ({"prompt": "东京的银松镇在哪里？", "subject": "银松镇", "target": "东京"}, {"target in the prompt": ["1"]}),
+        ({"prompt": "Who keeps Ha\u0300 mill?", "subject": "Hà"}, {"other Unicode form": ["1"]}),
+        (
+            {"prompt": "Who keeps Zed\u2019s mill?", "subject": "Zed's mill"},
+            {"subject not in the prompt": ["1"], "look-alike characters": ["1"]},
+        ),
+    ],
+)
+def test_what_texts_hide(tmp_path: Path, row: dict[str, Any], expected: dict[str, list[str]]) -> None:
+    assert found(audited(written(tmp_path, [{**ROW, **row}]))) == expected
+
+
+def test_a_repeated_edit_is_found_in_another_unicode_form(tmp_path: Path) -> None:
+    rows = [{**ROW, "target": "Hà"}, {**ROW, "target": "Ha\u0300"}]
+    assert found(audited(written(tmp_path, rows))) == {"repeated edit": ["2"], "other Unicode form": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "target", "truncator", "not_ended", "unreachable"),
+    [
+        ("银松镇在哪里？", "东京", None, 1, 0),
+        ("银松镇在哪里？", "东京", "sentence", 0, 0),
+        ("银松镇在哪里？", "东京。", "sentence", 0, 0),
+        ("银松镇在哪里？", "你好。世界", "sentence", 0, 1),
+        ("मिल कहाँ है?", "दिल्ली", None, 1, 0),
+        ("मिल कहाँ है?", "दिल्ली", "sentence", 0, 0),
+        ("โรงสีอยู่ที่ไหน", "กรุงเทพ", None, 0, 0),
+        (MILL, "Anna", None, 0, 0),
+        (MILL, "3.5", None, 0, 1),
+    ],
+)
+def test_targets_that_the_stop_of_their_script_does_not_end(
+    tmp_path: Path, prompt: str, target: str, truncator: str | None, not_ended: int, unreachable: int
+) -> None:
+    chosen = ("--truncator", truncator) if truncator else ()
+    content = audited(written(tmp_path, [{"prompt": prompt, "target": target}]), *chosen)
+    (ceiling,) = content["ceilings"]
+    assert (ceiling["not_ended"], ceiling["unreachable"]) == (not_ended, unreachable)
 
 
 def case(target: str, *aliases: str, kind: str = "reliability", **changes: Any) -> EditCase:
@@ -466,4 +525,6 @@ def test_qaedit_as_released() -> None:
     assert findings["target in the prompt"]["count"] == 6  # 8 as parts of words: "2" in 2017
     assert findings["residue"]["examples"][0]["case"] == "NQ-1104"
     assert content["words"]["longest"] == 36
-    assert content["words"]["mean"] == pytest.approx(2.55, abs=0.005)
+    assert content["words"]["mean"] == pytest.approx(
+        2.558, abs=0.0005
+    )  # one target is Japanese: every character is a word

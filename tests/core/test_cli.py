@@ -17,7 +17,9 @@ from wildcore.records.schema import Manifest
 from wildcore.registry import load_registry
 
 TINY = Path(__file__).parents[2] / "wildcore" / "testing" / "data" / "tiny-gpt2"
-EVAL = ("--plugins", "good,wild,synthetic", "eval", "--dataset", "two-facts", "--model", TINY)
+CALL = ("--plugins", "good,wild,synthetic", "eval")
+USUAL = {"--dataset": "two-facts", "--model": str(TINY)}
+EVAL = (*CALL, *(word for option in USUAL.items() for word in option))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,10 @@ for arguments in json.loads(sys.argv[1]):
 def refusals(python, good, tmp_path_factory) -> list[list[object]]:
     """What each of ``CHECKED_WITH_THE_MODEL`` leads to; one process, because importing torch takes seconds."""
     folder = tmp_path_factory.mktemp("refusals")
-    calls = [[*map(str, EVAL), *arguments] for arguments, _ in CHECKED_WITH_THE_MODEL]
+    calls = [
+        [*CALL, *arguments, *(word for option in USUAL.items() if option[0] not in arguments for word in option)]
+        for arguments, _ in CHECKED_WITH_THE_MODEL
+    ]
     done = python("-c", ALL_IN_ONE_PROCESS, json.dumps(calls), site=good, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert not list(folder.iterdir()), "a refused call leaves nothing behind"

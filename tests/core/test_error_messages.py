@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 import wildcore
@@ -48,6 +51,7 @@ from wildcore.cli.driver import _report_broken
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTensors, GivenTexts
+from wildcore.datasets.reading import Reading
 from wildcore.datasets.rows import bad_rows, edit_request
 from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
 from wildcore.errors import Module, Option
@@ -56,11 +60,12 @@ from wildcore.evaluation.failure_filter import FailureFilter, first_metric
 from wildcore.evaluation.schedules import FIRST_EDITS, require_fitting_schedule
 from wildcore.evaluation.sequences import edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Patch
+from wildcore.interfaces import Patch, only_unicode
 from wildcore.jobs.audit import Auditor
 from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor
 from wildcore.jobs.chat import chat_note
 from wildcore.jobs.edit import _read as read_for_editor
+from wildcore.jobs.edit import _save as save_model
 from wildcore.jobs.edit import apply_patches, require_finite
 from wildcore.jobs.eval import _failing
 from wildcore.jobs.facts import read_facts
@@ -78,9 +83,15 @@ from wildcore.jobs.spec import (
     settings_for,
 )
 from wildcore.models import LoadedModel, ModelRequest
+from wildcore.models.adapters import merge, require_peft
+from wildcore.models.chat import render_chat
+from wildcore.models.checks import guard_embedding, require_editable
 from wildcore.models.hints import require_fetchable, require_model_folder
 from wildcore.models.loading import family_of, fetch_folder, load_config, load_model, pick_device, pick_dtype
 from wildcore.models.memory import parameter_count, require_memory
+from wildcore.models.quantised import Quantisation
+from wildcore.models.reading import require_dequantising
+from wildcore.models.sources import Adapter, require_merging
 from wildcore.models.tokens import tokenise_pair
 from wildcore.params import build
 from wildcore.patches import Dense, WeightPatch
@@ -122,6 +133,7 @@ TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 2, 8, 100)
 FACT = EditRequest(prompt="Rome is in", target="Peru")
 CASE = EditCase(id="1", request=FACT, probes=(Probe(kind="reliability", prompt=FACT.prompt, answers=(FACT.target,)),))
+MARKED = Reading(missing_values=frozenset({"nan"}))
 BAD = [Malformed(place=f"facts.jsonl, line {line}", problem="the field 'target' is missing") for line in (2, 3)]
 PROGRESS = SilentProgress()
 
@@ -419,7 +431,7 @@ def out_of_reach(name: str) -> None:
 
 def too_large() -> None:
     with patch("wildcore.models.memory.free_memory", return_value=0):
-        require_memory("m", TINY, torch.float32, torch.device("cpu"))
+        require_memory("m", 10**6, torch.float32, torch.device("cpu"))
 
 
 def without_end_of_sequence() -> None:
@@ -861,13 +873,13 @@ MODELS: list[Case] = [
         "models.hints:require_model_folder",
         lambda folder: require_model_folder("m", folder),
         (
-            "--model m: no config.json in it; wildcore reads Hugging Face folders: config.json, tokenizer "
-            "and .safetensors weights. Download one: hf download OWNER/NAME --local-dir FOLDER, then "
+            "--model m: no config.json in it; wildcore reads Hugging Face folders (config.json, tokenizer "
+            "and .safetensors weights) and GGUF files. Download one: hf download OWNER/NAME --local-dir FOLDER, then "
             "--model FOLDER"
         ),
         (
-            "model='m': no config.json in it; wildcore reads Hugging Face folders: config.json, tokenizer "
-            "and .safetensors weights. Download one: hf download OWNER/NAME --local-dir FOLDER, then "
+            "model='m': no config.json in it; wildcore reads Hugging Face folders (config.json, tokenizer "
+            "and .safetensors weights) and GGUF files. Download one: hf download OWNER/NAME --local-dir FOLDER, then "
             "model='FOLDER'"
         ),
     ),
@@ -967,7 +979,7 @@ MODELS: list[Case] = [
         "model='m': its config.json cannot be read: <...>",
     ),
     (
-        "models.loading:_require_plain_weights",
+        "models.reading:plan_weights",
         lambda folder: load(model_folder(folder, "model.safetensors")),
         (
             "--model FOLDER/model: no .safetensors file in it, nor other weights; download the model again, "
@@ -1006,7 +1018,7 @@ MODELS: list[Case] = [
         SAME,
     ),
     (
-        "models.memory:_parameters",
+        "models.memory:read_header",
         lambda folder: parameter_count(written(folder, "model.safetensors", "?").parent),
         (
             "FOLDER/model.safetensors: not a safetensors file (its header is longer than the file); fetch "
@@ -1045,13 +1057,13 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_opened",
+        "datasets.text_files:opened",
         lambda folder: list(read_table(TableParams(path=folder / "none.json"))),
         "dataset.path=FOLDER/none.json: cannot be read: No such file or directory",
         SAME,
     ),
     (
-        "datasets.tables:_opened",
+        "datasets.text_files:opened",
         lambda folder: read_facts(folder / "none.json"),
         "--edits FOLDER/none.json: cannot be read: No such file or directory",
         "edits='FOLDER/none.json': cannot be read: No such file or directory",
@@ -1072,7 +1084,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: read_facts(written(folder, "facts.csv", "prompt,prompt\n")),
         "FOLDER/facts.csv, line 1: two columns are called 'prompt'",
         SAME,
@@ -1081,6 +1093,30 @@ DATA: list[Case] = [
         "datasets.rows:Row._get",
         lambda folder: edit_request(Row("facts.jsonl, line 4", {"promt": "Rome"})),
         "facts.jsonl, line 4: the field 'prompt' is missing; did you mean 'promt'?",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.filled",
+        lambda folder: edit_request(Row("facts.jsonl, line 4", {"prompt": "{} is", "target": "Rome"})),
+        "facts.jsonl, line 4: field 'prompt': {} stands for the subject, and the row has none",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.answers",
+        lambda folder: edit_request(Row("f.csv, line 2", {"prompt": "x", "target": "nan"}, reading=MARKED)),
+        "f.csv, line 2: field 'target': expected at least one answer, found 'nan', which stands for a missing value",
+        SAME,
+    ),
+    (
+        "datasets.tables:_whole_list",
+        lambda folder: table(folder, "facts.json", '{"a": ' + "[" * 100_000),
+        "FOLDER/facts.json: its lists and objects are nested too deeply",
+        SAME,
+    ),
+    (
+        "datasets.text_files:_wide_lines",
+        lambda folder: table(folder, "facts.csv", "a\n".encode("utf-16") + b"\0"),
+        "FOLDER/facts.csv, line 2: not UTF-16 text: truncated data; save the file as UTF-8",
         SAME,
     ),
     (
@@ -1247,11 +1283,11 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_lines",
+        "datasets.text_files:_not_utf8",
         lambda folder: table(folder, "facts.jsonl", b"{}\n\xff\n"),
         (
-            "FOLDER/facts.jsonl, line 2: not UTF-8 text: invalid start byte at byte 0 of the line; save the "
-            "file as UTF-8"
+            "FOLDER/facts.jsonl, line 2: not UTF-8 text: invalid start byte at byte 0 of the line; byte 0xff is 'ÿ' in "
+            "Windows-1252; save the file as UTF-8"
         ),
         SAME,
     ),
@@ -1262,13 +1298,13 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: table(folder, "facts.csv", 'a,"b'),
         "FOLDER/facts.csv, line 1: the columns' names cannot be told apart: <...>",
         SAME,
     ),
     (
-        "datasets.tables:_header",
+        "datasets.separated:_header",
         lambda folder: table(folder, "facts.csv", "\n"),
         "FOLDER/facts.csv, line 1: expected the columns' names, found nothing",
         SAME,
@@ -1562,6 +1598,12 @@ JOBS: list[Case] = [
         "registry:Registry._find",
         lambda folder: find_editor(Registry(), "rome"),
         "unknown editor 'rome'; known: none",
+        SAME,
+    ),
+    (
+        "interfaces:only_unicode",
+        lambda folder: only_unicode("jieba"),
+        "segmenter jieba: the segmenters of plugins are not known here",
         SAME,
     ),
     (
@@ -1999,7 +2041,277 @@ FILES: list[Case] = [
         SAME,
     ),
 ]
-CASES = [*API, *COMMANDS, *MODELS, *DATA, *RUNS, *JOBS, *FILES]
+
+
+def adapter_folder(folder: Path, config: str | None = None, name: str = "adapter", weights: bool = True) -> Path:
+    """Return a folder that holds an adapter, for a base model beside it that is not there."""
+    new_folder(folder / name)
+    written(
+        folder / name, "adapter_config.json", config or '{"peft_type": "LORA", "base_model_name_or_path": "./gone"}'
+    )
+    if weights:
+        save_file({"lora": torch.ones(1)}, folder / name / "adapter_model.safetensors")
+    return folder / name
+
+
+def merged(folder: Path, **chosen: Any) -> LoadedModel:
+    return load_model(ModelRequest(str(folder), merge_adapter=True, **chosen), load_registry([]).families)
+
+
+def with_adapter(folder: Path) -> Path:
+    """Return a whole model with an adapter beside it."""
+    whole = model_folder(folder)
+    written(whole, "adapter_config.json", "{}")
+    return whole
+
+
+def without_peft() -> None:
+    with patch("wildcore.models.adapters.find_spec", return_value=None):
+        require_peft("m")
+
+
+def an_adapter(folder: Path) -> Adapter:
+    return Adapter(folder, "LORA", "b")
+
+
+def with_templates(templates: Any, template: str | None = None, **arguments: Any) -> None:
+    model = tiny_model("llama")
+    model.tokenizer.chat_template = templates
+    render_chat(model, [{"role": "user", "content": "q"}], template, arguments)
+
+
+def unreadable_template() -> None:
+    model = tiny_model("llama")
+    model.tokenizer.add_tokens(["[Q]"])
+    model.tokenizer.chat_template = "[Q]"
+    asked = SimpleNamespace(render=lambda question, model: Prompt(text="[Q]", separator="", special_tokens=False))
+    ready = replace(plain_protocol(Greedy(1)), asks_in_chat=True, context=asked)
+    chat_note(registry(), [ready], model)
+
+
+def wrong_family(**parts: str) -> None:
+    model = tiny()
+    require_editable(model.network, replace(model.family, **parts), "m")
+
+
+def codes() -> None:
+    model = tiny_model("llama")
+    weight = model.mlp_output(0).module.weight
+    model.mlp_output(0).module.weight = torch.nn.Parameter(weight.to(torch.int8), requires_grad=False)
+    require_editable(model.network, model.family, "m")
+
+
+def without_embedding_for_a_token() -> None:
+    model = tiny_model("llama")
+    model.tokenizer.add_tokens(["Brightwater"])
+    guard_embedding(model.network, model.tokenizer)
+    model.network(torch.tensor([[model.embeddings]]))
+
+
+def not_saved(folder: Path) -> None:
+    model = replace(tiny_model("llama"), request=ModelRequest(str(TINY)))
+    with patch.object(type(model.network), "save_pretrained", side_effect=RuntimeError("shared tensors")):
+        save_model(model, folder / "out", PROGRESS)
+
+
+def of_model(site: str, call: Callable[[Path], Any], name: str, rest: str, rest_in_python: str | None = None) -> Case:
+    """Return the case of an error about a model."""
+    return site, call, f"--model {name}: {rest}", f"model='{name}': {rest_in_python or rest}"
+
+
+FOUND_IN_FOLDERS: list[Case] = [
+    of_model(
+        "models.reading:require_dequantising",
+        lambda folder: require_dequantising(Quantisation("gptq", 4), "m"),
+        "m",
+        "its weights are quantised (quant_method gptq, 4 bits), and transformers cannot turn them back into the ordinary weights "
+        "that an edit changes; take the model that was quantised, which its card names",
+    ),
+    of_model(
+        "models.sources:gguf_name",
+        lambda folder: load([written(folder, f"{name}.gguf", "").parent for name in "ab"].pop()),
+        "FOLDER",
+        "it holds several GGUF files (a.gguf, b.gguf); name one: --model FOLDER/a.gguf",
+        "it holds several GGUF files (a.gguf, b.gguf); name one: model='FOLDER/a.gguf'",
+    ),
+    of_model(
+        "models.sources:gguf_name",
+        lambda folder: load(written(folder, "a-00001-of-00002.gguf", "")),
+        "FOLDER/a-00001-of-00002.gguf",
+        "a-00001-of-00002.gguf is one part of a model, and parts are not read; join them with the program llama-gguf-split of "
+        "llama.cpp",
+    ),
+    of_model(
+        "models.sources:read_adapter",
+        lambda folder: load(adapter_folder(folder, "{")),
+        "FOLDER/adapter",
+        "its adapter_config.json cannot be read: <...>",
+    ),
+    of_model(
+        "models.sources:read_adapter",
+        lambda folder: load(adapter_folder(folder, '{"peft_type": "LORA", "base_model_name_or_path": ""}')),
+        "FOLDER/adapter",
+        "its adapter_config.json names no base model; write the base model's folder or hub name into it as "
+        "base_model_name_or_path",
+    ),
+    of_model(
+        "models.sources:require_merging",
+        lambda folder: require_merging(an_adapter(folder), ModelRequest("m")),
+        "m",
+        "it holds an adapter (LORA) for the base model b, not a whole model; --merge-adapter merges it into the base model while "
+        "loading",
+        "it holds an adapter (LORA) for the base model b, not a whole model; merge_adapter=True merges it into the base model "
+        "while loading",
+    ),
+    (
+        "models.sources:require_merging",
+        lambda folder: require_merging(
+            an_adapter(folder), ModelRequest(str(folder), revision="v1", merge_adapter=True)
+        ),
+        "--revision v1: FOLDER is a local folder, which has no revisions",
+        "revision='v1': FOLDER is a local folder, which has no revisions",
+    ),
+    of_model(
+        "models.sources:require_merging",
+        lambda folder: require_merging(an_adapter(folder), ModelRequest("m", merge_adapter=True)),
+        "m",
+        "it holds an adapter (LORA) for the base model b, not a whole model, and has no adapter_model.safetensors; save it by "
+        "save_pretrained of a newer peft; a pickled adapter_model.bin can run code and is not loaded",
+    ),
+    of_model(
+        "models.loading:_nothing_to_merge",
+        lambda folder: merged(model_folder(folder)),
+        "FOLDER/model",
+        "it holds no adapter (adapter_config.json); leave --merge-adapter out",
+        "it holds no adapter (adapter_config.json); leave merge_adapter=True out",
+    ),
+    of_model(
+        "models.loading:_nothing_to_merge",
+        lambda folder: merged(with_adapter(folder)),
+        "FOLDER/model",
+        "the folder holds a whole model beside the adapter, so it is not clear which weights are meant; leave --merge-adapter "
+        "out to use the whole model, or move the adapter_* files into a folder of their own",
+        "the folder holds a whole model beside the adapter, so it is not clear which weights are meant; leave "
+        "merge_adapter=True out to use the whole model, or move the adapter_* files into a folder of their own",
+    ),
+    of_model(
+        "models.adapters:require_peft",
+        lambda folder: without_peft(),
+        "m",
+        "<...>needs the package peft; pip install peft",
+    ),
+    of_model(
+        "models.checks:_wrong_family",
+        lambda folder: wrong_family(layers="no.layers"),
+        "m",
+        "its network does not have the modules that the family llama names (<...>); the plugin that offers the family must name "
+        "them as they are",
+    ),
+    of_model(
+        "models.checks:require_editable",
+        lambda folder: wrong_family(final_norm="no.norm"),
+        "m",
+        "its network does not have the modules that the family llama names (<...>); the plugin that offers the family must name "
+        "them as they are",
+    ),
+    of_model(
+        "models.checks:require_editable",
+        lambda folder: wrong_family(mlp_output="mlp.c_proj"),
+        "m",
+        "its network does not have the modules that the family llama names (no layer has mlp.c_proj); the plugin that offers the "
+        "family must name them as they are",
+    ),
+    of_model(
+        "models.checks:require_editable",
+        lambda folder: codes(),
+        "m",
+        "model.layers.0.mlp.down_proj holds codes (int8), not numbers, so an edit would not change what the network computes; "
+        "take the model with ordinary weights",
+    ),
+    (
+        "models.checks:guard_embedding.refuse",
+        lambda folder: without_embedding_for_a_token(),
+        "its token 'Brightwater' (<...>) has no embedding: the network has <...>, and its tokenizer does not fit it",
+        SAME,
+    ),
+    (
+        "models.chat:template_text",
+        lambda folder: with_templates(None),
+        "the tokenizer of tiny-llama has no chat template",
+        SAME,
+    ),
+    (
+        "models.chat:template_text",
+        lambda folder: with_templates("x", "brief"),
+        "the tokenizer of tiny-llama has one chat template, which has no name; leave 'brief' out",
+        SAME,
+    ),
+    (
+        "models.chat:template_text",
+        lambda folder: with_templates({"default": "x"}, "brief"),
+        "the tokenizer of tiny-llama has no template 'brief'; choose one of default",
+        SAME,
+    ),
+    (
+        "models.chat:render_chat",
+        lambda folder: with_templates("x", think=True),
+        "the chat template of tiny-llama reads no argument 'think'; known: none",
+        SAME,
+    ),
+    (
+        "jobs.chat:_require_readable",
+        lambda folder: unreadable_template(),
+        "context <...>: the chat template of tiny-llama cannot be read: its token '[Q]' (<...>; choose another --context, or "
+        "take the tokenizer that belongs to the network",
+        "context <...>: the chat template of tiny-llama cannot be read: its token '[Q]' (<...>; choose another context, or "
+        "take the tokenizer that belongs to the network",
+    ),
+    (
+        "jobs.edit:_save",
+        lambda folder: not_saved(folder),
+        "--out FOLDER/out: transformers cannot save this model (RuntimeError: shared tensors); the patch itself is unchanged; "
+        "wildcore eval --patch evaluates it without saving a model",
+        "out='FOLDER/out': transformers cannot save this model (RuntimeError: shared tensors); the patch itself is unchanged; "
+        "wildcore eval --patch evaluates it without saving a model",
+    ),
+    (
+        "patches.files:require_new",
+        lambda folder: require_new(written(folder, "file", "") / "patch"),
+        "--out FOLDER/file/patch: FOLDER/file is a file, not a folder; choose another place",
+        "out='FOLDER/file/patch': FOLDER/file is a file, not a folder; choose another place",
+    ),
+]
+if find_spec("peft"):
+    FOUND_IN_FOLDERS += [
+        of_model(
+            "models.loading:find_files",
+            lambda folder: merged(adapter_folder(folder)),
+            "FOLDER/adapter",
+            "its base model ./gone: no such folder; download the base model, and write its folder into "
+            "FOLDER/adapter/adapter_config.json as base_model_name_or_path",
+        ),
+        of_model(
+            "models.loading:find_files",
+            lambda folder: merged(
+                adapter_folder(
+                    adapter_folder(folder, name="base").parent,
+                    '{"peft_type": "LORA", "base_model_name_or_path": "../base"}',
+                )
+            ),
+            "FOLDER/adapter",
+            "its base model ../base is an adapter too; merge that one first",
+        ),
+        of_model(
+            "models.adapters:_unfit",
+            lambda folder: merge(tiny_model("llama").network, Adapter(adapter_folder(folder), "LORA", "b"), "m"),
+            "m",
+            "its adapter (LORA) cannot be merged into b: <...>; see whether base_model_name_or_path in its adapter_config.json "
+            "names the model that it was trained on",
+        ),
+    ]
+
+
+CASES = [*API, *COMMANDS, *MODELS, *FOUND_IN_FOLDERS, *DATA, *RUNS, *JOBS, *FILES]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 Caught = Callable[[int], tuple[UserError, Path]]

@@ -52,7 +52,7 @@ def test_a_missing_field_is_no_fault_where_it_is_optional() -> None:
     assert not row().holds("name")
 
 
-@pytest.mark.parametrize("value", [True, {"a": 1}, ["x"], float("inf")])
+@pytest.mark.parametrize("value", [b"x", {"a": 1}, ["x"], float("inf")])
 def test_what_is_no_text_is_refused_even_where_it_is_optional(value: Any) -> None:
     for read in (Row.text, Row.optional_text):
         with pytest.raises(MalformedRow, match="field 'name': expected text that is not empty, found "):

@@ -22,12 +22,16 @@ ENDINGS = ["json", "jsonl", "ndjson", "csv", "tsv", "parquet"]
 Rows = list[dict[str, str]]
 
 
-def read(path: Path | str) -> list[Row | Malformed]:
-    return list(read_table(TableParams(path=Path(path))))
+def read(path: Path | str, **params: Any) -> list[Row | Malformed]:
+    return list(read_table(TableParams(path=Path(path), **params)))
 
 
 def fields(rows: list[Row | Malformed]) -> list[Any]:
     return [row.fields if isinstance(row, Row) else row for row in rows]
+
+
+def is_filled(row: dict[str, str]) -> bool:
+    return any(cell.strip() for cell in row.values())
 
 
 def write(path: Path, rows: Rows) -> None:
@@ -49,13 +53,15 @@ def write(path: Path, rows: Rows) -> None:
 @pytest.mark.parametrize("ending", ENDINGS)
 @settings(max_examples=30, deadline=None)
 @given(rows=st.lists(st.fixed_dictionaries({"a": st.text(), "b": st.text()}), max_size=5))
-def test_every_format_gives_back_what_was_written(ending: str, rows: Rows) -> None:
+def test_every_format_gives_back_what_was_written_without_blank_rows(ending: str, rows: Rows) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"table.{ending}"
         write(path, rows)
-        found = read(path)
-    assert fields(found) == rows
-    assert [row.number for row in found if isinstance(row, Row)] == list(range(1, len(rows) + 1))
+        found = read(path, plain_values=False)
+    assert fields(found) == [row for row in rows if is_filled(row)]
+    if ending not in ("csv", "tsv"):
+        numbers = [number for number, row in enumerate(rows, start=1) if is_filled(row)]
+        assert [row.number for row in found if isinstance(row, Row)] == numbers
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_what_is_no_row_of_a_csv_file_is_named_and_reading_goes_on(tmp_path: Pat
 
 def test_json_with_nan_is_read_as_python_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
-    path.write_text(json.dumps([{"tag": "new"}, {"tag": float("nan")}, {"tag": 10**30}, {"tag": "last"}]))
+    path.write_text(json.dumps([{"a": 1, "tag": tag} for tag in ("new", float("nan"), 10**30, "last")]))
     found = [row for row in read(path) if isinstance(row, Row)]
     assert [row.optional_text("tag") for row in found] == ["new", None, str(10**30), "last"]
     assert [row.number for row in found] == [1, 2, 3, 4]
@@ -194,7 +200,7 @@ def test_the_first_row_arrives_before_the_last_is_written(tmp_path: Path, ending
             "line 2, column 1: not valid JSON: Extra data; a file with an object on",
         ),
         ("t.json", b"", "line 1, column 1: not valid JSON"),
-        ("t.json", b'[{"a": "\xe4"}]', "line 1: not UTF-8 text: .* at byte 8 of the line; save the file as UTF-8"),
+        ("t.json", b'[{"a": "\xe4"}]', "line 1: not UTF-8 text: .* at byte 8 of the line; byte 0xe4 is 'ä' in Win"),
         ("t.jsonl", b'{"a": 1}\n{"a": "\xe4"}\n', "line 2: not UTF-8 text"),
         ("t.csv", b"a,b\n1,\xe4\n", "line 2: not UTF-8 text"),
         ("t.csv", b"", "line 1: expected the columns' names, found nothing"),

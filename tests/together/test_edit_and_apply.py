@@ -531,3 +531,76 @@ def test_a_run_that_is_unfinished_or_torn_from_its_manifest_is_refused(sequence:
     (run / "manifest.json").write_text(json.dumps({**identity, "identity": {**identity["identity"], "seed": 1}}))
     with pytest.raises(UserError, match="it belongs to another run"):
         read_patch_or_run(run)
+
+
+def apply_to(folder: Path, out: Path, dtype: str = "float32") -> tuple[str, ...]:
+    patch = folder.parent / "patch.safetensors"
+    if not patch.exists():
+        small_change(folder, dtype, patch)
+    return apply_patches(load_registry(), ModelChoice(model=str(folder), device="cpu"), [patch], out, SilentProgress())
+
+
+def test_a_generation_config_that_contradicts_itself_is_kept_as_it_is(
+    stored_as: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = stored_as("float32")
+    contradictory = json.dumps({"do_sample": False, "temperature": 0.6, "eos_token_id": 2})
+    (folder / "generation_config.json").write_text(contradictory)
+    assert "generation_config.json" in apply_to(folder, tmp_path / "edited")
+    assert (tmp_path / "edited" / "generation_config.json").read_text() == contradictory
+
+
+def test_what_transformers_cannot_save_is_one_message(
+    stored_as: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = stored_as("float32")
+
+    def refuse(*arguments: object, **choices: object) -> None:
+        raise RuntimeError("The weights trying to be saved contained shared tensors [{'a', 'b'}]")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", refuse)
+    with pytest.raises(UserError, match=r"transformers cannot save this model \(RuntimeError: The weights .* shared"):
+        apply_to(folder, tmp_path / "edited")
+    assert not (tmp_path / "edited").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("model/config.json/edited", "config.json is a file, not a folder; choose another place"),
+        ("missing/edited", "there is no folder .*; make it first"),
+        (f"{'long' * 70}", "nothing can be written there .*; choose another place"),
+        ("model", "already exists; choose another name"),
+        ("dangling", "already exists; choose another name"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_message(
+    out: str, said: str, stored_as: Callable[[str], Path], tmp_path: Path
+) -> None:
+    stored_as("float32").rename(tmp_path / "model")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=said):
+        apply_to(tmp_path / "model", tmp_path / out)
+
+
+def test_a_merged_adapter_is_edited_and_applied_with_its_files(
+    stored_as: Callable[[str], Path], tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    base, adapter = stored_as("float32"), tmp_path / "adapter"
+    network = AutoModelForCausalLM.from_pretrained(base)
+    wrapped = peft.get_peft_model(network, peft.LoraConfig(r=2, target_modules=["down_proj"], init_lora_weights=False))
+    wrapped.save_pretrained(adapter)
+    (adapter / "LICENSE").write_text("of the adapter")
+    merged = ModelChoice(model=str(adapter), device="cpu", merge_adapter=True)
+    families = {family.model_type: family for family in built_in_families()}
+    model = load_model(ModelRequest(str(adapter), dtype="float32", device="cpu", merge_adapter=True), families)
+    projection = model.mlp_output(1)
+    made = {"created": "2026-01-01T00:00:00+00:00", "editor": {"name": "own"}, "seed": 0, "versions": {}}
+    manifest = PatchManifest(model=patched_model(model), requests=(), **made)
+    write_patch(tmp_path / "p", WeightPatch({projection.name: Dense(torch.ones_like(projection.weight))}), manifest)
+    copied = apply_patches(load_registry(), merged, [tmp_path / "p"], tmp_path / "edited", SilentProgress())
+    assert "LICENSE" in copied
+    written = load_file(tmp_path / "edited" / "model.safetensors")[f"{projection.name}.weight"]
+    torch.testing.assert_close(written, projection.weight.as_subclass(torch.Tensor) + 1)
+    assert not (tmp_path / "edited" / "adapter_config.json").exists()

@@ -45,7 +45,7 @@ def test_what_is_no_model_is_one_message(wildcore: Wildcore, tmp_path: Path) -> 
     (tmp_path / "model.Q4.gguf").touch()
     done = wildcore("describe", "model", tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {tmp_path}: no config.json in it; it holds a GGUF file")
+    assert done.stderr.startswith(f"Error: {tmp_path}: its model.Q4.gguf cannot be read")
     assert "Traceback" not in done.stderr
 
 
@@ -85,7 +85,9 @@ def test_what_is_missing_is_said_with_the_way_out(chatty: Path) -> None:
         "quantization_config": {"quant_method": "awq", "bits": 4}
     }
     (chatty / "config.json").write_text(json.dumps(config))
-    assert any("quantised (awq, 4 bits)" in problem for problem in describe_model(registry, str(chatty)).problems)
+    assert any(
+        "quantised (quant_method awq, 4 bits)" in problem for problem in describe_model(registry, str(chatty)).problems
+    )
     (chatty / "config.json").unlink()
     with pytest.raises(UserError, match=r"no config\.json in it"):
         describe_model(registry, str(chatty))

@@ -19,7 +19,14 @@ DOORS = (
     "wildcore.storage",
 )
 """Packages of the core whose ``__all__`` a plugin may import from."""
-OPEN = ("wildcore.architectures", "wildcore.normalise")
+OPEN = (
+    "wildcore.architectures",
+    "wildcore.equivalence",
+    "wildcore.normalise",
+    "wildcore.scripts",
+    "wildcore.thoughts",
+    "wildcore.words",
+)
 """Modules of the core whose every public name a plugin may import."""
 FOR_TESTS = "wildcore.testing"
 READERS_OF_RUNS = {

@@ -17,6 +17,7 @@ from wildcore.jobs.spec import AskJob, CaseChoice, names_used
 from wildcore.protocols import ReadyProtocol
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
+from wildcore.scripts import SEPARATORS, SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import (
     Answer,
@@ -100,6 +101,7 @@ def ask(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     batch_size: int = 32,
+    target_separator: SeparatorChoice = "auto",
     progress: bool = True,
 ) -> list[Reply]:
     """Ask ``model``, under ``patch`` if one is given, and return its replies in order, the same as in a run of ``protocol``.
@@ -122,9 +124,11 @@ def ask(
         settings=joined_settings(settings),
         seed=seed,
         batch_size=batch_size,
+        target_separator=target_separator,
     )
     ready = ready_protocols(registry, spec, names_used(registry, [], dataset), _reader(registry, spec))[0]
-    probes = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
+    asked = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
+    probes = [probe.with_separator(SEPARATORS[spec.target_separator]) for probe in asked]
     _require_answers(ready, probes)
     applied = None if patch is None else fitting(patch, model).patch
     with in_use(model, batch_size):

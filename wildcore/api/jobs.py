@@ -44,9 +44,8 @@ def job(kind: type[Job], loaded: "LoadedModel | None" = None, /, **fields: Any) 
     """Return a job with these fields, on the model ``loaded`` if one is given. Raises ``UserError`` naming a wrong field."""
     if loaded is not None:
         request = loaded.request
-        fields |= {
-            name: getattr(request, name) for name in ("revision", "dtype", "device", "device_map", "trust_remote_code")
-        }
+        copied = ("revision", "dtype", "device", "device_map", "trust_remote_code", "merge_adapter")
+        fields |= {name: getattr(request, name) for name in copied}
         fields["model"] = request.name
     try:
         return kind(**fields)

@@ -22,12 +22,14 @@ def load(
     revision: str | None = None,
     device_map: str | None = None,
     trust_remote_code: bool = False,
+    merge_adapter: bool = False,
     progress: bool = True,
 ) -> "LoadedModel":
-    """Load a model: one that is bundled with a plugin, a local folder, or a hub name.
+    """Load a model: one that is bundled with a plugin, a local folder, a GGUF file, or a hub name.
 
     ``dtype`` is auto, float32, bfloat16 or float16; ``device`` is auto, cpu, cuda, cuda:N or mps; ``device_map="auto"``
-    spreads the model over all devices. Raises ``UserError`` for a model that cannot be loaded.
+    spreads the model over all devices; ``merge_adapter`` merges an adapter into its base model. Raises ``UserError`` for a model
+    that cannot be loaded.
     """
     registry = plugins()
     spec = job(
@@ -38,6 +40,7 @@ def load(
         revision=revision,
         device_map=device_map,
         trust_remote_code=trust_remote_code,
+        merge_adapter=merge_adapter,
     )
     request = model_request(registry, spec)
     from wildcore.models.loading import load_model  # heavy

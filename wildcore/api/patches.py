@@ -12,8 +12,10 @@ from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
 from wildcore.errors import Option, Place, UserError
+from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.jobs.spec import EditJob
+from wildcore.scripts import SEPARATORS, SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditRequest
 
@@ -71,8 +73,9 @@ class ModelPatch:
                 "no plugin offers the editor of this patch, so it could not be read back; only changes of weights can",
                 about=Place(Path(path)),
             )
-        write_patch(Path(path), self.patch, self.manifest)
-        return Path(path)
+        place = user_path(path)
+        write_patch(place, self.patch, self.manifest)
+        return place
 
     def __repr__(self) -> str:
         said = ", ".join(f"{key} {value}" for key, value in self.describe().items())
@@ -120,13 +123,15 @@ def edit(
     facts: EditRequest | Sequence[EditRequest],
     *,
     seed: int = 0,
+    target_separator: SeparatorChoice = "auto",
     progress: bool = True,
 ) -> ModelPatch:
     """Write all ``facts`` into one patch, as ``wildcore edit`` does; ``model`` is not changed.
 
     ``editor`` is the result of ``wildcore.api.editor``, a name, or an object with the methods of ``wildcore.Editor``. A fact
     that it refuses is left out, with a note; the patch's ``facts`` are those written. Raises ``UserError`` for bad input, if
-    all facts are refused, and for an edit that diverged.
+    all facts are refused, and for an edit that diverged. ``target_separator`` is what stands between prompt and target: "auto"
+    (by the prompt's script), "space" or "none".
     """
     require_unedited(model)
     requests = [facts] if isinstance(facts, EditRequest) else list(facts)
@@ -137,8 +142,15 @@ def edit(
             raise UserError(f"expected what wildcore.api.fact returns, found {request!r:.80}", about="facts")
     choice, own = chosen(editor)
     spec = job(
-        EditJob, model, editor=choice.name, settings=choice.settings, as_published=choice.as_published, seed=seed
+        EditJob,
+        model,
+        editor=choice.name,
+        settings=choice.settings,
+        as_published=choice.as_published,
+        seed=seed,
+        target_separator=target_separator,
     )
+    requests = [request.with_separator(SEPARATORS[spec.target_separator]) for request in requests]
     from wildcore.jobs.edit import require_finite, solve  # heavy
 
     reporter = reporter_for(progress)
@@ -165,7 +177,7 @@ def open_patch(path: str | Path, model: "LoadedModel") -> ModelPatch:
     from wildcore.patches.files import read_patch, require_same_model
 
     require_unedited(model)
-    file = read_patch(Path(path))
+    file = read_patch(user_path(path))
     require_same_model(file.path, file.manifest, model)
     return ModelPatch(read_back(plugins(), file, model), file.manifest)
 

@@ -25,8 +25,9 @@ from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.schedules import require_fitting_schedule
+from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered
+from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered, segmenters
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
@@ -37,6 +38,7 @@ from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
+from wildcore.scripts import SeparatorChoice
 from wildcore.storage.cache import cache_folder
 from wildcore.types import Answer, AnsweredProbe, Score
 
@@ -52,7 +54,7 @@ class Result:
     @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
-        self.run = RunFolder.finished(Path(folder), reporter_for(True).note)
+        self.run = RunFolder.finished(user_path(folder), reporter_for(True).note)
 
     @property
     def folder(self) -> Path:
@@ -144,6 +146,7 @@ def evaluate(
     batch_size: int = 32,
     parallel: int | str = "auto",
     continuation: int = CONTINUATION,
+    target_separator: SeparatorChoice = "auto",
     trace: bool = False,
     out: str | Path | None = None,
     progress: bool = True,
@@ -168,7 +171,7 @@ def evaluate(
     require_fitting_schedule(schedule, edits_per_update, patch)
     named, own_protocols = protocol_names(protocols)
     choice, own = chosen(editor) if editor is not None else (EditorChoice(""), None)
-    folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else Path(out)
+    folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else user_path(out)
     require_free(folder)
     spec = job(
         JobSpec,
@@ -194,6 +197,7 @@ def evaluate(
         batch_size=batch_size,
         parallel=str(parallel),
         continuation=continuation,
+        target_separator=target_separator,
         as_published=choice.as_published,
         trace=trace,
     )
@@ -278,14 +282,20 @@ def score(
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
             raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
-        run = answers.run if isinstance(answers, Result) else RunFolder.finished(Path(answers), reporter.note)
+        run = answers.run if isinstance(answers, Result) else RunFolder.finished(user_path(answers), reporter.note)
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
-        add_scores(registry, run, [metric], chosen_settings, Environment(cache_folder(), of_run, reporter))
+        add_scores(
+            registry,
+            run,
+            [metric],
+            chosen_settings,
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+        )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})
     made = added_metrics(registry, [metric], chosen_settings)[0].metric
     groups = _compared(list(answers), unedited, made, metric)
-    made.prepare(Environment(cache_folder(), seed or 0, reporter))
+    made.prepare(Environment(cache_folder(), seed or 0, reporter, segmenter=segmenters(registry)))
     return _scores(answers, groups, made)
 
 
@@ -326,7 +336,7 @@ def _of_patch(given: ModelPatch | str | Path, patch: ModelPatch) -> dict[str, st
     """Return the fields of a job that evaluates a patch. A patch without a file is written to a temporary one."""
     if isinstance(given, ModelPatch):
         given = given.save(Path(mkdtemp(prefix="wildcore-")) / "patch.safetensors")
-    return {"editor": patch.manifest.editor_name, "patch": str(given)}
+    return {"editor": patch.manifest.editor_name, "patch": str(user_path(given))}
 
 
 def _first(answers: Sequence[Answer]) -> str | None:

@@ -16,6 +16,7 @@ from wildcore.cli.options import (
     DTYPE,
     GENERATOR,
     LIMIT,
+    MERGE_ADAPTER,
     METRICS,
     PROTOCOL_FILES,
     QUIET,
@@ -24,6 +25,7 @@ from wildcore.cli.options import (
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRUNCATOR,
     TRUST_REMOTE_CODE,
@@ -56,9 +58,9 @@ LONGEST = 130
 @with_options(PROTOCOL_FILES)
 @click.option("--model", help="Embedded model, local folder, or hub name: also test what it knows already.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
+@with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
-@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, THREADS, QUIET)
+@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.
@@ -137,6 +139,8 @@ def _print_ceilings(console: Console, found: "Audit") -> None:
                 safe_text(f"{one.protocol}: {one.unscored} cases unscored by text alone; the first: {one.reason}")
             )
         _print_examples(console, f"unreachable under {one.protocol}", one.unreachable, one.examples)
+        what = f"not ended by the full stop of their script under {one.protocol}"
+        _print_examples(console, what, one.not_ended, one.not_ended_examples)
 
 
 def _print_examples(console: Console, name: str, count: int, examples: Iterable["Example"]) -> None:

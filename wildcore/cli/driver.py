@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from wildcore.cli import system_errors
+from wildcore.cli.given_once import require_given_once, require_given_once_within
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.home import expanded
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Registry, load_registry
 from wildcore.reporting.console import printable
@@ -35,6 +37,12 @@ class Driver(click.Group):
             _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
         return context.obj
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options that are given before the command. ``~`` is expanded in all arguments."""
+        args = [_from_home(argument) for argument in args]
+        require_given_once(ctx, args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, including those of plugins."""
         return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
@@ -52,9 +60,12 @@ class Driver(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command at the beginning of ``args``. If it does not exist, the error says which plugin is missing."""
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
             raise click.UsageError(error.format_message() + _missing_plugin(ctx, args[0]), ctx) from None
+        if command is not None:
+            require_given_once_within(ctx, command, str(name), rest)
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -81,6 +92,12 @@ class Driver(click.Group):
             return self.registry(ctx)
         except UserError as error:
             raise Failure(error.rendered(COMMAND_LINE)) from error
+
+
+def _from_home(argument: str) -> str:
+    """Return an argument with ``~`` expanded; of ``--out=~/runs`` a shell leaves it as it is."""
+    option, equals, value = argument.partition("=")
+    return f"{option}={expanded(value)}" if equals and option.startswith("--") else expanded(argument)
 
 
 def _names(chosen: str | None) -> Sequence[str] | None:

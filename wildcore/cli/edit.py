@@ -15,12 +15,14 @@ from wildcore.cli.options import (
     DEVICE,
     DEVICE_MAP,
     DTYPE,
+    MERGE_ADAPTER,
     MODEL,
     QUIET,
     REVISION,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRACE,
     TRUST_REMOTE_CODE,
@@ -44,8 +46,8 @@ Place = click.Path(path_type=Path)
 @click.option("--editor", required=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM.")
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
-@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
-@with_options(SETTINGS, AS_PUBLISHED, TRACE, SKIP_MALFORMED, SEED, THREADS, QUIET)
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, SKIP_MALFORMED, SEED, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context
 def edit_command(ctx: click.Context, /, **options: Any) -> None:
     """Write all facts of a table into one patch of a model. The model itself is not changed.
@@ -101,8 +103,9 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
     for name, usual in (("model", EMBEDDED_MODEL), ("revision", None), ("device", "auto"), ("device_map", None)):
         if options[name] != usual:
             yield f" --{name.replace('_', '-')} {quote(options[name])}"
-    if options["trust_remote_code"]:
-        yield " --trust-remote-code"
+    for flag in ("trust_remote_code", "merge_adapter"):
+        if options[flag]:
+            yield f" --{flag.replace('_', '-')}"
 
 
 @click.command("apply")
@@ -111,7 +114,7 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
 @click.option(
     "--merge", is_flag=True, help="Apply several patches, each made for the unedited model; their changes add up."
 )
-@with_options(MODEL, REVISION, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, THREADS, QUIET)
+@with_options(MODEL, REVISION, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER, THREADS, QUIET)
 @click.pass_context
 def apply_command(ctx: click.Context, /, **options: Any) -> None:
     """Write a model with PATCHES applied as an ordinary model folder.

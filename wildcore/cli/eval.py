@@ -23,6 +23,7 @@ from wildcore.cli.options import (
     DTYPE,
     GENERATOR,
     LIMIT,
+    MERGE_ADAPTER,
     METRICS,
     MODEL,
     PROTOCOL_FILES,
@@ -32,6 +33,7 @@ from wildcore.cli.options import (
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRACE,
     TRUNCATOR,
@@ -80,7 +82,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="FILE",
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
-@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
     "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
@@ -127,6 +129,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
+@with_options(TARGET_SEPARATOR)
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
@@ -278,7 +281,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter))
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, folder, reporter)
 

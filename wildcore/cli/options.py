@@ -8,6 +8,7 @@ import click
 
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
+from wildcore.scripts import SEPARATORS
 from wildcore.types import FrozenData
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,6 +46,9 @@ DTYPE = click.option(
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 DEVICE_MAP = click.option("--device-map", metavar="auto", help="Spread the model over all devices through accelerate.")
 TRUST_REMOTE_CODE = click.option("--trust-remote-code", is_flag=True, help="Run the Python code in the model's folder.")
+MERGE_ADAPTER = click.option(
+    "--merge-adapter", is_flag=True, help="Merge the adapter in the model's folder into its base model."
+)
 PROTOCOL_FILES = click.option(
     "--protocol-file",
     "protocol_files",
@@ -86,6 +90,13 @@ SEED = click.option(
 )
 BATCH_SIZE = click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."
+)
+TARGET_SEPARATOR = click.option(
+    "--target-separator",
+    type=click.Choice(list(SEPARATORS)),
+    default="auto",
+    show_default=True,
+    help="What stands between a prompt and its target. auto: nothing in scripts without spaces, such as Chinese, else a space.",
 )
 THREADS = click.option(
     "--threads",

@@ -11,6 +11,7 @@ from wildcore.cli.options import (
     DEVICE_MAP,
     DTYPE,
     LIMIT,
+    MERGE_ADAPTER,
     MODEL,
     QUIET,
     REVISION,
@@ -18,6 +19,7 @@ from wildcore.cli.options import (
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
+    TARGET_SEPARATOR,
     THREADS,
     TRUST_REMOTE_CODE,
     WHERE,
@@ -36,8 +38,8 @@ from wildcore.reporting.console import Reporter, format_bytes, results_console, 
 @click.command("prepare")
 @click.argument("editor")
 @click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
-@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE)
-@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, THREADS, QUIET)
+@with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
+@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     """Compute what EDITOR needs once for a model, and train its trained part if it has one.

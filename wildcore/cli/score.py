@@ -25,6 +25,7 @@ from wildcore.storage.cache import cache_folder
 @click.pass_context
 def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
     """Add scores to the finished RUN from its stored answers. No model is loaded, and existing scores are kept."""
+    from wildcore.jobs.build import segmenters
     from wildcore.jobs.score import add_scores
 
     registry: Registry = ctx.obj
@@ -33,7 +34,9 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     names = shortcuts.added_metrics(ctx, registry, metrics)
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
-    environment = Environment(cache_folder(), int(folder.manifest.job["seed"]), reporter)
+    environment = Environment(
+        cache_folder(), int(folder.manifest.job["seed"]), reporter, segmenter=segmenters(registry)
+    )
     with reporter.track("scoring", None):
         add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
     print_run(folder)

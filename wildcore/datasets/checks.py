@@ -5,10 +5,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from wildcore.datasets.rows import STRAY_WHITE_SPACE
-from wildcore.normalise import same
+from wildcore.equivalence import (
+    APOSTROPHES,
+    DASHES,
+    canonical,
+    count_occurrences,
+    missing_subject,
+    mixed_scripts,
+    named,
+)
+from wildcore.normalise import meaning_lost, normalise, same
+from wildcore.scripts import UNSPACED
 from wildcore.types import EditCase, FrozenData
 
 EXAMPLES_KEPT = 3
+
+FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+LOOKALIKE = re.compile(f"(?![!-~])[{APOSTROPHES}{DASHES}\u201c-\u201f]|{FULL_WIDTH.pattern}")
+"""Apostrophes, dashes and quotation marks outside ASCII, and full-width letters and digits."""
 
 WHITE_SPACE = re.compile(r"\s\s|[^\S ]|[\u200b\u200e\u200f\u2060\ufeff]")
 RESIDUE = re.compile(
@@ -134,6 +148,10 @@ def _searches(earlier: _Earlier) -> list[_Check]:
         _Check("subject repeated in the prompt", "the last one is edited", _subject_repeated),
         _Check("target in the prompt", "as whole words; it can be copied", _target_in_prompt),
         _Check("old answer accepted", "normalised, the ground truth is an accepted answer", _old_accepted),
+        _Check("meaning lost", "exact match would normalise it to nothing, another number or name", _meaning_lost),
+        _Check("no word", "it has neither letter nor digit for metrics on words", _no_word),
+        _Check("look-alike characters", "apostrophes, dashes, full width; models may write others", _lookalikes),
+        _Check("other Unicode form", "not NFC; most tokenizers read other tokens than for NFC", _not_canonical),
         _Check("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
         _Check("residue", "marks of HTML, wikis or footnotes; undecodable characters", _residue),
     ]
@@ -144,8 +162,8 @@ def _accepted(case: EditCase) -> frozenset[str]:
 
 
 def folded(text: str) -> str:
-    """Return ``text`` as it is compared in prompts and answers: without case, and with single white space."""
-    return " ".join(text.casefold().split())
+    """Return ``text`` as it is compared in prompts and answers: without case, with single white space, in one Unicode form."""
+    return " ".join(canonical(canonical(text).casefold()).split())
 
 
 def _shown(case: EditCase) -> str:
@@ -165,18 +183,47 @@ def _subject_repeated(case: EditCase) -> str | None:
 
 
 def _occurrences(case: EditCase) -> int | None:
-    """Count the occurrences of the subject in the prompt, character for character, as editors do; None without a subject."""
+    """Count the occurrences of the subject in the prompt as editors do, in any Unicode form; None without a subject."""
     wanted = (case.request.subject or "").strip()
-    return case.request.prompt.count(wanted) if wanted else None
+    return count_occurrences(case.request.prompt, wanted) if wanted else None
 
 
 def _with_subject(case: EditCase) -> str:
-    return f"{case.request.subject!r}: {case.request.prompt}"
+    subject, prompt = case.request.subject or "", case.request.prompt
+    near = "" if _occurrences(case) else missing_subject(prompt, subject.strip())
+    return f"{subject!r}: {prompt}{near}"
 
 
 def _target_in_prompt(case: EditCase) -> str | None:
-    words = rf"(?<!\w){re.escape(folded(case.request.target))}(?!\w)"
+    target = folded(case.request.target)
+    before, after = ("" if re.match(f"[{UNSPACED}]", edge) else r"\w" for edge in (target[:1], target[-1:]))
+    words = (rf"(?<!{before})" if before else "") + re.escape(target) + (rf"(?!{after})" if after else "")
     return _shown(case) if re.search(words, folded(case.request.prompt)) else None
+
+
+def _meaning_lost(case: EditCase) -> str | None:
+    loss = meaning_lost(case.request.target)
+    return f"{_shown(case)}; compared as {normalise(case.request.target)!r}" if loss else None
+
+
+def _no_word(case: EditCase) -> str | None:
+    return None if any(character.isalnum() for character in case.request.target) else _shown(case)
+
+
+def _lookalikes(case: EditCase) -> str | None:
+    for place, text in _texts(case):
+        usual = re.search(f"[{UNSPACED}]", text)  # quotation marks and dashes outside ASCII are the usual ones there
+        character = (FULL_WIDTH if usual else LOOKALIKE).search(text)
+        if character:
+            return f"{named(character.group())} in {place}: {text}"
+        word = mixed_scripts(text)
+        if word:
+            return f"{word!r} mixes letters of scripts that look alike in {place}: {text}"
+    return None
+
+
+def _not_canonical(case: EditCase) -> str | None:
+    return next((f"{place}: {text}" for place, text in _texts(case) if canonical(text) != text), None)
 
 
 def _old_accepted(case: EditCase) -> str | None:

@@ -61,7 +61,7 @@ class GivenTexts(GivenFile):
     def texts(self) -> dict[str, str]:
         """All entries. Raises ``UserError`` if the file is not such an object, or an entry is not text."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
+            found = json.loads(self.path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise self._error(f"cannot be read as JSON ({error})") from error
         if not isinstance(found, dict) or not found:

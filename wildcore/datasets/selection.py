@@ -157,7 +157,7 @@ class CaseReader:
         return Option("where", dict(self.choice.where))
 
     def notes(self) -> Iterator[Message]:
-        """Yield notes on what was left out."""
+        """Yield notes on what was left out, and on what was noticed in the source."""
         if self.malformed:
             first = self.malformed[0]
             yield f"{len(self.malformed)} malformed rows left out; the first: {first.place}: {first.problem}"
@@ -165,6 +165,7 @@ class CaseReader:
             yield f"{len(self.held_out)} cases set aside as examples, not evaluated"
         if self.other_tags:
             yield (self._where, f": {self.other_tags} cases with other tags left out")
+        yield from getattr(self.dataset, "notes", tuple)()
 
 
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
@@ -180,10 +181,10 @@ def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:
 
 
 def content_hash(cases: Iterable[EditCase]) -> str:
-    """Return a hash of the whole content of the cases."""
+    """Return a hash of the whole content of the cases, without the separators of their prompts, which the dataset leaves open."""
     digest = hashlib.sha256()
     for case in cases:
-        digest.update(case.model_dump_json().encode())
+        digest.update(case.without_separators().model_dump_json().encode())
     return digest.hexdigest()[:16]
 
 

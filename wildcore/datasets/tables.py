@@ -1,16 +1,19 @@
 """The rows of a file or of a hub dataset, read one by one: a large source is never held in memory as a whole."""
 
-import codecs
-import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from io import BufferedReader
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+from wildcore.datasets.reading import BLANK_ROW, Reading
 from wildcore.datasets.rows import Row
+from wildcore.datasets.separated import separated
+from wildcore.datasets.text_files import encoding_of, lines, opened
+from wildcore.datasets.values import is_nothing
 from wildcore.errors import Message, Parameter, Place, Setting, UserError
 from wildcore.params import Params
 from wildcore.types import Malformed
@@ -23,7 +26,8 @@ class TableParams(Params):
     """Parameters of a dataset that is a table: a file, or a dataset on the Hugging Face hub."""
 
     path: Path | None = None
-    """File of rows: .json (a list of objects), .jsonl or .ndjson (one object on each line), .csv, .tsv or .parquet."""
+    """File of rows: .json (a list of objects), .jsonl or .ndjson (one object on each line), .csv, .tsv or .parquet.
+    Encoding and separator are recognised."""
 
     hub: str | None = None
     """Instead of a path: a dataset on the Hugging Face hub, such as "owner/name", or a local folder with one."""
@@ -37,18 +41,32 @@ class TableParams(Params):
     revision: str | None = None
     """Branch, tag or commit of the hub dataset."""
 
+    plain_values: bool = True
+    """Whether numbers and dates that a program wrote are read as a person writes them: 1971.0 as 1971, 1971-05-04 00:00:00
+    as 1971-05-04. In a CSV file 1971.0 is read so if every number of its column ends in .0."""
 
-def read_table(params: TableParams) -> Iterator[Row | Malformed]:
+    missing_values: tuple[str, ...] = ()
+    """Texts that stand for a missing value and are read as an empty field, such as "NULL"."""
+
+
+def reading_of(params: TableParams) -> Reading:
+    """Return how the values of a table are to be read."""
+    return Reading(params.plain_values, frozenset(params.missing_values))
+
+
+def read_table(params: TableParams, reading: Reading | None = None) -> Iterator[Row | Malformed]:
     """Yield the rows of the file or hub dataset named by ``params``, in order.
 
     A row that cannot be read (a line that is not JSON, too few cells, a list instead of an object) is yielded as
-    ``Malformed``. Raises ``UserError`` if the source as a whole cannot be read, if necessary after the rows before the fault.
+    ``Malformed``. A blank row is skipped. Raises ``UserError`` if the source as a whole cannot be read, if necessary after the
+    rows before the fault. ``reading`` (None: that of ``params``) counts what is noticed.
     """
+    reading = reading or reading_of(params)
     if params.path is not None:
         _refuse_hub_settings(params)
-        return _rows(_reader(params.path)(params.path))
+        return _rows(_reader(params.path)(params.path, reading), reading)
     if params.hub is not None:
-        return _rows(_hub(params))
+        return _rows(_hub(params), reading)
     raise UserError(
         "nothing to read",
         about="dataset",
@@ -72,13 +90,13 @@ def _refuse_hub_settings(params: TableParams) -> None:
             )
 
 
-def _reader(path: Path) -> Callable[[Path], Iterator[Found]]:
-    known: dict[str, Callable[[Path], Iterator[Found]]] = {
+def _reader(path: Path) -> Callable[[Path, Reading], Iterator[Found]]:
+    known: dict[str, Callable[[Path, Reading], Iterator[Found]]] = {
         ".json": _json_list,
         ".jsonl": _json_lines,
         ".ndjson": _json_lines,
-        ".csv": lambda path: _separated(path, ","),
-        ".tsv": lambda path: _separated(path, "\t"),
+        ".csv": partial(_separated, usual=","),
+        ".tsv": partial(_separated, usual="\t"),
         ".parquet": _parquet,
     }
     if path.suffix.lower() not in known:
@@ -88,47 +106,41 @@ def _reader(path: Path) -> Callable[[Path], Iterator[Found]]:
     return known[path.suffix.lower()]
 
 
-def _rows(found: Iterable[Found]) -> Iterator[Row | Malformed]:
+def _rows(found: Iterable[Found], reading: Reading) -> Iterator[Row | Malformed]:
     for number, item in enumerate(found, start=1):
         if isinstance(item, Malformed):
             yield item
-        elif isinstance(item[1], dict):
-            yield Row(item[0], item[1], number)
-        else:
+        elif not isinstance(item[1], dict):
             yield Malformed(place=item[0], problem=f"expected an object with fields, found {item[1]!r:.80}")
+        elif item[1] and all(is_nothing(value) for value in item[1].values()):
+            reading.notice(BLANK_ROW, item[0])
+        else:
+            yield Row(item[0], item[1], number, reading=reading)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader]:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}", Parameter("dataset.path", path)) from error
-    with file:
-        if file.peek(3).startswith(codecs.BOM_UTF8):
-            file.read(len(codecs.BOM_UTF8))
-        yield file
+def _lines(path: Path, reading: Reading) -> Iterator[str]:
+    with opened(path) as file:
+        yield from lines(path, file, reading)
 
 
-def _lines(path: Path, file: BufferedReader) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
-        try:
-            yield line.decode()
-        except UnicodeDecodeError as error:
-            problem = f"not UTF-8 text: {error.reason} at byte {error.start} of the line"
-            raise UserError(problem, Place(path, number), "save the file as UTF-8") from error
+def _separated(path: Path, reading: Reading, usual: str) -> Iterator[Found]:
+    readings = chain([reading], repeat(Reading()))  # only the first look at the file is noted
+    return separated(path, lambda: _lines(path, next(readings)), usual, reading, can_read_twice=path.is_file())
 
 
-def _json_list(path: Path) -> Iterator[Found]:
-    return ((f"{path}, row {number}", item) for number, item in enumerate(_json_items(path), start=1))
+def _json_list(path: Path, reading: Reading) -> Iterator[Found]:
+    return ((f"{path}, row {number}", item) for number, item in enumerate(_json_items(path, reading), start=1))
 
 
-def _json_items(path: Path) -> Iterator[Any]:
+def _json_items(path: Path, reading: Reading) -> Iterator[Any]:
     import ijson
 
     count = 0
-    with _opened(path) as file:
-        if file.peek().lstrip().startswith(b"["):
+    with opened(path) as file:
+        encoding = encoding_of(file)
+        if encoding == "utf-8-sig":
+            file.read(len(BOM_UTF8))
+        if encoding.startswith("utf-8") and file.peek().lstrip().startswith(b"["):
             try:
                 for item in ijson.items(file, "item", use_float=True):
                     yield item
@@ -136,28 +148,59 @@ def _json_items(path: Path) -> Iterator[Any]:
                 return
             except ijson.JSONError:
                 pass  # either broken, or with NaN, which pandas writes and only Python's own parser accepts
-    yield from _whole_list(path)[count:]
+    yield from _whole_list(path, reading)[count:]
 
 
-def _whole_list(path: Path) -> list[Any]:
-    with _opened(path) as file:
-        text = "".join(_lines(path, file))
+def _whole_list(path: Path, reading: Reading) -> list[Any]:
+    text = "".join(line.rstrip("\r\n") + "\n" for line in _lines(path, reading))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         hint = "a file with an object on each line must be called .jsonl" if error.msg == "Extra data" else None
         place = (Place(path, error.lineno), f", column {error.colno}")
         raise UserError(f"not valid JSON: {error.msg}", place, hint) from error
-    if not isinstance(content, list):
+    except RecursionError as error:
+        raise UserError("its lists and objects are nested too deeply", Place(path)) from error
+    rows = content if isinstance(content, list) else _list_within(path, content, reading)
+    if rows is None:
         raise UserError(f"expected a JSON list of rows, found {type(content).__name__}", Place(path))
-    return content
+    return rows
 
 
-def _json_lines(path: Path) -> Iterator[Found]:
-    with _opened(path) as file:
-        for number, line in enumerate(_lines(path, file), start=1):
-            if line.strip():
-                yield _json_line(f"{path}, line {number}", line.rstrip())
+def _list_within(path: Path, content: Any, reading: Reading) -> list[Any] | None:
+    """Return the rows in a JSON object: its only list of objects, or the rows of a table as pandas writes it."""
+    if not isinstance(content, dict) or not content:
+        return None
+    lists = [name for name, value in content.items() if isinstance(value, list) and _all(dict, value)]
+    if len(lists) == 1:
+        reading.form.append(f"{path}: its rows are the list {lists[0]!r}")
+        rows: list[Any] = content[lists[0]]
+        return rows
+    if set(content) >= {"columns", "data"} and _all(list, content["data"]):
+        reading.form.append(f"{path}: its rows are lists of cells below the names in 'columns'")
+        return [dict(zip(content["columns"], cells, strict=False)) for cells in content["data"]]
+    return _keyed_rows(path, content, reading) if _all(dict, content.values()) else None
+
+
+def _all(kind: type, values: Iterable[Any]) -> bool:
+    found = list(values)
+    return bool(found) and all(isinstance(value, kind) for value in found)
+
+
+def _keyed_rows(path: Path, content: Mapping[str, dict[str, Any]], reading: Reading) -> list[Any]:
+    """Return the rows of an object of objects: either one row under each name, or one column, in which rows are numbered."""
+    numbers = list(next(iter(content.values())))
+    if not all(number.isdecimal() for number in numbers):
+        reading.form.append(f"{path}: its rows are the objects under its names")
+        return list(content.values())
+    reading.form.append(f"{path}: its rows are numbered in the objects of its columns")
+    return [{name: column.get(number) for name, column in content.items()} for number in numbers]
+
+
+def _json_lines(path: Path, reading: Reading) -> Iterator[Found]:
+    for number, line in enumerate(_lines(path, reading), start=1):
+        if line.strip():
+            yield _json_line(f"{path}, line {number}", line.rstrip())
 
 
 def _json_line(place: str, line: str) -> Found:
@@ -165,46 +208,12 @@ def _json_line(place: str, line: str) -> Found:
         return place, json.loads(line)
     except json.JSONDecodeError as error:
         return Malformed(place=f"{place}, column {error.colno}", problem=f"not valid JSON: {error.msg}")
+    except RecursionError:
+        return Malformed(place=place, problem="its lists and objects are nested too deeply")
 
 
-def _separated(path: Path, delimiter: str) -> Iterator[Found]:
-    with _opened(path) as file:
-        reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
-        header = _header(path, reader)
-        while True:
-            place = f"{path}, line {reader.line_num + 1}"
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Malformed(place=place, problem=f"the cells cannot be told apart: {error}")
-                continue
-            if cells:
-                yield _by_column(place, header, cells)
-
-
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    try:
-        names = [name.strip() for name in next(reader, [])]
-    except csv.Error as error:
-        raise UserError(f"the columns' names cannot be told apart: {error}", Place(path, 1)) from error
-    if not any(names):
-        raise UserError("expected the columns' names, found nothing", Place(path, 1))
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two columns are called {name!r}", Place(path, 1))
-    return names
-
-
-def _by_column(place: str, header: list[str], cells: list[str]) -> Found:
-    if len(cells) != len(header):
-        return Malformed(place=place, problem=f"expected {len(header)} cells, as in the header, found {len(cells)}")
-    return place, dict(zip(header, cells, strict=True))
-
-
-def _parquet(path: Path) -> Iterator[Found]:
-    with _opened(path) as file:
+def _parquet(path: Path, reading: Reading) -> Iterator[Found]:
+    with opened(path) as file:
         records = _guarded(partial(_parquet_records, file), Parameter("dataset.path", path))
         for number, record in enumerate(records, start=1):
             yield f"{path}, row {number}", record
@@ -214,7 +223,16 @@ def _parquet_records(file: BufferedReader) -> Iterator[Any]:
     from pyarrow.parquet import ParquetFile
 
     for batch in ParquetFile(file).iter_batches(batch_size=1000):
-        yield from batch.to_pylist()
+        narrow = [field.name for field in batch.schema if str(field.type) in ("float", "halffloat")]
+        for record in batch.to_pylist():
+            yield record | {name: _shortest(record[name]) for name in narrow}
+
+
+def _shortest(number: float | None) -> float | None:
+    """Return the number with the fewest digits that is rounded to the same one of 32 bits: 3.1, not 3.0999999."""
+    import numpy
+
+    return None if number is None else float(str(numpy.float32(number)))
 
 
 def _hub(params: TableParams) -> Iterator[Found]:

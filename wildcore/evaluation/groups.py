@@ -92,6 +92,7 @@ def probe_records(
                 question=probe.prompt,
                 answers=probe.answers,
                 prompt=question.prompt.text,
+                separator=probe.separator_to_record,
                 prompt_after=None if asked.prompt == question.prompt else asked.prompt.text,
                 gold_token_ids=question.gold.token_ids,
                 before=before[protocol][index],

@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+from wildcore.errors import Refused
 from wildcore.inference.prompt_cache import PromptCache
+from wildcore.inference.replies import ReplyStopRule, with_thought, without_thought
+from wildcore.interfaces import StopRule
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode, tokenise_pair
+from wildcore.models.tokens import encode, require_embeddings, tokenise_pair
 from wildcore.patches.batched import RowPatches
 from wildcore.protocols import ReadyProtocol
+from wildcore.thoughts import begins_thought
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
 
 Answers = tuple[Answer, ...]
@@ -34,7 +38,7 @@ def render_questions(model: LoadedModel, protocol: ReadyProtocol, probes: Sequen
     questions = []
     for probe in probes:
         gold = Gold(text=probe.answers[0], token_ids=(), rival=probe.rival)
-        prompt = protocol.context.render(probe.prompt, model)
+        prompt = protocol.context.render(probe.prompt, model).model_copy(update={"spaced": probe.separator_used == " "})
         questions.append(_tokenise_question(model, Question(probe.prompt, prompt, gold, 0), prompt))
     return questions
 
@@ -87,9 +91,17 @@ def generate_answers(
         with patches.applied(asked) if patches else nullcontext(), sharing:
             given = _generate(model, protocol, chosen)
         for index, samples in zip(batch, given, strict=True):
-            gold = questions[index].gold if protocol.truncator.reads_gold else None
-            answers[index] = tuple(protocol.truncator.truncate(output, gold) for output in samples)
+            answers[index] = tuple(_truncated(model, protocol, questions[index], output) for output in samples)
     return answers
+
+
+def _truncated(model: LoadedModel, protocol: ReadyProtocol, question: Question, output: Output) -> Answer:
+    """Return the answer in an output; in a chat template, the thought before the reply is removed first."""
+    gold = question.gold if protocol.truncator.reads_gold else None
+    if not protocol.asks_in_chat:
+        return protocol.truncator.truncate(output, gold)
+    reply, thought = without_thought(model, output, begins_thought(question.prompt.text))
+    return with_thought(protocol.truncator.truncate(reply, gold), output, thought)
 
 
 def unanswerable(model: LoadedModel, question: Question) -> str | None:
@@ -98,6 +110,11 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
         return "the prompt has no token"
     if question.gold_shares_a_token:
         return "no token stands before the gold answer's first, or its rival's, so nothing can be asked for it"
+    if not model.embeds_every_token:
+        try:
+            require_embeddings(model, (*encode(model.tokenizer, question.prompt), *question.gold.token_ids))
+        except Refused as refusal:
+            return str(refusal)
     needed = question.prompt_length + len(question.gold.token_ids)
     if model.max_length is not None and needed > model.max_length:
         return f"{question.prompt_length} prompt tokens and the gold answer exceed the model's {model.max_length}"
@@ -107,9 +124,12 @@ def unanswerable(model: LoadedModel, question: Question) -> str | None:
 def _generate(model: LoadedModel, protocol: ReadyProtocol, questions: Sequence[Question]) -> list[tuple[Output, ...]]:
     seen = [question.gold if protocol.truncator.reads_gold else None for question in questions]
 
-    def stop(row: int, text: str, token_count: int) -> bool:
+    def is_complete(row: int, text: str, token_count: int) -> bool:
         return protocol.truncator.is_complete(text, token_count, seen[row])
 
+    stop: StopRule = is_complete
+    if protocol.asks_in_chat:
+        stop = ReplyStopRule(is_complete, [begins_thought(question.prompt.text) for question in questions])
     golds = [question.gold if protocol.generator.reads_gold else None for question in questions]
     return protocol.generator.generate(model, [question.prompt for question in questions], golds, stop)
 

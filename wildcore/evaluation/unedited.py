@@ -93,6 +93,7 @@ def _asked(protocol: ReadyProtocol, question: Question) -> Mapping[str, Any]:
         "truncator": protocol.definition.truncator.model_dump(mode="json"),
         "sources": dict(protocol.sources),
         "gold": question.gold.model_dump() if reads_gold else None,
+        **({"thoughts": "removed"} if protocol.asks_in_chat else {}),
     }
 
 

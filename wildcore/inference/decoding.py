@@ -193,7 +193,7 @@ class _Decoding:
         model = self.model
         if self.stop and row.token_ids[-1] in model.end_of_sequence:
             return "end-of-sequence"
-        row.text = model.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+        row.text = model.text_of(row.token_ids)
         if self.stop and self.stop(row.index, row.text, len(row.token_ids)):
             return "stop-rule"
         if len(row.token_ids) >= row.limit:

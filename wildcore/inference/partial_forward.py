@@ -6,17 +6,14 @@ each further pass reuses the recorded tensors and computes only the rest. Rows o
 only: modules that work token by token are given the real tokens only.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from wildcore.inference.kv_cache import shallow_copy
+from wildcore.models.forwards import Forward, replaced_forwards
 from wildcore.models.loaded import LoadedModel
-
-Forward = Callable[..., Any]
 
 MAX_DENSITY_TO_PACK = 0.9
 """Largest share of real tokens at which gathering them costs less than computing the padding."""
@@ -70,7 +67,7 @@ class PartialForward:
         last_below = self._layers_below[-1:]
         recording = {module: _recording(module, seen) for module in (*last_below, *beside, self._projection)}
         recording[self._projection] = self._recording_inputs(recording[self._projection])
-        with _forwards(recording):
+        with replaced_forwards(recording):
             self.hidden = self._read()
         self.outputs = seen.pop(self._projection)
         self._below = seen.pop(last_below[0]) if last_below else None
@@ -93,7 +90,7 @@ class PartialForward:
         replayed |= {module: _giving(given) for module, given in self._beside.items()}
         if output is not None:
             replayed[self._projection] = _giving(output)
-        with _forwards(replayed | self._packed()):
+        with replaced_forwards(replayed | self._packed()):
             return self._read()
 
     def _packed(self) -> dict[nn.Module, Forward]:
@@ -172,24 +169,6 @@ def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:
 
 def _giving(given: Any) -> Forward:
     return lambda *args, **kwargs: given
-
-
-@contextmanager
-def _forwards(replaced: Mapping[nn.Module, Forward]) -> Iterator[None]:
-    """Replace the forwards of modules in this context; their hooks and attributes stay.
-
-    A module may already have a forward of its own, for example if ``accelerate`` places layers. It is restored afterwards.
-    """
-    own = {module: vars(module)["forward"] for module in replaced if "forward" in vars(module)}
-    try:
-        for module, forward in replaced.items():
-            vars(module)["forward"] = forward
-        yield
-    finally:
-        for module in replaced:
-            vars(module).pop("forward", None)
-        for module, forward in own.items():
-            vars(module)["forward"] = forward
 
 
 def _chosen(given: Any, rows: Tensor) -> Any:

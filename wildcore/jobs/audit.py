@@ -7,22 +7,23 @@ from statistics import median
 from typing import Any
 
 from wildcore.datasets.checks import Checks, Finding
-from wildcore.datasets.selection import CaseReader
 from wildcore.errors import UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
-from wildcore.jobs.build import make_reader, model_request
+from wildcore.jobs.build import make_reader, model_request, segmenters
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import AuditJob, ModelChoice, names_used
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import tokenise_pair
+from wildcore.models.tokens import edit_prompt, tokenise_pair
 from wildcore.registry import Registry
 from wildcore.scoring.ceilings import Ceiling, Oracle
+from wildcore.scripts import SEPARATORS, UNSPACED_LETTER
 from wildcore.storage.cache import cache_folder
-from wildcore.types import PROBE_KINDS, EditCase, FrozenData, ProbeKind, Prompt
+from wildcore.types import PROBE_KINDS, EditCase, FrozenData, ProbeKind
+from wildcore.words import word_texts
 
 
 class Lengths(FrozenData):
@@ -67,7 +68,7 @@ class Auditor:
     def __init__(self, registry: Registry, spec: AuditJob, progress: Progress) -> None:
         self.registry = registry
         self.spec = spec
-        self.environment = Environment(cache_folder(), spec.seed, progress)
+        self.environment = Environment(cache_folder(), spec.seed, progress, segmenter=segmenters(registry))
         self.reader, self.dataset = make_reader(registry, spec)
         self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
 
@@ -78,7 +79,7 @@ class Auditor:
             [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
         )
         found = _Found(oracles)
-        for case in _wanted(self.reader):
+        for case in self._wanted():
             found.take(case)
         self.reader.require_sound()
         if not found.searches.cases:
@@ -92,10 +93,10 @@ class Auditor:
         request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
         model.max_batch_size = self.spec.batch_size
-        tokens = Counter(_tokens(model, case) for case in _wanted(self.reader))
+        tokens = Counter(_tokens(model, case) for case in self._wanted())
         unedited = UneditedAnswers(self.environment.cache, model)
         answered = [
-            FailureFilter(unedited, protocol).take(_wanted(self.reader), audit.cases, self.environment.progress)
+            FailureFilter(unedited, protocol).take(self._wanted(), audit.cases, self.environment.progress)
             for protocol in self.protocols
         ]
         for note in unedited.notes():
@@ -103,16 +104,16 @@ class Auditor:
         added = {"model": choice.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 
-
-def _wanted(reader: CaseReader) -> Iterator[EditCase]:
-    """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""
-    drawn = reader.choice.sample is not None
-    return iter(reader.cases()) if drawn else reader.wanted_of(reader.candidates())
+    def _wanted(self) -> Iterator[EditCase]:
+        """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""
+        drawn = self.reader.choice.sample is not None
+        cases = self.reader.cases() if drawn else self.reader.wanted_of(self.reader.candidates())
+        return (case.with_separators(SEPARATORS[self.spec.target_separator]) for case in cases)
 
 
 def _tokens(model: LoadedModel, case: EditCase) -> int:
     """Return the number of the target's tokens after the bare prompt."""
-    return len(tokenise_pair(model.tokenizer, Prompt(text=case.request.prompt), case.request.target).target_ids)
+    return len(tokenise_pair(model.tokenizer, edit_prompt(case.request), case.request.target).target_ids)
 
 
 @dataclass
@@ -129,7 +130,7 @@ class _Found:
         self.searches.take(case)
         for oracle in self.oracles:
             oracle.take(case)
-        self.words[len(case.request.target.split())] += 1
+        self.words[_word_count(case.request.target)] += 1
         for kind in PROBE_KINDS:
             of_kind = [probe for probe in case.probes if probe.kind == kind]
             self.per_case[kind][len(of_kind)] += 1
@@ -158,6 +159,11 @@ class _Found:
                     most=max(counts),
                     with_aliases=self.with_aliases[kind],
                 )
+
+
+def _word_count(text: str) -> int:
+    """Count the words of a text: by white space, unless its script has no spaces between words."""
+    return len(word_texts(text) if UNSPACED_LETTER.search(text) else text.split())
 
 
 def _lengths(counts: Counter[int]) -> Lengths:

@@ -1,13 +1,13 @@
 """From names and settings to objects: the model, the reader of a dataset, the editor."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.defaults import WILD
 from wildcore.errors import Module, Option, Setting, UserError
-from wildcore.interfaces import Editor, Environment, Offer, Patch, Transform
+from wildcore.interfaces import Editor, Environment, Offer, Patch, Segmenter, Transform
 from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import (
     TRANSFORM_SEPARATOR,
@@ -113,7 +113,18 @@ def model_request(registry: Registry, spec: ModelChoice) -> "ModelRequest":
         device=spec.device,
         device_map=spec.device_map,
         trust_remote_code=spec.trust_remote_code,
+        merge_adapter=spec.merge_adapter,
     )
+
+
+def segmenters(registry: Registry) -> Callable[[str], Segmenter]:
+    """Return a function that makes the segmenter of a name. It raises ``UserError`` for one that no plugin offers."""
+
+    def made(name: str) -> Segmenter:
+        segmenter: Segmenter = make(registry.find("segmenter", name), "segmenter", {})[0]
+        return segmenter
+
+    return made
 
 
 def make_reader(registry: Registry, spec: CaseChoice) -> tuple[CaseReader, dict[str, Any]]:

@@ -5,18 +5,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
-
 from wildcore.architectures import Family
 from wildcore.errors import Message
 from wildcore.jobs.build import model_request
 from wildcore.jobs.chat import in_chat
 from wildcore.jobs.spec import ModelChoice
 from wildcore.models.family_guess import guess_family
-from wildcore.models.hints import quantisation, quantised_problem, weights_problem
-from wildcore.models.loaded import ModelRequest, shape_of
-from wildcore.models.loading import dtype_name, fetch_folder, load_config
-from wildcore.models.memory import parameter_count, stored_dtypes, weight_files
+from wildcore.models.hints import weights_problem
+from wildcore.models.loaded import shape_of
+from wildcore.models.loading import dtype_name, find_files, load_config
+from wildcore.models.memory import parameter_count, parameter_count_of, stored_dtypes, weight_files
+from wildcore.models.quantised import Quantisation, holds_ordinary_weights, quantisation
+from wildcore.models.reading import notes_on, read_tokenizer
+from wildcore.models.sources import ModelFiles
 from wildcore.params import EditorParams
 from wildcore.registry import Registry
 
@@ -40,9 +41,9 @@ class ModelFacts:
 def describe_model(registry: Registry, name: str) -> ModelFacts:
     """Describe an embedded model, a local folder or a hub model. Raises ``UserError`` if it is not a model."""
     request = model_request(registry, ModelChoice(model=name))
-    folder = fetch_folder(request, weights=False)
-    config = load_config(request, folder)
-    found = _Found(registry, request, folder, config)
+    files = find_files(request, weights=False)
+    folder, config = files.folder, load_config(request, files.folder)
+    found = _Found(registry, files, config)
     found.describe_network()
     found.describe_weights()
     found.describe_tokenizer()
@@ -59,8 +60,9 @@ def describe_model(registry: Registry, name: str) -> ModelFacts:
 class _Found:
     """Collects the facts about one model."""
 
-    def __init__(self, registry: Registry, request: ModelRequest, folder: Path, config: Any) -> None:
-        self.registry, self.request, self.folder, self.config = registry, request, folder, config
+    def __init__(self, registry: Registry, files: ModelFiles, config: Any) -> None:
+        self.registry, self.files, self.config = registry, files, config
+        self.request, self.folder = files.request, files.folder
         self.facts: dict[str, Message] = {}
         self.problems: list[Message] = []
         self.family_lines: str | None = None
@@ -91,10 +93,13 @@ class _Found:
         self.family_lines = plugin_lines(guessed) if guessed else None
 
     def describe_weights(self) -> None:
-        how, problem = quantisation(self.config), weights_problem(self.folder)
-        if how:
-            self.problems.append(quantised_problem(how))
         self.facts["dtype"] = self._dtype_named()
+        if self.files.gguf:
+            self.facts["weights"] = (
+                f"{parameter_count_of(self.config) / 1e6:,.1f} million parameters, in {self.files.gguf}"
+            )
+            return
+        how, problem = quantisation(self.config, self.folder), weights_problem(self.folder)
         is_local = self.request.folder is not None or Path(self.request.name).is_dir()
         if problem and not is_local:
             self.facts["weights"] = "not downloaded yet"
@@ -107,7 +112,19 @@ class _Found:
             self.facts["weights"] = f"{count / 1e6:,.1f} million parameters, {size / 2**20:,.1f} MiB{shards}"
             self.facts["dtype"] = ", ".join(stored_dtypes(self.folder))
         if how:
-            self.facts["quantised"] = how
+            self._describe_quantised(how)
+        for note in notes_on(self.files):
+            self.facts["beside the weights"] = note
+
+    def _describe_quantised(self, how: Quantisation) -> None:
+        obstacle = how.problem()
+        if how.is_known and holds_ordinary_weights(self.folder):
+            self.facts["quantised"] = f"{how} by config.json, but the files hold ordinary weights, which are used"
+        elif obstacle is None:
+            self.facts["quantised"] = f"{how}; turned back into ordinary weights while loading"
+        else:
+            self.facts["quantised"] = str(how)
+            self.problems.append(obstacle)
 
     def _dtype_named(self) -> str:
         own = getattr(self.config, "dtype", None)
@@ -115,7 +132,7 @@ class _Found:
 
     def describe_tokenizer(self) -> None:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder)
+            tokenizer = read_tokenizer(self.files)
         except Exception as error:  # transformers may raise anything for a damaged one
             self.problems.append(f"its tokenizer cannot be read ({' '.join(str(error).split()):.200})")
             return

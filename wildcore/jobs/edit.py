@@ -1,12 +1,14 @@
 """Makes patches from a file of facts, and models from patches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from transformers import GenerationConfig
 
 from wildcore.datasets.rows import bad_rows
 from wildcore.datasets.selection import WAY_OUT
@@ -24,17 +26,19 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.models.loading import (
     DTYPES,
     dtype_name,
-    fetch_folder,
+    find_files,
     load_config,
     load_model,
-    no_progress_bar,
     read_shape,
 )
+from wildcore.models.reading import no_progress_bar
+from wildcore.models.sources import ModelFiles
 from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import PatchManifest, patched_model, require_new, require_same_model, write_patch
 from wildcore.records import provenance
 from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.durable import UNFINISHED, appearing, mode_of_new_file
 from wildcore.trace import Trace
@@ -68,7 +72,9 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     request = model_request(registry, spec)
     editor, identity = make_editor(registry, spec, read_shape(request, registry.families))
     table = _read(edits, editor, spec.skip_malformed)
-    requests = [fact.request for fact in table.facts]
+    for note in table.notes:
+        progress.note(note)
+    requests = [fact.request.with_separator(SEPARATORS[spec.target_separator]) for fact in table.facts]
     session = open_session(registry, request, Environment(cache_folder(), spec.seed, progress, trace))
     if session.model.tokenizer.chat_template:
         evaluates = f" ({command('eval', Option('patch'))})"
@@ -176,8 +182,8 @@ def open_patch(registry: Registry, path: Path, model: LoadedModel) -> Patch:
 
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
-    source = fetch_folder(model.request)
-    own = load_config(model.request, source).dtype or model.dtype
+    files = find_files(model.request)
+    own = load_config(files.request, files.folder).dtype or model.dtype
     if own not in DTYPES.values() or own.itemsize == 8 != model.dtype.itemsize:
         progress.note(
             f"saved as {dtype_name(model.dtype)}, not {dtype_name(own)}, the model's own dtype; the patch was made in the former"
@@ -189,16 +195,48 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
         model.network.to(own)
     try:
         with appearing(out) as unfinished:
-            with no_progress_bar():
+            with no_progress_bar(), _saved_generation_config(model.network, files.folder):
                 model.network.save_pretrained(unfinished)
             model.tokenizer.save_pretrained(unfinished)
-            copied = copy_companions(source, unfinished, model.request.trust_remote_code)
+            copied = [
+                copy_companions(folder, unfinished, model.request.trust_remote_code) for folder in _own_folders(files)
+            ]
             _let_others_read(unfinished)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
-    for name in copied.left_out:
+    except Exception as error:  # transformers refuses to save in many ways, such as for weights that share memory
+        why = " ".join(str(error).split())
+        raise UserError(
+            f"transformers cannot save this model ({type(error).__name__}: {why:.300})",
+            Option("out", out),
+            (
+                "the patch itself is unchanged; ",
+                command("eval", Option("patch")),
+                " evaluates it without saving a model",
+            ),
+        ) from error
+    for name in dict.fromkeys(name for each in copied for name in each.left_out):
         progress.note(f"{name} is a link that leads out of the model's folder; it was left out")
-    return copied.names
+    return tuple(dict.fromkeys(name for each in copied for name in each.names))
+
+
+def _own_folders(files: ModelFiles) -> list[Path]:
+    """Return the folders whose companions are saved with a model; those of an adapter replace its base model's."""
+    return [files.folder, *([files.adapter.folder] if files.adapter else [])]
+
+
+@contextmanager
+def _saved_generation_config(network: Any, folder: Path) -> Iterator[None]:
+    """Save a plain generation config in this context if the model's own will be copied: transformers refuses to save one that
+    contradicts itself, which it reads without complaint.
+    """
+    own = network.generation_config
+    if (folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        network.generation_config = own
 
 
 def _let_others_read(folder: Path) -> None:

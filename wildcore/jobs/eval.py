@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wildcore.datasets.selection import content_hash, require_some
-from wildcore.errors import Option, Refused, UserError
+from wildcore.equivalence import canonical
+from wildcore.errors import Message, Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, group_size
@@ -18,6 +19,7 @@ from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Editor, Patch
 from wildcore.jobs.build import RESOURCES, MadeEditor, pin_resources, read_back, with_later_parameters
+from wildcore.jobs.chat import clock_of, thinking_switch, thoughts_note
 from wildcore.jobs.eval_plan import EvaluationPlan
 from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
@@ -91,7 +93,13 @@ class Evaluation:
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
             "schedule": self.schedule.identity(),
+            **({"clock": clock} if (clock := clock_of(self.plan.protocols, self.session.model)) else {}),
             **({"continuation": spec.continuation} if spec.continuation else {}),
+            **(
+                {"target_separator": {"prompts_without_space": without}}
+                if (without := _without_space(self.cases))
+                else {}
+            ),
             "seed": spec.seed,
             "batch_size": spec.batch_size,
         }
@@ -167,8 +175,19 @@ class Evaluation:
             runner.run(self.schedule, self.cases, self._say, size, finished)
         for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
+        self._note_thoughts(folder)
         if self.session.environment.trace is not None and not (folder.path / TRACES).is_dir():
             self.plan.reporter.note((Option("trace"), f": {folder.manifest.job['editor']} recorded nothing"))
+
+    def _note_thoughts(self, folder: RunFolder) -> None:
+        """Say how many answers began with a thought, by protocol."""
+        for protocol in self.plan.protocols:
+            if protocol.asks_in_chat:
+                probes = [probe for case in folder.cases() for probe in case.probes if probe.protocol == protocol.name]
+                answers = [answer for probe in probes for answer in (*probe.before, *probe.after)]
+                note = thoughts_note(protocol.name, answers, thinking_switch(self.session.model, protocol))
+                if note:
+                    self.plan.reporter.note(note)
 
     def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
         self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
@@ -195,14 +214,18 @@ class Evaluation:
         return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
-def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> Evaluation:
+def open_evaluation(
+    plan: EvaluationPlan, loaded: LoadedModel | None = None, resumed: RunFolder | None = None
+) -> Evaluation:
     """Load the plan's model, unless it is ``loaded`` already, and choose the cases.
 
+    Chat templates that read the clock are given the time at which the run was started, which is recorded in ``resumed``.
     Raises ``UserError`` for a model that cannot be loaded or does not suit the plan, and if there is nothing to edit.
     """
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
+    model.clock = _start_of(resumed)
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -212,8 +235,15 @@ def open_evaluation(plan: EvaluationPlan, loaded: LoadedModel | None = None) -> 
     unedited = UneditedAnswers(session.environment.cache, model)
     examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
     cases, dataset = _chosen_cases(plan, examiner)
+    if spec.target_separator == "auto" and (note := _separator_note(cases)):
+        plan.reporter.note(note)
     schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
     return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
+
+
+def _start_of(resumed: RunFolder | None) -> datetime:
+    recorded = resumed.manifest.identity.get("clock") if resumed else None
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
@@ -249,6 +279,23 @@ def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCa
     return failures.kept, count
 
 
+def _without_space(cases: Sequence[EditCase]) -> int:
+    """Count the prompts, of edits and of probes, that an answer follows without a space."""
+    return sum((case.request.separator == "") + sum(probe.separator == "" for probe in case.probes) for case in cases)
+
+
+def _separator_note(cases: Sequence[EditCase]) -> Message | None:
+    """Return a note that no space stands before some targets because of the script of their prompts."""
+    count = sum(case.request.separator == "" for case in cases)
+    if not count:
+        return None
+    return (
+        f"no space is put before the target of {count} of {len(cases)} edit prompts, whose script has none between words; ",
+        Option("target_separator", "space"),
+        " puts one",
+    )
+
+
 def _quick(metrics: Metrics) -> Metrics:
     """Return the first metric of reliability that is cheap enough to use edit by edit."""
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
@@ -258,16 +305,20 @@ def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
     return definition.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
 
 
+def _fact(request: EditRequest) -> tuple[str, str]:
+    return canonical(request.prompt), canonical(request.target)
+
+
 class FixedPatchEditor(Editor):
     """Makes edits with an existing patch: every fact that the patch writes, and no other."""
 
     def __init__(self, patch: Patch, requests: Sequence[EditRequest]) -> None:
         self.patch = patch
-        self.written = {(request.prompt, request.target) for request in requests}
+        self.written = {_fact(request) for request in requests}
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
         """Raise ``Refused`` for a fact that the patch does not write."""
-        if (request.prompt, request.target) not in self.written:
+        if _fact(request) not in self.written:
             raise Refused("the patch does not write this fact")
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> Patch:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from wildcore.datasets.selection import CaseReader, require_some
 from wildcore.evaluation.checkpoints import read_patch_or_run
 from wildcore.interfaces import Environment, Metric, Progress
-from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request
+from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request, segmenters
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.score import prepare
@@ -18,6 +18,7 @@ from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
 from wildcore.protocols import Metrics, ReadyProtocol, with_added
 from wildcore.registry import Registry
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.trace import Trace
 from wildcore.types import EditCase
@@ -72,7 +73,9 @@ def plan_evaluation(
     it.
     """
     spec = specs[0]
-    environment = Environment(cache_folder(), spec.seed, reporter, Trace() if spec.trace else None)
+    environment = Environment(
+        cache_folder(), spec.seed, reporter, Trace() if spec.trace else None, segmenters(registry)
+    )
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)
     editors = [] if patch else [one.editor for one in specs]
@@ -112,9 +115,8 @@ def _reader(
 
 def _candidates(spec: JobSpec, reader: CaseReader) -> Iterator[EditCase]:
     """Return the candidates for cases, read and checked as far as possible before the model is loaded."""
-    if spec.only_failures:
-        return reader.read_ahead()
-    return iter(require_some(reader.name, reader.cases()))
+    found = reader.read_ahead() if spec.only_failures else iter(require_some(reader.name, reader.cases()))
+    return (case.with_separators(SEPARATORS[spec.target_separator]) for case in found)
 
 
 def _request(registry: Registry, spec: JobSpec, patch: PatchFile | None) -> ModelRequest:

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wildcore.datasets.checks import folded
+from wildcore.datasets.reading import MISSING_VALUES
 from wildcore.datasets.rows import MalformedRow, Row, edit_request
-from wildcore.datasets.tables import TableParams, read_table
+from wildcore.datasets.tables import TableParams, read_table, reading_of
+from wildcore.equivalence import difference
 from wildcore.errors import Option, Refused, UserError
 from wildcore.models.tokens import subject_span
 from wildcore.types import EditRequest, Malformed
@@ -22,10 +24,11 @@ class Fact:
 
 @dataclass
 class FactTable:
-    """The valid facts of a table, and what is wrong with each of the other rows."""
+    """The valid facts of a table, what is wrong with each of the other rows, and notes on what was noticed."""
 
     facts: list[Fact] = field(default_factory=list)
     bad: list[Malformed] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
@@ -36,8 +39,10 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
     single white space. Raises ``UserError`` if the table as a whole cannot be read, or has no row.
     """
     table, earlier = FactTable(), dict[str, Fact]()
+    params = TableParams(path=path, missing_values=MISSING_VALUES)
+    reading = reading_of(params)
     try:
-        for row in read_table(TableParams(path=path)):
+        for row in read_table(params, reading):
             found = row if isinstance(row, Malformed) else _checked(row, needs_subject, earlier)
             if isinstance(found, Malformed):
                 table.bad.append(found)
@@ -48,6 +53,7 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
         raise error.renamed({"dataset.path": lambda path: Option("edits", path)}) from error
     if not table.facts and not table.bad:
         raise UserError("it holds no fact", about=Option("edits", path))
+    table.notes.extend(reading.notes(with_parameters=False))
     return table
 
 
@@ -75,9 +81,10 @@ def _repeated(request: EditRequest, earlier: dict[str, Fact]) -> Iterator[str]:
     if _accepted(request) & _accepted(other.request):
         yield f"field 'prompt': it repeats the fact of {other.place}"
     else:
+        near = difference(request.target, other.request.target)
         yield (
             f"field 'target': {request.target!r} contradicts {other.place}, whose answer to the same prompt is "
-            f"{other.request.target!r}"
+            f"{other.request.target!r}{f': {near}' if near else ''}"
         )
 
 

@@ -27,7 +27,13 @@ class OwnFacts:
         """Yield the cases in the order of the requests, numbered from 1."""
         for number, request in enumerate(self.requests, start=1):
             answers = (request.target, *request.aliases)
-            probe = Probe(kind="reliability", prompt=request.prompt, answers=answers, rival=request.ground_truth)
+            probe = Probe(
+                kind="reliability",
+                prompt=request.prompt,
+                answers=answers,
+                rival=request.ground_truth,
+                separator=request.separator,
+            )
             yield EditCase(id=str(number), request=request, probes=(probe,))
 
 

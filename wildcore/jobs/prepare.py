@@ -12,6 +12,7 @@ from wildcore.jobs.session import open_session
 from wildcore.jobs.spec import CaseChoice, PrepareJob, Selection, names_used, refuse_unused_settings
 from wildcore.models.loading import read_shape
 from wildcore.registry import Registry
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.artifacts import RecordingEnvironment
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditCase
@@ -75,7 +76,7 @@ def _cases(registry: Registry, spec: PrepareJob, dataset: str, progress: Progres
     cases = require_some(reader.name, reader.cases())
     for note in reader.notes():
         progress.note(note)
-    return cases
+    return [case.with_separators(SEPARATORS[spec.target_separator]) for case in cases]
 
 
 def _made(asked: Mapping[Path, bool]) -> list[Prepared]:

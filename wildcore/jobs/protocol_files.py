@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from wildcore.errors import Option, UserError, command, suggestion
+from wildcore.home import user_path
 from wildcore.types import PROBE_KINDS, EvalProtocol
 
 COMMENT = f"""\
@@ -21,6 +22,7 @@ COMMENT = f"""\
 
 def read_protocol(path: Path) -> EvalProtocol:
     """Read one protocol. Raises ``UserError`` naming file and field."""
+    path = user_path(path)
     content = _parse(path, _text(path))
     if not isinstance(content, Mapping):
         raise UserError(f"expected the fields of a protocol, found {type(content).__name__}", _named(path))
@@ -39,7 +41,7 @@ def to_toml(protocol: EvalProtocol) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", _named(path)) from error
     except UnicodeDecodeError as error:

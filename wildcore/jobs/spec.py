@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from wildcore.errors import Setting, UserError, suggestion
 from wildcore.evaluation.schedules import ScheduleName
+from wildcore.home import expanded
 from wildcore.registry import OFFER_HOOKS, Registry
+from wildcore.scripts import SeparatorChoice
 from wildcore.types import EvalProtocol, FrozenData
 
-SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind != "model")
+SECTIONS = tuple(kind for kind in OFFER_HOOKS if kind not in ("model", "segmenter"))
 TRANSFORM_SEPARATOR = "+"
 """Separates an editor from the transforms of what it writes: EDITOR+TRANSFORM+TRANSFORM."""
 
@@ -40,6 +42,12 @@ class ModelChoice(FrozenData):
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    merge_adapter: bool = False
+
+    @field_validator("model")
+    @classmethod
+    def _from_home(cls, model: str) -> str:
+        return expanded(model)
 
 
 class EditorChoice(Settings):
@@ -81,32 +89,38 @@ class BatchSize(FrozenData):
     batch_size: int = Field(default=32, ge=1)
 
 
-class EditJob(ModelChoice, EditorChoice, Seed):
+class TargetSeparator(FrozenData):
+    """What stands between a prompt and its target: by the script of the prompt, always a space, or nothing."""
+
+    target_separator: SeparatorChoice = "auto"
+
+
+class EditJob(ModelChoice, EditorChoice, Seed, TargetSeparator):
     """Writes facts into a patch; ``trace`` records what happens inside each edit."""
 
     skip_malformed: bool = False
     trace: bool = False
 
 
-class PrepareJob(ModelChoice, EditorChoice, Selection):
+class PrepareJob(ModelChoice, EditorChoice, Selection, TargetSeparator):
     """Computes what an editor needs once for a model; ``dataset`` contains cases to train on (None: no dataset is named)."""
 
     dataset: str | None = None
 
 
-class AuditJob(CaseChoice, ProtocolChoice, BatchSize):
+class AuditJob(CaseChoice, ProtocolChoice, BatchSize, TargetSeparator):
     """Audits a dataset under protocols; ``model`` is asked what it already knows (None: no model is asked)."""
 
     model: ModelChoice | None = None
 
 
-class AskJob(ProtocolChoice, Seed, BatchSize):
+class AskJob(ProtocolChoice, Seed, BatchSize, TargetSeparator):
     """Asks questions under a protocol; ``dataset`` serves contexts that show examples of it (None: no dataset)."""
 
     dataset: str | None = None
 
 
-class JobSpec(BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+class JobSpec(TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
     """One run, as the user specified it and as its manifest stores it. It has the fields of all its base classes.
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is

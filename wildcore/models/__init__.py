@@ -1,13 +1,16 @@
 """A loaded model: weights, tokenizer, tokens, memory."""
 
+from wildcore.models.chat import reads_clock, render_chat, template_text
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection
-from wildcore.models.loading import fetch_folder, load_config, load_model, no_progress_bar, pick_device, read_shape
+from wildcore.models.loading import fetch_folder, load_config, load_model, pick_device, read_shape
 from wildcore.models.memory import GIB, free_memory
 from wildcore.models.precision import at_least_float32, wide_dtype
+from wildcore.models.reading import no_progress_bar
 from wildcore.models.tokens import (
     IGNORE_INDEX,
     TokenisedPair,
+    edit_prompt,
     encode,
     pad,
     require_target,
@@ -25,6 +28,7 @@ __all__ = [
     "Projection",
     "TokenisedPair",
     "at_least_float32",
+    "edit_prompt",
     "encode",
     "fetch_folder",
     "free_memory",
@@ -35,9 +39,12 @@ __all__ = [
     "pad",
     "pick_device",
     "read_shape",
+    "reads_clock",
+    "render_chat",
     "require_target",
     "subject_span",
     "target_labels",
+    "template_text",
     "tokenise_pair",
     "training_pair",
     "wide_dtype",

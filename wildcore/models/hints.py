@@ -2,14 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from wildcore.errors import Message, Option, UserError
+from wildcore.models.sources import has_weights
 
-FORMAT = "wildcore reads Hugging Face folders: config.json, tokenizer and .safetensors weights"
+FORMAT = "wildcore reads Hugging Face folders (config.json, tokenizer and .safetensors weights) and GGUF files"
 DOWNLOAD = ("hf download OWNER/NAME --local-dir FOLDER, then ", Option("model", "FOLDER"))
 HUB = re.compile(r"(?:https?://|hf://)?(?:www\.)?(?:huggingface\.co/|hf\.co/|(?<=hf://))([\w.-]+/[\w.-]+)(.*)")
 MAKERS = {
@@ -36,7 +35,7 @@ def require_fetchable(name: str) -> None:
     path, ending = Path(name), Path(name).suffix.lower()
     problem: Message | None = None
     if ending == ".gguf":
-        problem = (f"a GGUF file, which is not read; {FORMAT}. ", _convert_gguf(path))
+        problem = "no such file"
     elif path.is_file():
         problem = _about_file(path)
     elif (found := HUB.fullmatch(name)) is not None:
@@ -75,22 +74,16 @@ def after_failed_fetch(name: str, error: Exception) -> Message:
 
 def require_model_folder(name: str, folder: Path) -> None:
     """Raise ``UserError`` for a folder that is not an ordinary model folder, saying what it looks like."""
-    problem: Message | None = None
-    if (folder / "adapter_config.json").is_file():
-        problem = _about_adapter(folder)
-    elif not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file():
         problem = ("no config.json in it; ", _without_config(folder))
-    if problem:
         raise UserError(problem, about=Option("model", name))
 
 
 def weights_problem(folder: Path) -> Message | None:
     """Return why no weights can be read from a model folder and what to do. None: it holds safetensors."""
-    if any(folder.glob("*.safetensors")):
+    if has_weights(folder):
         return None
     problem = "no .safetensors file in it"
-    if any(folder.glob("*.gguf")):
-        return (f"{problem}; ", _convert_gguf(next(folder.glob("*.gguf"))))
     pickled = sorted(
         path.name for path in folder.iterdir() if path.suffix in PICKLES and "training_args" not in path.name
     )
@@ -107,24 +100,6 @@ def weights_problem(folder: Path) -> Message | None:
     return (f"{problem}, nor other weights; download the model again, whole: ", DOWNLOAD)
 
 
-def quantisation(config: Any) -> str | None:
-    """Return how the weights are quantised according to a configuration. None: they are not quantised."""
-    found = getattr(config, "quantization_config", None)
-    if found is None:
-        return None
-    said: Mapping[str, Any] = found if isinstance(found, Mapping) else found.to_dict()
-    bits = said.get("bits") or (4 if said.get("load_in_4bit") else 8 if said.get("load_in_8bit") else None)
-    return f"{said.get('quant_method', 'in an unnamed way')}{f', {bits} bits' if bits else ''}"
-
-
-def quantised_problem(how: str) -> str:
-    """Return why quantised weights cannot be edited, and what to do."""
-    return (
-        f"its weights are quantised ({how}), and an edit changes ordinary ones; take the model that was quantised, which its "
-        "card names"
-    )
-
-
 def _about_file(path: Path) -> Message:
     if path.suffix in PICKLES:
         return f"pickled weights, which can run code when read and are not loaded; {FORMAT}. Give the folder"
@@ -136,9 +111,9 @@ def _about_file(path: Path) -> Message:
 def _about_address(name: str, rest: str) -> Message:
     if rest.startswith(":") or "gguf" in name.lower():
         return (
-            f"it looks like GGUF files on the hub, which are not read; {FORMAT}. The card at https://huggingface.co/{name} names "
-            "the base model: ",
-            DOWNLOAD,
+            f"it looks like GGUF files on the hub. Best take the base model, which the card at https://huggingface.co/{name} "
+            f"names; or download one of the files: hf download {name} FILE.gguf --local-dir FOLDER, then ",
+            Option("model", "FOLDER/FILE.gguf"),
         )
     found = re.fullmatch(r"/(?:tree|blob|resolve)/([^/]+).*", rest)
     revision = (" ", Option("revision", found[1])) if found and found[1] != "main" else ""
@@ -147,24 +122,12 @@ def _about_address(name: str, rest: str) -> Message:
 
 def _about_ollama(name: str) -> Message:
     where = f"https://huggingface.co/{_maker(name.rpartition('/')[2]) or 'models'}"
-    return (f"Ollama keeps GGUF files, which are not read; {FORMAT}. Find the original at {where}: ", DOWNLOAD)
+    return (f"the files that Ollama keeps are not read; {FORMAT}. Find the original at {where}: ", DOWNLOAD)
 
 
 def _maker(name: str) -> str | None:
     """Return who publishes the model that Ollama calls ``name``. None: its beginning does not tell."""
     return next((owner for start, owner in MAKERS.items() if name.lower().startswith(start)), None)
-
-
-def _about_adapter(folder: Path) -> str:
-    code = (
-        "from peft import AutoPeftModelForCausalLM as M; from transformers import AutoTokenizer as T; "
-        f'm = M.from_pretrained({json.dumps(str(folder))}, dtype="auto"); b = m.peft_config["default"].base_model_name_or_path; '
-        f"m.merge_and_unload().save_pretrained({_out(folder)}); T.from_pretrained(b).save_pretrained({_out(folder)})"
-    )
-    return (
-        "it holds an adapter (adapter_config.json), not a whole model. Merge it into its base model, which needs the package "
-        f"peft: python -c {quote(code)}"
-    )
 
 
 def _without_config(folder: Path) -> Message:
@@ -173,30 +136,11 @@ def _without_config(folder: Path) -> Message:
     )
     if inside:
         return (f"a model is in {inside[-1].relative_to(folder)}; give that folder: ", Option("model", inside[-1]))
-    if any(folder.glob("*.gguf")):
-        return ("it holds a GGUF file, which is not read. ", _convert_gguf(sorted(folder.glob("*.gguf"))[0]))
     if (folder / "blobs").is_dir() and (folder / "manifests").is_dir():
         return ("it is where Ollama keeps models. ", _about_ollama(""))
     if (folder / "params.json").is_file():
         return ("the weights are in their maker's own layout (params.json). Take them in the hub's: ", DOWNLOAD)
     return (f"{FORMAT}. Download one: ", DOWNLOAD)
-
-
-def _convert_gguf(path: Path) -> Message:
-    """Return how to get the original of a GGUF file, or how to convert the file."""
-    out = _out(path.with_suffix(""))
-    code = (
-        "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T, GgufConfig as G; "
-        f"d, f = {json.dumps(str(path.parent))}, {json.dumps(path.name)}; "
-        f'M.from_pretrained(d, gguf_file=f, dtype="float16", quantization_config=G(dequantize=True)).save_pretrained({out}); '
-        f"T.from_pretrained(d, gguf_file=f).save_pretrained({out})"
-    )
-    return (
-        "Best take the model that it was made from: ",
-        DOWNLOAD,
-        ". Or convert it, which keeps the losses of its quantisation and needs the package gguf: "
-        f"python -c {quote(code)}",
-    )
 
 
 def _out(path: Path) -> str:

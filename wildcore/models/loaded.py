@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
+from transformers.utils import ModelOutput
 
 from wildcore.architectures import Family
 from wildcore.errors import Message
 from wildcore.models.fingerprints import ModelIdentity, weights_in_brief
+from wildcore.models.forwards import replaced_forwards
 from wildcore.params import ModelShape
+from wildcore.thoughts import MARKER_TOKENS
 from wildcore.types import Prompt
 
 if TYPE_CHECKING:
@@ -28,7 +32,8 @@ if TYPE_CHECKING:
 class ModelRequest:
     """Which model to load and how. The fields are the options of the command line.
 
-    ``folder`` is given if the model is bundled with a plugin; otherwise ``name`` is a local folder or a hub name.
+    ``folder`` is given if the model is bundled with a plugin; otherwise ``name`` is a local folder, a GGUF file or a hub name.
+    ``merge_adapter``: a folder that holds an adapter stands for its base model with the adapter merged into it.
     """
 
     name: str
@@ -38,6 +43,7 @@ class ModelRequest:
     device: str = "auto"
     device_map: str | None = None
     trust_remote_code: bool = False
+    merge_adapter: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,18 @@ class _WeightView(Tensor):
         return self.clone()
 
 
+@dataclass
+class _FinalStates(ModelOutput):  # type: ignore[misc]
+    """What the network below its head returns, in any architecture: final hidden states alone."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: Any = None
+    attentions: Any = None
+    cross_attentions: Any = None
+    router_logits: Any = None
+
+
 @dataclass(frozen=True)
 class BatchInfo:
     """Describes the next forward pass.
@@ -158,6 +176,8 @@ class LoadedModel:
     """Applied patches that change weights, in the order in which they were applied."""
     prompt_cache: "PromptCache | None" = None
     """The prefill of prompts that are asked more than once. None: no prompts are shared at the moment."""
+    clock: datetime = field(default_factory=datetime.now)
+    """The time that a chat template which reads the clock is given: that of loading, or that of a run's start."""
 
     def __post_init__(self) -> None:
         self.network.eval()
@@ -190,6 +210,17 @@ class LoadedModel:
         """The most tokens that a sequence may have. None: the architecture sets no limit."""
         bound = getattr(self.network.config, "max_position_embeddings", None)
         return int(bound) if bound else None
+
+    @cached_property
+    def embeddings(self) -> int:
+        """The number of tokens for which the network has an embedding."""
+        return int(self.network.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def embeds_every_token(self) -> bool:
+        """Whether the network has an embedding for every token of the tokenizer."""
+        largest: int = max(self.tokenizer.get_vocab().values())
+        return largest < self.embeddings
 
     @property
     def end_of_sequence(self) -> frozenset[int]:
@@ -270,6 +301,22 @@ class LoadedModel:
         step = self.network(**inputs, use_cache=True, logits_to_keep=logits_to_keep)
         return step.logits, getattr(step, self.cache_name)
 
+    def text_of(self, token_ids: Sequence[int]) -> str:
+        """Return the text of generated tokens, without special tokens except those that mark a thought."""
+        if not self._never_shown:
+            text: str = self.tokenizer.decode(token_ids, skip_special_tokens=True)
+            return text
+        shown = [token for token in token_ids if token not in self._never_shown]
+        with_markers: str = self.tokenizer.decode(shown, skip_special_tokens=False)
+        return with_markers
+
+    @cached_property
+    def _never_shown(self) -> frozenset[int]:
+        """Ids of special tokens that are not part of a text, if others are because they mark a thought; else empty."""
+        special = {i: str(token) for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        markers = {i for i, token in special.items() if token in MARKER_TOKENS}
+        return frozenset(special) - markers if markers else frozenset()
+
     def notify(self, reading: BatchInfo) -> None:
         """Tell the listeners what is about to be read."""
         for listener in self.listeners:
@@ -281,10 +328,17 @@ class LoadedModel:
             self.warnings.append(message)
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm."""
-        logits: Tensor = self.network.get_submodule(self.family.head)(hidden)
-        bound = getattr(self.network.config, "final_logit_softcapping", None)
-        return logits if bound is None else torch.tanh(logits / bound) * bound
+        """Return the logits [..., vocabulary] of final hidden states [..., width], which are those after the last norm.
+
+        The network itself computes them, so that scaling, soft-capping and biases are its own.
+        """
+        flat = hidden.reshape(1, -1, hidden.shape[-1])
+        given = _FinalStates(last_hidden_state=flat)
+        base = self.network.base_model
+        with replaced_forwards({base: lambda *args, **kwargs: given}):
+            step = self.network(input_ids=torch.zeros(flat.shape[:2], dtype=torch.long, device=hidden.device))
+        logits: Tensor = step.logits
+        return logits.reshape(*hidden.shape[:-1], -1)
 
     def rewrite_prompts(self, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
         """Return the prompts that the model reads instead of ``prompts``, as changed by the applied patches."""

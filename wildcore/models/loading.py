@@ -1,29 +1,38 @@
 """Loading a model, or only its size, from a folder or the hub."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+from transformers import AutoConfig
 
 from wildcore.architectures import Family
 from wildcore.errors import Message, Option, UserError
 from wildcore.model_files import TO_FETCH
-from wildcore.models.hints import (
-    after_failed_fetch,
-    quantisation,
-    quantised_problem,
-    require_fetchable,
-    require_model_folder,
-    weights_problem,
-)
+from wildcore.models.adapters import require_peft
+from wildcore.models.checks import guard_embedding, reply_end_note, require_editable, special_token_notes
+from wildcore.models.hints import after_failed_fetch, require_fetchable, require_model_folder
 from wildcore.models.loaded import LoadedModel, ModelRequest, shape_of
-from wildcore.models.memory import require_memory
+from wildcore.models.memory import parameter_count, parameter_count_of, require_memory
+from wildcore.models.quantised import Quantisation
+from wildcore.models.reading import (
+    notes_on,
+    plan_weights,
+    read_network,
+    read_tokenizer,
+    require_dequantising,
+)
+from wildcore.models.sources import (
+    ADAPTER_CONFIG,
+    ModelFiles,
+    base_request,
+    gguf_name,
+    is_adapter,
+    read_adapter,
+    require_merging,
+)
 from wildcore.params import ModelShape
 
 DTYPES = {
@@ -39,18 +48,19 @@ UNUSED = ["consolidated*", "original/*"]
 
 
 def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedModel:
-    """Load a model folder or hub model. Raises ``UserError`` for every problem that a user can fix."""
+    """Load a model folder, GGUF file, adapter or hub model. Raises ``UserError`` for every problem that a user can fix."""
     device = pick_device(request.device)
-    folder = fetch_folder(request)
-    config = load_config(request, folder)
+    files = find_files(request)
+    config = load_config(files.request, files.folder)
     family = family_of(config, families)
-    _require_plain_weights(folder, config, request)
+    weights = plan_weights(files, config, request.name)
     dtype, notes = pick_dtype(request.dtype, config, device)
     if request.device_map is None:
-        require_memory(request.name, folder, dtype, device)
+        count = parameter_count_of(config) if weights.how else parameter_count(files.folder)
+        require_memory(request.name, count, dtype, device)
     try:
-        network, left_over = _read_network(request, folder, config, dtype)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
+        network, left_over = read_network(files, weights, request, config, dtype)
+        tokenizer = read_tokenizer(files)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot be loaded: {error}", _named(request)) from error
     if not getattr(tokenizer, "is_fast", False):
@@ -59,15 +69,52 @@ def load_model(request: ModelRequest, families: Mapping[str, Family]) -> LoadedM
         )
     if not request.device_map:
         network.to(device)
-    revision = getattr(config, "_commit_hash", None) or request.revision
-    return LoadedModel(network, tokenizer, family, request, revision, notes + left_over)
+    require_editable(network, family, request.name)
+    revision = getattr(config, "_commit_hash", None) or files.request.revision
+    said = (*weights.notes, *(() if weights.how else notes), *left_over, *notes_on(files))
+    said += (*guard_embedding(network, tokenizer), *special_token_notes(tokenizer, network))
+    model = LoadedModel(network, tokenizer, family, request, revision, said)
+    if tokenizer.chat_template:
+        model.notes += tuple(reply_end_note(tokenizer, model.end_of_sequence))
+    if not model.embeds_every_token:
+        model.use_cuda_graphs = False  # the check of the ids cannot be recorded
+    return model
 
 
 def read_shape(request: ModelRequest, families: Mapping[str, Family]) -> ModelShape:
     """Read a model's size without its weights. Raises ``UserError`` if the model does not exist or its family is unknown."""
-    config = load_config(request, fetch_folder(request))
+    files = find_files(request)
+    config = load_config(files.request, files.folder)
     family_of(config, families)
     return shape_of(config)
+
+
+def find_files(request: ModelRequest, weights: bool = True) -> ModelFiles:
+    """Find the parts of a model. Without ``weights`` only small files are downloaded.
+
+    Raises ``UserError`` for a model that does not exist, and for an adapter that is not to be merged or whose base model does
+    not exist.
+    """
+    folder = fetch_folder(request, weights)
+    if not is_adapter(folder):
+        if request.merge_adapter:
+            raise _nothing_to_merge(request, folder)
+        return ModelFiles(request, folder)
+    adapter = read_adapter(request.name, folder)
+    require_merging(adapter, request)
+    require_peft(request.name)
+    base = base_request(adapter, request)
+    try:
+        base_folder = fetch_folder(base, weights)
+    except UserError as error:
+        raise UserError(
+            (f"its base model {adapter.base}: ", error.problem),
+            _named(request),
+            f"download the base model, and write its folder into {folder / ADAPTER_CONFIG} as base_model_name_or_path",
+        ) from error
+    if is_adapter(base_folder):
+        raise UserError(f"its base model {adapter.base} is an adapter too", _named(request), "merge that one first")
+    return ModelFiles(base, base_folder, adapter)
 
 
 def family_of(config: Any, families: Mapping[str, Family]) -> Family:
@@ -135,6 +182,8 @@ def fetch_folder(request: ModelRequest, weights: bool = True) -> Path:
         raise UserError(
             f"its plugin brings no folder {request.folder}", _named(request), way_out="install the plugin again"
         )
+    if request.folder is None and folder.suffix.lower() == ".gguf" and folder.is_file():
+        folder = folder.parent
     if folder.is_dir():
         if request.revision:
             raise UserError(
@@ -163,62 +212,27 @@ def fetch_folder(request: ModelRequest, weights: bool = True) -> Path:
 
 def load_config(request: ModelRequest, folder: Path) -> Any:
     """Read the configuration of a model folder, without its weights. Raises ``UserError`` if it is not a model folder."""
-    require_model_folder(request.name, folder)
+    gguf = gguf_name(request, folder)
+    if gguf is None:
+        require_model_folder(request.name, folder)
+    else:
+        require_dequantising(Quantisation("gguf"), request.name)
+    where = {"gguf_file": gguf} if gguf else {}
     try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise UserError(f"its config.json cannot be read: {error}", _named(request)) from error
+        return AutoConfig.from_pretrained(folder, trust_remote_code=request.trust_remote_code, **where)
+    except Exception as error:  # a damaged file may fail in any way
+        raise UserError(f"its {gguf or 'config.json'} cannot be read: {error}", _named(request)) from error
 
 
-def _read_network(request: ModelRequest, folder: Path, config: Any, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]:
-    """Read the weights; return the network, and a note on weights in the files that it does not use.
-
-    A weight that is missing from the files, or has another shape there, would be initialised at random, so it is refused.
-    """
-    placement = {"device_map": request.device_map} if request.device_map else {}
-    trust = request.trust_remote_code
-    with no_progress_bar():
-        network, info = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=trust,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below instead of raised
-            **placement,
+def _nothing_to_merge(request: ModelRequest, folder: Path) -> UserError:
+    flag = Option("merge_adapter", True)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return UserError(
+            "the folder holds a whole model beside the adapter, so it is not clear which weights are meant",
+            _named(request),
+            ("leave ", flag, " out to use the whole model, or move the adapter_* files into a folder of their own"),
         )
-    if info["missing_keys"]:
-        raise ValueError(f"its files lack {_some(info['missing_keys'])}, which config.json asks for")
-    if info["mismatched_keys"]:
-        name, stored, wanted = sorted(info["mismatched_keys"])[0]
-        raise ValueError(f"{name} is {list(stored)} in its files and {list(wanted)} by config.json")
-    unused = info["unexpected_keys"]
-    return network, (f"weights that the network has no place for were left out: {_some(unused)}",) if unused else ()
-
-
-def _some(names: Iterable[str]) -> str:
-    first, *others = sorted(names)
-    return f"{first} and {len(others)} more" if others else first
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing its own progress bar across ours."""
-    shown = is_progress_bar_enabled()
-    disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            enable_progress_bar()
-
-
-def _require_plain_weights(folder: Path, config: Any, request: ModelRequest) -> None:
-    how = quantisation(config)
-    problem = weights_problem(folder) or (quantised_problem(how) if how else None)
-    if problem:
-        raise UserError(problem, _named(request))
+    return UserError("it holds no adapter (adapter_config.json)", _named(request), ("leave ", flag, " out"))
 
 
 def _named(request: ModelRequest) -> Option:

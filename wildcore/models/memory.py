@@ -4,20 +4,24 @@ import json
 from collections import Counter
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
+from transformers import AutoModelForCausalLM
 
 from wildcore.errors import Option, Place, UserError
 
 GIB = 2**30
+ADAPTER = "adapter_"
+"""Beginning of the names of an adapter's files. They may be in the folder of a whole model, and are not its weights."""
 
 
-def require_memory(name: str, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
-    """Raise ``UserError`` if the weights alone exceed the free memory of ``device``. ``name`` is the user's name for the
-    model.
+def require_memory(name: str, parameters: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise ``UserError`` if the weights alone, of which there are ``parameters``, exceed the free memory of ``device``.
+    ``name`` is the user's name for the model.
     """
-    needed = parameter_count(folder) * dtype.itemsize
+    needed = parameters * dtype.itemsize
     free = free_memory(device)
     if free is not None and needed > free:
         half = {torch.float32: "bfloat16", torch.float64: "float32"}.get(dtype)
@@ -44,6 +48,13 @@ def parameter_count(folder: Path) -> int:
     return sum(_parameters(file).total() for file in weight_files(folder))
 
 
+def parameter_count_of(config: Any) -> int:
+    """Count the parameters of the network that a configuration describes, without memory for its weights."""
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Return the safetensors files from which a model folder's weights are read.
 
@@ -53,7 +64,11 @@ def weight_files(folder: Path) -> list[Path]:
     whole = folder / "model.safetensors"
     if whole.is_file():
         return [whole]
-    return sorted(_shards(index) if index.is_file() else folder.glob("*.safetensors"))
+    return sorted(_shards(index) if index.is_file() else _not_of_adapters(folder))
+
+
+def _not_of_adapters(folder: Path) -> list[Path]:
+    return [file for file in folder.glob("*.safetensors") if not file.name.startswith(ADAPTER)]
 
 
 def _shards(index: Path) -> set[Path]:
@@ -75,18 +90,31 @@ def stored_dtypes(folder: Path) -> list[str]:
     return [dtype for dtype, _ in sum(map(_parameters, weight_files(folder)), Counter[str]()).most_common()]
 
 
+def tensor_names(folder: Path) -> list[str]:
+    """Return the names of the tensors in a folder's weight files."""
+    return [name for file in weight_files(folder) for name in read_header(file)]
+
+
 def _parameters(file: Path) -> Counter[str]:
     """Count the parameters in a file by their stored dtype."""
     counts: Counter[str] = Counter()
+    for dtype, shape in read_header(file).values():
+        counts[dtype] += prod(shape)
+    return counts
+
+
+def read_header(file: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the dtype and the shape of each tensor in a safetensors file. Raises ``UserError`` for any other file."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > file.stat().st_size:
                 raise ValueError("its header is longer than the file")
             header = json.loads(stream.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                counts[entry["dtype"]] += prod(entry["shape"])
+        return {
+            name: (str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
+            for name, entry in header.items()
+            if name != "__metadata__"
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"not a safetensors file ({error})", Place(file), "fetch the model again") from error
-    return counts

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from wildcore.equivalence import find_last, missing_subject
 from wildcore.errors import Parameter, Refused, UserError
+from wildcore.models.checks import without_embedding
 from wildcore.params import TargetEnding
+from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore.types import EditRequest, Prompt
 
 if TYPE_CHECKING:
@@ -54,14 +57,13 @@ def encode(tokenizer: Any, prompt: Prompt) -> tuple[int, ...]:
 def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, ending: TargetEnding = "none") -> TokenisedPair:
     """Tokenise ``prompt`` followed by ``target``, with one separator between them.
 
-    The target's tokens are those that extend beyond the prompt's last character. ``ending`` closes the target with a full stop or
-    with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
+    The target's tokens are those that extend beyond the prompt's last character. ``ending`` closes the target with the full stop
+    of its script or with the end-of-sequence token. Raises ``UserError`` for a tokenizer without one.
     """
     answer = target.strip()
-    if ending == "stop" and not answer.endswith("."):
-        answer += "."
-    separator = "" if not answer or prompt.text[-1:].isspace() else prompt.separator
-    text = prompt.text + separator + answer
+    if ending == "stop" and not ends_in_full_stop(answer):
+        answer += own_stop(answer)
+    text = prompt.text + (prompt.separator_used if answer else "") + answer
     token_ids, spans = _tokenise(tokenizer, text, prompt.special_tokens)
     boundary = len(prompt.text)
     prompt_length = next((index for index, span in enumerate(spans) if span[1] > boundary), len(spans))
@@ -82,10 +84,15 @@ def training_pair(tokenizer: Any, request: EditRequest, ending: TargetEnding = "
     Raises ``Refused`` for a request without a target, or without any token before the target.
     """
     require_target(request)
-    joined = tokenise_pair(tokenizer, Prompt(text=request.prompt), request.target, ending)
+    joined = tokenise_pair(tokenizer, edit_prompt(request), request.target, ending)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined
+
+
+def edit_prompt(request: EditRequest, prefix: str = "") -> Prompt:
+    """Return the bare prompt of an edit, after ``prefix``, with the separator of its script."""
+    return Prompt(text=prefix + request.prompt, spaced=request.separator_used == " ")
 
 
 def require_target(request: EditRequest) -> None:
@@ -95,25 +102,38 @@ def require_target(request: EditRequest) -> None:
 
 
 def require_fits_context(model: "LoadedModel", request: EditRequest) -> EditRequest:
-    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context."""
-    length = len(tokenise_pair(model.tokenizer, Prompt(text=request.prompt), request.target).token_ids)
+    """Return ``request``. Raises ``Refused`` if its prompt and target are longer than the model's context, or hold a token
+    for which the network has no embedding.
+    """
+    token_ids = tokenise_pair(model.tokenizer, edit_prompt(request), request.target).token_ids
+    require_embeddings(model, token_ids)
+    length = len(token_ids)
     if model.max_length is not None and length > model.max_length:
         raise Refused(f"its prompt and target are {length} tokens long, and the model reads {model.max_length}")
     return request
 
 
+def require_embeddings(model: "LoadedModel", token_ids: Sequence[int]) -> None:
+    """Raise ``Refused`` if the network has no embedding for one of the tokens, which it then cannot read."""
+    rows = model.embeddings
+    unknown = next((token for token in token_ids if token >= rows), None)
+    if unknown is not None:
+        raise Refused(without_embedding(model.tokenizer, unknown, rows))
+
+
 def subject_span(text: str, subject: str | None) -> tuple[int, int]:
     """Return the character range of the subject's last occurrence in ``text``, without white space around it.
 
-    The last occurrence is used because, under causal attention, it has read the others. Raises ``Refused`` if there is none.
+    The last occurrence is used because, under causal attention, it has read the others. Texts that are equal in Unicode are
+    the same. Raises ``Refused`` if there is none, naming the characters that differ from a part that looks the same.
     """
     wanted = (subject or "").strip()
     if not wanted:
         raise Refused("the request names no subject")
-    start = text.rfind(wanted)
-    if start < 0:
-        raise Refused(f"the subject {wanted!r} does not occur in the prompt {text!r}")
-    return start, start + len(wanted)
+    found = find_last(text, wanted)
+    if found is None:
+        raise Refused(f"the subject {wanted!r} does not occur in the prompt {text!r}{missing_subject(text, wanted)}")
+    return found
 
 
 def pad(

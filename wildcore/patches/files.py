@@ -95,11 +95,13 @@ def _tensors(patch: WeightPatch) -> dict[str, Tensor]:
 
 def require_new(path: Path) -> None:
     """Raise ``UserError`` if ``path`` already exists or its parent folder does not."""
-    if path.exists() or path.is_symlink():
-        raise UserError("already exists", Option("out", path), "choose another name")
-    if not path.parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
     try:
+        if path.exists() or path.is_symlink():
+            raise UserError("already exists", Option("out", path), "choose another name")
+        if path.parent.is_file():
+            raise UserError(f"{path.parent} is a file, not a folder", Option("out", path), "choose another place")
+        if not path.parent.is_dir():
+            raise UserError(f"there is no folder {path.parent}", Option("out", path), "make it first")
         TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise UserError(

@@ -80,12 +80,17 @@ def rest(text: str, answer: str) -> str:
     return text[max(0, text.find(answer)) + len(answer) :]
 
 
+def reply_in(output: Output, answer: Answer) -> str:
+    """Return the text of ``output`` without the thought that was removed from ``answer``, which begins alike."""
+    return output.text[len(answer.thought.text) :] if answer.thought else output.text
+
+
 def after_the_answer(probe: ProbeRecord) -> tuple[After, str]:
     """Return what followed the edited model's answer to ``probe``, and its text."""
     if len(probe.after) != 1:
         return "unknown", ""
     output = probe.continued or probe.after[0].output
-    more = rest(output.text, probe.after[0].text)
+    more = rest(reply_in(output, probe.after[0]), probe.after[0].text)
     if any(character.isalnum() for character in more):
         return "went on", more
     return ("ended" if output.stop_reason == "end-of-sequence" else "unknown"), more
@@ -106,8 +111,8 @@ def continuations(cases: Iterable[CaseRecord], scores: Iterable[ScoreRecord]) ->
         for probe in case.probes:
             if (case.case, probe.protocol, probe.probe) in holds:
                 after, _ = after_the_answer(probe)
-                text = (probe.continued or probe.after[0].output).text.strip() if probe.after else ""
-                found[probe.protocol].append((after, text))
+                text = reply_in(probe.continued or probe.after[0].output, probe.after[0]) if probe.after else ""
+                found[probe.protocol].append((after, text.strip()))
     return [_counted(protocol, metrics[protocol], seen) for protocol, seen in found.items() if seen]
 
 

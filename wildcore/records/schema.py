@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from wildcore.scripts import Separator
 from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Output, Probe, ProbeKind, Score
 
 SCHEMA = 2
@@ -30,8 +31,10 @@ class ProbeRecord(FrozenData):
     """One probe under one protocol: the text the model read, and its answers before and after the edit.
 
     There is one answer, or one for each sample drawn, or none. ``unanswered`` says why there is none, unless the edit was
-    refused. ``prompt_after`` is what the edited model read, if the edit changed the prompt. ``continued`` is the edited
-    model's output with the stop rule delayed, if that was asked for; it begins with the answer's tokens.
+    refused. ``separator`` is the text between the prompt and an answer by the question's script or the user's choice; None: a
+    space, or what the context asks for. ``prompt_after`` is what the edited model read, if the edit changed the prompt.
+    ``continued`` is the edited model's output with the stop rule delayed, if that was asked for; it begins with the answer's
+    tokens.
     """
 
     protocol: str
@@ -40,6 +43,7 @@ class ProbeRecord(FrozenData):
     question: str
     answers: tuple[str, ...]
     prompt: str
+    separator: Separator | None = None
     prompt_after: str | None = None
     gold_token_ids: tuple[int, ...]
     before: tuple[Answer, ...]

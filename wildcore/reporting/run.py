@@ -13,12 +13,13 @@ from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
+from wildcore.records.endings import Endings, endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flatten
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.scoring.scores import REFUSED
 from wildcore.scoring.summary import SummaryRow, summarise
-from wildcore.types import Answer
+from wildcore.types import COMPARED_CAREFULLY, Answer
 
 EXAMPLES = 3
 REASONS = 5
@@ -35,6 +36,9 @@ PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
 NO_SCORE_DEPENDS_ON = "continuation"
 """Field of the identity in which runs may differ and still be compared."""
 
+LOST = {"empty": "leaves nothing of", "number": "makes another number of", "symbol": "removes the symbol of"}
+"""What normalisation does to an accepted answer, by the value in the details of its scores."""
+
 Column = tuple[str, str]
 
 
@@ -47,6 +51,8 @@ def print_run(folder: RunFolder) -> None:
         print_table(console, rows)
         print_gap(console, rows)
         print_continuations(console, continuations(cases, scores))
+        print_endings(console, endings(cases, folder.manifest.protocols))
+        print_compared_carefully(console, scores)
         print_refusals(console, cases)
         print_unscored(console, scores)
         print_examples(console, cases)
@@ -171,6 +177,47 @@ def print_continuations(console: Console, found: Sequence[Continuation]) -> None
                     300,
                 )
             )
+
+
+def print_endings(console: Console, found: Sequence[Endings]) -> None:
+    """Print which protocols ended no answer by a stop, and how many answers a line break at their beginning left empty."""
+    for one in found:
+        if not one.by_a_stop:
+            hint = f'; some contain "{one.other_stop}", which ends a sentence in its script' if one.other_stop else ""
+            console.print(
+                safe_text(
+                    f"{one.protocol}: none of {one.answers} answers was ended by a stop of the truncator {one.truncator}{hint}.",
+                    300,
+                )
+            )
+        if one.emptied:
+            console.print(
+                safe_text(
+                    f"{one.protocol}: {one.emptied} of {one.answers} answers begin with a line break, which ends them, so they "
+                    "are empty; the truncator's parameter skip_leading_white_space skips it.",
+                    300,
+                )
+            )
+
+
+def print_compared_carefully(console: Console, scores: Sequence[ScoreRecord]) -> None:
+    """Print how many questions have accepted answers that a metric compared carefully, and some of these."""
+    questions: dict[str, set[tuple[str, str, int]]] = {}
+    golds: dict[str, dict[str, str]] = {}
+    for score in scores:
+        for sample in (*score.before_samples, *score.after_samples):
+            if lost := sample.details.get(COMPARED_CAREFULLY):
+                questions.setdefault(score.metric, set()).add((score.case, score.protocol, score.probe))
+                golds.setdefault(score.metric, {}).update(lost)
+    for metric, asked in questions.items():
+        shown = ", ".join(f"{LOST[loss]} {gold!r}" for gold, loss in list(golds[metric].items())[:EXAMPLES])
+        console.print(
+            safe_text(
+                f"{metric}: {len(asked)} questions were compared with signs and symbols kept, because the usual normalisation "
+                f"{shown}.",
+                300,
+            )
+        )
 
 
 def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:

@@ -1,11 +1,12 @@
 """Ceilings: the highest score that a model can reach, given which correct answers a protocol's stop rule and metric accept."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wildcore.datasets.checks import EXAMPLES_KEPT, Example
 from wildcore.interfaces import Metric
 from wildcore.protocols import ReadyProtocol
+from wildcore.scripts import own_stop
 from wildcore.types import Answer, EditCase, FrozenData, Output, Probe
 
 CLOSINGS = ("", ".", "\n")
@@ -17,7 +18,8 @@ class Ceiling(FrozenData):
 
     ``by_construction``: the truncator reads the gold, so every case is reachable and none was tried. ``unscored``: cases the
     metric could not score, for example because it needs token ids, which these answers lack; ``reason`` is that of the first.
-    ``ceiling`` is None if no case was scored.
+    ``ceiling`` is None if no case was scored. ``not_ended`` counts the cases whose script closes a sentence with a mark that
+    does not end an answer under the protocol, so that a right answer counts only if the model ends the sequence behind it.
     """
 
     protocol: str
@@ -28,6 +30,8 @@ class Ceiling(FrozenData):
     unscored: int
     reason: str | None
     examples: tuple[Example, ...]
+    not_ended: int = 0
+    not_ended_examples: tuple[Example, ...] = ()
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Oracle:
     unscored: int = 0
     reason: str | None = None
     examples: list[Example] = field(default_factory=list)
+    not_ended: int = 0
+    not_ended_examples: list[Example] = field(default_factory=list)
 
     def take(self, case: EditCase) -> None:
         """Answer one more case's edit prompts. The case is reached if all of them are."""
@@ -61,6 +67,26 @@ class Oracle:
             self._miss(case, missed[0])
         else:
             self.reachable += 1
+            self._try_to_go_on(case, probes)
+
+    def _try_to_go_on(self, case: EditCase, probes: Sequence[Probe]) -> None:
+        """Close a right answer with the full stop of the prompt's script, and continue."""
+        for probe in probes:
+            stop = own_stop(probe.prompt)
+            if stop in ("", ".") or any(self._right(probe, f"{gold}{stop}{gold}") for gold in probe.answers):
+                continue
+            self.not_ended += 1
+            if len(self.not_ended_examples) < EXAMPLES_KEPT:
+                gold = probe.answers[0]
+                text = f"{gold!r} and {stop!r}: the answer goes on"
+                self.not_ended_examples.append(Example(case=case.id, text=text))
+            return
+
+    def _right(self, probe: Probe, text: str) -> bool:
+        """Return whether the model is right if it generates ``text``, character by character, until the stop rule ends it."""
+        ends = (end for end in range(1, len(text)) if self.protocol.truncator.is_complete(text[:end], end, None))
+        left = self._left_of(text[: next(ends, len(text))])
+        return self.metric.score([probe.answered(left)])[0].value == 1
 
     def _best(self, probe: Probe) -> float | None:
         """Return the best score of an accepted answer, or None if none is scored."""
@@ -96,6 +122,8 @@ class Oracle:
             unscored=self.unscored,
             reason=self.reason,
             examples=tuple(self.examples),
+            not_ended=self.not_ended,
+            not_ended_examples=tuple(self.not_ended_examples),
         )
 
 

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from wildcore.records.continuations import continuations
+from wildcore.records.endings import endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome, ScoreRecord
 from wildcore.scoring.intervals import interval
@@ -48,6 +49,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "seconds_per_edit": seconds_per_edit(edits),
         "cells": [row.model_dump() for row in summarise(scores)],
         "continuations": [one.model_dump() for one in continuations(cases, scores)],
+        "endings": [one.model_dump() for one in endings(cases, folder.manifest.protocols)],
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from wildcore.architectures import built_in_families
+from wildcore.architectures import Family, built_in_families
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.testing.tokenizers import byte_level_tokenizer
 
@@ -38,11 +38,22 @@ def tiny_model(
         raise ValueError(f"{model_type} has no sliding window; these have: {', '.join(WINDOWED)}")
     tokenizer = tokenizer if tokenizer is not None else byte_level_tokenizer()
     config = AutoConfig.for_model(model_type, **_settings(model_type, len(tokenizer), sliding_window))
+    family = next(family for family in built_in_families() if family.model_type == model_type)
+    return random_model(family, config, dtype, seed, tokenizer)
+
+
+def random_model(
+    family: Family, config: Any, dtype: torch.dtype = torch.float32, seed: int = 0, tokenizer: Any = None
+) -> LoadedModel:
+    """Return a network of ``family`` with the configuration of transformers ``config`` and random weights.
+
+    The same ``seed`` gives the same weights; torch's global random state is restored. ``tokenizer`` None: a byte-level one.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    family = next(family for family in built_in_families() if family.model_type == model_type)
-    return LoadedModel(network, tokenizer, family, ModelRequest(name=f"tiny-{model_type}"))
+    tokenizer = tokenizer if tokenizer is not None else byte_level_tokenizer()
+    return LoadedModel(network, tokenizer, family, ModelRequest(name=f"tiny-{family.model_type}"))
 
 
 def _settings(model_type: str, vocabulary: int, sliding_window: int | None) -> dict[str, Any]:

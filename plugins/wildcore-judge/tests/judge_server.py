@@ -21,20 +21,29 @@ GRADED = re.compile(r"<gold>\n(.*?)\n</gold>\n<answer>\n(.*?)\n</answer>", re.DO
 
 @dataclass(frozen=True)
 class Reaction:
-    """What the server does with a request: wait, then send a status, headers and a body, or break the connection."""
+    """What the server does with a request: wait, then send a status, headers and a body, or break the connection.
 
-    body: str = ""
+    An ``endless`` body is repeated until the client closes the connection.
+    """
+
+    body: str | bytes = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     seconds: float = 0.0
     reset: bool = False
     missing_bytes: int = 0
+    endless: bool = False
 
 
 def says(text: str | None, usage: Mapping[str, int] | None = USAGE, finish: str = "stop", **how: Any) -> Reaction:
     """Return a well-formed reply."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return sends({"content": text}, usage, finish, **how)
+
+
+def sends(message: Mapping[str, Any], usage: Any = USAGE, finish: str = "stop", **how: Any) -> Reaction:
+    """Return a chat completion with any message and any numbers of tokens."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
     body = {"id": "1", "object": "chat.completion", "model": "judge-2026-01-01", "choices": [choice], "usage": usage}
     return Reaction(json.dumps(body), **how)
 
@@ -79,14 +88,20 @@ class Handler(BaseHTTPRequestHandler):
         self._send(reaction)
 
     def _send(self, reaction: Reaction) -> None:
-        body = reaction.body.encode()
+        body = reaction.body if isinstance(reaction.body, bytes) else reaction.body.encode()
         try:
             self.send_response(reaction.status)
             self.send_header("Content-Type", reaction.content_type)
-            self.send_header("Content-Length", str(len(body)))
+            if reaction.endless:
+                self.send_header("Connection", "close")
+            else:
+                self.send_header("Content-Length", str(len(body)))
             for name, value in reaction.headers.items():
                 self.send_header(name, value)
             self.end_headers()
+            while reaction.endless and not self.server.closing.is_set():
+                self.wfile.write(body)
+                self.server.sent += len(body)
             self.wfile.write(body[: len(body) - reaction.missing_bytes])
             self.close_connection = bool(reaction.missing_bytes)
         except OSError:  # whoever asked has gone
@@ -107,6 +122,7 @@ class JudgeServer(ThreadingHTTPServer):
         self.script: list[Reaction] = []
         self.requests: list[dict[str, Any]] = []
         self.times: list[float] = []
+        self.sent = 0
         self.closing = threading.Event()
         self._lock = threading.Lock()
 

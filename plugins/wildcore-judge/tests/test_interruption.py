@@ -158,6 +158,24 @@ def test_the_store_holds_no_text_that_was_judged(judge: Callable[..., Judge], en
     assert b"Where?" not in content
 
 
+def test_a_store_of_an_earlier_version_still_opens(tmp_path: Path) -> None:
+    with open_store(tmp_path, {"model": "a"}, "1") as store:
+        store.put("text", Reply(text="A"))
+        store.put("other", Reply(text="A"))
+    earlier = (
+        '{"text":"<think>B</think>A: CORRECT","answered_by":"m","input_tokens":500,"output_tokens":9,"cut_off":false,'
+        '"constraint_requested":true,"temperature":0.0}'
+    )
+    with closing(sqlite3.connect(tmp_path / "judge" / "verdicts.sqlite")) as connection, connection:
+        assert connection.execute("UPDATE verdicts SET reply = ?", (earlier,)).rowcount == 2
+    with open_store(tmp_path, {"model": "a"}, "1") as store:
+        found = store.get("text")
+    assert found
+    assert (found.verdict, found.input_tokens, found.only_thoughts) == ("CORRECT", 500, False)
+    with open_store(tmp_path, {"model": "a"}, "1", letters={"A": "INCORRECT", "B": "CORRECT"}) as store:
+        assert store.get("text") is None  # the letter and the word contradict each other
+
+
 def test_the_same_text_judged_by_others_is_kept_apart(tmp_path: Path) -> None:
     for judge_name, prompt, reply in (("a", "1", "A"), ("b", "1", "B"), ("a", "2", "B")):
         with open_store(tmp_path, {"model": judge_name}, prompt) as store:

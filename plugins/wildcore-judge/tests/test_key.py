@@ -1,11 +1,15 @@
 """The server's key goes to the server and nowhere else."""
 
+import html
 import json
 import os
 import subprocess
 import sys
+import time
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -26,7 +30,46 @@ LEAKS = {
     "403": fails(403, f"{KEY} is blocked"),
     "500": fails(500, f"dump: {json.dumps({'auth': KEY})} {KEY!r}"),
     "500 escaped": fails(500, "GET /?key=sk-distinctive%2F0123456789%2Babcdef%3D%3D"),
+    "redirect": Reaction("", 307, {"Location": f"/{KEY}", "X-Key": KEY}),
     "a page": Reaction(f"<html>{KEY}</html>", content_type="text/html"),
+}
+ESCAPED: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "slashes": lambda key: key.replace("/", "\\/"),
+    "Unicode escapes": lambda key: "".join(f"\\u{ord(char):04X}" for char in key),
+    "one Unicode escape": lambda key: key.replace("+", "\\u002B").replace("=", "\\u003d"),
+    "braces": lambda key: key.replace("+", "\\u{2b}"),
+    "bytes": lambda key: "".join(f"\\x{ord(char):02x}" for char in key),
+    "JSON in JSON": lambda key: json.dumps(json.dumps(key.replace("/", "\\/")))[2:-2],
+    "HTML": lambda key: html.escape(key).replace("/", "&#x2F;").replace("+", "&#43;").replace("=", "&equals;"),
+    "HTML, all of it": lambda key: "".join(f"&#{ord(char)};" for char in key),
+    "HTML twice": lambda key: key.replace("/", "&amp;#47;").replace("+", "&amp;plus;"),
+    "percent": lambda key: quote(key, safe=""),
+    "percent in small letters": lambda key: quote(key, safe="").replace("%2F", "%2f").replace("%3D", "%3d"),
+    "percent twice": lambda key: quote(quote(key, safe=""), safe=""),
+    "percent, all of it": lambda key: "".join(f"%{ord(char):02X}" for char in key),
+    "percent in HTML": lambda key: quote(key, safe="").replace("%", "&percnt;"),
+    "base64": lambda key: b64encode(key.encode()).decode(),
+    "base64 of a header": lambda key: b64encode(f"Authorization: Bearer {key}\r\n".encode()).decode(),
+    "base64 of a name and a key": lambda key: urlsafe_b64encode(f"u:{key}".encode()).decode().rstrip("="),
+    "base64 in lines": lambda key: "\n".join(
+        b64encode(f"{key * 3}".encode()).decode()[at : at + 20] for at in range(0, 160, 20)
+    ),
+    "base64 escaped": lambda key: quote(b64encode(f"?>~{key}?>~".encode()).decode(), safe=""),
+    "base64 twice": lambda key: b64encode(b64encode(key.encode())).decode(),
+    "hexadecimal": lambda key: "a" + key.encode().hex(),
+}
+"""Ways in which a server may quote the key."""
+PLACES: dict[str, Callable[[str], Reaction]] = {
+    "reply": lambda quoted: says(f"{quoted} is your key"),
+    "verdict": lambda quoted: says(f"{quoted}\n\nCORRECT"),
+    "thought": lambda quoted: says(f"<think>{quoted}</think>CORRECT"),
+    "model": lambda quoted: Reaction(str(says("A").body).replace("judge-2026-01-01", json.dumps(quoted)[1:-1])),
+    "raw body": lambda quoted: Reaction(str(says("A XXX").body).replace("XXX", quoted)),
+    "no completion": lambda quoted: Reaction(f"{{'key': '{quoted}'}}"),
+    "reported error": lambda quoted: Reaction(json.dumps({"error": {"message": f"bad key {quoted}"}})),
+    "500": lambda quoted: fails(500, quoted),
+    "redirect": lambda quoted: Reaction("", 307, {"Location": "/" + quoted.replace("\n", "")}),
 }
 SCRIPT = """
 import sys
@@ -122,6 +165,68 @@ def test_a_key_in_an_address_is_refused_without_being_shown(address: str) -> Non
 def test_the_key_is_in_no_parameter_and_no_representation() -> None:
     assert "distinctive" not in repr(Key(KEY))
     assert "distinctive" not in JudgeParams(model="m").model_dump_json()
+
+
+@pytest.mark.parametrize("escape", ESCAPED.values(), ids=ESCAPED)
+def test_the_key_is_found_in_every_form(escape: Callable[[str], str]) -> None:
+    quoted = escape(KEY)
+    for text in (
+        quoted,
+        f"<p>{quoted}</p>",
+        json.dumps({"key": quoted}),
+        f"Bearer {quoted}, {quoted}",
+        f"\u00e9%{quoted}",
+    ):
+        found = Key(KEY).scrub(text)
+        assert "[key]" in found
+        assert not holds(found, quoted)
+
+
+@pytest.mark.parametrize("name", ["slashes", "one Unicode escape", "HTML", "percent in HTML", "base64 of a header"])
+def test_a_key_that_the_server_quotes_in_another_form_is_in_no_score_note_or_file(
+    name: str,
+    server: JudgeServer,
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    quoted = ESCAPED[name](KEY)
+    shown = ""
+    for where, place in PLACES.items():
+        server.react = lambda request, place=place: place(quoted)  # type: ignore[misc]
+        params = {"model": where, "base_url": server.url, "first_wait": 0.0, "attempts": 2, "timeout": 10.0}
+        metric = make_judge(JudgeParams.model_validate(params))
+        metric.prepare(environment)
+        (score,) = metric.score([probe("Paris")])
+        if name != "percent in HTML":  # then nothing of the text is left
+            assert score.value == (1.0 if where in ("verdict", "thought", "model") else None), where
+        shown += score.model_dump_json() + repr(score)
+    shown += repr(environment.progress.notes)  # type: ignore[attr-defined]
+    files = b"".join(file.read_bytes() for file in environment.cache.rglob("*") if file.is_file())
+    assert b"SQLite" in files
+    for text in (shown, files.decode("utf-8", "replace")):
+        assert not holds(text, quoted)
+
+
+def holds(text: str, quoted: str) -> bool:
+    """Return whether a text holds the key, also as it was quoted and then written as JSON."""
+    forms = {KEY, quoted, json.dumps(quoted)[1:-1], json.dumps(json.dumps(quoted)[1:-1])[1:-1], repr(quoted)[1:-1]}
+    return any(form in text for form in forms)
+
+
+@pytest.mark.parametrize(
+    "text", ["%", "&", "\\", "&amp;", "%25", "A+/" * 400_000, "ab" * 500_000, "&#43;%2B\\u002b" * 80_000]
+)
+def test_scrubbing_ends_soon(text: str) -> None:
+    long = text * (1_200_000 // len(text))
+    start = time.monotonic()
+    assert Key(KEY).scrub(long) == long
+    assert time.monotonic() - start < 10
+
+
+def test_scrubbing_changes_nothing_else() -> None:
+    text = "50 % of a&b, \\boxed{A}, \\n, %41, &amp;lt;, aGVsbG8gd29ybGQhIQ==, 68656c6c6f20776f726c6421"
+    assert Key(KEY).scrub(f"{text}{KEY}{text}") == f"{text}[key]{text}"
 
 
 @given(st.from_regex(r"\A[!-~]{8,40}\Z"), st.text(max_size=20), st.text(max_size=20))

@@ -1,11 +1,13 @@
 """A judge in this process."""
 
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from wildcore_judge.local import LocalJudge, object_is_closed
+from wildcore_judge.local import LocalJudge, ObjectIsClosed
 from wildcore_judge.metric import Judge, make_judge
 from wildcore_judge.parameters import JudgeParams
 
@@ -46,21 +48,29 @@ def saved(model: LoadedModel, folder: Path) -> Path:
     return folder
 
 
-def saying(letter: str, prompt_end: str, folder: Path, ends: bool = True) -> Path:
-    """Save a model that says ``letter`` behind a prompt that ends with ``prompt_end``, and then ends or says it for ever.
+def saying(said: str | Sequence[str], prompt_end: str, folder: Path, ends: bool = True, template: str = "") -> Path:
+    """Save a model that says certain tokens behind a prompt that ends with ``prompt_end``, and then ends or repeats the last.
 
     Its layers add nothing to a token's embedding, so the head alone decides which token follows which.
     """
     model = tiny_model("llama")
     network, tokenizer = model.network, model.tokenizer
+    tokenizer.chat_template = template or None
+    chain = [prompt_end, *([said] if isinstance(said, str) else said)]
+    known = len(tokenizer)
+    tokenizer.add_tokens([text for text in chain if len(tokenizer(text, add_special_tokens=False).input_ids) > 1])
+    network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     for layer in network.model.layers:
         layer.self_attn.o_proj.weight.data.zero_()
         layer.mlp.down_proj.weight.data.zero_()
-    end, said = (tokenizer(text, add_special_tokens=False).input_ids[-1] for text in (prompt_end, letter))
+    ids = [tokenizer(text, add_special_tokens=False).input_ids[-1] for text in chain]
     embedding, head = network.model.embed_tokens.weight.data, network.lm_head.weight.data
+    embedding[known:] = (
+        torch.randn(embedding[known:].shape, generator=torch.Generator().manual_seed(0)) * embedding.std()
+    )
     head.zero_()
-    head[said] = embedding[end]
-    head[tokenizer.eos_token_id if ends else said] += embedding[said]
+    for one, following in zip(ids, [*ids[1:], tokenizer.eos_token_id if ends else ids[-1]], strict=True):
+        head[following] += embedding[one]
     return saved(model, folder)
 
 
@@ -128,9 +138,10 @@ def test_a_judge_that_cannot_read_so_much_says_so(environment: Environment) -> N
 def test_a_reply_ends_with_its_object_and_any_other_at_max_tokens(
     environment: Environment, prompt: Path, tmp_path: Path
 ) -> None:
-    closing = saying("}", ":", tmp_path / "closing", ends=False)
+    verdict = '{"verdict": "CORRECT"}'
+    closing = saying(verdict, ":", tmp_path / "closing", ends=False)
     (closed,) = local(environment, closing, prompt).score([probe("x")])
-    assert (closed.details["reply"], closed.details["output_tokens"]) == ("}", 1)
+    assert (closed.value, closed.details["reply"], closed.details["output_tokens"]) == (1.0, verdict, 1)
     (endless,) = local(environment, saying("A", ":", tmp_path / "endless", ends=False), prompt).score([probe("x")])
     assert endless.reason == "unclear reply: cut off at max_tokens: 'AAAAA'"
 
@@ -143,10 +154,83 @@ def test_a_reply_ends_with_its_object_and_any_other_at_max_tokens(
         ('<think>either {"verdict": "CORRECT"} or', False),
         ('<think>{"verdict": "CORRECT"}?</think>\n', False),
         ('<think>{"verdict": "CORRECT"}?</think>\n{"verdict": "INCORRECT"}', True),
+        ('It fits.\n{"verdict": "INCORRECT"}', True),
+        ("It must be {x}", False),
+        ("}", False),
     ],
 )
 def test_thoughts_do_not_end_a_reply(said: str, closed: bool) -> None:
-    assert object_is_closed(0, said, 9) is closed
+    assert ObjectIsClosed([False])(0, said, 9) is closed
+
+
+def test_a_thought_that_the_template_begins_lasts_until_its_end() -> None:
+    begun = ObjectIsClosed([False, True])
+    assert not begun(1, '{"verdict": "CORRECT"}', 9)
+    assert begun(1, '{"verdict": "CORRECT"}?</think>{"verdict": "INCORRECT"}', 9)
+
+
+THINKING = "{% for message in messages %}{{ message.content }}{% endfor %}<think>"
+SPECIAL = "{% for message in messages %}{{ message.content }}{% endfor %}@"
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "reason"),
+    [
+        (("It must be {x}", ", not INCORRECT", "</think>", "CORRECT"), 1.0, None),
+        (("It must be {x}", "</think>", '{"verdict": "INCORRECT"}'), 0.0, None),
+        (("So it fits.\n", "GRADE: C"), None, "unclear reply: thoughts without a reply: 'So it fits.\\nGRADE: C'"),
+        (("CORRECT",), None, "unclear reply: thoughts without a reply: 'CORRECT'"),
+    ],
+)
+def test_a_judge_whose_template_begins_a_thought(
+    said: tuple[str, ...],
+    value: float | None,
+    reason: str | None,
+    environment: Environment,
+    prompt: Path,
+    tmp_path: Path,
+) -> None:
+    folder = saying(said, "<think>", tmp_path / "judge", template=THINKING)
+    (score,) = local(environment, folder, prompt, max_tokens=9).score([probe("x")])
+    assert (score.value, score.reason, score.details["reply"]) == (value, reason, "".join(said))
+
+
+def test_marks_of_thoughts_that_are_special_tokens_are_seen(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    said = ("[THINK]", "INCORRECT?", "[/THINK]", "CORRECT")
+    folder = saying(said, "@", tmp_path / "judge", template=SPECIAL)
+    tokens = json.loads((folder / "tokenizer.json").read_text())
+    for token in tokens["added_tokens"]:
+        token["special"] = token["special"] or "THINK" in token["content"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokens))
+    (score,) = local(environment, folder, prompt, max_tokens=9).score([probe("x")])
+    assert (score.value, score.details["reply"]) == (1.0, "".join(said))
+
+
+def test_a_reply_that_was_cut_off_is_decoded_with_more_tokens(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    said = ("<think>", "one", "two", "three", "</think>", "INCORRECT")
+    folder = saying(said, ":", tmp_path / "judge")
+    scores = local(environment, folder, prompt, max_tokens=3, batch_size=2).score(probes(5))
+    assert [(score.value, score.details["output_tokens"]) for score in scores] == [(0.0, 7)] * 5
+    assert environment.progress.notes[-2] == (  # type: ignore[attr-defined]
+        f"judge {folder}: replies cut off at 3 tokens: 5 asked for again with 4096, 5 of them clear then; "
+        "metric.judge.max_tokens sets the first number"
+    )
+
+
+def test_more_tokens_are_decoded_once_where_they_do_not_help(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    folder = saying("A", ":", tmp_path / "endless", ends=False)
+    scores = local(environment, folder, prompt).score(probes(5))
+    assert {score.reason for score in scores} == {"unclear reply: cut off at max_tokens: 'AAAAA'"}
+    assert (
+        "replies cut off at 5 tokens: 1 asked for again with 4096, 0 of them clear then"
+        in environment.progress.notes[-2]
+    )  # type: ignore[attr-defined]
 
 
 def test_no_such_judge(environment: Environment, tmp_path: Path) -> None:

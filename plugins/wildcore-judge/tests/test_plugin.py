@@ -1,12 +1,15 @@
 """The plugin as the command line sees it."""
 
+import html
 import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
@@ -86,7 +89,14 @@ def values(folder: RunFolder, metric: str) -> list[tuple[float | None, float | N
 def test_a_finished_run_is_judged_and_judged_again_where_it_failed(
     run: RunFolder, server: JudgeServer, tmp_path: Path
 ) -> None:
-    server.react = lambda request: fails(500) if graded(request)[1] == "Oslo" else verdict(request)
+    quoted = [
+        KEY,
+        KEY.replace("/", "\\/"),
+        quote(KEY, safe=""),
+        html.escape(KEY),
+        b64encode(f"Bearer {KEY}".encode()).decode(),
+    ]
+    server.react = lambda request: fails(500, " ".join(quoted)) if graded(request)[1] == "Oslo" else verdict(request)
     options = ["--judge", "m", "--judge-base-url", server.url, "--set", "metric.judge.first_wait=0.0"]
     first = wildcore("score", run.path, *options, cache=tmp_path / "cache", variables={"OPENAI_API_KEY": KEY})
     assert first.returncode == 0, first.stderr
@@ -102,8 +112,9 @@ def test_a_finished_run_is_judged_and_judged_again_where_it_failed(
     shown = first.stdout + first.stderr + second.stdout + second.stderr
     assert "8 different answers to judge, 0 of them known already; 8 to ask" in " ".join(shown.split())
     kept = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
-    assert KEY not in shown
-    assert not any(KEY.encode() in content for content in kept)
+    for form in quoted:
+        assert form not in shown
+        assert not any(form.encode() in content for content in kept)
 
 
 def test_a_run_is_scored_by_people(run: RunFolder, tmp_path: Path) -> None:

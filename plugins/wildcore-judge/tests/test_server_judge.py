@@ -30,9 +30,11 @@ PASSING = {
     "408": fails(408),
     "reset": Reaction(reset=True),
     "hang": says(GOOD, seconds=3.0),
-    "truncated JSON": Reaction(says(GOOD).body[:60]),
     "connection closed in the middle": says(GOOD, missing_bytes=40),
     "an error as a success": Reaction('{"error": {"message": "overloaded"}}'),
+}
+UNREADABLE = {
+    "truncated JSON": Reaction(says(GOOD).body[:60]),
     "no choice": Reaction('{"choices": []}'),
     "another shape": Reaction("[1, 2]"),
     "a page": Reaction("<html>Bad gateway</html>", content_type="text/html"),
@@ -69,6 +71,7 @@ def test_a_score_says_how_it_was_obtained(judge: MakeJudge, server: JudgeServer)
         "input_tokens": 500,
         "output_tokens": 9,
         "cut_off": False,
+        "only_thoughts": False,
         "constraint_requested": True,
         "temperature": 0.0,
         "known_before": False,
@@ -111,7 +114,7 @@ def test_another_judge_or_prompt_is_asked_anew(judge: MakeJudge, server: JudgeSe
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("reaction", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("reaction", [*PASSING.values(), *UNREADABLE.values()], ids=[*PASSING, *UNREADABLE])
 def test_a_failure_that_passes_costs_one_request_and_nothing_else(
     reaction: Reaction, judge: MakeJudge, server: JudgeServer, environment: Environment
 ) -> None:
@@ -141,8 +144,35 @@ def test_a_failure_that_does_not_pass_leaves_its_answer_unscored_and_no_other(
     assert sum(server.asked().values()) == 7
 
 
+@pytest.mark.parametrize("reaction", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_reply_that_cannot_be_read_is_asked_for_once_more(
+    reaction: Reaction, judge: MakeJudge, server: JudgeServer
+) -> None:
+    server.react = lambda request: reaction if graded(request)[1] == "answer 1" else says(GOOD)
+    scores = judge().score(probes(4))
+    assert [score.value for score in scores] == [1.0, None, 1.0, 1.0]
+    said = str(reaction.body)[:60]
+    why = f": {said!r:.60}" if said else " (it is empty)"
+    assert (scores[1].reason or "").startswith(f"the judge's server replies, but in a form that cannot be read{why}")
+    assert server.asked() == {"answer 0": 1, "answer 1": 2, "answer 2": 1, "answer 3": 1}
+
+
+def test_a_server_whose_replies_cannot_be_read_is_named_as_such_and_left_alone(
+    judge: MakeJudge, server: JudgeServer, environment: Environment
+) -> None:
+    server.react = lambda request: Reaction(
+        '{"message": {"content": "CORRECT"},\n"done": true, "x": "' + "y" * 400 + '"}'
+    )
+    scores = judge(concurrency=1, give_up_after=3).score(probes(9))
+    said = ('{"message": {"content": "CORRECT"}, "done": true, "x": "' + "y" * 400)[:200]
+    reason = f"the judge's server replies, but in a form that cannot be read: '{said}'..."
+    assert {score.reason for score in scores} == {reason}
+    assert len(server.requests) == 6
+    assert notes(environment)[-1].endswith(f"9 are not judged: 9 {reason}")
+
+
 @pytest.mark.parametrize("text", ["", None, "I cannot say.", "The answer is Paris, which is CORRECT.", "A B"])
-def test_an_unclear_reply_is_asked_for_twice_and_recorded(
+def test_an_unclear_reply_is_recorded_and_not_asked_for_again(
     text: str | None, judge: MakeJudge, server: JudgeServer
 ) -> None:
     server.react = lambda request: says(text) if graded(request)[1] == "answer 1" else says("A.")
@@ -151,27 +181,93 @@ def test_an_unclear_reply_is_asked_for_twice_and_recorded(
     assert (scores[1].reason or "").startswith("unclear reply: ")
     assert scores[1].details["reply"] == (text or "")
     assert scores[1].details["verdict"] is None
-    assert server.asked() == {"answer 0": 1, "answer 1": 2, "answer 2": 1}
+    assert server.asked() == {"answer 0": 1, "answer 1": 1, "answer 2": 1}
 
 
-def test_a_clear_second_reply_counts(judge: MakeJudge, server: JudgeServer) -> None:
-    server.script = [says("Well."), says("**INCORRECT**")]
+def at_its_own_temperature(*replies: Reaction) -> Callable[[Any], Reaction]:
+    """Return a server's reaction: it refuses a temperature, and otherwise replies in this order, the last for ever."""
+    left = list(replies)
+
+    def react(request: Any) -> Reaction:
+        if "temperature" in request:
+            return fails(400, "temperature does not support 0")
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return react
+
+
+def test_a_server_at_its_own_temperature_is_asked_a_second_time(judge: MakeJudge, server: JudgeServer) -> None:
+    server.react = at_its_own_temperature(says("Well."), says("**INCORRECT**"))
     (score,) = judge().score([probe("Paris")])
-    assert (score.value, score.details["reply"]) == (0.0, "**INCORRECT**")
+    assert (score.value, score.details["reply"], len(server.requests)) == (0.0, "**INCORRECT**", 3)
+
+
+def test_an_unclear_reply_is_asked_for_at_most_once_more(judge: MakeJudge, server: JudgeServer) -> None:
+    server.react = at_its_own_temperature(says("Well."), says("Hm."))
+    (score,) = judge().score([probe("Paris")])
+    assert (score.value, score.reason, len(server.requests)) == (None, "unclear reply: 'Well.'", 3)
 
 
 def test_an_unclear_reply_is_kept_where_the_server_fails_the_second_time(judge: MakeJudge, server: JudgeServer) -> None:
-    server.script = [says("Well.")]
-    server.react = lambda request: fails(500)
+    server.react = at_its_own_temperature(says("Well."), fails(500))
     (score,) = judge(attempts=2).score([probe("Paris")])
     assert (score.value, score.reason, score.details["reply"]) == (None, "unclear reply: 'Well.'", "Well.")
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
 
 
-def test_a_reply_that_was_cut_off_is_unclear(judge: MakeJudge, server: JudgeServer) -> None:
-    server.react = lambda request: says("A", finish="length")
+def thinking(request: Any) -> Reaction:
+    """React as a model that thinks for more than 1,000 tokens before its verdict."""
+    if request.get("max_tokens", request.get("max_completion_tokens")) < 1000:
+        return says("<think>It may be A.", finish="length")
+    return says("<think>It may be A.</think>B")
+
+
+def test_a_reply_that_was_cut_off_is_asked_for_with_more_tokens(
+    judge: MakeJudge, server: JudgeServer, environment: Environment
+) -> None:
+    server.react = thinking
+    scores = judge().score(probes(3))
+    assert [score.value for score in scores] == [0.0] * 3
+    assert sorted(request["max_tokens"] for request in server.requests) == [64] * 3 + [4096] * 3
+    assert notes(environment)[-2] == (
+        "judge m: replies cut off at 64 tokens: 3 asked for again with 4096, 3 of them clear then; "
+        "metric.judge.max_tokens sets the first number"
+    )
+
+
+def test_more_tokens_are_asked_for_by_the_name_that_the_server_takes(judge: MakeJudge, server: JudgeServer) -> None:
+    server.react = lambda request: (
+        fails(400, "Use 'max_completion_tokens' instead of 'max_tokens'.")
+        if "max_tokens" in request
+        else thinking(request)
+    )
+    (score,) = judge(max_tokens=999).score([probe("Paris")])
+    assert score.value == 0.0
+    assert [request.get("max_completion_tokens") for request in server.requests] == [None, 999, 4096]
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 500, "completion_tokens": 64}, None])
+def test_a_reply_that_has_all_its_tokens_was_cut_off_even_if_no_reason_is_given(
+    usage: Any, judge: MakeJudge, server: JudgeServer
+) -> None:
+    server.script = [says("<think>It may", usage, finish="eos")]
     (score,) = judge().score([probe("Paris")])
-    assert score.reason == "unclear reply: cut off at max_tokens: 'A'"
+    assert (score.value, len(server.requests)) == ((1.0, 2) if usage else (None, 1))
+
+
+def test_more_tokens_are_no_longer_asked_for_where_they_do_not_help(judge: MakeJudge, server: JudgeServer) -> None:
+    server.react = lambda request: says("A", finish="length")
+    scores = judge(concurrency=1).score(probes(6))
+    assert {score.reason for score in scores} == {"unclear reply: cut off at max_tokens: 'A'"}
+    assert [request["max_tokens"] for request in server.requests] == [64, 4096] * 3 + [64] * 3
+
+
+def test_a_budget_too_small_for_more_tokens_is_left_to_the_other_answers(judge: MakeJudge, server: JudgeServer) -> None:
+    server.script = [says("Well", finish="length")]
+    scores = judge(budget=0.02, input_price=1.0, output_price=8.0, concurrency=1).score(probes(3))
+    assert [score.value for score in scores] == [None, 0.0, 1.0]
+    assert scores[0].reason == "unclear reply: cut off at max_tokens: 'Well'"
+    assert [request["max_tokens"] for request in server.requests] == [64] * 3
 
 
 def test_a_retry_after_in_seconds_silences_every_request(judge: MakeJudge, server: JudgeServer) -> None:

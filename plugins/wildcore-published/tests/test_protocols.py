@@ -32,7 +32,7 @@ WILD_AUTHORS = {
     "wild-authors": Use(name="question-only"),
     "wild-authors-instruction": Use(name="qa-instruction", params={"template": INSTRUCTION}),
 }
-FIRST = (Use(name="exact-match", params={"aliases": False}),)
+FIRST = (Use(name="exact-match", params={"aliases": False, "as_published": False}),)
 HARNESS = (Use(name="lm-eval-exact-match"),)
 
 
@@ -78,7 +78,9 @@ def test_lm_eval(registry: Registry) -> None:
     definition = ready(registry, "lm-eval").definition
     assert definition.context == Use(name="nq-open")
     assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 256})
-    assert definition.truncator == Use(name="stop-strings", params={"stops": ["\n", ".", ","]})
+    assert definition.truncator == Use(
+        name="stop-strings", params={"stops": ["\n", ".", ","], "skip_leading_white_space": False}
+    )
     assert definition.metrics == dict.fromkeys(("reliability", "generalization", "locality", "portability"), HARNESS)
     assert "lm-evaluation-harness at 4e7e0d4" in definition.cites
 

@@ -126,6 +126,71 @@ def test_without_a_separator_a_cell_is_one_text(tmp_path: Path) -> None:
     assert probes(case) == [("reliability", "Who?", ("Anna", "A; B"), None)]
 
 
+def test_the_first_of_several_answers_is_the_target(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Who?", "target": target, "aliases": "C"} for target in (["A", "B", "A"], '["A", "B"]', "A|B", "A")
+    ]
+    found = read(tmp_path / "r.json", *rows)
+    assert [probes(case)[0][2] for case in found] == [("A", "B", "C"), ("A", "B", "C"), ("A|B", "C"), ("A", "C")]
+    found = read(tmp_path / "r.json", *rows, separator="|")
+    assert [probes(case)[0][2] for case in found] == [("A", "B", "C"), ("A", "B", "C"), ("A", "B", "C"), ("A", "C")]
+
+
+def test_elements_of_lists_and_nested_fields_are_mapped(tmp_path: Path) -> None:
+    row = {"q": ["Who?", "Whom?"], "a": [{"text": "Anna", "other": ["A."]}, {"text": "Bo", "other": []}]}
+    (case,) = read(tmp_path / "r.json", row, prompt="q.0", target="a.0.text", aliases="a.0.other", rephrase="q.1")
+    assert probes(case) == [
+        ("reliability", "Who?", ("Anna", "A."), None),
+        ("generalization", "Whom?", ("Anna", "A."), None),
+    ]
+    (case,) = read(tmp_path / "r.json", row, prompt="q.1", target="a.text")
+    assert probes(case) == [("reliability", "Whom?", ("Anna", "Bo"), None)]
+
+
+def test_a_placeholder_stands_for_the_subject_in_every_prompt(tmp_path: Path) -> None:
+    row = {"prompt": "{} lies in", "target": "Ulm", "subject": "The mill", "rephrase": ["Where is {}?"]}
+    row |= {"portability_prompt": "{} lies on the river", "portability_answer": "Danube"}
+    (case,) = read(tmp_path / "r.json", row)
+    assert [probe[1] for probe in probes(case)] == [
+        "The mill lies in",
+        "Where is The mill?",
+        "The mill lies on the river",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("off", "lacks"),
+    [
+        ("rephrase", {"generalization"}),
+        ("locality_prompt", {"locality"}),
+        ("portability_prompt", {"portability"}),
+        ("subject", set()),
+        ("aliases", set()),
+        ("ground_truth", set()),
+    ],
+)
+def test_a_field_is_switched_off_even_if_the_table_has_it(tmp_path: Path, off: str, lacks: set[str]) -> None:
+    settings = {off: yaml.safe_load("off"), "path": tmp_path / "r.json"}
+    (tmp_path / "r.json").write_text(json.dumps([ROW]))
+    (case,) = MappedTable(build(MappedTableParams, settings, "table")).cases()
+    assert isinstance(case, EditCase)
+    assert {probe.kind for probe in case.probes} == {"reliability", *(kind for kind, *_ in PROBES)} - lacks
+    if not lacks:
+        assert not getattr(case.request, off)
+
+
+def test_a_mark_of_a_missing_value_is_no_answer_unless_it_is_meant(tmp_path: Path) -> None:
+    row = {"prompt": "How many moons has Venus?", "target": "None", "subject": "NULL"}
+    (malformed,) = read(tmp_path / "r.json", row)
+    assert isinstance(malformed, Malformed)
+    assert (
+        malformed.problem
+        == "field 'target': expected text that is not empty, found 'None', which stands for a missing value"
+    )
+    (case,) = read(tmp_path / "r.json", row | {"subject": "Venus"}, missing_values=())
+    assert probes(case) == [("reliability", "How many moons has Venus?", ("None",), None)]
+
+
 OPTIONAL = [
     "subject",
     "aliases",
@@ -159,7 +224,7 @@ def test_a_tag_that_the_user_names_must_be_there(tmp_path: Path) -> None:
     ("change", "problem"),
     [
         ({"prompt": ""}, "field 'prompt': expected text that is not empty, found ''"),
-        ({"target": ["Anna"]}, "field 'target': expected text that is not empty, found ['Anna']"),
+        ({"target": [{"a": 1}]}, "field 'target': expected text that is not empty, found {'a': 1}"),
         ({"locality_answer": ["Tim"]}, "2 locality questions and 1 answers; each question needs its answer"),
         ({"locality_prompt": None}, "0 locality questions and 2 answers; each question needs its answer"),
         ({"portability_answer": None}, "1 portability questions and 0 answers; each question needs its answer"),

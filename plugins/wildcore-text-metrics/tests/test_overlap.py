@@ -1,14 +1,24 @@
 """Words shared with the gold: token F1, contains, ROUGE-L."""
 
+import unicodedata
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wildcore_text_metrics.entropy import NGramEntropy
+from wildcore_text_metrics.extra import ExtraContent
 from wildcore_text_metrics.overlap import Contains, TokenF1
+from wildcore_text_metrics.parameters import ExtraContentParams, SegmentedParams
 from wildcore_text_metrics.places import find
 from wildcore_text_metrics.rouge import UNREADABLE, RougeL
 
-from wildcore import Answer, AnsweredProbe, Metric, Output, Score
+from wildcore import Answer, AnsweredProbe, Metric, Output, Score, UserError
+from wildcore.jobs.build import segmenters
 from wildcore.normalise import same
+from wildcore.registry import load_registry
+from wildcore.testing.conformance import quiet_environment
 
 WORDS = st.text("aAtheThéx .,'\n", max_size=12)
 
@@ -128,3 +138,69 @@ def test_scores_come_in_the_order_of_the_items(metric: Metric) -> None:
     ]
     assert [found.value for found in metric.score(items)] == [1.0, 0.0, 1.0]
     assert metric.score([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "contained", "shared"),
+    [
+        ("东京。日本", "东京", 1.0, 2 / 3),
+        ("首都是东京。", "东京", 1.0, 4 / 7),
+        ("大阪。", "东京", 0.0, 0.0),
+        ("東京タワーです", "東京タワー", 1.0, 0.75),
+        ("トムハンクス", "トム", 0.0, 0.0),
+        ("กรุงเทพ", "กรุงเทพ", 1.0, 1.0),
+        ("القاهرة، مصر", "القاهرة", 1.0, 2 / 3),
+        ("यह दिल्ली है।", "दिल्ली", 1.0, 0.5),
+        ("«Paris»", "Paris", 1.0, 1.0),
+        ("It is -5", "5", 1.0, 0.5),
+        ("It is 5", "-5", 0.0, 0.0),
+        ("It is 35 or so", "3.5", 0.0, 0.0),
+        ("It is C++.", "C++", 1.0, 0.5),
+        ("It is C.", "C++", 0.0, 0.0),
+    ],
+)
+def test_words_of_other_scripts(text: str, gold: str, contained: float, shared: float) -> None:
+    assert value(Contains(), text, gold) == contained
+    assert value(TokenF1(), text, gold) == pytest.approx(shared)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("东京。", "none"),
+        ("东京。东京", "repetition"),
+        ("东京，东", "repetition"),
+        ("是东京。", "other"),
+        ("东京。日本", "other"),
+    ],
+)
+def test_extra_content_in_chinese(text: str, kind: str) -> None:
+    found = score(ExtraContent(ExtraContentParams()), text, "东京")
+    assert found.details["class"] == kind
+
+
+@given(st.text("Zuéế\u0301 한ガrich", max_size=15), st.text("Zuéế\u0301 한ガrich", max_size=8))
+@pytest.mark.parametrize(
+    "metric", [TokenF1(), Contains(), RougeL(), ExtraContent(ExtraContentParams()), NGramEntropy()]
+)
+def test_no_metric_depends_on_the_unicode_form(metric: Metric, text: str, gold: str) -> None:
+    def shaped(form: str, other: str) -> float | None:
+        said, wanted = unicodedata.normalize(form, text), unicodedata.normalize(other, gold)
+        output = Output(text=said, token_ids=(), stop_reason="stop-rule")
+        answer = Answer(text=said, token_ids=(), output=output)
+        probe = AnsweredProbe(
+            kind="reliability", question="?", answers=(wanted,), gold_token_ids=(), answer=answer, unedited=answer
+        )
+        return metric.score([probe])[0].value
+
+    assert len({shaped(form, other) for form in ("NFC", "NFD") for other in ("NFC", "NFD")}) == 1
+
+
+def test_a_segmenter_is_found_among_the_offers_of_plugins(tmp_path: Path) -> None:
+    run = replace(quiet_environment(tmp_path), segmenter=segmenters(load_registry(["text-metrics"])))
+    metric = Contains(SegmentedParams(segmenter="unicode"))
+    metric.prepare(run)
+    assert value(metric, "北京东路", "京东") == 1.0, "every character is a word"
+    missing = Contains(SegmentedParams(segmenter="none-such"))
+    with pytest.raises(UserError, match="none-such"):
+        missing.prepare(run)

@@ -1,5 +1,7 @@
 """What stands around a question."""
 
+from datetime import datetime
+
 import pytest
 from pydantic import ValidationError
 from wildcore_wild.contexts import Chat, QAInstruction
@@ -95,3 +97,46 @@ def test_a_template_that_refuses_every_message_says_why(model: LoadedModel) -> N
     model.tokenizer.chat_template = "{{ raise_exception('tools only') }}"
     with pytest.raises(UserError, match="refuses a message: tools only; use context 'qa-instruction'"):
         Chat(ChatParams()).render("Who?", model)
+
+
+SWITCHED = TEMPLATE + "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+
+
+def test_arguments_reach_the_chat_template(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = SWITCHED
+    without = Chat(ChatParams(template_arguments={"enable_thinking": False})).render("Who?", model).text
+    assert without == Chat(ChatParams()).render("Who?", model).text + "<think></think>"
+
+
+def test_an_argument_that_the_template_does_not_read_is_refused(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = SWITCHED
+    with pytest.raises(UserError, match=r"reads no argument 'enable_thought'; did you mean 'enable_thinking'\?"):
+        Chat(ChatParams(template_arguments={"enable_thought": False})).render("Who?", model)
+
+
+@pytest.mark.parametrize("name", ["messages", "add_generation_prompt", "tokenize", "strftime_now"])
+def test_the_conversation_itself_is_not_an_argument(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name} is set by the context itself"):
+        ChatParams(template_arguments={name: 1})
+
+
+def test_one_of_several_templates_is_chosen_by_its_name(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = {"default": TEMPLATE, "brief": "{{ messages[0]['content'] }}"}
+    assert Chat(ChatParams()).render("Who?", model).text == "<s>[user] Who? [assistant]\n"
+    assert Chat(ChatParams(template="brief")).render("Who?", model).text == "Who?"
+    with pytest.raises(UserError, match=r"context chat: .* has no template 'long'; choose one of brief, default"):
+        Chat(ChatParams(template="long")).render("Who?", model)
+    model.tokenizer.chat_template = {"brief": TEMPLATE, "tool_use": TEMPLATE}
+    with pytest.raises(
+        UserError, match="several chat templates, and none is the default; choose one of brief, tool_use"
+    ):
+        Chat(ChatParams()).render("Who?", model)
+    model.tokenizer.chat_template = TEMPLATE
+    with pytest.raises(UserError, match="has one chat template, which has no name"):
+        Chat(ChatParams(template="brief")).render("Who?", model)
+
+
+def test_a_template_that_reads_the_clock_is_given_the_models(model: LoadedModel) -> None:
+    model.tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}: {{ messages[0]['content'] }}"
+    model.clock = datetime(2024, 7, 26)
+    assert Chat(ChatParams()).render("Who?", model).text == "26 Jul 2024: Who?"

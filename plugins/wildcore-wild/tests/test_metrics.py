@@ -1,9 +1,12 @@
 """Exact match and equality with the unedited model."""
 
-from wildcore_wild.metrics import ExactMatch, Unchanged
-from wildcore_wild.parameters import ExactMatchParams
+import unicodedata
 
-from wildcore import Answer, AnsweredProbe, Output
+import pytest
+from wildcore_wild.metrics import CarefulMatch, ExactMatch, FoldedMatch, Unchanged
+from wildcore_wild.parameters import ExactMatchParams, MatchParams
+
+from wildcore import COMPARED_CAREFULLY, Answer, AnsweredProbe, Metric, Output, Score
 
 
 def answer(text: str = "", token_ids: tuple[int, ...] = ()) -> Answer:
@@ -57,3 +60,43 @@ def test_scores_come_in_the_order_of_the_items() -> None:
     items = [probe(answer(text), ("Paris",)) for text in ("Paris", "Rome", "paris.")]
     assert [score.value for score in ExactMatch(ExactMatchParams()).score(items)] == [1.0, 0.0, 1.0]
     assert ExactMatch(ExactMatchParams()).score([]) == []
+
+
+def score(metric: Metric, text: str, *golds: str) -> Score:
+    (found,) = metric.score([probe(answer(text), golds)])
+    return found
+
+
+def test_a_target_that_loses_its_meaning_is_compared_carefully_and_this_is_recorded() -> None:
+    metric = ExactMatch(ExactMatchParams())
+    assert score(metric, "C", "C++") == Score(value=0.0, details={COMPARED_CAREFULLY: {"C++": "symbol"}})
+    assert score(metric, "5", "minus five", "-5") == Score(value=0.0, details={COMPARED_CAREFULLY: {"-5": "number"}})
+    assert score(metric, "A.", "A") == Score(value=1.0, details={COMPARED_CAREFULLY: {"A": "empty"}})
+    assert score(metric, "Seine", "the Seine") == Score(value=1.0)
+    assert score(ExactMatch(ExactMatchParams(aliases=False)), "x", "Rome", "-5") == Score(value=0.0)
+
+
+@pytest.mark.parametrize(("text", "gold"), [("C", "C++"), ("5", "-5"), ("35", "3.5"), ("", "The The")])
+def test_as_published_nothing_is_compared_otherwise(text: str, gold: str) -> None:
+    assert score(ExactMatch(ExactMatchParams(as_published=True)), text, gold) == Score(value=1.0)
+    assert score(ExactMatch(ExactMatchParams()), text, gold).value == 0.0
+
+
+def test_a_careful_and_a_folded_match() -> None:
+    careful, folded = CarefulMatch(MatchParams()), FoldedMatch(MatchParams())
+    assert score(careful, "the Node.js.", "Node.js").value == 1.0
+    assert score(careful, "Nodejs", "Node.js").value == 0.0
+    assert score(folded, "Zed\u2019s lake", "Zed's lake").value == 1.0
+    assert score(ExactMatch(ExactMatchParams()), "Zed\u2019s lake", "Zed's lake").value == 0.0
+    assert score(folded, "\uff34\uff4f\uff4b\uff59\uff4f", "Tokyo").value == 1.0
+    assert score(folded, "Kyoto", "Tokyo").value == 0.0
+    assert score(CarefulMatch(MatchParams(aliases=False)), "b", "a", "b").value == 0.0
+
+
+@pytest.mark.parametrize("gold", ["Hà Nội", "서울", "São Paulo", "が", "A\u030a"])
+@pytest.mark.parametrize(
+    "metric", [ExactMatch(ExactMatchParams()), CarefulMatch(MatchParams()), FoldedMatch(MatchParams())]
+)
+def test_both_unicode_forms_are_the_same(metric: Metric, gold: str) -> None:
+    composed, decomposed = (unicodedata.normalize(form, gold) for form in ("NFC", "NFD"))
+    assert score(metric, composed, decomposed).value == score(metric, decomposed, composed).value == 1.0

@@ -25,8 +25,13 @@ def test_wild_is_exactly_the_published_modules(wild: ReadyProtocol) -> None:
     template = "Please answer the question:\n\nQ: {question}\nA:"
     assert definition.context == Use(name="qa-instruction", params={"template": template})
     assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 50})
-    assert definition.truncator == Use(name="stop-strings", params={"stops": [".", "\n"]})
-    match, unchanged = (Use(name="exact-match", params={"aliases": True}),), (Use(name="unchanged"),)
+    assert definition.truncator == Use(
+        name="stop-strings", params={"stops": [".", "\n"], "skip_leading_white_space": False}
+    )
+    match, unchanged = (
+        (Use(name="exact-match", params={"aliases": True, "as_published": False}),),
+        (Use(name="unchanged"),),
+    )
     assert definition.metrics == {
         "reliability": match,
         "generalization": match,

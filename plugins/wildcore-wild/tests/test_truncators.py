@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from wildcore_wild.parameters import StopStringsParams
+from wildcore_wild.parameters import SentenceParams, StopStringsParams
 from wildcore_wild.truncators import Sentence, StopStrings
 
 from wildcore import Output, Truncator
@@ -104,7 +104,12 @@ def test_sentence(text: str, answer: str) -> None:
 
 
 @given(
-    st.lists(st.sampled_from(["Yes", "U.S", "J", "St", "7", "3.5", ".", ". ", " ", "\n", "!", '"', ")"]), max_size=9)
+    st.lists(
+        st.sampled_from(
+            [*("Yes", "U.S", "J", "St", "7", "3.5", ".", ". ", " ", "\n", "!", '"', ")"), *"东。」３．।؟Ω;\u037e"]
+        ),
+        max_size=9,
+    )
 )
 def test_stopping_a_sentence_early_changes_nothing(words: list[str]) -> None:
     text = "".join(words)
@@ -120,3 +125,46 @@ def test_a_sentence_goes_on_while_it_may(text: str) -> None:
 @pytest.mark.parametrize("text", [" Yes. ", " Yes.\n", " Yes\n", " 7. ", " No? "])
 def test_a_sentence_has_ended(text: str) -> None:
     assert Sentence().is_complete(text, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("东京。日本", "东京"),
+        ("东京。", "东京"),
+        ("東京｡日本", "東京"),
+        ("東京．日本", "東京"),
+        ("３．５キロ。はい", "３．５キロ"),
+        ("「東京。」と言う", "「東京。」"),
+        ("東京！日本", "東京！"),
+        ("东京.日本", "东京"),
+        ("东京. 日本", "东京"),
+        ("दिल्ली। यह", "दिल्ली"),
+        ("القاهرة؟ نعم", "القاهرة؟"),
+        ("لاہور۔ یہ", "لاہور"),
+        ("Αθήνα; Ναι", "Αθήνα;"),
+        ("Αθήνα\u037e Ναι", "Αθήνα\u037e"),
+        ("Rome; yes", "Rome; yes"),
+        ("አዲስ አበባ።ነው", "አዲስ አበባ"),
+        ("Երևան։ Այո", "Երևան"),
+        ("ရန်ကုန်။ဟုတ်", "ရန်ကုန်"),
+        ("กรุงเทพ ใช่", "กรุงเทพ ใช่"),
+        ("서울입니다. 네", "서울입니다"),
+    ],
+)
+def test_a_sentence_ends_in_every_script(text: str, answer: str) -> None:
+    assert cut(Sentence(), text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"), [("\nParis", "Paris"), (" \n\n Paris.\nx", "Paris"), (" Paris\nx", "Paris"), ("\n\n", "")]
+)
+def test_leading_white_space_is_skipped_if_asked(text: str, answer: str) -> None:
+    stops = StopStrings(StopStringsParams(skip_leading_white_space=True))
+    sentence = Sentence(SentenceParams(skip_leading_white_space=True))
+    assert cut(stops, text) == cut(sentence, text) == answer
+    for truncator in (stops, sentence):
+        early = next((said for said in pieces(text) if truncator.is_complete(said, 1, None)), text)
+        assert cut(truncator, early) == answer
+    if text.startswith("\n"):
+        assert cut(StopStrings(StopStringsParams()), text) == "", "as published"

@@ -8,6 +8,7 @@ from typing import Any
 from bert_score.utils import bert_cos_score_idf
 
 from wildcore import AnsweredProbe, Environment, Metric, Progress, Score
+from wildcore.equivalence import canonical
 from wildcore_bertscore.baseline import baseline
 from wildcore_bertscore.encoder import Encoder, EncoderFiles, find_encoder, load_encoder
 from wildcore_bertscore.parameters import BertScoreParams, Measure
@@ -47,6 +48,7 @@ class BertScore(Metric):
         """Score each item, at most 1. An item gets no value if the encoder can read none of its accepted answers."""
         if not items:
             return []
+        items = [_in_one_form(item) for item in items]
         encoder = self._load()
         lengths = self._lengths(encoder, items)
         pairs = [(item.answer.text, gold) for item in items for gold in item.answers]
@@ -115,3 +117,9 @@ class BertScore(Metric):
         best = max(values.get((item.answer.text, gold), 0.0) for gold in golds)
         # for equal texts it may be slightly above 1
         return Score(value=(min(best, 1.0) - self._baseline) / (1 - self._baseline), details=details)
+
+
+def _in_one_form(item: AnsweredProbe) -> AnsweredProbe:
+    """Return an item with its texts in Unicode's form NFC, so that texts that are equal in Unicode get the same score."""
+    answer = item.answer.model_copy(update={"text": canonical(item.answer.text)})
+    return item.model_copy(update={"answer": answer, "answers": tuple(map(canonical, item.answers))})

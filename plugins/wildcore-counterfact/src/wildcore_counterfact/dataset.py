@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.datasets import MalformedRow, Row, parsed, read_table
+from wildcore import EditCase, EditRequest, Probe
+from wildcore.datasets import MalformedRow, Row, TableDataset
 from wildcore_counterfact import CounterFactParams
 
 
-class CounterFact:
+class CounterFact(TableDataset[CounterFactParams]):
     """CounterFact as released by its authors, nested, or flattened to one paraphrase and one neighbour on each row.
 
     A row with the field ``requested_rewrite`` is nested. A neighbour is another subject for which the old object is true, so
@@ -15,21 +15,15 @@ class CounterFact:
     have no single right answer, and the published evaluation leaves out the second. Tags hold their numbers for each row.
     """
 
-    def __init__(self, params: CounterFactParams) -> None:
-        self.params = params
-
-    def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in the order of the rows, named by ``case_id``."""
-        return parsed(read_table(self.params), self._case)
-
-    def _case(self, row: Row) -> EditCase:
+    def cases_of(self, row: Row) -> Iterator[EditCase]:
+        """Yield the case of a row, named by ``case_id``."""
         request, paraphrases, neighbours = _nested(row) if "requested_rewrite" in row.fields else _flat(row)
         target, old = request.target, request.ground_truth
         asked = [
             Probe(kind="generalization", prompt=prompt, answers=(target,), rival=old)
             for prompt in paraphrases[: self.params.paraphrases]
         ]
-        return EditCase(
+        yield EditCase(
             id=str(row.whole_number("case_id")),
             request=request,
             probes=(

@@ -24,7 +24,8 @@ class Demonstration(FrozenData):
     @property
     def text(self) -> str:
         """The demonstration as the model reads it."""
-        return f"{new_fact(self.fact)}Prompt: {self.prompt} {self.answer}\n\n"
+        separator = EditRequest(prompt=self.prompt, target=self.answer).separator_used
+        return f"{new_fact(self.fact)}Prompt: {self.prompt}{separator}{self.answer}\n\n"
 
     def gives_away(self, question: str, edited: EditRequest) -> bool:
         """Return whether it answers ``question``, and differently from the fact that is ``edited``."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI
-from pydantic import BaseModel, Field, ValidationError
 
-from wildcore_judge.failures import Halted, NotTaken, Passing, Unanswered, failure
+from wildcore_judge.client import NotReceived
+from wildcore_judge.completion import Completion, read_completion
+from wildcore_judge.failures import NotTaken, OverBudget, Passing, Unanswered, Unreadable, failure
+from wildcore_judge.forms import Letters
 from wildcore_judge.key import Key
 from wildcore_judge.meter import Meter, Tokens
 from wildcore_judge.parameters import JudgeParams
@@ -32,6 +34,7 @@ VERDICT_SCHEMA = {
         },
     },
 }
+LIMITS = ("max_tokens", "max_completion_tokens")
 CAN_DO_WITHOUT = {
     "response_format": "it is asked without constraining the reply",
     "seed": "it is asked without a seed",
@@ -55,12 +58,14 @@ class Gate:
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def passed(self, text: str) -> AsyncIterator[Bill]:
-        """Reserve the upper bound of a request's cost while it is in flight. Raises ``Halted`` if the budget is spent."""
+    async def passed(self, text: str, max_tokens: int) -> AsyncIterator[Bill]:
+        """Reserve the upper bound of a request's cost while it is in flight. Raises ``OverBudget`` if the budget is too small
+        for it.
+        """
         async with self._changed:
-            while not self.meter.allows(bound := self.meter.bound(text)):
+            while not self.meter.allows(bound := self.meter.bound(text, max_tokens)):
                 if not self.meter.under_way:
-                    raise Halted("budget reached")
+                    raise OverBudget
                 await self._changed.wait()
             self.meter.begin(bound)
         bill = Bill()
@@ -76,24 +81,39 @@ class Chat:
     """A model on a server. The options that the server accepts are determined with the first reply and then fixed."""
 
     def __init__(
-        self, client: AsyncOpenAI, params: JudgeParams, key: Key, meter: Meter, note: Callable[[str], None]
+        self,
+        client: AsyncOpenAI,
+        params: JudgeParams,
+        key: Key,
+        meter: Meter,
+        letters: Letters,
+        note: Callable[[str], None],
     ) -> None:
         self.client = client
         self.params = params
         self.key = key
         self.gate = Gate(meter)
+        self.letters = letters
         self.note = note
         self.settled = False
         self.options: dict[str, Any] = {"temperature": 0.0, "seed": 0, "max_tokens": params.max_tokens}
         if params.constrain:
             self.options["response_format"] = VERDICT_SCHEMA
 
-    async def ask(self, text: str) -> Reply:
-        """Return the reply to ``text``. Raises ``Passing``, ``Unanswered`` or ``Halted``."""
+    @property
+    def repeats_itself(self) -> bool:
+        """Whether the server replies alike to the same request, because it takes temperature 0."""
+        return "temperature" in self.options
+
+    async def ask(self, text: str, max_tokens: int | None = None) -> Reply:
+        """Return the reply to ``text``, which has at most ``max_tokens`` tokens, if given, instead of the parameter's.
+
+        Raises ``Passing``, ``Unreadable``, ``Unanswered`` or ``Halted``.
+        """
         options = self.options
         while True:
             try:
-                reply = await self._post(text, options)
+                reply = await self._post(text, options, max_tokens or self.params.max_tokens)
             except NotTaken as refusal:
                 milder = None if self.settled else without_what_is_refused(options, str(refusal))
                 if milder is None:
@@ -109,15 +129,30 @@ class Chat:
                 self.note(f"the judge's server does not take {name}; {CAN_DO_WITHOUT[name]}")
         self.settled, self.options = True, options
 
-    async def _post(self, text: str, options: dict[str, Any]) -> Reply:
-        async with self.gate.passed(text) as bill:
-            body = await self._body(text, options, bill)
-            reply = read_reply(body, options)
-            if reply.input_tokens is not None and reply.output_tokens is not None:
-                bill.used = Tokens(reply.input_tokens, reply.output_tokens)
-            return reply
+    async def _post(self, text: str, options: dict[str, Any], max_tokens: int) -> Reply:
+        limit = {name: max_tokens for name in LIMITS if name in options}
+        async with self.gate.passed(text, max_tokens) as bill:
+            completion = read_completion(await self._body(text, options | limit, bill), self.key.scrub)
+            used = self.gate.meter.plausible(text, max_tokens, completion.input_tokens, completion.output_tokens)
+            if used is not None:
+                bill.used = used
+        return self._reply_of(completion, used, options, max_tokens)
 
-    async def _body(self, text: str, options: dict[str, Any], bill: Bill) -> str:
+    def _reply_of(self, completion: Completion, used: Tokens | None, options: dict[str, Any], max_tokens: int) -> Reply:
+        filled = not completion.ended and used is not None and used.written >= max_tokens
+        return Reply(
+            text=completion.text,
+            only_thoughts=completion.only_thoughts,
+            answered_by=completion.model,
+            input_tokens=used.read if used else None,
+            output_tokens=used.written if used else None,
+            cut_off=completion.cut_off or filled,
+            constraint_requested="response_format" in options,
+            temperature=options.get("temperature"),
+            letters=self.letters,
+        )
+
+    async def _body(self, text: str, options: dict[str, Any], bill: Bill) -> bytes:
         completions = self.client.chat.completions.with_raw_response
         try:
             async with asyncio.timeout(self.params.timeout):
@@ -128,12 +163,16 @@ class Chat:
             raise Passing(f"no reply within {self.params.timeout:g} s") from None
         except APIStatusError as error:
             bill.used = NOTHING
-            said = self.key.scrub(error.response.text)
+            said = self.key.scrub(error.response.content.decode("utf-8", "replace"))
             raise failure(error.status_code, error.response.headers, said, self.key.source) from None
+        except NotReceived as error:
+            raise Unreadable("", str(error)) from None
         except APIConnectionError as error:
+            if isinstance(error.__cause__, NotReceived):  # as some versions of the client raise it
+                raise Unreadable("", str(error.__cause__)) from None
             bill.used = NOTHING if type(error.__cause__).__name__ in NEVER_ARRIVED else None
             raise Passing(self.key.scrub(_root(error))) from None
-        return self.key.scrub(response.content.decode("utf-8", "replace"))
+        return response.content
 
 
 def without_what_is_refused(options: dict[str, Any], refusal: str) -> dict[str, Any] | None:
@@ -147,45 +186,6 @@ def without_what_is_refused(options: dict[str, Any], refusal: str) -> dict[str, 
     present = [name for name in CAN_DO_WITHOUT if name in options]
     named = [name for name in present if name in refusal] or [name for name in present if name == "response_format"]
     return {name: value for name, value in options.items() if name != named[0]} if named else None
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class _Completion(BaseModel):
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
-    model: str | None = None
-
-
-def read_reply(body: str, options: dict[str, Any]) -> Reply:
-    """Read the body of a server's reply. Raises ``Passing`` if it is not a chat completion."""
-    try:
-        completion = _Completion.model_validate_json(body)
-    except ValidationError:
-        raise Passing(f"its reply is no chat completion: {' '.join(body.split())!r:.80}") from None
-    choice, usage = completion.choices[0], completion.usage or _Usage()
-    return Reply(
-        text=choice.message.content or choice.message.refusal or "",
-        answered_by=completion.model,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-        cut_off=choice.finish_reason == "length",
-        constraint_requested="response_format" in options,
-        temperature=options.get("temperature"),
-    )
 
 
 def _root(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 
 FOR_A_WHILE = (408, 409, 425, 429)
+UNREADABLE = "the judge's server replies, but in a form that cannot be read"
 FOR_THIS_REQUEST = (400, 413, 415, 422, 451, 501)
 
 
@@ -17,16 +18,37 @@ class Passing(Exception):
         self.wait = wait
 
 
+class Unreadable(Exception):
+    """The server sent a reply that cannot be read. ``problem`` says why, if that is known; ``said`` quotes the reply."""
+
+    def __init__(self, said: str, problem: str = "") -> None:
+        super().__init__(said, problem)
+        self.why = UNREADABLE + (f" ({problem})" if problem else "")
+        self.said = said
+
+
 class NotTaken(Exception):
     """The server rejects this request: its text, or an option in it."""
 
 
 class Unanswered(Exception):
-    """There is no reply to this text."""
+    """There is no usable reply to this text. ``said`` quotes the server, apart from the reason."""
+
+    def __init__(self, why: str, said: str = "") -> None:
+        super().__init__(why, said)
+        self.why = why
+        self.said = said
 
 
 class Halted(Exception):
     """There will be no reply to any further text: the key is rejected, or the budget is spent."""
+
+
+class OverBudget(Halted):
+    """The budget does not allow this request."""
+
+    def __init__(self) -> None:
+        super().__init__("budget reached")
 
 
 def failure(status: int, headers: Mapping[str, str], body: str, key: str) -> Exception:
@@ -40,6 +62,11 @@ def failure(status: int, headers: Mapping[str, str], body: str, key: str) -> Exc
         return NotTaken(said)
     if status >= 500 or status in FOR_A_WHILE:
         return Passing(said, seconds_to_wait(headers.get("retry-after")))
+    if 300 <= status < 400:
+        place = f" to {headers['location']:.200}" if "location" in headers else ""
+        return Halted(
+            f"the judge's server redirects{place} ({status}), which is not followed; give the address that is meant"
+        )
     hint = " (does the address end in /v1, and is the model's name right?)" if status == 404 else ""
     return Halted(f"the judge's server refuses: {said}{hint}")
 

@@ -1,14 +1,32 @@
 """The server's key: read from the environment, sent to the server, and kept out of everything else."""
 
-import json
+import binascii
+import html
 import os
+import re
+from base64 import b64decode
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from functools import partial
 
 from wildcore import Setting, UserError
 
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder word for a local server; hiding it would make messages unreadable."""
+HIDDEN = "[key]"
+ESCAPE = re.compile(
+    r"&(?:amp;)*(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});?"
+    r"|%(?:25)*[0-9a-fA-F]{2}"
+    r"|\\+(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt]|[^\w\s])"
+)
+"""One character of printable ASCII as HTML, an address or a string of a programming language escapes it, perhaps twice."""
+WHITE_SPACE = {"n": "\n", "r": "\r", "t": "\t"}
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
+HEXADECIMAL = re.compile(r"[0-9a-fA-F]{16,}")
+Decode = Callable[[str], Iterator[str]]
+LAYERS = 2
+"""Encodings within each other that are looked through. A text with the key below the first is left out altogether."""
 
 
 @dataclass(frozen=True)
@@ -19,12 +37,92 @@ class Key:
     source: str = "no key"
 
     def scrub(self, text: str) -> str:
-        """Return ``text`` without the key, in any form in which a message may quote it."""
+        """Return ``text`` without the key, as it is or escaped for JSON, HTML or an address, or in base64 or hexadecimal."""
         if len(self.value) < SHORTEST_SECRET:
             return text
-        for form in (self.value, json.dumps(self.value)[1:-1], repr(self.value)[1:-1], quote(self.value, safe="")):
-            text = text.replace(form, "[key]")
-        return text
+        text = self._scrub_escaped(text.replace(self.value, HIDDEN))
+        for encoded, decode in ENCODINGS:
+            text = encoded.sub(partial(self._without, decode), text)
+        return HIDDEN if self._is_in(text, LAYERS) else text
+
+    def _scrub_escaped(self, text: str) -> str:
+        plain = Unescaped(text)
+        pieces, done, start = [], 0, plain.text.find(self.value)
+        while start >= 0:
+            end = start + len(self.value)
+            pieces += [text[done : plain.place(start)], HIDDEN]
+            done, start = plain.place(end), plain.text.find(self.value, end)
+        return "".join([*pieces, text[done:]])
+
+    def _without(self, decode: Decode, run: re.Match[str]) -> str:
+        return HIDDEN if any(self.value in text for text in decode(run.group())) else run.group()
+
+    def _is_in(self, text: str, layers: int) -> bool:
+        """Return whether the key is in a text, below at most ``layers`` encodings."""
+        if self.value in text:
+            return True
+        if not layers:
+            return False
+        below = [plain] if (plain := Unescaped(text).text) != text else []
+        below += [found for encoded, decode in ENCODINGS for run in encoded.findall(text) for found in decode(run)]
+        return any(self._is_in(inner, layers - 1) for inner in below)
+
+
+class Unescaped:
+    """A text without escapes, and the place in the original of each of its characters."""
+
+    def __init__(self, original: str) -> None:
+        pieces: list[str] = []
+        self._starts, self._places = [0], [0]
+        done = length = 0
+        for found in ESCAPE.finditer(original):
+            char = _unescaped(found.group())
+            if char is None:
+                continue
+            pieces += [original[done : found.start()], char]
+            length += found.start() - done
+            done = found.end()
+            self._starts += [length, length + 1]
+            self._places += [found.start(), done]
+            length += 1
+        self.text = "".join([*pieces, original[done:]])
+
+    def place(self, index: int) -> int:
+        """Return the place in the original text of the character ``index`` of ``text``, or of the end."""
+        segment = bisect_right(self._starts, index) - 1
+        return self._places[segment] + index - self._starts[segment]
+
+
+def _unescaped(escape: str) -> str | None:
+    """Return the character that an escape stands for. None: it is not one character of ASCII."""
+    if escape[0] == "&":
+        char = html.unescape("&" + escape[1:].replace("amp;", "").rstrip(";") + ";")
+    elif escape[0] == "%":
+        char = chr(int(escape[-2:], 16))
+    else:
+        kind = escape.lstrip("\\") or "\\"
+        digits = kind[1:].strip("{}")
+        char = chr(min(int(digits, 16), 0x10FFFF)) if digits else WHITE_SPACE.get(kind, kind)
+    return char if len(char) == 1 and char.isascii() else None
+
+
+def _from_base64(run: str) -> Iterator[str]:
+    """Yield what a run of base64 decodes to, from each place at which a group of four may begin."""
+    digits = "".join(run.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
+    for start in range(4):
+        group = digits[start:]
+        yield b64decode(group[: len(group) - (len(group) % 4 == 1)] + "==").decode("latin-1")
+
+
+def _from_hexadecimal(run: str) -> Iterator[str]:
+    for digits in (run, run[1:]):
+        yield binascii.unhexlify(digits[: len(digits) // 2 * 2]).decode("latin-1")
+
+
+ENCODINGS: tuple[tuple[re.Pattern[str], Decode], ...] = (
+    (BASE64, _from_base64),
+    (HEXADECIMAL, _from_hexadecimal),
+)
 
 
 def read_key(variable: str | None, needed: bool) -> Key:

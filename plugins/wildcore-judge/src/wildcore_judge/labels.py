@@ -89,7 +89,7 @@ def read_labels(file: Path) -> Labels:
 
 def _rows(file: Path) -> Iterator[Row | Malformed]:
     try:
-        yield from read_table(TableParams(path=file))
+        yield from read_table(TableParams(path=file, plain_values=False))  # texts must be those of the answers
     except UserError as error:  # messages of the table reader speak of the dataset
         raise error.renamed({"dataset.path": lambda path: Parameter("metric.human-labels.file", path)}) from error
 

@@ -1,6 +1,7 @@
 """The cost of judging: counts tokens and requests, and enforces budgets that no request may exceed."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from wildcore_judge.parameters import JudgeParams
 
@@ -9,6 +10,9 @@ BYTES_PER_TOKEN = 4
 VERDICT_TOKENS = 10
 WRAPPING = 300
 """Most tokens that a chat template and the schema of the reply add to a text; used for upper bounds."""
+
+MOST_ADDED = 131_072
+"""Most tokens that a server may add to a text, or write beyond what it is asked for: the length that common models read."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,31 @@ class Meter:
     """Requests whose cost the server did not report; they are counted at their upper bound."""
     reserved: Tokens = Tokens()
     under_way: int = 0
+    implausible: int = 0
+    """Replies with numbers of tokens that cannot be right; they are counted at their upper bound."""
     surplus: int = field(default=0, init=False)
 
-    def bound(self, text: str) -> Tokens:
-        """Return the upper bound of a request's tokens."""
-        return Tokens(len(text.encode()) + WRAPPING + self.surplus, self.params.max_tokens)
+    def bound(self, text: str, max_tokens: int | None = None) -> Tokens:
+        """Return the upper bound of a request's tokens; ``max_tokens`` None: the parameter's."""
+        return Tokens(len(text.encode()) + WRAPPING + self.surplus, max_tokens or self.params.max_tokens)
+
+    def plausible(self, text: str, max_tokens: int, read: Any, written: Any) -> Tokens | None:
+        """Return the tokens that a server reports. None: it reports none, or numbers that cannot be right; those are counted.
+
+        They must be whole numbers, ``read`` at least 1 and ``written`` at least 0, and exceed the upper bound of the request
+        by no more than ``MOST_ADDED``.
+        """
+        if read is None or written is None:
+            return None
+        bound = self.bound(text, max_tokens)
+        likely = (
+            type(read) is int
+            and type(written) is int
+            and 1 <= read <= bound.read - self.surplus + MOST_ADDED
+            and 0 <= written <= bound.written + MOST_ADDED
+        )
+        self.implausible += not likely
+        return Tokens(read, written) if likely else None
 
     def allows(self, bound: Tokens) -> bool:
         """Return whether a request can be sent without exceeding a budget."""
@@ -67,7 +91,7 @@ class Meter:
         self.spent += bound if used is None else used
         self.guessed += used is None
         if used is not None:
-            self.surplus += max(0, used.read - bound.read)
+            self.surplus = min(MOST_ADDED, self.surplus + max(0, used.read - bound.read))
 
     def cost(self, tokens: Tokens) -> float | None:
         """Return the cost of tokens in USD. None: the prices are not known."""

@@ -19,8 +19,8 @@ class Grader(Protocol):
         """Raise ``UserError`` if it is clear beforehand that there will be no verdict."""
         ...
 
-    def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
-        """Return the judgement of every text; the texts must differ."""
+    def judge(self, texts: Sequence[str], prompt: GradingPrompt, environment: Environment) -> dict[str, Judgement]:
+        """Return the judgement of every text; the texts must differ, and are made from ``prompt``."""
         ...
 
 
@@ -80,7 +80,7 @@ class Judge(Metric):
         texts = [self.prompt.render(item) for item in items]
         if not texts:
             return []
-        judgements = self.grader.judge(list(dict.fromkeys(texts)), self.prompt.version, self._environment)
+        judgements = self.grader.judge(list(dict.fromkeys(texts)), self.prompt, self._environment)
         return [self._score(judgements[text]) for text in texts]
 
     def _score(self, judgement: Judgement) -> Score:

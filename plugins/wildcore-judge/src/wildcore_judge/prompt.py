@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Parameter, UserError
+from wildcore_judge.forms import Letters, letters_of
 
 PLACEHOLDERS = ("{question}", "{gold}", "{answer}")
 NAMED = re.compile(r"\{[A-Za-z_]+\}")
@@ -65,6 +66,11 @@ class GradingPrompt:
         """Name and hash of the text: verdicts of different versions are never mixed."""
         return f"{self.name}-{hashlib.sha256(self.text.encode()).hexdigest()[:12]}"
 
+    @cached_property
+    def letters(self) -> Letters:
+        """What the prompt means by the letters that it asks for."""
+        return letters_of(self.text)
+
     def render(self, item: AnsweredProbe) -> str:
         """Return the text that the judge reads. The accepted answers are one on each line, the gold first."""
         golds = "\n".join(" ".join(gold.split()) for gold in item.answers)
@@ -78,7 +84,7 @@ BUILT_IN = GradingPrompt("grading", GRADING)
 def read_prompt(file: Path) -> GradingPrompt:
     """Read the user's own prompt. Raises ``UserError`` if it cannot be read or a placeholder is missing."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", Parameter("metric.judge.prompt_file", file)) from error
     except UnicodeDecodeError as error:

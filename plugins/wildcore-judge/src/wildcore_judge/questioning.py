@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from wildcore_judge.chat import Chat
-from wildcore_judge.failures import Halted, Passing, Unanswered
+from wildcore_judge.failures import Halted, OverBudget, Passing, Unanswered, Unreadable
+from wildcore_judge.longer import LongerReplies, longer
 from wildcore_judge.parameters import JudgeParams
 from wildcore_judge.store import VerdictStore
 from wildcore_judge.verdict import Judgement, Reply, judged
@@ -21,9 +22,10 @@ class Questioning:
         self.store = store
         self.params = params
         self.advance = advance
+        self.longer_replies = LongerReplies(params.max_tokens)
         self.judgements: dict[str, Judgement] = {}
         self._in_a_row = 0
-        self._why_stopped = ""
+        self._why_stopped: Unanswered | None = None
         self._stopped = asyncio.Event()
         self._silent_until = 0.0
 
@@ -51,45 +53,63 @@ class Questioning:
             try:
                 judgement = judged(await self._clear_reply(text))
             except Unanswered as reason:
-                return Judgement(reason=str(reason))
+                return Judgement(why=reason.why, said=reason.said)
             if judgement.reply and not judgement.reason:
                 self.store.put(text, judgement.reply)
             return judgement
 
     async def _clear_reply(self, text: str) -> Reply:
-        """Return a reply with a verdict. If the first has none, ask a second time; if that has none either, return it."""
+        """Return a reply with a verdict. If the first has none, and a second may have one, ask a second time; if that has none
+        either, return the first.
+        """
         reply = await self._reply(text)
-        if reply.verdict:
+        if reply.verdict or not self._may_help(reply):
             return reply
         try:
-            return await self._reply(text)
+            second = await self._reply(text, longer(self.params.max_tokens) if reply.cut_off else None)
         except Unanswered:
             return reply
+        if reply.cut_off:
+            self.longer_replies.count(second.verdict is not None)
+        return second if second.verdict else reply
 
-    async def _reply(self, text: str) -> Reply:
-        """Return a reply; repeats the request while the server fails in a way that may be temporary. Raises ``Unanswered``."""
-        problem = ""
+    def _may_help(self, reply: Reply) -> bool:
+        return self.longer_replies.are_worthwhile if reply.cut_off else not self.chat.repeats_itself
+
+    async def _reply(self, text: str, max_tokens: int | None = None) -> Reply:
+        """Return a reply; repeats the request while the server fails in a way that may be temporary, and once if its reply
+        cannot be read. Raises ``Unanswered``.
+        """
+        failure: Passing | Unreadable = Passing("")
+        unreadable = 0
         for attempt in range(self.params.attempts):
             await self._wait(attempt)
             if self._why_stopped:
-                raise Unanswered(self._why_stopped)
+                raise self._why_stopped
             try:
-                reply = await self.chat.ask(text)
-            except Passing as failure:
-                problem = str(failure)
-                self._heed(failure)
+                reply = await self.chat.ask(text, max_tokens)
+            except Passing as problem:
+                failure = problem
+                self._heed(problem)
+            except Unreadable as problem:
+                failure = problem
+                unreadable += 1
+                if unreadable > 1:
+                    break
             except Halted as end:
-                self._stop(str(end))
-                raise Unanswered(str(end)) from None
+                why = Unanswered(str(end))
+                if max_tokens is None or not isinstance(end, OverBudget):  # a smaller request may still be allowed
+                    self._stop(why)
+                raise why from None
             except Unanswered as refusal:
                 if not self.chat.settled:
-                    self._count_failure(str(refusal))
+                    self._count_failure(refusal)
                 raise
             else:
                 self._in_a_row = 0
                 return reply
-        self._count_failure(f"the judge cannot be reached: {problem}")
-        raise Unanswered(self._why_stopped or f"the judge gives no reply: {problem}")
+        self._count_failure(unanswered(failure, "the judge cannot be reached"))
+        raise self._why_stopped or unanswered(failure, "the judge gives no reply")
 
     async def _wait(self, attempt: int) -> None:
         """Wait as long as the server asks for; before a further attempt, wait by exponential back-off with jitter."""
@@ -103,14 +123,22 @@ class Questioning:
         if failure.wait is None:
             return
         if failure.wait > self.params.longest_wait:
-            self._stop(f"the judge cannot be reached: it asks to wait {failure.wait:.0f} s ({failure})")
+            problem = f"it asks to wait {failure.wait:.0f} s ({failure})"
+            self._stop(Unanswered(f"the judge cannot be reached: {problem}"))
         self._silent_until = max(self._silent_until, time.monotonic() + failure.wait)
 
-    def _count_failure(self, reason: str) -> None:
+    def _count_failure(self, reason: Unanswered) -> None:
         self._in_a_row += 1
         if self._in_a_row >= self.params.give_up_after:
             self._stop(reason)
 
-    def _stop(self, reason: str) -> None:
+    def _stop(self, reason: Unanswered) -> None:
         self._why_stopped = self._why_stopped or reason
         self._stopped.set()
+
+
+def unanswered(failure: Passing | Unreadable, otherwise: str) -> Unanswered:
+    """Return the reason why a text has no reply; ``otherwise`` is its beginning unless the server replied."""
+    if isinstance(failure, Unreadable):
+        return Unanswered(failure.why, failure.said)
+    return Unanswered(f"{otherwise}: {failure}")

@@ -8,9 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wildcore import Environment, Parameter, Setting, UserError
+from wildcore_judge.forms import Letters
 from wildcore_judge.key import Key, read_key
+from wildcore_judge.longer import longer
 from wildcore_judge.meter import Meter, Tokens, estimate
 from wildcore_judge.parameters import JudgeParams
+from wildcore_judge.prompt import GradingPrompt
 from wildcore_judge.store import VerdictStore, open_store
 from wildcore_judge.verdict import Judgement, unscored
 
@@ -53,32 +56,42 @@ class ServerJudge:
             )
         self._key = read_key(self.params.key_variable, needed=self.params.base_url is None)
 
-    def judge(self, texts: Sequence[str], prompt_version: str, environment: Environment) -> dict[str, Judgement]:
+    def judge(self, texts: Sequence[str], prompt: GradingPrompt, environment: Environment) -> dict[str, Judgement]:
         """Return the judgement of every text: known ones from the store, the others from the server."""
         who = {"model": self.name, "base_url": self.base_url}
-        with open_store(environment.cache, who, prompt_version) as store:
+        with open_store(environment.cache, who, prompt.version, prompt.letters) as store:
             judgements = {text: Judgement(reply, known=True) for text in texts if (reply := store.get(text))}
             unknown = [text for text in texts if text not in judgements]
             self._announce(judgements, unknown, environment)
             if unknown:
-                judgements |= _run(self._ask(unknown, store, environment))
+                judgements |= _run(self._ask(unknown, store, prompt.letters, environment))
                 environment.progress.note(self._account(judgements))
             for note in store.notes():
                 environment.progress.note(note)
         return judgements
 
-    async def _ask(self, texts: Sequence[str], store: VerdictStore, environment: Environment) -> dict[str, Judgement]:
+    async def _ask(
+        self, texts: Sequence[str], store: VerdictStore, letters: Letters, environment: Environment
+    ) -> dict[str, Judgement]:
         from openai import AsyncOpenAI
 
         from wildcore_judge.chat import Chat
+        from wildcore_judge.client import LimitedClient
         from wildcore_judge.questioning import Questioning
 
         progress = environment.progress
-        client = AsyncOpenAI(api_key=self._key.value, base_url=self.base_url, max_retries=0, timeout=None)
+        http = LimitedClient(longer(self.params.max_tokens), self._key.scrub)
+        client = AsyncOpenAI(
+            api_key=self._key.value, base_url=self.base_url, max_retries=0, timeout=None, http_client=http
+        )
         with progress.track("judging", len(texts)) as advance:
             async with client:
-                chat = Chat(client, self.params, self._key, self.meter, progress.note)
-                return await Questioning(chat, store, self.params, advance).ask_all(texts)
+                chat = Chat(client, self.params, self._key, self.meter, letters, progress.note)
+                questioning = Questioning(chat, store, self.params, advance)
+                judgements = await questioning.ask_all(texts)
+        if account := questioning.longer_replies.account():
+            progress.note(f"judge {self.name}: {account}")
+        return judgements
 
     def _announce(self, known: Mapping[str, Judgement], unknown: Sequence[str], environment: Environment) -> None:
         about = sum(map(estimate, unknown), Tokens())
@@ -91,6 +104,9 @@ class ServerJudge:
     def _account(self, judgements: Mapping[str, Judgement]) -> str:
         meter = self.meter
         guessed = f", {meter.guessed} of them counted at their most" if meter.guessed else ""
+        guessed += f" (the server reports impossible numbers of tokens for {meter.implausible})" * bool(
+            meter.implausible
+        )
         return (
             f"judge {self.name}, so far: {meter.requests} requests{guessed}, {meter.spent.read:,} tokens read and "
             f"{meter.spent.written:,} written, {meter.in_usd(meter.spent)}; {unscored(judgements.values())}"

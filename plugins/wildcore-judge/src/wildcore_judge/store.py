@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from wildcore import Place, UserError
 from wildcore.storage import CheckedRows, not_through_links, require_inside
+from wildcore_judge.forms import LETTERS, Letters
 from wildcore_judge.verdict import Reply
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -29,13 +30,20 @@ class VerdictStore:
     """
 
     def __init__(
-        self, kept: CheckedRows, rows: Connection, claims: IO[bytes], judge: Mapping[str, str], prompt: str
+        self,
+        kept: CheckedRows,
+        rows: Connection,
+        claims: IO[bytes],
+        judge: Mapping[str, str],
+        prompt: str,
+        letters: Letters,
     ) -> None:
         self._kept = kept
         self._rows = rows
         self._claims = claims
         self._judge = json.dumps(judge, sort_keys=True)
         self._prompt = prompt
+        self._letters = letters
 
     def get(self, text: str) -> Reply | None:
         """Return the stored reply to a text; it has a verdict. None: there is no stored reply, or it is damaged."""
@@ -46,7 +54,10 @@ class VerdictStore:
         except ValidationError:  # damaged before it had a checksum
             self._kept.damaged.add(key)
             return None
-        return reply if reply and reply.verdict else None
+        if reply is None:
+            return None
+        reply = reply.model_copy(update={"letters": self._letters})
+        return reply if reply.verdict else None
 
     def put(self, text: str, reply: Reply) -> None:
         """Store a reply that has a verdict. When this returns, it survives a crash of the process."""
@@ -75,8 +86,11 @@ class VerdictStore:
 
 
 @contextmanager
-def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[VerdictStore]:
-    """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts.
+def open_store(
+    cache: Path, judge: Mapping[str, str], prompt: str, letters: Letters = LETTERS
+) -> Iterator[VerdictStore]:
+    """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts, ``prompt`` is the version of the
+    prompt, ``letters`` what it means by letters.
 
     Raises ``UserError`` if it cannot be used. One thread at a time may use it.
     """
@@ -97,7 +111,7 @@ def open_store(cache: Path, judge: Mapping[str, str], prompt: str) -> Iterator[V
             rows.execute("PRAGMA journal_mode = WAL")
         finally:
             _unlock(claims, 0)
-        yield VerdictStore(kept, rows, claims, judge, prompt)
+        yield VerdictStore(kept, rows, claims, judge, prompt, letters)
 
 
 def _claims(cache: Path, path: Path) -> IO[bytes]:

@@ -46,7 +46,7 @@ def _local_text(name: str) -> str:
     if name == SAMPLE:
         return files("wildcore_keyvalue").joinpath("sample_corpus.txt").read_text(encoding="utf-8")
     try:
-        return Path(name).read_text(encoding="utf-8")
+        return Path(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         way_out = 'name a text file, "sample", or "hub:NAME:CONFIG:SPLIT"'
         raise UserError(f"cannot be read ({error})", Parameter("editor.corpus", name), way_out) from error

@@ -82,7 +82,7 @@ def read_prefixes(file: Path) -> tuple[str, ...]:
     """
     about = Parameter("editor.prefixes", file)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
         listed = json.loads(text) if file.suffix == ".json" else [line for line in text.splitlines() if line]
     except (OSError, ValueError) as error:
         raise UserError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildcore import EditRequest, Prompt, TargetEnding
-from wildcore.models import LoadedModel, TokenisedPair, encode, require_target, subject_span, tokenise_pair
+from wildcore.models import LoadedModel, TokenisedPair, edit_prompt, encode, require_target, subject_span, tokenise_pair
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def with_target(
     span = require_target_and_subject(request)
     texts = []
     for prefix in prefixes:
-        joined = tokenise_pair(model.tokenizer, Prompt(text=prefix + request.prompt), request.target, ending)
+        joined = tokenise_pair(model.tokenizer, edit_prompt(request, prefix), request.target, ending)
         texts.append(SubjectText(joined, joined.last_token_of((span[0] + len(prefix), span[1] + len(prefix)))))
     return texts
 

@@ -118,7 +118,9 @@ def _asked_by(case: EditCase, prompt: str) -> EditRequest:
 
 
 def _answered(model: LoadedModel, probe: Probe) -> TokenisedPair:
-    return training_pair(model.tokenizer, EditRequest(prompt=probe.prompt, target=probe.answers[0]))
+    return training_pair(
+        model.tokenizer, EditRequest(prompt=probe.prompt, target=probe.answers[0], separator=probe.separator)
+    )
 
 
 def _one_of(rows: Sequence[TokenisedPair], generator: torch.Generator | None) -> TokenisedPair:

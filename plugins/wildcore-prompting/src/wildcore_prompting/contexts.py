@@ -4,6 +4,7 @@ import re
 
 from wildcore import Prompt, Setting, UserError
 from wildcore.models import LoadedModel
+from wildcore.scripts import separator_after
 from wildcore_prompting.parameters import ANSWER, QUESTION, FewShotParams, PrefixParams
 
 PLACE = re.compile(f"{re.escape(QUESTION)}|{re.escape(ANSWER)}")
@@ -35,7 +36,7 @@ class Prefix:
     """A text unrelated to the question, followed by the question."""
 
     def __init__(self, params: PrefixParams) -> None:
-        self.before = params.text if params.text[-1].isspace() else f"{params.text} "
+        self.before = params.text if params.text[-1].isspace() else params.text + separator_after(params.text)
         self.template = params.template
 
     def render(self, question: str, model: LoadedModel) -> Prompt:

@@ -88,7 +88,8 @@ class PrefixParams(Params):
     """Parameters of ``prefix``."""
 
     text: str = Field(min_length=1)
-    """Text before the question. A space separates the two, unless the text ends in white space, such as a line break."""
+    """Text before the question. A space separates the two, unless the text ends in white space, such as a line break, or its
+    script has no spaces between words."""
 
     template: str = QUESTION
     """Template for the text and the question; {question} is replaced by both."""

@@ -2,28 +2,22 @@
 
 from collections.abc import Iterator
 
-from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.datasets import Row, parsed, read_table
+from wildcore import EditCase, EditRequest, Probe
+from wildcore.datasets import Row, TableDataset
 from wildcore_qaedit import QAEditParams
 
 
-class QAEdit:
-    """QAEdit in the form released by its authors."""
+class QAEdit(TableDataset[QAEditParams]):
+    """QAEdit in the form released by its authors. It has no old answers and no aliases."""
 
-    def __init__(self, params: QAEditParams) -> None:
-        self.params = params
-
-    def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in the order of the rows, named by source and id. The data has no old answers and no aliases."""
-        return parsed(read_table(self.params), self._case)
-
-    def _case(self, row: Row) -> EditCase:
+    def cases_of(self, row: Row) -> Iterator[EditCase]:
+        """Yield the case of a row, named by source and id."""
         prompt, target, source = row.text("prompt"), row.text("target"), row.text("source")
         unrelated = [
             Probe(kind="locality", prompt=local.text("loc"), answers=(local.text("loc_ans"),))
             for local in row.rows("locality")[: self.params.locality_probes]
         ]
-        return EditCase(
+        yield EditCase(
             id=f"{source}-{row.whole_number('id')}",  # ids are unique within a source only
             request=EditRequest(prompt=prompt, target=target, subject=row.text("subject")),
             probes=(

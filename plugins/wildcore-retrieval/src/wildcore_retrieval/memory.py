@@ -12,8 +12,8 @@ F = TypeVar("F")
 
 
 def statement(request: EditRequest) -> str:
-    """Return the fact as one text: the prompt and its answer, with one space between them."""
-    separator = "" if request.prompt[-1:].isspace() else " "
+    """Return the fact as one text: the prompt and its answer, with the separator of the prompt's script between them."""
+    separator = "" if request.prompt[-1:].isspace() else request.separator_used
     return f"{request.prompt}{separator}{request.target.strip()}"
 
 

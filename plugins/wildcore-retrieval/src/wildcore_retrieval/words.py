@@ -3,8 +3,11 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from wildcore.equivalence import canonical
+from wildcore.scripts import UNSPACED_LETTER
+from wildcore.words import unicode_segments
 from wildcore_retrieval.retrievers import highest
 
 WORD = re.compile(r"\w+")
@@ -47,5 +50,16 @@ class WordIndex:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case, without punctuation."""
-    return WORD.findall(text.casefold())
+    """Return the words of a text in lower case, without punctuation, the same for texts that are equal in Unicode.
+
+    Of a script without spaces, such as Chinese, every character is a word, except in Katakana.
+    """
+    folded = canonical(canonical(text).casefold())
+    return WORD.findall(folded) if folded.isascii() else list(_words(folded))
+
+
+def _words(text: str) -> Iterator[str]:
+    import regex  # it is needed only for texts outside ASCII
+
+    for word in regex.findall(r"[\w\p{M}]+", text):
+        yield from unicode_segments(word) if UNSPACED_LETTER.search(word) else [word]

@@ -8,7 +8,8 @@ from wildcore_retrieval.words import words
 
 from wildcore import Prompt
 from wildcore.inference import decode
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, render_chat
+from wildcore.scripts import ends_in_full_stop, own_stop
 from wildcore_scr.parameters import FACT, FACTS, QUESTION, ScrParams
 
 
@@ -38,10 +39,10 @@ def _told(params: ScrParams, reply: str, facts: Sequence[str]) -> list[str]:
 
 
 def stated(reply: str, pattern: str | None) -> str:
-    """Return the fact in a reply, closed with a full stop: what ``pattern`` finds in it, else the whole reply."""
+    """Return the fact in a reply, closed with the full stop of its script: what ``pattern`` finds in it, else the whole reply."""
     found = re.search(pattern, reply) if pattern else None
     text = found[FACT].strip() if found else reply
-    return text if text.endswith(".") or not text else f"{text}."
+    return text if ends_in_full_stop(text) or not text else text + own_stop(text)
 
 
 def chosen(reply: str, facts: Sequence[str]) -> list[str]:
@@ -72,8 +73,7 @@ def _asking(model: LoadedModel, params: ScrParams, question: str, facts: Sequenc
     if not chat:
         return Prompt(text=text)
     message = [{"role": "user", "content": text}]
-    turn = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    return Prompt(text=str(turn), separator="", special_tokens=False)
+    return Prompt(text=render_chat(model, message), separator="", special_tokens=False)
 
 
 def _replies(model: LoadedModel, params: ScrParams, prompts: Sequence[Prompt]) -> list[str]:

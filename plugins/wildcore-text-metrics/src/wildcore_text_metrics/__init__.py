@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from wildcore import Metric, Offer, hookimpl, lazy
-from wildcore_text_metrics.parameters import ExtraContentParams
+from wildcore import Metric, Offer, Segmenter, hookimpl, lazy
+from wildcore_text_metrics.parameters import UNICODE, ExtraContentParams, SegmentedParams
 
 SQUAD = "Rajpurkar et al., SQuAD, EMNLP 2016"
 POHL = "Pohl et al., Towards a Principled Evaluation of Knowledge Editors, 2025, arXiv 2507.05937"
@@ -13,20 +13,35 @@ MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, table 7"
 
 
 @hookimpl
+def wildcore_segmenters() -> Iterable[Offer[Segmenter]]:
+    """Offer the word boundaries of Unicode."""
+    return [
+        Offer(
+            UNICODE,
+            lazy("wildcore_text_metrics.segmenting:UnicodeSegmenter"),
+            summary="Unicode's word boundaries: every character is a word, except in Katakana",
+            cites="Unicode Standard Annex #29",
+        )
+    ]
+
+
+@hookimpl
 def wildcore_metrics() -> Iterable[Offer[Metric]]:
     """Offer five metrics that need neither a model nor a service."""
     return [
         Offer(
             "token-f1",
             lazy("wildcore_text_metrics.overlap:TokenF1"),
-            summary="F1 of the words shared with the best accepted answer",
-            cites=SQUAD,
+            SegmentedParams,
+            "F1 of the words shared with the best accepted answer",
+            SQUAD,
         ),
         Offer(
             "contains",
             lazy("wildcore_text_metrics.overlap:Contains"),
-            summary='1 if an accepted answer occurs in the answer; false positives are common ("not Paris" contains "Paris")',
-            cites=POHL,
+            SegmentedParams,
+            '1 if an accepted answer occurs in the answer; false positives are common ("not Paris" contains "Paris")',
+            POHL,
         ),
         Offer(
             "rouge-l",

@@ -8,6 +8,7 @@ from nltk.tokenize.destructive import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from wildcore import AnsweredProbe, Metric, Score
+from wildcore.equivalence import canonical
 
 WEIGHTS = {2: 1 / 3, 3: 2 / 3}
 """Weight of each n. ROME's code weights 2/3 and 4/3 and takes the mean of the two, which is the same."""
@@ -27,7 +28,7 @@ class NGramEntropy(Metric):
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item from 0 up; an output with fewer words than a trigram gets no value."""
-        return [self._score(item.answer.output.text) for item in items]
+        return [self._score(canonical(item.answer.untruncated)) for item in items]
 
     def _score(self, text: str) -> Score:
         words = [word for sentence in self._sentences.tokenize(text) for word in self._words.tokenize(sentence)]

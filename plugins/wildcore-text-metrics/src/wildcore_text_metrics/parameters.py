@@ -7,8 +7,19 @@ from wildcore import Params
 Counts = Literal["any", "repetition", "other"]
 Of = Literal["answer", "output"]
 
+UNICODE = "unicode"
+"""The segmenter that needs no plugin and no dictionary."""
 
-class ExtraContentParams(Params):
+
+class SegmentedParams(Params):
+    """Parameters of metrics that compare words."""
+
+    segmenter: str = UNICODE
+    """How words are found in scripts without spaces, such as Chinese: by Unicode's word boundaries, which separate every
+    character except in Katakana, or by the segmenter of a plugin."""
+
+
+class ExtraContentParams(SegmentedParams):
     """Parameters of ``extra-content``."""
 
     counts: Counts = "any"

@@ -6,6 +6,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenize import tokenize
 
 from wildcore import AnsweredProbe, Metric, Score
+from wildcore.equivalence import canonical
 
 UNREADABLE = "no accepted answer has a letter a to z or a digit, and ROUGE reads no other"
 
@@ -24,8 +25,8 @@ class RougeL(Metric):
         return [self._score(item) for item in items]
 
     def _score(self, item: AnsweredProbe) -> Score:
-        readable = [gold for gold in item.answers if tokenize(gold, None)]
+        readable = [gold for gold in map(canonical, item.answers) if tokenize(gold, None)]
         if not readable:
             return Score(value=None, reason=UNREADABLE)
-        best = self._scorer.score_multi(readable, item.answer.text)["rougeL"]
+        best = self._scorer.score_multi(readable, canonical(item.answer.text))["rougeL"]
         return Score(value=float(best.fmeasure))

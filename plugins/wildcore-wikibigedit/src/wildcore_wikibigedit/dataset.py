@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.datasets import Row, parsed, read_table
+from wildcore import EditCase, EditRequest, Probe
+from wildcore.datasets import Row, TableDataset
 from wildcore_wikibigedit import WikiBigEditParams
 
 RELEASED = {"prompt": "update", "target": "ans", "rephrase": "rephrase", "question": "loc", "answer": "loc_ans"}
@@ -16,24 +16,18 @@ FLAT = {
 }
 
 
-class WikiBigEdit:
+class WikiBigEdit(TableDataset[WikiBigEditParams]):
     """WikiBigEdit as released by its authors (``update``, ``ans``), or with the fields that editing code commonly uses.
 
     A row with the field ``update`` has the released form. Only that form has questions of several hops, in a few rows, and
     ``tag`` (a new fact or a changed one) and ``relation``. Neither form has old answers or aliases.
     """
 
-    def __init__(self, params: WikiBigEditParams) -> None:
-        self.params = params
-
-    def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in the order of the rows, named by the row's number: the data has no ids."""
-        return parsed(read_table(self.params), self._case)
-
-    def _case(self, row: Row) -> EditCase:
+    def cases_of(self, row: Row) -> Iterator[EditCase]:
+        """Yield the case of a row, named by the row's number: the data has no ids."""
         names = RELEASED if "update" in row.fields else FLAT
         prompt, target = row.text(names["prompt"]), row.text(names["target"])
-        return EditCase(
+        yield EditCase(
             id=str(row.number),
             request=EditRequest(prompt=prompt, target=target, subject=row.text("subject")),
             probes=(

@@ -7,7 +7,9 @@ from wildcore_wild.parameters import (
     AutoregressiveParams,
     ChatParams,
     ExactMatchParams,
+    MatchParams,
     QAInstructionParams,
+    SentenceParams,
     StopStringsParams,
 )
 
@@ -60,7 +62,8 @@ def wildcore_truncators() -> Iterable[Offer[Truncator]]:
         Offer(
             "sentence",
             lazy("wildcore_wild.truncators:Sentence"),
-            summary='ends the answer after its first sentence; does not cut "U.S." or "3.5"',
+            SentenceParams,
+            'ends the answer after its first sentence, in any script; does not cut "U.S." or "3.5"',
         ),
     ]
 
@@ -75,6 +78,18 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
             ExactMatchParams,
             "1 if the answer equals any accepted answer, normalised",
             SQUAD,
+        ),
+        Offer(
+            "careful-match",
+            lazy("wildcore_wild.metrics:CarefulMatch"),
+            MatchParams,
+            'exact match that keeps signs, decimal marks and symbols: "-5", "3.5", "C++"',
+        ),
+        Offer(
+            "folded-match",
+            lazy("wildcore_wild.metrics:FoldedMatch"),
+            MatchParams,
+            "exact match that takes look-alike characters for the same: apostrophes, dashes, full width",
         ),
         Offer(
             "unchanged",

@@ -1,7 +1,7 @@
 """Contexts: the text around a question."""
 
 from wildcore import Option, Parameter, Prompt, UserError
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, render_chat
 from wildcore_wild.parameters import QUESTION, ChatParams, QAInstructionParams
 
 
@@ -20,6 +20,7 @@ class Chat:
     """The question as a user's message, in the template published with the model."""
 
     def __init__(self, params: ChatParams) -> None:
+        self.params = params
         self.system = params.system
         self.add_special_tokens = params.add_special_tokens
 
@@ -43,7 +44,9 @@ class Chat:
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
         try:
-            text: str = model.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            text = render_chat(model, messages, self.params.template, self.params.template_arguments)
+        except UserError as error:
+            raise UserError(error.problem, "context chat", error.way_out) from error
         except TemplateError as error:
             raise self._refused(
                 model, f"refuses {'a' if self.system is None else 'the system'} message: {error}"

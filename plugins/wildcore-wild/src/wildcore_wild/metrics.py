@@ -1,25 +1,69 @@
 """Exact match and equality with the unedited model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from wildcore import AnsweredProbe, Metric, Score
-from wildcore.normalise import same
-from wildcore_wild.parameters import ExactMatchParams
+from wildcore import COMPARED_CAREFULLY, AnsweredProbe, Metric, Score
+from wildcore.normalise import careful_same, folded_same, meaning_lost, same, squad_same
+from wildcore_wild.parameters import ExactMatchParams, MatchParams
+
+Same = Callable[[str, str], bool]
+"""Compares an answer with a gold."""
 
 
 class ExactMatch(Metric):
-    """1 if the answer equals an accepted answer after SQuAD's normalisation, else 0."""
+    """1 if the answer equals an accepted answer after SQuAD's normalisation, else 0.
+
+    Accepted answers of which the normalisation would leave nothing, another number or another name are compared carefully
+    instead; ``details`` then say which, and what it would have taken.
+    """
 
     def __init__(self, params: ExactMatchParams) -> None:
+        self.aliases, self.as_published = params.aliases, params.as_published
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item 0 or 1."""
+        return [self._score(item) for item in items]
+
+    def _score(self, item: AnsweredProbe) -> Score:
+        if self.as_published:
+            return _match(item, squad_same, self.aliases)
+        lost = {gold: loss for gold in _accepted(item, self.aliases) if (loss := meaning_lost(gold))}
+        found = _match(item, same, self.aliases)
+        return found.model_copy(update={"details": {COMPARED_CAREFULLY: lost}}) if lost else found
+
+
+class CarefulMatch(Metric):
+    """1 if the answer equals an accepted answer with signs, decimal marks and symbols inside words kept, else 0."""
+
+    def __init__(self, params: MatchParams) -> None:
         self.aliases = params.aliases
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item 0 or 1."""
-        return [Score(value=float(self._matches(item))) for item in items]
+        return [_match(item, careful_same, self.aliases) for item in items]
 
-    def _matches(self, item: AnsweredProbe) -> bool:
-        accepted = item.answers if self.aliases else item.answers[:1]
-        return any(same(item.answer.text, gold) for gold in accepted)
+
+class FoldedMatch(Metric):
+    """1 if the answer equals an accepted answer with look-alike characters made the same, else 0.
+
+    These are apostrophes, quotation marks, dashes, full and half width, other compatibility forms, spaces and invisible
+    characters. Otherwise it compares as ``exact-match``.
+    """
+
+    def __init__(self, params: MatchParams) -> None:
+        self.aliases = params.aliases
+
+    def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
+        """Score each item 0 or 1."""
+        return [_match(item, folded_same, self.aliases) for item in items]
+
+
+def _match(item: AnsweredProbe, equal: Same, aliases: bool) -> Score:
+    return Score(value=float(any(equal(item.answer.text, gold) for gold in _accepted(item, aliases))))
+
+
+def _accepted(item: AnsweredProbe, aliases: bool) -> tuple[str, ...]:
+    return item.answers if aliases else item.answers[:1]
 
 
 class Unchanged(Metric):

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from wildcore import EditCase, EditRequest, Malformed, Probe
-from wildcore.datasets import Row, parsed, read_table
+from wildcore import EditCase, EditRequest, Probe
+from wildcore.datasets import Row, TableDataset
 from wildcore_zsre import ZsREParams
 
 MARK = "nq question: "
 
 
-class ZsRE:
+class ZsRE(TableDataset[ZsREParams]):
     """ZsRE as used by MEND and its successors: the target ``alt`` was drawn to replace the answer to ``src``.
 
     ``answers`` are the true answers to ``src``, several if the relation has several objects; the first is the old answer. In
@@ -17,26 +17,19 @@ class ZsRE:
     the data was made with) and ``cond`` (``pred``, ``alt`` and ``src`` in one text) are not used.
     """
 
-    def __init__(self, params: ZsREParams) -> None:
-        self.params = params
-
-    def cases(self) -> Iterator[EditCase | Malformed]:
-        """Yield the cases in the order of the rows, named by the row's number: the data has no ids."""
-        return parsed(read_table(self.params), _case)
-
-
-def _case(row: Row) -> EditCase:
-    prompt, target, old = row.text("src"), row.text("alt"), _old_answer(row)
-    return EditCase(
-        id=str(row.number),
-        request=EditRequest(prompt=prompt, target=target, subject=row.text("subject"), ground_truth=old),
-        probes=(
-            Probe(kind="reliability", prompt=prompt, answers=(target,), rival=old),
-            Probe(kind="generalization", prompt=row.text("rephrase"), answers=(target,), rival=old),
-            Probe(kind="locality", prompt=row.text("loc").removeprefix(MARK), answers=row.answers("loc_ans")),
-            *_portability(row),
-        ),
-    )
+    def cases_of(self, row: Row) -> Iterator[EditCase]:
+        """Yield the case of a row, named by the row's number: the data has no ids."""
+        prompt, target, old = row.text("src"), row.text("alt"), _old_answer(row)
+        yield EditCase(
+            id=str(row.number),
+            request=EditRequest(prompt=prompt, target=target, subject=row.text("subject"), ground_truth=old),
+            probes=(
+                Probe(kind="reliability", prompt=prompt, answers=(target,), rival=old),
+                Probe(kind="generalization", prompt=row.text("rephrase"), answers=(target,), rival=old),
+                Probe(kind="locality", prompt=row.text("loc").removeprefix(MARK), answers=row.answers("loc_ans")),
+                *_portability(row),
+            ),
+        )
 
 
 def _old_answer(row: Row) -> str | None:

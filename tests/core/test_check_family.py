@@ -1,0 +1,91 @@
+"""The conformance check of families: every built-in one passes it, families of plugins with heads of their own too."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from wildcore import UserError
+from wildcore.architectures import Family, built_in_families
+from wildcore.models import LoadedModel
+from wildcore.testing.families import check_family
+from wildcore.testing.networks import MODEL_TYPES, random_model, tiny_model
+
+LLAMA = next(family for family in built_in_families() if family.model_type == "llama")
+SIZES = {
+    "vocab_size": 600,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+PHI = Family(
+    model_type="phi",
+    layers="model.layers",
+    final_norm="model.final_layernorm",
+    head="lm_head",
+    mlp_input=("mlp.fc1",),
+    mlp_output="mlp.fc2",
+    attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    attention_output="self_attn.dense",
+)
+OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
+    "granite": (LLAMA, {"logits_scaling": 6.0, "residual_multiplier": 0.4, "embedding_multiplier": 3.0}),
+    "cohere": (LLAMA, {"logit_scale": 0.25}),
+    "cohere2": (LLAMA, {"logit_scale": 0.25}),
+    "gemma2": (LLAMA, {"final_logit_softcapping": 2.0, "query_pre_attn_scalar": 8}),
+    "smollm3": (LLAMA, {}),
+    "phi": (PHI, {"tie_word_embeddings": False}),
+}
+"""Families with logit scaling, with soft-capping, with layers without positions, and with a bias in the head."""
+
+
+def other(model_type: str) -> LoadedModel:
+    family, settings = OTHERS[model_type]
+    config = AutoConfig.for_model(model_type, **SIZES | settings)
+    return random_model(replace(family, model_type=model_type), config)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_every_built_in_family_passes(model_type: str) -> None:
+    check_family(tiny_model(model_type))
+
+
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_families_with_a_head_of_their_own_pass(model_type: str) -> None:
+    model = other(model_type)
+    if model_type == "phi":
+        torch.nn.init.normal_(model.network.lm_head.bias)
+    check_family(model)
+
+
+@pytest.mark.parametrize("model_type", ["granite", "cohere", "gemma2"])
+def test_the_head_is_more_than_a_matrix(model_type: str) -> None:
+    model = other(model_type)
+    hidden = torch.randn(3, SIZES["hidden_size"])
+    assert not torch.allclose(model.head(hidden), model.network.lm_head(hidden))
+
+
+def test_a_wrong_path_is_found() -> None:
+    model = tiny_model("llama")
+    with pytest.raises(
+        UserError, match=r"does not have the modules that the family llama names \(no layer has mlp.c_proj\)"
+    ):
+        check_family(replace(model, family=replace(LLAMA, mlp_output="mlp.c_proj")))
+
+
+def test_a_layer_that_computes_something_else_is_found() -> None:
+    """A block whose MLP output is not what the family names, as if a plugin had named another projection."""
+    model = tiny_model("llama")
+    wrong = replace(LLAMA, mlp_input=("mlp.gate_proj",), final_norm="model.layers.2")
+    with pytest.raises(AssertionError, match="logits of the head"):
+        check_family(replace(model, family=wrong))
