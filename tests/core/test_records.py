@@ -482,6 +482,16 @@ def test_damaged_lines_are_removed_with_the_scores_of_their_cases(filled: RunFol
     assert [score.case for score in filled.scores()] == ["0", "2"]
 
 
+def test_scores_that_were_cut_off_are_said(filled: RunFolder) -> None:
+    named = {"protocol": "p", "probe": 0, "kind": "locality", "metric": "m"}
+    score = ScoreRecord(case="0", **named, before=0, before_reason=None, after=0, after_reason=None)
+    filled.write_scores([score, score])
+    filled.scores_path.write_bytes(filled.scores_path.read_bytes()[:-1])
+    assert f"{filled.scores_path}, line 2: it is cut off; make it anew with: " in message(list, filled.scores())
+    assert "scores.jsonl: the last line was half written" in next(filled.mend())
+    assert list(filled.scores()) == [score]
+
+
 def test_half_lines_of_every_file_are_cut_off(filled: RunFolder) -> None:
     filled.append_invocation(InvocationRecord(ended="now", versions={}, hardware={}, notes=("a",)))
     filled.append_scoring(AddedMetricRecord(created="now", metric="m", module={}, versions={}))
@@ -505,10 +515,9 @@ def test_doubled_foreign_and_missing_cases_are_said_and_not_counted(tmp_path: Pa
     assert notes == [
         f"{folder.journal_path}: {said}"
         for said in (
-            "2 lines repeat a case and are not counted; the first such case is 0",
-            "1 cases are not of this run and are not counted; the first is other",
-            "1 of 3 cases are missing and not counted; the first is 2; "
-            f"make them with: wildcore eval --resume {folder.path}",
+            "lines that repeat a case, which are not counted: 2; the first is of case 0",
+            "cases of another run, which are not counted: 1; the first is other",
+            f"missing cases: 1 of 3; the first is 2; make them with: wildcore eval --resume {folder.path}",
         )
     ]
 

@@ -58,7 +58,7 @@ class UneditedAnswers:
     def notes(self) -> Iterator[str]:
         """Say how many kept answers were damaged."""
         if self._kept.damaged:
-            yield f"{len(self._kept.damaged)} kept answers of the unedited model were damaged and were asked anew: {self.path}"
+            yield f"damaged answers of the unedited model, which were asked anew: {len(self._kept.damaged)} ({self.path})"
 
     def _look_up(self, rows: Connection, key: str) -> Answers | None:
         row = self._kept.get(rows, key)

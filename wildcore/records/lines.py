@@ -58,12 +58,14 @@ def append_line(path: Path, record: FrozenData) -> None:
         make_durable(path.parent)
 
 
-def read_lines(path: Path, model: type[R], way_out: Message) -> Iterator[R]:
-    """Read a file; one that does not exist is empty. A last line without a line end is ignored.
+def read_lines(path: Path, model: type[R], way_out: Message, appended: bool = True) -> Iterator[R]:
+    """Read a file; one that does not exist is empty. In a file that is ``appended`` to, a last line without an end is ignored.
 
-    Raises ``UserError`` with the ``way_out`` for a damaged line, and for a link.
+    Raises ``UserError`` with the ``way_out`` for a damaged line, which in other files a line without an end is too.
     """
-    for number, line in _whole_lines(path):
+    for number, line in _lines(path):
+        if appended and not line.endswith(b"\n"):
+            return
         try:
             yield _record(line, model)
         except ValueError as error:
@@ -77,7 +79,7 @@ def cases_named(path: Path) -> Iterator[str | None]:
         begins = FIRST_FIELD.match(text)
         try:
             case = JSONDecoder().raw_decode(text, begins.end())[0] if begins else None
-        except JSONDecodeError:
+        except (JSONDecodeError, RecursionError):
             case = None
         yield case if isinstance(case, str) else None
 
@@ -105,18 +107,23 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that has an end, with its number from 1."""
+    return ((number, line) for number, line in _lines(path) if line.endswith(b"\n"))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield each line with its number from 1. A link is not followed, but raises ``OSError``."""
     try:
         stream = open(path, "rb", opener=not_through_links)  # noqa: SIM115
     except FileNotFoundError:
         return
     with stream:
-        for number, line in enumerate(stream, start=1):
-            if line.endswith(b"\n"):
-                yield number, line
+        yield from enumerate(stream, start=1)
 
 
 def _record(line: bytes, model: type[R]) -> R:
-    """Return the record of a line. Raises ``ValueError`` if it is damaged."""
+    """Return the record of a line. Raises ``ValueError`` if it is damaged or has no end."""
+    if not line.endswith(b"\n"):
+        raise ValueError("it is cut off")
     return model.model_validate_json(unsealed(line))
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from wildcore.errors import Option, Place, UserError, command
 from wildcore.records.lines import Mended, append_line, cases_named, line_of, mend_lines, read_lines
 from wildcore.records.schema import READABLE, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
+from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.storage.checksums import NAME as CHECKSUM
 from wildcore.storage.checksums import sealed, unsealed
 from wildcore.storage.durable import (
@@ -44,7 +45,7 @@ LINES: Mapping[str, type[FrozenData]] = {
     "work.jsonl": InvocationRecord,
 }
 """The files that have a record on each line."""
-OTHERS = (MANIFEST, "summary.json", ".lock", "sequence.safetensors", "traces")
+OTHERS = (MANIFEST, "summary.json", ".lock", "sequence.safetensors", TRACES)
 MADE_ANEW = {
     "journal.jsonl": "; their cases are done again",
     "scores.jsonl": "; the run's own metrics score them again, and wildcore score the metrics added later",
@@ -78,7 +79,7 @@ class RunFolder:
                 with appearing(path) as folder:
                     (folder / MANIFEST).write_text(text, encoding="utf-8")
         except OSError as error:
-            if path.is_symlink() or (path.is_dir() and any(path.iterdir())):
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) or (path.is_symlink() and not path.exists()):
                 raise _not_free(path) from error
             raise UserError(
                 f"cannot be written ({_why(error)})", about=Option("out", path), way_out="choose another folder"
@@ -144,7 +145,7 @@ class RunFolder:
 
     def scores(self) -> Iterator[ScoreRecord]:
         """Read the scores. Raises ``UserError`` for a damaged line."""
-        return self._read(self.scores_path, ScoreRecord)
+        return self._read(self.scores_path, ScoreRecord, appended=False)
 
     def uncounted_lines(self) -> Iterator[str]:
         """Say how many lines of the journal repeat a case, or are of a case that is not of this run; ``cases`` skips them."""
@@ -153,9 +154,9 @@ class RunFolder:
         doubled = [case for case, count in times.items() if count > 1 and case not in foreign]
         if doubled:
             repeats = sum(times[case] - 1 for case in doubled)
-            yield f"{repeats} lines repeat a case and are not counted; the first such case is {doubled[0]}"
+            yield f"lines that repeat a case, which are not counted: {repeats}; the first is of case {doubled[0]}"
         if foreign:
-            yield f"{len(foreign)} cases are not of this run and are not counted; the first is {foreign[0]}"
+            yield f"cases of another run, which are not counted: {len(foreign)}; the first is {foreign[0]}"
 
     def missing_cases(self) -> Iterator[str]:
         """Say how many cases of the run are not in the journal."""
@@ -164,15 +165,15 @@ class RunFolder:
         if len(own) < manifest.case_count:
             first = next((f"; the first is {case}" for case in manifest.case_ids if case not in own), "")
             yield (
-                f"{manifest.case_count - len(own)} of {manifest.case_count} cases are missing and not counted{first}; "
-                f"make them with: {resume_command(self.path)}"
+                f"missing cases: {manifest.case_count - len(own)} of {manifest.case_count}{first}; make them with: "
+                f"{resume_command(self.path)}"
             )
 
     def _cases_named(self) -> Counter[str]:
         return Counter(case for case in cases_named(self.journal_path) if case is not None)
 
-    def _read(self, path: Path, model: type[R]) -> Iterator[R]:
-        return read_lines(path, model, f"make it anew with: {resume_command(self.path)}")
+    def _read(self, path: Path, model: type[R], appended: bool = True) -> Iterator[R]:
+        return read_lines(path, model, f"make it anew with: {resume_command(self.path)}", appended)
 
     def mend(self, names: Iterable[str] = LINES) -> Iterator[str]:
         """Remove what killed processes left, and half-written and damaged lines of the files ``names``, and say what was removed.
@@ -182,7 +183,8 @@ class RunFolder:
         """
         for left in self.path.glob(f"*{UNFINISHED}"):
             _remove(left)
-        clear_abandoned(self.path.parent)
+        for folder in (self.path.parent, self.path / TRACES):
+            clear_abandoned(folder)
         for name in names:
             with self._written(self.path / name, "what is finished is"):
                 yield from _removed(name, mend_lines(self.path / name, LINES[name]))

@@ -68,7 +68,7 @@ class VerdictStore:
     def notes(self) -> Iterator[str]:
         """Say how many stored verdicts were damaged."""
         if self._kept.damaged:
-            yield f"{len(self._kept.damaged)} stored verdicts were damaged and are asked for anew: {self._kept.path}"
+            yield f"damaged verdicts, which are asked for anew: {len(self._kept.damaged)} ({self._kept.path})"
 
     @asynccontextmanager
     async def claimed(self, text: str) -> AsyncIterator[None]:
