@@ -168,6 +168,7 @@ def test_a_store_of_an_earlier_version_still_opens(tmp_path: Path) -> None:
     )
     with closing(sqlite3.connect(tmp_path / "judge" / "verdicts.sqlite")) as connection, connection:
         assert connection.execute("UPDATE verdicts SET reply = ?", (earlier,)).rowcount == 2
+        connection.execute("ALTER TABLE verdicts DROP COLUMN checksum")
     with open_store(tmp_path, {"model": "a"}, "1") as store:
         found = store.get("text")
     assert found
