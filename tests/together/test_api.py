@@ -284,7 +284,7 @@ REFUSED: dict[str, Callable[[LoadedModel], object]] = {
     "Louder is a class": lambda model: api.edit(model, Louder, FACT),
     "dict lacks pin_resources, prepare, edit": lambda model: api.evaluate(model, {}),
     "expected a model that wildcore.api.load returned, found str": lambda model: api.evaluate("pocket", "ft-m"),
-    "fact: field 'target': expected text that is not empty": lambda model: api.fact("Gouda is from", " "),
+    "fact: field 'target': expected at least one answer, found ' '": lambda model: api.fact("Gouda is from", " "),
     "unknown dataset 'pocketq'; did you mean 'pocketqa'?": lambda model: api.evaluate(model, "ft-m", dataset="pocketq"),
     "unknown protocol 'wildd'; did you mean 'wild'?": lambda model: api.evaluate(model, "ft-m", protocols="wildd"),
     "unknown protocol 'syntetic'; did you mean": lambda model: api.ask(model, "Where?", "syntetic"),

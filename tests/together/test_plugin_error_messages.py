@@ -1,8 +1,6 @@
-"""The errors that a user of the plugins can cause, each with its place in the code, and as the command line and Python show it.
+"""The errors that a user of the plugins can cause: where the code makes each, and how the command line and Python show it."""
 
-``NOT_YET`` lists the places that have no case here yet; tests of their plugins cause most of them.
-"""
-
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from wildcore_agreement.command import _chosen, _compared, _named, _write_sheet
 from wildcore_agreement.verdicts import find_label
@@ -43,16 +41,25 @@ from wildcore_keyvalue.prefixes import read_prefixes
 from wildcore_keyvalue.solver import MomentSolver
 from wildcore_lora.modules import _paths
 from wildcore_lora.parameters import LoraParams
+from wildcore_mend.editor import Mend
 from wildcore_mend.examples import examples, hash_of
+from wildcore_mend.losses import Losses
 from wildcore_mend.parameters import MendParams
 from wildcore_mend.store import find, find_again, place_for
+from wildcore_mend.training import Training
 from wildcore_norm_anchor.facts import read_facts
+from wildcore_norm_anchor.parameters import NormAnchorParams
+from wildcore_norm_anchor.reference import measured_norm
 from wildcore_prompting.contexts import FewShot
 from wildcore_prompting.parameters import FewShotParams, _from
 from wildcore_prompting.parameters import _read as read_examples
-from wildcore_retrieval.retrievers import make_retriever
+from wildcore_retrieval.embeddings import _load
+from wildcore_retrieval.parameters import RetrieverParams
+from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
+from wildcore_segmenters.dictionaries import _installed
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
+from wildcore_table.shapes import case_maker
 from wildcore_ultraedit.editor import UltraEdit
 from wildcore_ultraedit.parameters import UltraEditParams
 from wildcore_wild.contexts import Chat
@@ -183,10 +190,8 @@ def unknown_activation() -> None:
 
 def unequal_probes(folder: Path) -> None:
     row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": ["c"]}
-    params = MappedTableParams(
-        path=folder / "facts.json", locality_prompt="locality_prompt", locality_answer="locality_answer"
-    )
-    list(MappedTable(params)._asked(Row("facts.json, row 1", row), "locality"))
+    (folder / "facts.json").write_text(json.dumps([row]), encoding="utf-8")
+    list(MappedTable(MappedTableParams(path=folder / "facts.json")).cases_of(Row("facts.json, row 1", row)))
 
 
 def alphaedit() -> AlphaEdit:
@@ -231,6 +236,46 @@ def broken(folder: Path) -> Path:
     return model
 
 
+def without_a_weight(folder: Path) -> Path:
+    model = copied(folder)
+    weights = load_file(model / "model.safetensors")
+    name = next(name for name in weights if name.endswith("layers.0.mlp.down_proj.weight"))
+    save_file({key: tensor for key, tensor in weights.items() if key != name}, model / "model.safetensors")
+    return model
+
+
+def replaced_network(folder: Path) -> None:
+    environment, mend = quiet_environment(folder), Mend(MendParams().for_model(tiny().shape))
+    mend.file = place_for(environment, tiny(), mend.params, [CASE])
+    mend.file.save(Saved({"x": torch.ones(1)}, {"cases": "1", "seed": 0}))
+    mend.pinned = {"cases": "1", "seed": 0, "sha256": "of another"}
+    mend.prepare(tiny(), environment)
+
+
+def diverging_training(folder: Path) -> None:
+    examples: Any = SimpleNamespace()
+    training = Training(tiny(), examples, MendParams().for_model(tiny().shape), quiet_environment(folder))
+    training._record([Losses(*(torch.full((1,), float("nan")) for _ in range(3)))])
+
+
+def reference_norm(folder: Path, norms: Tensor) -> None:
+    facts = written(folder, "facts.jsonl", '{"prompt": "Rome is in", "target": "Peru", "subject": "Rome"}\n')
+    solver: Any = SimpleNamespace(settings={})
+    with patch("wildcore_norm_anchor.reference._norms", return_value=norms):
+        measured_norm(tiny(), quiet_environment(folder), solver, NormAnchorParams(facts=str(facts), facts_measured=1))
+
+
+def unreadable_embeddings(name: str) -> None:
+    package: Any = SimpleNamespace(SentenceTransformer=Mock(side_effect=OSError("no such model")))
+    with patch.dict("sys.modules", {"sentence_transformers": package}):
+        _load(name)
+
+
+def from_table(fields: dict[str, Any], **mapping: Any) -> None:
+    row = Row("facts.json, row 1", fields)
+    list(case_maker(MappedTableParams(path=Path("facts.json"), **mapping), row)(row))
+
+
 SAME = ""
 """Python shows what the command line shows."""
 Case = tuple[str, Callable[[Path], Any], str, str]
@@ -265,7 +310,7 @@ JUDGE: list[Case] = [
         SAME,
     ),
     (
-        "wildcore.datasets.tables:_opened",
+        "wildcore.datasets.text_files:opened",
         lambda folder: read_labels(folder / "labels.csv"),
         "metric.human-labels.file=FOLDER/labels.csv: cannot be read: No such file or directory",
         SAME,
@@ -733,7 +778,7 @@ PROTOCOLS: list[Case] = [
         SAME,
     ),
     (
-        "wildcore_table.dataset:MappedTable._asked",
+        "wildcore_table.mapping:paired",
         lambda folder: unequal_probes(folder),
         "facts.json, row 1: 2 locality questions and 1 answers; each question needs its answer",
         SAME,
@@ -929,21 +974,113 @@ ENCODERS: list[Case] = [
     ),
 ]
 
-NOT_YET = [
-    "wildcore_bertscore.encoder:load_encoder",
-    "wildcore_mend.editor:Mend.prepare",
-    "wildcore_mend.training:Training._record",
-    "wildcore_norm_anchor.reference:measured_norm",
-    "wildcore_norm_anchor.reference:measured_norm",
-    "wildcore_retrieval.embeddings:_load",
-    "wildcore_retrieval.retrievers:retriever_of_patch",
+OTHERS: list[Case] = [
+    (
+        "wildcore_bertscore.encoder:load_encoder",
+        lambda folder: load_encoder(find_encoder(str(without_a_weight(folder)), 1, "cpu")),
+        (
+            "metric.bert-score.encoder=FOLDER/model: its files lack weights that config.json asks for, such as "
+            "layers.0.mlp.down_proj.weight"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_mend.editor:Mend.prepare",
+        lambda folder: replaced_network(folder),
+        "FOLDER/prepared/<...>.safetensors: another hyper-network is in its place since it was chosen; start again",
+        SAME,
+    ),
+    (
+        "wildcore_mend.training:Training._record",
+        lambda folder: diverging_training(folder),
+        "mend: the training diverged by step 0; lower editor.learning_rate or editor.edit_rate_learning_rate",
+        SAME,
+    ),
+    (
+        "wildcore_norm_anchor.reference:measured_norm",
+        lambda folder: reference_norm(folder, torch.empty(0)),
+        "transform.norm-anchor.facts=FOLDER/facts.jsonl: no subject stands in its prompt; name facts of which it does",
+        SAME,
+    ),
+    (
+        "wildcore_norm_anchor.reference:measured_norm",
+        lambda folder: reference_norm(folder, torch.tensor([float("nan")])),
+        (
+            "transform.norm-anchor.facts=FOLDER/facts.jsonl: the mean norm of the values found is nan; give a reference "
+            "norm with --set transform.norm-anchor.norm=NUMBER"
+        ),
+        (
+            "transform.norm-anchor.facts=FOLDER/facts.jsonl: the mean norm of the values found is nan; give a reference "
+            "norm with settings={'transform.norm-anchor.norm': 'NUMBER'}"
+        ),
+    ),
+    (
+        "wildcore_retrieval.embeddings:_load",
+        lambda folder: unreadable_embeddings("./minilm"),
+        (
+            "editor.embedding_model=./minilm: cannot be loaded (no such model); name a folder with such a model, or "
+            "compare words: --set editor.retriever=words"
+        ),
+        (
+            "editor.embedding_model=./minilm: cannot be loaded (no such model); name a folder with such a model, or "
+            "compare words: settings={'editor.retriever': 'words'}"
+        ),
+    ),
+    (
+        "wildcore_retrieval.retrievers:retriever_of_patch",
+        lambda folder: retriever_of_patch(
+            RetrieverParams(embedding_model="m"), "wildcore-ike", {"embeddings": "other"}
+        ),
+        (
+            "editor.embedding_model=m: the model there is not the one that the patch was made with; put that one back, "
+            "or make the patch again"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_segmenters.dictionaries:_installed",
+        lambda folder: _installed("thai", "no_such_package", "thai"),
+        (
+            "segmenter thai: its package cannot be imported (No module named 'no_such_package'); install it: pip install "
+            "'wildcore-segmenters[thai]'"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_table.mapping:FieldMapping._required",
+        lambda folder: from_table({"question": "Where is Rome?", "target": "Peru"}),
+        "facts.json, row 1: the field 'prompt' is missing; known: question, target; dataset.prompt=FIELD names another",
+        SAME,
+    ),
+    (
+        "wildcore_table.nested_shapes:_sentence_parts",
+        lambda folder: from_table({"edit": {"prompt": "Rome moved."}, "Relation_Specificity": []}),
+        "facts.json, row 1: field 'edit.prompt': the new answer cannot be told from the rest of 'Rome moved'",
+        SAME,
+    ),
+    (
+        "wildcore_table.shapes:_nested_maker.make",
+        lambda folder: from_table(
+            {"edit": {"prompt": "Rome is big."}, "Relation_Specificity": []}, prompt="edit.prompt", shape="rippleedits"
+        ),
+        (
+            "facts.json, row 1: the shape rippleedits names its own fields; leave out dataset.prompt, or set "
+            "dataset.shape=none"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_wild.contexts:Chat._conversation",
+        lambda folder: Chat(ChatParams(template="missing")).render("Where?", chatting("{{ messages }}")),
+        "context chat: <...>",
+        "context chat: <...>",
+    ),
 ]
-"""The places without a case, each once for every call there. It only gets shorter."""
 
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *OTHERS]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 Caught = Callable[[int], tuple[UserError, Path]]
@@ -987,7 +1124,7 @@ def test_an_error_is_made_where_its_case_says(number: int, caught: Caught) -> No
     assert CASES[number][0] in names_reached(caught(number)[0])
 
 
-def test_every_place_that_makes_an_error_has_a_case_or_is_listed_as_missing(caught: Caught) -> None:
+def test_every_place_that_makes_an_error_has_a_case(caught: Caught) -> None:
     caused = [caught(number)[0] for number in range(len(CASES))]
     missing = [
         f"{package.name}.{site.name}"
@@ -995,4 +1132,4 @@ def test_every_place_that_makes_an_error_has_a_case_or_is_listed_as_missing(caug
         for site in SITES[package.name]
         if not any(reached(error, [site]) for error in caused)
     ]
-    assert sorted(missing) == sorted([*NOT_YET, *SHOWN_AS_A_NOTE])
+    assert sorted(missing) == sorted(SHOWN_AS_A_NOTE), "\n".join(missing)

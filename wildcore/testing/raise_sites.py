@@ -51,23 +51,22 @@ def makers(packages: Iterable[Path]) -> frozenset[str]:
         for node in nodes
         if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in found for base in node.bases)
     }
-    return frozenset(
-        found
-        | {
-            node.name
-            for node in nodes
-            if isinstance(node, Function) and node.returns is not None and ast.unparse(node.returns).strip("'") in found
-        }
-    )
+    return frozenset(found | {node.name for node in nodes if isinstance(node, Function) and _makes_one(node, found)})
 
 
 def sites(package: Path, made_by: Collection[str]) -> list[Site]:
-    """Return every call of one of ``made_by`` in the modules of ``package``, except those of ``wildcore.errors`` itself."""
+    """Return every call of one of ``made_by`` in the modules of ``package``, except those of ``wildcore.errors`` itself.
+
+    A private function counts only in the modules that define one of its name: elsewhere the name is another's.
+    """
     found = []
     for file in _files(package):
         module = ".".join(file.relative_to(package).with_suffix("").parts).removesuffix(".__init__")
-        for function, call in _calls(_tree(file), ()):
-            if _name(call) in made_by:
+        tree = _tree(file)
+        private = {node.name for node in ast.walk(tree) if isinstance(node, Function) and _makes_one(node, made_by)}
+        known = {name for name in made_by if not name.startswith("_") or name in private}
+        for function, call in _calls(tree, ()):
+            if _name(call) in known:
                 found.append(Site(module, function, call.lineno, call.end_lineno or call.lineno, file))
     return found
 
@@ -105,6 +104,11 @@ def reached(error: UserError, known: Iterable[Site]) -> set[Site]:
     """Return those of ``known`` that made ``error``, or an error that it was raised from."""
     positions = set(_chained(error))
     return {site for site in known for file, line in positions if site.file == file and site.first <= line <= site.last}
+
+
+def _makes_one(function: Function, errors: Collection[str]) -> bool:
+    """Return whether ``function`` returns one of ``errors``."""
+    return function.returns is not None and ast.unparse(function.returns).strip("'") in errors
 
 
 def _files(package: Path) -> list[Path]:

@@ -65,7 +65,10 @@ def test_wild_authors(registry: Registry, name: str, context: Use) -> None:
 
 def test_easyedit(registry: Registry) -> None:
     definition = ready(registry, "easyedit").definition
-    assert definition.context == Use(name="chat", params={"system": SYSTEM, "add_special_tokens": True})
+    of_the_template = {"template": None, "template_arguments": {}}
+    assert definition.context == Use(
+        name="chat", params={**of_the_template, "system": SYSTEM, "add_special_tokens": True}
+    )
     assert definition.generator == Use(name="autoregressive", params={"max_new_tokens": 512})
     assert definition.truncator == Use(name="strip-stops", params={"stops": [".", "\n"]})
     same_text = (Use(name="unchanged-text"),)
