@@ -137,11 +137,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a run's file without their checksums and times, in an order that does not depend on kills."""
+    """Return the records of a run's file without checksums, times and versions, in an order that does not depend on kills."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     for line in lines:
-        line.pop("checksum", None)
-        line.pop("created", None)
+        for name in ("checksum", "created", "versions"):
+            line.pop(name, None)
         line.get("edit", {}).pop("seconds", None)
     return sorted(lines, key=lambda line: json.dumps(line, sort_keys=True))
 
