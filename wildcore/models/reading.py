@@ -97,6 +97,8 @@ def read_network(
         )
         if how is not None and how.method == "bitsandbytes":
             network = network.dequantize(dtype)
+    if how is not None:  # else some versions of transformers save the weights under the names of their codes
+        network._weight_conversions = None
     _require_all_read(info)
     if files.adapter:
         network = merge(network, files.adapter, request.name)
