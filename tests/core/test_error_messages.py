@@ -117,6 +117,7 @@ from wildcore.registry import Found, Plugin, Registry, load_registry
 from wildcore.reporting.run import readable_manifest
 from wildcore.storage import Artifact, artifact_file, read_manifest
 from wildcore.storage.artifact_entries import remove
+from wildcore.storage.checked_rows import damaged_rows
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.testing.conformance import SilentProgress, quiet_environment
@@ -487,6 +488,24 @@ def damaged_journal(folder: Path) -> None:
     list(begun.cases())
 
 
+def changed_run(folder: Path) -> None:
+    path = run(folder).path / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    RunFolder.open(path.parent).manifest  # noqa: B018
+
+
+def linked_run(folder: Path) -> None:
+    begun = run(folder)
+    begun.journal_path.symlink_to(written(folder, "other", ""))
+    RunFolder.open(begun.path)
+
+
+def cache_that_leads_out(folder: Path) -> None:
+    new_folder(folder / "cache")
+    (folder / "cache" / "unedited-answers").symlink_to(new_folder(folder / "other"))
+    UneditedAnswers(folder / "cache", tiny())
+
+
 def damaged_run(folder: Path) -> None:
     begun = run(folder)
     written(begun.path, "manifest.json", '{"schema_number": 1')
@@ -523,7 +542,7 @@ def unwritable_cache(folder: Path) -> None:
 
 
 def unremovable(folder: Path) -> None:
-    made: Any = SimpleNamespace(path=new_folder(folder / "kept"))
+    made: Any = SimpleNamespace(path=new_folder(folder / "kept"), writing=False)
     remove([made])
 
 
@@ -1421,7 +1440,7 @@ RUNS: list[Case] = [
         ),
     ),
     (
-        "evaluation.unedited:UneditedAnswers.__init__",
+        "storage.checked_rows:CheckedRows.opened",
         lambda folder: UneditedAnswers(written(folder, "cache", ""), tiny()),
         (
             "FOLDER/cache/unedited-answers: cannot be made (Not a directory); name another cache folder by "
@@ -1430,12 +1449,12 @@ RUNS: list[Case] = [
         SAME,
     ),
     (
-        "evaluation.unedited:UneditedAnswers._usable",
+        "storage.checked_rows:CheckedRows.opened",
         lambda folder: damaged_store_of_answers(folder),
         (
             "FOLDER/unedited-answers/<...>.sqlite: the kept answers of the unedited model cannot be used "
-            "(file is not a database<...>); free some disk space, or remove the file, and they are asked "
-            "anew"
+            "(file is not a database<...>); free some disk space, name another "
+            "cache folder by WILDCORE_CACHE, or remove the file; they are then asked anew"
         ),
         SAME,
     ),
@@ -1448,18 +1467,12 @@ RUNS: list[Case] = [
     (
         "records.run_folder:RunFolder.create",
         lambda folder: RunFolder.create(dangling(folder), run(folder, "other").manifest),
-        (
-            "--out FOLDER/run: not an empty folder; choose another, or resume the run in it: wildcore eval "
-            "--resume FOLDER/run"
-        ),
-        (
-            "out='FOLDER/run': not an empty folder; choose another, or resume the run in it: wildcore eval "
-            "--resume FOLDER/run"
-        ),
+        "--out FOLDER/run: not an empty folder; choose another",
+        "out='FOLDER/run': not an empty folder; choose another",
     ),
     (
         "records.run_folder:RunFolder.finished",
-        lambda folder: RunFolder.finished(run(folder, cases=2).path),
+        lambda folder: RunFolder.finished(run(folder, cases=2).path, print),
         ("FOLDER/run: unfinished, 0 of 2 cases done and not scored yet; go on with: wildcore eval --resume FOLDER/run"),
         SAME,
     ),
@@ -1467,6 +1480,37 @@ RUNS: list[Case] = [
         "records.run_folder:RunFolder.manifest",
         lambda folder: damaged_run(folder),
         "FOLDER/run/manifest.json: damaged: <...>",
+        SAME,
+    ),
+    (
+        "records.run_folder:RunFolder.manifest",
+        lambda folder: changed_run(folder),
+        (
+            "FOLDER/run/manifest.json: damaged: its content is not what was saved; if you changed it on purpose, "
+            "remove its field checksum"
+        ),
+        SAME,
+    ),
+    (
+        "storage.links:require_no_link",
+        lambda folder: linked_run(folder),
+        "FOLDER/run/journal.jsonl: it is a link, and links are not followed here; put the file itself in its place, or remove it",
+        SAME,
+    ),
+    (
+        "storage.links:require_inside",
+        lambda folder: cache_that_leads_out(folder),
+        "FOLDER/cache/unedited-answers/<...>.sqlite: a link leads out of FOLDER/cache (FOLDER/other); remove the link; the "
+        "files are made anew",
+        SAME,
+    ),
+    (
+        "storage.checked_rows:damaged_rows",
+        lambda folder: damaged_rows(written(folder, "rows.sqlite", "no database")),
+        (
+            "FOLDER/rows.sqlite: damaged, or not a store of this cache (file is not a database); remove the file; its content "
+            "is made anew"
+        ),
         SAME,
     ),
     (
@@ -1494,9 +1538,9 @@ RUNS: list[Case] = [
         SAME,
     ),
     (
-        "records.run_folder:_read_lines",
+        "records.lines:read_lines",
         lambda folder: damaged_journal(folder),
-        "FOLDER/run/journal.jsonl, line 1: case: <...>",
+        "FOLDER/run/journal.jsonl, line 1: case: <...>; make it anew with: wildcore eval --resume FOLDER/run",
         SAME,
     ),
     (
@@ -1853,8 +1897,20 @@ FILES: list[Case] = [
     (
         "records.run_folder:require_free",
         lambda folder: require_free(written(folder, "taken", "").parent),
-        ("--out FOLDER: not an empty folder; choose another, or resume the run in it: wildcore eval --resume FOLDER"),
-        ("out='FOLDER': not an empty folder; choose another, or resume the run in it: wildcore eval --resume FOLDER"),
+        "--out FOLDER: not an empty folder; choose another",
+        "out='FOLDER': not an empty folder; choose another",
+    ),
+    (
+        "records.run_folder:require_free",
+        lambda folder: require_free(run(folder).path),
+        (
+            "--out FOLDER/run: not an empty folder; choose another, or resume the run in it: wildcore eval "
+            "--resume FOLDER/run"
+        ),
+        (
+            "out='FOLDER/run': not an empty folder; choose another, or resume the run in it: wildcore eval "
+            "--resume FOLDER/run"
+        ),
     ),
     (
         "patches.files:require_new",

@@ -19,7 +19,18 @@ from wildcore import EditRequest, Output, Score, UserError
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records import run_folder
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import SCHEMA, CaseRecord, EditOutcome, Manifest, ScoreRecord, flatten
+from wildcore.records.schema import (
+    SCHEMA,
+    AddedMetricRecord,
+    CaseRecord,
+    EditOutcome,
+    InvocationRecord,
+    Manifest,
+    ScoreRecord,
+    flatten,
+)
+from wildcore.storage.checksums import NAME as CHECKSUM
+from wildcore.storage.checksums import sealed
 from wildcore.storage.durable import write_durably
 
 # Holds a run until it is killed.
@@ -36,6 +47,8 @@ WRITER = """
 import sys
 from itertools import cycle
 from pathlib import Path
+from wildcore.storage.checksums import NAME as CHECKSUM
+from wildcore.storage.checksums import sealed
 from wildcore.storage.durable import write_durably
 for digit in cycle("0123456789"):
     write_durably(Path(sys.argv[1]), digit * 200_000)
@@ -131,7 +144,7 @@ def test_create_then_open(folder: RunFolder) -> None:
     assert again.manifest == MANIFEST
     assert list(again.cases()) == []
     assert list(again.scores()) == []
-    assert again.repair() == 0
+    assert list(again.mend()) == []
 
 
 def test_the_manifest_keeps_the_keys_of_earlier_files(tmp_path: Path) -> None:
@@ -224,9 +237,10 @@ def test_a_half_written_line_at_any_byte_is_no_case_and_is_cut_off(filled: RunFo
     for size in range(last + 1, len(whole)):
         filled.journal_path.write_bytes(whole[:size])
         assert [case.case for case in filled.cases()] == ["0", "1"]
-    assert filled.repair() == len(whole) - 1 - last
+    (said,) = filled.mend()
+    assert f"half written ({len(whole) - 1 - last} bytes)" in said
     assert filled.journal_path.read_bytes() == whole[:last]
-    assert filled.repair() == 0
+    assert list(filled.mend()) == []
     filled.append(record("3"))
     assert [case.case for case in filled.cases()] == ["0", "1", "3"]
 
@@ -256,9 +270,10 @@ def test_a_damaged_line_in_the_middle_is_named(filled: RunFolder, line: bytes, s
 @pytest.mark.parametrize("number", [SCHEMA + 1, 0, None, "1"])
 def test_another_schema_is_refused(folder: RunFolder, number: object) -> None:
     path = folder.path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_number": number}))
+    content = {**json.loads(path.read_text()), "schema_number": number}
+    path.write_text(sealed(json.dumps({name: value for name, value in content.items() if name != CHECKSUM})))
     said = message(lambda: folder.manifest)
-    assert said == f"{path}: schema {number}, and this wildcore reads schema {SCHEMA}"
+    assert said == f"{path}: schema {number}, and this wildcore reads schemas 1 and {SCHEMA}"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_number": 1}', "\x00"])
@@ -343,7 +358,7 @@ def test_a_file_that_may_not_grow_is_named_and_the_rest_kept(folder: RunFolder) 
     assert scores == f"{folder.scores_path}: {why}; the answers and earlier scores are kept; {go_on}"
     assert summary == f"{folder.path / 'summary.json'}: {why}; the answers and scores are kept; {go_on}"
     assert [case.case for case in folder.cases()] == ["0", "1", "2"]
-    assert folder.repair() == 0
+    assert list(folder.mend()) == []
     assert sorted(path.name for path in folder.path.iterdir()) == ["journal.jsonl", "manifest.json"]
 
 
@@ -410,3 +425,142 @@ def test_flat_names_every_leaf() -> None:
         "e": {},
         "f": [],
     }
+
+
+def flips(content: bytes, step: int) -> Iterator[bytes]:
+    """Yield ``content`` with one bit flipped, for every bit in steps."""
+    for bit in range(0, 8 * len(content), step):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        yield bytes(flipped)
+
+
+def test_a_flipped_bit_of_the_journal_is_said_or_cuts_off_the_last_line(filled: RunFolder) -> None:
+    whole, cases = filled.journal_path.read_bytes(), list(filled.cases())
+    last = [whole[:-1] + bytes([whole[-1] ^ 1 << bit]) for bit in range(8)]
+    for content in (*flips(whole, 17), *last):
+        filled.journal_path.write_bytes(content)
+        try:
+            found = list(filled.cases())
+        except UserError:
+            pass
+        else:
+            assert found == cases[:2]
+            assert content in last
+        assert any("half written" in said or "damaged lines were removed" in said for said in filled.mend())
+        assert [case for case in filled.cases() if case not in cases] == []
+
+
+def test_a_flipped_bit_of_the_manifest_is_said_or_changes_nothing(folder: RunFolder) -> None:
+    path = folder.path / "manifest.json"
+    noticed = 0
+    for content in flips(path.read_bytes(), 7):
+        path.write_bytes(content)
+        try:
+            assert folder.manifest == MANIFEST
+        except UserError:
+            noticed += 1
+    assert noticed > 100
+
+
+def test_damaged_lines_are_removed_with_the_scores_of_their_cases(filled: RunFolder) -> None:
+    named = {"protocol": "p", "probe": 0, "kind": "locality", "metric": "m"}
+    score = ScoreRecord(case="0", **named, before=0, before_reason=None, after=0, after_reason=None)
+    filled.write_scores([score.model_copy(update={"case": case}) for case in "012"])
+    lines = filled.journal_path.read_bytes().splitlines(keepends=True)
+    filled.journal_path.write_bytes(lines[0] + lines[1].replace(b"sky", b"sea") + lines[2])
+    said = message(list, filled.cases())
+    assert said.endswith(
+        f"line 2: its content is not what was saved; make it anew with: wildcore eval --resume {filled.path}"
+    )
+    (said,) = filled.mend()
+    assert said == (
+        "journal.jsonl: damaged lines were removed: 1; their cases are done again; the first: line 2: its content is not what "
+        "was saved"
+    )
+    assert filled.journal_path.read_bytes() == lines[0] + lines[2]
+    assert [score.case for score in filled.scores()] == ["0", "2"]
+
+
+def test_scores_that_were_cut_off_are_said(filled: RunFolder) -> None:
+    named = {"protocol": "p", "probe": 0, "kind": "locality", "metric": "m"}
+    score = ScoreRecord(case="0", **named, before=0, before_reason=None, after=0, after_reason=None)
+    filled.write_scores([score, score])
+    filled.scores_path.write_bytes(filled.scores_path.read_bytes()[:-1])
+    assert f"{filled.scores_path}, line 2: it is cut off; make it anew with: " in message(list, filled.scores())
+    assert "scores.jsonl: the last line was half written" in next(filled.mend())
+    assert list(filled.scores()) == [score]
+
+
+def test_half_lines_of_every_file_are_cut_off(filled: RunFolder) -> None:
+    filled.append_invocation(InvocationRecord(ended="now", versions={}, hardware={}, notes=("a",)))
+    filled.append_scoring(AddedMetricRecord(created="now", metric="m", module={}, versions={}))
+    for name in ("work.jsonl", "scorings.jsonl"):
+        with (filled.path / name).open("ab") as stream:
+            stream.write(b'{"half')
+    assert sorted(filled.mend()) == [
+        f"{name}: the last line was half written (6 bytes); it was cut off" for name in ("scorings.jsonl", "work.jsonl")
+    ]
+    assert [len(list(found)) for found in (filled.work(), filled.scorings())] == [1, 1]
+
+
+def test_doubled_foreign_and_missing_cases_are_said_and_not_counted(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run", MANIFEST.model_copy(update={"case_ids": ("0", "1", "2")}))
+    for name in ("0", "other", "0", "1", "other", "0"):
+        folder.append(record(name))
+    folder.write_scores([])
+    notes: list[str] = []
+    finished = RunFolder.finished(folder.path, notes.append)
+    assert [case.case for case in finished.cases()] == ["0", "1"]
+    assert notes == [
+        f"{folder.journal_path}: {said}"
+        for said in (
+            "lines that repeat a case, which are not counted: 2; the first is of case 0",
+            "cases of another run, which are not counted: 1; the first is other",
+            f"missing cases: 1 of 3; the first is 2; make them with: wildcore eval --resume {folder.path}",
+        )
+    ]
+
+
+def test_a_whole_run_has_no_such_notes(filled: RunFolder) -> None:
+    filled.write_scores([])
+    RunFolder.finished(filled.path, pytest.fail)
+
+
+def test_only_a_run_that_can_be_resumed_is_offered_to_be(folder: RunFolder) -> None:
+    assert "resume the run in it" in message(RunFolder.create, folder.path, MANIFEST)
+    (folder.path / "manifest.json").write_text("")
+    assert message(RunFolder.create, folder.path, MANIFEST).endswith("not an empty folder; choose another")
+
+
+def test_what_a_killed_process_left_of_a_run_that_it_began_is_removed(tmp_path: Path) -> None:
+    for left in (tmp_path / "run.0123abcd.writing", tmp_path / "empty" / "manifest.0123abcd.writing"):
+        left.mkdir(parents=True)
+        (left / "manifest.json").write_text("{")
+    for name in ("run", "empty"):
+        assert RunFolder.create(tmp_path / name, MANIFEST).manifest == MANIFEST
+        assert [path.name for path in (tmp_path / name).iterdir()] == ["manifest.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "run"]
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", ".lock", "traces", "manifest.json", "sequence.safetensors"])
+def test_no_link_in_a_run_is_followed(filled: RunFolder, name: str, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    (filled.path / name).unlink(missing_ok=True)
+    (filled.path / name).symlink_to(other)
+    assert message(RunFolder.open, filled.path).startswith(f"{filled.path / name}: it is a link")
+    if name == ".lock":
+        assert message(filled.locked().__enter__).startswith(f"{filled.path / name}: it is a link")
+    if name == "journal.jsonl":
+        assert "cannot be written" in message(filled.append, record("3"))
+    assert other.read_text() == "mine"
+
+
+def test_a_run_folder_may_itself_be_a_link(filled: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    assert RunFolder.create(tmp_path / "link", MANIFEST).manifest == MANIFEST
+    (tmp_path / "again").symlink_to(filled.path)
+    with RunFolder.open(tmp_path / "again").locked():
+        assert [case.case for case in RunFolder.open(tmp_path / "again").cases()] == ["0", "1", "2"]

@@ -1,5 +1,7 @@
 """What scores add up to, checked by other routes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from wildcore import EvalProtocol, Metric, Score, Use
 from wildcore.protocols import Metrics, as_variant, with_added
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, ScoreRecord
+from wildcore.records.schema import CaseRecord, Manifest, ScoreRecord
 from wildcore.scoring.intervals import NORMAL_95, interval, wilson
 from wildcore.scoring.scores import COMPARES, REFUSED, score_case, score_run
 from wildcore.scoring.summary import summarise
@@ -251,8 +253,8 @@ class Judge(Metric):
 
 @pytest.fixture
 def run(tmp_path) -> RunFolder:
-    (tmp_path / "manifest.json").write_text("{}")
-    folder = RunFolder(tmp_path)
+    nothing: dict[str, Any] = {"job": {}, "identity": {}, "versions": {}, "hardware": {}, "plugins": {}}
+    folder = RunFolder.create(tmp_path / "run", Manifest(created="now", protocols=(), case_count=3, **nothing))
     for number, after in enumerate(["yes", "no", "maybe"]):
         record = case([("reliability", "no", after), ("locality", "left", "left")])
         folder.append(record.model_copy(update={"case": str(number)}))

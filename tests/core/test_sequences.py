@@ -477,6 +477,7 @@ def test_what_a_killed_process_left_half_written_is_removed(examiner: Examiner, 
     stopped = begun(examiner, tmp_path / "run")
     left = stopped.file.with_name("sequence.0123abcd.writing")
     left.write_bytes(b"half")
+    assert list(stopped.folder.mend()) == []
     stopped.go_on(Remembering())
     assert not left.exists()
     assert {path.name for path in stopped.folder.path.iterdir()} == {"journal.jsonl", "manifest.json", NAME}

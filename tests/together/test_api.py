@@ -79,6 +79,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for record in records:
         record.get("edit", {}).pop("seconds", None)
+        record.pop("checksum")
     return records
 
 

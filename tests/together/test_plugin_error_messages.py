@@ -134,6 +134,12 @@ def damaged_verdicts(folder: Path) -> None:
         pass
 
 
+def no_place_for_verdicts(folder: Path) -> None:
+    written(folder, "judge", "a file")
+    with open_store(folder, {}, "1"):
+        pass
+
+
 def corpus_out_of_reach() -> None:
     with patch("datasets.load_dataset", side_effect=ValueError("no such dataset")):
         list(open_corpus("hub:owner/name").documents())
@@ -418,12 +424,18 @@ JUDGE: list[Case] = [
         ),
     ),
     (
-        "wildcore_judge.store:open_store",
+        "wildcore.storage.checked_rows:CheckedRows.opened",
         lambda folder: damaged_verdicts(folder),
         (
-            "FOLDER/judge/verdicts.sqlite: cannot be used as a store of verdicts (file is not a "
-            "database<...>); move it away"
+            "FOLDER/judge/verdicts.sqlite: the stored verdicts cannot be used (file is not a database<...>); free some disk "
+            "space, name another cache folder by WILDCORE_CACHE, or move the file away"
         ),
+        SAME,
+    ),
+    (
+        "wildcore_judge.store:_claims",
+        lambda folder: no_place_for_verdicts(folder),
+        "FOLDER/judge/claims.lock: cannot be used (<...>); name another cache folder by WILDCORE_CACHE",
         SAME,
     ),
 ]

@@ -171,7 +171,7 @@ def _replies(
                     unanswered=unanswerable(model, put),
                 )
             advance(len(group))
-    for remark in model.warnings:
+    for remark in (*model.warnings, *examiner.unedited.notes()):
         reporter.note(remark)
 
 

@@ -54,7 +54,7 @@ class Result:
     @errors_in_python
     def __init__(self, folder: str | Path) -> None:
         """Open a run folder. Raises ``UserError`` if it is not a run, or is unfinished."""
-        self.run = RunFolder.finished(user_path(folder))
+        self.run = RunFolder.finished(user_path(folder), reporter_for(True).note)
 
     @property
     def folder(self) -> Path:
@@ -282,7 +282,7 @@ def score(
     if isinstance(answers, str | Path | Result):
         if unedited is not None:
             raise UserError("a run has the unedited model's answers", "unedited", "leave it out")
-        run = answers.run if isinstance(answers, Result) else RunFolder.finished(user_path(answers))
+        run = answers.run if isinstance(answers, Result) else RunFolder.finished(user_path(answers), reporter.note)
         of_run = int(run.manifest.job["seed"]) if seed is None else seed
         add_scores(
             registry,

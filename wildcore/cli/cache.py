@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -13,6 +14,7 @@ from wildcore.errors import UserError
 from wildcore.reporting.console import format_bytes, results_console, safe_text
 from wildcore.storage.artifact_entries import Entry, chosen, damage, entries, remove, store_folder
 from wildcore.storage.cache import cache_folder
+from wildcore.storage.checked_rows import damaged_rows, row_files
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")
@@ -54,12 +56,17 @@ def list_command() -> None:
 @cache_command.command("verify")
 @click.pass_context
 def verify_command(ctx: click.Context) -> None:
-    """Read every file completely and name those that are damaged. The exit code is 1 if any is."""
-    found = entries(cache_folder())
+    """Read every file completely and name those that are damaged. The exit code is 1 if any is.
+
+    Answers of unedited models and verdicts are checked too, one by one; damaged ones are made anew when they are needed.
+    """
+    found, stores = entries(cache_folder()), row_files(cache_folder())
     problems = [problem for entry in found if (problem := damage(entry))]
+    problems += [problem for path in stores if (problem := _damage_of_rows(path))]
     for problem in problems:
         _print(problem)
     _print_total(found)
+    _print(f"Answers and verdicts: {_count(len(stores))}")
     _print(f"Damaged: {len(problems)}")
     if problems:
         ctx.exit(DAMAGED)
@@ -112,13 +119,25 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _damage_of_rows(path: Path) -> str | None:
+    try:
+        damaged, count = damaged_rows(path)
+    except UserError as error:
+        return str(error)
+    return f"{path}: {damaged} of {count} entries damaged; they are made anew when they are needed" if damaged else None
+
+
 def _print_total(found: Sequence[Entry]) -> None:
     size = format_bytes(sum(entry.size for entry in found))
     _print(f"Total: {_files(found)}, {size}, in {store_folder(cache_folder())}")
 
 
 def _files(found: Sequence[Entry]) -> str:
-    return f"{len(found)} file{'' if len(found) == 1 else 's'}"
+    return _count(len(found))
+
+
+def _count(files: int) -> str:
+    return f"{files} file{'' if files == 1 else 's'}"
 
 
 def _print(line: str) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
+from wildcore.reporting.console import Reporter
 
 
 @click.command()
@@ -14,4 +16,5 @@ from wildcore.reporting.comparison import print_comparison
 @click.pass_obj
 def compare(registry: Registry, runs: tuple[Path, ...]) -> None:
     """Show RUNS side by side, and in what they differ. Numbers of different runs are never averaged."""
-    print_comparison(registry, [RunFolder.finished(run) for run in runs])
+    note = Reporter(quiet=False, naming=COMMAND_LINE).note
+    print_comparison(registry, [RunFolder.finished(run, note) for run in runs])

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from wildcore.cli import system_errors
 from wildcore.cli.given_once import require_given_once, require_given_once_within
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
@@ -76,6 +77,11 @@ class Driver(click.Group):
         except KeyboardInterrupt as interrupted:
             click.echo(str(interrupted) or MESSAGE, err=True)
             ctx.exit(INTERRUPTED)
+        except OSError as error:
+            if (said := system_errors.message(error)) is None:
+                raise
+            system_errors.discard_output()
+            raise Failure(said) from error
         except Exception as error:
             if type(error).__name__ != "OutOfMemoryError":
                 raise

@@ -273,6 +273,9 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
+    with folder.locked():  # otherwise this would cut off a line that another process is still writing
+        for note in (*folder.mend(), *(f"journal.jsonl: {said}" for said in folder.uncounted_lines())):
+            reporter.note(note)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation
@@ -280,12 +283,6 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     with reporter.track(PREPARING, None):
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
         evaluation.check_same(spec, folder)
-    with folder.locked():  # otherwise this would cut off a line that another process is still writing
-        lost = folder.repair()
-    if lost:
-        reporter.note(
-            f"the journal's last line was half written ({lost} bytes); it was cut off and its case is done again"
-        )
     return folder, _carry_out(evaluation, folder, reporter)
 
 

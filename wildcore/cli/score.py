@@ -29,11 +29,11 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     from wildcore.jobs.score import add_scores
 
     registry: Registry = ctx.obj
-    folder = RunFolder.finished(run)
+    reporter = Reporter(quiet, COMMAND_LINE)
+    folder = RunFolder.finished(run, reporter.note)
     names = shortcuts.added_metrics(ctx, registry, metrics)
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
-    reporter = Reporter(quiet, COMMAND_LINE)
     environment = Environment(
         cache_folder(), int(folder.manifest.job["seed"]), reporter, segmenter=segmenters(registry)
     )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
+from wildcore.cli.naming import COMMAND_LINE
 from wildcore.records.run_folder import RunFolder
-from wildcore.reporting.console import results_console
+from wildcore.reporting.console import Reporter, results_console
 from wildcore.reporting.run import print_edits, print_head, print_run
 from wildcore.scoring.summary import summary
 
@@ -17,7 +18,7 @@ from wildcore.scoring.summary import summary
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def show(run: Path, edits: bool, as_json: bool) -> None:
     """Show what RUN measured."""
-    folder = RunFolder.finished(run)
+    folder = RunFolder.finished(run, Reporter(quiet=False, naming=COMMAND_LINE).note)
     if as_json:
         click.echo(json.dumps(summary(folder), indent=2))
     elif edits:

@@ -29,7 +29,6 @@ from wildcore.patches.fitting import CHANGE
 from wildcore.records.provenance import FAMILY
 from wildcore.records.run_folder import RunFolder, resume_command
 from wildcore.records.schema import EditOutcome, Manifest
-from wildcore.storage.durable import UNFINISHED
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import read_tensors, read_text, write_tensors
 from wildcore.types import FrozenData
@@ -111,8 +110,6 @@ class Checkpoint:
 
         Raises ``UserError`` for a file that is damaged, belongs to another run, or cannot be loaded by the editor.
         """
-        for left in self.path.parent.glob(f"{self.path.stem}.*{UNFINISHED}"):
-            left.unlink()
         if not self.path.exists():
             return SequenceState(sequence)
         manifest, tensors = self.read()

@@ -2,81 +2,71 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from wildcore.errors import Place, UserError
 from wildcore.evaluation.questions import Answers, Question, generate_answers
 from wildcore.inference.prompt_cache import PromptCache
 from wildcore.models.loaded import LoadedModel
 from wildcore.protocols import ReadyProtocol
+from wildcore.storage.checked_rows import CheckedRows
 
 ANSWERS = TypeAdapter(Answers)
 DEPENDS_ON = ("wildcore", "torch", "transformers", "tokenizers")
 """Packages that may decode differently in another version. A change of their code without a change of version is not
 noticed."""
-SECONDS_TO_WAIT = 60.0
 
 
 class UneditedAnswers:
     """Answers of one loaded model. A second process may use the same store at the same time.
 
-    Raises ``UserError`` for a store that cannot be used.
+    A damaged answer is asked anew. Raises ``UserError`` for a store that cannot be used.
     """
 
     def __init__(self, cache: Path, model: LoadedModel) -> None:
         self.model = model
         self.path = cache / "unedited-answers" / f"{_digest(_identity(model))}.sqlite"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"cannot be made ({error.strerror})",
-                Place(self.path.parent),
-                "name another cache folder by WILDCORE_CACHE",
-            ) from error
-        with self._usable(), closing(self._connect()) as store, store:
-            store.execute("CREATE TABLE IF NOT EXISTS answers (question TEXT PRIMARY KEY, answers TEXT NOT NULL)")
+        self._kept = CheckedRows(
+            cache,
+            self.path,
+            "answers",
+            ("question", "answers"),
+            "the kept answers of the unedited model",
+            "free some disk space, name another cache folder by WILDCORE_CACHE, or remove the file; they are then asked anew",
+        )
+        with self._kept.opened():
+            pass  # fails now rather than at the first question
 
     def answers(
         self, protocol: ReadyProtocol, questions: Sequence[Question], shared: PromptCache | None = None
     ) -> list[Answers]:
         """Return the answers in order: known ones from the store, the others from the model, which must be unedited."""
         keys = [_digest(_asked(protocol, question)) for question in questions]
-        with self._usable(), closing(self._connect()) as store:
-            known = {key: found for key in dict.fromkeys(keys) if (found := _look_up(store, key)) is not None}
+        with self._kept.opened() as rows:
+            known = {key: found for key in dict.fromkeys(keys) if (found := self._look_up(rows, key)) is not None}
             missing = {key: q for key, q in zip(keys, questions, strict=True) if key not in known}
             given = generate_answers(self.model, protocol, list(missing.values()), shared=shared)
             known |= dict(zip(missing, given, strict=True))
-            with store:
-                rows = [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing]
-                store.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", rows)
+            self._kept.put(rows, [(key, ANSWERS.dump_json(known[key]).decode()) for key in missing])
         return [known[key] for key in keys]
 
-    @contextmanager
-    def _usable(self) -> Iterator[None]:
+    def notes(self) -> Iterator[str]:
+        """Say how many kept answers were damaged."""
+        if self._kept.damaged:
+            yield f"damaged answers of the unedited model, which were asked anew: {len(self._kept.damaged)} ({self.path})"
+
+    def _look_up(self, rows: Connection, key: str) -> Answers | None:
+        row = self._kept.get(rows, key)
         try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"the kept answers of the unedited model cannot be used ({error})",
-                about=Place(self.path),
-                way_out="free some disk space, or remove the file, and they are asked anew",
-            ) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=SECONDS_TO_WAIT)
-
-
-def _look_up(store: sqlite3.Connection, key: str) -> Answers | None:
-    row = store.execute("SELECT answers FROM answers WHERE question = ?", (key,)).fetchone()
-    return ANSWERS.validate_json(row[0]) if row else None
+            return ANSWERS.validate_json(row[1]) if row else None
+        except ValidationError:  # damaged before it had a checksum
+            self._kept.damaged.add(key)
+            return None
 
 
 def _identity(model: LoadedModel) -> Mapping[str, Any]:

@@ -99,6 +99,8 @@ class Auditor:
             FailureFilter(unedited, protocol).take(self._wanted(), audit.cases, self.environment.progress)
             for protocol in self.protocols
         ]
+        for note in unedited.notes():
+            self.environment.progress.note(note)
         added = {"model": choice.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
 

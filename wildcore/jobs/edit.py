@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
-from uuid import uuid4
 
 from safetensors import SafetensorError
 from transformers import GenerationConfig
@@ -43,7 +41,7 @@ from wildcore.records.trace_files import trace_beside, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
-from wildcore.storage.durable import UNFINISHED, mode_of_new_file
+from wildcore.storage.durable import UNFINISHED, appearing, mode_of_new_file
 from wildcore.trace import Trace
 from wildcore.types import EditRequest, Malformed
 
@@ -216,16 +214,15 @@ def _require_finite_weights(model: LoadedModel, modules: Sequence[str], path: Pa
 
 def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
     files = find_files(model.request)
-    unfinished = out.with_name(f"{out.name}.{uuid4().hex[:8]}{UNFINISHED}")
     try:
-        with no_progress_bar(), _saved_generation_config(model.network, files.folder):
-            model.network.save_pretrained(unfinished)
-        model.tokenizer.save_pretrained(unfinished)
-        copied = [
-            copy_companions(folder, unfinished, model.request.trust_remote_code) for folder in _own_folders(files)
-        ]
-        _let_others_read(unfinished)
-        unfinished.rename(out)
+        with appearing(out) as unfinished:
+            with no_progress_bar(), _saved_generation_config(model.network, files.folder):
+                model.network.save_pretrained(unfinished)
+            model.tokenizer.save_pretrained(unfinished)
+            copied = [
+                copy_companions(folder, unfinished, model.request.trust_remote_code) for folder in _own_folders(files)
+            ]
+            _let_others_read(unfinished)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot be written ({error})", Option("out", out), "choose another place") from error
     except Exception as error:  # transformers refuses to save in many ways, such as for weights that share memory
@@ -239,8 +236,6 @@ def _save(model: LoadedModel, out: Path, progress: Progress) -> tuple[str, ...]:
                 " evaluates it without saving a model",
             ),
         ) from error
-    finally:
-        rmtree(unfinished, ignore_errors=True)
     for name in dict.fromkeys(name for each in copied for name in each.left_out):
         progress.note(f"{name} is a link that leads out of the model's folder; it was left out")
     return tuple(dict.fromkeys(name for each in copied for name in each.names))

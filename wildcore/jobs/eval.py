@@ -74,6 +74,7 @@ class Evaluation:
             hardware=provenance.hardware(self.session.model),
             plugins=provenance.plugins(self.plan.registry),
             notes=tuple(self.plan.reporter.notes),
+            case_ids=tuple(case.id for case in self.cases),
         )
         return RunFolder.create(path, manifest)
 
@@ -138,6 +139,9 @@ class Evaluation:
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
+                for note in self.examiner.unedited.notes():
+                    if note not in self.plan.reporter.notes:  # several runs share what is kept
+                        self.plan.reporter.note(note)
                 self._append_invocation(folder)
 
     def _append_invocation(self, folder: RunFolder) -> None:

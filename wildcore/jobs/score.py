@@ -28,6 +28,8 @@ def add_scores(
     prepare((one.metric for one in added), environment)
     protocols = [protocol.name for protocol in folder.manifest.protocols]
     with folder.locked():
+        for note in folder.mend(("scorings.jsonl",)):
+            environment.progress.note(note)
         score(registry, folder, dict.fromkeys(protocols, by_kind(added)), added)
 
 

@@ -19,6 +19,7 @@ from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.fitting import AGAIN, CHANGE, changes_in, require_fitting, require_read_back
 from wildcore.patches.weights import LowRank, WeightPatch
+from wildcore.storage.durable import clear_abandoned
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import foreign_metadata, read_tensors, read_text, write_tensors
 from wildcore.types import EditRequest, FrozenData
@@ -78,7 +79,8 @@ def patched_model(model: LoadedModel) -> PatchedModel:
 def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     """Write a patch file. When this returns, the file survives a crash of the process and of the machine.
 
-    Raises ``UserError`` if it cannot be written or ``path`` already exists.
+    What a process left that was killed while it wrote into the same folder is removed. Raises ``UserError`` if it cannot be
+    written or ``path`` already exists.
     """
     require_new(path)
     problem = _problem_of_facts(manifest.requests)
@@ -87,6 +89,7 @@ def write_patch(path: Path, patch: Patch, manifest: PatchManifest) -> None:
     saved = Saved(_tensors(patch), {}) if isinstance(patch, WeightPatch) else require_savable(patch).to_saved()
     if not isinstance(patch, WeightPatch):
         manifest = manifest.model_copy(update={"facts": saved.facts})
+    clear_abandoned(path.parent)
     try:
         write_tensors(path, saved.tensors, KEY, manifest.model_dump_json())
     except (OSError, SafetensorError) as error:

@@ -2,25 +2,55 @@
 
 ``manifest.json`` says how the run was made. ``journal.jsonl`` has one finished case on each line, saved durably before the
 next begins. ``scores.jsonl`` has the scores, apart from the answers. ``scorings.jsonl`` says how scores by added metrics were
-made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores.
+made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores. The manifest and every line have a
+checksum. No file in the folder may be a link.
 """
 
+import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from wildcore.errors import Option, Place, UserError, command
-from wildcore.records.schema import SCHEMA, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
-from wildcore.storage.durable import lock, make_durable, write_durably
+from wildcore.records.lines import Mended, append_line, cases_named, line_of, mend_lines, read_lines
+from wildcore.records.schema import READABLE, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
+from wildcore.records.trace_files import FOLDER as TRACES
+from wildcore.storage.checksums import NAME as CHECKSUM
+from wildcore.storage.checksums import sealed, unsealed
+from wildcore.storage.durable import (
+    UNFINISHED,
+    appearing,
+    clear_abandoned,
+    lock,
+    make_durable,
+    not_through_links,
+    write_durably,
+)
+from wildcore.storage.links import require_no_link
 from wildcore.storage.manifests import read_versioned
 from wildcore.types import FrozenData
 
 R = TypeVar("R", bound=FrozenData)
+
+MANIFEST = "manifest.json"
+LINES: Mapping[str, type[FrozenData]] = {
+    "journal.jsonl": CaseRecord,
+    "scores.jsonl": ScoreRecord,
+    "scorings.jsonl": AddedMetricRecord,
+    "work.jsonl": InvocationRecord,
+}
+"""The files that have a record on each line."""
+OTHERS = (MANIFEST, "summary.json", ".lock", "sequence.safetensors", TRACES)
+MADE_ANEW = {
+    "journal.jsonl": "; their cases are done again",
+    "scores.jsonl": "; the run's own metrics score them again, and wildcore score the metrics added later",
+}
+"""What follows after damaged lines were removed from a file."""
 
 
 class RunFolder:
@@ -35,15 +65,22 @@ class RunFolder:
     def create(cls, path: Path, manifest: Manifest) -> "RunFolder":
         """Start a run in an empty or new folder. Raises ``UserError`` if that is not possible.
 
-        If two processes start a run in the same folder, one succeeds and the other is refused.
+        A new folder appears with its manifest in it, whole or not at all. If two processes start a run in the same folder, one
+        succeeds and the other is refused.
         """
         require_free(path)
+        text = sealed(manifest.model_dump_json(indent=2, by_alias=True))
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            _write_first(path / "manifest.json", manifest.model_dump_json(indent=2, by_alias=True) + "\n")
-        except FileExistsError as error:
-            raise _not_free(path) from error
+            if path.is_dir():
+                _begin_within(path, text)
+            else:
+                with suppress(FileExistsError):  # a file, which the next line finds
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                with appearing(path) as folder:
+                    (folder / MANIFEST).write_text(text, encoding="utf-8")
         except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY) or (path.is_symlink() and not path.exists()):
+                raise _not_free(path) from error
             raise UserError(
                 f"cannot be written ({_why(error)})", about=Option("out", path), way_out="choose another folder"
             ) from error
@@ -51,14 +88,22 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open a run for reading or resuming. Raises ``UserError`` if ``path`` is not one."""
-        if not (path / "manifest.json").is_file():
+        """Open a run for reading or resuming. Raises ``UserError`` if ``path`` is not one, or if a file in it is a link.
+
+        ``path`` itself may be a link.
+        """
+        for name in (*LINES, *OTHERS):
+            require_no_link(path / name)
+        if not (path / MANIFEST).is_file():
             raise UserError("not a run folder (no manifest.json in it)", Place(path))
         return cls(path)
 
     @classmethod
-    def finished(cls, path: Path) -> "RunFolder":
-        """Open a run that has been scored. Raises ``UserError`` if it has not been."""
+    def finished(cls, path: Path, note: Callable[[str], None]) -> "RunFolder":
+        """Open a run that has been scored. Raises ``UserError`` if it has not been.
+
+        Cases that are missing from its journal, and lines in it that are not counted, are given to ``note``.
+        """
         folder = cls.open(path)
         if not folder.scores_path.exists():
             done = sum(1 for _ in folder.cases())
@@ -67,44 +112,95 @@ class RunFolder:
                 Place(path),
                 f"go on with: {resume_command(path)}",
             )
+        for found in (*folder.uncounted_lines(), *folder.missing_cases()):
+            note(f"{folder.journal_path}: {found}")
         return folder
 
     @property
     def manifest(self) -> Manifest:
         """The manifest as written. Raises ``UserError`` if it is damaged or has another schema."""
-        path = self.path / "manifest.json"
+        path = self.path / MANIFEST
         try:
-            return read_versioned(path, path.read_text(encoding="utf-8"), Manifest, (SCHEMA,))
+            content = path.read_bytes()
+            text = unsealed(content).decode()
+        except ValueError as error:
+            raise UserError(
+                f"damaged: {error}", Place(path), f"if you changed it on purpose, remove its field {CHECKSUM}"
+            ) from error
+        try:
+            return read_versioned(path, text, Manifest, READABLE)
         except ValueError as error:
             raise UserError(f"damaged: {' '.join(str(error).split())}", Place(path)) from error
 
     def cases(self) -> Iterator[CaseRecord]:
-        """Read the finished cases. A last line without a line end, as a killed run leaves it, is ignored."""
-        return _read_lines(self.journal_path, CaseRecord)
+        """Read the finished cases of the run, each once.
+
+        A last line without a line end, as a killed run leaves it, is ignored. Raises ``UserError`` for a damaged line.
+        """
+        own, seen = set(self.manifest.case_ids), set[str]()
+        for record in self._read(self.journal_path, CaseRecord):
+            if record.case not in seen and (not own or record.case in own):
+                seen.add(record.case)
+                yield record
 
     def scores(self) -> Iterator[ScoreRecord]:
-        """Read the scores."""
-        return _read_lines(self.scores_path, ScoreRecord)
+        """Read the scores. Raises ``UserError`` for a damaged line."""
+        return self._read(self.scores_path, ScoreRecord, appended=False)
 
-    def repair(self) -> int:
-        """Remove a half-written last line from the journal and return its length in bytes."""
-        if not self.journal_path.exists():
-            return 0
-        content = self.journal_path.read_bytes()
-        keep = content.rfind(b"\n") + 1
-        if keep < len(content):
-            with self.journal_path.open("r+b") as stream:
-                stream.truncate(keep)
-                os.fsync(stream.fileno())
-        return len(content) - keep
+    def uncounted_lines(self) -> Iterator[str]:
+        """Say how many lines of the journal repeat a case, or are of a case that is not of this run; ``cases`` skips them."""
+        times, own = self._cases_named(), set(self.manifest.case_ids)
+        foreign = [case for case in times if own and case not in own]
+        doubled = [case for case, count in times.items() if count > 1 and case not in foreign]
+        if doubled:
+            repeats = sum(times[case] - 1 for case in doubled)
+            yield f"lines that repeat a case, which are not counted: {repeats}; the first is of case {doubled[0]}"
+        if foreign:
+            yield f"cases of another run, which are not counted: {len(foreign)}; the first is {foreign[0]}"
+
+    def missing_cases(self) -> Iterator[str]:
+        """Say how many cases of the run are not in the journal."""
+        times, manifest = self._cases_named(), self.manifest
+        own = set(manifest.case_ids or times) & times.keys()
+        if len(own) < manifest.case_count:
+            first = next((f"; the first is {case}" for case in manifest.case_ids if case not in own), "")
+            yield (
+                f"missing cases: {manifest.case_count - len(own)} of {manifest.case_count}{first}; make them with: "
+                f"{resume_command(self.path)}"
+            )
+
+    def _cases_named(self) -> Counter[str]:
+        return Counter(case for case in cases_named(self.journal_path) if case is not None)
+
+    def _read(self, path: Path, model: type[R], appended: bool = True) -> Iterator[R]:
+        return read_lines(path, model, f"make it anew with: {resume_command(self.path)}", appended)
+
+    def mend(self, names: Iterable[str] = LINES) -> Iterator[str]:
+        """Remove what killed processes left, and half-written and damaged lines of the files ``names``, and say what was removed.
+
+        Scores of cases that are not in the journal are removed too. The run must be locked. Raises ``UserError`` if a file
+        cannot be written.
+        """
+        for left in self.path.glob(f"*{UNFINISHED}"):
+            _remove(left)
+        for folder in (self.path.parent, self.path / TRACES):
+            clear_abandoned(folder)
+        for name in names:
+            with self._written(self.path / name, "what is finished is"):
+                yield from _removed(name, mend_lines(self.path / name, LINES[name]))
+        if self.scores_path.name in names and self.scores_path.exists():
+            done, scores = set(cases_named(self.journal_path)), list(self.scores())
+            if any(score.case not in done for score in scores):
+                self.write_scores(score for score in scores if score.case in done)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the run for this process. Raises ``UserError`` if another process works in it, or if it cannot be locked."""
         path = self.path / ".lock"
+        require_no_link(path)
         with ExitStack() as held:
             try:
-                lock(held.enter_context(path.open("w")))
+                lock(held.enter_context(open(path, "a", opener=not_through_links)))
             except BlockingIOError:
                 raise UserError("another process is working in this run", Place(self.path)) from None
             except OSError as error:
@@ -121,27 +217,27 @@ class RunFolder:
         Raises ``UserError`` if it cannot be written; the cases before it are kept.
         """
         with self._written(self.journal_path, "the cases before are"):
-            _append(self.journal_path, record)
+            append_line(self.journal_path, record)
 
     def work(self) -> Iterator[InvocationRecord]:
         """Read which calls worked on the run. A call that was killed is not among them."""
-        return _read_lines(self.path / "work.jsonl", InvocationRecord)
+        return self._read(self.path / "work.jsonl", InvocationRecord)
 
     def append_invocation(self, record: InvocationRecord) -> None:
         """Append a call that worked on the run. Raises ``UserError`` if it cannot be written."""
         path = self.path / "work.jsonl"
         with self._written(path, "what is finished is"):
-            _append(path, record)
+            append_line(path, record)
 
     def scorings(self) -> Iterator[AddedMetricRecord]:
         """Read which metrics were added, and their parameters."""
-        return _read_lines(self.path / "scorings.jsonl", AddedMetricRecord)
+        return self._read(self.path / "scorings.jsonl", AddedMetricRecord)
 
     def append_scoring(self, record: AddedMetricRecord) -> None:
         """Append an added metric. Raises ``UserError`` if it cannot be written."""
         path = self.path / "scorings.jsonl"
         with self._written(path, "the answers and earlier scores are"):
-            _append(path, record)
+            append_line(path, record)
 
     def write_scores(self, scores: Iterable[ScoreRecord]) -> None:
         """Replace all scores at once: a reader sees the earlier file or the new one, never a part.
@@ -149,7 +245,7 @@ class RunFolder:
         Raises ``UserError`` if they cannot be written.
         """
         with self._written(self.scores_path, "the answers and earlier scores are"):
-            write_durably(self.scores_path, "".join(score.model_dump_json() + "\n" for score in scores))
+            write_durably(self.scores_path, "".join(map(line_of, scores)))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the summary of the scores. Raises ``UserError`` if it cannot be written."""
@@ -176,12 +272,22 @@ def resume_command(path: Path) -> str:
 
 
 def require_free(path: Path) -> None:
-    """Raise ``UserError`` unless ``path`` is an empty folder or does not exist."""
+    """Raise ``UserError`` unless ``path`` is an empty folder or does not exist.
+
+    What a process left that was killed while it began a run there is removed.
+    """
+    if path.is_dir():
+        clear_abandoned(path)
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise _not_free(path)
 
 
 def _not_free(path: Path) -> UserError:
+    """Return the error for a folder that is not free; it names the way to resume only a run that can be resumed."""
+    try:
+        RunFolder.open(path).manifest  # noqa: B018
+    except (UserError, OSError):
+        return UserError("not an empty folder", Option("out", path), "choose another")
     return UserError(
         "not an empty folder", Option("out", path), f"choose another, or resume the run in it: {resume_command(path)}"
     )
@@ -191,44 +297,33 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _write_first(path: Path, text: str) -> None:
-    """Create a file. Raises ``FileExistsError`` if another process has created it, ``OSError`` if that is not possible."""
-    path.touch(exist_ok=False)
+def _begin_within(folder: Path, manifest: str) -> None:
+    """Write the manifest into an existing folder. Raises ``FileExistsError`` if the folder is no longer empty, ``OSError`` if it
+    cannot be written.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        write_durably(path, text)
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    make_durable(path.parent.parent)  # the folder may be new too
+        lock(descriptor, wait=True)  # another process may begin a run there too
+        if any(folder.iterdir()):
+            raise FileExistsError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
+        write_durably(folder / MANIFEST, manifest)
+    finally:
+        os.close(descriptor)
+    make_durable(folder.resolve().parent)
 
 
-def _append(path: Path, record: FrozenData) -> None:
-    """Append a line to a file. Raises ``OSError`` if that fails, and then leaves no part of the line."""
-    line = memoryview(record.model_dump_json().encode() + b"\n")
-    with path.open("ab", buffering=0) as stream:
-        end = stream.tell()
-        try:
-            while line:
-                line = line[stream.write(line) :]
-            os.fsync(stream.fileno())
-        except BaseException:
-            with suppress(OSError):  # the half-written line has no end, so readers ignore it
-                stream.truncate(end)
-            raise
-    if end == 0:
-        make_durable(path.parent)
+def _removed(name: str, mended: Mended) -> Iterator[str]:
+    if mended.half and name == "journal.jsonl":
+        yield f"the journal's last line was half written ({mended.half} bytes); it was cut off and its case is done again"
+    elif mended.half:
+        yield f"{name}: the last line was half written ({mended.half} bytes); it was cut off"
+    if mended.damaged:
+        follows = MADE_ANEW.get(name, "")
+        yield f"{name}: damaged lines were removed: {mended.damaged}{follows}; the first: {mended.first}"
 
 
-def _read_lines(path: Path, model: type[R]) -> Iterator[R]:
-    if not path.exists():
-        return
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield model.model_validate_json(line)
-            except ValidationError as error:
-                problem = error.errors()[0]
-                place = ".".join(str(part) for part in problem["loc"]) or "line"
-                raise UserError(f"{place}: {problem['msg']}", Place(path, number)) from error
+def _remove(left: Path) -> None:
+    if left.is_dir() and not left.is_symlink():
+        rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)

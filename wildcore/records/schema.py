@@ -8,7 +8,9 @@ from pydantic import ConfigDict, Field
 from wildcore.scripts import Separator
 from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Output, Probe, ProbeKind, Score
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Schemas that can be read. In the first, nothing has a checksum, and the manifest does not list the cases."""
 
 
 class EditOutcome(FrozenData):
@@ -105,7 +107,8 @@ class InvocationRecord(FrozenData):
 
 class Manifest(FrozenData):
     """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved.
-    ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``.
+    ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``. ``case_ids`` are the ids
+    of all cases of the run; empty if an earlier version began it.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -121,6 +124,7 @@ class Manifest(FrozenData):
     hardware: Mapping[str, Any]
     plugins: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    case_ids: tuple[str, ...] = ()
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:

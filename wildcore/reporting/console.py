@@ -1,5 +1,7 @@
 """The console: results go to stdout, progress to stderr, and text from data is shown without markup."""
 
+import errno
+import os
 import sys
 import threading
 import time
@@ -21,9 +23,17 @@ ONE_BUNCH = 1.0
 """Steps less than this many seconds apart count as one bunch: they were computed in the time before the first of them."""
 
 
+class ResultsConsole(Console):
+    """A console that raises ``BrokenPipeError`` if its output is closed, instead of ending the process without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that led here."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def results_console() -> Console:
     """Return the console for results."""
-    return Console(
+    return ResultsConsole(
         file=sys.stdout, markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE
     )
 

@@ -2,13 +2,18 @@
 
 from wildcore.storage.artifact_entries import artifacts_for
 from wildcore.storage.artifacts import Artifact, artifact_file, content_digest, read_manifest
-from wildcore.storage.durable import write_durably
+from wildcore.storage.checked_rows import CheckedRows
+from wildcore.storage.durable import not_through_links, write_durably
+from wildcore.storage.links import require_inside
 
 __all__ = [
     "Artifact",
+    "CheckedRows",
     "artifact_file",
     "artifacts_for",
     "content_digest",
+    "not_through_links",
     "read_manifest",
+    "require_inside",
     "write_durably",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from wildcore.errors import Place, UserError
@@ -49,6 +50,11 @@ class Entry:
         return self.path.suffix == WHOLE
 
     @property
+    def writing(self) -> bool:
+        """Whether the file is being written, or was left behind by a process that died while it wrote it."""
+        return self.path.suffix == UNFINISHED
+
+    @property
     def created(self) -> datetime:
         """When the content was made."""
         return (self.manifest and self.manifest.created) or self.written
@@ -85,7 +91,7 @@ def artifacts_for(environment: Environment, model: "LoadedModel", kind: str) -> 
 
 def damage(entry: Entry) -> str | None:
     """Read a whole entry and return what is wrong with it. None: it is sound, or has been removed in the meantime."""
-    if entry.path.suffix == UNFINISHED:
+    if entry.writing:
         return None
     problem = entry.problem or _problem(entry.path)
     return problem if entry.path.exists() else None
@@ -118,7 +124,7 @@ def chosen(
         and (not models or (entry.manifest and {entry.manifest.model, entry.manifest.fingerprint} & {*models}))
         and (older_than is None or now - entry.created > older_than)
         and not (only_unfinished and entry.whole)
-        and not (entry.path.suffix == UNFINISHED and now - entry.written < ABANDONED_AFTER)
+        and not (entry.writing and now - entry.written < ABANDONED_AFTER)
     ]
 
 
@@ -127,7 +133,7 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
     freed = 0
     for entry in entries_to_remove:
         try:
-            entry.path.unlink()
+            rmtree(entry.path) if entry.writing and entry.path.is_dir() else entry.path.unlink()
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -139,7 +145,8 @@ def remove(entries_to_remove: Iterable[Entry]) -> int:
 def _entry(path: Path) -> Iterator[Entry]:
     """Yield the entry of a file; nothing if the file has been removed in the meantime."""
     try:
-        facts = path.stat()
+        facts = path.lstat()
+        size = sum(file.lstat().st_size for file in path.iterdir()) if path.is_dir() else facts.st_size
     except FileNotFoundError:
         return
     manifest, problem = None, None
@@ -148,4 +155,4 @@ def _entry(path: Path) -> Iterator[Entry]:
             manifest = read_manifest(path)
         except UserError as error:
             problem = str(error)
-    yield Entry(path, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC), manifest, problem)
+    yield Entry(path, size, datetime.fromtimestamp(facts.st_mtime, UTC), manifest, problem)

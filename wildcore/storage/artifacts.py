@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 
 from wildcore.errors import Place, UserError
 from wildcore.interfaces import Environment, Saved
+from wildcore.storage.durable import clear_abandoned
+from wildcore.storage.links import require_inside, require_no_link
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import hash_of, read_tensors, read_text, write_tensors
 from wildcore.types import FrozenData
@@ -83,7 +85,8 @@ class Artifact:
         return self.path.is_file()
 
     def save(self, saved: Saved) -> None:
-        """Save the artifact. When this returns, it survives a crash of the process and of the machine.
+        """Save the artifact. When this returns, it survives a crash of the process and of the machine. What processes left
+        that were killed while they saved such artifacts is removed, as it is when one is loaded.
 
         A concurrent reader or writer sees the earlier file or the new one, always whole. Raises ``UserError`` if it cannot be
         written.
@@ -93,8 +96,10 @@ class Artifact:
             "created": datetime.now(UTC).replace(microsecond=0),
             "wildcore": version("wildcore"),
         }
+        require_inside(self.path.parents[2], self.path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            clear_abandoned(self.path.parent)
             manifest = self.manifest.model_copy(update=complete).model_dump_json()
             write_tensors(self.path, saved.tensors, MANIFEST, manifest)
         except (OSError, SafetensorError) as error:
@@ -108,6 +113,7 @@ class Artifact:
         """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or belongs to
         another artifact.
         """
+        clear_abandoned(self.path.parent)
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
             raise UserError("it holds something else than its name says", Place(self.path), _way_out(self.path))
@@ -153,7 +159,10 @@ def manifest_for(model: "LoadedModel", kind: str, facts: Mapping[str, Any]) -> A
 
 
 def read_manifest(path: Path) -> ArtifactManifest:
-    """Read the metadata of an artifact, not its content. Raises ``UserError`` if it is not one, or has another schema."""
+    """Read the metadata of an artifact, not its content. Raises ``UserError`` if it is not one, has another schema, or is a
+    link.
+    """
+    require_no_link(path)
     with _readable(path):
         return _manifest(path, read_text(path, MANIFEST))
 
@@ -163,6 +172,7 @@ def read_sound(path: Path) -> "tuple[ArtifactManifest, dict[str, Tensor]]":
 
     safetensors opens the file twice, and it may be replaced in between. It is then read again.
     """
+    require_no_link(path)
     while True:
         with _readable(path), path.open("rb") as held:
             try:

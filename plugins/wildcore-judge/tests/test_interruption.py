@@ -143,7 +143,10 @@ def test_a_damaged_store_is_refused_before_anything_is_asked(
     folder = environment.cache / "judge"
     folder.mkdir(parents=True)
     (folder / "verdicts.sqlite").write_bytes(b"no database" * 1000)
-    with pytest.raises(UserError, match=r"verdicts\.sqlite: cannot be used as a store of verdicts .*; move it away"):
+    with pytest.raises(
+        UserError,
+        match=r"verdicts\.sqlite: the stored verdicts cannot be used \(file is not .*, or move the file away",
+    ):
         judge()
 
 
@@ -165,6 +168,7 @@ def test_a_store_of_an_earlier_version_still_opens(tmp_path: Path) -> None:
     )
     with closing(sqlite3.connect(tmp_path / "judge" / "verdicts.sqlite")) as connection, connection:
         assert connection.execute("UPDATE verdicts SET reply = ?", (earlier,)).rowcount == 2
+        connection.execute("ALTER TABLE verdicts DROP COLUMN checksum")
     with open_store(tmp_path, {"model": "a"}, "1") as store:
         found = store.get("text")
     assert found
@@ -182,3 +186,38 @@ def test_the_same_text_judged_by_others_is_kept_apart(tmp_path: Path) -> None:
         assert store.get("text") == Reply(text="A")
         store.put("text", Reply(text="perhaps"))
         assert store.get("text") is None
+
+
+def test_a_damaged_verdict_is_noted_and_asked_for_anew(
+    judge: Callable[..., Judge], server: JudgeServer, environment: Environment
+) -> None:
+    judge().score(probes(3))
+    path = environment.cache / "judge" / "verdicts.sqlite"
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE verdicts SET reply = replace(reply, 'INCORRECT', 'CORRECT')")
+    before = len(server.requests)
+    assert [score.value for score in judge().score(probes(3))] == [1.0, 0.0, 1.0]
+    assert len(server.requests) == before + 1, "only the verdict that was changed is asked for"
+    assert [score.value for score in judge().score(probes(3))] == [1.0, 0.0, 1.0]
+    assert len(server.requests) == before + 1
+
+
+def test_no_flipped_bit_gives_another_verdict(tmp_path: Path) -> None:
+    kept = {f"text {number}": Reply(text="A" if number % 2 else "B") for number in range(8)}
+    with open_store(tmp_path, {"model": "m"}, "1") as store:
+        for text, reply in kept.items():
+            store.put(text, reply)
+    path = tmp_path / "judge" / "verdicts.sqlite"
+    whole, refused, damaged = path.read_bytes(), 0, 0
+    for bit in range(5, 8 * len(whole), 1499):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            with open_store(tmp_path, {"model": "m"}, "1") as store:
+                assert {text: found for text in kept if (found := store.get(text))}.items() <= kept.items()
+                damaged += len(list(store.notes()))
+        except UserError:
+            refused += 1
+    assert refused > 0
+    assert damaged > 0

@@ -65,6 +65,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
     for line in lines:
         line["edit"].pop("seconds")
+        line.pop("checksum")
     return lines
 
 

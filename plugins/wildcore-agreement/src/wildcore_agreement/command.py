@@ -66,7 +66,7 @@ def agreement(run: Path, **options: Any) -> None:
 
     People's labels are a metric too: fill in a --sheet, score the run by it (--metric human-labels), and compare.
     """
-    folder = RunFolder.finished(run)
+    folder = RunFolder.finished(run, lambda note: click.echo(printable(f"Note: {note}"), err=True))
     chosen = _chosen(folder, options)
     if options["sheet_file"]:
         _write_sheet(folder, chosen, options["sheet_file"])

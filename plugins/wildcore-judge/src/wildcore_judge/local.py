@@ -59,6 +59,8 @@ class LocalJudge:
                 if account := round_of_questions.longer_replies.account():
                     environment.progress.note(f"judge {self.name}: {account}")
                 environment.progress.note(f"judge {self.name}: {unscored(judgements.values())}")
+            for note in store.notes():
+                environment.progress.note(note)
         return judgements
 
 

@@ -66,6 +66,8 @@ class ServerJudge:
             if unknown:
                 judgements |= _run(self._ask(unknown, store, prompt.letters, environment))
                 environment.progress.note(self._account(judgements))
+            for note in store.notes():
+                environment.progress.note(note)
         return judgements
 
     async def _ask(

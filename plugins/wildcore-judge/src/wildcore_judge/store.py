@@ -3,20 +3,23 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from sqlite3 import Connection
 from typing import IO
 
+from pydantic import ValidationError
+
 from wildcore import Place, UserError
+from wildcore.storage import CheckedRows, not_through_links, require_inside
 from wildcore_judge.forms import LETTERS, Letters
 from wildcore_judge.verdict import Reply
 
-SECONDS_TO_WAIT = 60.0
 SECONDS_BETWEEN_LOOKS = 0.05
-TABLE = "CREATE TABLE IF NOT EXISTS verdicts (key TEXT PRIMARY KEY, judge TEXT, prompt TEXT, reply TEXT, asked TEXT)"
+COLUMNS = ("key", "judge", "prompt", "reply", "asked")
+REPLY = COLUMNS.index("reply")
 
 
 class VerdictStore:
@@ -28,34 +31,44 @@ class VerdictStore:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        kept: CheckedRows,
+        rows: Connection,
         claims: IO[bytes],
         judge: Mapping[str, str],
         prompt: str,
         letters: Letters,
     ) -> None:
-        self._connection = connection
+        self._kept = kept
+        self._rows = rows
         self._claims = claims
         self._judge = json.dumps(judge, sort_keys=True)
         self._prompt = prompt
         self._letters = letters
 
     def get(self, text: str) -> Reply | None:
-        """Return the stored reply to a text; it has a verdict. None: there is no stored reply."""
-        row = self._connection.execute(
-            "SELECT reply FROM verdicts WHERE key = ?", (self._digest(text).hex(),)
-        ).fetchone()
-        if row is None:
+        """Return the stored reply to a text; it has a verdict. None: there is no stored reply, or it is damaged."""
+        key = self._digest(text).hex()
+        row = self._kept.get(self._rows, key)
+        try:
+            reply = Reply.model_validate_json(row[REPLY]) if row else None
+        except ValidationError:  # damaged before it had a checksum
+            self._kept.damaged.add(key)
             return None
-        reply = Reply.model_validate_json(row[0]).model_copy(update={"letters": self._letters})
+        if reply is None:
+            return None
+        reply = reply.model_copy(update={"letters": self._letters})
         return reply if reply.verdict else None
 
     def put(self, text: str, reply: Reply) -> None:
         """Store a reply that has a verdict. When this returns, it survives a crash of the process."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         row = (self._digest(text).hex(), self._judge, self._prompt, reply.model_dump_json(), now)
-        with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", row)
+        self._kept.put(self._rows, [row])
+
+    def notes(self) -> Iterator[str]:
+        """Say how many stored verdicts were damaged."""
+        if self._kept.damaged:
+            yield f"damaged verdicts, which are asked for anew: {len(self._kept.damaged)} ({self._kept.path})"
 
     @asynccontextmanager
     async def claimed(self, text: str) -> AsyncIterator[None]:
@@ -79,23 +92,38 @@ def open_store(
     """Open the store in the folder ``cache``; ``judge`` identifies who gives the verdicts, ``prompt`` is the version of the
     prompt, ``letters`` what it means by letters.
 
-    Raises ``UserError`` if it is damaged. One thread at a time may use it.
+    Raises ``UserError`` if it cannot be used. One thread at a time may use it.
     """
     folder = cache / "judge"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "verdicts.sqlite"
-    opened = closing(sqlite3.connect(path, SECONDS_TO_WAIT, check_same_thread=False))
-    with (folder / "claims.lock").open("ab") as claims, opened as connection:
+    kept = CheckedRows(
+        cache,
+        folder / "verdicts.sqlite",
+        "verdicts",
+        COLUMNS,
+        "the stored verdicts",
+        "free some disk space, name another cache folder by WILDCORE_CACHE, or move the file away",
+    )
+    with ExitStack() as opened:
+        claims = opened.enter_context(_claims(cache, folder / "claims.lock"))
+        _lock(claims, 0, wait=True)  # two processes must not enable the write-ahead log at the same time
         try:
-            _lock(claims, 0, wait=True)  # two processes must not enable the write-ahead log at the same time
-            connection.execute("PRAGMA journal_mode = WAL")
-            with connection:
-                connection.execute(TABLE)
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"cannot be used as a store of verdicts ({error})", Place(path), "move it away") from error
+            rows = opened.enter_context(kept.opened())
+            rows.execute("PRAGMA journal_mode = WAL")
         finally:
             _unlock(claims, 0)
-        yield VerdictStore(connection, claims, judge, prompt, letters)
+        yield VerdictStore(kept, rows, claims, judge, prompt, letters)
+
+
+def _claims(cache: Path, path: Path) -> IO[bytes]:
+    """Open the file of claims. Raises ``UserError`` if that is not possible, or if it is a link."""
+    require_inside(cache, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "ab", opener=not_through_links)
+    except OSError as error:
+        raise UserError(
+            f"cannot be used ({error.strerror})", Place(path), "name another cache folder by WILDCORE_CACHE"
+        ) from error
 
 
 def _lock(stream: IO[bytes], place: int, wait: bool = False) -> bool:
