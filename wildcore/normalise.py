@@ -11,7 +11,7 @@ from wildcore.scripts import STOPS, without_closing_stops
 
 ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
 PUNCTUATION = str.maketrans("", "", string.punctuation)
-LEADING_ARTICLE = re.compile(r"(?:a|an|the) (?!(?:a|an|the)$)")
+LEADING_ARTICLE = re.compile(r"^(?:a|an|the) (?!(?:a|an|the)$)")
 
 NUMBER = re.compile(r"(?:(?<![\w.,])[-+])?(?:\d+(?:[.,\u066b\u066c]\d+)*|(?<!\w)[.,]\d+)")
 THOUSANDS = re.compile(r"\d{1,3}(?:[,\u066c]\d{2,3})*[,\u066c]\d{3}(?:[.\u066b]\d+)?")

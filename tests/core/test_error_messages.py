@@ -598,7 +598,7 @@ def beyond_the_range(folder: Path) -> None:
 
 def not_finite() -> LoadedModel:
     """Return a model with one weight that is not a number."""
-    model = tiny()
+    model = tiny_model("llama")
     model.mlp_output(1).weight[0, 0] = float("nan")
     return model
 

@@ -12,6 +12,7 @@ from io import StringIO
 from numbers import Integral, Real
 from typing import Any
 
+from wildcore.bounded import require_small_json
 from wildcore.datasets.reading import DATE, TRUTH_VALUE, WHOLE_NUMBER
 
 MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(?:\.0+)?(?:Z|[+-]00:?00)?")
@@ -91,6 +92,7 @@ def decoded(text: str) -> Any:
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
     try:
+        require_small_json(text)
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
