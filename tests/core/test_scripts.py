@@ -1,5 +1,8 @@
 """Scripts: whether a space stands between prompt and target, and which mark ends a sentence."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +23,7 @@ from wildcore.scripts import (
 from wildcore.testing.tokenizers import byte_level_tokenizer
 
 TOKENIZER = byte_level_tokenizer()
+MODEL: Any = SimpleNamespace(tokenizer=TOKENIZER, embeddings=len(TOKENIZER))
 
 
 @pytest.mark.parametrize(
@@ -68,9 +72,9 @@ def test_a_text_without_such_letters_is_followed_by_a_space(text: str) -> None:
 )
 def test_the_joint_can_be_chosen(choice: str, text: str) -> None:
     request = EditRequest(prompt="银松镇在", target="东京").with_separator(SEPARATORS[choice])
-    assert training_pair(TOKENIZER, request).text == text
+    assert training_pair(MODEL, request).text == text
     english = EditRequest(prompt="It is in", target="Rome").with_separator(SEPARATORS[choice])
-    assert training_pair(TOKENIZER, english).text == ("It is inRome" if choice == "none" else "It is in Rome")
+    assert training_pair(MODEL, english).text == ("It is inRome" if choice == "none" else "It is in Rome")
 
 
 def test_a_chat_template_and_white_space_need_no_joint() -> None:

@@ -4,13 +4,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from transformers import LlamaConfig, OPTConfig
 
 import wildcore.testing
-from wildcore import UserError
+from wildcore import EditRequest, UserError, api
 from wildcore.architectures import LLAMA_3_8B, built_in_families
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.errors import render
@@ -45,7 +46,8 @@ def test_what_is_no_model_is_one_message(wildcore: Wildcore, tmp_path: Path) -> 
     (tmp_path / "model.Q4.gguf").touch()
     done = wildcore("describe", "model", tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: {tmp_path}: its model.Q4.gguf cannot be read")
+    said = "its model.Q4.gguf cannot be read" if find_spec("gguf") else "its weights are quantised (quant_method gguf)"
+    assert done.stderr.startswith(f"Error: {tmp_path}: {said}")
     assert "Traceback" not in done.stderr
 
 
@@ -127,3 +129,21 @@ def test_audit_and_edit_tell_too(chatty: Path, wildcore: Wildcore, tmp_path: Pat
     assert (
         edit.stderr.count("this model has a chat template, and the facts are written as bare text; --context chat") == 1
     )
+
+
+@pytest.mark.parametrize(
+    "editor", ["ft-l", "ft-m", "locft", "lora", "rome", "memit", "pmet", "ultraedit", "grace", "wise"]
+)
+@pytest.mark.parametrize("as_published", [False, True])
+def test_an_end_of_sequence_token_without_an_embedding_stops_no_edit(editor: str, as_published: bool) -> None:
+    model = api.load(TINY)
+    model.tokenizer.add_special_tokens({"eos_token": "<|end|>"})
+    assert model.tokenizer.eos_token_id == model.shape.vocabulary
+    fact = EditRequest(prompt="The capital of Peru is", target="Lima", subject="Peru")
+    steps = {} if editor in ("ultraedit", "locft") else {"steps": 2}
+    choice = api.editor(editor, as_published=as_published, **steps)
+    if editor == "locft":  # it trains on the token
+        with pytest.raises(UserError, match="has no embedding"):
+            api.edit(model, choice, [fact])
+        choice = api.editor(editor, as_published=as_published, close_target="none")
+    assert api.edit(model, choice, [fact]).facts == (fact,)

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from copy import copy
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,9 +80,11 @@ from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.raise_sites import makers, positions_recorded, raised_by, reached, sites
 
-PLUGINS = sorted(
-    path for path in (Path(__file__).parents[2] / "plugins").glob("*/src/*") if (path / "__init__.py").is_file()
-)
+PLUGINS = [
+    Path(str(find_spec(path.parent.name).origin)).parent  # type: ignore[union-attr]
+    for path in sorted((Path(__file__).parents[2] / "plugins").glob("*/src/*/__init__.py"))
+]
+"""The folders from which the plugins are imported, which are others where they are installed from wheels."""
 CORE = Path(wildcore.__file__).parent
 MAKERS = makers([CORE, *PLUGINS])
 SITES = {package.name: sites(package, MAKERS) for package in (CORE, *PLUGINS)}

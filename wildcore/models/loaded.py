@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import ModelOutput
 
 from wildcore.architectures import Family
 from wildcore.errors import Message
@@ -108,16 +107,21 @@ class _WeightView(Tensor):
         return self.clone()
 
 
-@dataclass
-class _FinalStates(ModelOutput):  # type: ignore[misc]
-    """What the network below its head returns, in any architecture: final hidden states alone."""
+class _FinalStates:
+    """What the network below its head returns, in any architecture: final hidden states, and None for everything else.
 
-    last_hidden_state: Tensor | None = None
-    past_key_values: Any = None
-    hidden_states: Any = None
-    attentions: Any = None
-    cross_attentions: Any = None
-    router_logits: Any = None
+    No ``ModelOutput``, because the names of its fields change between versions of transformers.
+    """
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.last_hidden_state = hidden
+
+    def __getitem__(self, index: Any) -> Any:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
 
 
 @dataclass(frozen=True)
@@ -333,7 +337,7 @@ class LoadedModel:
         The network itself computes them, so that scaling, soft-capping and biases are its own.
         """
         flat = hidden.reshape(1, -1, hidden.shape[-1])
-        given = _FinalStates(last_hidden_state=flat)
+        given = _FinalStates(flat)
         base = self.network.base_model
         with replaced_forwards({base: lambda *args, **kwargs: given}):
             step = self.network(input_ids=torch.zeros(flat.shape[:2], dtype=torch.long, device=hidden.device))

@@ -78,13 +78,15 @@ def tokenise_pair(tokenizer: Any, prompt: Prompt, target: str, ending: TargetEnd
     return TokenisedPair(text, token_ids, spans, prompt_length)
 
 
-def training_pair(tokenizer: Any, request: EditRequest, ending: TargetEnding = "none") -> TokenisedPair:
+def training_pair(model: "LoadedModel", request: EditRequest, ending: TargetEnding = "none") -> TokenisedPair:
     """Tokenise a request's prompt and target for training on the target.
 
-    Raises ``Refused`` for a request without a target, or without any token before the target.
+    Raises ``Refused`` for a request without a target, without any token before the target, or with a token for which the network
+    has no embedding.
     """
     require_target(request)
-    joined = tokenise_pair(tokenizer, edit_prompt(request), request.target, ending)
+    joined = tokenise_pair(model.tokenizer, edit_prompt(request), request.target, ending)
+    require_embeddings(model, joined.token_ids)
     if joined.prompt_length == 0:
         raise Refused("no token stands before the target's first, so nothing can be asked for it")
     return joined

@@ -47,7 +47,7 @@ def last_logits(model: LoadedModel, prompts: Sequence[Prompt], side: str) -> lis
 
 def target_loss(model: LoadedModel, request: EditRequest) -> float:
     """Return the mean negative log-probability of a request's target after its prompt."""
-    row = training_pair(model.tokenizer, request)
+    row = training_pair(model, request)
     labels = torch.tensor(row.target_ids, device=model.device)
     (found,) = map_target_logits(model, [row], lambda _, logits: cross_entropy(at_least_float32(logits), labels))
     return float(found)

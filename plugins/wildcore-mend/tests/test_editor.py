@@ -50,7 +50,7 @@ def descending(model: LoadedModel, **changes: Any) -> Mend:
     """Return an editor whose network is as before training, but for its statistics and the sign of the rates."""
     made = Mend(quick(model, edit_rate=-3e-4, **changes))
     network = HyperNetwork(model, edited_modules(model, made.layers), made.params, generator_for(0))
-    rows = [training_pair(model.tokenizer, case.request) for case in CASES]
+    rows = [training_pair(model, case.request) for case in CASES]
     network.changes(gradients(model, network.names, rows, begin=False), observe=True)
     made.network = network.requires_grad_(False)
     return made
@@ -96,7 +96,7 @@ def test_on_every_family_a_step_down_the_normalised_gradient_makes_the_target_li
 @pytest.mark.parametrize("family", ["llama", "phi3", "gemma2", "gpt2", "gptj", "gpt_neox"])
 def test_the_factors_are_those_of_the_gradient(family: str) -> None:
     model = tiny_model(family)
-    row = training_pair(model.tokenizer, REQUESTS[1])
+    row = training_pair(model, REQUESTS[1])
     names = edited_modules(model, (1, 2))
     (found,) = gradients(model, names, [row], begin=False)
     weights = {name: model.projection(name).module.weight.requires_grad_(True) for name in names}
@@ -117,7 +117,7 @@ def test_a_trace_has_each_request_s_loss_and_the_factors_of_its_gradient() -> No
         found = made.trace.take(request)
         assert found["losses"].tolist() == pytest.approx([loss(model, request)], rel=1e-4)
         assert found["passes"].tolist() == [1]
-        row = training_pair(model.tokenizer, request)
+        row = training_pair(model, request)
         (factors,) = gradients(model, made.network.names, [row], begin=False)
         for name, of_module in factors.items():
             assert relative_error(found[f"keys.{name}"], of_module.inputs) < 1e-4
@@ -126,7 +126,7 @@ def test_a_trace_has_each_request_s_loss_and_the_factors_of_its_gradient() -> No
 
 def test_the_change_has_the_rank_of_the_tokens_that_have_a_gradient() -> None:
     model = tiny_model("llama")
-    row = training_pair(model.tokenizer, REQUESTS[1])
+    row = training_pair(model, REQUESTS[1])
     changes = descending(model).edit(model, REQUESTS[1:2]).changes
     assert len(changes) == 9, "gate, up and down in three layers"
     for name, change in changes.items():

@@ -182,7 +182,7 @@ def trial(model: LoadedModel, case: dict[str, str]) -> Trial:
     edit = EditRequest(**GOLDEN.content["requests"][case["request"]])
     rephrased = EditRequest(prompt=case["rephrasing"], target=case["target"])
     locality = EditRequest(prompt=case["locality"], target=case["answer"])
-    return Trial(*(training_pair(model.tokenizer, request) for request in (edit, rephrased, locality)))
+    return Trial(*(training_pair(model, request) for request in (edit, rephrased, locality)))
 
 
 def stored_name(parameter: str) -> str:

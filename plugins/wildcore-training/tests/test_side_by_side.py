@@ -26,7 +26,7 @@ LONG = Schedule(steps=60, learning_rate=0.02, weight_decay=0.0, loss_threshold=3
 
 def groups(model: LoadedModel) -> list[list[Asked]]:
     """Return each request as a group of its own."""
-    return [[ask_in_place(training_pair(model.tokenizer, request))] for request in REQUESTS]
+    return [[ask_in_place(training_pair(model, request))] for request in REQUESTS]
 
 
 @given(st.integers(1, 9), st.integers(1, 9))

@@ -42,7 +42,7 @@ def dense(patch: object) -> Tensor:
 
 
 def rows(model: LoadedModel) -> list[TokenisedPair]:
-    return [training_pair(model.tokenizer, request) for request in REQUESTS]
+    return [training_pair(model, request) for request in REQUESTS]
 
 
 @pytest.mark.parametrize(

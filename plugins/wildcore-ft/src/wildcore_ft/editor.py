@@ -60,7 +60,7 @@ class FineTuning(Editor, ABC):
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
-        row = training_pair(model.tokenizer, request, self.params.close_target)
+        row = training_pair(model, request, self.params.close_target)
         return self.ask(row, model.tokenizer.bos_token_id)
 
     @abstractmethod

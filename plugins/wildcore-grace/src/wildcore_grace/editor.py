@@ -108,7 +108,7 @@ class Grace(Editor):
 
     def _task(self, model: LoadedModel, request: EditRequest) -> "Task":
         """Return the task for ``request``. Raises ``Refused`` if something that it needs is missing."""
-        row = training_pair(model.tokenizer, request, self.params.close_target)
+        row = training_pair(model, request, self.params.close_target)
         label = request.target.strip() if self.params.label_match == "text" else mean_label(row)
         return Task(request, row, label, None if self.starts is None else self.starts.of(request))
 

@@ -123,11 +123,10 @@ def _sample(
 @torch.inference_mode()
 def _continue(model: LoadedModel, ids: list[int], length: int, top_k: int, generator: torch.Generator) -> list[int]:
     """Continue ``ids`` to ``length`` tokens in all, each drawn from the ``top_k`` most probable; end tokens are not drawn."""
-    never = list(model.end_of_sequence)
     while len(ids) < length:
         logits: Tensor = model.network(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
         last = at_least_float32(logits[0, -1]).cpu()
-        last[never] = float("-inf")
+        last[[end for end in model.end_of_sequence if end < len(last)]] = float("-inf")  # some have no embedding
         best = last.topk(min(top_k, last.numel()))
         drawn = torch.multinomial(best.values.softmax(-1), 1, generator=generator)
         ids = [*ids, int(best.indices[drawn])]

@@ -77,7 +77,7 @@ class LocFT(Editor):
         return [_patch({name: change}) for change in changes]
 
     def _asked(self, model: LoadedModel, request: EditRequest) -> Asked:
-        return ask_in_place(training_pair(model.tokenizer, request, self.params.close_target))
+        return ask_in_place(training_pair(model, request, self.params.close_target))
 
 
 def trained_maps(model: LoadedModel, layer: int, module: Module) -> list[str]:

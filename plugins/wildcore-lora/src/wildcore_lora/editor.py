@@ -44,7 +44,7 @@ class Lora(Editor):
             return WeightPatch({name: adapter.change() for name, adapter in added.items()})
 
     def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
-        return training_pair(model.tokenizer, request, self.params.close_target)
+        return training_pair(model, request, self.params.close_target)
 
     def _modules(self, model: LoadedModel) -> tuple[str, ...]:
         layers = range(len(model.layers)) if self.params.layers is None else self.params.layers

@@ -156,7 +156,7 @@ class Mend(Editor):
                 self.trace.record(request, f"gradients.{name}", found.deltas)
 
     def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
-        return training_pair(model.tokenizer, request, self.params.close_target)
+        return training_pair(model, request, self.params.close_target)
 
     def _say_if_known(self, requests: Sequence[EditRequest]) -> None:
         """Note once that an edit was among the network's training cases: its score says little about others."""

@@ -98,9 +98,9 @@ def number_of(request: EditRequest) -> int:
 
 def _example(model: LoadedModel, case: EditCase, params: MendParams) -> Example:
     """Tokenise a case. Raises ``Refused`` if it cannot be trained on."""
-    edit = training_pair(model.tokenizer, case.request, params.close_target)
+    edit = training_pair(model, case.request, params.close_target)
     rephrasings = _prompts(case, "generalization") if params.edit_loss == "rephrasing" else ()
-    asked = [training_pair(model.tokenizer, _asked_by(case, prompt), params.close_target) for prompt in rephrasings]
+    asked = [training_pair(model, _asked_by(case, prompt), params.close_target) for prompt in rephrasings]
     localities = [_answered(model, probe) for probe in case.probes if probe.kind == "locality"]
     if not localities:
         raise Refused("it has no locality probe")
@@ -118,9 +118,7 @@ def _asked_by(case: EditCase, prompt: str) -> EditRequest:
 
 
 def _answered(model: LoadedModel, probe: Probe) -> TokenisedPair:
-    return training_pair(
-        model.tokenizer, EditRequest(prompt=probe.prompt, target=probe.answers[0], separator=probe.separator)
-    )
+    return training_pair(model, EditRequest(prompt=probe.prompt, target=probe.answers[0], separator=probe.separator))
 
 
 def _one_of(rows: Sequence[TokenisedPair], generator: torch.Generator | None) -> TokenisedPair:

@@ -115,7 +115,7 @@ class UltraEdit(Editor):
         return WeightPatch(changes), statistics
 
     def _row(self, model: LoadedModel, request: EditRequest) -> TokenisedPair:
-        return training_pair(model.tokenizer, request, self.params.close_target)
+        return training_pair(model, request, self.params.close_target)
 
     def _names(self, model: LoadedModel) -> list[str]:
         """Return the names of the linear maps to edit. Raises ``UserError`` for one that the model does not have."""

@@ -131,7 +131,7 @@ class Wise(Editor):
         """Return the request after each prefix, as it is trained on. Raises ``Refused`` if that is not possible."""
         prompts = [prefix + request.prompt for prefix in self.prefixes]
         requests = [request.model_copy(update={"prompt": prompt}) for prompt in prompts]
-        return [training_pair(model.tokenizer, one, self.params.close_target) for one in requests]
+        return [training_pair(model, one, self.params.close_target) for one in requests]
 
     def _written(self, model: LoadedModel, memories: Memories, task: "Task") -> Memories:
         params = self.params

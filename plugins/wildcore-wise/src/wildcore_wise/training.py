@@ -36,14 +36,17 @@ class Batch:
     def of(
         cls, model: LoadedModel, rows: Sequence[TokenisedPair], irrelevant: Sequence[int], count_padding: bool
     ) -> "Batch":
-        """Pad the texts on the right; if padding is included, on the left, with the end-of-sequence token if there is one."""
+        """Pad the texts on the right; if padding is included, on the left, with the end-of-sequence token if the network has
+        one.
+        """
         texts = [*(row.token_ids for row in rows), irrelevant]
         if not count_padding:
             ids, mask = pad(texts, model.padding, "right", model.device)
             text, positions = mask.bool(), (mask.cumsum(-1) - 1).clamp(min=0)
         else:
             end = model.tokenizer.eos_token_id
-            ids, mask = pad(texts, model.padding if end is None else end, "left", model.device)
+            known = end is not None and end < model.network.get_input_embeddings().num_embeddings
+            ids, mask = pad(texts, end if known else model.padding, "left", model.device)
             text, positions = torch.ones_like(mask, dtype=torch.bool), torch.arange(ids.shape[1], device=ids.device)
             positions = positions.expand_as(ids)
         starts = mask.argmax(-1)
