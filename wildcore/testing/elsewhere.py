@@ -21,7 +21,7 @@ def copied(plugin: Path, into: Path) -> Path:
 
 def pytest_command(copy: Path, arguments: Sequence[str] = ()) -> list[str]:
     """Return Python's arguments for running the tests of ``copy``, in that folder, with only its own configuration."""
-    settings = ["-c", str(copy / "pyproject.toml"), "--import-mode=importlib", "-ra"]
+    settings = ["-c", str(copy / "pyproject.toml"), "--import-mode=importlib", "-ra", "-p", "wildcore.testing.patience"]
     unknown_mark = ["-W", "ignore:Unknown pytest.mark.golden"]
     return ["-m", "pytest", *settings, *unknown_mark, str(copy / "tests"), *arguments]
 
