@@ -38,6 +38,26 @@ PHI = Family(
     attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     attention_output="self_attn.dense",
 )
+BLOOM = Family(
+    model_type="bloom",
+    layers="transformer.h",
+    final_norm="transformer.ln_f",
+    head="lm_head",
+    mlp_input=("mlp.dense_h_to_4h",),
+    mlp_output="mlp.dense_4h_to_h",
+    attention_input=("self_attention.query_key_value",),
+    attention_output="self_attention.dense",
+)
+OPT = Family(
+    model_type="opt",
+    layers="model.decoder.layers",
+    final_norm="model.decoder.final_layer_norm",
+    head="lm_head",
+    mlp_input=("fc1",),
+    mlp_output="fc2",
+    attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    attention_output="self_attn.out_proj",
+)
 OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
     "granite": (LLAMA, {"logits_scaling": 6.0, "residual_multiplier": 0.4, "embedding_multiplier": 3.0}),
     "cohere": (LLAMA, {"logit_scale": 0.25}),
@@ -45,8 +65,12 @@ OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
     "gemma2": (LLAMA, {"final_logit_softcapping": 2.0, "query_pre_attn_scalar": 8}),
     "smollm3": (LLAMA, {}),
     "phi": (PHI, {"tie_word_embeddings": False}),
+    "stablelm": (LLAMA, {}),
+    "bloom": (BLOOM, {"n_layer": 2, "n_head": 2}),
+    "opt": (OPT, {"ffn_dim": 32, "word_embed_proj_dim": 16}),
 }
-"""Families with logit scaling, with soft-capping, with layers without positions, and with a bias in the head."""
+"""Families with logit scaling, with soft-capping, with layers without positions, with a bias in the head, with blocks that return
+tuples and take other arguments (bloom), and with a decoder that the network calls directly (opt)."""
 
 
 def other(model_type: str) -> LoadedModel:

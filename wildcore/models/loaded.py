@@ -338,7 +338,7 @@ class LoadedModel:
         """
         flat = hidden.reshape(1, -1, hidden.shape[-1])
         given = _FinalStates(flat)
-        base = self.network.base_model
+        base = self.network.get_decoder()  # some call the decoder in their base model directly
         with replaced_forwards({base: lambda *args, **kwargs: given}):
             step = self.network(input_ids=torch.zeros(flat.shape[:2], dtype=torch.long, device=hidden.device))
         logits: Tensor = step.logits

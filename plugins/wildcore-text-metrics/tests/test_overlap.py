@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wildcore_text_metrics.entropy import NGramEntropy
 from wildcore_text_metrics.extra import ExtraContent
@@ -90,6 +90,8 @@ def test_contains(text: str, golds: tuple[str, ...], expected: float) -> None:
 
 
 @given(WORDS, WORDS, WORDS)
+@example("", ".A T", "")
+@example("", ".A . T", "")
 def test_an_answer_contains_what_it_is_made_of(before: str, gold: str, after: str) -> None:
     assert value(Contains(), f"{before} {gold} {after}", gold) == float(bool(gold.strip()))
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from unicodedata import category
 
 from wildcore.normalise import careful_normalise, meaning_lost
 from wildcore.words import Segment, Word, unicode_segments, word_texts, words
@@ -34,8 +35,15 @@ def _places(text: str, gold: str, segment: Segment) -> Iterator[Place]:
 def _both(text: str, gold: str, segment: Segment) -> tuple[list[str], list[Word]]:
     """Return the words of an accepted answer, and those of the text in which it is searched for."""
     if meaning_lost(gold) in ("number", "symbol"):
-        careful = careful_normalise(gold)
-        return word_texts(careful, segment, careful_normalise), words(text, segment, careful_normalise)
+        wanted = [
+            word for word in word_texts(careful_normalise(gold), segment, careful_normalise) if not _is_mark(word)
+        ]
+        return wanted, [word for word in words(text, segment, careful_normalise) if not _is_mark(word.text)]
     if wanted := word_texts(gold, segment):
         return wanted, words(text, segment)
     return gold.split(), [Word(chunk.group(), *chunk.span()) for chunk in CHUNK.finditer(text)]
+
+
+def _is_mark(word: str) -> bool:
+    """Return whether a word is punctuation alone, which stands between words."""
+    return all(category(character)[0] == "P" for character in word)
