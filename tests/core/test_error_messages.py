@@ -1,7 +1,6 @@
 """The errors that a user of the core can cause, each with its place in the code, and as the command line and Python show it."""
 
 import json
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,16 +120,15 @@ from wildcore.storage.checked_rows import damaged_rows
 from wildcore.storage.manifests import read_versioned
 from wildcore.storage.tensor_files import write_tensors
 from wildcore.testing.conformance import SilentProgress, quiet_environment
+from wildcore.testing.error_cases import Caught, assert_shown, causing
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.raise_sites import makers, positions_recorded, raised_by, reached, sites
+from wildcore.testing.raise_sites import makers, reached, sites
 from wildcore.testing.stub_protocol import Bare, Greedy, Whole, plain_protocol
 from wildcore.types import EditCase, EditRequest, FrozenData, Malformed, Probe, Prompt
 
 CORE = Path(wildcore.__file__).parent
 MAKERS = makers([CORE])
 SITES = sites(CORE, MAKERS)
-ANY = "<...>"
-"""Stands in an expected message for any text, such as that of another library."""
 
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 2, 8, 100)
@@ -2398,21 +2396,11 @@ if find_spec("peft"):
 CASES = [*API, *COMMANDS, *MODELS, *FOUND_IN_FOLDERS, *DATA, *RUNS, *JOBS, *FILES]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
-Caught = Callable[[int], tuple[UserError, Path]]
-
 
 @pytest.fixture(scope="module")
 def caught(tmp_path_factory: pytest.TempPathFactory) -> Caught:
     """A function that returns the error of a case and the folder of its files; each case is caused once."""
-
-    @cache
-    def cause(number: int) -> tuple[UserError, Path]:
-        folder = tmp_path_factory.mktemp("case")
-        with pytest.MonkeyPatch.context() as patched, positions_recorded(MAKERS):
-            patched.setenv("WILDCORE_CACHE", str(folder / "cache"))
-            return raised_by(lambda: CASES[number][1](folder)), folder
-
-    return cause
+    return causing([case[1] for case in CASES], MAKERS, tmp_path_factory)
 
 
 @pytest.mark.parametrize("number", NUMBERED)
@@ -2422,13 +2410,6 @@ def test_an_error_names_things_as_its_user_does(number: int, caught: Caught) -> 
     for naming, expected in ((COMMAND_LINE, on_command_line), (PYTHON, in_python or on_command_line)):
         if expected != NOT_THERE:
             assert_shown(error.rendered(naming).replace(str(folder), "FOLDER"), expected)
-
-
-def assert_shown(shown: str, expected: str) -> None:
-    if ANY in expected:
-        assert re.fullmatch(".*".join(map(re.escape, expected.split(ANY))), shown, re.DOTALL), (shown, expected)
-    else:
-        assert shown == expected
 
 
 @pytest.mark.parametrize("number", NUMBERED)

@@ -1,7 +1,6 @@
 """The errors that a user of the plugins can cause: where the code makes each, and how the command line and Python show it."""
 
 import json
-import re
 import shutil
 from collections.abc import Callable
 from copy import copy
@@ -77,8 +76,9 @@ from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row
 from wildcore.models import LoadedModel
 from wildcore.testing.conformance import quiet_environment
+from wildcore.testing.error_cases import Caught, assert_shown, causing
 from wildcore.testing.networks import tiny_model
-from wildcore.testing.raise_sites import makers, positions_recorded, raised_by, reached, sites
+from wildcore.testing.raise_sites import makers, reached, sites
 
 PLUGINS = [
     Path(str(find_spec(path.parent.name).origin)).parent  # type: ignore[union-attr]
@@ -89,8 +89,6 @@ CORE = Path(wildcore.__file__).parent
 MAKERS = makers([CORE, *PLUGINS])
 SITES = {package.name: sites(package, MAKERS) for package in (CORE, *PLUGINS)}
 
-ANY = "<...>"
-"""Stands in an expected message for any text, such as that of another library."""
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 SHAPE = ModelShape("llama", 6, 8, 100)
 FACT = EditRequest(prompt="Rome is in", target="Peru")
@@ -1086,21 +1084,11 @@ SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *OTHERS]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
-Caught = Callable[[int], tuple[UserError, Path]]
-
 
 @pytest.fixture(scope="module")
 def caught(tmp_path_factory: pytest.TempPathFactory) -> Caught:
     """A function that returns the error of a case and the folder of its files; each case is caused once."""
-
-    @cache
-    def cause(number: int) -> tuple[UserError, Path]:
-        folder = tmp_path_factory.mktemp("case")
-        with pytest.MonkeyPatch.context() as patched, positions_recorded(MAKERS):
-            patched.setenv("WILDCORE_CACHE", str(folder / "cache"))
-            return raised_by(lambda: CASES[number][1](folder)), folder
-
-    return cause
+    return causing([case[1] for case in CASES], MAKERS, tmp_path_factory)
 
 
 @pytest.mark.parametrize("number", NUMBERED)
@@ -1109,13 +1097,6 @@ def test_an_error_names_things_as_its_user_does(number: int, caught: Caught) -> 
     error, folder = caught(number)
     for naming, expected in ((COMMAND_LINE, on_command_line), (PYTHON, in_python or on_command_line)):
         assert_shown(error.rendered(naming).replace(str(folder), "FOLDER").replace(str(TINY), "TINY"), expected)
-
-
-def assert_shown(shown: str, expected: str) -> None:
-    if ANY in expected:
-        assert re.fullmatch(".*".join(map(re.escape, expected.split(ANY))), shown, re.DOTALL), (shown, expected)
-    else:
-        assert shown == expected
 
 
 def names_reached(error: UserError) -> list[str]:
