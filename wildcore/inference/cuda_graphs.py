@@ -5,15 +5,17 @@ the same address in every step. So keys and values are stored in buffers of thei
 filled, and the position of the next token is counted on the device.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
 from wildcore.models.loaded import BatchInfo, LoadedModel
+
+T = TypeVar("T")
 
 
 class StaticCacheLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
@@ -103,15 +105,11 @@ class GraphedDecoder:
     def _capture(self) -> None:
         """Capture the step. After one ordinary run a step needs nothing from the host, unless the architecture is unusual."""
         self.captured = True
-        graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
-                self._logits = self._compute()
+            self._graph, self._logits = capture(self._compute)
         except RuntimeError as error:
             self.model.warn(f"decoding steps could not be captured as a CUDA graph, so they are slower ({error})")
             self.model.use_cuda_graphs = False
-            return
-        self._graph = graph
 
     def _compute(self) -> Tensor:
         self._bias.index_fill_(3, self._place, 0)
@@ -140,6 +138,21 @@ def can_use_graph(model: LoadedModel, cache: Any) -> bool:
     """Return whether steps with ``cache`` should be taken this way: it must pay, and no listener may need to know of every
     batch.
     """
-    wanted = model.device.type == "cuda" if model.use_cuda_graphs is None else model.use_cuda_graphs
     plain = all(type(layer) is DynamicLayer for layer in cache.layers)
-    return wanted and plain and all(listener.allows_cuda_graph for listener in model.listeners)
+    return wants_graphs(model) and plain and all(listener.allows_cuda_graph for listener in model.listeners)
+
+
+def wants_graphs(model: LoadedModel) -> bool:
+    """Return whether steps of ``model`` should be captured, or carried out as if they were: see ``use_cuda_graphs``."""
+    return model.device.type == "cuda" if model.use_cuda_graphs is None else model.use_cuda_graphs
+
+
+def capture(compute: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
+    """Return a graph of what ``compute`` launches, and its result, which each replay of the graph fills.
+
+    ``compute`` must have run before. Raises ``RuntimeError`` if it cannot be captured, also if memory runs out.
+    """
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = compute()
+    return graph, result

@@ -15,6 +15,7 @@ from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import Dense, WeightPatch
 from wildcore_ft.asking import ask_of_last_position
@@ -29,6 +30,7 @@ class FineTuning(Editor, ABC):
         self.params = params
         self.layer = params.layer
         self.trace: Trace | None = None
+        self.graphs = GraphedSteps()
         self.schedule = Schedule(
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
@@ -45,7 +47,7 @@ class FineTuning(Editor, ABC):
         """Return the change made by training on all ``requests`` together."""
         asked = [self._asked(model, request) for request in requests]
         losses: Losses = []
-        (change,) = train(model, self.layer, [asked], self.schedule, losses)
+        (change,) = train(model, self.layer, [asked], self.schedule, losses, self.graphs)
         record_losses(self.trace, requests, losses * len(requests))
         return self._patch(model, change)
 
@@ -54,7 +56,7 @@ class FineTuning(Editor, ABC):
         asked = map_or_refuse(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         losses: Losses = []
-        changes = iter(train(model, self.layer, groups, self.schedule, losses))
+        changes = iter(train(model, self.layer, groups, self.schedule, losses, self.graphs))
         trained = [request for request, one in zip(requests, asked, strict=True) if isinstance(one, Asked)]
         record_losses(self.trace, trained, losses)
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]

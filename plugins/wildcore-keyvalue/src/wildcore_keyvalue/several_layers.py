@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
+from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
@@ -53,6 +54,7 @@ class SeveralLayers(Editor):
         self.params = params
         self.layers = params.layers
         self.prefixes: tuple[str, ...] = ("",)
+        self.graphs = GraphedSteps()
         self.trace: Trace | None = None
 
     @abstractmethod
@@ -69,7 +71,7 @@ class SeveralLayers(Editor):
 
     def finder(self, model: LoadedModel) -> ValueFinder:
         """Return how values are found."""
-        return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said)
+        return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said, self.graphs)
 
     def read(self, model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
         """Return the texts' keys in ``layer`` [texts, inputs] and the current vectors at the value's place [texts, width]."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from wildcore import EditRequest, Refused, Transform
+from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank
 from wildcore_keyvalue.parameters import ValueParams
@@ -35,6 +36,8 @@ class ValueFinder:
     params: ValueParams
     place: Place = "mlp-output"
     once_said: AfterFirstSuccess | None = None
+    graphs: GraphedSteps | None = None
+    """The steps that were captured so far. None: steps are not captured."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -45,7 +48,9 @@ class ValueFinder:
 
     def find(self, problems: Sequence[ValueProblem]) -> list[OptimisedValue]:
         """Return the value of each problem."""
-        return optimise_values(self.model, self.layer, problems, self.params, self.place, self.once_said)
+        return optimise_values(
+            self.model, self.layer, problems, self.params, self.place, self.once_said, self.graphs
+        )
 
     def solve(self, requests: Sequence[EditRequest]) -> list[Tensor | Refused]:
         """Return for each request the value of its MLP [width], found on the bare prompt, or the refusal of the request."""

@@ -5,7 +5,7 @@ not affect another's. A step computes only what depends on the vectors: the laye
 the subject's last one on, and logits at the positions that predict a token of interest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from wildcore import EditRequest, Refused, TargetEnding, map_or_refuse
-from wildcore.inference import PartialForward
+from wildcore.inference import GraphedSteps, PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad, wide_dtype
 from wildcore_keyvalue.parameters import ValueParams
 from wildcore_keyvalue.prompts import SubjectText, with_target, without_target
@@ -25,6 +25,9 @@ Place = Literal["mlp-output", "layer-output", "attention-and-mlp"]
 FEWEST_TOGETHER = 32
 """On an accelerator, at least this many problems run together regardless of their lengths: with fewer, launching kernels takes
 longer than computing."""
+GRAPHED_MULTIPLE = 16
+"""In a step that is captured as a graph, heads, tails and the number of target tokens are padded to multiples of this, so that
+many edits have the same shapes."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def optimise_values(
     settings: ValueParams,
     place: Place = "mlp-output",
     once_said: AfterFirstSuccess | None = None,
+    graphs: GraphedSteps | None = None,
 ) -> list[OptimisedValue]:
     """Find for each problem the vector that makes the model say the target when it is added at the subject's last token.
 
@@ -116,10 +120,11 @@ def optimise_values(
     unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each
     vector. After each Adam step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last
     step only measures the loss. A problem ends when its loss is below ``loss_threshold``, or as ``once_said`` specifies.
+    ``graphs`` holds the steps of single problems that earlier calls captured, and those of this call.
     """
     found: dict[int, OptimisedValue] = {}
     for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
-        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place, once_said)
+        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place, once_said, graphs)
         found |= dict(zip(bucket, values, strict=True))
     return [found[index] for index in range(len(problems))]
 
@@ -147,19 +152,26 @@ def _optimise(
     settings: ValueParams,
     place: Place,
     once_said: AfterFirstSuccess | None,
+    graphs: GraphedSteps | None,
 ) -> list[OptimisedValue]:
-    rows = _Rows(model, layer, problems, settings, place, once_said)
-    deltas = torch.zeros_like(rows.initial).requires_grad_(True)
+    graphed = None
+    if graphs is not None and len(problems) == 1 and graphs.suit(model, _padded_tokens(problems[0])):
+        rows = _Rows(model, layer, problems, settings, place, once_said, GRAPHED_MULTIPLE)
+        graphed = graphs.load(model, _Step(rows, torch.zeros_like(rows.initial)))
+        current, deltas = graphed.step.rows, graphed.step.deltas.requires_grad_(True)
+    else:
+        current = rows = _Rows(model, layer, problems, settings, place, once_said)
+        deltas = torch.zeros_like(rows.initial).requires_grad_(True)
     optimiser = torch.optim.Adam([deltas], lr=settings.learning_rate)
     losses: list[list[float]] = [[] for _ in problems]
     found: dict[int, Tensor] = {}
     going_on = list(range(len(problems)))
     with torch.enable_grad():
         for step in range(settings.steps):
-            loss = rows.losses(deltas, going_on)
+            loss, gradient = (current.losses(deltas, going_on), None) if graphed is None else graphed.run()
             for problem, value in zip(going_on, loss.tolist(), strict=True):
                 losses[problem].append(value)
-            done = rows.satisfied.tolist() if once_said else [False] * len(problems)
+            done = current.satisfied.tolist() if once_said else [False] * len(problems)
             keep = [
                 place
                 for place, problem in enumerate(going_on)
@@ -169,12 +181,11 @@ def _optimise(
             going_on = [going_on[place] for place in keep]
             if not keep or step == settings.steps - 1:
                 break
-            optimiser.zero_grad()
-            loss[keep].sum().backward()  # type: ignore[no-untyped-call]
+            deltas.grad = torch.autograd.grad(loss[keep].sum(), deltas)[0] if gradient is None else gradient
             optimiser.step()
             _project(deltas, settings.clamp_factor * rows.initial.norm(dim=-1, keepdim=True))
     return [
-        OptimisedValue(rows.initial[i, 0], found[i][0], rows.mlp[i], tuple(losses[i])) for i in range(len(problems))
+        OptimisedValue(rows.initial[i, 0].clone(), found[i][0], rows.mlp[i], tuple(losses[i])) for i in range(len(problems))
     ]
 
 
@@ -194,6 +205,12 @@ class _Predicted:
     of: Tensor
 
 
+def _padded_tokens(problem: ValueProblem) -> int:
+    """Return the number of tokens of the problem's tails and its essence's in a graphed step."""
+    tails = [len(text.joined.token_ids) - text.subject_index for text in problem.texts]
+    return (len(tails) + 1) * (max(tails) + GRAPHED_MULTIPLE)
+
+
 class _Rows:
     """All problems' texts as rows: heads, which end before the subject's last token, and tails, which begin with it.
 
@@ -202,7 +219,7 @@ class _Rows:
 
     ``initial`` [problems, vectors, outputs] is the model's own output where vectors are added, ``mlp`` [problems, outputs] the
     MLP's output. Each pass sets the weight of a problem's target in the next pass, ``target_weight`` [problems], and whether
-    the problem has finished, ``satisfied`` [problems].
+    the problem has finished, ``satisfied`` [problems]. ``here`` [unfinished problems] holds the indices of those that go on.
     """
 
     def __init__(
@@ -213,8 +230,10 @@ class _Rows:
         settings: ValueParams,
         place: Place,
         once_said: AfterFirstSuccess | None,
+        multiple_of: int = 1,
     ) -> None:
         self.model, self.settings, self.place, self.once_said = model, settings, place, once_said
+        self.layer, self.multiple_of = layer, multiple_of
         self.modules = [written_module(model, layer, place)]
         if place == "attention-and-mlp":
             self.modules.append(model.layers[layer].get_submodule(model.family.attention_output.rpartition(".")[0]))
@@ -228,7 +247,7 @@ class _Rows:
             self.owners += [number] * (len(problem.texts) + 1)
         self.going_on = list(range(len(problems)))
         self.upper, outputs, contributions = self._read(layer)
-        self.predicted = self._find()
+        self.predicted, self.here = self._find(), torch.arange(len(problems), device=model.device)
         firsts = [self.owners.index(number) for number in self.going_on]
         self.initial, self.mlp = (at_least_float32(found[firsts]) for found in (outputs, contributions))
         self.target_weight = torch.ones(len(problems), dtype=self.initial.dtype, device=model.device)
@@ -245,18 +264,22 @@ class _Rows:
         """
         heads = [text.joined.token_ids[: text.subject_index] for text in self.texts]
         tails = [text.joined.token_ids[text.subject_index :] for text in self.texts]
-        head_ids, head_mask = pad(heads, self.model.padding, "left", self.model.device)
+        head_ids, head_mask = pad(heads, self.model.padding, "left", self.model.device, self.multiple_of)
         cache: Any = None
         if head_ids.shape[1]:
             positions = (head_mask.cumsum(-1) - 1).clamp(min=0)
             _, cache = self.model.forward(head_ids, head_mask, positions, logits_to_keep=1)
-        tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device)
+        tail_ids, tail_mask = pad(tails, self.model.padding, "right", self.model.device, self.multiple_of)
         mask = torch.cat([head_mask, tail_mask], dim=1)
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
+        if self.model.max_length is not None:
+            positions = positions.clamp(max=self.model.max_length - 1)  # padding may reach beyond it
         with ExitStack() as stack:
             recorded = (*self.modules, contributing_module(self.model, layer, self.place))
             seen = [stack.enter_context(recorded_layer(module)) for module in recorded]
-            upper = PartialForward(self._replayed(), layer, tail_ids, mask, positions, cache)
+            upper = PartialForward(
+                self._replayed(), layer, tail_ids, mask, positions, cache, computes_padding=self.multiple_of > 1
+            )
         *outputs, contributions = (states[0][:, 0] for states in seen)
         return upper, torch.stack(outputs, dim=1), contributions
 
@@ -270,6 +293,7 @@ class _Rows:
         here = {number: place for place, number in enumerate(self.going_on)}
         rows = [index for index, owner in enumerate(self.owners) if owner in here]
         targets = [found for row, index in enumerate(rows) for found in self._targets(row, index, here)]
+        targets += [(*found[:3], 0.0, found[4]) for found in targets[:1] * (-len(targets) % self.multiple_of)]
         essences = [(rows.index(self.essences[number]), self._essence_place(number)) for number in self.going_on]
         device = self.model.device
         return _Predicted(
@@ -304,20 +328,24 @@ class _Rows:
         """Return the loss of each problem in ``going_on``, from its row of ``deltas`` [problems, vectors, outputs]."""
         if self.going_on != list(going_on):
             self._let_go(going_on)
-        predicted, mine = self.predicted, deltas[self.going_on]
+        predicted, mine = self.predicted, self._own(deltas)
         log_probabilities = self._log_probabilities(self._run_with(mine[predicted.owner]))
         targets, essences = log_probabilities[: len(predicted.label)], log_probabilities[len(predicted.label) :]
         each = -targets.gather(1, predicted.label[:, None])[:, 0] * predicted.weight
-        fit = self._by_owner(each)
-        before = self.essence_before[self.going_on]
+        fit = self._by_owner(each.masked_fill(predicted.weight == 0, 0))
+        before = self._own(self.essence_before)
         divergence = kl_div(before, essences, log_target=True, reduction="none").sum(1)  # KL(edited || unedited)
         divergence = self.settings.kl_factor * divergence
-        decay = self.settings.weight_decay * mine.norm(dim=-1) / self.initial[self.going_on].norm(dim=-1) ** 2
+        decay = self.settings.weight_decay * mine.norm(dim=-1) / self._own(self.initial).norm(dim=-1) ** 2
         if self.once_said is not None:
-            fit = fit * self.target_weight[self.going_on]
+            fit = fit * self._own(self.target_weight)
             self._note_said(self.once_said, targets.detach(), divergence.detach())
         loss: Tensor = fit + divergence + decay.sum(1).to(fit.device)
         return loss
+
+    def _own(self, of_all: Tensor) -> Tensor:
+        """Return the rows [unfinished problems, ...] of a tensor [problems, ...]. No index is copied from the host."""
+        return of_all[self.here.to(of_all.device)]
 
     def _by_owner(self, each: Tensor) -> Tensor:
         """Return sums [unfinished problems] of the values of ``each`` target token."""
@@ -329,10 +357,10 @@ class _Rows:
         problems].
         """
         missed = targets.amax(1) > targets.gather(1, self.predicted.label[:, None])[:, 0]
-        said = self._by_owner(missed.float()) == 0
+        said = self._by_owner((missed & (self.predicted.weight > 0)).float()) == 0
         whole = targets.new_ones(())
-        self.target_weight[self.going_on] = torch.where(said, whole * once_said.target_factor, whole)
-        self.satisfied[self.going_on] = said & (divergence <= once_said.divergence_threshold)
+        self.target_weight[self.here] = torch.where(said, whole * once_said.target_factor, whole)
+        self.satisfied[self.here] = said & (divergence <= once_said.divergence_threshold)
 
     def _run_with(self, added: Tensor) -> Tensor:
         """Return the final hidden states with ``added`` [rows, vectors, outputs] added at each row's first token.
@@ -355,7 +383,37 @@ class _Rows:
         rows = [row for row, owner in enumerate(owners) if owner in going_on]
         self.upper.keep(torch.tensor(rows, device=self.model.device))
         self.going_on = list(going_on)
-        self.predicted = self._find()
+        self.predicted, self.here = self._find(), torch.tensor(self.going_on, device=self.model.device)
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors that ``losses`` reads or changes, in a fixed order."""
+        own = (self.initial, self.target_weight, self.satisfied, self.essence_before, self.here)
+        return [*self.upper.tensors(), *vars(self.predicted).values(), *own]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of problems of which none has ended, with the vectors added now, ``deltas`` [problems, vectors, outputs]."""
+
+    rows: _Rows
+    deltas: Tensor
+
+    @property
+    def settings(self) -> Hashable:
+        """Where values are found, and with which settings."""
+        rows = self.rows
+        return rows.layer, rows.place, rows.once_said, rows.settings.model_dump_json()
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors that differ between edits."""
+        return [*self.rows.tensors(), self.deltas]
+
+    def compute(self) -> tuple[Tensor, ...]:
+        """Return the losses [problems], and the gradient of their sum by ``deltas``."""
+        deltas = self.deltas.detach().requires_grad_(True)
+        loss = self.rows.losses(deltas, self.rows.going_on)
+        (gradient,) = torch.autograd.grad(loss.sum(), deltas)
+        return loss.detach(), gradient
 
 
 @torch.no_grad()

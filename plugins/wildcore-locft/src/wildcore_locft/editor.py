@@ -14,6 +14,7 @@ from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel, training_pair
 from wildcore.patches import Dense, WeightPatch
 from wildcore_locft.breadth_first import train_breadth_first
@@ -27,6 +28,7 @@ class LocFT(Editor):
         assert params.layer is not None, "parameters are completed for a model first"
         self.params, self.layer = params, params.layer
         self.seed = 0
+        self.graphs = GraphedSteps()
         self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
@@ -71,7 +73,7 @@ class LocFT(Editor):
         schedule = Schedule(params.epochs, params.learning_rate, params.weight_decay, params.loss_threshold)
         name = model.mlp_output(self.layer).name
         losses: Losses = []
-        changes = train(model, self.layer, groups, schedule, losses)
+        changes = train(model, self.layer, groups, schedule, losses, self.graphs)
         for group, own in zip(requests, losses, strict=True):
             record_losses(self.trace, group, [own] * len(group))
         return [_patch({name: change}) for change in changes]

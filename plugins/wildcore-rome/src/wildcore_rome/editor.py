@@ -25,6 +25,7 @@ from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transf
 from wildcore_keyvalue.values import ValueProblem, pose, required
 
 from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
+from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
 from wildcore_rome.parameters import RomeParams, UpdateKey
@@ -42,6 +43,7 @@ class Rome(Editor):
         self.params = params
         self.layer = params.layer
         self.prefixes: tuple[str, ...] = ("",)
+        self.graphs = GraphedSteps()
         self.solver: MomentSolver | None = None
         self.trace: Trace | None = None
 
@@ -90,7 +92,7 @@ class Rome(Editor):
         return [p if isinstance(p, Refused) else WeightPatch({name: next(updates)}) for p in problems]
 
     def _finder(self, model: LoadedModel) -> ValueFinder:
-        return ValueFinder(model, self.layer, self.params)
+        return ValueFinder(model, self.layer, self.params, graphs=self.graphs)
 
     def _posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
         return pose(model, requests, self.prefixes, self.params.close_target)

@@ -32,7 +32,7 @@ class Answers:
 
     ``places`` [a multiple of ``MIN_TOKENS_STABLE_SUM``] index the tokens of all rows, one row after another. ``place_of``,
     ``labels`` and ``shares`` [answers] hold for each prediction its index in ``places``, its label, and its weight in its
-    group's loss.
+    group's loss. Padding behind the predictions repeats the first one with a weight of zero.
     """
 
     places: Tensor
@@ -41,17 +41,26 @@ class Answers:
     shares: Tensor
 
     @classmethod
-    def of(cls, groups: Sequence[Sequence[Asked]], hidden: Tensor) -> "Answers":
-        """Return the predictions for rows whose final hidden states are ``hidden`` [rows, tokens, width]."""
+    def of(cls, groups: Sequence[Sequence[Asked]], hidden: Tensor, multiple_of: int = 1) -> "Answers":
+        """Return the predictions for rows whose final hidden states are ``hidden`` [rows, tokens, width], padded to a multiple of
+        ``multiple_of``.
+        """
         width, device = hidden.shape[1], hidden.device
         rows = [asked for group in groups for asked in group]
         places = [row * width + place for row, asked in enumerate(rows) for place in asked.places]
+        wanted = [label for asked in rows for label in asked.labels]
         shares = [1 / (len(asked.labels) * len(group)) for group in groups for asked in group for _ in asked.labels]
+        more = -len(places) % multiple_of
+        places, wanted, shares = places + places[:1] * more, wanted + wanted[:1] * more, shares + [0.0] * more
         every = torch.tensor(places, dtype=torch.long, device=device)
         different, place_of = torch.unique(every, return_inverse=True)
         different = pad(different, (0, -len(different) % MIN_TOKENS_STABLE_SUM))
-        labels = torch.tensor([label for asked in rows for label in asked.labels], dtype=torch.long, device=device)
+        labels = torch.tensor(wanted, dtype=torch.long, device=device)
         return cls(different, place_of, labels, torch.tensor(shares, dtype=wide_dtype(hidden.dtype), device=device))
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, in a fixed order."""
+        return [self.places, self.place_of, self.labels, self.shares]
 
     def parts_of_losses(self, logits: Tensor) -> Tensor:
         """Return each prediction's part of its group's loss [answers], given the logits at the places."""

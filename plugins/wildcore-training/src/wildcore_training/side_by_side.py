@@ -6,13 +6,13 @@ loss by its output [tokens, outputs].
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from wildcore.inference import MIN_TOKENS_STABLE_SUM, PartialForward
+from wildcore.inference import MIN_TOKENS_STABLE_SUM, GraphedStep, GraphedSteps, PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
@@ -39,18 +39,24 @@ class Schedule:
 
 
 def train(
-    model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule, losses: Losses | None = None
+    model: LoadedModel,
+    layer: int,
+    groups: Sequence[Sequence[Asked]],
+    schedule: Schedule,
+    losses: Losses | None = None,
+    graphs: GraphedSteps | None = None,
 ) -> list[Tensor]:
     """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
     They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, if that is
     given. A group's loss is the mean over its requests of the mean negative log-probability of the predicted tokens. Groups do
-    not affect each other: each has its own optimiser, bound and end. The network's weights are not modified.
+    not affect each other: each has its own optimiser, bound and end. The network's weights are not modified. ``graphs`` holds the
+    steps of one weight that earlier calls captured, and those of this call.
     """
     changes: list[Tensor] = []
     seen: Losses = []
     for start in range(0, len(groups), WEIGHTS_AT_ONCE):
-        training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule)
+        training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule, graphs)
         with torch.enable_grad():
             for _ in range(schedule.steps):
                 if not training.step():
@@ -65,12 +71,13 @@ def train(
 class _Weight:
     """The weight that one group of requests trains; at the end, its change."""
 
-    def __init__(self, group: Sequence[Asked], start: Tensor, schedule: Schedule) -> None:
+    def __init__(self, group: Sequence[Asked], value: Tensor, schedule: Schedule) -> None:
+        """``value`` [outputs, inputs] is where training starts; it is trained in place."""
         self.group = group
         self.answer_count = sum(len(asked.labels) for asked in group)
         self.ended = False
         self.losses: list[float] = []
-        self.value = torch.empty_like(start, memory_format=torch.contiguous_format).copy_(start)
+        self.value = value
         self.optimiser: torch.optim.Adam | None = adam([self.value], schedule.learning_rate, schedule.weight_decay)
 
     def step(self, inputs: Tensor, gradient: Tensor) -> None:
@@ -86,51 +93,88 @@ class _Weight:
         self.optimiser = None
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """A pass with the weights that are still trained, ``values`` [outputs, inputs] each; the rows of each are adjacent."""
+
+    model: LoadedModel
+    layer: int
+    upper: PartialForward
+    answers: Answers
+    values: Sequence[Tensor]
+    rows_of_each: Sequence[int]
+
+    @property
+    def settings(self) -> tuple[int, ...]:
+        """The layer, and the number of rows of each weight."""
+        return self.layer, *self.rows_of_each
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors that differ between edits."""
+        return [*self.upper.tensors(), *self.answers.tensors(), *self.values]
+
+    def compute(self) -> tuple[Tensor, ...]:
+        """Return each prediction's part of its group's loss [answers], and the gradient of all losses by the projection's output
+        [rows, tokens, outputs].
+        """
+        bias: Tensor | None = getattr(self.model.mlp_output(self.layer).module, "bias", None)
+        inputs = torch.split(self.upper.inputs, self.rows_of_each)
+        pairs = zip(self.values, inputs, strict=True)
+        output = torch.cat([linear(x, value.to(x.dtype), bias) for value, x in pairs]).requires_grad_(True)
+        hidden = self.upper.run(output)
+        parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
+        (gradient,) = torch.autograd.grad(parts.sum(), output)
+        return parts.detach(), gradient
+
+
 class _Training:
     """All weights, and the rows of those that are still trained; the rows of a group are adjacent."""
 
-    def __init__(self, model: LoadedModel, layer: int, groups: Sequence[Sequence[Asked]], schedule: Schedule) -> None:
-        self.model, self.schedule = model, schedule
-        projection = model.mlp_output(layer)
-        self.bias: Tensor | None = getattr(projection.module, "bias", None)
-        self.start = at_least_float32(projection.weight)
+    def __init__(
+        self,
+        model: LoadedModel,
+        layer: int,
+        groups: Sequence[Sequence[Asked]],
+        schedule: Schedule,
+        graphs: GraphedSteps | None = None,
+    ) -> None:
+        self.schedule = schedule
+        self.start = at_least_float32(model.mlp_output(layer).weight)
         bound = schedule.norm_constraint
         self.bounds = None if bound is None else (self.start - bound, self.start + bound)
-        self.weights = [_Weight(group, self.start, schedule) for group in groups]
         rows = [asked.token_ids for group in groups for asked in group]
         # Adam makes a full step for a gradient that is nearly zero; its direction must not depend on the rest of the batch
         ids, mask = pad(rows, model.padding, "right", model.device, multiple_of=MIN_TOKENS_STABLE_SUM)
-        self.upper = PartialForward(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0))
-        self._go_on_with(self.weights)
-
-    def _go_on_with(self, weights: Sequence[_Weight]) -> None:
-        self.trained = weights
-        self.rows_of_each = [len(weight.group) for weight in weights]
-        self.answers = Answers.of([w.group for w in weights], self.upper.hidden)
+        graphed = graphs is not None and len(groups) == 1 and graphs.suit(model, ids.numel())
+        upper = PartialForward(model, layer, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), computes_padding=graphed)
+        values = [torch.empty_like(self.start, memory_format=torch.contiguous_format).copy_(self.start) for _ in groups]
+        answers = Answers.of(groups, upper.hidden, MIN_TOKENS_STABLE_SUM if graphed else 1)
+        self.pass_ = _Pass(model, layer, upper, answers, values, [len(group) for group in groups])
+        self.graphed: GraphedStep[_Pass] | None = None
+        if graphs is not None and graphed:
+            self.graphed = graphs.load(model, self.pass_)
+            self.pass_ = self.graphed.step
+        self.weights = self.trained = [
+            _Weight(group, value, schedule) for group, value in zip(groups, self.pass_.values, strict=True)
+        ]
 
     def step(self) -> bool:
         """Take a step with each weight whose loss is not small yet; return whether there was one."""
-        output = self._outputs().requires_grad_(True)
-        hidden = self.upper.run(output)
-        parts = self.answers.parts_of_losses(self.model.head(hidden.flatten(0, 1)[self.answers.places]))
-        losses = torch.split(parts.detach().cpu(), [weight.answer_count for weight in self.trained])
+        parts, gradient = self.pass_.compute() if self.graphed is None else self.graphed.run()
+        counts = [weight.answer_count for weight in self.trained]
+        losses = torch.split(parts.cpu()[: sum(counts)], counts)
         for weight, loss in zip(self.trained, losses, strict=True):
             weight.losses.append(float(loss.sum()))
             weight.ended = weight.losses[-1] < self.schedule.loss_threshold  # not if the loss is not a number
         any_goes_on = not all(weight.ended for weight in self.trained)
         if any_goes_on:
-            (gradient,) = torch.autograd.grad(parts.sum(), output)
             self._update(gradient)
         self._let_go()
         return any_goes_on
 
-    def _outputs(self) -> Tensor:
-        """Return the projection's output [rows, tokens, outputs], each row with its group's weight."""
-        inputs = torch.split(self.upper.inputs, self.rows_of_each)
-        return torch.cat([linear(x, w.value.to(x.dtype), self.bias) for w, x in zip(self.trained, inputs, strict=True)])
-
     def _update(self, gradient: Tensor) -> None:
-        inputs, gradients = (torch.split(t, self.rows_of_each) for t in (self.upper.inputs, gradient))
+        rows_of_each = self.pass_.rows_of_each
+        inputs, gradients = (torch.split(t, rows_of_each) for t in (self.pass_.upper.inputs, gradient))
         for weight, x, g in zip(self.trained, inputs, gradients, strict=True):
             if not weight.ended:
                 weight.step(x, g)
@@ -146,11 +190,20 @@ class _Training:
         for weight in self.trained:
             if weight.ended:
                 weight.end(self.start)
-        self.upper.keep(torch.tensor(kept, dtype=torch.long))
-        self._go_on_with(going_on)
+        self.trained = going_on
+        if going_on:
+            upper, groups = self.pass_.upper, [weight.group for weight in going_on]
+            upper.keep(torch.tensor(kept, dtype=torch.long))
+            self.pass_ = replace(
+                self.pass_,
+                answers=Answers.of(groups, upper.hidden),
+                values=[weight.value for weight in going_on],
+                rows_of_each=[len(group) for group in groups],
+            )
 
     def changes(self) -> list[Tensor]:
         """End what is still trained and return the change of every weight."""
         for weight in self.trained:
             weight.end(self.start)
-        return [weight.value for weight in self.weights]
+        values = [weight.value for weight in self.weights]
+        return values if self.graphed is None else [value.clone() for value in values]  # the next edit is trained in them
