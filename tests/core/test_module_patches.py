@@ -1,6 +1,8 @@
 """A patch that chooses by the prompt: the same answer whatever is cached, beside it, or filled up; and no trace afterwards."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wildcore import Prompt, Saved
+from wildcore import EditCase, EditRequest, Probe, Prompt, Saved
+from wildcore.evaluation.examiner import AnswersByProtocol, Examiner
+from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference import map_target_logits
 from wildcore.models import LoadedModel, TokenisedPair, encode, pad, tokenise_pair
-from wildcore.patches import NOWHERE, ModulePatch, deactivated
+from wildcore.patches import NOWHERE, LowRank, ModulePatch, WeightPatch, deactivated
+from wildcore.patches.accumulated import CombinedPatch
+from wildcore.patches.routed import RoutedPatches, find_routed
 from wildcore.testing.conformance import ModelState
 from wildcore.testing.networks import HIDDEN, MODEL_TYPES, tiny_model
 from wildcore.testing.reference_decoding import decode_without_cache, decoded
+from wildcore.testing.stub_protocol import Greedy, plain_protocol
 
 WORDS = ["Rome", "is", "the capital of", "Canada", "Marie Curie", "was born in", "Q:", "A:", "Paris", "who won"]
 PROMPTS = [Prompt(text=" ".join(WORDS[index : index + 1 + index % 4] * (1 + index % 3))) for index in range(9)]
@@ -267,3 +274,102 @@ def test_a_rereading_patch_leaves_no_trace_and_rests_when_deactivated() -> None:
         with deactivated(model, Rereading, patch.module):
             assert decoded(model, PROMPTS, LIMITS) == unedited
     before.require(model, "a rereading patch")
+
+
+def written(*patches: Example | WeightPatch) -> CombinedPatch:
+    """Return everything that a sequence of updates wrote."""
+    combined = CombinedPatch()
+    for patch in patches:
+        combined.add(patch)
+    return combined
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6), st.integers(0, 3)), min_size=1, max_size=7
+    ),
+    st.sampled_from([None, 1, 3]),
+    st.sampled_from(["llama", "gpt2"]),
+)
+def test_rows_of_many_models_are_routed_each_by_its_own_patch(
+    asked: list[tuple[list[str], int]], max_batch_size: int | None, family: str
+) -> None:
+    model = tiny_model(family)
+    prompts, owners = [Prompt(text=" ".join(words)) for words, _ in asked], [owner for _, owner in asked]
+    patches = [example(model, seed) for seed in range(4)]
+    unedited = [decode_without_cache(model, prompt) for prompt in prompts]
+    alone, routes = [], []
+    for prompt, owner in zip(prompts, owners, strict=True):
+        with patches[owner].applied(model):
+            alone.append(decode_without_cache(model, prompt))
+        routes.append(patches[owner].routed[-1])
+    model.max_batch_size = max_batch_size
+    stacked = RoutedPatches(model, patches)
+    state = ModelState.of(model)
+    left = stacked.leave_unedited(prompts, owners)
+    assert left == [route == NOWHERE for route in routes]
+    assert all(one == other for one, other, same in zip(alone, unedited, left, strict=True) if same)
+    with stacked.applied(owners):
+        assert decoded(model, prompts) == alone
+    state.require(model, "RoutedPatches")
+
+
+def test_a_patch_that_changes_rows_it_routes_nowhere_leaves_none_unedited() -> None:
+    class Careless(Example):
+        def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
+            return output * 1.01
+
+    model = tiny_model("llama")
+    patch = Careless(model.mlp_output(1).name, torch.ones(HIDDEN))
+    assert not any(RoutedPatches(model, [patch]).leave_unedited(PROMPTS, [0] * len(PROMPTS)))
+    assert NOWHERE in patch.routed
+
+
+def test_patches_that_cannot_be_stacked_are_not() -> None:
+    model = tiny_model("llama")
+    one, other = example(model), Example(model.mlp_output(0).name, torch.ones(HIDDEN))
+    weights = WeightPatch({one.module: LowRank(torch.ones(HIDDEN, 1), torch.ones(64, 1))})
+    assert find_routed([one, written(one)]) == [one, one]
+    for patches in ([one, other], [one, weights], [written(one, weights)], [written(one, other)], [written()]):
+        assert find_routed(patches) is None
+    assert find_routed([Rereading(one.module, one.vector)]) is None
+
+
+def cases_of(prompts: Sequence[Prompt]) -> list[EditCase]:
+    """Return cases of one, two or three questions, all prompts in turn."""
+    ends = [0, 1, 3, 6, len(prompts)]
+    return [
+        EditCase(
+            id=str(start),
+            request=EditRequest(prompt="The place is in", target="Rome"),
+            probes=tuple(Probe(kind="locality", prompt=p.text, answers=("Rome",)) for p in prompts[start:end]),
+        )
+        for start, end in pairwise(ends)
+    ]
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_cases_are_asked_in_one_batch_and_only_what_a_patch_changes(sequential: bool, tmp_path: Path) -> None:
+    model, cases = tiny_model("llama"), cases_of(PROMPTS)
+    together = written(example(model))
+    patches = [together if sequential else example(model, seed) for seed in range(len(cases))]
+
+    def ask(reuses: bool, chosen: Sequence[int]) -> tuple[list[AnswersByProtocol], int, Greedy]:
+        greedy = Greedy(8)
+        kept = UneditedAnswers(tmp_path / f"{reuses}{len(chosen)}", model)
+        examiner = Examiner(model, [plain_protocol(greedy)], kept, reuses_unedited=reuses)
+        questions = [examiner.questions(cases[index]) for index in chosen]
+        examiner.answer_unedited(questions)
+        greedy.batches.clear()
+        return examiner.answer_edited(questions, [patches[index] for index in chosen]), kept.reused, greedy
+
+    every = range(len(cases))
+    alone = [ask(False, [index])[0][0] for index in every]
+    answers, reused, greedy = ask(True, every)
+    assert answers == alone
+    assert len(greedy.batches) == 1
+    assert 0 < reused < len(PROMPTS)
+    assert len(greedy.batches[0]) == len(PROMPTS) - reused
+    answers, reused, greedy = ask(False, every)
+    assert (answers, reused, len(greedy.batches[0])) == (alone, 0, len(PROMPTS))

@@ -10,14 +10,23 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from wildcore.evaluation.questions import Answers, Question, generate_answers, render_questions, rewritten
+from wildcore.evaluation.questions import (
+    Answers,
+    Question,
+    generate_answers,
+    render_questions,
+    rewritten,
+    unanswerable,
+)
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.prompt_cache import PromptCache
 from wildcore.interfaces import Patch
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import CombinedPatch, can_share_prompts, changes_prompts
 from wildcore.patches.batched import RowPatches
+from wildcore.patches.modules import ModulePatch
 from wildcore.patches.prompts import PromptPatch
+from wildcore.patches.routed import RoutedPatches, find_routed
 from wildcore.patches.weights import WeightPatch
 from wildcore.protocols import ReadyProtocol
 from wildcore.records.continuations import put_off, same_beginning, was_cut
@@ -39,6 +48,8 @@ class Examiner:
     continuation: int = 0
     """Number of characters for which an edited model continues after its answer to an edit prompt (0: none), to show what
     follows."""
+    reuses_unedited: bool = True
+    """Whether answers of the unedited model are taken for those to prompts that a routed patch leaves as they are."""
 
     def questions(self, case: EditCase) -> QuestionsByProtocol:
         """Return the case's probes as rendered by each protocol, by protocol name."""
@@ -66,6 +77,9 @@ class Examiner:
             return []
         if all(shares_a_batch(patch) for patch in patches):
             return self._after_each(cases, patches)
+        routed = find_routed(patches)
+        if routed is not None:
+            return self._after_routed(cases, routed)
         if all(patch is patches[0] for patch in patches):
             return self._after_one(cases, patches[0])
         return [self.answer_edited([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
@@ -89,7 +103,8 @@ class Examiner:
         cut = [self._cut(*one) for one in zip(cases, asked, after, strict=True)]
         chosen = [index for index, places in enumerate(cut) if places]
         names = {name for places in cut for name, _ in places}
-        longer = replace(self, protocols=[put_off(p, self.continuation) for p in self.protocols if p.name in names])
+        delayed = [put_off(p, self.continuation) for p in self.protocols if p.name in names]
+        longer = replace(self, protocols=delayed, reuses_unedited=False)  # kept answers are those of the undelayed rule
         questions = [
             {name: [asked[index][name][place] for own, place in cut[index] if own == name] for name in names}
             for index in chosen
@@ -119,6 +134,44 @@ class Examiner:
         shared = self._shared(cases, [0] * len(cases)) if can_share_prompts(patch) else None
         answers = {p.name: self._under(patch, p, _all(cases, p.name), shared) for p in self.protocols}
         return _by_case(cases, answers)
+
+    def _after_routed(
+        self, cases: Sequence[QuestionsByProtocol], patches: Sequence[ModulePatch]
+    ) -> list[AnswersByProtocol]:
+        """Return each edited model's answers to its case, in one batch if the generator allows it; those to prompts that a
+        patch leaves as they are, from the unedited model's.
+        """
+        answers: dict[str, list[Answers]] = {}
+        stacked = RoutedPatches(self.model, patches)
+        for protocol in self.protocols:
+            if not protocol.generator.supports_row_patches:
+                pairs = zip(cases, patches, strict=True)
+                alone = [self._under(patch, protocol, case[protocol.name]) for case, patch in pairs]
+                answers[protocol.name] = [given for of_case in alone for given in of_case]
+                continue
+            asked = _all(cases, protocol.name)
+            owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
+            unedited = self._left_unedited(stacked, asked, owners)
+            others = [index for index in range(len(asked)) if index not in unedited]
+            known = self.unedited.answers(protocol, [asked[index] for index in unedited])
+            given = generate_answers(
+                self.model, protocol, [asked[index] for index in others], stacked, [owners[index] for index in others]
+            )
+            found = dict(zip([*unedited, *others], [*known, *given], strict=True))
+            answers[protocol.name] = [found[index] for index in range(len(asked))]
+        return _by_case(cases, answers)
+
+    def _left_unedited(
+        self, stacked: RoutedPatches, asked: Sequence[Question], owners: Sequence[int]
+    ) -> dict[int, None]:
+        """Return the indices of the questions that the patches leave to the unedited model, in order."""
+        if not self.reuses_unedited:
+            return {}
+        whole = [index for index, question in enumerate(asked) if not unanswerable(self.model, question)]
+        left = stacked.leave_unedited([asked[index].prompt for index in whole], [owners[index] for index in whole])
+        found = [index for index, unedited in zip(whole, left, strict=True) if unedited]
+        self.unedited.reused += len(found)
+        return dict.fromkeys(found)
 
     def _after_each(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
         """Return each edited model's answers to its case, all in one batch if the generator allows it."""

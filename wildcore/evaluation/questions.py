@@ -11,6 +11,7 @@ from wildcore.interfaces import StopRule
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode, require_embeddings, tokenise_pair
 from wildcore.patches.batched import RowPatches
+from wildcore.patches.routed import RoutedPatches
 from wildcore.protocols import ReadyProtocol
 from wildcore.thoughts import begins_thought
 from wildcore.types import Answer, Gold, Output, Probe, Prompt
@@ -72,7 +73,7 @@ def generate_answers(
     model: LoadedModel,
     protocol: ReadyProtocol,
     questions: Sequence[Question],
-    patches: RowPatches | None = None,
+    patches: RowPatches | RoutedPatches | None = None,
     owners: Sequence[int] = (),
     shared: PromptCache | None = None,
 ) -> list[Answers]:

@@ -10,6 +10,7 @@ from wildcore.evaluation.groups import OnCase, evaluate_edits, run_in_groups
 from wildcore.interfaces import Editor, Environment, Patch
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import require_fits_context
+from wildcore.patches.routed import find_routed
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome
 from wildcore.records.trace_files import write_case_traces
@@ -66,5 +67,5 @@ def make_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) ->
 def _outcome(result: Patch | Refused, seconds: float) -> EditOutcome:
     if isinstance(result, Refused):
         return EditOutcome(status="refused", reason=str(result), seconds=seconds)
-    fallback = None if shares_a_batch(result) else NOT_STACKED
+    fallback = None if shares_a_batch(result) or find_routed([result]) else NOT_STACKED
     return EditOutcome(status="edited", seconds=seconds, patch=result.describe(), fallback=fallback)

@@ -30,6 +30,8 @@ class UneditedAnswers:
 
     def __init__(self, cache: Path, model: LoadedModel) -> None:
         self.model = model
+        self.reused = 0
+        """Number of answers that were also taken for an edited model's, because its patch leaves the prompt as it is."""
         self.path = cache / "unedited-answers" / f"{_digest(_identity(model))}.sqlite"
         self._kept = CheckedRows(
             cache,
@@ -56,9 +58,12 @@ class UneditedAnswers:
         return [known[key] for key in keys]
 
     def notes(self) -> Iterator[str]:
-        """Say how many kept answers were damaged."""
+        """Say how many kept answers were damaged, and how many were taken for an edited model's since the last call."""
         if self._kept.damaged:
             yield f"damaged answers of the unedited model, which were asked anew: {len(self._kept.damaged)} ({self.path})"
+        reused, self.reused = self.reused, 0
+        if reused:
+            yield f"answers under a patch that leaves the prompt as it is, taken from the unedited model's: {reused}"
 
     def _look_up(self, rows: Connection, key: str) -> Answers | None:
         row = self._kept.get(rows, key)

@@ -65,7 +65,7 @@ class ModulePatch(ABC):
     @contextmanager
     def applied(self, model: LoadedModel) -> Iterator[None]:
         """Apply the change to ``model`` in this context."""
-        routing = _Rereading(self, model) if self.rereads else _Routing(self)
+        routing = _Rereading(self, model) if self.rereads else Routing(self)
         with ExitStack() as hooks:
             hooks.enter_context(deactivated(model, type(self), self.module))
             network, module = model.network.base_model, model.network.get_submodule(self.module)
@@ -84,7 +84,7 @@ def deactivated(model: LoadedModel, kind: type[ModulePatch], module: str) -> Ite
     resting = [
         listener
         for listener in model.listeners
-        if isinstance(listener, _Routing) and type(listener.patch) is kind and listener.patch.module == module
+        if isinstance(listener, Routing) and type(listener.patch) is kind and listener.patch.module == module
     ]
     for routing in resting:
         routing.deactivations += 1
@@ -95,7 +95,7 @@ def deactivated(model: LoadedModel, kind: type[ModulePatch], module: str) -> Ite
             routing.deactivations -= 1
 
 
-class _Routing:
+class Routing:
     """Follows the passes of one applied patch: which rows they contain, where the prompts are, and which routes were chosen."""
 
     allows_cuda_graph = False
@@ -132,14 +132,22 @@ class _Routing:
             prompt_end = torch.full((len(read),), NOWHERE, device=read.device)
         else:
             prompt = self.prompt.to(read.device)
-            chosen = self.patch.route(read, output, prompt)
+            chosen = self.route(read, output, prompt)
             self.routes.update(zip(self.rows, chosen.tolist(), strict=True))
             prompt_end = _last(prompt)
         routes = torch.tensor([self.routes[row] for row in self.rows], device=read.device)
-        return self.patch.change(read, output, routes, prompt_end)
+        return self.changed(read, output, routes, prompt_end)
+
+    def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
+        """Return the route of each row, see ``ModulePatch.route``."""
+        return self.patch.route(inputs, output, prompt)
+
+    def changed(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
+        """Return the new output, see ``ModulePatch.change``."""
+        return self.patch.change(inputs, output, routes, prompt_end)
 
 
-class _Rereading(_Routing):
+class _Rereading(Routing):
     """Follows the passes of a patch that chooses a new route at every token.
 
     A pass with a cache runs without the patch, so that the cache grows. Its result is then replaced by that of a pass over

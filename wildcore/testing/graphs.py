@@ -49,7 +49,10 @@ def imitated_graphs(model: LoadedModel) -> Iterator[list[ImitatedGraph]]:
     wanted = model.use_cuda_graphs
     model.use_cuda_graphs = True
     try:
-        with patch.object(graphed_steps, "capture", imitated), patch.object(graphed_steps, "can_capture", lambda _: True):
+        with (
+            patch.object(graphed_steps, "capture", imitated),
+            patch.object(graphed_steps, "can_capture", lambda _: True),
+        ):
             yield graphs
     finally:
         model.use_cuda_graphs = wanted

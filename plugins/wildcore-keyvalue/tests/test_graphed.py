@@ -69,7 +69,18 @@ def test_each_value_is_what_it_is_without_graphs(
 
 
 def test_a_satisfied_problem_ends_also_with_graphs() -> None:
-    params = SeveralLayersParams(layers=(1,), steps=20, learning_rate=0.5, loss_threshold=0.0, clamp_factor=50)
+    """One text and a short target, which the random network can be made to say."""
+    params = SeveralLayersParams(
+        layers=(1,), steps=30, learning_rate=0.5, loss_threshold=0.0, clamp_factor=50, kl_factor=0, weight_decay=0
+    )
     once_said = AfterFirstSuccess(target_factor=0.1, divergence_threshold=1e9)
-    expected = compare(ValueFinder(tiny_model("llama"), 1, params, "layer-output", once_said))
-    assert min(len(value.losses) for value in expected) < params.steps
+    finder = ValueFinder(tiny_model("llama"), 1, params, "layer-output", once_said)
+    request = EditRequest(prompt="France is in", subject="France", target="a")
+    problems = required(pose(finder.model, [request], ("",), params.close_target))
+    (expected,) = finder.find(problems)
+    with imitated_graphs(finder.model) as graphs:
+        (value,) = replace(finder, graphs=GraphedSteps()).find(problems)
+    assert graphs
+    assert 2 < len(expected.losses) < params.steps
+    assert value.losses == pytest.approx(expected.losses, rel=1e-4)
+    assert relative_error(value.delta, expected.delta) < SAME

@@ -48,9 +48,7 @@ class ValueFinder:
 
     def find(self, problems: Sequence[ValueProblem]) -> list[OptimisedValue]:
         """Return the value of each problem."""
-        return optimise_values(
-            self.model, self.layer, problems, self.params, self.place, self.once_said, self.graphs
-        )
+        return optimise_values(self.model, self.layer, problems, self.params, self.place, self.once_said, self.graphs)
 
     def solve(self, requests: Sequence[EditRequest]) -> list[Tensor | Refused]:
         """Return for each request the value of its MLP [width], found on the bare prompt, or the refusal of the request."""

@@ -185,7 +185,8 @@ def _optimise(
             optimiser.step()
             _project(deltas, settings.clamp_factor * rows.initial.norm(dim=-1, keepdim=True))
     return [
-        OptimisedValue(rows.initial[i, 0].clone(), found[i][0], rows.mlp[i], tuple(losses[i])) for i in range(len(problems))
+        OptimisedValue(rows.initial[i, 0].clone(), found[i][0], rows.mlp[i], tuple(losses[i]))
+        for i in range(len(problems))
     ]
 
 

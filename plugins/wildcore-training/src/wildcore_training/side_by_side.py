@@ -206,4 +206,6 @@ class _Training:
         for weight in self.trained:
             weight.end(self.start)
         values = [weight.value for weight in self.weights]
-        return values if self.graphed is None else [value.clone() for value in values]  # the next edit is trained in them
+        return (
+            values if self.graphed is None else [value.clone() for value in values]
+        )  # the next edit is trained in them
