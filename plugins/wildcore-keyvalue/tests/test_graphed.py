@@ -7,11 +7,13 @@ from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 from wildcore_keyvalue.transforms import ValueFinder
 from wildcore_keyvalue.values import AfterFirstSuccess, OptimisedValue, Place, pose, required
 
-from wildcore import EditRequest
+from wildcore import EditRequest, Prompt
 from wildcore.inference import GraphedSteps
+from wildcore.models import LoadedModel, tokenise_pair
 from wildcore.testing.golden import relative_error
 from wildcore.testing.graphs import imitated_graphs
 from wildcore.testing.networks import tiny_model
+from wildcore.testing.reference_decoding import decoded
 
 SAME = 1e-5
 PREFIXES = ("", "The old town. ", "Because of the weather in the north. ")
@@ -68,19 +70,31 @@ def test_each_value_is_what_it_is_without_graphs(
     assert len({len(value.losses) for value in compare(replace(finder, params=ending))}) > 1, "none ends early"
 
 
-def test_a_satisfied_problem_ends_also_with_graphs() -> None:
-    """One text and a short target, which the random network can be made to say."""
-    params = SeveralLayersParams(
-        layers=(1,), steps=30, learning_rate=0.5, loss_threshold=0.0, clamp_factor=50, kl_factor=0, weight_decay=0
-    )
-    once_said = AfterFirstSuccess(target_factor=0.1, divergence_threshold=1e9)
-    finder = ValueFinder(tiny_model("llama"), 1, params, "layer-output", once_said)
-    request = EditRequest(prompt="France is in", subject="France", target="a")
-    problems = required(pose(finder.model, [request], ("",), params.close_target))
+@pytest.mark.parametrize(("divergence_threshold", "steps"), [(1e-3, 1), (-1.0, 7)])
+def test_after_the_first_success_the_next_steps_change_also_with_graphs(divergence_threshold: float, steps: int) -> None:
+    """The target is what the model says anyway."""
+    model = tiny_model("llama")
+    params = SeveralLayersParams(layers=(1,), steps=7, learning_rate=0.5, loss_threshold=0.0)
+    request = next(filter(None, (said_anyway(model, subject) for subject in ("France", "Canada", "Peru", "the town"))))
+    problems = required(pose(model, [request], ("",), params.close_target))
+    once_said = AfterFirstSuccess(target_factor=0.1, divergence_threshold=divergence_threshold)
+    finder = ValueFinder(model, 1, params, "layer-output", once_said)
     (expected,) = finder.find(problems)
-    with imitated_graphs(finder.model) as graphs:
-        (value,) = replace(finder, graphs=GraphedSteps()).find(problems)
-    assert graphs
-    assert 2 < len(expected.losses) < params.steps
-    assert value.losses == pytest.approx(expected.losses, rel=1e-4)
-    assert relative_error(value.delta, expected.delta) < SAME
+    assert len(expected.losses) == steps
+    assert steps == 1 or expected.losses[1] < 0.5 * expected.losses[0]
+    graphs = GraphedSteps()
+    with imitated_graphs(model):
+        for _ in range(2):
+            (value,) = replace(finder, graphs=graphs).find(problems)
+            assert value.losses == pytest.approx(expected.losses, rel=1e-4)
+            assert relative_error(value.value, expected.value) < SAME
+
+
+def said_anyway(model: LoadedModel, subject: str) -> EditRequest | None:
+    """Return a request whose target is the token that the model says first. None: it is no text of its own."""
+    prompt = f"{subject} is in"
+    ((token,),) = decoded(model, [Prompt(text=prompt)], 1)
+    text = model.tokenizer.decode([token]).strip()
+    if not text or tokenise_pair(model.tokenizer, Prompt(text=prompt), text).target_ids != (token,):
+        return None
+    return EditRequest(prompt=prompt, subject=subject, target=text)
