@@ -1,7 +1,7 @@
 """The interfaces that a plugin's objects implement. Everything here is structural: no base class is required."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -99,6 +99,22 @@ class Progress(Protocol):
     def note(self, message: Message) -> None:
         """Show the user a note, such as that a fallback was taken."""
         ...
+
+
+class _NoProgress(Progress):
+    """Shows nothing."""
+
+    @contextmanager
+    def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+        """Show nothing."""
+        yield lambda steps: None
+
+    def note(self, message: Message) -> None:
+        """Show nothing."""
+
+
+NO_PROGRESS: Progress = _NoProgress()
+"""Progress that shows nothing, for work that no environment was given to."""
 
 
 class Segmenter(Protocol):

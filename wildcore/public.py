@@ -15,6 +15,7 @@ from wildcore.errors import (
 )
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
+    NO_PROGRESS,
     Context,
     Dataset,
     Editor,
@@ -70,6 +71,7 @@ from wildcore.types import (
 
 __all__ = [
     "COMPARED_CAREFULLY",
+    "NO_PROGRESS",
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",

@@ -66,11 +66,47 @@ def test_of_an_unknown_number_of_steps_only_the_count_and_the_rate_are_told(
 
 def test_what_makes_no_steps_tells_how_long_it_takes(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(quiet=False)
-    with reporter.track("rome", 40), reporter.track("second moments", None):
+    with reporter.track("preparing", None), reporter.track("second moments", None):
         for _ in range(15):
             clock[0] += 1
             reporter.say_if_due()
     assert capsys.readouterr().err.splitlines() == ["second moments: 2 s", "second moments: 12 s"]
+
+
+def test_steps_inside_an_edit_are_told_with_the_edits_now_and_then(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100 edits of 0.5 s each, then one of 25 s."""
+    reporter = Reporter(quiet=False)
+    with reporter.track("rome", 101) as advance:
+        for seconds in [0.02] * 100 + [1.0]:
+            with reporter.track("optimisation steps", 25) as step:
+                for _ in range(25):
+                    clock[0] += seconds
+                    step(1)
+                    reporter.say_if_due()
+            advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) <= (50 + 25) / 10 + 3
+    assert lines[0].startswith("rome: 4/101, ")
+    assert re.search(r"^rome: 100/101, .* \(optimisation steps: 1\d/25, .*\)$", lines[-3])
+    assert re.search(r"^rome: 100/101, .* \(optimisation steps: 25/25, .*\)$", lines[-2])
+    assert lines[-1].startswith("rome: 101/101")
+
+
+def test_a_task_inside_another_has_a_bar_only_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "SECONDS_TO_AN_INNER_BAR", 0.3)
+    reporter = Reporter(quiet=False)
+    reporter.console = Console(file=StringIO(), force_terminal=True, width=120, color_system=None)
+    with reporter.track("rome", 40):
+        for _ in range(3):
+            with reporter.track("optimisation steps", 25) as step:
+                step(1)
+        assert "optimisation steps" not in reporter.console.file.getvalue()
+        with reporter.track("optimisation steps", 25) as step:
+            step(12)
+            time.sleep(0.7)
+    assert "12/25" in reporter.console.file.getvalue()
 
 
 def test_steps_that_come_in_bunches_count_with_the_time_that_the_bunch_took(clock: list[float]) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 from rich.console import Console
 
@@ -19,11 +20,16 @@ def reporter_for(progress: bool) -> Reporter:
 
 
 class NotebookReporter(Reporter):
-    """Progress in a notebook. Every task has its own output, which keeps its last state; lines are shown below its bar."""
+    """Progress in a notebook. Every task has its own output, which keeps its last state; lines are shown below its bar.
+
+    Tasks of one label inside the outermost task share an output, such as the steps of each edit of a sequence.
+    """
 
     def __init__(self, progress: bool) -> None:
         super().__init__(not progress, PYTHON)
         self._tasks: list[_Task] = []
+        self._outputs: dict[str, Any] = {}
+        """The outputs of the tasks inside the outermost one, by label."""
 
     def line(self, message: str) -> None:
         """Show a line until the next one, or print it if no task is active."""
@@ -40,14 +46,19 @@ class NotebookReporter(Reporter):
         if self.quiet:
             yield lambda steps: None
             return
-        task = _Task(Pace(label, total, done))
+        inside = bool(self._tasks)
+        task = _Task(Pace(label, total, done), self._outputs.get(label))
+        if inside:
+            self._outputs[label] = task.output
         self._tasks.append(task)
         try:
-            with nullcontext() if len(self._tasks) > 1 else self._looking():
+            with nullcontext() if inside else self._looking():
                 yield task.advance
         finally:
             self._tasks.remove(task)
             task.close()
+            if not inside:
+                self._outputs.clear()
 
     def say_if_due(self) -> None:
         """Update the innermost task, so that the display moves while no step is made."""
@@ -56,15 +67,15 @@ class NotebookReporter(Reporter):
 
 
 class _Task:
-    """One task's output in the notebook."""
+    """A task shown in the notebook, in an output of its own or in a given one."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, output: Any = None) -> None:
         from IPython.display import display
 
         self.pace = pace
         self.message = ""
         self._updated = time.monotonic()
-        self._output = display(self._shown(), raw=True, display_id=True)
+        self.output = display(self._shown(), raw=True, display_id=True) if output is None else output
 
     def advance(self, steps: int) -> None:
         """Count steps."""
@@ -85,7 +96,7 @@ class _Task:
         """Update the output, unless it was updated a moment ago."""
         if now or time.monotonic() - self._updated >= SECONDS_BETWEEN_UPDATES:
             self._updated = time.monotonic()
-            self._output.update(self._shown(), raw=True)
+            self.output.update(self._shown(), raw=True)
 
     def _shown(self) -> dict[str, str]:
         total = self.pace.total

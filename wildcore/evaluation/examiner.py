@@ -20,7 +20,7 @@ from wildcore.evaluation.questions import (
 )
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.inference.prompt_cache import PromptCache
-from wildcore.interfaces import Patch
+from wildcore.interfaces import NO_PROGRESS, Patch, Progress
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import CombinedPatch, can_share_prompts, changes_prompts
 from wildcore.patches.batched import RowPatches
@@ -50,6 +50,8 @@ class Examiner:
     follows."""
     reuses_unedited: bool = True
     """Whether answers of the unedited model are taken for those to prompts that a routed patch leaves as they are."""
+    progress: Progress = NO_PROGRESS
+    """Where it is shown under which protocol which model is asked, and for how long."""
 
     def questions(self, case: EditCase) -> QuestionsByProtocol:
         """Return the case's probes as rendered by each protocol, by protocol name."""
@@ -58,7 +60,11 @@ class Examiner:
     def answer_unedited(self, cases: Sequence[QuestionsByProtocol]) -> list[AnswersByProtocol]:
         """Return the unedited model's answers to each case; the model must be unedited."""
         shared = self._shared(cases, [0] * len(cases))
-        return _by_case(cases, {p.name: self.unedited.answers(p, _all(cases, p.name), shared) for p in self.protocols})
+        answers: AnswersByProtocol = {}
+        for protocol in self.protocols:
+            with self.progress.track(f"asking the unedited model, {protocol.name}", None):
+                answers[protocol.name] = self.unedited.answers(protocol, _all(cases, protocol.name), shared)
+        return _by_case(cases, answers)
 
     def rewrite_questions(self, case: QuestionsByProtocol, patch: Patch) -> QuestionsByProtocol:
         """Return the case's questions for the edited model: unchanged, unless the patch changes prompts."""
@@ -75,6 +81,11 @@ class Examiner:
         """
         if not patches:
             return []
+        with self.progress.track("asking the edited models", None):
+            return self._after(cases, patches)
+
+    def _after(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
+        """Return each edited model's answers to its case."""
         if all(shares_a_batch(patch) for patch in patches):
             return self._after_each(cases, patches)
         routed = find_routed(patches)
@@ -82,7 +93,7 @@ class Examiner:
             return self._after_routed(cases, routed)
         if all(patch is patches[0] for patch in patches):
             return self._after_one(cases, patches[0])
-        return [self.answer_edited([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
+        return [self._after([case], [patch])[0] for case, patch in zip(cases, patches, strict=True)]
 
     def continued(
         self,

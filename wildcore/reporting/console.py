@@ -5,12 +5,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from wildcore.errors import NEUTRAL, Message, Naming, render
@@ -19,6 +20,8 @@ WIDTH_OF_A_FILE = 140
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_AN_INNER_BAR = 1.0
+"""A task inside another is shown once it has taken this long, so that many short ones do not flicker."""
 ONE_BUNCH = 1.0
 """Steps less than this many seconds apart count as one bunch: they were computed in the time before the first of them."""
 
@@ -158,6 +161,16 @@ class Pace:
         return f"{self.label}: {', '.join(facts)}"
 
 
+class _Bars(Progress):
+    """Bars of the tasks that are active; a task inside another is shown once it has taken some time."""
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Return the bars to show now."""
+        every = list(tasks)
+        long = [task for task in every[1:] if task.fields["pace"].elapsed >= SECONDS_TO_AN_INNER_BAR]
+        return super().make_tasks_table([*every[:1], *long])
+
+
 class Reporter:
     """Progress on stderr: bars with rate and time left on a terminal, else a line after 2 s and then every 10 s."""
 
@@ -209,7 +222,7 @@ class Reporter:
                 TextColumn("{task.fields[pace].speed}"),
             )
             # stderr is left as it is, because downloads draw their own bars there
-            self._bars = Progress(*columns, console=self.console, redirect_stderr=False)
+            self._bars = _Bars(*columns, console=self.console, redirect_stderr=False)
             self._bars.start()
         bars = self._bars
         task = bars.add_task(pace.label, total=pace.total, completed=pace.done, pace=pace)
@@ -233,7 +246,7 @@ class Reporter:
 
         def advance(steps: int) -> None:
             pace.advance(steps)
-            if pace.complete:
+            if pace.complete and (outermost or pace.elapsed >= SECONDS_BETWEEN_LINES):
                 self._say_pace(pace)
 
         try:
@@ -264,11 +277,14 @@ class Reporter:
             thread.join()
 
     def say_if_due(self) -> None:
-        """Print the progress of the innermost task, unless it was printed recently."""
+        """Print the progress of the innermost task, unless a line was printed recently."""
         innermost = self._paces[-1:]
         if innermost and time.monotonic() >= self._next_line:
             self._say_pace(innermost[0])
 
     def _say_pace(self, pace: Pace) -> None:
+        """Print the progress of a task, after that of the outermost task if that one counts steps."""
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        self.line(str(pace))
+        outermost = self._paces[0]
+        counted_inside = pace is not outermost and outermost.total is not None
+        self.line(f"{outermost} ({pace})" if counted_inside else str(pace))

@@ -71,7 +71,9 @@ def test_each_value_is_what_it_is_without_graphs(
 
 
 @pytest.mark.parametrize(("divergence_threshold", "steps"), [(1e-3, 1), (-1.0, 7)])
-def test_after_the_first_success_the_next_steps_change_also_with_graphs(divergence_threshold: float, steps: int) -> None:
+def test_after_the_first_success_the_next_steps_change_also_with_graphs(
+    divergence_threshold: float, steps: int
+) -> None:
     """The target is what the model says anyway."""
     model = tiny_model("llama")
     params = SeveralLayersParams(layers=(1,), steps=7, learning_rate=0.5, loss_threshold=0.0)

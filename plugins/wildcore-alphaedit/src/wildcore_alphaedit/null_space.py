@@ -67,11 +67,13 @@ def spectra(
     }
     missing = [layer for layer, file in files.items() if not file.exists()]
     moments = source.moments(model, missing, environment) if missing else {}
-    for layer in missing:
-        own = moments.pop(layer)
-        found = spectrum(_on(model.device, own.matrix), own.count)
-        vectors = found.vectors.to(wide_dtype(model.dtype))
-        files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
+    with environment.progress.track("null spaces", len(missing)) as advance:
+        for layer in missing:
+            own = moments.pop(layer)
+            found = spectrum(_on(model.device, own.matrix), own.count)
+            vectors = found.vectors.to(wide_dtype(model.dtype))
+            files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
+            advance(1)
     loaded = {layer: file.load() for layer, file in files.items()}
     return {
         layer: Spectrum(saved.tensors["values"], saved.tensors["vectors"], saved.facts["tokens"])

@@ -14,7 +14,7 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore import NO_PROGRESS, Editor, EditRequest, Environment, Patch, Progress, Refused, Trace, map_or_refuse
 from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import Dense, WeightPatch
@@ -31,6 +31,7 @@ class FineTuning(Editor, ABC):
         self.layer = params.layer
         self.trace: Trace | None = None
         self.graphs = GraphedSteps()
+        self.progress: Progress = NO_PROGRESS
         self.schedule = Schedule(
             params.steps, params.learning_rate, params.weight_decay, params.loss_threshold, params.norm_constraint
         )
@@ -40,14 +41,14 @@ class FineTuning(Editor, ABC):
         self._asked(model, request)
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Store the trace, if one was asked for."""
-        self.trace = environment.trace
+        """Store where to show steps, and the trace, if one was asked for."""
+        self.trace, self.progress = environment.trace, environment.progress
 
     def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
         """Return the change made by training on all ``requests`` together."""
         asked = [self._asked(model, request) for request in requests]
         losses: Losses = []
-        (change,) = train(model, self.layer, [asked], self.schedule, losses, self.graphs)
+        (change,) = train(model, self.layer, [asked], self.schedule, losses, self.graphs, self.progress)
         record_losses(self.trace, requests, losses * len(requests))
         return self._patch(model, change)
 
@@ -56,7 +57,7 @@ class FineTuning(Editor, ABC):
         asked = map_or_refuse(partial(self._asked, model), requests)
         groups = [[one] for one in asked if isinstance(one, Asked)]
         losses: Losses = []
-        changes = iter(train(model, self.layer, groups, self.schedule, losses, self.graphs))
+        changes = iter(train(model, self.layer, groups, self.schedule, losses, self.graphs, self.progress))
         trained = [request for request, one in zip(requests, asked, strict=True) if isinstance(one, Asked)]
         record_losses(self.trace, trained, losses)
         return [one if isinstance(one, Refused) else self._patch(model, next(changes)) for one in asked]

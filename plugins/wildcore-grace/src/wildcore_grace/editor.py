@@ -13,7 +13,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Saved, Setting, Trace, map_or_refuse
+from wildcore import (
+    NO_PROGRESS,
+    Editor,
+    EditRequest,
+    Environment,
+    Patch,
+    Progress,
+    Refused,
+    Saved,
+    Setting,
+    Trace,
+    map_or_refuse,
+)
 from wildcore.datasets import GivenTensors
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, training_pair, wide_dtype
 from wildcore.patches import deactivated
@@ -34,6 +46,7 @@ class Grace(Editor):
         self.starts = None if params.start_values is None else GivenTensors(params.start_values, "editor.start_values")
         self.seed = 0
         self.trace: Trace | None = None
+        self.progress: Progress = NO_PROGRESS
         self.codebook: Codebook | None = None
 
     def pin_resources(
@@ -47,8 +60,8 @@ class Grace(Editor):
         return {"start_values": self.starts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Store the seed for initial values."""
-        self.seed, self.trace = environment.seed, environment.trace
+        """Store the seed for initial values, and where to show steps."""
+        self.seed, self.trace, self.progress = environment.seed, environment.trace, environment.progress
         if self.layer == len(model.layers) - 1:
             environment.progress.note(
                 (
@@ -127,7 +140,7 @@ class Grace(Editor):
         codebook, entry, anew = codebook.with_entry(ends.queries[0], task.label, self.params.initial_radius, self.rules)
         value = start if anew else codebook.values[entry]
         if codebook.look_up(ends.queries).tolist() == [entry]:  # otherwise no prompt would use the trained value
-            (value,) = ends.train(value[None], self.params.steps, self.params.learning_rate)
+            (value,) = ends.train(value[None], self.params.steps, self.params.learning_rate, self.progress)
         self._record(task.request, ends.queries[0], value, ends.losses[0])
         return codebook.with_value(entry, value)
 
@@ -137,7 +150,7 @@ class Grace(Editor):
         with deactivated(model, CodebookPatch, model.mlp_output(self.layer).name):
             ends = PromptEnds(model, self.layer, [task.row for task in tasks])
             start = torch.stack([self._start(task, 0, empty.values) for task in tasks])
-            values = ends.train(start, params.steps, params.learning_rate)
+            values = ends.train(start, params.steps, params.learning_rate, self.progress)
         codebooks = []
         for task, query, value, losses in zip(tasks, ends.queries, values, ends.losses, strict=True):
             codebook, entry, _ = empty.with_entry(query, task.label, params.initial_radius, self.rules)

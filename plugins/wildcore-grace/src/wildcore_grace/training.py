@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from wildcore import NO_PROGRESS, Progress
 from wildcore.inference import PartialForward
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels
 
@@ -30,21 +31,23 @@ class PromptEnds:
         self.losses: list[list[float]] = [[] for _ in rows]
         """Each row's loss in each step."""
 
-    def train(self, start: Tensor, steps: int, learning_rate: float) -> Tensor:
+    def train(self, start: Tensor, steps: int, learning_rate: float, progress: Progress = NO_PROGRESS) -> Tensor:
         """Return values [rows, outputs] trained from ``start`` by Adam, each on its own row.
 
         The loss is the mean negative log-probability of the row's target tokens. Rows do not affect each other.
+        ``progress`` shows the steps.
         """
         values = start.clone().requires_grad_(True)
         optimiser = torch.optim.Adam([values], lr=learning_rate)
         steps_losses: list[Tensor] = []
-        with torch.enable_grad():
+        with torch.enable_grad(), progress.track("optimisation steps", steps) as advance:
             for _ in range(steps):
                 optimiser.zero_grad()
                 losses = self._losses(values)
                 losses.sum().backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 steps_losses.append(losses.detach())
+                advance(1)
         self.losses = torch.stack(steps_losses, dim=1).tolist()
         return values.detach()
 

@@ -47,7 +47,7 @@ def sampled_prefixes(
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
     file = artifact_file(environment, model, "prefixes", facts)
     if not file.exists():
-        file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
+        file.save(Saved({}, {"texts": _sample(model, environment, lengths, top_k, style)}))
     return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
 
 
@@ -107,16 +107,18 @@ def _prefix(text: str, about: Message) -> str:
 
 
 def _sample(
-    model: LoadedModel, seed: int, lengths: Sequence[tuple[int, int]], top_k: int, style: PrefixStyle
+    model: LoadedModel, environment: Environment, lengths: Sequence[tuple[int, int]], top_k: int, style: PrefixStyle
 ) -> list[str]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(environment.seed)
     texts = []
-    for tokens, count in lengths:
-        for index in range(count):
-            start = list(encode(model.tokenizer, Prompt(text=style.starts[index % len(style.starts)])))
-            length = tokens + len(start) if style.new_tokens_only else tokens
-            ids = _continue(model, start, length, top_k, generator)
-            texts.append(" ".join(model.tokenizer.decode(ids, skip_special_tokens=True).split()))
+    with environment.progress.track("sampling prefixes", sum(count for _, count in lengths)) as advance:
+        for tokens, count in lengths:
+            for index in range(count):
+                start = list(encode(model.tokenizer, Prompt(text=style.starts[index % len(style.starts)])))
+                length = tokens + len(start) if style.new_tokens_only else tokens
+                ids = _continue(model, start, length, top_k, generator)
+                texts.append(" ".join(model.tokenizer.decode(ids, skip_special_tokens=True).split()))
+                advance(1)
     return texts
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
+from wildcore import NO_PROGRESS, Editor, EditRequest, Environment, Patch, Progress, Refused, Trace, Transform
 from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, RowPatches, WeightPatch
@@ -55,6 +55,7 @@ class SeveralLayers(Editor):
         self.layers = params.layers
         self.prefixes: tuple[str, ...] = ("",)
         self.graphs = GraphedSteps()
+        self.progress: Progress = NO_PROGRESS
         self.trace: Trace | None = None
 
     @abstractmethod
@@ -71,7 +72,7 @@ class SeveralLayers(Editor):
 
     def finder(self, model: LoadedModel) -> ValueFinder:
         """Return how values are found."""
-        return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said, self.graphs)
+        return ValueFinder(model, self.layers[-1], self.params, self.place, self.once_said, self.graphs, self.progress)
 
     def read(self, model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
         """Return the texts' keys in ``layer`` [texts, inputs] and the current vectors at the value's place [texts, width]."""
@@ -97,7 +98,7 @@ class SeveralLayers(Editor):
         """Sample the prefixes and compute what the layers' solves need, or read both from the cache."""
         params = self.params
         self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
-        self.trace = environment.trace
+        self.trace, self.progress = environment.trace, environment.progress
         self.prepare_layers(model, environment)
         for transform in self.transforms:
             transform.prepare(model, environment, self.finder(model))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore import EditRequest, Refused, Transform
+from wildcore import NO_PROGRESS, EditRequest, Progress, Refused, Transform
 from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank
@@ -38,6 +38,8 @@ class ValueFinder:
     once_said: AfterFirstSuccess | None = None
     graphs: GraphedSteps | None = None
     """The steps that were captured so far. None: steps are not captured."""
+    progress: Progress = NO_PROGRESS
+    """Where the steps are shown."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -48,7 +50,9 @@ class ValueFinder:
 
     def find(self, problems: Sequence[ValueProblem]) -> list[OptimisedValue]:
         """Return the value of each problem."""
-        return optimise_values(self.model, self.layer, problems, self.params, self.place, self.once_said, self.graphs)
+        return optimise_values(
+            self.model, self.layer, problems, self.params, self.place, self.once_said, self.graphs, self.progress
+        )
 
     def solve(self, requests: Sequence[EditRequest]) -> list[Tensor | Refused]:
         """Return for each request the value of its MLP [width], found on the bare prompt, or the refusal of the request."""

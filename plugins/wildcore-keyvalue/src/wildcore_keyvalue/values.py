@@ -5,7 +5,7 @@ not affect another's. A step computes only what depends on the vectors: the laye
 the subject's last one on, and logits at the positions that predict a token of interest.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
-from wildcore import EditRequest, Refused, TargetEnding, map_or_refuse
+from wildcore import NO_PROGRESS, EditRequest, Progress, Refused, TargetEnding, map_or_refuse
 from wildcore.inference import GraphedSteps, PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad, wide_dtype
 from wildcore_keyvalue.parameters import ValueParams
@@ -111,6 +111,7 @@ def optimise_values(
     place: Place = "mlp-output",
     once_said: AfterFirstSuccess | None = None,
     graphs: GraphedSteps | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> list[OptimisedValue]:
     """Find for each problem the vector that makes the model say the target when it is added at the subject's last token.
 
@@ -120,12 +121,17 @@ def optimise_values(
     unedited) of the next-token distributions on "{subject} is a", plus ``weight_decay * |delta| / |initial|^2`` of each
     vector. After each Adam step each ``delta`` is projected into the ball of radius ``clamp_factor * |initial|``. The last
     step only measures the loss. A problem ends when its loss is below ``loss_threshold``, or as ``once_said`` specifies.
-    ``graphs`` holds the steps of single problems that earlier calls captured, and those of this call.
+    ``graphs`` holds the steps of single problems that earlier calls captured, and those of this call. ``progress`` shows the
+    steps.
     """
     found: dict[int, OptimisedValue] = {}
-    for bucket in _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER):
-        values = _optimise(model, layer, [problems[index] for index in bucket], settings, place, once_said, graphs)
-        found |= dict(zip(bucket, values, strict=True))
+    buckets = _buckets(problems, 1 if model.device.type == "cpu" else FEWEST_TOGETHER)
+    with progress.track("optimisation steps", settings.steps * len(buckets)) as advance:
+        for bucket in buckets:
+            own = [problems[index] for index in bucket]
+            values = _optimise(model, layer, own, settings, place, once_said, graphs, advance)
+            advance(settings.steps - max(len(value.losses) for value in values))  # steps saved by an early end
+            found |= dict(zip(bucket, values, strict=True))
     return [found[index] for index in range(len(problems))]
 
 
@@ -153,6 +159,7 @@ def _optimise(
     place: Place,
     once_said: AfterFirstSuccess | None,
     graphs: GraphedSteps | None,
+    advance: Callable[[int], None],
 ) -> list[OptimisedValue]:
     graphed = None
     if graphs is not None and len(problems) == 1 and graphs.suit(model, _padded_tokens(problems[0])):
@@ -171,6 +178,7 @@ def _optimise(
             loss, gradient = (current.losses(deltas, going_on), None) if graphed is None else graphed.run()
             for problem, value in zip(going_on, loss.tolist(), strict=True):
                 losses[problem].append(value)
+            advance(1)
             done = current.satisfied.tolist() if once_said else [False] * len(problems)
             keep = [
                 place

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.func import functional_call
 from wildcore_training.asking import Answers, Asked
 from wildcore_training.optimiser import adam
+from wildcore_training.side_by_side import STEPS
 
+from wildcore import NO_PROGRESS, Progress
 from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_locft.parameters import LocFTParams
 
@@ -22,26 +24,31 @@ def train_breadth_first(
     params: LocFTParams,
     seed: int,
     losses: list[float] | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> dict[str, Tensor]:
     """Train the linear maps ``names`` on all of ``asked``; return the change of each [outputs, inputs], at least float32.
 
     The loss of a mini-batch is the mean over its requests of the mean negative log-probability of the predicted tokens. Each
-    epoch's mean loss is appended to ``losses``, if that is given. The network's weights are not modified.
+    epoch's mean loss is appended to ``losses``, if that is given. ``progress`` shows the mini-batches. The network's weights are
+    not modified.
     """
     starts = {name: model.projection(name).weight for name in names}
     weights = {
         name: at_least_float32(start).clone(memory_format=torch.contiguous_format) for name, start in starts.items()
     }
     optimiser = adam(list(weights.values()), params.learning_rate, params.weight_decay)
-    for order in shuffled(len(asked), params.epochs, seed):
-        total = 0.0
-        for start in range(0, len(order), params.batch_size):
-            batch = [asked[index] for index in order[start : start + params.batch_size]]
-            total += len(batch) * _step(model, weights, optimiser, batch, params.loss_threshold)
-        if losses is not None:
-            losses.append(total / len(asked))
-        if total / len(asked) < params.loss_threshold:
-            break
+    starting = range(0, len(asked), params.batch_size)
+    with progress.track(STEPS, params.epochs * len(starting)) as advance:
+        for order in shuffled(len(asked), params.epochs, seed):
+            total = 0.0
+            for start in starting:
+                batch = [asked[index] for index in order[start : start + params.batch_size]]
+                total += len(batch) * _step(model, weights, optimiser, batch, params.loss_threshold)
+                advance(1)
+            if losses is not None:
+                losses.append(total / len(asked))
+            if total / len(asked) < params.loss_threshold:
+                break
     return {name: weight.detach() - at_least_float32(starts[name]) for name, weight in weights.items()}
 
 

@@ -13,7 +13,7 @@ from wildcore_training.asking import Asked, ask_in_place
 from wildcore_training.recording import record_losses
 from wildcore_training.side_by_side import Losses, Schedule, train
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, map_or_refuse
+from wildcore import NO_PROGRESS, Editor, EditRequest, Environment, Patch, Progress, Refused, Trace, map_or_refuse
 from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel, training_pair
 from wildcore.patches import Dense, WeightPatch
@@ -29,11 +29,12 @@ class LocFT(Editor):
         self.params, self.layer = params, params.layer
         self.seed = 0
         self.graphs = GraphedSteps()
+        self.progress: Progress = NO_PROGRESS
         self.trace: Trace | None = None
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Store the seed for shuffling requests, and the trace, if one was asked for."""
-        self.seed, self.trace = environment.seed, environment.trace
+        """Store the seed for shuffling requests, where to show steps, and the trace, if one was asked for."""
+        self.seed, self.trace, self.progress = environment.seed, environment.trace, environment.progress
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
         """Raise ``Refused`` for a request without a target, or without any token before it."""
@@ -46,7 +47,7 @@ class LocFT(Editor):
             return self._side_by_side(model, [asked], [requests])[0]
         names = trained_maps(model, self.layer, self.params.module)
         losses: list[float] = []
-        changes = train_breadth_first(model, names, asked, self.params, self.seed, losses)
+        changes = train_breadth_first(model, names, asked, self.params, self.seed, losses, self.progress)
         record_losses(self.trace, requests, [losses] * len(requests))
         return _patch(changes)
 
@@ -73,7 +74,7 @@ class LocFT(Editor):
         schedule = Schedule(params.epochs, params.learning_rate, params.weight_decay, params.loss_threshold)
         name = model.mlp_output(self.layer).name
         losses: Losses = []
-        changes = train(model, self.layer, groups, schedule, losses, self.graphs)
+        changes = train(model, self.layer, groups, schedule, losses, self.graphs, self.progress)
         for group, own in zip(requests, losses, strict=True):
             record_losses(self.trace, group, [own] * len(group))
         return [_patch({name: change}) for change in changes]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wildcore import Editor, EditRequest, Environment, Trace
+from wildcore import NO_PROGRESS, Editor, EditRequest, Environment, Progress, Trace
 from wildcore.models import LoadedModel, TokenisedPair, training_pair
 from wildcore.patches import WeightPatch
 from wildcore_lora.adapters import adapters
@@ -18,10 +18,11 @@ class Lora(Editor):
         self.params = params
         self.seed = 0
         self.trace: Trace | None = None
+        self.progress: Progress = NO_PROGRESS
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Store the seed. Raises ``UserError`` if ``modules`` names a module that the model does not have."""
-        self.seed, self.trace = environment.seed, environment.trace
+        """Store the seed and where to show steps. Raises ``UserError`` if the model lacks a module that ``modules`` names."""
+        self.seed, self.trace, self.progress = environment.seed, environment.trace, environment.progress
         self._modules(model)
 
     def check(self, model: LoadedModel, request: EditRequest) -> None:
@@ -36,7 +37,7 @@ class Lora(Editor):
         rows = [self._row(model, request) for request in requests]
         with drawing(self.seed), adapters(model, self._modules(model), self.params) as added:
             weights = [weight for adapter in added.values() for weight in (adapter.a, adapter.b)]
-            losses = train(model, rows, weights, self.params)
+            losses = train(model, rows, weights, self.params, self.progress)
             if self.trace is not None:
                 for request in requests:
                     self.trace.record(request, "losses", losses)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from wildcore import NO_PROGRESS, Progress
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad, target_labels, wide_dtype
 from wildcore_lora.parameters import LoraParams
 
@@ -21,25 +22,30 @@ def drawing(seed: int) -> Iterator[None]:
 
 
 def train(
-    model: LoadedModel, rows: Sequence[TokenisedPair], weights: Sequence[Tensor], params: LoraParams
+    model: LoadedModel,
+    rows: Sequence[TokenisedPair],
+    weights: Sequence[Tensor],
+    params: LoraParams,
+    progress: Progress = NO_PROGRESS,
 ) -> list[float]:
     """Train ``weights`` in place with Adam until the loss on ``rows`` is small or all steps are made.
 
     The loss is the mean over the rows of the mean negative log-probability of the target's tokens. At most
     ``model.max_batch_size`` rows run through the network together; their gradients are summed before each step. Returns the loss
-    of each pass.
+    of each pass. ``progress`` shows the steps.
     """
     at_once = model.max_batch_size or len(rows)
     batches = [_Batch.of(model, rows[i : i + at_once], len(rows)) for i in range(0, len(rows), at_once)]
     optimiser = torch.optim.Adam(weights, lr=params.learning_rate, weight_decay=params.weight_decay)
     losses: list[float] = []
-    with torch.enable_grad():
+    with torch.enable_grad(), progress.track("optimisation steps", params.steps) as advance:
         for _ in range(params.steps):
             optimiser.zero_grad()
             losses.append(sum(batch.add_gradient(model) for batch in batches))
             if losses[-1] < params.loss_threshold:
                 break
             optimiser.step()
+            advance(1)
     return losses
 
 

@@ -24,7 +24,7 @@ from wildcore_keyvalue.traces import keys_and_values
 from wildcore_keyvalue.transforms import ValueFinder, transformed_update, transformed_values
 from wildcore_keyvalue.values import ValueProblem, pose, required
 
-from wildcore import Editor, EditRequest, Environment, Patch, Refused, Trace, Transform
+from wildcore import NO_PROGRESS, Editor, EditRequest, Environment, Patch, Progress, Refused, Trace, Transform
 from wildcore.inference import GraphedSteps
 from wildcore.models import LoadedModel
 from wildcore.patches import Dense, LowRank, WeightPatch
@@ -44,6 +44,7 @@ class Rome(Editor):
         self.layer = params.layer
         self.prefixes: tuple[str, ...] = ("",)
         self.graphs = GraphedSteps()
+        self.progress: Progress = NO_PROGRESS
         self.solver: MomentSolver | None = None
         self.trace: Trace | None = None
 
@@ -58,7 +59,7 @@ class Rome(Editor):
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
         """Sample the prefixes and estimate the second moments, or read them from the cache."""
         params = self.params
-        self.trace = environment.trace
+        self.trace, self.progress = environment.trace, environment.progress
         self.prefixes = chosen_prefixes(model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k)
         if params.second_moments == "corpus":
             solvers = moment_solvers(model, (self.layer,), MomentSource.of(params), params.damping, environment)
@@ -92,7 +93,7 @@ class Rome(Editor):
         return [p if isinstance(p, Refused) else WeightPatch({name: next(updates)}) for p in problems]
 
     def _finder(self, model: LoadedModel) -> ValueFinder:
-        return ValueFinder(model, self.layer, self.params, graphs=self.graphs)
+        return ValueFinder(model, self.layer, self.params, graphs=self.graphs, progress=self.progress)
 
     def _posed(self, model: LoadedModel, requests: Sequence[EditRequest]) -> list[ValueProblem | Refused]:
         return pose(model, requests, self.prefixes, self.params.close_target)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from wildcore import NO_PROGRESS, Progress
 from wildcore.inference import MIN_TOKENS_STABLE_SUM, GraphedStep, GraphedSteps, PartialForward
 from wildcore.models import LoadedModel, at_least_float32, pad
 from wildcore_training.asking import Answers, Asked
@@ -19,7 +20,7 @@ from wildcore_training.optimiser import adam
 
 WEIGHTS_AT_ONCE = 32
 """Most weights trained in one batch. Each needs three times its size in float32, and more do not make a step cheaper."""
-
+STEPS = "optimisation steps"
 
 Losses = list[list[float]]
 
@@ -45,22 +46,24 @@ def train(
     schedule: Schedule,
     losses: Losses | None = None,
     graphs: GraphedSteps | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> list[Tensor]:
     """Train one weight for each group of requests; return the changes of the layer's projection [outputs, inputs].
 
     They are at least float32. Each group's loss in each pass is appended to ``losses``, a list for each group, if that is
     given. A group's loss is the mean over its requests of the mean negative log-probability of the predicted tokens. Groups do
     not affect each other: each has its own optimiser, bound and end. The network's weights are not modified. ``graphs`` holds the
-    steps of one weight that earlier calls captured, and those of this call.
+    steps of one weight that earlier calls captured, and those of this call. ``progress`` shows the steps.
     """
     changes: list[Tensor] = []
     seen: Losses = []
     for start in range(0, len(groups), WEIGHTS_AT_ONCE):
         training = _Training(model, layer, groups[start : start + WEIGHTS_AT_ONCE], schedule, graphs)
-        with torch.enable_grad():
+        with torch.enable_grad(), progress.track(STEPS, schedule.steps) as advance:
             for _ in range(schedule.steps):
                 if not training.step():
                     break
+                advance(1)
         changes += training.changes()
         seen += [weight.losses for weight in training.weights]
     if losses is not None:
@@ -102,7 +105,7 @@ class _Pass:
     upper: PartialForward
     answers: Answers
     values: Sequence[Tensor]
-    rows_of_each: Sequence[int]
+    rows_of_each: list[int]
 
     @property
     def settings(self) -> tuple[int, ...]:

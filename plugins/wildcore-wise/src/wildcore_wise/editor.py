@@ -16,7 +16,18 @@ from torch import Tensor
 from wildcore_keyvalue.corpus import open_corpus, pinned_corpus
 from wildcore_keyvalue.prefixes import PrefixStyle, chosen_prefixes, pinned_prefixes
 
-from wildcore import Editor, EditRequest, Environment, Parameter, Prompt, Saved, Trace, UserError
+from wildcore import (
+    NO_PROGRESS,
+    Editor,
+    EditRequest,
+    Environment,
+    Parameter,
+    Progress,
+    Prompt,
+    Saved,
+    Trace,
+    UserError,
+)
 from wildcore.datasets import GivenTensors, GivenTexts
 from wildcore.models import LoadedModel, TokenisedPair, encode, training_pair, wide_dtype
 from wildcore.patches import deactivated
@@ -48,6 +59,7 @@ class Wise(Editor):
         self.masks = None if params.masks is None else GivenTensors(params.masks, "editor.masks")
         self.documents = documents(params.corpus) if self.irrelevant_texts is None else ()
         self.trace: Trace | None = None
+        self.progress: Progress = NO_PROGRESS
         self.memories = Memories()
 
     def pin_resources(
@@ -65,8 +77,8 @@ class Wise(Editor):
         return resources | {"irrelevant": self.irrelevant_texts.identity()}
 
     def prepare(self, model: LoadedModel, environment: Environment) -> None:
-        """Store the seed, and read or sample the prefixes."""
-        self.seed, self.trace = environment.seed, environment.trace
+        """Store the seed and where to show steps, and read or sample the prefixes."""
+        self.seed, self.trace, self.progress = environment.seed, environment.trace, environment.progress
         params = self.params
         self.prefixes = chosen_prefixes(
             model, environment, params.prefixes, params.prefix_lengths, params.prefix_top_k, PREFIX_STYLE
@@ -141,7 +153,7 @@ class Wise(Editor):
             memory = SideMemory(torch.zeros_like(weight, dtype=wide_dtype(weight.dtype)), float("inf"))
             mask = self._mask(weight, task.request, memories.edits)
         training = Training(model, task.rows, task.irrelevant, params, self._activation(model))
-        change = training.train(memory.change, mask)
+        change = training.train(memory.change, mask, self.progress)
         least = training.least_active(change)
         self._record(task.request, training, {"change": change, "mask": mask, "least_active": torch.tensor([least])})
         written = SideMemory(change, min(memory.least_active, least))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, relu
 
+from wildcore import NO_PROGRESS, Progress
 from wildcore.inference import PartialForward
 from wildcore.models import IGNORE_INDEX, LoadedModel, TokenisedPair, at_least_float32, pad
 from wildcore_wise.activity import activity
@@ -96,15 +97,20 @@ class Training:
         self.before_last_step = 0.0
         """The memory's mean activity on the texts, in the last step's pass."""
 
-    def train(self, change: Tensor, trained: Tensor) -> Tensor:
-        """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true."""
+    def train(self, change: Tensor, trained: Tensor, progress: Progress = NO_PROGRESS) -> Tensor:
+        """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true.
+
+        ``progress`` shows the steps.
+        """
         before, last = 0.0, float("inf")
-        for _ in range(self.params.steps):
-            loss, gradient = self._gradient(change)
-            if abs(last - before) <= self.params.loss_change and last <= self.params.loss_threshold:
-                break
-            change = self._stepped(change, gradient * trained)
-            before, last = last, loss
+        with progress.track("optimisation steps", self.params.steps) as advance:
+            for _ in range(self.params.steps):
+                loss, gradient = self._gradient(change)
+                if abs(last - before) <= self.params.loss_change and last <= self.params.loss_threshold:
+                    break
+                change = self._stepped(change, gradient * trained)
+                before, last = last, loss
+                advance(1)
         return change
 
     def least_active(self, change: Tensor) -> float:
