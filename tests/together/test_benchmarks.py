@@ -41,6 +41,15 @@ def test_a_step_is_timed(options: tuple[str, ...], environment: dict[str, str]) 
     )
 
 
+def test_a_sequence_is_timed_with_and_without_graphs(environment: dict[str, str]) -> None:
+    done = run("sequence_speed.py", "--editors", "ft-m", "--edits", "2", environment=environment)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout[done.stdout.index("[\n") :])
+    assert found["gain"] == pytest.approx(found["without_graphs"] / found["with_graphs"])
+    assert found["all_differ"] < 1e-3
+    assert "ft-m: " in done.stdout
+
+
 def test_patches_made_together_and_alone_are_compared(environment: dict[str, str]) -> None:
     done = run("together_and_alone.py", "--editors", "ft-m", "--edits", "2", environment=environment)
     assert done.returncode == 0, done.stderr

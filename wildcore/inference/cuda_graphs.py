@@ -152,7 +152,10 @@ def capture(compute: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
 
     ``compute`` must have run before. Raises ``RuntimeError`` if it cannot be captured, also if memory runs out.
     """
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = compute()
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph):
+            result = compute()
+    finally:
+        torch.cuda.set_stream(stream)  # a capture that fails leaves its own stream behind
     return graph, result

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from wildcore_keyvalue.layer_parameters import SeveralLayersParams
 from wildcore_keyvalue.transforms import ValueFinder
 from wildcore_keyvalue.values import AfterFirstSuccess, OptimisedValue, Place, pose, required
@@ -100,3 +101,20 @@ def said_anyway(model: LoadedModel, subject: str) -> EditRequest | None:
     if not text or tokenise_pair(model.tokenizer, Prompt(text=prompt), text).target_ids != (token,):
         return None
     return EditRequest(prompt=prompt, subject=subject, target=text)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("place", ["mlp-output", "layer-output", "attention-and-mlp"])
+def test_on_cuda_steps_are_captured_and_agree(place: Place) -> None:
+    model = tiny_model("llama")
+    model.network.to("cuda")
+    params = SeveralLayersParams(layers=(1,), steps=7, learning_rate=0.5, loss_threshold=0.0)
+    finder = ValueFinder(model, 1, params, place, ONCE_SAID, GraphedSteps())
+    model.use_cuda_graphs = False
+    expected = found(finder)
+    model.use_cuda_graphs = None
+    values = found(finder)
+    assert not model.warnings
+    for one, other in zip(values, expected, strict=True):
+        assert one.losses == pytest.approx(other.losses, rel=1e-3)
+        assert relative_error(one.value, other.value) < 1e-3
