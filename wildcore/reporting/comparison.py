@@ -12,7 +12,8 @@ from wildcore.records.schema import Manifest, flatten
 from wildcore.registry import Registry
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
-from wildcore.scoring.summary import SummaryRow, seconds_per_edit, summarise
+from wildcore.scoring.means import SummaryRow, summarise
+from wildcore.scoring.summary import seconds_per_edit
 from wildcore.types import PROBE_KINDS
 
 REVISION = "source revision"
