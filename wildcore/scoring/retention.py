@@ -125,6 +125,15 @@ def retention_summary(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def judging_points_of_all(folder: RunFolder) -> dict[int, frozenset[str]]:
+    """Return the judging points at which all cases written so far were evaluated: the cases by the number of edits."""
+    cases: dict[int, set[str]] = defaultdict(set)
+    for record in folder.records():
+        if record.after_edits is not None:
+            cases[record.after_edits].add(record.case)
+    return {after: frozenset(found) for after, found in cases.items() if len(found) == after}
+
+
 def _compares(by_point: Mapping[int, Sequence[ScoreRecord]]) -> bool:
     """Return whether some case was evaluated at several points."""
     seen = set[str]()
