@@ -42,6 +42,15 @@ from wildcore.testing.conformance import quiet_environment
 SHAPES: dict[str, dict[str, Any]] = {
     "llama-2-7b": {"vocab_size": 32000, "intermediate_size": 11008, "num_key_value_heads": 32},
     "llama-3-8b": {"vocab_size": 128256, "intermediate_size": 14336, "num_key_value_heads": 8},
+    "smollm2-135m": {
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
 }
 SEVEN_BILLION = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "tie_word_embeddings": False}
 FLOOR_KNOWN = ("rome", "r-rome", "ft-l", "ft-m")
@@ -267,7 +276,7 @@ def cases(count: int, start: int) -> list[EditCase]:
 
 def random_llama(shape: str) -> LoadedModel:
     """Return a Llama with random weights in bfloat16 on the accelerator, with the embedded model's tokenizer."""
-    config = LlamaConfig(**SEVEN_BILLION, **SHAPES[shape], max_position_embeddings=4096)
+    config = LlamaConfig(**SEVEN_BILLION | SHAPES[shape], max_position_embeddings=4096)
     torch.manual_seed(0)
     with torch.device("cuda"):
         network = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)

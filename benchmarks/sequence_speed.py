@@ -1,6 +1,6 @@
 """Seconds for one edit of a sequence, one edit an update, with optimisation steps captured as CUDA graphs and without.
 
-    python benchmarks/sequence_speed.py --model MODEL_FOLDER --device cuda --editors ft-m rome --edits 20
+    python benchmarks/sequence_speed.py --shape smollm2-135m --editors ft-m rome memit --edits 20
     python benchmarks/sequence_speed.py --shape llama-2-7b --editors ft-m rome --edits 8
     python benchmarks/sequence_speed.py --editors ft-m --edits 3
 

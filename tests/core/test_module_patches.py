@@ -315,15 +315,18 @@ def test_rows_of_many_models_are_routed_each_by_its_own_patch(
     state.require(model, "RoutedPatches")
 
 
-def test_a_patch_that_changes_rows_it_routes_nowhere_leaves_none_unedited() -> None:
+def test_rows_routed_nowhere_stay_as_they_are_whatever_the_patch_returns() -> None:
     class Careless(Example):
         def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
-            return output * 1.01
+            return -output
 
     model = tiny_model("llama")
     patch = Careless(model.mlp_output(1).name, torch.ones(HIDDEN))
-    assert not any(RoutedPatches(model, [patch]).leave_unedited(PROMPTS, [0] * len(PROMPTS)))
-    assert NOWHERE in patch.routed
+    unedited = prompt_logits(model, PROMPTS, "left")
+    with patch.applied(model):
+        edited = prompt_logits(model, PROMPTS, "left")
+    for route, one, other in zip(patch.routed, edited, unedited, strict=True):
+        assert torch.equal(one, other) is (route == NOWHERE)
 
 
 def test_patches_that_cannot_be_stacked_are_not() -> None:

@@ -51,6 +51,7 @@ class ModulePatch(ABC):
     def change(self, inputs: Tensor, output: Tensor, routes: Tensor, prompt_end: Tensor) -> Tensor:
         """Return the module's new output instead of ``output`` [rows, tokens, outputs], each row by its route.
 
+        Rows with the route ``NOWHERE`` keep ``output`` whatever is returned for them.
         ``prompt_end`` [rows] is the index of the prompt's last token; ``NOWHERE`` if it was read in an earlier pass.
         """
 
@@ -124,7 +125,7 @@ class Routing:
             self.prompt = real.bool() if reading.prompt_lengths is None else _first(real, reading.prompt_lengths)
 
     def change(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        """Choose routes if prompts are read, and return the patch's output."""
+        """Choose routes if prompts are read, and return the patch's output; rows routed nowhere keep the module's own."""
         if self.deactivations:
             return output
         read = inputs[0]
@@ -135,8 +136,14 @@ class Routing:
             chosen = self.route(read, output, prompt)
             self.routes.update(zip(self.rows, chosen.tolist(), strict=True))
             prompt_end = _last(prompt)
-        routes = torch.tensor([self.routes[row] for row in self.rows], device=read.device)
-        return self.changed(read, output, routes, prompt_end)
+        routes = [self.routes[row] for row in self.rows]
+        if all(route == NOWHERE for route in routes):
+            return output
+        chosen = torch.tensor(routes, device=read.device)
+        changed = self.changed(read, output, chosen, prompt_end)
+        if NOWHERE in routes:
+            changed = torch.where((chosen == NOWHERE)[:, None, None], output, changed)
+        return changed
 
     def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
         """Return the route of each row, see ``ModulePatch.route``."""

@@ -1,7 +1,7 @@
 """Many edited models in one batch whose patches route by the prompt: each row under its own ``ModulePatch``.
 
 Such a patch leaves many prompts as they are. One pass over the prompts, up to the module, shows which: a route is chosen once,
-from the prompt alone, and ``NOWHERE`` leaves a row unchanged in every pass. The answer to such a prompt is the unedited model's.
+from the prompt alone, and a row routed nowhere keeps the module's own output in every pass. So the unedited model answers alike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,29 +64,21 @@ class RoutedPatches:
         return [found[index] for index in range(len(prompts))]
 
     def _unedited_rows(self, rows: Sequence[tuple[int, ...]], owners: Sequence[int]) -> list[bool]:
-        """Read prompts up to the module; return which are routed nowhere and have the same bits after the change."""
+        """Read prompts up to the module; return which are routed nowhere."""
         ids, mask = pad(rows, self.model.padding, "left", self.model.device)
-        before: list[Tensor] = []
-        after: list[Tensor] = []
 
         def stop(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            after.append(output)
             raise _ReadFarEnough
 
-        hook = self._module.register_forward_hook(lambda module, inputs, output: before.append(output))
-        try:
-            with self._routing(owners) as routing:
-                stopping = self._module.register_forward_hook(stop)
-                try:
-                    self.model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)
-                except _ReadFarEnough:
-                    pass
-                finally:
-                    stopping.remove()
-        finally:
-            hook.remove()
-        same = (before[0] == after[0]).all(-1) | ~mask.bool().to(before[0].device)
-        return [routing.routes[row] == NOWHERE and equal for row, equal in enumerate(same.all(-1).tolist())]
+        with self._routing(owners) as routing:
+            stopping = self._module.register_forward_hook(stop)
+            try:
+                self.model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)
+            except _ReadFarEnough:
+                pass
+            finally:
+                stopping.remove()
+        return [routing.routes[row] == NOWHERE for row in range(len(rows))]
 
 
 class _ReadFarEnough(Exception):
