@@ -51,6 +51,7 @@ from wildcore.params import (
 from wildcore.trace import Trace
 from wildcore.types import (
     COMPARED_CAREFULLY,
+    LOCALITY_KINDS,
     PROBE_KINDS,
     Answer,
     AnsweredProbe,
@@ -70,6 +71,7 @@ from wildcore.types import (
 
 __all__ = [
     "COMPARED_CAREFULLY",
+    "LOCALITY_KINDS",
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",

@@ -1,17 +1,17 @@
 """The summary of a run's scores."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from wildcore.records.continuations import continuations
 from wildcore.records.endings import endings
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import EditOutcome, ScoreRecord
+from wildcore.records.schema import CaseRecord, EditOutcome, ScoreRecord
 from wildcore.scoring.intervals import interval
 from wildcore.scoring.scores import REFUSED
-from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
+from wildcore.types import NEARNESSES, PROBE_KINDS, FrozenData, Nearness, ProbeKind
 
 
 class SummaryRow(FrozenData):
@@ -41,6 +41,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     """
     cases, scores = list(folder.cases()), list(folder.scores())
     edits = [case.edit for case in cases]
+    split = by_nearness(cases, scores)
     return {
         "identity": folder.manifest.identity,
         "cases": len(edits),
@@ -48,6 +49,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
         "cells": [row.model_dump() for row in summarise(scores)],
+        **({"hard_locality": _as_values(split)} if split else {}),
         "continuations": [one.model_dump() for one in continuations(cases, scores)],
         "endings": [one.model_dump() for one in endings(cases, folder.manifest.protocols)],
     }
@@ -67,6 +69,21 @@ def summarise(scores: Iterable[ScoreRecord]) -> list[SummaryRow]:
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in groups))
     ordered = sorted(groups, key=lambda key: (protocols.index(key[0]), PROBE_KINDS.index(key[1])))
     return [_row(*key, groups[key]) for key in ordered]
+
+
+def by_nearness(cases: Iterable[CaseRecord], scores: Iterable[ScoreRecord]) -> dict[Nearness, list[SummaryRow]]:
+    """Return the rows for the probes of hard locality of each sort; only for the sorts that the run has."""
+    sorts = {(case.case, p.protocol, p.probe): p.nearness for case in cases for p in case.probes if p.nearness}
+    groups: dict[Nearness, list[ScoreRecord]] = {nearness: [] for nearness in NEARNESSES}
+    for score in scores:
+        nearness = sorts.get((score.case, score.protocol, score.probe))
+        if nearness is not None:
+            groups[nearness].append(score)
+    return {nearness: summarise(group) for nearness, group in groups.items() if group}
+
+
+def _as_values(split: Mapping[Nearness, Sequence[SummaryRow]]) -> dict[str, list[dict[str, Any]]]:
+    return {nearness: [row.model_dump() for row in rows] for nearness, rows in split.items()}
 
 
 def _row(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> SummaryRow:
