@@ -96,7 +96,10 @@ class HardProbes:
     def __init__(self, cases: Iterable[EditCase], edited: Sequence[EditCase], count: int, seed: int) -> None:
         self.count, self.seed = count, seed
         left_out = {case.id for case in edited}
-        found = list(_facts([case for case in cases if case.id not in left_out]))
+        used = [case for case in cases if case.id not in left_out]
+        self.searched = len(used)
+        """Number of cases that facts are taken from."""
+        found = list(_facts(used))
         self._relations = Relations({fact.relation for fact in found}, SAME_RELATION)
         written = _Written(edited, self._relations)
         facts = [fact for fact in _distinct(found) if not written.states(fact)]
@@ -201,9 +204,7 @@ class _Written:
     def states(self, fact: Fact) -> bool:
         """Return whether one of the edits states ``fact``, or may do so."""
         near = self._by_subject.get(fact.compared.subject, ())
-        return fact.compared.prompt in self._prompts or any(
-            same_fact(self._relations, fact, other) for other in near
-        )
+        return fact.compared.prompt in self._prompts or any(same_fact(self._relations, fact, other) for other in near)
 
 
 def _facts(cases: Sequence[EditCase]) -> Iterator[Fact]:

@@ -10,9 +10,13 @@ from wildcore.datasets.selection import CaseReader, content_hash
 from wildcore.errors import Message, Option
 from wildcore.jobs.spec import HardLocality
 from wildcore.scripts import Separator
-from wildcore.types import NEARNESSES, EditCase, EditRequest
+from wildcore.types import EditCase, EditRequest, Nearness
 
-IN_WORDS = {"same-subject": "the same subject", "near-subject": "a near subject"}
+IN_WORDS: dict[Nearness, str] = {
+    "same-subject": "got probes about the same subject",
+    "near-subject": "about a near subject",
+}
+"""The sorts of probes in the note on how many cases got some."""
 
 
 @dataclass(frozen=True)
@@ -38,30 +42,27 @@ def add_hard_probes(
     """
     pool, malformed = reader.everything()
     finder = HardProbes(pool, edited, spec.hard_locality, spec.seed)
-    found = {case.id: finder.of(case) for case in cases}
-    kept = [
-        case.model_copy(
-            update={"probes": (*case.probes, *(probe.with_separator(separator) for probe in found[case.id]))}
-        )
-        for case in cases
-    ]
-    counts = Counter(probe.nearness for probes in found.values() for probe in probes)
-    with_some = Counter(nearness for probes in found.values() for nearness in {probe.nearness for probe in probes})
-    without = sum(not probes for probes in found.values())
-    description = {
+    found = [tuple(probe.with_separator(separator) for probe in finder.of(case)) for case in cases]
+    kept = [case.model_copy(update={"probes": (*case.probes, *new)}) for case, new in zip(cases, found, strict=True)]
+    probes: Counter[Nearness | None] = Counter(probe.nearness for new in found for probe in new)
+    having = Counter(nearness for new in found for nearness in {probe.nearness for probe in new})
+    without = found.count(())
+    description: dict[str, Any] = {
+        nearness: {"cases": having[nearness], "probes": probes[nearness]} for nearness in IN_WORDS
+    }
+    description |= {
         "per_case": spec.hard_locality,
-        **{nearness: {"cases": with_some[nearness], "probes": counts[nearness]} for nearness in NEARNESSES},
         "cases_without": without,
-        "searched": len(pool),
+        "searched": finder.searched,
         "malformed": malformed,
         "hash": content_hash(kept),
     }
-    sorts = ", ".join(
-        f"{with_some[nearness]} have probes about {IN_WORDS[nearness]} ({counts[nearness]} probes)"
-        for nearness in NEARNESSES
-    )
+    counts = ", ".join(f"{having[one]} {words} ({probes[one]} in all)" for one, words in IN_WORDS.items())
     notes: list[Message] = [
-        (Option("hard_locality"), f": of {len(cases)} cases, {sorts}, {without} have none; {len(pool)} cases searched")
+        (
+            Option("hard_locality"),
+            f": of {len(cases)} cases, {counts}, {without} none; {finder.searched} cases were searched",
+        )
     ]
     if malformed:
         notes.append((Option("hard_locality"), f": {malformed} malformed rows were not searched"))

@@ -114,7 +114,7 @@ class PrepareJob(ModelChoice, EditorChoice, Selection, TargetSeparator):
     dataset: str | None = None
 
 
-class AuditJob(CaseChoice, ProtocolChoice, BatchSize, TargetSeparator):
+class AuditJob(HardLocality, CaseChoice, ProtocolChoice, BatchSize, TargetSeparator):
     """Audits a dataset under protocols; ``model`` is asked what it already knows (None: no model is asked)."""
 
     model: ModelChoice | None = None

@@ -170,7 +170,7 @@ def print_hard_locality(console: Console, split: Mapping[Nearness, Sequence[Summ
     said: dict[tuple[str, str], list[str]] = {}
     for nearness, rows in split.items():
         for row in rows:
-            value = f"{number(row.after)} {nearness.replace('-', ' ')} ({row.scored} probes of {row.cases} cases)"
+            value = f"{nearness.replace('-', ' ')} {number(row.after)} (cases: {row.cases}, probes: {row.scored})"
             said.setdefault((row.protocol, row.metric), []).append(value)
     for (protocol, metric), values in said.items():
         console.print(safe_text(f"{protocol}: hard locality by {metric}: {', '.join(values)}.", 300))
