@@ -33,7 +33,7 @@ class FrozenData(BaseModel):
 
 
 def without_unset(content: dict[str, Any], *fields: str) -> dict[str, Any]:
-    """Return the content of a record without those of ``fields`` that are None."""
+    """Return the content of a record without the ``fields`` that are not set."""
     return {name: value for name, value in content.items() if name not in fields or value is not None}
 
 
