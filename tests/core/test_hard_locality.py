@@ -1,14 +1,15 @@
 """Probes of hard locality: near the edit, never about the edit itself or another one that is written with it."""
 
 import random
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wildcore import EditCase, EditRequest, Probe
+from wildcore.datasets import hard_locality
 from wildcore.datasets.hard_locality import HardProbes
 from wildcore.normalise import normalise
 
@@ -201,15 +202,22 @@ def test_another_seed_draws_other_probes() -> None:
     assert len(drawn) > 10
 
 
-def test_the_time_grows_with_the_number_of_cases_alone() -> None:
-    def seconds(count: int) -> float:
-        known = [case("language", f"Person {number}", "Dutch", "Danish", number=number) for number in range(count)]
-        start = time.process_time()
-        finder = HardProbes(known, [], 2, 0)
-        assert sum(len(finder.of(one)) for one in known) == 2 * count
-        return time.process_time() - start
+def test_the_number_of_facts_tried_grows_with_the_number_of_cases_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, walk = 0, hard_locality._walk
 
-    small = min(seconds(200) for _ in range(2))
-    assert seconds(2000) < 30 * small, (
-        "ten times as many cases; a comparison of all pairs takes a hundred times as long"
-    )
+    def counted(*where: Any) -> Iterator[hard_locality.Fact]:
+        nonlocal tried
+        for fact in walk(*where):
+            tried += 1
+            yield fact
+
+    monkeypatch.setattr(hard_locality, "_walk", counted)
+    known = [case("language", f"Person {n}", "Dutch", "Danish" if n % 2 else None, number=n) for n in range(1000)]
+    finder = HardProbes(known, [], 2, 0)
+    assert sum(len(finder.of(one)) for one in known) == 2 * len(known)
+    assert tried < 20 * len(known)
+    same = [case("language", f"Person {n}", "Dutch", "Dutch", number=n) for n in range(1000)]
+    monkeypatch.setattr(hard_locality, "MOST_TRIED", 30)
+    tried, finder = 0, HardProbes(same, [], 2, 0)
+    assert not any(finder.of(one) for one in same), "all have the target as their answer"
+    assert tried <= 2 * 31 * len(same)
