@@ -34,7 +34,9 @@ CHANGED: tuple[ProbeKind, ...] = ("reliability", "generalization", "portability"
 """Kinds of probes whose answers an edit is supposed to change."""
 
 
-class _Compared(NamedTuple):
+class Keys(NamedTuple):
+    """Texts of a fact in the form in which they are compared."""
+
     prompt: str
     subject: str
     gold: str
@@ -61,9 +63,9 @@ class Fact:
         return self.wordings[0]
 
     @cached_property
-    def compared(self) -> "_Compared":
-        """Its texts as they are compared."""
-        return _Compared(_compared(self.prompt), _compared(self.subject), _compared(self.answers[0]))
+    def keys(self) -> Keys:
+        """Its texts in the form in which they are compared."""
+        return Keys(_key(self.prompt), _key(self.subject), _key(self.answers[0]))
 
 
 def stated_fact(case: EditCase) -> Fact | None:
@@ -80,7 +82,7 @@ def stated_fact(case: EditCase) -> Fact | None:
         subject=edit.subject,
         answers=old or new,
         wordings=tuple(dict.fromkeys([relation, *filter(None, rephrased)])),
-        known=frozenset(map(_compared, (*new, *old))),
+        known=frozenset(map(_key, (*new, *old))),
     )
 
 
@@ -106,7 +108,7 @@ class HardProbes:
         placed = sorted(((self._draw(fact.prompt), fact) for fact in facts), key=lambda one: one[0])
         self._by_subject = _groups(placed, lambda fact: canonical(fact.subject))
         self._by_relation = _groups(placed, lambda fact: fact.relation)
-        self._by_answer = _groups(placed, lambda fact: (fact.relation, fact.compared.gold))
+        self._by_answer = _groups(placed, lambda fact: (fact.relation, fact.keys.gold))
 
     def of(self, case: EditCase) -> tuple[Probe, ...]:
         """Return hard probes for a case: those with the same subject, then those with a near one. Their rival is the target.
@@ -116,8 +118,8 @@ class HardProbes:
         own = stated_fact(case)
         if own is None:
             return ()
-        asked = {_compared(prompt) for prompt in (own.prompt, *(probe.prompt for probe in case.probes))}
-        targets = {_compared(answer) for answer in (case.request.target, *case.request.aliases)}
+        asked = {_key(prompt) for prompt in (own.prompt, *(probe.prompt for probe in case.probes))}
+        targets = {_key(answer) for answer in (case.request.target, *case.request.aliases)}
         start = self._draw(f"{own.prompt}\0{case.request.target}")
 
         def taken(facts: Iterator[Fact], same: Callable[[Fact, Fact], bool]) -> list[Fact]:
@@ -126,7 +128,7 @@ class HardProbes:
             for fact in islice(facts, MOST_TRIED):
                 if len(kept) == self.count:
                     break
-                new = fact.compared.prompt not in asked and fact.compared.gold not in targets
+                new = fact.keys.prompt not in asked and fact.keys.gold not in targets
                 if new and not any(same(fact, other) for other in (own, *kept)):
                     kept.append(fact)
             return kept
@@ -153,7 +155,7 @@ class HardProbes:
         then those in similar words.
         """
         if old is not None:
-            yield from _walk(self._by_answer, (own.relation, _compared(old)), start)
+            yield from _walk(self._by_answer, (own.relation, _key(old)), start)
         for relation in chain([own.relation], self._relations.similar(own.relation)):
             yield from _walk(self._by_relation, relation, start)
 
@@ -179,11 +181,11 @@ def same_fact(relations: Relations, one: Fact, other: Fact) -> bool:
 
 
 def _same_subject(one: Fact, other: Fact) -> bool:
-    return one.compared.subject == other.compared.subject
+    return one.keys.subject == other.keys.subject
 
 
-def _compared(text: str) -> str:
-    """Return a text as it is compared: normalised, unless nothing is left then."""
+def _key(text: str) -> str:
+    """Return a text in the form in which it is compared: normalised, unless nothing would be left."""
     return normalise(text) or folded(text)
 
 
@@ -193,18 +195,18 @@ class _Written:
     def __init__(self, edited: Sequence[EditCase], relations: Relations) -> None:
         self._relations = relations
         self._prompts = {
-            _compared(prompt)
+            _key(prompt)
             for case in edited
             for prompt in (case.request.prompt, *(probe.prompt for probe in case.probes if probe.kind in CHANGED))
         }
         self._by_subject: dict[str, list[Fact]] = {}
         for fact in filter(None, map(stated_fact, edited)):
-            self._by_subject.setdefault(fact.compared.subject, []).append(fact)
+            self._by_subject.setdefault(fact.keys.subject, []).append(fact)
 
     def states(self, fact: Fact) -> bool:
         """Return whether one of the edits states ``fact``, or may do so."""
-        near = self._by_subject.get(fact.compared.subject, ())
-        return fact.compared.prompt in self._prompts or any(same_fact(self._relations, fact, other) for other in near)
+        near = self._by_subject.get(fact.keys.subject, ())
+        return fact.keys.prompt in self._prompts or any(same_fact(self._relations, fact, other) for other in near)
 
 
 def _facts(cases: Sequence[EditCase]) -> Iterator[Fact]:
@@ -216,14 +218,14 @@ def _facts(cases: Sequence[EditCase]) -> Iterator[Fact]:
     for prompt, answers in others:
         if found := finder.find(prompt):
             subject, relation = found
-            yield Fact(prompt, subject, answers, (relation,), frozenset(map(_compared, answers)))
+            yield Fact(prompt, subject, answers, (relation,), frozenset(map(_key, answers)))
 
 
 def _distinct(facts: Iterable[Fact]) -> Iterator[Fact]:
     """Yield one fact for each prompt, with all wordings and answers that are known of it."""
     by_prompt: dict[str, list[Fact]] = {}
     for fact in facts:
-        by_prompt.setdefault(fact.compared.prompt, []).append(fact)
+        by_prompt.setdefault(fact.keys.prompt, []).append(fact)
     for same in by_prompt.values():
         first = min(same, key=lambda fact: (fact.prompt, fact.subject, fact.answers))
         others = {wording for fact in same for wording in fact.wordings} - {first.relation}
