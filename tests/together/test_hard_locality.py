@@ -1,7 +1,7 @@
 """Hard locality in a run: probes from the whole dataset, scored like locality, recorded, shown and resumed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from wildcore import EditCase, UserError, api
+from wildcore import EditCase, Editor, EditRequest, Prompt, Saved, UserError, api
 from wildcore.cli import main
 from wildcore.jobs.eval import Evaluation, open_evaluation
 from wildcore.jobs.eval_plan import plan_evaluation
 from wildcore.jobs.spec import JobSpec
 from wildcore.models import LoadedModel
+from wildcore.patches import PromptPatch
 from wildcore.registry import load_registry
 from wildcore.reporting.console import Reporter
 
@@ -37,8 +38,15 @@ def model() -> LoadedModel:
 
 def row(number: int, field: str, question: str, subject: str) -> dict[str, Any]:
     prompt = question.format(subject)
-    return {"prompt": prompt, "target": f"{field} new {number}", "subject": subject, "ground_truth": f"{field} {number}",
-            "rephrase": f"Tell me: {prompt}"}  # fmt: skip
+    return {
+        "prompt": prompt,
+        "target": f"{field} new {number}",
+        "subject": subject,
+        "ground_truth": f"{field} {number}",
+        "rephrase": f"Tell me: {prompt}",
+        "locality_prompt": "What is the capital of Peru?",
+        "locality_answer": "Lima",
+    }
 
 
 QUESTIONS = {"mill": "Who owns the mill of {}?", "river": "Which river passes {}?"}
@@ -119,6 +127,42 @@ def test_a_run_asks_scores_and_shows_probes_of_both_sorts(model: LoadedModel, to
     )
     value = f"{split['same-subject'][1]['after']:.3f}"
     assert f"wild: hard locality by unchanged: same subject {value} (cases: 2, probes: 2), near subject" in text
+
+
+class SubjectInTheQuestion(PromptPatch):
+    """Has the model answer another question wherever the subject occurs, whatever is asked about it."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+
+    def rewrite(self, model: LoadedModel, prompts: Sequence[Prompt], questions: Sequence[str]) -> list[Prompt]:
+        other = {"text": "Please answer the question:\n\nQ: What is the capital of Peru?\nA:"}
+        pairs = zip(prompts, questions, strict=True)
+        return [prompt.model_copy(update=other) if self.subject in question else prompt for prompt, question in pairs]
+
+    def to_saved(self) -> Saved:
+        raise NotImplementedError
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"finite": True}
+
+
+class LooksForTheSubject(Editor):
+    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> SubjectInTheQuestion:
+        return SubjectInTheQuestion(str(requests[0].subject))
+
+
+def test_a_method_that_merely_looks_for_the_subject_is_seen(model: LoadedModel, towns: Path) -> None:
+    data = {"dataset.path": str(towns)}
+    result = api.evaluate(
+        model, LooksForTheSubject(), dataset="table", settings=data, limit=1, hard_locality=3, protocols="wild",
+        continuation=0, progress=False,
+    )  # fmt: skip
+    cells = {cell["kind"]: cell["after"] for cell in result.summary["cells"]}
+    split = {nearness: cells[0]["after"] for nearness, cells in result.summary["hard_locality"].items()}
+    assert cells["locality"] == 1
+    assert split == {"same-subject": 0, "near-subject": 1}
+    assert cells["hard-locality"] == pytest.approx(3 / 4)
 
 
 def test_what_is_written_together_is_not_asked_about(model: LoadedModel, towns: Path) -> None:
