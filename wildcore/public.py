@@ -53,6 +53,7 @@ from wildcore.params import (
 from wildcore.trace import Trace
 from wildcore.types import (
     COMPARED_CAREFULLY,
+    LOCALITY_KINDS,
     PROBE_KINDS,
     Answer,
     AnsweredProbe,
@@ -73,6 +74,7 @@ from wildcore.types import (
 
 __all__ = [
     "COMPARED_CAREFULLY",
+    "LOCALITY_KINDS",
     "NO_PROGRESS",
     "PROBE_KINDS",
     "Answer",
