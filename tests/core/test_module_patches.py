@@ -352,27 +352,52 @@ def cases_of(prompts: Sequence[Prompt]) -> list[EditCase]:
     ]
 
 
+class Alone(Greedy):
+    """A generator that is not row-wise."""
+
+    supports_row_patches = False
+
+
 @pytest.mark.parametrize("sequential", [False, True])
 def test_cases_are_asked_in_one_batch_and_only_what_a_patch_changes(sequential: bool, tmp_path: Path) -> None:
     model, cases = tiny_model("llama"), cases_of(PROMPTS)
     together = written(example(model))
     patches = [together if sequential else example(model, seed) for seed in range(len(cases))]
 
-    def ask(reuses: bool, chosen: Sequence[int]) -> tuple[list[AnswersByProtocol], int, Greedy]:
-        greedy = Greedy(8)
-        kept = UneditedAnswers(tmp_path / f"{reuses}{len(chosen)}", model)
-        examiner = Examiner(model, [plain_protocol(greedy)], kept, reuses_unedited=reuses)
+    def ask(
+        reuses: bool, chosen: Sequence[int], generator: type[Greedy] = Greedy
+    ) -> tuple[list[AnswersByProtocol], int, list[int]]:
+        """Return the answers to some cases, how many were reused, and how many prompts each call of the generator had."""
+        asking = generator(8)
+        kept = UneditedAnswers(tmp_path / f"{reuses} {len(chosen)} {generator.__name__}", model)
+        examiner = Examiner(model, [plain_protocol(asking)], kept, reuses_unedited=reuses)
         questions = [examiner.questions(cases[index]) for index in chosen]
         examiner.answer_unedited(questions)
-        greedy.batches.clear()
-        return examiner.answer_edited(questions, [patches[index] for index in chosen]), kept.reused, greedy
+        asking.batches.clear()
+        answers = examiner.answer_edited(questions, [patches[index] for index in chosen])
+        return answers, kept.reused, [len(batch) for batch in asking.batches]
 
     every = range(len(cases))
-    alone = [ask(False, [index])[0][0] for index in every]
-    answers, reused, greedy = ask(True, every)
+    alone = [ask(False, [index], Alone)[0][0] for index in every]
+    answers, reused, sizes = ask(True, every)
     assert answers == alone
-    assert len(greedy.batches) == 1
     assert 0 < reused < len(PROMPTS)
-    assert len(greedy.batches[0]) == len(PROMPTS) - reused
-    answers, reused, greedy = ask(False, every)
-    assert (answers, reused, len(greedy.batches[0])) == (alone, 0, len(PROMPTS))
+    assert sizes == [len(PROMPTS) - reused]
+    assert ask(False, every) == (alone, 0, [len(PROMPTS)])
+    of_each_patch = [len(PROMPTS)] if sequential else [len(case.probes) for case in cases]
+    assert ask(True, every, Alone) == (alone, 0, of_each_patch)
+
+
+def test_all_prompts_of_one_patch_are_routed_in_one_pass(tmp_path: Path) -> None:
+    class Counting(Example):
+        def route(self, inputs: Tensor, output: Tensor, prompt: Tensor) -> Tensor:
+            sizes.append(len(inputs))
+            return super().route(inputs, output, prompt)
+
+    sizes: list[int] = []
+    model, cases = tiny_model("llama"), cases_of(PROMPTS)
+    patch = written(Counting(model.mlp_output(1).name, torch.ones(HIDDEN)))
+    kept = UneditedAnswers(tmp_path, model)
+    examiner = Examiner(model, [plain_protocol(Greedy(8))], kept, reuses_unedited=False)
+    examiner.answer_edited([examiner.questions(case) for case in cases], [patch] * len(cases))
+    assert sizes == [len(PROMPTS)]

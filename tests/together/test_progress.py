@@ -12,7 +12,7 @@ import pytest
 
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 LONGEST_PAUSE = 2.0
-STEPS = 600
+STEPS = 1200
 
 
 @pytest.fixture

@@ -152,37 +152,39 @@ class Examiner:
         """Return each edited model's answers to its case, in one batch if the generator allows it; those to prompts that a
         patch leaves as they are, from the unedited model's.
         """
-        answers: dict[str, list[Answers]] = {}
-        stacked = RoutedPatches(self.model, patches)
+        different = list({id(patch): patch for patch in patches}.values())
+        numbers = {id(patch): number for number, patch in enumerate(different)}
+        stacked = RoutedPatches(self.model, different)
+        answers: AnswersByProtocol = {}
         for protocol in self.protocols:
-            if not protocol.generator.supports_row_patches:
-                pairs = zip(cases, patches, strict=True)
-                alone = [self._under(patch, protocol, case[protocol.name]) for case, patch in pairs]
-                answers[protocol.name] = [given for of_case in alone for given in of_case]
-                continue
             asked = _all(cases, protocol.name)
-            owners = [index for index, case in enumerate(cases) for _ in case[protocol.name]]
-            unedited = self._left_unedited(stacked, asked, owners)
-            others = [index for index in range(len(asked)) if index not in unedited]
-            known = self.unedited.answers(protocol, [asked[index] for index in unedited])
-            given = generate_answers(
-                self.model, protocol, [asked[index] for index in others], stacked, [owners[index] for index in others]
-            )
-            found = dict(zip([*unedited, *others], [*known, *given], strict=True))
+            pairs = zip(cases, patches, strict=True)
+            owners = [numbers[id(patch)] for case, patch in pairs for _ in case[protocol.name]]
+            found: dict[int, Answers] = {}
+            if protocol.generator.supports_row_patches:
+                found = self._left_unedited(stacked, protocol, asked, owners)
+                others = [index for index in range(len(asked)) if index not in found]
+                questions = [asked[index] for index in others]
+                given = generate_answers(self.model, protocol, questions, stacked, [owners[index] for index in others])
+                found |= dict(zip(others, given, strict=True))
+            else:
+                for number, patch in enumerate(different):
+                    own = [index for index, owner in enumerate(owners) if owner == number]
+                    found |= dict(zip(own, self._under(patch, protocol, [asked[i] for i in own]), strict=True))
             answers[protocol.name] = [found[index] for index in range(len(asked))]
         return _by_case(cases, answers)
 
     def _left_unedited(
-        self, stacked: RoutedPatches, asked: Sequence[Question], owners: Sequence[int]
-    ) -> dict[int, None]:
-        """Return the indices of the questions that the patches leave to the unedited model, in order."""
+        self, stacked: RoutedPatches, protocol: ReadyProtocol, asked: Sequence[Question], owners: Sequence[int]
+    ) -> dict[int, Answers]:
+        """Return the unedited model's answers to the questions that the patches leave as they are, by their indices."""
         if not self.reuses_unedited:
             return {}
         whole = [index for index, question in enumerate(asked) if not unanswerable(self.model, question)]
         left = stacked.leave_unedited([asked[index].prompt for index in whole], [owners[index] for index in whole])
         found = [index for index, unedited in zip(whole, left, strict=True) if unedited]
         self.unedited.reused += len(found)
-        return dict.fromkeys(found)
+        return dict(zip(found, self.unedited.answers(protocol, [asked[index] for index in found]), strict=True))
 
     def _after_each(self, cases: Sequence[QuestionsByProtocol], patches: Sequence[Patch]) -> list[AnswersByProtocol]:
         """Return each edited model's answers to its case, all in one batch if the generator allows it."""

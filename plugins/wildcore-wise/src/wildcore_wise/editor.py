@@ -152,8 +152,8 @@ class Wise(Editor):
             weight = model.mlp_output(self.layer).weight
             memory = SideMemory(torch.zeros_like(weight, dtype=wide_dtype(weight.dtype)), float("inf"))
             mask = self._mask(weight, task.request, memories.edits)
-        training = Training(model, task.rows, task.irrelevant, params, self._activation(model))
-        change = training.train(memory.change, mask, self.progress)
+        training = Training(model, task.rows, task.irrelevant, params, self._activation(model), self.progress)
+        change = training.train(memory.change, mask)
         least = training.least_active(change)
         self._record(task.request, training, {"change": change, "mask": mask, "least_active": torch.tensor([least])})
         written = SideMemory(change, min(memory.least_active, least))

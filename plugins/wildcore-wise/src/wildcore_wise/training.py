@@ -81,9 +81,10 @@ class Training:
         irrelevant: Sequence[int],
         params: WiseParams,
         activation: str | None,
+        progress: Progress = NO_PROGRESS,
     ) -> None:
         assert params.layer is not None, "parameters are completed for a model first"
-        self.model, self.params, self.activation = model, params, activation
+        self.model, self.params, self.activation, self.progress = model, params, activation, progress
         batch = Batch.of(model, rows, irrelevant, params.count_padding)
         self.upper = PartialForward(
             model, params.layer, batch.ids, batch.mask, batch.positions, computes_padding=params.count_padding
@@ -97,13 +98,10 @@ class Training:
         self.before_last_step = 0.0
         """The memory's mean activity on the texts, in the last step's pass."""
 
-    def train(self, change: Tensor, trained: Tensor, progress: Progress = NO_PROGRESS) -> Tensor:
-        """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true.
-
-        ``progress`` shows the steps.
-        """
+    def train(self, change: Tensor, trained: Tensor) -> Tensor:
+        """Return ``change`` [outputs, inputs] trained further, where the mask ``trained`` [outputs, inputs] is true."""
         before, last = 0.0, float("inf")
-        with progress.track("optimisation steps", self.params.steps) as advance:
+        with self.progress.track("optimisation steps", self.params.steps) as advance:
             for _ in range(self.params.steps):
                 loss, gradient = self._gradient(change)
                 if abs(last - before) <= self.params.loss_change and last <= self.params.loss_threshold:
