@@ -79,9 +79,9 @@ def cases_named(path: Path) -> Iterator[str | None]:
         begins = FIRST_FIELD.match(text)
         try:
             case = JSONDecoder().raw_decode(text, begins.end())[0] if begins else None
-        except (JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             case = None
-        yield case if isinstance(case, str) else None
+        yield case if isinstance(case, str) and case.isascii() or _is_text(case) else None
 
 
 def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
