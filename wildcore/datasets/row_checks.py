@@ -26,7 +26,7 @@ def require_sound(fields: Any) -> None:
                 raise ValueError(too_deep())
             if count > ROW_VALUES:
                 raise ValueError(f"too large: more than {ROW_VALUES:,} values")
-            waiting += [(value, depth + 1) for value in inner]
+            waiting += [(value, depth + 1) for value in reversed(inner)]
         elif isinstance(found, Unreadable):
             raise ValueError(found.problem)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from wildcore.datasets.json_rows import ListReader, RowText, Unreadable, row_of
@@ -162,7 +163,7 @@ def _list_within(path: Path, content: Any, reading: Reading) -> list[Any] | None
     """Return the rows in a JSON object: its only list of objects, or the rows of a table as pandas writes it."""
     if not isinstance(content, dict) or not content:
         return None
-    lists = [name for name, value in content.items() if isinstance(value, list) and _all(dict, value)]
+    lists = [name for name, value in content.items() if isinstance(value, list) and _all(dict | Unreadable, value)]
     if len(lists) == 1:
         reading.form.append(f"{path}: its rows are the list {lists[0]!r}")
         rows: list[Any] = content[lists[0]]
@@ -181,7 +182,7 @@ def _below(names: list[str], cells: list[Any]) -> dict[str, Any] | Unreadable:
     return record if len(record) == len(names) else Unreadable("two names in 'columns' are the same")
 
 
-def _all(kind: type, values: Iterable[Any]) -> bool:
+def _all(kind: type | UnionType, values: Iterable[Any]) -> bool:
     found = list(values)
     return bool(found) and all(isinstance(value, kind) for value in found)
 

@@ -84,10 +84,9 @@ def _utf8_pieces(path: Path, file: BufferedReader) -> Iterator[str]:
     if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
         file.read(len(codecs.BOM_UTF8))
     left = b""
-    while content := left + file.readline(PIECE):
-        whole = content if content.endswith(b"\n") else content[: len(content) - _unfinished(content)]
-        if not whole or len(content) == len(left):  # the file ends
-            whole = content
+    while content := left + (new := file.readline(PIECE)):
+        goes_on = new and not new.endswith(b"\n")
+        whole = content[: len(content) - _unfinished(content)] if goes_on else content
         left = content[len(whole) :]
         try:
             text = whole.decode()
