@@ -141,12 +141,16 @@ def _nested(random: Random) -> str:
 
 VALUES: Mapping[str, Callable[[Random], str]] = {
     "huge number": lambda random: random.choice(["", "-"]) + "9" * random.randint(641, 20_000),
-    "number beyond floats": lambda random: random.choice(["1e400", "-1e400", "1e999999", "NaN", "Infinity", "-Infinity"]),
+    "number beyond floats": lambda random: random.choice(
+        ["1e400", "-1e400", "1e999999", "NaN", "Infinity", "-Infinity"]
+    ),
     "nested deeply": _nested,
     "half of a surrogate pair": lambda random: '"' + random.choice(["", "Anna"]) + rf'\ud{random.randint(8, 15):x}00"',
     "control character, escaped": lambda random: rf'"a\u00{random.choice([0, 1, 7, 8, 14, 27, 31, 127]):02x}b"',
     "control character": lambda random: f'"a{chr(random.choice([0, 1, 7, 27]))}b"',
-    "wrong type": lambda random: random.choice(['{"a": 1}', "[{}]", '[{"a": "b"}]', "{}", "[[null]]", '[["x"], 1, {}]']),
+    "wrong type": lambda random: random.choice(
+        ['{"a": 1}', "[{}]", '[{"a": "b"}]', "{}", "[[null]]", '[["x"], 1, {}]']
+    ),
     "blank": lambda random: random.choice(['""', '" "', "null", "[]", r'"\n\t"', r'"\u00a0"', '"\u3000"']),
 }
 
@@ -155,7 +159,9 @@ def damaged_cells(source: Source, random: Random) -> tuple[str, list[str]]:
     """Return the name of a fault, and a row of cells with it."""
     cells = {name: value if isinstance(value, str) else json.dumps(value) for name, value in source.row.items()}
     name = random.choice([*source.texts, *source.numbers])
-    fault = random.choice(["blank", "control character", "missing cell", "cell too many", "nested deeply", "list", "long"])
+    fault = random.choice(
+        ["blank", "control character", "missing cell", "cell too many", "nested deeply", "list", "long"]
+    )
     if fault == "missing cell":
         return fault, list(cells.values())[:-1]
     if fault == "cell too many":
@@ -210,7 +216,9 @@ def write_cells(path: Path, source: Source, random: Random) -> tuple[str, str]:
     fault, cells = damaged_cells(source, random)
     sound = [value if isinstance(value, str) else json.dumps(value) for value in source.row.values()]
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter="," if path.suffix == ".csv" else "\t").writerows([list(source.row), sound, cells, sound])
+    csv.writer(text, delimiter="," if path.suffix == ".csv" else "\t").writerows(
+        [list(source.row), sound, cells, sound]
+    )
     path.write_bytes(text.getvalue().encode())
     return fault, "line 3"
 

@@ -170,7 +170,7 @@ def require_characters(text: str) -> None:
     """Raise ``ValueError`` for a text that cannot be written as UTF-8, or that holds a NUL character."""
     if "\0" in text:
         raise ValueError("a text holds a NUL character")
-    if _SURROGATE.search(text):
+    if not text.isascii() and _SURROGATE.search(text):
         raise ValueError("a text holds half of a surrogate pair, which is not a character")
 
 

@@ -387,5 +387,7 @@ def test_nesting_without_end_is_no_traceback(tmp_path: Path, name: str, row: str
 
 def test_an_object_whose_rows_are_nested_without_end_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "t.json", DEEP)
-    with pytest.raises(UserError, match=r"nested too deeply: more than 64 levels; write one row on each line of a file"):
+    with pytest.raises(
+        UserError, match=r"nested too deeply: more than 64 levels; write one row on each line of a file"
+    ):
         read(path)

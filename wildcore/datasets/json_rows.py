@@ -186,7 +186,9 @@ class ListReader:
                 return RowText("".join(kept), line, column, _problem(nesting, size)), stop == ","
             if not goes_on:
                 if not self._refill():
-                    raise self._error(f"not valid JSON: row {number}, which begins here, is not closed", None, line, column)
+                    raise self._error(
+                        f"not valid JSON: row {number}, which begins here, is not closed", None, line, column
+                    )
             elif stop == '"':
                 in_string = not in_string
             elif stop in "[{":

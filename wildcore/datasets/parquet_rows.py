@@ -53,7 +53,9 @@ def _require_honest(table: "ParquetFile", source: Parameter) -> None:
         for column in map(group.column, range(group.num_columns)):
             size = column.total_uncompressed_size
             if size > max(UNCOMPRESSED, EXPANSION * column.total_compressed_size):
-                problem = f"its column {column.path_in_schema!r:.60} holds {size:,} bytes in {column.total_compressed_size:,}"
+                problem = (
+                    f"its column {column.path_in_schema!r:.60} holds {size:,} bytes in {column.total_compressed_size:,}"
+                )
                 raise UserError(problem, source, "write it without compression")
 
 

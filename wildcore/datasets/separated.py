@@ -86,7 +86,7 @@ def _sample(lines: Iterator[str]) -> Iterator[str]:
 
 
 class _RowLines:
-    """Lines as the reader of cells takes them. A row that becomes too large ends in an error, and the next line begins another."""
+    """Lines as the reader of cells takes them. A row that becomes too large ends in an error; the next line begins another."""
 
     def __init__(self, lines: Iterator[str]) -> None:
         self._lines = lines

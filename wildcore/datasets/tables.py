@@ -216,7 +216,9 @@ def _hub(params: TableParams) -> Iterator[Found]:
             yield f"{params.hub}, {params.split}, row {number}", record
     except Exception as error:  # of the library, whatever it is
         source = Parameter("dataset.hub", params.hub)
-        raise unreadable(error, (source, f", {params.split}, row {number + 1}") if number else source, way_out) from error
+        raise unreadable(
+            error, (source, f", {params.split}, row {number + 1}") if number else source, way_out
+        ) from error
 
 
 def _hub_records(params: TableParams) -> Iterator[Any]:

@@ -36,7 +36,6 @@ class _Line(NamedTuple):
     size: int
 
 
-
 @dataclass(frozen=True)
 class Mended:
     """What was removed from a file: the bytes of a half-written last line, and the number of damaged lines.
