@@ -31,6 +31,8 @@ NAME_CHARACTERS = 1_000
 """Most characters of the name of a field in a data set."""
 COLUMNS = 10_000
 """Most columns of a table of cells."""
+PIECE = 1 << 20
+"""Bytes of a file that are read at once."""
 SETTING_CHARACTERS = 65_536
 """Most characters of a YAML or TOML text, which is parsed slowly."""
 JSON_CHARACTERS = 100_000_000
@@ -50,14 +52,22 @@ def read_bounded(path: Path, most: int = SETTING_CHARACTERS) -> str:
 
     Raises ``OSError`` if it cannot be read, and ``ValueError`` if it is larger or not UTF-8.
     """
-    with path.open("rb") as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"larger than {most:,} bytes")
+    content = read_bytes_bounded(path, most)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def read_bytes_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a file of at most ``most`` bytes; no more is read. Raises as ``read_bounded`` does."""
+    content = bytearray()
+    with path.open("rb") as stream:
+        while chunk := stream.read(PIECE):  # a read of ``most`` bytes would take their memory for any file
+            content += chunk
+            if len(content) > most:
+                raise ValueError(f"larger than {most:,} bytes")
+    return bytes(content)
 
 
 def load_json(text: str) -> Any:

@@ -1059,6 +1059,19 @@ MODELS: list[Case] = [
     ),
 ]
 
+
+def expanding(folder: Path) -> None:
+    """Read a Parquet file whose content is far larger than the file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / "facts.parquet"
+    pyarrow.parquet.write_table(
+        pyarrow.table({"a": ["x" * 70_000_000]}), path, compression="zstd", write_statistics=False
+    )
+    list(read_table(TableParams(path=path)))
+
+
 DATA: list[Case] = [
     (
         "datasets.tables:read_table",
@@ -1100,7 +1113,7 @@ DATA: list[Case] = [
         "edits='FOLDER/facts.jsonl': it holds no fact",
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.json_rows:ListReader._error",
         lambda folder: read_facts(written(folder, "facts.json", "{}\n{}")),
         (
             "FOLDER/facts.json, line 2, column 1: not valid JSON: Extra data; a file with an object on each "
@@ -1133,9 +1146,51 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.json_rows:ListReader.whole_value",
         lambda folder: table(folder, "facts.json", '{"a": ' + "[" * 100_000),
-        "FOLDER/facts.json: its lists and objects are nested too deeply",
+        (
+            "FOLDER/facts.json: nested too deeply: more than 64 levels; write one row on each line of a file whose name ends in "
+            ".jsonl; it is read row by row"
+        ),
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": [1}]'),
+        "FOLDER/facts.json, line 2, column 9: not valid JSON: '}' closes nothing in row 2",
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": 1'),
+        "FOLDER/facts.json, line 2, column 2: not valid JSON: row 2, which begins here, is not closed",
+        SAME,
+    ),
+    (
+        "datasets.tables:_rows_within",
+        lambda folder: table(folder, "facts.json", '{"a": [{}], "a": []}'),
+        "FOLDER/facts.json: the name 'a' occurs twice in an object",
+        SAME,
+    ),
+    (
+        "datasets.separated:_header",
+        lambda folder: table(folder, "facts.csv", ",".join(map(str, range(10_001)))),
+        "FOLDER/facts.csv, line 1: 10,001 columns, and at most 10,000 are read",
+        SAME,
+    ),
+    (
+        "datasets.separated:_require_name",
+        lambda folder: table(folder, "facts.csv", "a,b\0"),
+        (
+            "FOLDER/facts.csv, line 1: the name 'b\\x00' of a field holds a control character; write another name into the "
+            "first row"
+        ),
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:_require_honest",
+        expanding,
+        "dataset.path=FOLDER/facts.parquet: its column 'a' holds <...> bytes in <...>; write it without compression",
         SAME,
     ),
     (
@@ -1317,7 +1372,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.tables:_rows_within",
         lambda folder: table(folder, "facts.json", "{}"),
         "FOLDER/facts.json: expected a JSON list of rows, found dict",
         SAME,
@@ -1335,7 +1390,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_guarded",
+        "datasets.parquet_rows:unreadable",
         lambda folder: table(folder, "facts.parquet", "?"),
         "dataset.path=FOLDER/facts.parquet: cannot be read: <...>",
         SAME,

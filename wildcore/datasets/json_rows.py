@@ -57,7 +57,7 @@ def parsed_json(text: str) -> Any:
     ``Unreadable`` stands for a whole number that is too large, and for an object that has a name twice. Raises
     ``JSONDecodeError``.
     """
-    return json.loads(text, parse_int=_whole_number, object_pairs_hook=_object)
+    return _DECODER.decode(text)
 
 
 def row_of(place: str, found: RowText) -> tuple[str, Any] | Malformed:
@@ -90,6 +90,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Unreadable:
     seen = set[str]()
     twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     return Unreadable(f"the name {twice!r:.60} occurs twice in an object")
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number, object_pairs_hook=_object)
 
 
 class _Nesting:
