@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 from wildcore import UserError
 from wildcore.bounded import ROW_CHARACTERS, ROW_VALUES
-from wildcore.records.lines import line_of
+from wildcore.datasets import MalformedRow, Row, TableParams, read_table
+from wildcore.datasets.rows import edit_request
+from wildcore.records.lines import line_of, read_lines
 from wildcore.records.schema import ScoreRecord
+from wildcore.types import Malformed
 
 BOUND = 128
 """Most megabytes that any file may take."""
@@ -111,36 +113,30 @@ def _parquet(path: Path, columns: dict[str, list[str]], compression: str = "snap
 
 
 def read(path: Path) -> str:
-    """Read a file as a run does. Return how many rows it has, how many are malformed, and the error, if there is one."""
-    from wildcore.datasets import TableParams, read_table
-    from wildcore.datasets.rows import parsed
-
-    rows: Iterator[Any]
-    if path.suffix == ".lines":
-        from wildcore.records.lines import read_lines
-
-        rows = read_lines(path, ScoreRecord, "make it anew")
-    else:
-        rows = parsed(read_table(TableParams(path=path)), _case)
-    counts = {"EditCase": 0, "Malformed": 0, "ScoreRecord": 0}
-    problem = ""
+    """Read a file as a run does. Return how many rows it has, how many are malformed, and the first problem, if there is one."""
+    found, problems, problem = 0, 0, ""
     try:
-        for row in rows:
-            counts[type(row).__name__] += 1
-            problem = problem or getattr(row, "problem", "")
+        for row in _rows(path):
+            if isinstance(row, Malformed):
+                problems, problem = problems + 1, problem or row.problem
+            else:
+                found += 1
     except UserError as error:
         problem = str(error.problem)
-    found = counts["EditCase"] + counts["ScoreRecord"]
-    return f"{found:,} | {counts['Malformed']:,} | {problem[:70]}"
+    return f"{found:,} | {problems:,} | {problem[:70]}"
 
 
-def _case(row: Any) -> Any:
-    from wildcore.datasets.rows import edit_request
-    from wildcore.types import EditCase, Probe
-
-    request = edit_request(row)
-    probe = Probe(kind="reliability", prompt=request.prompt, answers=(request.target,))
-    return EditCase(id=str(row.number), request=request, probes=(probe,))
+def _rows(path: Path) -> Iterator[Row | ScoreRecord | Malformed]:
+    if path.suffix == ".lines":
+        yield from read_lines(path, ScoreRecord, "make it anew")
+        return
+    for row in read_table(TableParams(path=path)):
+        try:
+            if isinstance(row, Row):
+                edit_request(row)
+            yield row
+        except MalformedRow as error:
+            yield Malformed(place=error.place, problem=error.problem)
 
 
 def measured(path: Path) -> tuple[float, str]:

@@ -50,6 +50,7 @@ from wildcore.cli.driver import _report_broken
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTensors, GivenTexts
+from wildcore.datasets.json_rows import Unreadable
 from wildcore.datasets.reading import Reading
 from wildcore.datasets.rows import bad_rows, edit_request
 from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
@@ -1072,6 +1073,20 @@ def expanding(folder: Path) -> None:
     list(read_table(TableParams(path=path)))
 
 
+def damaged_parquet(folder: Path) -> None:
+    """Read a Parquet file whose first page is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / "facts.parquet"
+    numbers = pyarrow.table({"a": [f"{number:050}" for number in range(100)]})
+    pyarrow.parquet.write_table(numbers, path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:104] = b"\xff" * 100
+    path.write_bytes(content)
+    list(read_table(TableParams(path=path)))
+
+
 DATA: list[Case] = [
     (
         "datasets.tables:read_table",
@@ -1157,7 +1172,7 @@ DATA: list[Case] = [
     (
         "datasets.json_rows:ListReader._error",
         lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": [1}]'),
-        "FOLDER/facts.json, line 2, column 9: not valid JSON: '}' closes nothing in row 2",
+        "FOLDER/facts.json, line 2, column 10: not valid JSON: '}' closes nothing in row 2",
         SAME,
     ),
     (
@@ -1165,6 +1180,39 @@ DATA: list[Case] = [
         lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": 1'),
         "FOLDER/facts.json, line 2, column 2: not valid JSON: row 2, which begins here, is not closed",
         SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1}]\n]'),
+        (
+            "FOLDER/facts.json, line 2, column 1: not valid JSON: Extra data; a file with an object on each line must be called "
+            ".jsonl"
+        ),
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '{"a" 1}'),
+        "FOLDER/facts.json, line 1, column 6: not valid JSON: Expecting ':' delimiter",
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:unreadable",
+        damaged_parquet,
+        "dataset.path=FOLDER/facts.parquet, row 1: cannot be read: <...>",
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:unreadable",
+        lambda folder: list(read_table(TableParams(hub=str(written(folder, "train.jsonl", "{}").parent), split="dev"))),
+        (
+            "dataset.hub=FOLDER: cannot be read: <...>; a file of it that lies here can be named with --set "
+            "dataset.path=FILE"
+        ),
+        (
+            "dataset.hub=FOLDER: cannot be read: <...>; a file of it that lies here can be named with "
+            "settings={'dataset.path': 'FILE'}"
+        ),
     ),
     (
         "datasets.tables:_rows_within",
@@ -1180,9 +1228,9 @@ DATA: list[Case] = [
     ),
     (
         "datasets.separated:_require_name",
-        lambda folder: table(folder, "facts.csv", "a,b\0"),
+        lambda folder: table(folder, "facts.csv", "prompt,target\0"),
         (
-            "FOLDER/facts.csv, line 1: the name 'b\\x00' of a field holds a control character; write another name into the "
+            "FOLDER/facts.csv, line 1: the name 'target\\x00' of a field holds a control character; write another name into the "
             "first row"
         ),
         SAME,
@@ -1194,7 +1242,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.text_files:_wide_lines",
+        "datasets.text_files:_wide_pieces",
         lambda folder: table(folder, "facts.csv", "a\n".encode("utf-16") + b"\0"),
         "FOLDER/facts.csv, line 2: not UTF-16 text: truncated data; save the file as UTF-8",
         SAME,
@@ -1274,6 +1322,18 @@ DATA: list[Case] = [
         "datasets.rows:Row._text",
         lambda folder: row(prompt="Rome \ud800").text("prompt"),
         ("facts.jsonl, line 4: field 'prompt': expected text made of whole characters, found 'Rome \\ud800'"),
+        SAME,
+    ),
+    (
+        "datasets.rows:Row._text",
+        lambda folder: row(prompt="Rome\x1b[31m").text("prompt"),
+        "facts.jsonl, line 4: field 'prompt': expected text without control characters, found 'Rome\\x1b[31m'",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.whole_number",
+        lambda folder: row(rank=Unreadable("a whole number has 700 digits")).whole_number("rank"),
+        "facts.jsonl, line 4: field 'rank': a whole number has 700 digits",
         SAME,
     ),
     (
