@@ -22,7 +22,7 @@ SAMPLE = 20
 """Number of lines from which the separator is recognised."""
 
 SAMPLE_CHARACTERS = 1_000_000
-"""After so many characters no further line is looked at for it."""
+"""Once this number of characters has been looked at, no further line is."""
 
 NAMED_SEPARATOR = re.compile(r'sep=([^"\r\n ])\s*', re.IGNORECASE)
 """The line in which a spreadsheet program names the separator."""
