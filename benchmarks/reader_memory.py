@@ -25,6 +25,8 @@ from wildcore.types import Malformed
 
 BOUND = 128
 """Most megabytes that any file may take."""
+LONG_LINE = 640
+"""Most megabytes for a line of a run's file of half the largest size, which is read whole: its size and copies of it."""
 STREAMED = 32
 """Most megabytes for files that consist of small rows, or of brackets."""
 
@@ -94,7 +96,7 @@ def files(rows: int) -> list[File]:
         File("long.jsonl", "the longest text, with a wide character", text('{"a": "', emoji, '"}')),
         File("packed.parquet", "a text of 200 MB, compressed", table({"a": ["x" * 2 * 10**8]}, "zstd")),
         File("repeated.parquet", "200 times the same text of 1 MB", table({"a": [megabyte] * 200})),
-        File("long.lines", "a journal's line of 50 MB", text('{"case": "', repeat(megabyte, 50), '"}\n')),
+        File("long.lines", "a journal's line of 50 MB", text('{"case": "', repeat(megabyte, 50), '"}\n'), LONG_LINE),
     ]
     return [replace(file, bound=STREAMED) for file in small] + large
 

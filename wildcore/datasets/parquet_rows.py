@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch
     from pyarrow.parquet import ParquetFile
 
-BATCH = 50
+BATCH = 16
 """Rows that are decoded at once."""
 
 UNCOMPRESSED = 64_000_000

@@ -154,6 +154,6 @@ def _record(line: bytes, model: type[R]) -> R:
 def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    problem = error.errors()[0]
+    problem = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in problem["loc"]) or "line"
     return in_one_line(f"{place}: {problem['msg']}")
