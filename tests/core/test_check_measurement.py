@@ -128,7 +128,10 @@ def test_an_honest_measurement_passes(model_type: str, tmp_path: Path) -> None:
         (NoNumber, "returns no number"),
         (SameName, "two numbers of the same name: mean, mean"),
         (NoJson, "the number mean changes when it is written as JSON"),
-        (OtherNames, "of a model with weights that are not finite returns the numbers , and of the unedited model mean"),
+        (
+            OtherNames,
+            "of a model with weights that are not finite returns the numbers , and of the unedited model mean",
+        ),
         (WritesIntoTheModel, r"measure\(\) of the unedited model left model.layers.0.mlp.down_proj.weight changed"),
         (LeavesSmallBatches, "max_batch_size changed"),
         (Draws, "draws from torch's global random state"),

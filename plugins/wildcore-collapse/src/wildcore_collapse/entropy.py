@@ -92,9 +92,7 @@ class NGramEntropy(Measurement):
         )
 
     def _nothing(self, reason: str, further: dict[str, Any]) -> Measured:
-        return Measured(
-            name=NAME, value=None, reason=reason, higher_is_better=True, details=self._details(further)
-        )
+        return Measured(name=NAME, value=None, reason=reason, higher_is_better=True, details=self._details(further))
 
     def _details(self, further: dict[str, Any]) -> dict[str, Any]:
         """Return the facts of the record. ``repeating`` is the share of continuations for which ``is_one_repeated``."""

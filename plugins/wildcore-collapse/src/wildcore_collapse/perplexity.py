@@ -5,11 +5,11 @@ from functools import cached_property
 from math import exp, isfinite, sqrt
 from typing import Any
 
-from wildcore import Environment, Measured, Measurement
+from wildcore import Environment, Measured, Measurement, Setting
 from wildcore.models import LoadedModel
-from wildcore_collapse.numbers import FINITE, changed, compared, lost
+from wildcore_collapse.numbers import FINITE, changed, compared, lost, shown
 from wildcore_collapse.parameters import PerplexityParams
-from wildcore_collapse.texts import hash_of, read_texts
+from wildcore_collapse.texts import TEXT, hash_of, read_texts
 from wildcore_collapse.windows import Loss, Window, losses, windows
 
 NAME = "perplexity"
@@ -23,19 +23,27 @@ class Perplexity(Measurement):
 
     def __init__(self, params: PerplexityParams) -> None:
         self.params = params
+        self._environment: Environment | None = None
 
     def prepare(self, environment: Environment) -> None:
         """Read the text. Raises ``UserError`` if that is impossible."""
+        self._environment = environment
         _ = self._texts
 
     def measure(self, model: LoadedModel) -> list[Measured]:
-        """Measure the perplexity of ``model``. Without a finite value, the reason is given."""
+        """Measure the perplexity of ``model``; without a finite value, the reason is given.
+
+        If the unedited model finds the text less likely than by guessing, this is noted.
+        """
         cut = windows(model, self._texts, self.params.tokens, self.params.window)
         details = self._details(model, cut)
         problem = _unreadable(model, cut)
         if problem is not None:
             return [Measured(name=NAME, value=None, reason=problem, higher_is_better=False, details=details)]
-        return [perplexity(losses(model, cut), details)]
+        found = perplexity(losses(model, cut), details)
+        if not model.carries_patches:
+            self._note_guessing(found, model.shape.vocabulary)
+        return [found]
 
     def signs_of_collapse(self, unedited: Sequence[Measured], edited: Sequence[Measured]) -> list[str]:
         """Return a sign if the perplexity is not finite, or at least ``collapse_ratio`` times the unedited model's."""
@@ -45,6 +53,18 @@ class Perplexity(Measurement):
             if after.value is not None and after.value >= self.params.collapse_ratio * before:
                 signs.append(changed(before, after.value, after.name))
         return signs
+
+    def _note_guessing(self, found: Measured, vocabulary: int) -> None:
+        if self._environment is None or found.value is None or found.value < vocabulary:
+            return
+        self._environment.progress.note(
+            (
+                f"the perplexity of the unedited model on the text {self.params.text} is {shown(found.value)}, more than by "
+                f"guessing among the {vocabulary:,} tokens of its vocabulary: it cannot read such text, and its perplexity says "
+                "little; name a text of the kind that it was trained on with ",
+                Setting(TEXT, "FILE"),
+            )
+        )
 
     @cached_property
     def _texts(self) -> tuple[str, ...]:

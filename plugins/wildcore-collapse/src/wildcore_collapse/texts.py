@@ -7,14 +7,14 @@ from pathlib import Path
 
 from wildcore import Malformed, Parameter, UserError
 from wildcore.bounded import read_bounded
-from wildcore.datasets import TableParams, read_table
+from wildcore.datasets import MalformedRow, Row, TableParams, read_table
 from wildcore_collapse.parameters import SAMPLE
 
 HUB = "hub:"
 TEXT = "measurement.perplexity.text"
 PROMPTS = "measurement.n-gram-entropy.prompts"
-TEXT_BYTES = 10_000_000
-"""Most bytes of a .txt file."""
+MOST_BYTES = 10_000_000
+"""Most bytes of a .txt file or a file of prompts."""
 
 
 def read_texts(name: str, characters: int) -> tuple[str, ...]:
@@ -52,13 +52,13 @@ def _texts(name: str) -> Iterator[str]:
         return _rows(_on_the_hub(name))
     path = Path(name)
     if path.suffix.lower() == ".txt":
-        return iter([_read(path, TEXT, TEXT_BYTES)])
+        return iter([_read(path, TEXT)])
     if path.suffix.lower() == ".jsonl":
         return _rows(TableParams(path=path, plain_values=False))
     raise UserError(
         "the file must end in .txt or .jsonl",
         Parameter(TEXT, name),
-        f'{SAMPLE} stands for the bundled text, and {HUB}NAME:CONFIG:SPLIT for a dataset on the hub',
+        f"or name the bundled text, {SAMPLE}, or a dataset on the hub, {HUB}NAME:CONFIG:SPLIT",
     )
 
 
@@ -85,23 +85,31 @@ def _rows(params: TableParams) -> Iterator[str]:
     try:
         for row in read_table(params):
             if isinstance(row, Malformed):
-                raise UserError(row.problem, about=row.place)
-            yield row.text("text")
+                raise UserError(row.problem, about=row.place).within(TEXT)
+            yield _text_of(row)
     except UserError as error:  # messages of the table reader speak of the dataset
-        names = {
-            "dataset.path": lambda path: Parameter(TEXT, path),
-            "dataset.hub": lambda hub: Parameter(TEXT, f"{HUB}{hub}"),
-        }
-        raise error.renamed(names) from error
+        raise error.renamed({"dataset.path": _named, "dataset.hub": lambda hub: _named(f"{HUB}{hub}")}) from error
 
 
-def _read(path: Path, parameter: str, most: int = TEXT_BYTES) -> str:
+def _text_of(row: Row) -> str:
     try:
-        return read_bounded(path, most)
+        return row.text("text")
+    except MalformedRow as error:
+        raise error.within(TEXT) from error
+
+
+def _named(value: object) -> Parameter:
+    return Parameter(TEXT, value)
+
+
+def _read(path: Path, parameter: str) -> str:
+    try:
+        return read_bounded(path, MOST_BYTES)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}", Parameter(parameter, path)) from error
     except ValueError as error:
-        raise UserError(f"cannot be read: {error}", Parameter(parameter, path)) from error
+        way_out = f"give UTF-8 text of at most {MOST_BYTES:,} bytes"
+        raise UserError(f"cannot be read: {error}", Parameter(parameter, path), way_out) from error
 
 
 def _bundled(file: str) -> str:
