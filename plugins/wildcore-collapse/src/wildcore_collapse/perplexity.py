@@ -55,7 +55,7 @@ class Perplexity(Measurement):
         return signs
 
     def _note_guessing(self, found: Measured, vocabulary: int) -> None:
-        if self._environment is None or found.value is None or found.value < vocabulary:
+        if self._environment is None or found.value is None or found.value <= vocabulary:
             return
         self._environment.progress.note(
             (
