@@ -77,7 +77,7 @@ def windows(model: LoadedModel, texts: Sequence[str], tokens: int, length: int) 
 
 @torch.no_grad()
 def losses(model: LoadedModel, cut: Sequence[Window]) -> list[Loss]:
-    """Return the loss of each window, in order, under the patches that are applied. Logits are at least float32."""
+    """Return the loss of each window, in order, under the patches that are applied. Logits are read in float32 at least."""
     return [loss for batch in _batches(cut, model.max_batch_size) for loss in _batch_losses(model, batch)]
 
 
@@ -106,6 +106,6 @@ def _batch_losses(model: LoadedModel, batch: Sequence[Window]) -> list[Loss]:
         before, end = window.first - 1, len(window.token_ids)
         predictions = at_least_float32(logits[row, before : end - 1])
         targets = ids[row, window.first : end].to(predictions.device)
-        total = cross_entropy(predictions, targets, reduction="none").double().sum()
+        total = cross_entropy(predictions, targets, reduction="none").cpu().double().sum()
         found.append(Loss(float(total), window.predicted))
     return found
