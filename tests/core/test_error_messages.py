@@ -1469,6 +1469,12 @@ RUNS: list[Case] = [
         "out='FOLDER/run': not an empty folder; choose another",
     ),
     (
+        "records.run_folder:RunFolder.started",
+        lambda folder: run(folder).started,
+        "FOLDER/run/manifest.json: damaged: created: <...>",
+        SAME,
+    ),
+    (
         "records.run_folder:RunFolder.finished",
         lambda folder: RunFolder.finished(run(folder, cases=2).path, print),
         ("FOLDER/run: unfinished, 0 of 2 cases done and not scored yet; go on with: wildcore eval --resume FOLDER/run"),

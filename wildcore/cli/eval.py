@@ -281,7 +281,9 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
+        evaluation = open_evaluation(
+            plan_evaluation(registry, [spec], reporter, started=folder.started), resumed=folder
+        )
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, folder, reporter)
 

@@ -226,7 +226,7 @@ def open_evaluation(
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
-    model.clock = _start_of(resumed)
+    model.clock = _clock(resumed) or plan.environment.clock
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -243,9 +243,10 @@ def open_evaluation(
     return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
 
 
-def _start_of(resumed: RunFolder | None) -> datetime:
+def _clock(resumed: RunFolder | None) -> datetime | None:
+    """Return the time recorded in a resumed run for its chat template. None: there is none."""
     recorded = resumed.manifest.identity.get("clock") if resumed else None
-    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:

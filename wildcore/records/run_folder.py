@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, TypeVar
@@ -131,6 +132,14 @@ class RunFolder:
             return read_versioned(path, text, Manifest, READABLE)
         except ValueError as error:
             raise UserError(f"damaged: {' '.join(str(error).split())}", Place(path)) from error
+
+    @property
+    def started(self) -> datetime:
+        """The local time at which the run was started. Raises ``UserError`` if the manifest is damaged."""
+        try:
+            return datetime.fromisoformat(self.manifest.created).astimezone().replace(tzinfo=None)
+        except ValueError as error:
+            raise UserError(f"damaged: created: {error}", Place(self.path / MANIFEST)) from error
 
     def cases(self) -> Iterator[CaseRecord]:
         """Read the finished cases of the run, each once.
