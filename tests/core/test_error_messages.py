@@ -492,6 +492,14 @@ def changed_run(folder: Path) -> None:
     RunFolder.open(path.parent).manifest  # noqa: B018
 
 
+def cut_scores(folder: Path) -> None:
+    begun = run(folder)
+    written(begun.path, "scores.jsonl", "{}\n")
+    begun.write_summary({})
+    begun.write_scores([])
+    RunFolder.finished(begun.path, print)
+
+
 def linked_run(folder: Path) -> None:
     begun = run(folder)
     begun.journal_path.symlink_to(written(folder, "other", ""))
@@ -1478,6 +1486,12 @@ RUNS: list[Case] = [
         "records.run_folder:RunFolder.finished",
         lambda folder: RunFolder.finished(run(folder, cases=2).path, print),
         ("FOLDER/run: unfinished, 0 of 2 cases done and not scored yet; go on with: wildcore eval --resume FOLDER/run"),
+        SAME,
+    ),
+    (
+        "records.run_folder:RunFolder.finished",
+        lambda folder: cut_scores(folder),
+        "FOLDER/run/scores.jsonl: lines are missing: 1 of 1; make it anew with: wildcore eval --resume FOLDER/run",
         SAME,
     ),
     (

@@ -274,7 +274,11 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with folder.locked():  # otherwise this would cut off a line that another process is still writing
-        for note in (*folder.mend(), *(f"journal.jsonl: {said}" for said in folder.uncounted_lines())):
+        for note in (
+            *folder.changed_files(),
+            *folder.mend(),
+            *(f"journal.jsonl: {said}" for said in folder.uncounted_lines()),
+        ):
             reporter.note(note)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked

@@ -35,6 +35,7 @@ from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
+from wildcore.scoring.summary import summary
 from wildcore.types import EditCase, EditRequest, EvalProtocol
 
 
@@ -143,6 +144,7 @@ class Evaluation:
                     if note not in self.plan.reporter.notes:  # several runs share what is kept
                         self.plan.reporter.note(note)
                 self._append_invocation(folder)
+            folder.write_summary(summary(folder))
 
     def _append_invocation(self, folder: RunFolder) -> None:
         """Append the environment of this call, and its notes since the manifest was written, to the run."""

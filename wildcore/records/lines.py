@@ -74,7 +74,7 @@ def read_lines(path: Path, model: type[R], way_out: Message, appended: bool = Tr
 
 def cases_named(path: Path) -> Iterator[str | None]:
     """Read only which case each line is of (None: that cannot be told)."""
-    for _, line in _whole_lines(path):
+    for _, line in whole_lines(path):
         text = line.decode(errors="replace")
         begins = FIRST_FIELD.match(text)
         try:
@@ -88,7 +88,7 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     """Remove a half-written last line and every damaged line. Raises ``OSError`` if that fails."""
     problems: dict[int, str] = {}
     size = 0
-    for number, line in _whole_lines(path):
+    for number, line in whole_lines(path):
         size += len(line)
         try:
             _record(line, model)
@@ -97,7 +97,7 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     half = path.stat().st_size - size if path.exists() else 0
     if problems:
         with replacing(path) as unfinished, unfinished.open("wb") as stream:
-            stream.writelines(line for number, line in _whole_lines(path) if number not in problems)
+            stream.writelines(line for number, line in whole_lines(path) if number not in problems)
     elif half:
         with open(path, "r+b", opener=not_through_links) as stream:
             stream.truncate(size)
@@ -105,7 +105,7 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     return Mended(half, len(problems), next(iter(problems.values()), ""))
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield each line that has an end, with its number from 1."""
     return ((number, line) for number, line in _lines(path) if line.endswith(b"\n"))
 
