@@ -2122,6 +2122,12 @@ FILES: list[Case] = [
         SAME,
     ),
     (
+        "storage.artifacts:_readable",
+        lambda folder: read_manifest(new_folder(folder / "x.safetensors")),
+        "FOLDER/x.safetensors: cannot be read (<...>); delete the file and run again",
+        SAME,
+    ),
+    (
         "storage.artifacts:_manifest",
         lambda folder: read_manifest(foreign_safetensors(folder / "x.safetensors")),
         (
