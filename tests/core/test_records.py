@@ -25,6 +25,7 @@ from wildcore.records.schema import (
     CaseRecord,
     EditOutcome,
     InvocationRecord,
+    JudgingPointRecord,
     Manifest,
     ScoreRecord,
     flatten,
@@ -544,6 +545,8 @@ def summed_up(tmp_path: Path) -> RunFolder:
     for name in ("a", "b"):
         folder.append_scoring(AddedMetricRecord(created="now", metric=name, module={}, versions={}))
         folder.append_invocation(InvocationRecord(ended="now", versions={}, hardware={}, notes=()))
+    for after in (0, 3):
+        folder.append_point(JudgingPointRecord(after_edits=after))
     folder.write_summary({"cells": []})
     return folder
 
@@ -574,6 +577,11 @@ def test_scores_cut_at_a_line_end_are_refused_with_the_way_on(summed_up: RunFold
             "scorings.jsonl",
             "lines are missing: 1 of 2; wildcore score records each added metric again",
             "wildcore score records each added metric again",
+        ),
+        (
+            "points.jsonl",
+            "lines are missing: 1 of 2; make it anew with: RESUME",
+            "the model is measured again at these points",
         ),
         (
             "work.jsonl",
