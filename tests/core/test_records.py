@@ -639,6 +639,9 @@ def test_every_changed_byte_of_a_summary_is_said(summed_up: RunFolder) -> None:
     assert said["none"] <= 5
     path.write_bytes(b"")
     assert list(summed_up.changed_files()) == ["summary.json: damaged: it is not JSON; it is made anew"]
+    path.unlink()
+    path.mkdir()
+    assert list(summed_up.changed_files()) == ["summary.json: cannot be read (Is a directory); it is made anew"]
 
 
 def test_only_a_run_that_can_be_resumed_is_offered_to_be(folder: RunFolder) -> None:

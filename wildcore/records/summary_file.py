@@ -65,6 +65,9 @@ def changes(folder: Path, names: Iterable[str]) -> Iterator[Change]:
         extents = _extents((folder / NAME).read_bytes())
     except FileNotFoundError:
         return
+    except OSError as error:
+        yield Change(NAME, f"cannot be read ({error.strerror})")
+        return
     except ValueError as error:
         yield Change(NAME, f"damaged: {error}")
         return
