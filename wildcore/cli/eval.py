@@ -22,6 +22,7 @@ from wildcore.cli.options import (
     DEVICE_MAP,
     DTYPE,
     GENERATOR,
+    HARD_LOCALITY,
     LIMIT,
     MERGE_ADAPTER,
     METRICS,
@@ -48,7 +49,7 @@ from wildcore.cli.options import (
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
-from wildcore.errors import Option, UserError
+from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
@@ -172,7 +173,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
-@with_options(TARGET_SEPARATOR)
+@with_options(HARD_LOCALITY, TARGET_SEPARATOR)
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
@@ -240,7 +241,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": files}
     orders = options["edit_orders"] or (None,)
     if len(set(orders)) < len(orders):
-        raise UserError("an order of edits is named twice", about=Option("edit_order"))
+        raise UserError("--edit-order: an order of edits is named twice")
     require_fitting_schedule(
         chosen["schedule"], chosen["edits_per_update"], chosen["patch"], chosen["judge_at"], orders[0]
     )
@@ -358,6 +359,8 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
     given: dict[str, Any] = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
+        added = shortcuts.added_measurements(ctx, registry)
+        given["measurements"] = tuple(dict.fromkeys([*job.get("measurements", ()), *added]))
     if ctx.params["protocol_files"]:
         raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it out")
     if ctx.params["destination"]:
