@@ -44,8 +44,8 @@ class Change:
 def extent(path: Path, most: int | None = None) -> Extent:
     """Return the extent of a file, or of its first ``most`` lines. A file that does not exist has no lines."""
     digest, count = hashlib.sha256(), 0
-    for _, line in islice(whole_lines(path), most):
-        digest.update(line)
+    for line in islice(whole_lines(path), most):
+        digest.update(line.text)
         count += 1
     return Extent(lines=count, checksum=digest.hexdigest()[:LENGTH])
 
