@@ -87,11 +87,11 @@ class Towns:
 
 def test_answers_are_read_in_one_unicode_form_which_is_counted() -> None:
     towns = CaseReader("towns", Towns("NFD"), CaseFilter())
-    for given, found in zip(Towns("NFD").cases(), towns.cases(), strict=True):
+    for written, found in zip(Towns("NFD").cases(), towns.cases(), strict=True):
         answers = (found.request.target, *found.request.aliases, found.request.ground_truth, *found.probes[0].answers)
-        assert {*answers, found.probes[0].rival} == {unicodedata.normalize("NFC", given.request.target)}
-        assert found.request.prompt == found.probes[0].prompt == given.request.prompt
-        assert found.request.subject == given.request.subject
+        assert {*answers, found.probes[0].rival} == {unicodedata.normalize("NFC", written.request.target)}
+        assert found.request.prompt == found.probes[0].prompt == written.request.prompt
+        assert found.request.subject == written.request.subject
     (note,) = towns.notes()
     assert note == "answers in another Unicode form than NFC, which are written and compared in NFC: those of 2 cases"
     assert len(towns.cases()) == 3

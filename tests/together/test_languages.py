@@ -119,7 +119,7 @@ def test_no_space_is_put_before_a_chinese_target_and_this_is_recorded(folder: Pa
 
 
 def test_the_form_of_a_target_makes_no_difference_to_a_run_and_is_said(folder: Path) -> None:
-    say(folder / "model", {"?": " Hà Nội"})
+    say(folder / "model", {"?": " Hà Nội", ":": " Hà Nội"})
     found = {}
     for form in ("NFC", "NFD"):
         fact = {"prompt": "Where is it?", "target": unicodedata.normalize(form, "Hà Nội"), "subject": "it"}
@@ -128,7 +128,7 @@ def test_the_form_of_a_target_makes_no_difference_to_a_run_and_is_said(folder: P
         record = json.loads(Path(form, "journal.jsonl").read_text(encoding="utf-8").splitlines()[0])
         found[form] = (scores, record["request"], [probe["gold_token_ids"] for probe in record["probes"]])
     assert found["NFC"] == found["NFD"]
-    assert found["NFC"][0] == {"token-match": 1.0}
+    assert found["NFC"][0] == {"token-match": 1.0, "exact-match": 1.0}
     assert "another Unicode form" in str(json.loads(Path("NFD/manifest.json").read_text(encoding="utf-8"))["notes"])
 
 

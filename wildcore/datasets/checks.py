@@ -153,7 +153,7 @@ def _searches(earlier: _Earlier) -> list[_Check]:
         _Check("look-alike characters", "apostrophes, dashes, full width; models may write others", _lookalikes),
         _Check(
             "other Unicode form",
-            "not NFC; a run reads answers in NFC and prompts as they are, with other tokens",
+            "not NFC; answers are read in NFC, prompts as they are",
             _not_canonical,
         ),
         _Check("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
