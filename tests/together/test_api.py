@@ -260,7 +260,7 @@ def test_answers_are_read_in_one_unicode_form(model: LoadedModel, fine_tuning: a
     for form in ("NFC", "NFD"):
         target = unicodedata.normalize(form, "Hà Nội")
         replies += api.ask(model, api.question("Where?", target), "synthetic", **QUIET)
-        facts += api.edit(model, api.fact("Where is it?", target), fine_tuning, progress=False).facts
+        facts += api.edit(model, fine_tuning, api.fact("Where is it?", target), **QUIET).facts
     assert replies[0] == replies[1]
     assert facts[0] == facts[1]
     assert facts[1].target == unicodedata.normalize("NFC", "Hà Nội")
