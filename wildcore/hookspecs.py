@@ -21,6 +21,7 @@ from wildcore.interfaces import (
     Dataset,
     Editor,
     Generator,
+    Measurement,
     Metric,
     ModelSource,
     Offer,
@@ -85,6 +86,11 @@ def wildcore_truncators() -> Iterable[Offer[Truncator]]:  # type: ignore[empty-b
 @hookspec
 def wildcore_metrics() -> Iterable[Offer[Metric]]:  # type: ignore[empty-body]
     """Offer ways to score a stored answer (module 4)."""
+
+
+@hookspec
+def wildcore_measurements() -> Iterable[Offer[Measurement]]:  # type: ignore[empty-body]
+    """Offer numbers of a whole model, which are measured at the judging points of a sequence: perplexity, capability."""
 
 
 @hookspec

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from wildcore.errors import Message, Refused, UserError, map_or_refuse
 from wildcore.params import NoParams, Params
 from wildcore.trace import Trace
-from wildcore.types import Answer, AnsweredProbe, EditCase, EditRequest, Gold, Malformed, Output, Prompt, Score
+from wildcore.types import (
+    Answer,
+    AnsweredProbe,
+    EditCase,
+    EditRequest,
+    Gold,
+    Malformed,
+    Measured,
+    Output,
+    Prompt,
+    Score,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +87,9 @@ class Offer(Generic[T_co]):
 class Shortcut:
     """An option of ``eval`` and ``score`` that stands for a setting: ``--judge M`` for ``--set metric.judge.model=M``.
 
-    ``sets`` is the setting's name. If the option is given, the metric ``adds_metric`` scores the answers too.
+    ``sets`` is the setting's name. If the option is given, the metric ``adds_metric`` scores the answers too, and the
+    measurement ``adds_measurement`` is made too. Only ``eval`` has an option that adds a measurement or sets a parameter of
+    one.
     """
 
     option: str
@@ -84,6 +97,7 @@ class Shortcut:
     help: str
     metavar: str = "VALUE"
     adds_metric: str | None = None
+    adds_measurement: str | None = None
 
 
 class Progress(Protocol):
@@ -223,6 +237,33 @@ class Metric(Protocol):
         time.
         """
         ...
+
+
+class Measurement(Protocol):
+    """Measures a whole model, rather than single answers: before the first edit, and at every judging point of a sequence.
+
+    Inherit from this class for the defaults, or just have the methods.
+    """
+
+    def prepare(self, environment: Environment) -> None:
+        """Receive the run's environment, and check what can be checked without the model. Called before the model is
+        loaded. Raises ``UserError`` if the measurement cannot be made, for example because a file or a package is missing.
+        """
+        return None
+
+    def measure(self, model: "LoadedModel") -> Sequence[Measured]:
+        """Measure ``model``, which may carry patches of any kind, and leave it unchanged.
+
+        The numbers have the same names in the same order at every call. A number that cannot be measured on this model, for
+        example because its logits are no longer finite, has no value and a reason.
+        """
+        ...
+
+    def signs_of_collapse(self, unedited: Sequence[Measured], edited: Sequence[Measured]) -> Sequence[str]:
+        """Return in what the numbers of an edited model show that it has collapsed, compared with those of the unedited
+        model; empty if they do not. Each sign is a sentence such as "perplexity is 812, of the unedited model 21".
+        """
+        return ()
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ OFFER_HOOKS = {
     "generator": "wildcore_generators",
     "truncator": "wildcore_truncators",
     "metric": "wildcore_metrics",
+    "measurement": "wildcore_measurements",
     "segmenter": "wildcore_segmenters",
 }
 

@@ -260,12 +260,41 @@ class Score(FrozenData):
     @model_validator(mode="before")
     @classmethod
     def _reason_for_no_value(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping) or "value" not in given:
-            return given
-        value, reason = given["value"], given.get("reason")
-        if isinstance(value, SupportsFloat) and not isfinite(value):
-            return {**given, "value": None, "reason": reason or f"the metric gave {float(value)}"}
-        return {**given, "reason": reason or "the metric gave no reason"} if value is None else given
+        return _with_reason(given, "the metric")
+
+
+def _with_reason(given: Any, giver: str) -> Any:
+    """Return the fields of a number that ``giver`` gave: None and a reason instead of a value that is not finite."""
+    if not isinstance(given, Mapping) or "value" not in given:
+        return given
+    value, reason = given["value"], given.get("reason")
+    if isinstance(value, SupportsFloat) and not isfinite(value):
+        return {**given, "value": None, "reason": reason or f"{giver} gave {float(value)}"}
+    return {**given, "reason": reason or f"{giver} gave no reason"} if value is None else given
+
+
+class Measured(FrozenData):
+    """One number of a whole model, such as its perplexity or its accuracy in a task.
+
+    ``value`` None: it could not be measured, for the ``reason``; a value that is not finite becomes None too. ``items`` is the
+    number of items (tokens, questions) that it is a mean over, and ``samples`` holds the value of each, if they are kept, in
+    an order that is the same at every measurement: two measurements are then compared item by item. ``details`` holds
+    further facts, such as the version of a task, as JSON values.
+    """
+
+    name: str
+    value: float | None
+    reason: str | None = None
+    standard_error: float | None = None
+    higher_is_better: bool | None = None
+    items: int = 0
+    samples: tuple[float, ...] = ()
+    details: Mapping[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reason_for_no_value(cls, given: Any) -> Any:
+        return _with_reason(given, "the measurement")
 
 
 class Use(FrozenData):
