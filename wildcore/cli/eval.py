@@ -22,6 +22,7 @@ from wildcore.cli.options import (
     DEVICE_MAP,
     DTYPE,
     GENERATOR,
+    HARD_LOCALITY,
     LIMIT,
     MERGE_ADAPTER,
     METRICS,
@@ -172,7 +173,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
-@with_options(TARGET_SEPARATOR)
+@with_options(HARD_LOCALITY, TARGET_SEPARATOR)
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )

@@ -158,6 +158,14 @@ class CaseReader:
                 if self.choice.sample is None and self._are_enough(0):
                     return
 
+    def everything(self) -> tuple[list[EditCase], int]:
+        """Return all cases of the dataset, with any tags, except those set aside as examples; and the number of malformed rows,
+        which are left out.
+        """
+        rows = list(self.dataset.cases())
+        found = [row for row in rows if isinstance(row, EditCase)]
+        return [case for case in found if case.id not in self.held_out], len(rows) - len(found)
+
     def facts(self) -> dict[str, Any]:
         """Return the description of the choice and of what was left out, for the manifest."""
         listed = [row.model_dump() for row in self.malformed[:MALFORMED_LISTED]]

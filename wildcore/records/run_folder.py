@@ -17,6 +17,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, TypeVar
 
+from wildcore.bounded import JSON_CHARACTERS, read_bytes_bounded
 from wildcore.errors import Option, Place, UserError, command
 from wildcore.records.lines import Key, Mended, append_line, keys_named, line_of, mend_lines, read_lines
 from wildcore.records.schema import (
@@ -131,8 +132,7 @@ class RunFolder:
         """The manifest as written. Raises ``UserError`` if it is damaged or has another schema."""
         path = self.path / MANIFEST
         try:
-            content = path.read_bytes()
-            text = unsealed(content).decode()
+            text = unsealed(read_bytes_bounded(path, JSON_CHARACTERS)).decode()
         except ValueError as error:
             raise UserError(
                 f"damaged: {error}", Place(path), f"if you changed it on purpose, remove its field {CHECKSUM}"
