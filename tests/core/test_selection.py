@@ -95,6 +95,7 @@ def test_answers_are_read_in_one_unicode_form_which_is_counted() -> None:
     (note,) = towns.notes()
     assert note == "answers in another Unicode form than NFC, which are written and compared in NFC: those of 2 cases"
     assert len(towns.cases()) == 3
+    assert towns.everything() == (towns.cases(), 0)
     assert list(towns.notes()) == [note], "they are counted anew"
 
 

@@ -134,7 +134,9 @@ class CaseReader:
         for case in self._well_formed():
             if all(case.tags.get(tag) == value for tag, value in self.choice.where.items()):
                 fitted = True
-                yield self._in_one_form(case)
+                read = self._in_one_form(case)
+                self.other_form += read != case
+                yield read
             else:
                 self.other_tags += 1
                 for tag, value in case.tags.items():
@@ -144,10 +146,7 @@ class CaseReader:
             raise UserError(f"no case of {self.name} fits", about=self._where, way_out=_hint(self.choice, seen))
 
     def _in_one_form(self, case: EditCase) -> EditCase:
-        if self.as_written or (changed := case.with_canonical_answers()) == case:
-            return case
-        self.other_form += 1
-        return changed
+        return case if self.as_written else case.with_canonical_answers()
 
     def _well_formed(self) -> Iterator[EditCase]:
         for row in self.dataset.cases():
@@ -163,7 +162,7 @@ class CaseReader:
         which are left out.
         """
         rows = list(self.dataset.cases())
-        found = [row for row in rows if isinstance(row, EditCase)]
+        found = [self._in_one_form(row) for row in rows if isinstance(row, EditCase)]
         return [case for case in found if case.id not in self.held_out], len(rows) - len(found)
 
     def facts(self) -> dict[str, Any]:
