@@ -509,6 +509,14 @@ def changed_run(folder: Path) -> None:
     RunFolder.open(path.parent).manifest  # noqa: B018
 
 
+def cut_scores(folder: Path) -> None:
+    begun = run(folder)
+    written(begun.path, "scores.jsonl", "{}\n")
+    begun.write_summary({})
+    begun.write_scores([])
+    RunFolder.finished(begun.path, print)
+
+
 def linked_run(folder: Path) -> None:
     begun = run(folder)
     begun.journal_path.symlink_to(written(folder, "other", ""))
@@ -1612,9 +1620,21 @@ RUNS: list[Case] = [
         "out='FOLDER/run': not an empty folder; choose another",
     ),
     (
+        "records.run_folder:RunFolder.started",
+        lambda folder: run(folder).started,
+        "FOLDER/run/manifest.json: damaged: created: <...>",
+        SAME,
+    ),
+    (
         "records.run_folder:RunFolder.finished",
         lambda folder: RunFolder.finished(run(folder, cases=2).path, print),
         ("FOLDER/run: unfinished, 0 of 2 cases done and not scored yet; go on with: wildcore eval --resume FOLDER/run"),
+        SAME,
+    ),
+    (
+        "records.run_folder:RunFolder.finished",
+        lambda folder: cut_scores(folder),
+        "FOLDER/run/scores.jsonl: lines are missing: 1 of 1; make it anew with: wildcore eval --resume FOLDER/run",
         SAME,
     ),
     (
@@ -2322,6 +2342,12 @@ FILES: list[Case] = [
             "FOLDER/prepared/test/<...>.safetensors: damaged, or not a prepared file (<...>); delete the "
             "file and run again"
         ),
+        SAME,
+    ),
+    (
+        "storage.artifacts:_readable",
+        lambda folder: read_manifest(new_folder(folder / "x.safetensors")),
+        "FOLDER/x.safetensors: cannot be read (<...>); delete the file and run again",
         SAME,
     ),
     (

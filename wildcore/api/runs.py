@@ -309,7 +309,7 @@ def score(
             run,
             [metric],
             chosen_settings,
-            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry), clock=run.started),
         )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})

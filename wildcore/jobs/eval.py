@@ -39,6 +39,7 @@ from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
+from wildcore.scoring.summary import summary
 from wildcore.scripts import SEPARATORS
 from wildcore.types import EditCase, EditRequest, EvalProtocol
 
@@ -154,6 +155,7 @@ class Evaluation:
                     if note not in self.plan.reporter.notes:  # several runs share what is kept
                         self.plan.reporter.note(note)
                 self._append_invocation(folder)
+            folder.write_summary(summary(folder))
 
     def _append_invocation(self, folder: RunFolder) -> None:
         """Append the environment of this call, and its notes since the manifest was written, to the run."""
@@ -259,7 +261,7 @@ def open_evaluation(
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
-    model.clock = _start_of(resumed)
+    model.clock = _clock(resumed) or plan.environment.clock
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -278,9 +280,10 @@ def open_evaluation(
     return Evaluation(plan, session, examiner, cases, dataset, editors, size)
 
 
-def _start_of(resumed: RunFolder | None) -> datetime:
+def _clock(resumed: RunFolder | None) -> datetime | None:
+    """Return the time recorded in a resumed run for its chat template. None: there is none."""
     recorded = resumed.manifest.identity.get("clock") if resumed else None
-    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:

@@ -30,7 +30,7 @@ Key = tuple[str, int | None]
 """What tells the lines of a journal apart: the case, and after how many edits it was evaluated."""
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     """A line of a file: its number from 1, its text, of which at most one byte more than ``LINE_BYTES`` and its end are kept,
     and its size in bytes.
     """
@@ -93,7 +93,7 @@ def read_lines(path: Path, model: type[R], way_out: Message, appended: bool = Tr
 
 def keys_named(path: Path) -> Iterator[Key | None]:
     """Read only which case each line is of, and after how many edits (None: the case cannot be told)."""
-    for _, line, _ in _whole_lines(path):
+    for _, line, _ in whole_lines(path):
         text = line.decode(errors="replace")
         begins = FIRST_FIELD.match(text)
         try:
@@ -109,7 +109,7 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     """Remove a half-written last line and every damaged line. Raises ``OSError`` if that fails."""
     problems: dict[int, str] = {}
     size = 0
-    for number, line, bytes_of_line in _whole_lines(path):
+    for number, line, bytes_of_line in whole_lines(path):
         size += bytes_of_line
         try:
             _record(line, model)
@@ -118,7 +118,7 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     half = path.stat().st_size - size if path.exists() else 0
     if problems:
         with replacing(path) as unfinished, unfinished.open("wb") as stream:
-            stream.writelines(line for number, line, _ in _whole_lines(path) if number not in problems)
+            stream.writelines(line for number, line, _ in whole_lines(path) if number not in problems)
     elif half:
         with open(path, "r+b", opener=not_through_links) as stream:
             stream.truncate(size)
@@ -126,12 +126,12 @@ def mend_lines(path: Path, model: type[FrozenData]) -> Mended:
     return Mended(half, len(problems), next(iter(problems.values()), ""))
 
 
-def _whole_lines(path: Path) -> Iterator[_Line]:
+def whole_lines(path: Path) -> Iterator[Line]:
     """Yield each line that has an end."""
     return (line for line in _lines(path) if line.text.endswith(b"\n"))
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def _lines(path: Path) -> Iterator[Line]:
     """Yield each line. A link is not followed, but raises ``OSError``."""
     try:
         stream = open(path, "rb", opener=not_through_links)  # noqa: SIM115
@@ -144,7 +144,7 @@ def _lines(path: Path) -> Iterator[_Line]:
             size, end = len(line), line[-1:]
             while end != b"\n" and (more := stream.readline(PIECE)):
                 size, end = size + len(more), more[-1:]
-            yield _Line(number, line + end if size > len(line) and end == b"\n" else line, size)
+            yield Line(number, line + end if size > len(line) and end == b"\n" else line, size)
 
 
 def _record(line: bytes, model: type[R]) -> R:
