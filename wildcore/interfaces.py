@@ -219,6 +219,8 @@ class Generator(Protocol):
 class Metric(Protocol):
     """Module 4, metric. Scores stored answers, so it can run later, on another machine, without the model.
 
+    Texts that are equal in Unicode get the same score (``wildcore.equivalence``).
+
     Inherit from this class for the defaults, or just have the attributes and methods.
     """
 
