@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from wildcore.equivalence import canonical
 from wildcore.scripts import Separator, separator_after
 
 ProbeKind = Literal["reliability", "generalization", "locality", "portability", "hard-locality"]
@@ -83,6 +84,16 @@ class EditRequest(Joined):
     ground_truth: str | None = None
     separator: Separator | None = None
 
+    def with_canonical_answers(self) -> "EditRequest":
+        """Return the request with its answers in Unicode's form NFC; the prompt and the subject are kept as they are."""
+        return self.model_copy(
+            update={
+                "target": canonical(self.target),
+                "aliases": tuple(map(canonical, self.aliases)),
+                "ground_truth": None if self.ground_truth is None else canonical(self.ground_truth),
+            }
+        )
+
     def _prompt_and_separator(self) -> tuple[str, Separator | None]:
         return self.prompt, self.separator
 
@@ -101,6 +112,11 @@ class Probe(Joined):
     rival: str | None = None
     separator: Separator | None = None
     nearness: Nearness | None = None
+
+    def with_canonical_answers(self) -> "Probe":
+        """Return the question with its answers in Unicode's form NFC; the prompt is kept as it is."""
+        rival = None if self.rival is None else canonical(self.rival)
+        return self.model_copy(update={"answers": tuple(map(canonical, self.answers)), "rival": rival})
 
     def _prompt_and_separator(self) -> tuple[str, Separator | None]:
         return self.prompt, self.separator
@@ -128,6 +144,13 @@ class EditCase(FrozenData):
     request: EditRequest
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
+
+    def with_canonical_answers(self) -> "EditCase":
+        """Return the case with all its answers in Unicode's form NFC, so that texts that are equal in Unicode have the same
+        tokens.
+        """
+        probes = tuple(probe.with_canonical_answers() for probe in self.probes)
+        return self.model_copy(update={"request": self.request.with_canonical_answers(), "probes": probes})
 
     def with_separators(self, separator: Separator | None) -> "EditCase":
         """Return the case with the separators of its prompts decided: ``separator``, or if None, by each prompt's script."""

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -258,6 +259,17 @@ def test_answers_can_be_scored_without_the_model(
     assert {cell["metric"] for cell in scored.summary["cells"]} >= {"exact-match", "token-f1"}
     assert wildcore("score", result.folder, "--metric", "token-f1", "--quiet").returncode == 0
     assert api.Result(result.folder).summary == scored.summary
+
+
+def test_answers_are_read_in_one_unicode_form(model: LoadedModel, fine_tuning: api.EditorChoice) -> None:
+    replies, facts = [], []
+    for form in ("NFC", "NFD"):
+        target = unicodedata.normalize(form, "Hà Nội")
+        replies += api.ask(model, api.question("Where?", target), "synthetic", **QUIET)
+        facts += api.edit(model, fine_tuning, api.fact("Where is it?", target), **QUIET).facts
+    assert replies[0] == replies[1]
+    assert facts[0] == facts[1]
+    assert facts[1].target == unicodedata.normalize("NFC", "Hà Nội")
 
 
 def test_a_result_as_rows_and_as_a_frame(

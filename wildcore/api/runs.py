@@ -221,7 +221,8 @@ def evaluate(
         trace=trace,
     )
     registry = plugins(own_protocols)
-    spec = spec.model_copy(update={"measurements": measurements(registry, schedule, judge_at, names(measure))})
+    measured = measurements(registry, schedule, judge_at, names(measure), patch=patch is not None)
+    spec = spec.model_copy(update={"measurements": measured})
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
@@ -309,7 +310,7 @@ def score(
             run,
             [metric],
             chosen_settings,
-            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry), clock=run.started),
         )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})

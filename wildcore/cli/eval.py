@@ -245,9 +245,9 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     require_fitting_schedule(
         chosen["schedule"], chosen["edits_per_update"], chosen["patch"], chosen["judge_at"], orders[0]
     )
-    chosen["measurements"] = (
-        *measurements(registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"]),
-        *shortcuts.added_measurements(ctx, registry),
+    added = shortcuts.added_measurements(ctx, registry)
+    chosen["measurements"] = measurements(
+        registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"], added, bool(chosen["patch"])
     )
     chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:
@@ -335,14 +335,20 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with folder.locked():  # otherwise this would cut off a line that another process is still writing
-        for note in (*folder.mend(), *(f"journal.jsonl: {said}" for said in folder.uncounted_lines())):
+        for note in (
+            *folder.changed_files(),
+            *folder.mend(),
+            *(f"journal.jsonl: {said}" for said in folder.uncounted_lines()),
+        ):
             reporter.note(note)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
+        evaluation = open_evaluation(
+            plan_evaluation(registry, [spec], reporter, started=folder.started), resumed=folder
+        )
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, spec, folder, reporter)
 

@@ -71,6 +71,7 @@ class Auditor:
         self.spec = spec
         self.environment = Environment(cache_folder(), spec.seed, progress, segmenter=segmenters(registry))
         self.reader, self.dataset = make_reader(registry, spec)
+        self.reader.as_written = True
         self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
         self.notes: list[Message] = []
 
@@ -95,6 +96,7 @@ class Auditor:
         request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
         model.max_batch_size = self.spec.batch_size
+        self.reader.as_written = False  # the model is asked as in a run
         tokens = Counter(_tokens(model, case) for case in self._wanted())
         unedited = UneditedAnswers(self.environment.cache, model)
         answered = [

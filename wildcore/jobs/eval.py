@@ -10,6 +10,7 @@ from typing import Any
 from wildcore.datasets.selection import content_hash, require_some
 from wildcore.equivalence import canonical
 from wildcore.errors import Message, Option, Refused, UserError
+from wildcore.evaluation.checkpoints import SequenceState
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, group_size
@@ -39,6 +40,7 @@ from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
+from wildcore.scoring.summary import summary
 from wildcore.scripts import SEPARATORS
 from wildcore.types import EditCase, EditRequest, EvalProtocol
 
@@ -154,6 +156,7 @@ class Evaluation:
                     if note not in self.plan.reporter.notes:  # several runs share what is kept
                         self.plan.reporter.note(note)
                 self._append_invocation(folder)
+            folder.write_summary(summary(folder))
 
     def _append_invocation(self, folder: RunFolder) -> None:
         """Append the environment of this call, and its notes since the manifest was written, to the run."""
@@ -172,9 +175,10 @@ class Evaluation:
         size = folder.manifest.group_size if spec.parallel == AUTO else self.group_size
         if schedule.name == "single":
             finished = {record.case for record in folder.cases()}
-            if all(case.id in finished for case in self.cases):
-                return
-            self._do_single_edits(folder, editor, size, finished)
+            if any(case.id not in finished for case in self.cases):
+                self._do_single_edits(folder, editor, size, finished)
+            if isinstance(editor, FixedPatchEditor) and self.plan.measurements:
+                self._measure_patch(folder, editor)
         else:
             runner = SequenceRunner(
                 editor,
@@ -218,7 +222,22 @@ class Evaluation:
                 advance(1)
                 watch.take(record.edit)
 
-            run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, group_size, finished)
+            after = len(editor.written) if isinstance(editor, FixedPatchEditor) else 1
+            environment = self.session.environment
+            run(editor, self.examiner, self.cases, environment, folder, on_case, group_size, finished, after)
+
+    def _measure_patch(self, folder: RunFolder, editor: "FixedPatchEditor") -> None:
+        """Measure the model without and under a patch that was made before, unless that is done."""
+        known = {point.after_edits: point for point in folder.points()}
+        measurer, after = self._measurer(), len(editor.written)
+        if 0 in known:
+            measurer.unedited = known[0].measured
+        else:
+            folder.append_point(measurer.measure_unedited())
+        if after not in known:
+            written = SequenceState(0)
+            written.patch.add(editor.patch)
+            folder.append_point(measurer.measure(written, after, self.cases, list(folder.cases())))
 
     def _measurer(self) -> ModelMeasurer:
         return ModelMeasurer(self.session.model, self.plan.measurements, self.session.environment.progress)
@@ -259,7 +278,7 @@ def open_evaluation(
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
-    model.clock = _start_of(resumed)
+    model.clock = _clock(resumed) or plan.environment.clock
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -278,9 +297,10 @@ def open_evaluation(
     return Evaluation(plan, session, examiner, cases, dataset, editors, size)
 
 
-def _start_of(resumed: RunFolder | None) -> datetime:
+def _clock(resumed: RunFolder | None) -> datetime | None:
+    """Return the time recorded in a resumed run for its chat template. None: there is none."""
     recorded = resumed.manifest.identity.get("clock") if resumed else None
-    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:

@@ -90,6 +90,10 @@ class CaseRecord(FrozenData):
     edit: EditOutcome
     probes: tuple[ProbeRecord, ...]
 
+    @model_serializer(mode="wrap")
+    def _as_earlier_versions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(handler(self), "after_edits")
+
 
 class ScoreRecord(FrozenData):
     """One line of the scores: a probe under a protocol by one metric, before the edit and after it, at one judging point.
@@ -110,6 +114,10 @@ class ScoreRecord(FrozenData):
     after_reason: str | None
     before_samples: tuple[Score, ...] = ()
     after_samples: tuple[Score, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_earlier_versions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(handler(self), "after_edits")
 
 
 class WeightChange(FrozenData):

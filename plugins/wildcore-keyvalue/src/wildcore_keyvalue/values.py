@@ -285,11 +285,11 @@ class _Rows:
             positions = positions.clamp(max=self.model.max_length - 1)  # padding may reach beyond it
         with ExitStack() as stack:
             recorded = (*self.modules, contributing_module(self.model, layer, self.place))
-            seen = [stack.enter_context(recorded_layer(module)) for module in recorded]
+            seen = [stack.enter_context(recorded_layer(module, _first_token)) for module in recorded]
             upper = PartialForward(
                 self._replayed(), layer, tail_ids, mask, positions, cache, computes_padding=self.multiple_of > 1
             )
-        *outputs, contributions = (states[0][:, 0] for states in seen)
+        *outputs, contributions = (states[0] for states in seen)
         return upper, torch.stack(outputs, dim=1), contributions
 
     def _replayed(self) -> LoadedModel:
@@ -423,6 +423,11 @@ class _Step:
         loss = self.rows.losses(deltas, self.rows.going_on)
         (gradient,) = torch.autograd.grad(loss.sum(), deltas)
         return loss.detach(), gradient
+
+
+def _first_token(states: Tensor) -> Tensor:
+    """Return a copy of the states of each row's first token, [rows, width]."""
+    return states[:, 0].clone()
 
 
 @torch.no_grad()
