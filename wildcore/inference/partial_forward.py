@@ -109,9 +109,8 @@ class PartialForward:
         """
         layers = () if self._cache is None else self._cache.layers
         cached = [tensor for layer in layers for tensor in (layer.keys, layer.values)]
-        recorded = [tensor for given in (self._below, *self._beside.values()) for tensor in _flat(given)]
         own = (self._ids, self._mask, self._positions, self.inputs, self.outputs, self.hidden)
-        return [*own, *recorded, *cached]
+        return [*own, *_tensors((self._below, *self._beside.values())), *cached]
 
     def _packed(self) -> dict[nn.Module, Forward]:
         """Return forwards that are given only the real tokens, if few enough tokens are real."""
@@ -229,8 +228,3 @@ def _chosen(given: Any, rows: Tensor) -> Any:
     if isinstance(given, tuple):
         return tuple(_chosen(part, rows) for part in given)
     return None if given is None else given[rows.to(given.device)]
-
-
-def _flat(given: Any) -> list[Tensor]:
-    parts = given if isinstance(given, tuple) else (given,)
-    return [part for part in parts if part is not None]
