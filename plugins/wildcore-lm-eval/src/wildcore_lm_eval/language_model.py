@@ -85,7 +85,7 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[Scored]:
         """Return for each request (context, continuation) how probable the continuation is after the context."""
-        contexts = self._rewritten(requests)
+        contexts = self.rewritten(requests)
         pairs = [(context, one.args[1]) for context, one in zip(contexts, requests, strict=True)]
         changed = [replace(one, arguments=pair) for pair, one in zip(pairs, requests, strict=True)]
         self._names = [one.task_name for one in requests]
@@ -153,7 +153,7 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
         """Return for each request (context, arguments of generation) the greedy continuation up to a stop string."""
-        contexts, size = self._rewritten(requests), AT_ONCE * self._batch_size
+        contexts, size = self.rewritten(requests), AT_ONCE * self._batch_size
         answers: list[str] = []
         for start in range(0, len(requests), size):
             part = slice(start, start + size)
@@ -209,7 +209,7 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
         self.cut[task] += len(ids) > room
         return ids[-room:]
 
-    def _rewritten(self, requests: Sequence[Any]) -> list[str]:
+    def rewritten(self, requests: Sequence[Any]) -> list[str]:
         """Return the contexts of requests as the applied prompt patches change them. An empty context asks nothing."""
         contexts = [one.args[0] for one in requests]
         if not self.model.prompt_patches:

@@ -1,6 +1,6 @@
 """The measurement: the tasks are loaded and checked before the model, and asked whenever the model is measured."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from wildcore_lm_eval.tasks import LoadedTasks
 
 WARNINGS_SHOWN = 3
+LONGEST_WARNING = 200
+
+
+def in_short(text: str) -> str:
+    """Return a text in one line of limited length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_WARNING else f"{line[:LONGEST_WARNING]}..."
 
 
 class LmEval(Measurement):
@@ -37,6 +44,7 @@ class LmEval(Measurement):
         self._loaded = load_tasks(self.params)
         for note in self._loaded.notes:
             self._note(note)
+        self._note_warnings(self._loaded.warnings)
 
     def measure(self, model: "LoadedModel") -> Sequence[Measured]:
         """Ask ``model`` every task, as it is patched at this moment. Call ``prepare`` first."""
@@ -79,12 +87,16 @@ class LmEval(Measurement):
                 bootstrap_iters=params.bootstrap_iters,
                 confirm_run_unsafe_code=params.confirm_run_unsafe_code,
             )
-        new = [text for text in warnings.messages if text not in self._noted]
-        for text in new[:WARNINGS_SHOWN]:
-            self._note(f"lm-evaluation-harness: {text}")
-        if new[WARNINGS_SHOWN:]:
-            self._note(f"lm-evaluation-harness: {len(new) - WARNINGS_SHOWN} further warnings, the first: {new[WARNINGS_SHOWN]}")
+        self._note_warnings(warnings.messages)
         return results
+
+    def _note_warnings(self, warnings: Iterable[str]) -> None:
+        """Show the first warnings of the harness, and count the others."""
+        said = [f"lm-evaluation-harness: {in_short(text)}" for text in warnings]
+        for text in said[:WARNINGS_SHOWN]:
+            self._note(text)
+        if said[WARNINGS_SHOWN:]:
+            self._note(f"lm-evaluation-harness: {len(said) - WARNINGS_SHOWN} further warnings")
 
     def _note(self, text: str) -> None:
         """Show a note, once."""

@@ -23,11 +23,14 @@ OFFLINE = "HF_HUB_OFFLINE"
 
 @dataclass(frozen=True)
 class LoadedTasks:
-    """Tasks with their data, and the groups that they belong to, both by name. ``notes`` are for the user."""
+    """Tasks with their data, and the groups that they belong to, both by name. ``notes`` are for the user; ``warnings`` are the
+    harness's own.
+    """
 
     tasks: dict[str, Any]
     groups: dict[str, Any]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def contents(self) -> dict[str, Any]:
@@ -35,14 +38,13 @@ class LoadedTasks:
         return {"tasks": self.tasks, "groups": self.groups}
 
 
-def load_tasks(params: LmEvalParams, manager: Any = None) -> LoadedTasks:
+def load_tasks(params: LmEvalParams) -> LoadedTasks:
     """Load the tasks with their data, and check that each can be measured.
 
-    ``manager`` knows the tasks of the harness by name (None: it is made, which takes some ten seconds if a task is named
-    rather than given as a file). Raises ``UserError`` for a task that does not exist, cannot be loaded or is not measured here.
+    Raises ``UserError`` for a task that does not exist, cannot be loaded or is not measured here.
     """
     with quiet_harness(params.seed, bars=True) as warnings, hub_code_refused(params.confirm_run_unsafe_code):
-        manager = manager or _manager_of(params.tasks)
+        manager = manager_of(params.tasks)
         found = {spec: _loaded(spec, manager) for spec in params.tasks}
         tasks: dict[str, Any] = {}
         groups: dict[str, Any] = {}
@@ -54,16 +56,18 @@ def load_tasks(params: LmEvalParams, manager: Any = None) -> LoadedTasks:
                 tasks[name] = task
             groups |= loaded.get("groups", {})
         notes = [note for name, task in tasks.items() for note in _set_up(name, task, params)]
-    return LoadedTasks(tasks, groups, (*notes, *(f"lm-evaluation-harness: {text}" for text in warnings.messages)))
+    return LoadedTasks(tasks, groups, tuple(notes), tuple(warnings.messages))
 
 
-def _manager_of(specs: Sequence[str]) -> Any:
-    """Return what knows the tasks of the harness, unless all are files, and those beside a file of a group."""
+def manager_of(specs: Sequence[str]) -> Any:
+    """Return what knows tasks by name: those beside the file of a group, and those of the harness, which takes some ten
+    seconds, if a task is named or a group could name one. Raises ``UserError`` for a file that does not exist.
+    """
     files = [spec for spec in specs if _is_file(spec)]
     for spec in files:
         if not Path(spec).is_file():
             raise _refusal(spec, "there is no such file")
-    folders = {str(Path(spec).resolve().parent) for spec in files if _is_group(spec)}
+    folders = {str(Path(spec).resolve().parent) for spec in files if _group_in(spec)}
     return TaskManager(include_path=sorted(folders), include_defaults=bool(folders) or len(files) < len(specs))
 
 
@@ -71,18 +75,24 @@ def _is_file(spec: str) -> bool:
     return spec.endswith(YAML)
 
 
-def _is_group(spec: str) -> bool:
+def _group_in(spec: str) -> str | None:
+    """Return the name of the group that a file defines. None: it defines a task."""
     with _explained(spec):
-        return re.search(r"^group\s*:", Path(spec).read_text(encoding="utf-8"), re.MULTILINE) is not None
+        found = re.search(r"^group\s*:\s*['\"]?([^'\"\s#]+)", Path(spec).read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else None
 
 
 def _loaded(spec: str, manager: Any) -> Any:
-    """Return what the harness makes of one name or file."""
-    if not _is_file(spec) and spec not in manager.all_tasks:
+    """Return what the harness makes of one name or file. It takes files of tasks; a group is known by its name."""
+    if _is_file(spec):
+        wanted = _group_in(spec) or str(Path(spec).resolve())
+    elif spec in manager.all_tasks:
+        wanted = spec
+    else:
         file = " (for a file, its name must end in .yaml)" if Path(spec).exists() else ""
         raise _refusal(spec, f"lm-evaluation-harness has no such task{file}", suggestion(spec, manager.all_tasks))
     with _explained(spec):
-        return manager.load([str(Path(spec).resolve()) if _is_file(spec) else spec])
+        return manager.load([wanted])
 
 
 @contextmanager
