@@ -46,7 +46,7 @@ def killables() -> list[Killable]:
     model = ("--model", str(MODEL), "--quiet")
     data = ("--dataset", "counterfact", "--set", "dataset.path=edits.json")
     single = ("eval", *model, *data, "--editor", "ft-m", "--set", "editor.steps=2", "--parallel", "2", "--out", "run")
-    sequence = (*single, "--schedule", "sequential")
+    sequence = (*single, "--schedule", "sequential", "--judge-at", "1,2", "--checkpoint-every", "0")
     score = ("score", "run", "--metric", "contains", "--metric", "token-f1", "--quiet")
     prepare = ("prepare", "rome", *model, "--set", "editor.moment_tokens=200")
     edit = ("edit", *model, "--editor", "ft-m", "--edits", "facts.jsonl", "--out", "p.safetensors")

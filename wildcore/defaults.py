@@ -5,3 +5,5 @@ EMBEDDED_DATASET = "pocketqa"
 SYNTHETIC = "synthetic"
 WILD = "wild"
 BOTH_PROTOCOLS = (SYNTHETIC, WILD)
+MEASUREMENTS = ("perplexity", "n-gram-entropy")
+"""Made at the judging points of a sequence, as far as they are installed."""

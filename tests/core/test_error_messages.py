@@ -56,12 +56,13 @@ from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require
 from wildcore.errors import Module, Option
 from wildcore.evaluation.checkpoints import NAME, Checkpoint, SequenceState, read_patch_or_run
 from wildcore.evaluation.failure_filter import FailureFilter, first_metric
-from wildcore.evaluation.schedules import FIRST_EDITS, require_fitting_schedule
-from wildcore.evaluation.sequences import edit_on_top_of
+from wildcore.evaluation.judging import JudgeAt
+from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, require_fitting_schedule
+from wildcore.evaluation.sequences import SequenceRunner, edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Patch, only_unicode
 from wildcore.jobs.audit import Auditor
-from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor
+from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor, measurements
 from wildcore.jobs.chat import chat_note
 from wildcore.jobs.edit import _read as read_for_editor
 from wildcore.jobs.edit import _save as save_model
@@ -113,6 +114,7 @@ from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, Manifest
 from wildcore.records.trace_files import _write as write_trace
 from wildcore.registry import Found, Plugin, Registry, load_registry
+from wildcore.reporting.comparison import _comparable_scores
 from wildcore.reporting.run import readable_manifest
 from wildcore.storage import Artifact, artifact_file, read_manifest
 from wildcore.storage.artifact_entries import remove
@@ -388,6 +390,20 @@ def unwritable_sequence(folder: Path) -> None:
 
 def sequence_apart_from_its_run(folder: Path) -> None:
     read_patch_or_run(sequence(run(folder)).path.rename(folder / "moved.safetensors"))
+
+
+def huge_checkpoint(folder: Path) -> Any:
+    return SimpleNamespace(seconds=0.0, written=SimpleNamespace(size=1 << 50), file=SimpleNamespace(path=folder / NAME))
+
+
+def runs_judged_differently(folder: Path) -> tuple[list[RunFolder], list[Manifest]]:
+    chosen = {"one": "end", "two": "each"}
+    runs = [run(folder, name) for name in chosen]
+    manifests = [
+        one.manifest.model_copy(update={"identity": {"schedule": Schedule.chosen("sequential", 1, 2, at).identity()}})
+        for one, at in zip(runs, chosen.values(), strict=True)
+    ]
+    return runs, manifests
 
 
 def run_as_patch(folder: Path, change: Patch | None) -> None:
@@ -824,6 +840,12 @@ COMMANDS: list[Case] = [
     ),
     (
         "cli.eval:_specs",
+        lambda folder: cli("eval", "--editor", "e", "--schedule", "batch", "--edit-order", "1", "--edit-order", "1"),
+        "--edit-order: an order of edits is named twice",
+        SAME,
+    ),
+    (
+        "cli.eval:_specs",
         lambda folder: cli("eval", "--patch", folder / "p", "--as-published"),
         ("--as-published: cannot be combined with --patch, whose edits are already made; leave --as-published out"),
         SAME,
@@ -844,6 +866,12 @@ COMMANDS: list[Case] = [
         "cli.eval:_spec_to_resume",
         lambda folder: resume(folder, "--editor", "e", "--editor", "f"),
         "--resume resumes one run, which has one editor",
+        SAME,
+    ),
+    (
+        "cli.eval:_spec_to_resume",
+        lambda folder: resume(folder, "--edit-order", "1", "--edit-order", "2"),
+        "--resume resumes one run, which has one order of edits",
         SAME,
     ),
     (
@@ -1678,6 +1706,86 @@ JOBS: list[Case] = [
         lambda folder: require_fitting_schedule("batch", None, "p"),
         ("--schedule batch: cannot be combined with --patch, whose edits are already made; leave --schedule out"),
         ("schedule='batch': cannot be combined with patch, whose edits are already made; leave schedule out"),
+    ),
+    (
+        "evaluation.schedules:require_fitting_schedule",
+        lambda folder: require_fitting_schedule("batch", None, None, "each"),
+        "--judge-at each: only a sequence has judging points; leave it out, or choose --schedule sequential",
+        "judge_at='each': only a sequence has judging points; leave it out, or choose schedule='sequential'",
+    ),
+    (
+        "evaluation.schedules:require_fitting_schedule",
+        lambda folder: require_fitting_schedule("single", None, None, order=3),
+        (
+            "--edit-order 3: single edits do not depend on their order; leave it out, or choose --schedule batch or "
+            "--schedule sequential"
+        ),
+        (
+            "edit_order=3: single edits do not depend on their order; leave it out, or choose schedule='batch' or "
+            "schedule='sequential'"
+        ),
+    ),
+    (
+        "evaluation.judging:JudgeAt.parse",
+        lambda folder: JudgeAt.parse("now"),
+        (
+            "--judge-at now: not a choice of judging points; choose end, each, every:K, matrix, or numbers of edits such as "
+            "1,10,100"
+        ),
+        (
+            "judge_at='now': not a choice of judging points; choose end, each, every:K, matrix, or numbers of edits such as "
+            "1,10,100"
+        ),
+    ),
+    (
+        "evaluation.judging:JudgeAt.require_ends_of_updates",
+        lambda folder: JudgeAt.parse("20,30").require_ends_of_updates(20),
+        "--judge-at 20,30: no update of 20 edits ends after 30 edits; choose multiples of 20",
+        "judge_at='20,30': no update of 20 edits ends after 30 edits; choose multiples of 20",
+    ),
+    (
+        "evaluation.sequences:SequenceRunner._say_size",
+        lambda folder: SequenceRunner(None, None, None, None, "", print)._say_size(huge_checkpoint(folder)),
+        (
+            "FOLDER/sequence.safetensors: a checkpoint takes 1024.0 TiB, twice that while it is replaced; <...> are free; "
+            "make room, or keep no checkpoint with --checkpoint-every never"
+        ),
+        (
+            "FOLDER/sequence.safetensors: a checkpoint takes 1024.0 TiB, twice that while it is replaced; <...> are free; "
+            "make room, or keep no checkpoint with checkpoint_every='never'"
+        ),
+    ),
+    (
+        "jobs.build:measurements",
+        lambda folder: measurements(Registry(), "sequential", "end", ("none", "perplexity")),
+        "--measure: none cannot be combined with others",
+        "measurements: none cannot be combined with others",
+    ),
+    (
+        "jobs.build:measurements",
+        lambda folder: measurements(Registry(), "single", "end", ("perplexity",)),
+        (
+            "--measure perplexity: a model is measured at the judging points of a sequence; leave it out, or choose "
+            "--schedule sequential"
+        ),
+        (
+            "measurements='perplexity': a model is measured at the judging points of a sequence; leave it out, or choose "
+            "schedule='sequential'"
+        ),
+    ),
+    (
+        "reporting.comparison:_comparable_scores",
+        lambda folder: _comparable_scores(None, *runs_judged_differently(folder)),
+        (
+            "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits' and 'right "
+            "after their own update'), and a number depends on how many edits were made before; no judging point with the "
+            "same cases is shared by all; compare runs with the same --judge-at"
+        ),
+        (
+            "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits' and 'right "
+            "after their own update'), and a number depends on how many edits were made before; no judging point with the "
+            "same cases is shared by all; compare runs with the same judge_at"
+        ),
     ),
     (
         "evaluation.failure_filter:first_metric",

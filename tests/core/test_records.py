@@ -273,7 +273,7 @@ def test_another_schema_is_refused(folder: RunFolder, number: object) -> None:
     content = {**json.loads(path.read_text()), "schema_number": number}
     path.write_text(sealed(json.dumps({name: value for name, value in content.items() if name != CHECKSUM})))
     said = message(lambda: folder.manifest)
-    assert said == f"{path}: schema {number}, and this wildcore reads schemas 1 and {SCHEMA}"
+    assert said == f"{path}: schema {number}, and this wildcore reads schemas 1, 2 and {SCHEMA}"
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schema_number": 1}', "\x00"])

@@ -14,7 +14,7 @@ from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
 from wildcore.reporting.run import print_table
-from wildcore.scoring.summary import SummaryRow
+from wildcore.scoring.means import SummaryRow
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 IDENTITY = dict.fromkeys(("model", "dataset", "editor"), NAMED)

@@ -12,8 +12,8 @@ from wildcore.protocols import Metrics, as_variant, with_added
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, ScoreRecord
 from wildcore.scoring.intervals import NORMAL_95, interval, wilson
+from wildcore.scoring.means import summarise
 from wildcore.scoring.scores import COMPARES, REFUSED, score_case, score_run
-from wildcore.scoring.summary import summarise
 
 means = st.floats(0, 1, allow_subnormal=False)
 counts = st.integers(1, 100_000)

@@ -1,8 +1,7 @@
 """Batches and sequences: what is written upon what, what is evaluated under what, and that nothing of it is lost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,79 +10,37 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wildcore import (
-    EditCase,
     EditRequest,
     Patch,
-    Probe,
-    Prompt,
     Refused,
     Saved,
     UserError,
 )
 from wildcore.evaluation.checkpoints import NAME, Checkpoint, SequenceState
 from wildcore.evaluation.examiner import Examiner
+from wildcore.evaluation.measuring import has_finite_logits
 from wildcore.evaluation.refusals import AllRefused, write_together
-from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, ScheduleName
-from wildcore.evaluation.sequences import SequenceRunner, has_finite_logits
-from wildcore.evaluation.single import run
+from wildcore.evaluation.schedules import FIRST_EDITS, ScheduleName
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.inference import decode
-from wildcore.interfaces import Editor
-from wildcore.models import LoadedModel, encode
+from wildcore.models import LoadedModel
 from wildcore.patches import Dense, WeightPatch
 from wildcore.patches.accumulated import CombinedPatch
-from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, Manifest, flatten
-from wildcore.testing.conformance import ModelState, quiet_environment
-from wildcore.testing.networks import HIDDEN, INTERMEDIATE, tiny_model
+from wildcore.testing.conformance import ModelState
+from wildcore.testing.networks import tiny_model
+from wildcore.testing.sequence_runs import (
+    CASES,
+    COUNT,
+    TOKENS,
+    Act,
+    Remembering,
+    Run,
+    Stop,
+    asked_under,
+    case,
+    differences,
+    said,
+)
 from wildcore.testing.stub_protocol import Greedy, plain_protocol
-
-TOKENS = 4
-COUNT = 7
-Act = Callable[[int], None]
-
-
-class Remembering(Editor):
-    """Writes a change that depends on the model as it is, the requests, and how many it wrote before: its state."""
-
-    def __init__(self, act: Act = lambda edits: None, size: float = 0.3) -> None:
-        self.act, self.size = act, size
-        self.edits = torch.zeros(1)
-        self.prepared = 0
-
-    def prepare(self, model: LoadedModel, environment: Any) -> None:
-        self.prepared += 1
-
-    def edit(self, model: LoadedModel, requests: Sequence[EditRequest]) -> WeightPatch:
-        if any(request.subject is None for request in requests):
-            self.edits = self.edits + 100  # an editor that is less careful than it should be
-            raise Refused("no subject")
-        ids = [i for request in requests for i in encode(model.tokenizer, Prompt(text=request.prompt))]
-        generator = torch.Generator().manual_seed(sum(ids) + int(self.edits))
-        projection = model.mlp_output(1)
-        noise = self.size * torch.randn(HIDDEN, INTERMEDIATE, generator=generator)
-        self.edits = self.edits + len(requests)
-        self.act(int(self.edits))
-        return WeightPatch({projection.name: Dense(noise + 0.01 * projection.weight)})
-
-    def reset(self) -> None:
-        self.edits = torch.zeros(1)
-
-    @property
-    def state(self) -> Saved:
-        return Saved({"edits": self.edits}, {})
-
-    def restore(self, state: Saved) -> None:
-        self.edits = state.tensors["edits"]
-
-
-def case(number: int, subject: str | None = "the place") -> EditCase:
-    request = EditRequest(prompt=f"The place {number} is in", target="Peru", subject=subject)
-    probes = tuple(Probe(kind="reliability", prompt=f"Place {number}, {i}:", answers=("Peru",)) for i in range(2))
-    return EditCase(id=str(number), request=request, probes=probes)
-
-
-CASES = [case(number) for number in range(COUNT)]
 
 
 @pytest.fixture(scope="module")
@@ -94,60 +51,6 @@ def model() -> LoadedModel:
 @pytest.fixture
 def examiner(model: LoadedModel, tmp_path: Path) -> Examiner:
     return Examiner(model, [plain_protocol(Greedy(TOKENS))], UneditedAnswers(tmp_path / "cache", model))
-
-
-class Run:
-    """A run in a folder of its own, which can be taken up again with a new editor."""
-
-    def __init__(
-        self, examiner: Examiner, path: Path, name: ScheduleName, size: int | None = None, cases: Sequence[EditCase] = CASES
-    ) -> None:  # fmt: skip
-        self.examiner, self.cases = examiner, cases
-        self.schedule = Schedule.chosen(name, size, len(cases))
-        self.environment = quiet_environment(path / "cache")
-        self.lines: list[str] = []
-        manifest = Manifest(
-            created="2025-01-01T00:00:00+00:00",
-            job={},
-            identity={"schedule": self.schedule.identity()},
-            protocols=(),
-            case_count=len(cases),
-            versions={},
-            hardware={},
-            plugins={},
-        )
-        self.folder = RunFolder.create(path, manifest)
-        self.file = path / NAME
-
-    def go_on(self, editor: Editor, on_case: Callable[[CaseRecord], None] = lambda record: None) -> list[CaseRecord]:
-        done = {record.case for record in self.folder.cases()}
-        if self.schedule.name == "single":
-            run(editor, self.examiner, self.cases, self.environment, self.folder, on_case, 1, done)
-        else:
-            runner = SequenceRunner(editor, self.examiner, self.environment, self.folder, "own", self.lines.append)
-            runner.run(self.schedule, self.cases, on_case, 2, done)
-        return list(self.folder.cases())
-
-    def kept_updates(self) -> int:
-        return len(Checkpoint(self.folder).load(0, self.examiner.model, Remembering()).outcomes)
-
-
-def differences(some: Sequence[CaseRecord], others: Sequence[CaseRecord]) -> list[str]:
-    """Return where records differ, but for the one thing that may: how long an edit took."""
-    pairs = [(flatten(one.model_dump()), flatten(other.model_dump())) for one, other in zip(some, others, strict=True)]
-    keys = [(number, key) for number, (one, other) in enumerate(pairs) for key in one.keys() | other.keys()]
-    found = [f"{number}.{key}" for number, key in keys if pairs[number][0].get(key) != pairs[number][1].get(key)]
-    return sorted(place for place in found if not place.endswith(".edit.seconds"))
-
-
-def said(records: Sequence[CaseRecord]) -> list[list[str]]:
-    return [[answer.text for probe in record.probes for answer in probe.after] for record in records]
-
-
-def asked_under(model: LoadedModel, patch: Patch, number: int) -> list[str]:
-    with patch.applied(model):
-        prompts = [Prompt(text=probe.prompt) for probe in case(number).probes]
-        return [output.text for output in decode(model, prompts, [TOKENS] * 2, lambda row, text, count: False)]
 
 
 def test_a_sequence_of_one_edit_and_batches_of_one_are_single_edits(examiner: Examiner, tmp_path: Path) -> None:
@@ -197,10 +100,6 @@ def test_the_model_is_put_back_and_the_state_is_clear_at_the_start(
     before.require(examiner.model, f"a run of the schedule {name}")
     assert not differences(records, Run(examiner, tmp_path / "new", name, size).go_on(Remembering()))
     assert used.prepared == 1
-
-
-class Stop(BaseException):
-    """Comes like Ctrl-C, at any place."""
 
 
 def stop_at(number: int) -> Act:
@@ -294,14 +193,17 @@ def test_a_refused_edit_is_left_out_with_what_it_did_to_the_state(examiner: Exam
     assert [probe.after for probe in refused.probes] == [(), ()]
     assert "  case 50 (The place 50 is in -> Peru): refused: no subject" in refusing.lines
     others = [record for record in records if record is not refused]
-    assert not differences(others, Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
+    without = Run(examiner, tmp_path / "without", "sequential").go_on(Remembering())
+    assert not differences(others, without, (".edit.seconds", ".after_edits"))
+    assert {record.after_edits for record in records} == {COUNT + 1}
 
 
 def test_an_editor_that_refuses_the_first_edit_goes_on_without_state(examiner: Examiner, tmp_path: Path) -> None:
     cases = [case(50, subject=None), *CASES]
     first, *others = Run(examiner, tmp_path / "refusing", "sequential", cases=cases).go_on(Remembering())
     assert first.edit.status == "refused"
-    assert not differences(others, Run(examiner, tmp_path / "without", "sequential").go_on(Remembering()))
+    without = Run(examiner, tmp_path / "without", "sequential").go_on(Remembering())
+    assert not differences(others, without, (".edit.seconds", ".after_edits"))
     stopped = Run(examiner, tmp_path / "stopped", "sequential", cases=cases)
     with pytest.raises(Stop):
         stopped.go_on(Remembering(stop_at(1)))
@@ -327,7 +229,8 @@ def test_a_refused_edit_keeps_no_other_of_its_update_from_being_written(
     assert refused == {"50": "no subject", "51": "no subject"}
     assert "  case 50 (The place 50 is in -> Peru): refused: no subject" in refusing.lines
     others = [record for record in records if record.case not in refused]
-    assert not differences(others, Run(examiner, tmp_path / "without", "batch").go_on(Remembering()))
+    without = Run(examiner, tmp_path / "without", "batch").go_on(Remembering())
+    assert not differences(others, without, (".edit.seconds", ".after_edits"))
     (refusing.folder.path / "journal.jsonl").unlink()
     assert not differences(refusing.go_on(editor()), records), "what was kept says which edits were refused"
 

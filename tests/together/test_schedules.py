@@ -1,6 +1,7 @@
 """Batches and sequences through the command line, whatever happens to their processes."""
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -192,3 +193,44 @@ def test_a_patch_that_is_there_is_evaluated_by_no_other_schedule(
     done = wildcore("eval", *job[:-2], "--patch", tmp_path / "facts.safetensors", "--schedule", "sequential")
     assert done.returncode == 2
     assert "--schedule sequential: cannot be combined with --patch, whose edits are already made" in done.stderr
+
+
+def test_a_sequence_is_judged_at_points_measured_shown_and_resumed(
+    start_python: Start, wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    chosen = [*sequence(job, "ft-m"), "--judge-at", "2,5,50", "--checkpoint-every", "0"]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    done = wildcore("eval", *chosen, "--out", whole)
+    assert done.returncode == 0, done.stderr
+    assert f"Note: --judge-at 2,5,50: {COUNT} edits do not reach 50, left out" in done.stderr
+    assert re.search(
+        rf"after 5 of {COUNT} edits: reliability synthetic [01]\.[0-9]{{3}}, wild [01]\.[0-9]{{3}}", done.stderr
+    )
+    assert (
+        "evaluated after 2, 5 edits and after all, with all cases so far; model put back after all edits" in done.stdout
+    )
+    made = json.loads(wildcore("show", whole, "--json").stdout)
+    assert [point["after_edits"] for point in made["points"]] == [0, 2, 5, COUNT]
+    matrix = next(one for one in made["matrices"] if one["protocol"] == "wild")
+    assert matrix["groups"] == [[1, 2], [3, 5], [6, COUNT]]
+    last = {cell["protocol"]: cell for cell in made["points"][-1]["cells"] if cell["kind"] == "reliability"}
+    assert last == {cell["protocol"]: cell for cell in made["cells"] if cell["kind"] == "reliability"}
+    kill_at(start_python("-m", "wildcore", "eval", *chosen, "--out", run, "--quiet"), lambda: cases_evaluated(run), 4)
+    assert cases_evaluated(run) < 2 + 5 + COUNT
+    again = wildcore("eval", "--resume", run)
+    assert again.returncode == 0, again.stderr
+    for name in ("journal.jsonl", "points.jsonl", "scores.jsonl"):
+        assert not differences(run, whole, name)
+
+
+def test_several_orders_make_several_runs_and_one_table_over_them(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    chosen = [*job, "--limit", 4, "--quiet", "--schedule", "sequential", "--measure", "none"]
+    done = wildcore("eval", *chosen, "--edit-order", 1, "--edit-order", 2, "--out", tmp_path / "runs")
+    assert done.returncode == 0, done.stderr
+    first, second = (manifest(tmp_path / "runs" / f"order-{seed}") for seed in (1, 2))
+    assert sorted(first["case_ids"]) == sorted(second["case_ids"])
+    assert first["case_ids"] != second["case_ids"]
+    assert first["identity"]["schedule"]["order"] == "shuffled with seed 1"
+    assert "ft-m: 2 orders of edits" in done.stdout

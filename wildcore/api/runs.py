@@ -24,10 +24,17 @@ from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import Option, Place, UserError
-from wildcore.evaluation.schedules import require_fitting_schedule
+from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Metric
-from wildcore.jobs.build import WILD_OR_FIRST, MadeEditor, filter_protocol, require_offered, segmenters
+from wildcore.jobs.build import (
+    WILD_OR_FIRST,
+    MadeEditor,
+    filter_protocol,
+    measurements,
+    require_offered,
+    segmenters,
+)
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
@@ -136,6 +143,11 @@ def evaluate(
     only_failures: bool | str = False,
     schedule: str = "single",
     edits_per_update: int | None = None,
+    judge_at: str = "end",
+    edit_order: int | None = None,
+    measure: Names = (),
+    stop_when_collapsed: bool = False,
+    checkpoint_every: float | None = SECONDS_BETWEEN_SAVES,
     context: str | None = None,
     generator: str | None = None,
     truncator: str | None = None,
@@ -168,7 +180,7 @@ def evaluate(
             about="evaluate",
         )
     require_one_choice(limit, sample)
-    require_fitting_schedule(schedule, edits_per_update, patch)
+    require_fitting_schedule(schedule, edits_per_update, patch, judge_at, edit_order)
     named, own_protocols = protocol_names(protocols)
     choice, own = chosen(editor) if editor is not None else (EditorChoice(""), None)
     folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else user_path(out)
@@ -187,6 +199,10 @@ def evaluate(
         only_failures=filter_protocol(WILD_OR_FIRST if only_failures is True else only_failures or None, named),
         schedule=schedule,
         edits_per_update=edits_per_update,
+        judge_at=judge_at,
+        edit_order=edit_order,
+        stop_when_collapsed=stop_when_collapsed,
+        checkpoint_every=checkpoint_every,
         context=context,
         generator=generator,
         truncator=truncator,
@@ -202,6 +218,7 @@ def evaluate(
         trace=trace,
     )
     registry = plugins(own_protocols)
+    spec = spec.model_copy(update={"measurements": measurements(registry, schedule, judge_at, names(measure))})
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
@@ -229,7 +246,7 @@ def _carry_out(
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
         run = evaluation.create(spec, folder)
         try:
-            evaluation.carry_out(run)
+            evaluation.carry_out(spec, run)
         except AllRefused as stopped:
             raise UserError(f"stopped, because the first edits were all refused: {stopped}", Place(folder)) from stopped
         except KeyboardInterrupt:

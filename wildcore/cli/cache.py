@@ -11,10 +11,11 @@ import click
 from rich.table import Table
 
 from wildcore.errors import UserError
-from wildcore.reporting.console import format_bytes, results_console, safe_text
+from wildcore.reporting.console import results_console, safe_text
 from wildcore.storage.artifact_entries import Entry, chosen, damage, entries, remove, store_folder
 from wildcore.storage.cache import cache_folder
 from wildcore.storage.checked_rows import damaged_rows, row_files
+from wildcore.storage.sizes import format_bytes
 
 DAMAGED = 1
 AGE = re.compile(r"(\d+)([hdw])")

@@ -42,14 +42,22 @@ from wildcore.cli.options import (
     auto_or_number,
     of_job,
     parse_where,
+    seconds_or_never,
     with_options,
 )
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
 from wildcore.errors import UserError
-from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, require_fitting_schedule
-from wildcore.jobs.build import WILD_OR_FIRST, filter_protocol, find_editor, require_offered
+from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
+from wildcore.jobs.build import (
+    NO_MEASUREMENTS,
+    WILD_OR_FIRST,
+    filter_protocol,
+    find_editor,
+    measurements,
+    require_offered,
+)
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
@@ -109,6 +117,41 @@ Begun = tuple[RunFolder, str | None]
     type=click.IntRange(min=1),
     metavar="N",
     help="Number of edits that one update of the model writes. [default: batch all, sequential 1]",
+)
+@click.option(
+    "--judge-at",
+    metavar="POINTS",
+    default="end",
+    show_default=True,
+    help="When the cases of a sequence are evaluated: end; each (each update's cases right after it); matrix (all cases so "
+    "far, after each update); every:K; or numbers of edits such as 1,10,100.",
+)
+@click.option(
+    "--edit-order",
+    "edit_orders",
+    multiple=True,
+    type=click.IntRange(min=0, max=2**63 - 1),
+    metavar="SEED",
+    help="Shuffle the order in which edits are written together; give several for several runs. [default: the dataset's]",
+)
+@click.option(
+    "--measure",
+    "measurements",
+    multiple=True,
+    metavar="NAME",
+    help="Measure the model at judging points; several allowed, or none. [default: perplexity, n-gram-entropy, unless "
+    "judged at each]",
+)
+@click.option(
+    "--stop-when-collapsed", is_flag=True, help="End a sequence at a judging point at which the model has collapsed."
+)
+@click.option(
+    "--checkpoint-every",
+    metavar="SECONDS|never",
+    default=f"{SECONDS_BETWEEN_SAVES:.0f}",
+    show_default=True,
+    callback=seconds_or_never,
+    help="Save a sequence at most this often, so that a killed run can be resumed. never: a resumed run makes its edits again.",
 )
 @with_options(SEED, BATCH_SIZE)
 @click.option(
@@ -195,12 +238,23 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     files = tuple(read_protocol(file) for file in options["protocol_files"])
     protocols = (*options["protocols"], *(protocol.name for protocol in files)) or BOTH_PROTOCOLS
     chosen = _job_options(ctx, registry) | {"protocols": protocols, "own_protocols": files}
-    require_fitting_schedule(chosen["schedule"], chosen["edits_per_update"], chosen["patch"])
+    orders = options["edit_orders"] or (None,)
+    if len(set(orders)) < len(orders):
+        raise UserError("--edit-order: an order of edits is named twice")
+    require_fitting_schedule(
+        chosen["schedule"], chosen["edits_per_update"], chosen["patch"], chosen["judge_at"], orders[0]
+    )
+    chosen["measurements"] = (
+        *measurements(registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"]),
+        *shortcuts.added_measurements(ctx, registry),
+    )
     chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:
         own = {} if _is_given(ctx, "dataset") else {"dataset": ""}
         return [JobSpec(**{**chosen, **own, "editor": _editor_of(options["patch"], reporter)})]
-    return [JobSpec(**{**chosen, "editor": editor}) for editor in options["editor"]]
+    return [
+        JobSpec(**{**chosen, "editor": editor, "edit_order": order}) for editor in options["editor"] for order in orders
+    ]
 
 
 def _editor_of(patch: Path, reporter: Reporter) -> str:
@@ -246,21 +300,27 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
         evaluation = open_evaluation(plan_evaluation(registry, specs, reporter))
         folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
-        (folder, _carry_out(evaluation, folder, reporter, folders[number:]))
-        for number, folder in enumerate(folders, start=1)
+        (folder, _carry_out(evaluation, spec, folder, reporter, folders[number:]))
+        for number, (spec, folder) in enumerate(zip(specs, folders, strict=True), start=1)
     ]
 
 
 def run_paths(specs: Sequence[JobSpec], destination: Path | None) -> Iterator[tuple[JobSpec, Path]]:
-    """Return the folder of each run: ``destination`` itself for one run, a folder for each editor in it for several."""
+    """Return the folder of each run: ``destination`` itself for one run, for several a folder in it for each editor, and for
+    each order of edits.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for spec in specs:
         editor = spec.editor.replace("/", "-")
         if destination is None:
             data = spec.dataset.replace("/", "-") or "patch"
-            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{data}")
+            order = "" if spec.edit_order is None else f"-order-{spec.edit_order}"
+            yield spec, _free(Path("runs") / f"{stamp}-{editor}-{data}{order}")
         else:
-            yield spec, destination if len(specs) == 1 else destination / editor
+            several_editors = len({one.editor for one in specs}) > 1
+            several_orders = len({one.edit_order for one in specs}) > 1
+            names = [editor] * several_editors + [f"order-{spec.edit_order}"] * several_orders
+            yield spec, destination.joinpath(*names)
 
 
 def _free(path: Path) -> Path:
@@ -283,15 +343,17 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     with reporter.track(PREPARING, None):
         evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
         evaluation.check_same(spec, folder)
-    return folder, _carry_out(evaluation, folder, reporter)
+    return folder, _carry_out(evaluation, spec, folder, reporter)
 
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by the command line; a change that matters is refused later."""
     options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
-    given = {n: v for n, v in options.items() if _is_given(ctx, n)}
+    given: dict[str, Any] = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
+        added = shortcuts.added_measurements(ctx, registry)
+        given["measurements"] = tuple(dict.fromkeys([*job.get("measurements", ()), *added]))
     if ctx.params["protocol_files"]:
         raise UserError("--protocol-file: a resumed run keeps the protocols that it was begun with; leave it out")
     if ctx.params["destination"]:
@@ -300,15 +362,27 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         if len(given["editor"]) != 1:
             raise UserError("--resume resumes one run, which has one editor")
         given["editor"] = given["editor"][0]
+    orders: tuple[int, ...] = ctx.params["edit_orders"]
+    if orders:
+        if len(orders) != 1:
+            raise UserError("--resume resumes one run, which has one order of edits")
+        given["edit_order"] = orders[0]
+    if "measurements" in given:
+        given["measurements"] = tuple(name for name in given["measurements"] if name != NO_MEASUREMENTS)
     given["settings"] = {**job.get("settings", {}), **given.get("settings", {})}
     given["added_metrics"] = tuple(dict.fromkeys([*job.get("added_metrics", ()), *given.get("added_metrics", ())]))
     if "only_failures" in given:
         given["only_failures"] = filter_protocol(given["only_failures"], job.get("protocols", BOTH_PROTOCOLS))
+    resumed = {**job, **given}
     require_fitting_schedule(
-        {**job, **given}.get("schedule", "single"), given.get("edits_per_update"), job.get("patch")
+        resumed.get("schedule", "single"),
+        given.get("edits_per_update"),
+        job.get("patch"),
+        given.get("judge_at", "end"),
+        given.get("edit_order"),
     )
     try:
-        return JobSpec.model_validate({**job, **given})
+        return JobSpec.model_validate(resumed)
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
         raise UserError(
@@ -317,12 +391,14 @@ def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -
         ) from error
 
 
-def _carry_out(evaluation: Any, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()) -> str | None:
+def _carry_out(
+    evaluation: Any, spec: JobSpec, folder: RunFolder, reporter: Reporter, later: Sequence[RunFolder] = ()
+) -> str | None:
     """Carry a run out. Returns why it was stopped because its first edits were all refused (None: it was not stopped)."""
     from wildcore.evaluation.refusals import AllRefused  # heavy
 
     try:
-        evaluation.carry_out(folder)
+        evaluation.carry_out(spec, folder)
         return None
     except AllRefused as stopped:
         return str(stopped)

@@ -5,7 +5,7 @@ from shlex import quote
 
 from wildcore.errors import Naming, Option, Setting, in_shell
 
-OPTIONS = {"protocols": "protocol", "own_protocols": "protocol-file", "metrics": "metric"}
+OPTIONS = {"protocols": "protocol", "own_protocols": "protocol-file", "metrics": "metric", "measurements": "measure"}
 """Options whose name differs from that of the job's field; each is given once for each value."""
 
 

@@ -21,6 +21,19 @@ def auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -
     return value
 
 
+def seconds_or_never(ctx: click.Context, parameter: click.Parameter, value: str) -> float | None:
+    """Return a number of seconds from 0, or None for "never". Raises ``click.BadParameter`` for any other value."""
+    if value == "never":
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise click.BadParameter(f"{value!r} is neither never nor a number of seconds from 0")
+    return seconds
+
+
 def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return the decorator that adds ``options`` to a command, in this order in its help."""
 

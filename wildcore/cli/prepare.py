@@ -32,7 +32,8 @@ from wildcore.datasets.selection import require_one_choice
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
-from wildcore.reporting.console import Reporter, format_bytes, results_console, safe_text
+from wildcore.reporting.console import Reporter, results_console, safe_text
+from wildcore.storage.sizes import format_bytes
 
 
 @click.command("prepare")

@@ -21,6 +21,7 @@ def with_shortcuts(command: click.Command, registry: Registry) -> click.Command:
     options = [
         click.Option([_name(shortcut), shortcut.option], metavar=shortcut.metavar, help=shortcut.help)
         for shortcut in registry.shortcuts.values()
+        if command.name == "eval" or not shortcut.sets.startswith("measurement.")
     ]
     extended.params = [*command.params, *options]
     return extended
@@ -30,6 +31,12 @@ def added_metrics(ctx: click.Context, registry: Registry, named: tuple[str, ...]
     """Return the metrics ``named`` and those that the given options ask for, each once."""
     asked = [shortcut.adds_metric for shortcut, _ in _given(ctx, registry) if shortcut.adds_metric]
     return tuple(dict.fromkeys([*named, *asked]))
+
+
+def added_measurements(ctx: click.Context, registry: Registry) -> tuple[str, ...]:
+    """Return the measurements that the given options ask for, each once."""
+    asked = [shortcut.adds_measurement for shortcut, _ in _given(ctx, registry) if shortcut.adds_measurement]
+    return tuple(dict.fromkeys(asked))
 
 
 def settings(ctx: click.Context, registry: Registry) -> dict[str, Any]:

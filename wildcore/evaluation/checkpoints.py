@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wildcore.errors import Option, Place, UserError, command
-from wildcore.evaluation.schedules import TOGETHER, Schedule
+from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, TOGETHER, Schedule
 from wildcore.interfaces import Editor, Patch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.accumulated import CombinedPatch
@@ -26,6 +26,7 @@ from wildcore.patches.files import (
     read_patch,
 )
 from wildcore.patches.fitting import CHANGE
+from wildcore.patches.weights import WeightPatch
 from wildcore.records.provenance import FAMILY
 from wildcore.records.run_folder import RunFolder, resume_command
 from wildcore.records.schema import EditOutcome, Manifest
@@ -41,7 +42,6 @@ KEY = "wildcore-sequence"
 FACTS = "facts"
 """Name of the tensor that holds all facts as the bytes of JSON; they may exceed the size of a file's metadata."""
 
-SECONDS_BETWEEN_SAVES = 30.0
 SAVES_TAKE_AT_MOST = 0.05
 """Share of the time that may be spent on saving before saves become less frequent."""
 
@@ -70,8 +70,22 @@ class SequenceState:
     state: Saved | None = None
     finite: bool = True
     """Whether every number written so far is finite."""
+    last_update: Mapping[str, float] = field(default_factory=dict)
+    """The Frobenius norm of the last update's change, by module; empty if it changed no weight."""
     half_taken: bool = False
     """True if an interruption came while an update was being added, so that the parts are inconsistent."""
+
+    @property
+    def size(self) -> int:
+        """The number of bytes that its tensors take in a checkpoint."""
+        tensors = [
+            tensor for saved in (*self.saved_patches(), self.state) if saved for tensor in saved.tensors.values()
+        ]
+        return sum(tensor.numel() * tensor.element_size() for tensor in (*self.patch.sums.values(), *tensors))
+
+    def saved_patches(self) -> list[Saved]:
+        """Return the content of the patches that are not changes of weights."""
+        return [patch.to_saved() for patch in self.patch.latest.values()]
 
     def add(self, outcome: EditOutcome, refused: Mapping[str, str], patch: Patch | None, state: Saved | None) -> None:
         """Add the outcome of the next update; ``patch`` is None if nothing was written."""
@@ -79,6 +93,7 @@ class SequenceState:
         if patch is not None:
             self.patch.add(patch)
             self.finite = self.patch.finite
+        self.last_update = patch.norms() if isinstance(patch, WeightPatch) else {}
         if outcome.status == "edited" and not self.finite:
             outcome = outcome.model_copy(update={"patch": {**(outcome.patch or {}), "finite": False}})
         self.outcomes.append(outcome)
@@ -141,25 +156,26 @@ class Checkpoint:
 class PeriodicCheckpoint:
     """Saves checkpoints from time to time, rarely enough that it costs little."""
 
-    def __init__(self, file: Checkpoint, written: SequenceState) -> None:
-        self.file, self.written = file, written
+    def __init__(self, file: Checkpoint, written: SequenceState, seconds: float | None = SECONDS_BETWEEN_SAVES) -> None:
+        """Save ``written`` in ``file`` at most every ``seconds``. None: never."""
+        self.file, self.written, self.seconds = file, written, seconds
         self.kept = len(written.outcomes)
-        self.due = time.monotonic() + SECONDS_BETWEEN_SAVES
+        self.due = time.monotonic() + (seconds or 0)
 
     def save_if_due(self) -> None:
         """Save if enough time has passed."""
-        if time.monotonic() >= self.due:
+        if self.seconds is not None and time.monotonic() >= self.due:
             self.save()
 
     def save(self) -> None:
         """Save what is not saved yet. Does nothing while an update is half added: the previous checkpoint remains valid."""
-        if self.written.half_taken or len(self.written.outcomes) == self.kept:
+        if self.seconds is None or self.written.half_taken or len(self.written.outcomes) == self.kept:
             return
         begun = time.monotonic()
         self.file.save(self.written)
         now = time.monotonic()
         self.kept = len(self.written.outcomes)
-        self.due = now + max(SECONDS_BETWEEN_SAVES, (now - begun) / SAVES_TAKE_AT_MOST)
+        self.due = now + max(self.seconds, (now - begun) / SAVES_TAKE_AT_MOST)
 
 
 def read_patch_or_run(path: Path) -> PatchFile:
@@ -249,7 +265,7 @@ def _model_of(run: Manifest) -> PatchedModel:
 def _packed(written: SequenceState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors by name, and the facts as JSON values."""
     tensors = {f"sum:{name}": total for name, total in written.patch.sums.items()}
-    newest = [patch.to_saved() for patch in written.patch.latest.values()]
+    newest = written.saved_patches()
     for number, saved in enumerate(newest):
         tensors |= {f"patch.{number}:{name}": tensor for name, tensor in saved.tensors.items()}
     if written.state is not None:
@@ -259,6 +275,7 @@ def _packed(written: SequenceState) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "refused": [dict(refused) for refused in written.refused],
         "patches": [dict(saved.facts) for saved in newest],
         "state": None if written.state is None else dict(written.state.facts),
+        "last_update": dict(written.last_update),
     }
     return tensors, facts
 
@@ -274,6 +291,7 @@ def _unpacked(sequence: int, tensors: Mapping[str, Tensor], model: LoadedModel, 
     if facts["state"] is not None:
         written.state = Saved(_part("state", tensors), facts["state"])
     written.finite = written.patch.finite
+    written.last_update = facts.get("last_update", {})
     return written
 
 

@@ -52,9 +52,15 @@ def run_in_groups(
 
 
 def evaluate_edits(
-    examiner: Examiner, cases: Sequence[EditCase], outcomes: Sequence[EditOutcome], patches: Sequence[Patch | None]
+    examiner: Examiner,
+    cases: Sequence[EditCase],
+    outcomes: Sequence[EditOutcome],
+    patches: Sequence[Patch | None],
+    after_edits: int = 1,
 ) -> list[CaseRecord]:
-    """Ask the unedited model each case's questions, then the model under the case's patch, if there is one."""
+    """Ask the unedited model each case's questions, then the model under the case's patch, if there is one. ``after_edits`` is
+    recorded as the number of edits made before.
+    """
     questions = [examiner.questions(case) for case in cases]
     before = examiner.answer_unedited(questions)
     edited = {index: patch for index, patch in enumerate(patches) if patch is not None}
@@ -65,6 +71,7 @@ def evaluate_edits(
     return [
         CaseRecord(
             case=case.id,
+            after_edits=after_edits,
             request=case.request,
             tags=case.tags,
             edit=outcomes[index],

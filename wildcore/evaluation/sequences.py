@@ -1,36 +1,43 @@
 """Runs whose edits are written several in one update, or one upon the other, and evaluated afterwards."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import OutOfMemoryError
 
-from wildcore.errors import Option, UserError
+from wildcore.errors import Option, Place, UserError
 from wildcore.evaluation.checkpoints import Checkpoint, PeriodicCheckpoint, SequenceState
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.groups import OnCase, evaluate_edits, run_in_groups
+from wildcore.evaluation.judging import JudgingPoint
+from wildcore.evaluation.measuring import ModelMeasurer, Numbers, has_finite_logits
 from wildcore.evaluation.refusals import RefusalWatch, Update, set_state, write_together
-from wildcore.evaluation.schedules import Schedule
+from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, Schedule
 from wildcore.interfaces import Editor, Environment
 from wildcore.models.loaded import LoadedModel
-from wildcore.models.tokens import encode
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome
 from wildcore.records.trace_files import write_case_traces
-from wildcore.types import EditCase, EditRequest, Prompt
+from wildcore.storage.sizes import format_bytes, free_space
+from wildcore.types import EditCase, EditRequest
 
 Group = Sequence[EditCase]
 """The cases that one update writes."""
+Point = JudgingPoint[EditCase]
+WORTH_SAYING = 64 << 20
+"""Size of a checkpoint, in bytes, from which on it is said."""
 
 
 @dataclass
 class SequenceRunner:
     """Runs the sequences of a run. Each starts with the unedited model and an editor without state.
 
-    A checkpoint is saved in the run's folder while a sequence is written, and before it is evaluated; a resumed run continues
-    from there. The model is unedited before and after. ``say`` prints a line; ``label`` is printed before the progress.
+    A checkpoint is saved in the run's folder while a sequence is written, and before its last evaluation; a resumed run
+    continues from there. The model is unedited before and after. ``label`` is printed before the progress; ``say`` prints a
+    line; ``on_point`` is given the evaluations of each judging point. ``measurer`` measures the model at judging points (None:
+    it is not measured); ``stop_when_collapsed``: a sequence ends at a judging point with signs of a collapse. ``save_every`` is
+    the least number of seconds between checkpoints (None: none is saved).
     """
 
     editor: Editor
@@ -39,53 +46,110 @@ class SequenceRunner:
     folder: RunFolder
     label: str
     say: Callable[[str], None]
+    on_point: Callable[[Point, Sequence[CaseRecord]], None] = lambda point, records: None
+    measurer: ModelMeasurer | None = None
+    stop_when_collapsed: bool = False
+    save_every: float | None = SECONDS_BETWEEN_SAVES
     prepared: bool = False
 
-    def run(
-        self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, group_size: int, finished: Collection[str]
-    ) -> None:
-        """Write and evaluate all cases and append their records to the run's journal; ``group_size`` and ``finished`` as in
-        ``run_in_groups``.
+    def run(self, schedule: Schedule, cases: Sequence[EditCase], on_case: OnCase, group_size: int) -> None:
+        """Write and evaluate all cases and append their records to the run's journal, but for those that are in it;
+        ``group_size`` as in ``run_in_groups``. Raises ``AllRefused`` if the first edits are all refused.
         """
-        file = Checkpoint(self.folder)
         sequences = schedule.sequences(cases)
-        watch = RefusalWatch(len(cases))
-        recorded = {record.case: record.edit for record in self.folder.cases()}
+        self.watch = RefusalWatch(len(cases))
+        self.finished = Finished.of(self.folder)
+        if self.measurer is not None and self.finished.unedited is None:
+            self.folder.append_point(self.measurer.measure_unedited())
+        elif self.measurer is not None and self.finished.unedited is not None:
+            self.measurer.unedited = self.finished.unedited
         for number, updates in enumerate(sequences):
-            own = [case for update in updates for case in update]
-            if all(case.id in finished for case in own):
-                watch.remember(recorded[case.id] for case in own)
+            open_points = [point for point in schedule.judging_points(updates) if not self._is_finished(point)]
+            if self.finished.stopped or not open_points:
+                own = [case for update in updates for case in update]
+                self.watch.remember(self.finished.outcomes[c.id] for c in own if c.id in self.finished.outcomes)
                 continue
             if len(sequences) > 1:
                 self.say(f"Batch {number + 1} of {len(sequences)}")
-            written = file.load(number, self.examiner.model, self.editor)
-            watch.remember(_outcomes(written, updates).values())
-            self._write(written, updates, file, watch)
-            self._evaluate(written, updates, on_case, group_size, finished)
+            self._run_sequence(number, updates, open_points, on_case, group_size)
 
-    def _write(self, written: SequenceState, updates: Sequence[Group], file: Checkpoint, watch: RefusalWatch) -> None:
-        """Make the remaining updates. Raises ``AllRefused`` if ``watch`` does."""
+    def _run_sequence(
+        self, number: int, updates: Sequence[Group], points: Sequence[Point], on_case: OnCase, group_size: int
+    ) -> None:
+        """Make the updates of a sequence, and evaluate its ``points``, which are not finished."""
+        file = Checkpoint(self.folder)
+        written = self._written_before(file, number, points[0])
+        self.watch.remember(_outcomes(written, updates).values())
+        keeper = PeriodicCheckpoint(file, written, self.save_every)
+        for point in points:
+            self._write(written, updates, point, keeper)
+            if point is points[-1]:
+                keeper.save()
+            if self._judge(written, updates, point, on_case, group_size):
+                self.say(f"Stopped after {point.after_edits} edits: the model has collapsed")
+                keeper.save()
+                return
+
+    def _written_before(self, file: Checkpoint, number: int, point: Point) -> SequenceState:
+        """Return what was written of a sequence, if that is not more than is written at ``point``."""
+        written = file.load(number, self.examiner.model, self.editor)
+        if len(written.outcomes) > point.update + 1:
+            self.say(
+                f"Answers after {point.after_edits} edits are missing, and the checkpoint is of a later moment; "
+                "the edits are made again"
+            )
+            return SequenceState(number)
+        return written
+
+    def _is_finished(self, point: Point) -> bool:
+        if any((case.id, point.after_edits) not in self.finished for case in point.cases):
+            return False
+        return self.measurer is None or point.after_edits in self.finished.points
+
+    def _write(
+        self, written: SequenceState, updates: Sequence[Group], point: Point, keeper: PeriodicCheckpoint
+    ) -> None:
+        """Make the remaining updates up to a judging point. Raises ``AllRefused`` if the first edits are all refused."""
         sizes = [len(update) for update in updates]
         known = len(written.outcomes)
-        if known:
+        if known and not self.prepared:
             self.say(f"{sum(sizes[:known])} of {sum(sizes)} edits were written before")
-        if known == len(updates):
+        if known > point.update:
             return
         if not self.prepared:
             self.editor.prepare(self.examiner.model, self.environment)
             self.prepared = True
         set_state(self.editor, written.state)
-        keeper = PeriodicCheckpoint(file, written)
         with self.environment.progress.track(f"{self.label}: writing", sum(sizes), sum(sizes[:known])) as advance:
             try:
-                for update in updates[known:]:
+                for update in updates[known : point.update + 1]:
                     self._update(written, update)
                     advance(len(update))
+                    if len(written.outcomes) == 1:
+                        self._say_size(keeper)
                     keeper.save_if_due()
                     for outcome in _outcomes(written, updates, len(written.outcomes) - 1).values():
-                        watch.take(outcome)
-            finally:
+                        self.watch.take(outcome)
+            except BaseException:
                 keeper.save()
+                raise
+
+    def _say_size(self, keeper: PeriodicCheckpoint) -> None:
+        """Say how much disk space a checkpoint takes, if it is much. Raises ``UserError`` if there is too little."""
+        size, path = keeper.written.size, keeper.file.path
+        if keeper.seconds is None or size < WORTH_SAYING:
+            return
+        free = free_space(path.parent)
+        needed = (
+            f"a checkpoint takes {format_bytes(size)}, twice that while it is replaced; {format_bytes(free)} are free"
+        )
+        if free < 2 * size:
+            raise UserError(
+                needed,
+                about=Place(path),
+                way_out=("make room, or keep no checkpoint with ", Option("checkpoint_every", "never")),
+            )
+        self.say(f"{path}: {needed}")
 
     def _update(self, written: SequenceState, update: Group) -> None:
         """Make the next update upon those before it."""
@@ -114,32 +178,81 @@ class SequenceRunner:
         if was_finite and not written.finite:
             self.say(f"  {_named(update)}: diverged: not finite; it is written as it is, and the sequence goes on")
 
-    def _evaluate(
-        self,
-        written: SequenceState,
-        updates: Sequence[Group],
-        on_case: OnCase,
-        group_size: int,
-        finished: Collection[str],
-    ) -> None:
-        """Evaluate all cases under everything that was written."""
+    def _judge(
+        self, written: SequenceState, updates: Sequence[Group], point: Point, on_case: OnCase, group_size: int
+    ) -> bool:
+        """Evaluate the cases of a judging point under everything that was written, and measure the model. Returns whether the
+        sequence ends here.
+        """
         outcomes = _outcomes(written, updates)
+        finished = {case.id for case in point.cases if (case.id, point.after_edits) in self.finished}
 
         def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
             own = [outcomes[case.id] for case in group]
             patches = [None if outcome.status == "refused" else written.patch for outcome in own]
-            return evaluate_edits(self.examiner, group, own, patches)
+            return evaluate_edits(self.examiner, group, own, patches, point.after_edits)
 
         progress = self.environment.progress
-        known = sum(case in finished for case in outcomes)
-        with progress.track(f"{self.label}: evaluating", len(outcomes), known) as advance:
+        label = f"{self.label}: evaluating after {point.after_edits} edits"
+        records = list(self._recorded(point, finished))
+        with progress.track(label, len(point.cases), len(finished)) as advance:
 
             def on_record(record: CaseRecord) -> None:
+                records.append(record)
                 on_case(record)
                 advance(1)
 
-            cases = [case for update in updates for case in update]
-            run_in_groups(carry_out, cases, self.folder, on_record, progress, group_size, finished)
+            run_in_groups(carry_out, point.cases, self.folder, on_record, progress, group_size, finished)
+        self.on_point(point, records)
+        return self.measurer is not None and self._measure(self.measurer, written, point, records)
+
+    def _recorded(self, point: Point, finished: Collection[str]) -> Iterator[CaseRecord]:
+        """Read the evaluations at a judging point that are in the journal already."""
+        if finished:
+            yield from (r for r in self.folder.records() if r.after_edits == point.after_edits and r.case in finished)
+
+    def _measure(
+        self, measurer: ModelMeasurer, written: SequenceState, point: Point, records: Sequence[CaseRecord]
+    ) -> bool:
+        """Measure the model at a judging point, and append what was found. Returns whether the sequence ends here."""
+        found = measurer.measure(written, point.after_edits, point.cases, records)
+        for sign in found.collapse:
+            self.say(f"  after {point.after_edits} edits: {sign}")
+        stopped = self.stop_when_collapsed and bool(found.collapse)
+        self.folder.append_point(found.model_copy(update={"stopped": stopped}))
+        return stopped
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the folder of a run holds already: evaluations of cases by case and number of edits, and measured points."""
+
+    evaluations: frozenset[tuple[str, int | None]]
+    outcomes: Mapping[str, EditOutcome]
+    points: frozenset[int]
+    unedited: Numbers | None
+    stopped: bool
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "Finished":
+        """Read it from the folder."""
+        outcomes, evaluations = {}, set()
+        for record in folder.records():
+            outcomes[record.case] = record.edit
+            evaluations.add((record.case, record.after_edits))
+        points = list(folder.points())
+        unedited = next((point.measured for point in points if point.after_edits == 0), None)
+        return cls(
+            frozenset(evaluations),
+            outcomes,
+            frozenset(point.after_edits for point in points),
+            unedited,
+            any(point.stopped for point in points),
+        )
+
+    def __contains__(self, key: tuple[str, int]) -> bool:
+        """Whether a case was evaluated after so many edits; an earlier version evaluated each once, at the end."""
+        return key in self.evaluations or (key[0], None) in self.evaluations
 
 
 def edit_on_top_of(
@@ -171,15 +284,6 @@ def edit_on_top_of(
                 raise
             reason = f"nothing was written: the model gives no finite numbers, and the editor failed on it ({error})"
             return EditOutcome(status="edited", reason=reason, seconds=0, patch={"finite": False})
-
-
-def has_finite_logits(model: LoadedModel, prompt: str) -> bool:
-    """Return whether the model's logits after ``prompt`` are finite."""
-    ids = torch.tensor([encode(model.tokenizer, Prompt(text=prompt))], device=model.device)
-    positions = torch.arange(ids.shape[1], device=model.device)[None]
-    with torch.no_grad():
-        logits, _ = model.forward(ids, torch.ones_like(ids), positions, logits_to_keep=1)
-    return bool(logits.isfinite().all())
 
 
 def _outcomes(written: SequenceState, updates: Sequence[Group], first: int = 0) -> dict[str, EditOutcome]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.datasets.selection import CaseFilter, CaseReader
-from wildcore.defaults import WILD
+from wildcore.defaults import MEASUREMENTS, WILD
 from wildcore.errors import Module, Option, Setting, UserError
+from wildcore.evaluation.judging import JudgeAt
 from wildcore.interfaces import Editor, Environment, Offer, Patch, Segmenter, Transform
 from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import (
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 MadeEditor = tuple[Editor, dict[str, Any]]
 """An editor, and its description for the manifest."""
 
+NO_MEASUREMENTS = "none"
+"""Stands for no measurement at all."""
+
 WILD_OR_FIRST = ""
 """Selects the protocol "wild" for the failure filter, or the first protocol if "wild" is not used."""
 
@@ -48,10 +52,32 @@ def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
     return WILD if WILD in protocols else protocols[0]
 
 
+def measurements(registry: Registry, schedule: str, judge_at: str, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the measurements of a job: those ``named``, each once (``NO_MEASUREMENTS``: none), or else the usual ones.
+
+    The usual ones are made in sequences, unless each edit has a judging point of its own. Raises ``UserError`` for a schedule
+    that has no judging points.
+    """
+    if NO_MEASUREMENTS in named and len(set(named)) > 1:
+        raise UserError(f"{NO_MEASUREMENTS} cannot be combined with others", about=Option("measurements"))
+    chosen = tuple(dict.fromkeys(name for name in named if name != NO_MEASUREMENTS))
+    if chosen and schedule != "sequential":
+        raise UserError(
+            "a model is measured at the judging points of a sequence",
+            about=Option("measurements", chosen[0]),
+            way_out=("leave it out, or choose ", Option("schedule", "sequential")),
+        )
+    if named or schedule != "sequential" or JudgeAt.parse(judge_at).form == "each":
+        return chosen
+    return tuple(name for name in MEASUREMENTS if registry.called("measurement", name))
+
+
 def require_offered(registry: Registry, spec: JobSpec) -> None:
-    """Raise ``UserError`` unless the dataset, if one is named, and every protocol of the job are offered."""
+    """Raise ``UserError`` unless the dataset, if one is named, every protocol and every measurement of the job are offered."""
     if spec.dataset:
         registry.find("dataset", spec.dataset)
+    for measurement in spec.measurements:
+        registry.find("measurement", measurement)
     for protocol in (*spec.protocols, *([spec.only_failures] if spec.only_failures else [])):
         registry.find_protocol(protocol)
 

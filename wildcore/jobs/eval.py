@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from wildcore.datasets.selection import content_hash, require_some
@@ -12,6 +13,8 @@ from wildcore.errors import Message, Option, Refused, UserError
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, group_size
+from wildcore.evaluation.judging import JudgeAt, JudgingPoint
+from wildcore.evaluation.measuring import ModelMeasurer
 from wildcore.evaluation.refusals import RefusalWatch
 from wildcore.evaluation.schedules import Schedule
 from wildcore.evaluation.sequences import SequenceRunner
@@ -52,7 +55,6 @@ class Evaluation:
     cases: Sequence[EditCase]
     dataset: Mapping[str, Any]
     editors: dict[str, MadeEditor]
-    schedule: Schedule
     group_size: int
     settled: set[str] = field(default_factory=set)
     noted: int = 0
@@ -63,6 +65,8 @@ class Evaluation:
         for name in self.editors:
             if name not in self.settled:
                 self._settle(name)
+        schedule = self.schedule(spec)
+        cases = schedule.ordered(self.cases)
         manifest = Manifest(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             job=spec.model_dump(mode="json"),
@@ -74,7 +78,8 @@ class Evaluation:
             hardware=provenance.hardware(self.session.model),
             plugins=provenance.plugins(self.plan.registry),
             notes=tuple(self.plan.reporter.notes),
-            case_ids=tuple(case.id for case in self.cases),
+            case_ids=tuple(case.id for case in cases),
+            journal_lines=schedule.evaluations(cases),
         )
         return RunFolder.create(path, manifest)
 
@@ -86,6 +91,10 @@ class Evaluation:
         )
         self.settled.add(name)
 
+    def schedule(self, spec: JobSpec) -> Schedule:
+        """Return the schedule of a run."""
+        return Schedule.chosen(spec.schedule, spec.edits_per_update, len(self.cases), spec.judge_at, spec.edit_order)
+
     def identity(self, spec: JobSpec) -> dict[str, Any]:
         """Return everything that the answers of a run depend on, with every default resolved."""
         return {
@@ -93,7 +102,7 @@ class Evaluation:
             "dataset": self.dataset,
             "editor": self.editors[spec.editor][1],
             "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
-            "schedule": self.schedule.identity(),
+            "schedule": self.schedule(spec).identity(),
             **({"clock": clock} if (clock := clock_of(self.plan.protocols, self.session.model)) else {}),
             **({"continuation": spec.continuation} if spec.continuation else {}),
             **(
@@ -127,14 +136,14 @@ class Evaluation:
         done = {record.case for record in folder.cases()}
         return any(case.id not in done for case in self.cases)
 
-    def carry_out(self, folder: RunFolder) -> None:
-        """Run the remaining cases, score the run, and write its summary.
+    def carry_out(self, spec: JobSpec, folder: RunFolder) -> None:
+        """Run the remaining cases of a job, score the run, and write its summary.
 
         Raises ``AllRefused`` if the first edits are all refused for one reason; what has been recorded is kept.
         """
         with folder.locked():
             try:
-                self._do_cases(folder)
+                self._do_cases(spec, folder)
                 self.plan.reporter.line("Scoring")
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
@@ -156,13 +165,13 @@ class Evaluation:
         )
         folder.append_invocation(record)
 
-    def _do_cases(self, folder: RunFolder) -> None:
-        finished = {record.case for record in folder.cases()}
-        editor = self.editors[folder.manifest.job["editor"]][0]
-        if all(case.id in finished for case in self.cases):
-            return
-        size = folder.manifest.group_size if self.plan.spec.parallel == AUTO else self.group_size
-        if self.schedule.name == "single":
+    def _do_cases(self, spec: JobSpec, folder: RunFolder) -> None:
+        editor, schedule = self.editors[spec.editor][0], self.schedule(spec)
+        size = folder.manifest.group_size if spec.parallel == AUTO else self.group_size
+        if schedule.name == "single":
+            finished = {record.case for record in folder.cases()}
+            if all(case.id in finished for case in self.cases):
+                return
             self._do_single_edits(folder, editor, size, finished)
         else:
             runner = SequenceRunner(
@@ -170,10 +179,16 @@ class Evaluation:
                 self.examiner,
                 self.session.environment,
                 folder,
-                folder.manifest.job["editor"],
+                spec.editor,
                 self.plan.reporter.line,
+                measurer=self._measurer() if schedule.name == "sequential" else None,
+                stop_when_collapsed=spec.stop_when_collapsed,
+                save_every=spec.checkpoint_every,
             )
-            runner.run(self.schedule, self.cases, self._say, size, finished)
+            once = schedule.judge_at.form in ("end", "each")
+            if not once:
+                runner.on_point = self._say_point
+            runner.run(schedule, schedule.ordered(self.cases), self._say if once else _say_nothing, size)
         for remark in self.session.model.warnings:
             self.plan.reporter.note(remark)
         self._note_thoughts(folder)
@@ -202,6 +217,22 @@ class Evaluation:
                 watch.take(record.edit)
 
             run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, group_size, finished)
+
+    def _measurer(self) -> ModelMeasurer:
+        return ModelMeasurer(self.session.model, self.plan.measurements, self.session.environment.progress)
+
+    def _say_point(self, point: JudgingPoint[EditCase], records: Sequence[CaseRecord]) -> None:
+        """Print the reliability at a judging point, under each protocol."""
+        quick = {name: _quick(metrics) for name, metrics in self.plan.metrics.items()}
+        values: dict[str, list[float]] = {}
+        for record in records:
+            for scored in score_case(record, quick):
+                if scored.after is not None:
+                    values.setdefault(scored.protocol, []).append(scored.after)
+        listed = ", ".join(f"{protocol} {fmean(found):.3f}" for protocol, found in values.items())
+        self.plan.reporter.line(
+            f"  after {point.after_edits} of {len(self.cases)} edits: reliability {listed or 'not scored yet'}"
+        )
 
     def _say(self, record: CaseRecord) -> None:
         self.plan.reporter.line(self._in_a_line(record))
@@ -239,8 +270,10 @@ def open_evaluation(
     require_finite_logits(model, [case.request.prompt for case in cases])
     if spec.target_separator == "auto" and (note := _separator_note(cases)):
         plan.reporter.note(note)
-    schedule = Schedule.chosen(spec.schedule, spec.edits_per_update, len(cases))
-    return Evaluation(plan, session, examiner, cases, dataset, editors, schedule, size)
+    if beyond := JudgeAt.parse(spec.judge_at).beyond(len(cases)):
+        listed = ", ".join(map(str, beyond))
+        plan.reporter.note((Option("judge_at", spec.judge_at), f": {len(cases)} edits do not reach {listed}, left out"))
+    return Evaluation(plan, session, examiner, cases, dataset, editors, size)
 
 
 def _start_of(resumed: RunFolder | None) -> datetime:
@@ -296,6 +329,10 @@ def _separator_note(cases: Sequence[EditCase]) -> Message | None:
         Option("target_separator", "space"),
         " puts one",
     )
+
+
+def _say_nothing(record: CaseRecord) -> None:
+    """Say nothing of a case that is evaluated at several judging points."""
 
 
 def _quick(metrics: Metrics) -> Metrics:

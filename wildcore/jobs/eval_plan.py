@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 from wildcore.datasets.selection import CaseReader, require_some
 from wildcore.evaluation.checkpoints import read_patch_or_run
-from wildcore.interfaces import Environment, Metric, Progress
-from wildcore.jobs.build import MadeEditor, choice_of, make_editor, make_reader, model_request, segmenters
+from wildcore.interfaces import Environment, Measurement, Metric, Progress
+from wildcore.jobs.build import MadeEditor, choice_of, make, make_editor, make_reader, model_request, segmenters
 from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.score import prepare
-from wildcore.jobs.spec import JobSpec, names_used
+from wildcore.jobs.spec import JobSpec, names_used, settings_for
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
@@ -39,9 +39,9 @@ class EvaluationPlan:
     """The runs of one call, which differ only in their editors, with everything that they need besides the model.
 
     ``candidates`` are the cases to choose from, as an iterator. ``failing_under`` is the protocol of the failure filter
-    (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``dataset`` is
-    the description of the dataset for the manifest, before its cases are chosen. ``editors`` are those of the jobs by their
-    names; empty if the file ``patch`` is evaluated.
+    (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``measurements``
+    are made at judging points, by their names. ``dataset`` is the description of the dataset for the manifest, before its
+    cases are chosen. ``editors`` are those of the jobs by their names; empty if the file ``patch`` is evaluated.
     """
 
     registry: Registry
@@ -56,6 +56,7 @@ class EvaluationPlan:
     failing_under: ReadyProtocol | None
     added: Sequence[AddedMetric]
     metrics: Mapping[str, Metrics]
+    measurements: Mapping[str, Measurement]
     patch: PatchFile | None
     editors: Mapping[str, MadeEditor]
 
@@ -79,7 +80,9 @@ def plan_evaluation(
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)
     editors = [] if patch else [one.editor for one in specs]
-    protocols = ready_protocols(registry, spec, names_used(registry, editors, spec.dataset, spec.added_metrics), reader)
+    beside = names_used(registry, editors, spec.dataset, spec.added_metrics, spec.measurements)
+    protocols = ready_protocols(registry, spec, beside, reader)
+    measurements = _measurements(registry, spec, environment)
     added = added_metrics(registry, spec.added_metrics, spec.settings)
     metrics = {p.name: with_added(p.metrics, by_kind(added)) for p in protocols}
     candidates = _candidates(spec, reader)
@@ -99,9 +102,23 @@ def plan_evaluation(
         failing_under=_failing_under(registry, spec, protocols, environment),
         added=added,
         metrics=metrics,
+        measurements=measurements,
         patch=patch,
         editors={} if patch else {one.editor: editor or make_editor(registry, one, shape) for one in specs},
     )
+
+
+def _measurements(registry: Registry, spec: JobSpec, environment: Environment) -> dict[str, Measurement]:
+    """Make the job's measurements. Raises ``UserError`` for one that is not offered or cannot be made."""
+    made: dict[str, Measurement] = {}
+    for name in spec.measurements:
+        found = registry.find("measurement", name)
+        made[found.offer.name] = make(
+            found, "measurement", settings_for(spec.settings, "measurement", found.offer.names)
+        )[0]
+    for measurement in made.values():
+        measurement.prepare(environment)
+    return made
 
 
 def _reader(

@@ -7,7 +7,8 @@ from pydantic import Field, field_validator
 
 from wildcore.bounded import load_yaml
 from wildcore.errors import Setting, UserError, in_one_line, suggestion
-from wildcore.evaluation.schedules import ScheduleName
+from wildcore.evaluation.judging import JudgeAt
+from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, ScheduleName
 from wildcore.home import expanded
 from wildcore.registry import OFFER_HOOKS, Registry
 from wildcore.scripts import SeparatorChoice
@@ -125,7 +126,11 @@ class JobSpec(TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoi
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is
     evaluated on its own facts. ``added_metrics`` score in addition to the protocols' own. ``only_failures`` names the protocol
-    of the failure filter. ``edits_per_update`` None: the schedule's default. ``trace`` records what happens inside each edit.
+    of the failure filter. ``edits_per_update`` None: the schedule's default. ``judge_at`` is when the cases of a sequence are
+    evaluated, ``edit_order`` the seed by which edits that are written together are shuffled (None: the order of the dataset).
+    ``measurements`` are made at judging points; ``stop_when_collapsed`` ends a sequence at the first signs of a collapse.
+    ``checkpoint_every`` is the least number of seconds between checkpoints of a sequence (None: none is saved). ``trace``
+    records what happens inside each edit.
     """
 
     patch: str | None = None
@@ -134,8 +139,18 @@ class JobSpec(TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoi
     only_failures: str | None = None
     schedule: ScheduleName = "single"
     edits_per_update: int | None = Field(default=None, ge=1)
+    judge_at: str = "end"
+    edit_order: int | None = Field(default=None, ge=0, lt=2**63)
+    measurements: tuple[str, ...] = ()
+    stop_when_collapsed: bool = False
+    checkpoint_every: float | None = Field(default=SECONDS_BETWEEN_SAVES, ge=0)
     continuation: int = CONTINUATION
     parallel: str = Field(default="auto", pattern="^(auto|0*[1-9][0-9]*)$")
+
+    @field_validator("judge_at")
+    @classmethod
+    def _in_normal_form(cls, judge_at: str) -> str:
+        return str(JudgeAt.parse(judge_at))
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -195,16 +210,24 @@ def settings_for(settings: Mapping[str, Any], section: str, names: Sequence[str]
 
 
 def names_used(
-    registry: Registry, editors: Sequence[str], dataset: str | None = None, metrics: Sequence[str] = ()
+    registry: Registry,
+    editors: Sequence[str],
+    dataset: str | None = None,
+    metrics: Sequence[str] = (),
+    measurements: Sequence[str] = (),
 ) -> dict[str, set[str]]:
     """Return the names of the modules used, by section, as ``refuse_unused_settings`` expects them."""
-    used: dict[str, set[str]] = {"editor": set(), "transform": set(), "dataset": set(), "metric": set()}
+    used: dict[str, set[str]] = {
+        "editor": set(),
+        "transform": set(),
+        "dataset": set(),
+        "metric": {one for metric in metrics for one in registry.names("metric", metric)},
+        "measurement": {one for name in measurements for one in registry.names("measurement", name)},
+    }
     for name in editors:
         editor, *transforms = name.split(TRANSFORM_SEPARATOR)
         used["editor"] |= registry.names("editor", editor)
         used["transform"] |= {one for transform in transforms for one in registry.names("transform", transform)}
     if dataset:
         used["dataset"] = registry.names("dataset", dataset)
-    for metric in metrics:
-        used["metric"] |= registry.names("metric", metric)
     return used

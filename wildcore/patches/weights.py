@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from wildcore.models.loaded import LoadedModel
@@ -26,6 +27,11 @@ class LowRank:
         """Return the change as a matrix [outputs, inputs]."""
         return self.left @ self.right.T
 
+    def norm(self) -> float:
+        """Return the Frobenius norm of the change, without making the matrix."""
+        left, right = self.left.double(), self.right.double()
+        return float(((left.T @ left) * (right.T @ right)).sum().clamp(min=0).sqrt())
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -36,6 +42,10 @@ class Dense:
     def dense(self) -> Tensor:
         """Return the change itself."""
         return self.change
+
+    def norm(self) -> float:
+        """Return the Frobenius norm of the change."""
+        return float(torch.linalg.vector_norm(self.change, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,10 @@ class WeightPatch:
             for name, original in originals.items():
                 model.projection(name).weight.copy_(original)
             model.weight_patches.pop()
+
+    def norms(self) -> dict[str, float]:
+        """Return the Frobenius norm of each change, by module name."""
+        return {name: change.norm() for name, change in self.changes.items()}
 
     def describe(self) -> dict[str, Any]:
         """Return the Frobenius norm of all changes together, and whether every number is finite."""

@@ -19,6 +19,10 @@ from wildcore.types import FrozenData
 R = TypeVar("R", bound=FrozenData)
 
 FIRST_FIELD = re.compile(r'\s*{\s*"case"\s*:\s*')
+SECOND_FIELD = re.compile(r'\s*,\s*"after_edits"\s*:\s*([0-9]{1,18})\b')
+
+Key = tuple[str, int | None]
+"""What tells the lines of a journal apart: the case, and after how many edits it was evaluated."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,17 @@ def read_lines(path: Path, model: type[R], way_out: Message, appended: bool = Tr
             raise UserError(_reason(error), Place(path, number), way_out) from error
 
 
-def cases_named(path: Path) -> Iterator[str | None]:
-    """Read only which case each line is of (None: that cannot be told)."""
+def keys_named(path: Path) -> Iterator[Key | None]:
+    """Read only which case each line is of, and after how many edits (None: the case cannot be told)."""
     for _, line in _whole_lines(path):
         text = line.decode(errors="replace")
         begins = FIRST_FIELD.match(text)
         try:
-            case = JSONDecoder().raw_decode(text, begins.end())[0] if begins else None
+            case, end = JSONDecoder().raw_decode(text, begins.end()) if begins else (None, 0)
         except (JSONDecodeError, RecursionError):
-            case = None
-        yield case if isinstance(case, str) else None
+            case, end = None, 0
+        edits = SECOND_FIELD.match(text, end)
+        yield (case, int(edits[1]) if edits else None) if isinstance(case, str) else None
 
 
 def mend_lines(path: Path, model: type[FrozenData]) -> Mended:

@@ -1,9 +1,10 @@
 """The run folder: how a run was made, every answer, and the scores.
 
 ``manifest.json`` says how the run was made. ``journal.jsonl`` has one finished case on each line, saved durably before the
-next begins. ``scores.jsonl`` has the scores, apart from the answers. ``scorings.jsonl`` says how scores by added metrics were
-made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores. The manifest and every line have a
-checksum. No file in the folder may be a link.
+next begins; a case that was evaluated at several judging points has a line for each. ``points.jsonl`` says what was measured
+of the model at judging points. ``scores.jsonl`` has the scores, apart from the answers. ``scorings.jsonl`` says how scores by
+added metrics were made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores. The manifest
+and every line have a checksum. No file in the folder may be a link.
 """
 
 import errno
@@ -17,8 +18,16 @@ from shutil import rmtree
 from typing import Any, TypeVar
 
 from wildcore.errors import Option, Place, UserError, command
-from wildcore.records.lines import Mended, append_line, cases_named, line_of, mend_lines, read_lines
-from wildcore.records.schema import READABLE, AddedMetricRecord, CaseRecord, InvocationRecord, Manifest, ScoreRecord
+from wildcore.records.lines import Key, Mended, append_line, keys_named, line_of, mend_lines, read_lines
+from wildcore.records.schema import (
+    READABLE,
+    AddedMetricRecord,
+    CaseRecord,
+    InvocationRecord,
+    JudgingPointRecord,
+    Manifest,
+    ScoreRecord,
+)
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.storage.checksums import NAME as CHECKSUM
 from wildcore.storage.checksums import sealed, unsealed
@@ -40,6 +49,7 @@ R = TypeVar("R", bound=FrozenData)
 MANIFEST = "manifest.json"
 LINES: Mapping[str, type[FrozenData]] = {
     "journal.jsonl": CaseRecord,
+    "points.jsonl": JudgingPointRecord,
     "scores.jsonl": ScoreRecord,
     "scorings.jsonl": AddedMetricRecord,
     "work.jsonl": InvocationRecord,
@@ -132,45 +142,79 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"damaged: {' '.join(str(error).split())}", Place(path)) from error
 
-    def cases(self) -> Iterator[CaseRecord]:
-        """Read the finished cases of the run, each once.
+    def records(self) -> Iterator[CaseRecord]:
+        """Read the finished cases of the run at all its judging points, each once.
 
         A last line without a line end, as a killed run leaves it, is ignored. Raises ``UserError`` for a damaged line.
         """
-        own, seen = set(self.manifest.case_ids), set[str]()
+        own, seen = set(self.manifest.case_ids), set[Key]()
         for record in self._read(self.journal_path, CaseRecord):
-            if record.case not in seen and (not own or record.case in own):
-                seen.add(record.case)
+            key = (record.case, record.after_edits)
+            if key not in seen and (not own or record.case in own):
+                seen.add(key)
                 yield record
 
-    def scores(self) -> Iterator[ScoreRecord]:
-        """Read the scores. Raises ``UserError`` for a damaged line."""
+    def cases(self) -> Iterator[CaseRecord]:
+        """Read each finished case of the run once, as it was evaluated last. Raises ``UserError`` for a damaged line."""
+        last = self._last_points()
+        return (record for record in self.records() if record.after_edits == last.get(record.case))
+
+    def all_scores(self) -> Iterator[ScoreRecord]:
+        """Read the scores of all judging points. Raises ``UserError`` for a damaged line."""
         return self._read(self.scores_path, ScoreRecord, appended=False)
 
+    def scores(self) -> Iterator[ScoreRecord]:
+        """Read the scores of each case as it was evaluated last. Raises ``UserError`` for a damaged line."""
+        last = self._last_points()
+        return (score for score in self.all_scores() if score.after_edits == last.get(score.case, score.after_edits))
+
+    def points(self) -> Iterator[JudgingPointRecord]:
+        """Read what was measured of the model at judging points, each once. Raises ``UserError`` for a damaged line."""
+        seen = set[int]()
+        for point in self._read(self.path / "points.jsonl", JudgingPointRecord):
+            if point.after_edits not in seen:
+                seen.add(point.after_edits)
+                yield point
+
+    def _last_points(self) -> dict[str, int | None]:
+        """Return after how many edits each case was evaluated last."""
+        last: dict[str, int | None] = {}
+        for case, after_edits in self._keys_named():
+            known = last.get(case)
+            if case not in last or known is None or (after_edits is not None and after_edits > known):
+                last[case] = after_edits
+        return last
+
     def uncounted_lines(self) -> Iterator[str]:
-        """Say how many lines of the journal repeat a case, or are of a case that is not of this run; ``cases`` skips them."""
-        times, own = self._cases_named(), set(self.manifest.case_ids)
-        foreign = [case for case in times if own and case not in own]
-        doubled = [case for case, count in times.items() if count > 1 and case not in foreign]
+        """Say how many lines of the journal repeat a case, or are of a case that is not of this run; ``records`` skips them."""
+        times, own = self._keys_named(), set(self.manifest.case_ids)
+        foreign = list(dict.fromkeys(case for case, _ in times if own and case not in own))
+        doubled = [key for key, count in times.items() if count > 1 and key[0] not in foreign]
         if doubled:
-            repeats = sum(times[case] - 1 for case in doubled)
-            yield f"lines that repeat a case, which are not counted: {repeats}; the first is of case {doubled[0]}"
+            repeats = sum(times[key] - 1 for key in doubled)
+            yield f"lines that repeat a case, which are not counted: {repeats}; the first is of case {doubled[0][0]}"
         if foreign:
             yield f"cases of another run, which are not counted: {len(foreign)}; the first is {foreign[0]}"
 
     def missing_cases(self) -> Iterator[str]:
-        """Say how many cases of the run are not in the journal."""
-        times, manifest = self._cases_named(), self.manifest
-        own = set(manifest.case_ids or times) & times.keys()
+        """Say how many cases of the run are not in the journal, unless the run was stopped before them."""
+        keys, manifest = self._keys_named(), self.manifest
+        if any(point.stopped for point in self.points()):
+            return
+        done = {case for case, _ in keys}
+        own = set(manifest.case_ids or done) & done
+        lines = sum(case in own for case, _ in keys)
         if len(own) < manifest.case_count:
             first = next((f"; the first is {case}" for case in manifest.case_ids if case not in own), "")
-            yield (
-                f"missing cases: {manifest.case_count - len(own)} of {manifest.case_count}{first}; make them with: "
-                f"{resume_command(self.path)}"
-            )
+            missing = f"missing cases: {manifest.case_count - len(own)} of {manifest.case_count}{first}"
+        elif lines < (expected := manifest.journal_lines or 0):
+            missing = f"missing at judging points: {expected - lines} of {expected} evaluations of cases"
+        else:
+            return
+        yield f"{missing}; make them with: {resume_command(self.path)}"
 
-    def _cases_named(self) -> Counter[str]:
-        return Counter(case for case in cases_named(self.journal_path) if case is not None)
+    def _keys_named(self) -> Counter[Key]:
+        return Counter(key for key in keys_named(self.journal_path) if key is not None)
 
     def _read(self, path: Path, model: type[R], appended: bool = True) -> Iterator[R]:
         return read_lines(path, model, f"make it anew with: {resume_command(self.path)}", appended)
@@ -189,9 +233,9 @@ class RunFolder:
             with self._written(self.path / name, "what is finished is"):
                 yield from _removed(name, mend_lines(self.path / name, LINES[name]))
         if self.scores_path.name in names and self.scores_path.exists():
-            done, scores = set(cases_named(self.journal_path)), list(self.scores())
-            if any(score.case not in done for score in scores):
-                self.write_scores(score for score in scores if score.case in done)
+            done, scores = set(keys_named(self.journal_path)), list(self.all_scores())
+            if any((score.case, score.after_edits) not in done for score in scores):
+                self.write_scores(score for score in scores if (score.case, score.after_edits) in done)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -218,6 +262,12 @@ class RunFolder:
         """
         with self._written(self.journal_path, "the cases before are"):
             append_line(self.journal_path, record)
+
+    def append_point(self, record: JudgingPointRecord) -> None:
+        """Append what was measured at a judging point. Raises ``UserError`` if it cannot be written."""
+        path = self.path / "points.jsonl"
+        with self._written(path, "what is finished is"):
+            append_line(path, record)
 
     def work(self) -> Iterator[InvocationRecord]:
         """Read which calls worked on the run. A call that was killed is not among them."""

@@ -6,11 +6,13 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from wildcore.scripts import Separator
-from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Output, Probe, ProbeKind, Score
+from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Measured, Output, Probe, ProbeKind, Score
 
-SCHEMA = 2
-READABLE = (1, 2)
-"""Schemas that can be read. In the first, nothing has a checksum, and the manifest does not list the cases."""
+SCHEMA = 3
+READABLE = (1, 2, 3)
+"""Schemas that can be read. In the first, nothing has a checksum, and the manifest does not list the cases. In the first two,
+a record does not say under how many edits it was made, and there are no judging points.
+"""
 
 
 class EditOutcome(FrozenData):
@@ -58,9 +60,14 @@ class ProbeRecord(FrozenData):
 
 
 class CaseRecord(FrozenData):
-    """One line of the journal."""
+    """One line of the journal: a case, and the answers under the edits of a judging point.
+
+    ``after_edits`` is how many edits of its sequence had been made when the case was evaluated, refused ones included: 1 for
+    single edits. None: an earlier version wrote the line, when a sequence was evaluated at its end alone.
+    """
 
     case: str
+    after_edits: int | None = None
     request: EditRequest
     tags: Mapping[str, str] = {}
     edit: EditOutcome
@@ -68,13 +75,14 @@ class CaseRecord(FrozenData):
 
 
 class ScoreRecord(FrozenData):
-    """One line of the scores: a probe under a protocol by one metric, before and after the edit.
+    """One line of the scores: a probe under a protocol by one metric, before the edit and after it, at one judging point.
 
     ``before`` and ``after`` are means over the samples that were scored. The scores of the samples are included if there are
     several samples, or details to keep.
     """
 
     case: str
+    after_edits: int | None = None
     protocol: str
     probe: int
     kind: ProbeKind
@@ -85,6 +93,37 @@ class ScoreRecord(FrozenData):
     after_reason: str | None
     before_samples: tuple[Score, ...] = ()
     after_samples: tuple[Score, ...] = ()
+
+
+class WeightChange(FrozenData):
+    """How far a sequence has moved the weight of a module, in Frobenius norms relative to that of the original weight.
+
+    ``norm`` is that of the changed weight, ``change`` that of everything written so far, ``last_update`` that of the last
+    update. None: it is not finite.
+    """
+
+    module: str
+    norm: float | None
+    change: float | None
+    last_update: float | None
+
+
+class JudgingPointRecord(FrozenData):
+    """One line of ``points.jsonl``: what was measured of the model at a judging point, besides the answers to probes.
+
+    ``after_edits`` 0 is the unedited model. ``not_finite`` is the share of edit prompts after which the logits are not finite.
+    ``most_frequent`` is the share of the most frequent answer among those to edit prompts, by protocol. ``measured`` holds the
+    numbers of each measurement by its name. ``collapse`` lists the signs of a collapse. ``stopped``: the sequence was not
+    continued because of them.
+    """
+
+    after_edits: int
+    weights: tuple[WeightChange, ...] = ()
+    not_finite: float | None = None
+    most_frequent: Mapping[str, float] = {}
+    measured: Mapping[str, tuple[Measured, ...]] = {}
+    collapse: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 class AddedMetricRecord(FrozenData):
@@ -108,7 +147,8 @@ class InvocationRecord(FrozenData):
 class Manifest(FrozenData):
     """How a run was made. ``identity`` holds everything that its answers depend on, with every default resolved.
     ``group_size`` is how many edits were solved and evaluated at once; files call it ``edits_at_once``. ``case_ids`` are the ids
-    of all cases of the run; empty if an earlier version began it.
+    of all cases of the run in the order of their edits; empty if an earlier version began it. ``journal_lines`` is how many
+    lines the journal has at the end: one for each case at each of its judging points. None: one for each case.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -125,6 +165,7 @@ class Manifest(FrozenData):
     plugins: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     case_ids: tuple[str, ...] = ()
+    journal_lines: int | None = None
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:

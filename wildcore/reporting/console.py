@@ -51,18 +51,6 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "⏎" if char == "\n" else "·" for char in text)
 
 
-def format_bytes(count: int) -> str:
-    """Return a number of bytes for people: 512 B, 1.4 MiB."""
-    if count < 1024:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} TiB"
-
-
 def duration(seconds: float) -> str:
     """Return a time for people: 50 s, 12 min, 3.5 h."""
     if seconds < 120:

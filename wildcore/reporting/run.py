@@ -17,8 +17,10 @@ from wildcore.records.endings import Endings, endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flatten
 from wildcore.reporting.console import results_console, safe_text
+from wildcore.reporting.retention import print_retention
+from wildcore.scoring.means import SummaryRow, summarise
+from wildcore.scoring.retention import collapse, retention, retention_matrices
 from wildcore.scoring.scores import REFUSED
-from wildcore.scoring.summary import SummaryRow, summarise
 from wildcore.types import COMPARED_CAREFULLY, Answer
 
 EXAMPLES = 3
@@ -50,6 +52,7 @@ def print_run(folder: RunFolder) -> None:
         print_head(console, folder, len(cases))
         print_table(console, rows)
         print_gap(console, rows)
+        print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
         print_continuations(console, continuations(cases, scores))
         print_endings(console, endings(cases, folder.manifest.protocols))
         print_compared_carefully(console, scores)

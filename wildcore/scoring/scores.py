@@ -16,6 +16,10 @@ REFUSED = "refused"
 COMPARES = "compares with the unedited model"
 
 
+ScoreKey = tuple[str, int | None, str, int, str]
+"""What identifies a score within a run: case, number of edits after which it was evaluated, protocol, probe, metric."""
+
+
 @dataclass(frozen=True)
 class _ScoreSlot:
     """The place of a score: a probe of a case under a protocol, by a metric recorded under ``label``."""
@@ -26,8 +30,8 @@ class _ScoreSlot:
     metric: Metric
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
-        return (self.record.case, self.probe.protocol, self.probe.probe, self.label)
+    def key(self) -> ScoreKey:
+        return (self.record.case, self.record.after_edits, self.probe.protocol, self.probe.probe, self.label)
 
 
 def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRecord]:
@@ -35,8 +39,8 @@ def score_run(folder: RunFolder, metrics: Mapping[str, Metrics]) -> list[ScoreRe
 
     Existing scores are kept; an answer that could not be scored is tried again.
     """
-    known = {score_key(score): score for score in folder.scores()}
-    places = [place for record in folder.cases() for place in _places(record, metrics)]
+    known = {score_key(score): score for score in folder.all_scores()}
+    places = [place for record in folder.records() for place in _places(record, metrics)]
     open_places = [place for place in places if (found := known.get(place.key)) is None or _needs_scoring(found)]
     scores = known | {score_key(score): score for score in _score(open_places)}
     folder.write_scores(scores.values())
@@ -48,9 +52,9 @@ def score_case(record: CaseRecord, metrics: Mapping[str, Metrics]) -> list[Score
     return _score(list(_places(record, metrics)))
 
 
-def score_key(score: ScoreRecord) -> tuple[str, str, int, str]:
-    """Return what identifies a score within a run: case, protocol, probe, metric."""
-    return (score.case, score.protocol, score.probe, score.metric)
+def score_key(score: ScoreRecord) -> ScoreKey:
+    """Return what identifies a score within a run."""
+    return (score.case, score.after_edits, score.protocol, score.probe, score.metric)
 
 
 def _needs_scoring(score: ScoreRecord) -> bool:
@@ -100,6 +104,7 @@ def _score_record(place: _ScoreSlot, before: tuple[Score, ...], after: tuple[Sco
     after_value, after_reason = mean_of_samples(after, probe.unanswered or refused)
     return ScoreRecord(
         case=place.record.case,
+        after_edits=place.record.after_edits,
         protocol=probe.protocol,
         probe=probe.probe,
         kind=probe.kind,

@@ -21,7 +21,8 @@ def read_versioned(path: Path, text: str, model: type[R], readable: Sequence[int
     raw = load_json(text)
     says_schema = isinstance(raw, dict) and "schema_number" in raw
     if says_schema and raw["schema_number"] not in readable:
-        schemas = f"schema{'s' if len(readable) > 1 else ''} {' and '.join(map(str, readable))}"
+        *others, last = map(str, readable)
+        schemas = f"schemas {', '.join(others)} and {last}" if others else f"schema {last}"
         raise UserError(
             f"schema {raw['schema_number']}, and this wildcore reads {schemas}", Place(path), way_out or None
         )

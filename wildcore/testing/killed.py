@@ -125,10 +125,10 @@ def run() -> None:
     countdown = Countdown(Path(os.environ["KILLED_WITHIN"]), int(os.environ["KILLED_AT"]))
     sys.addaudithook(countdown.heed)
     count_unannounced(countdown)
-    if os.environ.get("KILLED_SAVES"):  # save a checkpoint after each update
+    if os.environ.get("KILLED_SAVES"):  # of --checkpoint-every 0: save a checkpoint after each update
         from wildcore.evaluation import checkpoints
 
-        checkpoints.SECONDS_BETWEEN_SAVES, checkpoints.SAVES_TAKE_AT_MOST = 0.0, 1e9
+        checkpoints.SAVES_TAKE_AT_MOST = 1e9
     try:
         runpy.run_module("wildcore", run_name="__main__")
     finally:

@@ -12,7 +12,6 @@ from wildcore import FrozenData, Option, ProbeKind, Score, UserError, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import wilson
-from wildcore.scoring.scores import score_key
 from wildcore_agreement.kappa import Kappa, kappa
 
 When = Literal["before", "after"]
@@ -117,7 +116,7 @@ def agreements(
 
     The metrics' values must be verdicts.
     """
-    scores = {score_key(score): score for score in folder.scores() if score.metric in labels}
+    scores = {(s.case, s.protocol, s.probe, s.metric): s for s in folder.scores() if s.metric in labels}
     tallies = [_Tally(pair, threshold, shown) for pair in combinations(labels, 2)]
     for said in answers(folder, chosen):
         for tally in tallies:
