@@ -64,8 +64,7 @@ def decode_tokens(
 ) -> list[Output]:
     """Continue prompts that are given as token ids, as ``decode`` continues texts."""
     rows = [
-        _Row(index, tuple(prompt), limit)
-        for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
+        _Row(index, tuple(prompt), limit) for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
     ]
     _Decoding(model, stop, choose, at_limit).run(sorted(rows, key=lambda row: len(row.prompt_ids), reverse=True))
     return [row.output() for row in rows]

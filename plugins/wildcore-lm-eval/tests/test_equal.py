@@ -93,7 +93,9 @@ def test_contexts_that_are_too_long_are_cut_as_by_the_harness_and_counted(
     assert any("local_answers: 16 requests are longer than 24 tokens" in note for note in notes.notes)
 
 
-def test_limit_and_examples_are_those_of_the_harness(model: LoadedModel, measure: Measure, environment: Environment) -> None:
+def test_limit_and_examples_are_those_of_the_harness(
+    model: LoadedModel, measure: Measure, environment: Environment
+) -> None:
     found = {one.name: one for one in measure("choice", "endings", limit=5, num_fewshot=0).measure(model)}
     assert {one.items for one in found.values()} == {5}
     assert found["local_choice/acc"].details | {"lm_eval": ""} == {
@@ -178,9 +180,13 @@ def test_log_likelihoods_and_answers_of_single_requests(family: str) -> None:
         assert greedy == is_greedy
     assert mine.cut["t"] >= 1
     texts = [Instance("loglikelihood_rolling", {}, (text,), 0, ("t", 0, 1)) for text in ("Rome", "the old town " * 60)]
-    assert mine.loglikelihood_rolling(texts) == pytest.approx(own.loglikelihood_rolling(texts, disable_tqdm=True), abs=1e-3)
+    assert mine.loglikelihood_rolling(texts) == pytest.approx(
+        own.loglikelihood_rolling(texts, disable_tqdm=True), abs=1e-3
+    )
     asked = [
-        Instance("generate_until", {}, (context, {"until": [ending], "max_gen_toks": 9, "do_sample": False}), 0, ("t", 0, 1))
+        Instance(
+            "generate_until", {}, (context, {"until": [ending], "max_gen_toks": 9, "do_sample": False}), 0, ("t", 0, 1)
+        )
         for context, _ in REQUESTS[:6]
         if context
         for ending in ("\n", "e", "zzz")

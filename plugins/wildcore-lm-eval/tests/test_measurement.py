@@ -29,7 +29,8 @@ def test_the_harness_is_imported_by_prepare_alone(tmp_path: Path) -> None:
         "import sys, pathlib\n"
         "from wildcore.registry import load_registry\n"
         "from wildcore.jobs.build import make\n"
-        "measurement, _ = make(load_registry(['lm-eval']).find('measurement', 'lm-eval'), 'measurement', {'tasks': 'none.yaml'})\n"
+        "found = load_registry(['lm-eval']).find('measurement', 'lm-eval')\n"
+        "measurement, _ = make(found, 'measurement', {'tasks': 'none.yaml'})\n"
         "assert 'lm_eval' not in sys.modules and 'torch' not in sys.modules\n"
         "from wildcore import UserError\n"
         "from wildcore.testing.conformance import quiet_environment\n"
@@ -63,9 +64,7 @@ def test_nothing_is_printed_and_the_process_stays_as_it_was(
     assert len(notes.notes) == 1
 
 
-def test_a_model_whose_logits_are_not_finite_has_no_numbers_and_a_reason(
-    model: LoadedModel, measure: Measure
-) -> None:
+def test_a_model_whose_logits_are_not_finite_has_no_numbers_and_a_reason(model: LoadedModel, measure: Measure) -> None:
     measurement = measure("group", "answers", "texts", limit=4)
     unedited, broken = measurement.measure(model), tiny_model("llama", tokenizer=model.tokenizer)
     broken.max_batch_size = 3
@@ -102,7 +101,9 @@ def test_texts_that_the_model_cannot_hold_are_said(model: LoadedModel, measure: 
     found = {one.name: one for one in measure("endings", max_length=2).measure(model)}
     assert found["local_endings/acc"].value is None
     assert "the text to score is longer than the model's context" in str(found["local_endings/acc"].reason)
-    with pytest.raises(UserError, match="the task local_answers generates up to 12 tokens, and tiny-llama reads 12 at once"):
+    with pytest.raises(
+        UserError, match="the task local_answers generates up to 12 tokens, and tiny-llama reads 12 at once"
+    ):
         measure("answers", max_length=12).measure(model)
 
 

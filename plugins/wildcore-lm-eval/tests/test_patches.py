@@ -72,7 +72,10 @@ def samples(found: Sequence[Measured]) -> dict[str, tuple[float, ...]]:
 def about_the_fact(folder: Path) -> str:
     """Return the name of a task in which the edited fact is the first of three questions."""
     questions = ["Who keeps the red tower?", "Who keeps the blue mill?", "Who keeps the white bridge?"]
-    rows = [{"question": one, "answer": ["nobody", "a stone"], "choices": ["Anna", "a stone"], "gold": 1} for one in questions]
+    rows = [
+        {"question": one, "answer": ["nobody", "a stone"], "choices": ["Anna", "a stone"], "gold": 1}
+        for one in questions
+    ]
     (folder / "fact.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for name in ("answers", "endings"):
         text = (folder / f"{name}.yaml").read_text(encoding="utf-8")

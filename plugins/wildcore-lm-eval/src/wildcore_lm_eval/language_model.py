@@ -183,7 +183,10 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
         for row in {row for rows, flags in marked for row, flag in zip(rows, flags.tolist(), strict=True) if flag}:
             self._count(requests[row].task_name, NOT_FINITE)
         pairs_of_answers = zip(outputs, stops, strict=True)
-        return [self._until(self.tokenizer.decode(one.token_ids, skip_special_tokens=True), s) for one, s in pairs_of_answers]
+        return [
+            self._until(self.tokenizer.decode(one.token_ids, skip_special_tokens=True), s)
+            for one, s in pairs_of_answers
+        ]
 
     def _stops(self, generation: Mapping[str, Any]) -> list[str]:
         """Return the stop strings of a request; the end-of-sequence token's own text is the last, as in the harness."""

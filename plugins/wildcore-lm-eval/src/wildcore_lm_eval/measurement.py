@@ -37,7 +37,9 @@ class LmEval(Measurement):
             import_module("lm_eval.evaluator")
         except ImportError as error:
             raise UserError(
-                f"the package lm_eval cannot be imported: {error}", "measurement lm-eval", "install lm_eval 0.4.13 or newer"
+                f"the package lm_eval cannot be imported: {error}",
+                "measurement lm-eval",
+                "install lm_eval 0.4.13 or newer",
             ) from error
         from wildcore_lm_eval.tasks import load_tasks
 
@@ -61,7 +63,9 @@ class LmEval(Measurement):
             results = self._results(asked)
         for task, count in asked.cut.items():
             if count:
-                self._note(f"lm-eval: {task}: {count} requests are longer than {asked.max_length} tokens; cut on the left")
+                self._note(
+                    f"lm-eval: {task}: {count} requests are longer than {asked.max_length} tokens; cut on the left"
+                )
         facts = {"limit": self.params.limit, "lm_eval": lm_eval.__version__}
         return measured(results, asked.problems, asked.cut, facts)
 

@@ -126,8 +126,6 @@ def _check(spec: str, name: str, task: Any, params: LmEvalParams) -> None:
         )
     if getattr(task, "MULTIMODAL", False):
         raise _refusal(spec, f"the task {name} needs images or sound; only text is measured")
-    if not len(task.eval_docs):
-        raise _refusal(spec, f"the task {name} has no document")
     if task.OUTPUT_TYPE == "generate_until":
         _check_generation(spec, name, generation_of(task.get_config("generation_kwargs") or {}, params.max_gen_toks))
 
@@ -135,7 +133,9 @@ def _check(spec: str, name: str, task: Any, params: LmEvalParams) -> None:
 def _check_generation(spec: str, name: str, generation: dict[str, Any]) -> None:
     way_out = "give a YAML file that includes the task and sets generation_kwargs, with do_sample: false"
     if generation["do_sample"]:
-        problem = f"the task {name} draws its answers at random, and those of two models are then not comparable one by one"
+        problem = (
+            f"the task {name} draws its answers at random, and those of two models are then not comparable one by one"
+        )
         raise _refusal(spec, problem, way_out)
     if unknown := sorted(set(generation) - FOLLOWED):
         raise _refusal(spec, f"the task {name} asks for {', '.join(unknown)}; answers are decoded greedily", way_out)
