@@ -167,36 +167,25 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
         stops = [self._stops(one) for one in arguments]
         pairs = zip(requests, contexts, limits, strict=True)
         prompts = [self._cut(one.task_name, context, limit) for one, context, limit in pairs]
-        infinite: list[Tensor] = []
-        owners: list[Sequence[int]] = []
+        seen: list[tuple[Sequence[int], Tensor]] = []
 
         def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
-            infinite.append(logits.isnan().any(-1))
-            owners.append(tuple(rows))
+            seen.append((tuple(rows), (logits.isnan() | (logits == float("inf"))).any(-1)))
             return logits.argmax(-1)
 
         def stop(row: int, text: str, count: int) -> bool:
             return any(term in text for term in stops[row])
 
         outputs = decode_tokens(self.model, prompts, limits, stop, choose)
-        marked = zip(owners, infinite, strict=True)
-        for row in {row for rows, flags in marked for row, flag in zip(rows, flags.tolist(), strict=True) if flag}:
+        for row in {row for rows, bad in seen for row, is_bad in zip(rows, bad.tolist(), strict=True) if is_bad}:
             self._count(requests[row].task_name, NOT_FINITE)
-        pairs_of_answers = zip(outputs, stops, strict=True)
-        return [
-            self._until(self.tokenizer.decode(one.token_ids, skip_special_tokens=True), s)
-            for one, s in pairs_of_answers
-        ]
+        texts = [self.tokenizer.decode(output.token_ids, skip_special_tokens=True) for output in outputs]
+        return [_until(text, terms) for text, terms in zip(texts, stops, strict=True)]
 
     def _stops(self, generation: Mapping[str, Any]) -> list[str]:
         """Return the stop strings of a request; the end-of-sequence token's own text is the last, as in the harness."""
         end = [] if self.eot_token_id is None else [self.tokenizer.decode(self.eot_token_id, skip_special_tokens=False)]
         return [term for term in (*(generation.get("until") or ()), *end) if term]
-
-    def _until(self, text: str, stops: Sequence[str]) -> str:
-        for term in stops:
-            text = text.split(term)[0]
-        return text
 
     def _cut(self, task: str, context: str, limit: int) -> list[int]:
         """Return the ids of a context, cut on the left so that ``limit`` tokens fit after it."""
@@ -214,14 +203,15 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
 
     def rewritten(self, requests: Sequence[Any]) -> list[str]:
         """Return the contexts of requests as the applied prompt patches change them. An empty context asks nothing."""
-        contexts = [one.args[0] for one in requests]
+        contexts: list[str] = [one.args[0] for one in requests]
         if not self.model.prompt_patches:
             return contexts
-        asked = {(one.args[0], self._question(one)): None for one in requests if one.args[0]}
+        keys = [(context, self._question(one)) for context, one in zip(contexts, requests, strict=True)]
+        asked = list(dict.fromkeys(key for key in keys if key[0]))
         prompts = [Prompt(text=context) for context, _ in asked]
-        texts = [prompt.text for prompt in self.model.rewrite_prompts(prompts, [question for _, question in asked])]
-        changed = dict(zip(asked, texts, strict=True))
-        return [changed.get((one.args[0], self._question(one)), one.args[0]) for one in requests]
+        rewritten = self.model.rewrite_prompts(prompts, [question for _, question in asked])
+        texts = {key: prompt.text for key, prompt in zip(asked, rewritten, strict=True)}
+        return [texts.get(key, key[0]) for key in keys]
 
     def _question(self, request: Any) -> str:
         """Return the bare question of a request, by which prompt patches choose what to insert: the document's own field
@@ -240,3 +230,10 @@ class EditedModel(TemplateLM):  # type: ignore[misc]  # the harness is untyped h
 
     def _count(self, task: str, problem: str) -> None:
         self.problems.setdefault(task, Counter())[problem] += 1
+
+
+def _until(text: str, stops: Sequence[str]) -> str:
+    """Return a text up to the first of ``stops``."""
+    for term in stops:
+        text = text.partition(term)[0]
+    return text

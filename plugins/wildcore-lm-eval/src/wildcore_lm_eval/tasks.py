@@ -18,6 +18,8 @@ HERE = "measurement.lm-eval"
 YAML = (".yaml", ".yml")
 FOLLOWED = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
 """Arguments of generation that are followed; the last two do nothing without sampling."""
+WITHOUT_EFFECT = {"num_beams": 1, "repetition_penalty": 1}
+"""Values of further arguments that change nothing."""
 OFFLINE = "HF_HUB_OFFLINE"
 
 
@@ -137,7 +139,8 @@ def _check_generation(spec: str, name: str, generation: dict[str, Any]) -> None:
             f"the task {name} draws its answers at random, and those of two models are then not comparable one by one"
         )
         raise _refusal(spec, problem, way_out)
-    if unknown := sorted(set(generation) - FOLLOWED):
+    unknown = [key for key in sorted(set(generation) - FOLLOWED) if generation[key] != WITHOUT_EFFECT.get(key)]
+    if unknown:
         raise _refusal(spec, f"the task {name} asks for {', '.join(unknown)}; answers are decoded greedily", way_out)
 
 
