@@ -42,14 +42,14 @@ class Killable:
 
 
 def killables() -> list[Killable]:
-    """Return the commands: an evaluation of single edits, a sequence, a scoring, a preparation, and an edit."""
+    """Return the commands: an evaluation of single edits, a sequence, a scoring, a preparation, and an edit with its trace."""
     model = ("--model", str(MODEL), "--quiet")
     data = ("--dataset", "counterfact", "--set", "dataset.path=edits.json")
     single = ("eval", *model, *data, "--editor", "ft-m", "--set", "editor.steps=2", "--parallel", "2", "--out", "run")
     sequence = (*single, "--schedule", "sequential", "--judge-at", "1,2", "--checkpoint-every", "0")
     score = ("score", "run", "--metric", "contains", "--metric", "token-f1", "--quiet")
     prepare = ("prepare", "rome", *model, "--set", "editor.moment_tokens=200")
-    edit = ("edit", *model, "--editor", "ft-m", "--edits", "facts.jsonl", "--out", "p.safetensors")
+    edit = ("edit", *model, "--editor", "ft-m", "--edits", "facts.jsonl", "--out", "p.safetensors", "--trace")
     return [
         Killable("eval", single, lambda folder: _run_resumed(folder, single), _run),
         Killable("sequence", sequence, lambda folder: _run_resumed(folder, sequence), _run),
@@ -165,8 +165,9 @@ def _prepared(folder: Path) -> Any:
 
 
 def _patch(folder: Path) -> Any:
-    _, tensors = read_tensors(folder / "p.safetensors", "wildcore-patch")
-    return {name: tensor.tolist() for name, tensor in tensors.items()}
+    _, patch = read_tensors(folder / "p.safetensors", "wildcore-patch")
+    _, trace = read_tensors(folder / "p.trace.safetensors", "wildcore-trace")
+    return [{name: tensor.tolist() for name, tensor in tensors.items()} for tensors in (patch, trace)]
 
 
 def _left(folder: Path) -> Iterator[Path]:

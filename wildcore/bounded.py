@@ -21,6 +21,18 @@ DEPTH = 64
 VALUES = 8_000_000
 """Most values in a JSON text; each takes up to 100 bytes of memory."""
 YAML_VALUES = 10_000
+ROW_CHARACTERS = 4_000_000
+"""Most characters of one row of a data set."""
+ROW_VALUES = 500_000
+"""Most values in one row of a data set."""
+INTEGER_DIGITS = 640
+"""Most digits of a whole number in a data set; Python converts that many however its own limit is set."""
+NAME_CHARACTERS = 1_000
+"""Most characters of the name of a field in a data set."""
+COLUMNS = 10_000
+"""Most columns of a table of cells."""
+PIECE = 1 << 20
+"""Bytes of a file that are read at once."""
 SETTING_CHARACTERS = 65_536
 """Most characters of a YAML or TOML text, which is parsed slowly."""
 JSON_CHARACTERS = 100_000_000
@@ -31,6 +43,8 @@ _BRACKET = re.compile(r"[\[\]{}]")
 _LONG_NAME = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{DEPTH}}}""")
 """A dotted name of TOML with too many parts, each of which is a level."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""Control characters of ASCII other than white space."""
 
 
 def read_bounded(path: Path, most: int = SETTING_CHARACTERS) -> str:
@@ -38,14 +52,22 @@ def read_bounded(path: Path, most: int = SETTING_CHARACTERS) -> str:
 
     Raises ``OSError`` if it cannot be read, and ``ValueError`` if it is larger or not UTF-8.
     """
-    with path.open("rb") as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"larger than {most:,} bytes")
+    content = read_bytes_bounded(path, most)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def read_bytes_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a file of at most ``most`` bytes; no more is read. Raises as ``read_bounded`` does."""
+    content = bytearray()
+    with path.open("rb") as stream:
+        while chunk := stream.read(PIECE):  # a read of ``most`` bytes would take their memory for any file
+            content += chunk
+            if len(content) > most:
+                raise ValueError(f"larger than {most:,} bytes")
+    return bytes(content)
 
 
 def load_json(text: str) -> Any:
@@ -60,11 +82,11 @@ def load_json(text: str) -> Any:
     return value
 
 
-def require_small_json(text: str) -> None:
-    """Raise ``ValueError`` for a JSON text that is too large or nested too deeply. Nothing is parsed."""
-    if len(text) > JSON_CHARACTERS or text.count(",") + text.count("[") + text.count("{") > VALUES:
-        raise ValueError(f"too large: more than {JSON_CHARACTERS:,} characters or {VALUES:,} values")
-    _require_shallow(text)
+def require_small_json(text: str, characters: int = JSON_CHARACTERS, values: int = VALUES) -> None:
+    """Raise ``ValueError`` for a JSON text of more than ``characters`` or ``values``, or nested too deeply. Nothing is parsed."""
+    if len(text) > characters or text.count(",") + text.count("[") + text.count("{") > values:
+        raise ValueError(f"too large: more than {characters:,} characters or {values:,} values")
+    require_shallow(text)
 
 
 def read_foreign_json(path: Path) -> Any:
@@ -106,11 +128,11 @@ def load_toml(text: str) -> dict[str, Any]:
     if len(text) > SETTING_CHARACTERS:
         raise ValueError(f"too large: more than {SETTING_CHARACTERS:,} characters")
     if _LONG_NAME.search(text):
-        raise ValueError(_too_deep())
+        raise ValueError(too_deep())
     try:
         value = tomllib.loads(text)
     except RecursionError as error:
-        raise ValueError(_too_deep()) from error
+        raise ValueError(too_deep()) from error
     require_plain(value)
     return value
 
@@ -125,7 +147,7 @@ def require_plain(value: Any) -> None:
     while waiting:
         found, depth = waiting.pop()
         if depth > DEPTH:
-            raise ValueError(_too_deep())
+            raise ValueError(too_deep())
         if isinstance(found, dict):
             waiting += [(inner, depth + 1) for pair in found.items() for inner in pair]
             _require_text_keys(found)
@@ -143,10 +165,7 @@ def _require_text_keys(mapping: dict[Any, Any]) -> None:
 
 def _require_scalar(value: Any) -> None:
     if isinstance(value, str):
-        if "\0" in value:
-            raise ValueError("a text holds a NUL character")
-        if _SURROGATE.search(value):
-            raise ValueError("a text holds half of a surrogate pair, which is not a character")
+        require_characters(value)
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise ValueError("a number is too large for 64 bits")
@@ -157,15 +176,23 @@ def _require_scalar(value: Any) -> None:
         raise ValueError(f"a value is read as {type(value).__name__}; put it in quotes if it is meant as text")
 
 
-def _require_shallow(text: str) -> None:
-    """Raise ``ValueError`` for JSON that is nested too deeply. Nothing is parsed."""
+def require_characters(text: str) -> None:
+    """Raise ``ValueError`` for a text that cannot be written as UTF-8, or that holds a NUL character."""
+    if "\0" in text:
+        raise ValueError("a text holds a NUL character")
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ValueError("a text holds half of a surrogate pair, which is not a character")
+
+
+def require_shallow(text: str) -> None:
+    """Raise ``ValueError`` for a JSON text that is nested too deeply. Nothing is parsed."""
     if text.count("[") + text.count("{") <= DEPTH:
         return
     depth = 0
     for bracket in _BRACKET.finditer(_STRING.sub("", text)):
         depth += 1 if bracket.group() in "[{" else -1
         if depth > DEPTH:
-            raise ValueError(_too_deep())
+            raise ValueError(too_deep())
 
 
 def _require_plain_yaml(events: Iterator[yaml.Event]) -> None:
@@ -176,7 +203,7 @@ def _require_plain_yaml(events: Iterator[yaml.Event]) -> None:
             raise ValueError("aliases (*name) are not allowed; write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            raise ValueError(_too_deep())
+            raise ValueError(too_deep())
         if count > 2 * YAML_VALUES:
             raise ValueError(f"too large: more than {YAML_VALUES:,} values")
 
@@ -193,5 +220,6 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a finite number")
 
 
-def _too_deep() -> str:
+def too_deep() -> str:
+    """Return what is said of something that is nested too deeply."""
     return f"nested too deeply: more than {DEPTH} levels"

@@ -42,6 +42,14 @@ def canonically_equal(one: str, other: str) -> bool:
     return one == other or canonical(one) == canonical(other)
 
 
+def differ_only_in_form(one: str, other: str) -> bool:
+    """Return whether two texts are equal in Unicode but written with different characters, such as "\u00e9" and "e\u0301".
+
+    Their token ids then differ too, so that these say nothing about whether the texts are equal.
+    """
+    return one != other and canonical(one) == canonical(other)
+
+
 def fold_lookalikes(text: str) -> str:
     """Return ``text`` with characters that look alike made the same: apostrophes, quotation marks, dashes, full and half
     width, spaces and invisible characters.

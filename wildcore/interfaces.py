@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -133,7 +134,8 @@ class Environment:
     """What a run gives to its modules: a cache folder that outlives the run, its seed, and a place to report progress.
 
     ``trace`` is where an editor records what happens inside its edits (None: no trace was asked for, and nothing is
-    kept). ``segmenter`` makes the segmenter of a name, and raises ``UserError`` if no plugin offers it.
+    kept). ``segmenter`` makes the segmenter of a name, and raises ``UserError`` if no plugin offers it. ``clock`` is the local
+    time at which the run was started; it is what a chat template that reads the clock is given.
     """
 
     cache: Path
@@ -141,6 +143,7 @@ class Environment:
     progress: Progress
     trace: Trace | None = None
     segmenter: Callable[[str], Segmenter] = only_unicode
+    clock: datetime = field(default_factory=datetime.now)
 
 
 class Dataset(Protocol):
@@ -215,6 +218,8 @@ class Generator(Protocol):
 
 class Metric(Protocol):
     """Module 4, metric. Scores stored answers, so it can run later, on another machine, without the model.
+
+    Texts that are equal in Unicode get the same score (``wildcore.equivalence``).
 
     Inherit from this class for the defaults, or just have the attributes and methods.
     """

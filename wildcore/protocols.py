@@ -35,8 +35,12 @@ class ReadyProtocol:
 
 
 def with_added(own: Metrics, added: Metrics) -> Metrics:
-    """Return the metrics of a protocol followed by added ones. If both have a label, the protocol's own metric is kept."""
-    return {kind: _followed(own.get(kind, ()), added.get(kind, ())) for kind in PROBE_KINDS}
+    """Return the metrics of a protocol followed by added ones. If both have a label, the protocol's own metric is kept.
+
+    A protocol without metrics for hard locality uses those for locality.
+    """
+    every = {"hard-locality": own.get("locality", ()), **own}
+    return {kind: _followed(every.get(kind, ()), added.get(kind, ())) for kind in PROBE_KINDS}
 
 
 def _followed(own: Labelled, added: Labelled) -> Labelled:

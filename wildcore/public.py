@@ -52,6 +52,7 @@ from wildcore.params import (
 from wildcore.trace import Trace
 from wildcore.types import (
     COMPARED_CAREFULLY,
+    LOCALITY_KINDS,
     PROBE_KINDS,
     Answer,
     AnsweredProbe,
@@ -72,6 +73,7 @@ from wildcore.types import (
 
 __all__ = [
     "COMPARED_CAREFULLY",
+    "LOCALITY_KINDS",
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",

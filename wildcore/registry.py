@@ -9,7 +9,8 @@ import re
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
@@ -21,7 +22,7 @@ import pluggy
 from wildcore import hookspecs
 from wildcore.architectures import Family, built_in_families
 from wildcore.errors import Option, UserError, command, escaped, in_one_line, suggestion
-from wildcore.guarded import guarded, problem_of, shown
+from wildcore.guarded import Watch, guarded, problem_of, shown
 from wildcore.interfaces import Offer, Shortcut
 from wildcore.params import Params
 from wildcore.types import EvalProtocol
@@ -180,11 +181,15 @@ def _matches(name: str, known: dict[tuple[str, str], Found[T]]) -> dict[tuple[st
 
 
 def load_registry(
-    only: Sequence[str] | None = None, reserved: Collection[str] = (), note: Callable[[str], None] = _warn
+    only: Sequence[str] | None = None,
+    reserved: Collection[str] = (),
+    note: Callable[[str], None] = _warn,
+    last_words: Callable[[Plugin], str] | None = None,
 ) -> Registry:
     """Load the installed plugins, or only those named in ``only``. No plugin may add a command whose name is in ``reserved``.
 
-    ``note`` tells the user about offers that are asked for by an earlier name; the default is a ``FutureWarning``. Raises
+    ``note`` tells the user about offers that are asked for by an earlier name; the default is a ``FutureWarning``. A plugin
+    whose loading cannot be stopped ends the process with the text that ``last_words`` makes of it; None: it is not ended. Raises
     ``UserError`` if a name in ``only`` is not installed.
     """
     registry = Registry(families={family.model_type: family for family in built_in_families()}, note=note)
@@ -192,9 +197,10 @@ def load_registry(
     for name in only or ():
         if name not in installed:
             raise UserError(_not_installed(name, list(installed)), about=Option("plugins"))
-    for name, entry_point in installed.items():
-        if only is None or name in only:
-            registry.plugins.append(_load(registry, name, entry_point, reserved))
+    with _limits(last_words) as limit:
+        for name, entry_point in installed.items():
+            if only is None or name in only:
+                registry.plugins.append(_load(registry, name, entry_point, reserved, limit))
     return registry
 
 
@@ -221,12 +227,28 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return tuple(part if isinstance(part, str) and part else "unknown" for part in named)  # type: ignore[return-value]
 
 
-def _load(registry: Registry, name: str, point: EntryPoint, reserved: Collection[str]) -> Plugin:
+@contextmanager
+def _limits(last_words: Callable[[Plugin], str] | None) -> Iterator[Callable[[Plugin], AbstractContextManager[None]]]:
+    """Yield a function that limits the time of a plugin which cannot be stopped. ``last_words`` None: it limits nothing."""
+    if last_words is None:
+        yield lambda plugin: nullcontext()
+        return
+    with Watch() as watch:
+        yield lambda plugin: watch.limited(lambda: last_words(plugin))
+
+
+def _load(
+    registry: Registry,
+    name: str,
+    point: EntryPoint,
+    reserved: Collection[str],
+    limit: Callable[[Plugin], AbstractContextManager[None]],
+) -> Plugin:
     """Load one plugin into the registry: completely, or not at all if anything about it is wrong."""
     plugin = Plugin(name, *_distribution(point))
     printed = io.StringIO()
     try:
-        with guarded(printed):
+        with limit(plugin), guarded(printed):
             module = point.load()
             _check_hook_names(module)
             manager = pluggy.PluginManager(hookspecs.PROJECT)

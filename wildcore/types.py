@@ -9,10 +9,18 @@ from typing import Any, Literal, Self, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from wildcore.equivalence import canonical
 from wildcore.scripts import Separator, separator_after
 
-ProbeKind = Literal["reliability", "generalization", "locality", "portability"]
-PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability")
+ProbeKind = Literal["reliability", "generalization", "locality", "portability", "hard-locality"]
+PROBE_KINDS: tuple[ProbeKind, ...] = ("reliability", "generalization", "locality", "portability", "hard-locality")
+LOCALITY_KINDS: tuple[ProbeKind, ...] = ("locality", "hard-locality")
+"""Kinds of probes whose answers an edit must not change. A protocol scores ``hard-locality`` by its metrics of ``locality``,
+unless it has other metrics for it."""
+
+Nearness = Literal["same-subject", "near-subject"]
+NEARNESSES: tuple[Nearness, ...] = ("same-subject", "near-subject")
+"""How a hard probe is near its edit: the same subject with another relation, or another subject with the same relation."""
 
 StopReason = Literal[
     "stop-rule", "end-of-sequence", "max-new-tokens", "forced-length", "context-full", "teacher-forced"
@@ -23,6 +31,11 @@ class FrozenData(BaseModel):
     """Base of all data types of a run: frozen, without unknown fields, and without numbers that JSON cannot represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def without_unset(content: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """Return the content of a record without the ``fields`` that are not set."""
+    return {name: value for name, value in content.items() if name not in fields or value is not None}
 
 
 class Joined(FrozenData):
@@ -52,12 +65,9 @@ class Joined(FrozenData):
         raise NotImplementedError
 
     @model_serializer(mode="wrap")
-    def _without_undecided_separator(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out a separator that has not been decided: records and hashes are then as before there was a choice."""
-        content: dict[str, Any] = handler(self)
-        if content.get("separator") is None:
-            content.pop("separator", None)
-        return content
+    def _without_what_is_unset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out later fields that are not set: records and hashes are then as before these fields existed."""
+        return without_unset(handler(self), "separator", "nearness")
 
 
 class EditRequest(Joined):
@@ -74,6 +84,16 @@ class EditRequest(Joined):
     ground_truth: str | None = None
     separator: Separator | None = None
 
+    def with_canonical_answers(self) -> "EditRequest":
+        """Return the request with its answers in Unicode's form NFC; the prompt and the subject are kept as they are."""
+        return self.model_copy(
+            update={
+                "target": canonical(self.target),
+                "aliases": tuple(map(canonical, self.aliases)),
+                "ground_truth": None if self.ground_truth is None else canonical(self.ground_truth),
+            }
+        )
+
     def _prompt_and_separator(self) -> tuple[str, Separator | None]:
         return self.prompt, self.separator
 
@@ -83,7 +103,7 @@ class Probe(Joined):
     accepted too.
 
     ``rival`` is the answer that the gold competes with, if the dataset contains one: the old object for an edited fact,
-    the new object for a neighbouring fact.
+    the new object for a neighbouring fact. ``nearness`` is set for a probe of hard locality.
     """
 
     kind: ProbeKind
@@ -91,6 +111,12 @@ class Probe(Joined):
     answers: tuple[str, ...] = Field(min_length=1)
     rival: str | None = None
     separator: Separator | None = None
+    nearness: Nearness | None = None
+
+    def with_canonical_answers(self) -> "Probe":
+        """Return the question with its answers in Unicode's form NFC; the prompt is kept as it is."""
+        rival = None if self.rival is None else canonical(self.rival)
+        return self.model_copy(update={"answers": tuple(map(canonical, self.answers)), "rival": rival})
 
     def _prompt_and_separator(self) -> tuple[str, Separator | None]:
         return self.prompt, self.separator
@@ -118,6 +144,13 @@ class EditCase(FrozenData):
     request: EditRequest
     probes: tuple[Probe, ...]
     tags: Mapping[str, str] = {}
+
+    def with_canonical_answers(self) -> "EditCase":
+        """Return the case with all its answers in Unicode's form NFC, so that texts that are equal in Unicode have the same
+        tokens.
+        """
+        probes = tuple(probe.with_canonical_answers() for probe in self.probes)
+        return self.model_copy(update={"request": self.request.with_canonical_answers(), "probes": probes})
 
     def with_separators(self, separator: Separator | None) -> "EditCase":
         """Return the case with the separators of its prompts decided: ``separator``, or if None, by each prompt's script."""

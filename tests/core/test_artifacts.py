@@ -1,6 +1,7 @@
 """What is prepared once is found again, whole or not at all, and can be listed, verified and removed."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +17,7 @@ import torch
 
 from wildcore import Environment, Saved, UserError
 from wildcore.models import LoadedModel
-from wildcore.storage import Artifact, artifact_file, artifacts_for, content_digest, read_manifest
+from wildcore.storage import Artifact, artifact_file, artifacts_for, content_digest, load_or_make, read_manifest
 from wildcore.storage.artifact_entries import chosen, damage, entries, remove, store_folder
 from wildcore.storage.artifacts import MANIFEST, RecordingEnvironment
 from wildcore.testing.conformance import SilentProgress, quiet_environment
@@ -141,6 +142,56 @@ def test_a_file_that_was_cut_off_is_noticed(length: int, file: Artifact) -> None
     file.path.write_bytes(file.path.read_bytes()[:length])
     with pytest.raises(UserError, match="delete the file and run again"):
         file.load()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "byte", "another"])
+def test_what_is_damaged_is_said_and_made_anew(
+    damage: str, environment: Environment, model: LoadedModel, file: Artifact
+) -> None:
+    files = {"one": file, "other": artifact_file(environment, model, "second-moments", {"layer": 4})}
+    made: list[list[str]] = []
+
+    def make(keys: list[str]) -> None:
+        made.append(keys)
+        for key in keys:
+            files[key].save(content())
+
+    load_or_make(environment, files, make)
+    whole = file.path.read_bytes()
+    damaged = {
+        "cut": whole[:-1],
+        "empty": b"",
+        "byte": whole[:-1] + bytes([whole[-1] ^ 1]),
+        "another": files["other"].path.read_bytes(),
+    }
+    file.path.write_bytes(damaged[damage])
+    found = load_or_make(environment, files, make)
+    assert made == [["one", "other"], ["one"]]
+    require_same(found["one"], content())
+    (said,) = environment.progress.notes  # type: ignore[attr-defined]
+    assert re.fullmatch(rf"{re.escape(str(file.path))}: (damaged|it holds something else).*; it is made anew", said)
+
+
+def test_what_cannot_be_read_or_has_another_schema_is_not_made_anew(environment: Environment, file: Artifact) -> None:
+    replace(file, manifest=file.manifest.model_copy(update={"schema_number": 2})).save(content())
+    with pytest.raises(UserError, match="schema 2"):
+        file.load_if_sound(environment)
+    file.path.unlink()
+    file.path.symlink_to(file.path.with_name("other"))
+    file.path.with_name("other").write_bytes(b"")
+    with pytest.raises(UserError, match="link"):
+        file.load_if_sound(environment)
+
+
+def test_a_damaged_file_counts_as_unknown_to_a_preparation(environment: Environment, model: LoadedModel) -> None:
+    recording = RecordingEnvironment(environment.cache, 0, environment.progress)
+    artifact_file(recording, model, "second-moments", {}).save(content())
+    again = RecordingEnvironment(environment.cache, 0, environment.progress)
+    file = artifact_file(again, model, "second-moments", {})
+    assert again.asked == {file.path: True}
+    file.path.write_bytes(b"?")
+    assert file.load_if_sound(again) is None
+    assert again.asked == {file.path: False}
 
 
 def test_what_belongs_elsewhere_is_noticed(environment: Environment, model: LoadedModel, file: Artifact) -> None:

@@ -58,6 +58,17 @@ OPT = Family(
     attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     attention_output="self_attn.out_proj",
 )
+FALCON = Family(
+    model_type="falcon",
+    layers="transformer.h",
+    final_norm="transformer.ln_f",
+    head="lm_head",
+    mlp_input=("mlp.dense_h_to_4h",),
+    mlp_output="mlp.dense_4h_to_h",
+    attention_input=("self_attention.query_key_value",),
+    attention_output="self_attention.dense",
+)
+FALCON_SIZES = {"ffn_hidden_size": 32, "head_dim": None}
 OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
     "granite": (LLAMA, {"logits_scaling": 6.0, "residual_multiplier": 0.4, "embedding_multiplier": 3.0}),
     "cohere": (LLAMA, {"logit_scale": 0.25}),
@@ -68,14 +79,20 @@ OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
     "stablelm": (LLAMA, {}),
     "bloom": (BLOOM, {"n_layer": 2, "n_head": 2}),
     "opt": (OPT, {"ffn_dim": 32, "word_embed_proj_dim": 16}),
+    "falcon": (FALCON, FALCON_SIZES),
+    "falcon, new": (FALCON, FALCON_SIZES | {"new_decoder_architecture": True, "num_kv_heads": 1}),
+    "falcon, sequential": (FALCON, FALCON_SIZES | {"parallel_attn": False, "alibi": True, "bias": True}),
 }
 """Families with logit scaling, with soft-capping, with layers without positions, with a bias in the head, with blocks that return
-tuples and take other arguments (bloom), and with a decoder that the network calls directly (opt)."""
+tuples and take other arguments (bloom), with a decoder that the network calls directly (opt), and with blocks that change the
+MLP's output in place (falcon). A setting of None is left out."""
 
 
-def other(model_type: str) -> LoadedModel:
-    family, settings = OTHERS[model_type]
-    config = AutoConfig.for_model(model_type, **SIZES | settings)
+def other(name: str) -> LoadedModel:
+    family, own = OTHERS[name]
+    model_type = name.partition(",")[0]
+    settings = {key: value for key, value in (SIZES | own).items() if value is not None}
+    config = AutoConfig.for_model(model_type, **settings)
     return random_model(replace(family, model_type=model_type), config)
 
 

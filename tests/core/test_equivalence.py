@@ -1,21 +1,28 @@
 """Texts that are equal in Unicode are equal, and messages name the characters of texts that only look the same."""
 
+import json
 import unicodedata
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
-from wildcore import Refused
+from wildcore import EditRequest, Refused
+from wildcore.datasets.given import GivenTensors, GivenTexts, entry_name
 from wildcore.equivalence import (
     canonical,
     canonically_equal,
     count_occurrences,
+    differ_only_in_form,
     difference,
     find_last,
     fold_lookalikes,
     mixed_scripts,
 )
+from wildcore.jobs.facts import read_facts
 from wildcore.models import subject_span
 
 TEXTS = st.text("abé ếệ한글ガ\u1112\u1161\u11ab\u0301\u0302\u0323\u212b\u2126x", max_size=12)
@@ -102,6 +109,34 @@ def test_folding_twice_is_folding_once_and_leaves_ascii_words(text: str) -> None
     folded = fold_lookalikes(text)
     assert fold_lookalikes(folded) == folded
     assert fold_lookalikes('Paris (1-2), it\'s "old"') == 'Paris (1-2), it\'s "old"'
+
+
+def test_only_texts_of_different_forms_differ_only_in_form() -> None:
+    assert differ_only_in_form("caf\u00e9", "cafe\u0301")
+    assert not differ_only_in_form("caf\u00e9", "caf\u00e9")
+    assert not differ_only_in_form("caf\u00e9", "cafe")
+
+
+@pytest.mark.parametrize(("form", "other"), [FORMS, FORMS[::-1]])
+def test_an_entry_of_a_given_file_is_found_in_any_form(form: str, other: str, tmp_path: Path) -> None:
+    request = EditRequest(prompt="Où est-ce?", target="Hà Nội")
+    name = unicodedata.normalize(form, entry_name(request))
+    (tmp_path / "texts.json").write_text(json.dumps({name: "a text"}), encoding="utf-8")
+    save_file({name: np.ones(2)}, tmp_path / "tensors.safetensors")
+    asked = request.model_copy(update={"prompt": unicodedata.normalize(other, request.prompt)})
+    assert GivenTexts(tmp_path / "texts.json", "editor.texts").of(asked) == "a text"
+    tensors = GivenTensors(tmp_path / "tensors.safetensors", "editor.tensors")
+    tensors.require((2,), lambda tensor: True, "numbers")
+    assert tensors.of(asked).tolist() == [1, 1]
+
+
+def test_a_table_of_facts_is_read_in_one_form_which_is_counted(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Where {town}?", "target": town} for town in (unicodedata.normalize("NFD", "Hà Nội"), "Paris")]
+    (tmp_path / "facts.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    table = read_facts(tmp_path / "facts.jsonl")
+    assert [fact.request.target for fact in table.facts] == ["Hà Nội", "Paris"]
+    assert [fact.request.prompt for fact in table.facts] == [row["prompt"] for row in rows]
+    assert table.notes[-1].endswith("which are written and compared in NFC: those of 1 facts")
 
 
 def test_words_of_two_alphabets() -> None:

@@ -50,6 +50,7 @@ from wildcore.cli.driver import _report_broken
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row, TableParams, read_table
 from wildcore.datasets.given import GivenTensors, GivenTexts
+from wildcore.datasets.json_rows import Unreadable
 from wildcore.datasets.reading import Reading
 from wildcore.datasets.rows import bad_rows, edit_request
 from wildcore.datasets.selection import WAY_OUT, CaseFilter, CaseReader, require_one_choice, require_some
@@ -506,6 +507,14 @@ def changed_run(folder: Path) -> None:
     path = run(folder).path / "manifest.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
     RunFolder.open(path.parent).manifest  # noqa: B018
+
+
+def cut_scores(folder: Path) -> None:
+    begun = run(folder)
+    written(begun.path, "scores.jsonl", "{}\n")
+    begun.write_summary({})
+    begun.write_scores([])
+    RunFolder.finished(begun.path, print)
 
 
 def linked_run(folder: Path) -> None:
@@ -1087,6 +1096,33 @@ MODELS: list[Case] = [
     ),
 ]
 
+
+def expanding(folder: Path) -> None:
+    """Read a Parquet file whose content is far larger than the file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / "facts.parquet"
+    pyarrow.parquet.write_table(
+        pyarrow.table({"a": ["x" * 70_000_000]}), path, compression="zstd", write_statistics=False
+    )
+    list(read_table(TableParams(path=path)))
+
+
+def damaged_parquet(folder: Path) -> None:
+    """Read a Parquet file whose first page is damaged."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / "facts.parquet"
+    numbers = pyarrow.table({"a": [f"{number:050}" for number in range(100)]})
+    pyarrow.parquet.write_table(numbers, path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4:104] = b"\xff" * 100
+    path.write_bytes(content)
+    list(read_table(TableParams(path=path)))
+
+
 DATA: list[Case] = [
     (
         "datasets.tables:read_table",
@@ -1128,7 +1164,7 @@ DATA: list[Case] = [
         "edits='FOLDER/facts.jsonl': it holds no fact",
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.json_rows:ListReader._error",
         lambda folder: read_facts(written(folder, "facts.json", "{}\n{}")),
         (
             "FOLDER/facts.json, line 2, column 1: not valid JSON: Extra data; a file with an object on each "
@@ -1161,13 +1197,88 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.json_rows:ListReader.whole_value",
         lambda folder: table(folder, "facts.json", '{"a": ' + "[" * 100_000),
-        "FOLDER/facts.json: its lists and objects are nested too deeply",
+        (
+            "FOLDER/facts.json: nested too deeply: more than 64 levels; write one row on each line of a file whose name ends in "
+            ".jsonl; it is read row by row"
+        ),
         SAME,
     ),
     (
-        "datasets.text_files:_wide_lines",
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": [1}]'),
+        "FOLDER/facts.json, line 2, column 10: not valid JSON: '}' closes nothing in row 2",
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1},\n {"a": 1'),
+        "FOLDER/facts.json, line 2, column 2: not valid JSON: row 2, which begins here, is not closed",
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '[{"a": 1}]\n]'),
+        (
+            "FOLDER/facts.json, line 2, column 1: not valid JSON: Extra data; a file with an object on each line must be called "
+            ".jsonl"
+        ),
+        SAME,
+    ),
+    (
+        "datasets.json_rows:ListReader._error",
+        lambda folder: table(folder, "facts.json", '{"a" 1}'),
+        "FOLDER/facts.json, line 1, column 6: not valid JSON: Expecting ':' delimiter",
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:unreadable",
+        damaged_parquet,
+        "dataset.path=FOLDER/facts.parquet, row 1: cannot be read: <...>",
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:unreadable",
+        lambda folder: list(read_table(TableParams(hub=str(written(folder, "train.jsonl", "{}").parent), split="dev"))),
+        (
+            "dataset.hub=FOLDER: cannot be read: <...>; a file of it that lies here can be named with --set "
+            "dataset.path=FILE"
+        ),
+        (
+            "dataset.hub=FOLDER: cannot be read: <...>; a file of it that lies here can be named with "
+            "settings={'dataset.path': 'FILE'}"
+        ),
+    ),
+    (
+        "datasets.tables:_rows_within",
+        lambda folder: table(folder, "facts.json", '{"a": [{}], "a": []}'),
+        "FOLDER/facts.json: the name 'a' occurs twice in an object",
+        SAME,
+    ),
+    (
+        "datasets.separated:_header",
+        lambda folder: table(folder, "facts.csv", ",".join(map(str, range(10_001)))),
+        "FOLDER/facts.csv, line 1: 10,001 columns, and at most 10,000 are read",
+        SAME,
+    ),
+    (
+        "datasets.separated:_require_name",
+        lambda folder: table(folder, "facts.csv", "prompt,target\0"),
+        (
+            "FOLDER/facts.csv, line 1: the name 'target\\x00' of a field holds a control character; write another name into the "
+            "first row"
+        ),
+        SAME,
+    ),
+    (
+        "datasets.parquet_rows:_require_honest",
+        expanding,
+        "dataset.path=FOLDER/facts.parquet: its column 'a' holds <...> bytes in <...>; write it without compression",
+        SAME,
+    ),
+    (
+        "datasets.text_files:_wide_pieces",
         lambda folder: table(folder, "facts.csv", "a\n".encode("utf-16") + b"\0"),
         "FOLDER/facts.csv, line 2: not UTF-16 text: truncated data; save the file as UTF-8",
         SAME,
@@ -1247,6 +1358,18 @@ DATA: list[Case] = [
         "datasets.rows:Row._text",
         lambda folder: row(prompt="Rome \ud800").text("prompt"),
         ("facts.jsonl, line 4: field 'prompt': expected text made of whole characters, found 'Rome \\ud800'"),
+        SAME,
+    ),
+    (
+        "datasets.rows:Row._text",
+        lambda folder: row(prompt="Rome\x1b[31m").text("prompt"),
+        "facts.jsonl, line 4: field 'prompt': expected text without control characters, found 'Rome\\x1b[31m'",
+        SAME,
+    ),
+    (
+        "datasets.rows:Row.whole_number",
+        lambda folder: row(rank=Unreadable("a whole number has 700 digits")).whole_number("rank"),
+        "facts.jsonl, line 4: field 'rank': a whole number has 700 digits",
         SAME,
     ),
     (
@@ -1345,7 +1468,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_whole_list",
+        "datasets.tables:_rows_within",
         lambda folder: table(folder, "facts.json", "{}"),
         "FOLDER/facts.json: expected a JSON list of rows, found dict",
         SAME,
@@ -1363,7 +1486,7 @@ DATA: list[Case] = [
         SAME,
     ),
     (
-        "datasets.tables:_guarded",
+        "datasets.parquet_rows:unreadable",
         lambda folder: table(folder, "facts.parquet", "?"),
         "dataset.path=FOLDER/facts.parquet: cannot be read: <...>",
         SAME,
@@ -1497,9 +1620,21 @@ RUNS: list[Case] = [
         "out='FOLDER/run': not an empty folder; choose another",
     ),
     (
+        "records.run_folder:RunFolder.started",
+        lambda folder: run(folder).started,
+        "FOLDER/run/manifest.json: damaged: created: <...>",
+        SAME,
+    ),
+    (
         "records.run_folder:RunFolder.finished",
         lambda folder: RunFolder.finished(run(folder, cases=2).path, print),
         ("FOLDER/run: unfinished, 0 of 2 cases done and not scored yet; go on with: wildcore eval --resume FOLDER/run"),
+        SAME,
+    ),
+    (
+        "records.run_folder:RunFolder.finished",
+        lambda folder: cut_scores(folder),
+        "FOLDER/run/scores.jsonl: lines are missing: 1 of 1; make it anew with: wildcore eval --resume FOLDER/run",
         SAME,
     ),
     (
@@ -2207,6 +2342,12 @@ FILES: list[Case] = [
             "FOLDER/prepared/test/<...>.safetensors: damaged, or not a prepared file (<...>); delete the "
             "file and run again"
         ),
+        SAME,
+    ),
+    (
+        "storage.artifacts:_readable",
+        lambda folder: read_manifest(new_folder(folder / "x.safetensors")),
+        "FOLDER/x.safetensors: cannot be read (<...>); delete the file and run again",
         SAME,
     ),
     (

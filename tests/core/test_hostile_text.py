@@ -1,4 +1,6 @@
-"""Protocol files, settings and manifests that were written to do harm: each ends in one message, and in bounded memory."""
+"""Protocol files, settings, manifests, rows and the files of a run that were written to do harm: each ends in one message, and in
+bounded memory.
+"""
 
 import json
 import tracemalloc
@@ -13,10 +15,13 @@ from hypothesis import strategies as st
 
 from wildcore import Params, UserError
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.jobs.facts import read_facts
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.spec import parse_settings
 from wildcore.params import build
 from wildcore.patches.files import PatchManifest
+from wildcore.records.lines import read_lines
+from wildcore.records.run_folder import LINES, RunFolder
 from wildcore.storage.manifests import read_versioned
 
 MEGABYTES = 48
@@ -147,6 +152,112 @@ def as_manifest(text: str) -> object:
         raise UserError(" ".join(str(error).split())) from error
 
 
+def as_rows(ending: str) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"facts.{ending}")
+            path.write_text(text, encoding="utf-8", errors="surrogatepass")
+            table = read_facts(path)
+            json.dumps([row.model_dump() for row in table.bad], ensure_ascii=False).encode()
+            return "".join(table.notes).encode()
+
+    return read
+
+
+RUN = {
+    "created": "2026-01-01",
+    "job": {},
+    "identity": {},
+    "protocols": [],
+    "case_count": 1,
+    "versions": {},
+    "hardware": {},
+    "plugins": {},
+    "schema_number": 2,
+    "case_ids": ["1"],
+}
+ANSWER = {
+    "text": "Peru",
+    "token_ids": [7],
+    "output": {"text": "Peru.", "token_ids": [7, 8], "stop_reason": "stop-rule"},
+}
+PROBE = {
+    "protocol": "wild",
+    "probe": 0,
+    "kind": "reliability",
+    "question": "Rome is in",
+    "answers": ["Peru"],
+    "prompt": "Rome is in",
+    "gold_token_ids": [7],
+    "before": [],
+    "after": [ANSWER],
+}
+CASE = {
+    "case": "1",
+    "request": {"prompt": "Rome is in", "target": "Peru"},
+    "edit": {"status": "edited", "seconds": 0.5, "patch": {"layers": [5]}},
+    "probes": [PROBE],
+}
+SCORE = {
+    "case": "1",
+    "protocol": "wild",
+    "probe": 0,
+    "kind": "reliability",
+    "metric": "exact-match",
+    "before": 0.0,
+    "before_reason": None,
+    "after": None,
+    "after_reason": "no answer",
+    "after_samples": [{"value": 0.5}],
+}
+ADDED = {"created": "2026-01-01", "metric": "contains", "module": {"name": "contains", "params": {}}, "versions": {}}
+WORK = {"ended": "2026-01-01", "versions": {}, "hardware": {"cores": 2}, "notes": ["a note"]}
+RUN_FILES = {
+    "manifest.json": RUN,
+    "journal.jsonl": CASE,
+    "scores.jsonl": SCORE,
+    "scorings.jsonl": ADDED,
+    "work.jsonl": WORK,
+}
+"""A record of each file of a run; without a checksum, as earlier versions wrote them, so that nothing but the content tells."""
+
+
+def as_run_file(name: str) -> Callable[[str], object]:
+    def read(text: str) -> object:
+        with TemporaryDirectory() as folder:
+            for other, record in RUN_FILES.items():
+                Path(folder, other).write_text(json.dumps(record) + "\n", encoding="utf-8")
+            Path(folder, name).write_text(text, encoding="utf-8", errors="surrogatepass")
+            run = RunFolder.open(Path(folder))
+            shown = [*run.uncounted_lines(), *run.missing_cases()]
+            errors = [refused for line in LINES for refused in refusals(lambda line=line: everything(run, line))]
+            shown += run.mend()
+            json.dumps(shown, ensure_ascii=False).encode()
+            for line in LINES:
+                assert everything(run, line) is not None  # what is mended can be read
+            if errors:
+                raise errors[0]
+            return run.manifest
+
+    return read
+
+
+def everything(run: RunFolder, name: str) -> list[object]:
+    """Read a file of a run."""
+    if name == "journal.jsonl":
+        return list(run.cases())
+    return list(read_lines(run.path / name, LINES[name], "make it anew", appended=name != "scores.jsonl"))
+
+
+def refusals(read: Callable[[], object]) -> list[UserError]:
+    """Return the error in which reading ends, if it does."""
+    try:
+        read()
+    except UserError as error:
+        return [error]
+    return []
+
+
 READERS: dict[str, tuple[Callable[[str], object], str]] = {
     "protocol.yaml": (as_file(".yaml"), PROTOCOL),
     "protocol.toml": (as_file(".toml"), IN_TOML),
@@ -156,6 +267,16 @@ READERS: dict[str, tuple[Callable[[str], object], str]] = {
     "several": (as_setting("several"), '["a", "b"]'),
     "place": (as_setting("place"), "folder/file"),
     "manifest": (as_manifest, MANIFEST),
+    "rows.json": (
+        as_rows("json"),
+        '[{"prompt": "Rome is in", "target": "Peru"},\n {"prompt": "Who?", "target": ["Ann"]}]',
+    ),
+    "rows.jsonl": (
+        as_rows("jsonl"),
+        '{"prompt": "Rome is in", "target": "Peru"}\n{"prompt": "Who?", "target": ["Ann"]}\n',
+    ),
+    "rows.csv": (as_rows("csv"), 'prompt,target\nRome is in,Peru\n"Who, then?","[""Ann"", ""Bo""]"\n'),
+    **{name: (as_run_file(name), json.dumps(record) + "\n") for name, record in RUN_FILES.items()},
 }
 
 
@@ -180,7 +301,7 @@ def require_one_message(read: Callable[[str], object], text: str) -> None:
 def test_what_was_written_to_do_harm_ends_in_one_message(name: str) -> None:
     read, sound = READERS[name]
     read(sound)
-    long = name in ("protocol.yaml", "protocol.toml", "manifest")  # settings are read like the values of the first
+    long = name not in ("text", "number", "share", "several", "place")  # settings are read like the values of the first
     for text in HOSTILE:
         if long or len(text) < LONG:
             require_one_message(read, text)
@@ -202,7 +323,7 @@ def damaged(draw: Any, sound: str) -> str:
     return text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(READERS)))
 def test_a_damaged_text_ends_in_one_message(data: st.DataObject, name: str) -> None:
     read, sound = READERS[name]

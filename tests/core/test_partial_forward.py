@@ -1,6 +1,6 @@
 """Running again from one layer's MLP output projection on gives what a whole pass gives, and leaves the model as it was."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -131,6 +131,69 @@ def test_rows_that_are_kept_go_on_as_before(model: LoadedModel, cached: bool) ->
     real = mask[:1, -ids.shape[1] :].bool()
     torch.testing.assert_close(kept[real], of_all[:1][real], rtol=1e-4, atol=1e-4)
     assert cache is None or cache.layers[0].keys.shape[0] == len(TEXTS)
+
+
+def halve(tensor: Tensor) -> None:
+    tensor.mul_(0.5)
+
+
+OVERWRITTEN: dict[str, Callable[[nn.Module], Any]] = {
+    "the output": lambda layer: layer.mlp.register_forward_hook(lambda _module, _inputs, output: halve(output)),
+    "the input": lambda layer: layer.mlp.down_proj.register_forward_hook(lambda _module, inputs, _: halve(inputs[0])),
+    "the attention": lambda layer: layer.self_attn.register_forward_hook(lambda _module, _, output: halve(output[0])),
+    "the MLP's input": lambda layer: layer.mlp.act_fn.register_forward_pre_hook(lambda _module, given: halve(given[0])),
+    "the layer below": lambda layer: layer.input_layernorm.register_forward_pre_hook(lambda _, given: halve(given[0])),
+}
+"""Changes a tensor of a layer of llama in place, as some networks do, after it was recorded."""
+
+
+@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("what", OVERWRITTEN)
+def test_a_network_may_change_a_recorded_tensor_in_place(what: str, inference: bool) -> None:
+    model = tiny_model("llama")
+    read = batch(model, "right")
+    real = read[1].bool()
+    OVERWRITTEN[what](model.layers[1])
+    projection = model.mlp_output(1).module
+    seen: list[Tensor] = []
+    watch = projection.register_forward_pre_hook(lambda _module, given: seen.append(given[0].clone()))
+    with torch.inference_mode(inference):
+        upper = PartialForward(model, 1, *read)
+    watch.remove()
+    with torch.no_grad():
+        torch.testing.assert_close(upper.inputs, seen[0])
+        torch.testing.assert_close(upper.outputs, projection.forward(seen[0]))
+    delta = change(upper.outputs)
+
+    whole = delta.clone().requires_grad_(True)
+    with added(projection, whole):
+        expected, _ = model.forward(*read)
+    output = (upper.outputs + delta).requires_grad_(True)
+    given = output.detach().clone()
+    hidden = [upper.run(output) for _ in range(2)]
+    logits = model.head(hidden[1])
+
+    assert torch.equal(*hidden)
+    assert torch.equal(output, given)
+    torch.testing.assert_close(logits[real], expected[real], rtol=1e-4, atol=1e-4)
+    (wanted,) = torch.autograd.grad(expected[real].log_softmax(-1)[:, 5].sum(), whole)
+    (found,) = torch.autograd.grad(logits[real].log_softmax(-1)[:, 5].sum(), output)
+    torch.testing.assert_close(found[real], wanted[real], rtol=1e-3, atol=1e-5)
+
+
+def test_only_a_network_that_changes_tensors_in_place_is_run_twice_and_copied() -> None:
+    model = tiny_model("llama")
+    passes: list[None] = []
+    model.network.base_model.register_forward_hook(lambda *_: passes.append(None))
+    given: list[Tensor] = []
+    handle = model.mlp_output(1).module.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    upper = PartialForward(model, 1, *batch(model, "right"))
+    assert len(passes) == 1
+    assert upper.outputs is given[0]
+    handle.remove()
+    OVERWRITTEN["the output"](model.layers[1])
+    PartialForward(model, 1, *batch(model, "right"))
+    assert len(passes) == 3
 
 
 def test_what_does_not_change_is_not_computed_again(model: LoadedModel) -> None:

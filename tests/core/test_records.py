@@ -25,6 +25,7 @@ from wildcore.records.schema import (
     CaseRecord,
     EditOutcome,
     InvocationRecord,
+    JudgingPointRecord,
     Manifest,
     ScoreRecord,
     flatten,
@@ -525,6 +526,122 @@ def test_doubled_foreign_and_missing_cases_are_said_and_not_counted(tmp_path: Pa
 def test_a_whole_run_has_no_such_notes(filled: RunFolder) -> None:
     filled.write_scores([])
     RunFolder.finished(filled.path, pytest.fail)
+
+
+def score_of(case: str) -> ScoreRecord:
+    whole = {"before": None, "before_reason": "compares with the unedited model", "after": 1.0, "after_reason": None}
+    return ScoreRecord(case=case, protocol="wild", probe=0, kind="locality", metric="unchanged", **whole)
+
+
+@pytest.fixture
+def summed_up(tmp_path: Path) -> RunFolder:
+    """Return a finished run of three cases, with two lines in each file."""
+    folder = RunFolder.create(
+        tmp_path / "run", MANIFEST.model_copy(update={"case_ids": ("0", "1", "2"), "case_count": 3})
+    )
+    for name in ("0", "1", "2"):
+        folder.append(record(name))
+    folder.write_scores(map(score_of, ("0", "1", "2")))
+    for name in ("a", "b"):
+        folder.append_scoring(AddedMetricRecord(created="now", metric=name, module={}, versions={}))
+        folder.append_invocation(InvocationRecord(ended="now", versions={}, hardware={}, notes=()))
+    for after in (0, 3):
+        folder.append_point(JudgingPointRecord(after_edits=after))
+    folder.write_summary({"cells": []})
+    return folder
+
+
+def cut_at_a_line_end(path: Path, lines: int = 1) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-lines]))
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_scores_cut_at_a_line_end_are_refused_with_the_way_on(summed_up: RunFolder, lines: int) -> None:
+    RunFolder.finished(summed_up.path, pytest.fail)
+    cut_at_a_line_end(summed_up.scores_path, lines)
+    said = f"{summed_up.scores_path}: lines are missing: {lines} of 3; make it anew with: wildcore eval --resume {summed_up.path}"
+    assert message(RunFolder.finished, summed_up.path, pytest.fail) == said
+    follows = "the run's own metrics score them again, and wildcore score the metrics added later"
+    assert list(summed_up.changed_files()) == [f"scores.jsonl: lines are missing: {lines} of 3; {follows}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "resumed"),
+    [
+        (
+            "journal.jsonl",
+            "missing cases: 1 of 3; the first is 2; make them with: RESUME",
+            "their cases are done again",
+        ),
+        (
+            "scorings.jsonl",
+            "lines are missing: 1 of 2; wildcore score records each added metric again",
+            "wildcore score records each added metric again",
+        ),
+        (
+            "points.jsonl",
+            "lines are missing: 1 of 2; make it anew with: RESUME",
+            "the model is measured again at these points",
+        ),
+        (
+            "work.jsonl",
+            "lines are missing: 1 of 2; the calls in them are no longer known",
+            "the calls in them are no longer known",
+        ),
+    ],
+)
+def test_another_file_cut_at_a_line_end_is_said(summed_up: RunFolder, name: str, said: str, resumed: str) -> None:
+    cut_at_a_line_end(summed_up.path / name)
+    notes: list[str] = []
+    RunFolder.finished(summed_up.path, notes.append)
+    resume = f"wildcore eval --resume {summed_up.path}"
+    assert notes == [f"{summed_up.path / name}: {said.replace('RESUME', resume)}"]
+    (found,) = summed_up.changed_files()
+    assert found.startswith(f"{name}: lines are missing: 1 of ")
+    assert found.endswith(f"; {resumed}")
+
+
+def test_lines_appended_since_and_runs_that_were_not_summed_up_are_no_change(summed_up: RunFolder) -> None:
+    summed_up.append_invocation(InvocationRecord(ended="now", versions={}, hardware={}, notes=()))
+    RunFolder.finished(summed_up.path, pytest.fail)
+    (summed_up.path / "summary.json").unlink()
+    cut_at_a_line_end(summed_up.path / "work.jsonl")
+    assert list(summed_up.changed_files()) == []
+
+
+def test_a_summary_of_an_earlier_version_is_read_as_it_is(summed_up: RunFolder) -> None:
+    (summed_up.path / "summary.json").write_text('{"cells": []}\n')
+    RunFolder.finished(summed_up.path, pytest.fail)
+
+
+def test_scores_that_were_written_after_the_summary_are_said(summed_up: RunFolder) -> None:
+    summed_up.write_scores([score_of("0").model_copy(update={"after": 0.0}), score_of("1"), score_of("2")])
+    notes: list[str] = []
+    RunFolder.finished(summed_up.path, notes.append)
+    resume = f"wildcore eval --resume {summed_up.path}"
+    assert notes == [f"{summed_up.scores_path}: changed since summary.json was written; make it anew with: {resume}"]
+
+
+def test_every_changed_byte_of_a_summary_is_said(summed_up: RunFolder) -> None:
+    path = summed_up.path / "summary.json"
+    whole = path.read_bytes()
+    damaged = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in range(len(whole))]
+    damaged += [whole[:size] for size in range(len(whole) - 2)]
+    said = {"one": 0, "none": 0}
+    for content in damaged:
+        path.write_bytes(content)
+        notes: list[str] = []
+        RunFolder.finished(summed_up.path, notes.append)
+        said["one" if len(notes) == 1 and notes[0].startswith(f"{path}: damaged: ") else "none"] += 1
+        if not notes:
+            assert json.loads(content) == json.loads(whole), "only white space was changed"
+        assert len(notes) <= 1
+    assert said["none"] <= 5
+    path.write_bytes(b"")
+    assert list(summed_up.changed_files()) == ["summary.json: damaged: it is not JSON; it is made anew"]
+    path.unlink()
+    path.mkdir()
+    assert list(summed_up.changed_files()) == ["summary.json: cannot be read (Is a directory); it is made anew"]
 
 
 def test_only_a_run_that_can_be_resumed_is_offered_to_be(folder: RunFolder) -> None:

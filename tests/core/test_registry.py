@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,7 +167,8 @@ def test_what_a_plugin_prints_while_it_is_loaded_is_kept_apart(wildcore, install
     done = wildcore("--plugins", "prints,good", "count-facts", site=site)
     assert (done.returncode, done.stdout) == (0, "2\n")
     note = "Note: plugin 'prints' (sample-prints) printed while it was loaded: "
-    assert done.stderr == note + r'{"printed": "at import"} \x1b[31mfrom a hook' + "\n"
+    said = r'{"printed": "at import"} \x1b[31mfrom a hook {"printed": "past Python"} by the C library'
+    assert done.stderr == f"{note}{said}\n"
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +189,23 @@ def test_a_plugin_that_never_ends_costs_a_limited_time(wildcore, slow) -> None:
         "Error: --strict-plugins: plugin 'slow-hook' (sample-slow-hook 1.0) is broken: loading it takes"
         in strict.stderr
     )
+
+
+@pytest.mark.parametrize("arguments", [("count-facts",), ("--strict-plugins", "count-facts"), ("--help",)])
+def test_a_plugin_that_cannot_be_stopped_ends_the_process_with_one_message(
+    wildcore, installed, arguments: tuple[str, ...]
+) -> None:
+    site = installed("sample-unstoppable", "sample-good")
+    begun = time.monotonic()
+    done = wildcore("--plugins", "good,unstoppable", *arguments, site=site, WILDCORE_PLUGIN_SECONDS="0.1")
+    assert time.monotonic() - begun < 30
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: plugin 'unstoppable' (sample-unstoppable 1.0): loading it takes longer than 0.1 s, and it cannot be stopped; "
+        "uninstall it, or name the plugins to load with --plugins\n"
+    )
+    without = wildcore("--plugins", "good", "count-facts", site=site)
+    assert (without.returncode, without.stdout) == (0, "2\n")
 
 
 def test_no_broken_plugin(wildcore, crowd) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,8 @@ QUIET = {"progress": False}
 QUICK = {"steps": 5, "layer": 2}
 BATCH = "--editor memit+rect --set editor.steps=3 --set editor.layers=[2] --set transform.share=0.5 --schedule batch"
 SINGLE = (
-    "--editor ft-m --set editor.steps=5 --set editor.layer=2 --protocol wild --sample 3 --seed 5 --add-metric token-f1"
+    "--editor ft-m --set editor.steps=5 --set editor.layer=2 --protocol wild --sample 3 --seed 5 --add-metric token-f1 "
+    "--hard-locality 1"
 )
 FACT = EditRequest(prompt="Which country does the cheese Gouda come from?", target="Peru", subject="Gouda")
 
@@ -104,7 +106,12 @@ def texts(replies: Sequence[api.Reply]) -> list[str | None]:
 @pytest.mark.parametrize(
     ("options", "editor", "parameters", "more"),
     [
-        (SINGLE, "ft-m", QUICK, {"protocols": "wild", "sample": 3, "seed": 5, "added_metrics": "token-f1"}),
+        (
+            SINGLE,
+            "ft-m",
+            QUICK,
+            {"protocols": "wild", "sample": 3, "seed": 5, "added_metrics": "token-f1", "hard_locality": 1},
+        ),
         (BATCH, "memit+rect", {"steps": 3, "layers": [2], "transform": {"share": 0.5}}, {"schedule": "batch"}),
     ],
 )
@@ -252,6 +259,17 @@ def test_answers_can_be_scored_without_the_model(
     assert {cell["metric"] for cell in scored.summary["cells"]} >= {"exact-match", "token-f1"}
     assert wildcore("score", result.folder, "--metric", "token-f1", "--quiet").returncode == 0
     assert api.Result(result.folder).summary == scored.summary
+
+
+def test_answers_are_read_in_one_unicode_form(model: LoadedModel, fine_tuning: api.EditorChoice) -> None:
+    replies, facts = [], []
+    for form in ("NFC", "NFD"):
+        target = unicodedata.normalize(form, "Hà Nội")
+        replies += api.ask(model, api.question("Where?", target), "synthetic", **QUIET)
+        facts += api.edit(model, fine_tuning, api.fact("Where is it?", target), **QUIET).facts
+    assert replies[0] == replies[1]
+    assert facts[0] == facts[1]
+    assert facts[1].target == unicodedata.normalize("NFC", "Hà Nội")
 
 
 def test_a_result_as_rows_and_as_a_frame(

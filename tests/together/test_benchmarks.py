@@ -59,6 +59,21 @@ def test_the_first_command_is_timed_alone_and_beside_busy_processes(environment:
     assert re.fullmatch(line.format("alone") + line.format("beside 2 busy processes"), done.stdout)
 
 
+def test_malformed_rows_are_counted(environment: dict[str, str]) -> None:
+    done = run("malformed_rows.py", "--rows", "150", environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "| all | all | 150 | 0 | 0 | 0 | 0 | 0 |"
+
+
+def test_the_memory_of_readers_is_measured(environment: dict[str, str]) -> None:
+    done = run("reader_memory.py", "--rows", "2000", "--only", "nested.json", environment=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    as_list, as_lines = done.stdout.splitlines()[2:]
+    said = r"\| 0.2 \| [\d.]+ \| 32 \| 0 \| 1 \| nested too deeply: more than 64 levels \|"
+    assert re.fullmatch(rf"\| nested.json \| a list nested 100,000 deep {said}", as_list)
+    assert re.fullmatch(rf"\| nested.jsonl \| a list nested 100,000 deep {said}", as_lines)
+
+
 def opened(name: str) -> ModuleType:
     """Return a benchmark as a module."""
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")

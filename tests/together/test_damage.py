@@ -31,3 +31,6 @@ def test_a_flipped_bit_is_said_and_changes_no_answer(tmp_path: Path) -> None:
     content = (flips.whole / answers).read_bytes()
     assert flips.outcome(bit_flips.Flip(answers, 8 * content.index(b'"text"') + 3)) == "said"
     assert flips.outcome(bit_flips.Flip(files["sequence/scores.jsonl"], 801)) == "said"
+    assert {str(cut.path) for cut in flips.cuts()} == {name for name in files if name.endswith(".jsonl")}
+    cut = next(cut for cut in flips.cuts() if str(cut.path) == "single/scores.jsonl" and cut.kept)
+    assert flips.outcome(cut) == "said"

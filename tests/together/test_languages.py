@@ -1,6 +1,7 @@
 """Whole commands on facts in languages other than English, with models that say exactly a given text."""
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,20 @@ def test_no_space_is_put_before_a_chinese_target_and_this_is_recorded(folder: Pa
     manifest = json.loads(Path("spaced/manifest.json").read_text(encoding="utf-8"))
     assert "target_separator" not in manifest["identity"]
     assert manifest["job"]["target_separator"] == "space"
+
+
+def test_the_form_of_a_target_makes_no_difference_to_a_run_and_is_said(folder: Path) -> None:
+    say(folder / "model", {"?": " Hà Nội", ":": " Hà Nội"})
+    found = {}
+    for form in ("NFC", "NFD"):
+        fact = {"prompt": "Where is it?", "target": unicodedata.normalize(form, "Hà Nội"), "subject": "it"}
+        done, scores = evaluated(fact, "--protocol", "synthetic", out=form)
+        assert ("another Unicode form" in done.stderr) == (form == "NFD")
+        record = json.loads(Path(form, "journal.jsonl").read_text(encoding="utf-8").splitlines()[0])
+        found[form] = (scores, record["request"], [probe["gold_token_ids"] for probe in record["probes"]])
+    assert found["NFC"] == found["NFD"]
+    assert found["NFC"][0] == {"token-match": 1.0, "exact-match": 1.0}
+    assert "another Unicode form" in str(json.loads(Path("NFD/manifest.json").read_text(encoding="utf-8"))["notes"])
 
 
 def test_a_patch_is_evaluated_with_the_joint_that_its_facts_were_written_with(folder: Path) -> None:

@@ -23,6 +23,7 @@ from wildcore_alphaedit.null_space import Spectrum
 from wildcore_alphaedit.parameters import AlphaEditParams
 from wildcore_bertscore.baseline import baseline
 from wildcore_bertscore.encoder import find_encoder, load_encoder
+from wildcore_collapse.texts import read_prompts, read_texts
 from wildcore_counterfact.dataset import _filled
 from wildcore_emmet.solve import written_together
 from wildcore_ike.pool import read_pool
@@ -150,6 +151,11 @@ def no_place_for_verdicts(folder: Path) -> None:
 def corpus_out_of_reach() -> None:
     with patch("datasets.load_dataset", side_effect=ValueError("no such dataset")):
         list(open_corpus("hub:owner/name").documents())
+
+
+def text_out_of_reach() -> None:
+    with patch("datasets.load_dataset", side_effect=ValueError("no such dataset")):
+        read_texts("hub:owner/name", 100)
 
 
 def moments(folder: Path, matrix: Tensor, count: float = 1) -> None:
@@ -1271,10 +1277,91 @@ OTHERS: list[Case] = [
     ),
 ]
 
+COLLAPSE: list[Case] = [
+    (
+        "wildcore_collapse.texts:read_texts",
+        lambda folder: read_texts(str(written(folder, "text.txt", " \n")), 100),
+        "measurement.perplexity.text=FOLDER/text.txt: it holds no text",
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_read",
+        lambda folder: read_texts(str(folder / "text.txt"), 100),
+        "measurement.perplexity.text=FOLDER/text.txt: cannot be read: No such file or directory",
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_read",
+        lambda folder: read_texts(str(written(folder, "text.txt", b"caf\xe9 noir")), 100),
+        (
+            "measurement.perplexity.text=FOLDER/text.txt: cannot be read: not UTF-8 text: invalid continuation byte at byte "
+            "3; give UTF-8 text of at most 10,000,000 bytes"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_texts",
+        lambda folder: read_texts(str(folder / "text.pdf"), 100),
+        (
+            "measurement.perplexity.text=FOLDER/text.pdf: the file must end in .txt or .jsonl; or name the bundled text, "
+            "sample, or a dataset on the hub, hub:NAME:CONFIG:SPLIT"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_on_the_hub",
+        lambda folder: read_texts("hub:a:b:c:d", 100),
+        "measurement.perplexity.text=hub:a:b:c:d: not a dataset on the hub; write hub:NAME:CONFIG:SPLIT",
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_rows",
+        lambda folder: read_texts(str(written(folder, "text.jsonl", "{")), 100),
+        (
+            "measurement.perplexity.text: FOLDER/text.jsonl, line 1, column 2: not valid JSON: Expecting property name "
+            "enclosed in double quotes"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore.datasets.rows:Row._get",
+        lambda folder: read_texts(str(written(folder, "text.jsonl", '{"content": "a"}')), 100),
+        "measurement.perplexity.text: FOLDER/text.jsonl, line 1: the field 'text' is missing; known: content",
+        SAME,
+    ),
+    (
+        "wildcore.datasets.text_files:opened",
+        lambda folder: read_texts(str(folder / "text.jsonl"), 100),
+        "measurement.perplexity.text=FOLDER/text.jsonl: cannot be read: No such file or directory",
+        SAME,
+    ),
+    (
+        "wildcore.datasets.tables:_guarded",
+        lambda folder: text_out_of_reach(),
+        (
+            "measurement.perplexity.text=hub:owner/name: cannot be read: ValueError: no such dataset; a file of it that lies "
+            "here can be named with measurement.perplexity.text=FILE"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:read_prompts",
+        lambda folder: read_prompts(str(written(folder, "prompts.txt", "\n"))),
+        "measurement.n-gram-entropy.prompts=FOLDER/prompts.txt: it holds no prompt; write one on each line",
+        SAME,
+    ),
+    (
+        "wildcore_collapse.texts:_read",
+        lambda folder: read_prompts(str(folder)),
+        "measurement.n-gram-entropy.prompts=FOLDER: cannot be read: Is a directory",
+        SAME,
+    ),
+]
+
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 

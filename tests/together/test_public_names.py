@@ -21,6 +21,7 @@ DOORS = (
 """Packages of the core whose ``__all__`` a plugin may import from."""
 OPEN = (
     "wildcore.architectures",
+    "wildcore.bounded",
     "wildcore.equivalence",
     "wildcore.normalise",
     "wildcore.scripts",

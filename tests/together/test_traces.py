@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import wildcore.testing
 from wildcore import EditRequest, Trace
 from wildcore.cli import main
-from wildcore.records.trace_files import LONGEST_NAME, write_case_traces
+from wildcore.records.trace_files import LONGEST_NAME, trace_without_patch, write_case_traces, write_patch_trace
 from wildcore.types import EditCase
 
 TINY_LLAMA = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
@@ -78,6 +78,54 @@ def test_the_features_that_an_update_is_solved_from_are_kept(edits: Path, tmp_pa
     journals = [(tmp_path / name / "journal.jsonl").read_text().splitlines() for name in ("run", "without")]
     patches = [[json.loads(line)["edit"]["patch"] for line in lines] for lines in journals]
     assert patches[0] == patches[1], "a trace changes nothing"
+
+
+def edited(out: Path, facts: Path, *options: str) -> Result:
+    named = ["--model", str(TINY_LLAMA), "--editor=ft-m", "--set=editor.steps=2", "--edits", str(facts)]
+    return CliRunner().invoke(main, ["edit", *named, "--out", str(out), *options], catch_exceptions=False)
+
+
+def test_the_trace_of_an_edit_that_was_killed_before_its_patch_is_said_and_replaced(tmp_path: Path) -> None:
+    facts, out, trace = (tmp_path / name for name in ("facts.jsonl", "p.safetensors", "p.trace.safetensors"))
+    facts.write_text(json.dumps({"prompt": "Snow is", "target": "white"}) + "\n")
+    said = f"Note: {trace}: left by an edit that ended before its patch was saved; it is replaced"
+    first = edited(out, facts, "--trace")
+    assert (first.exit_code, said in first.stderr) == (0, False)
+    whole = load_file(trace)
+    out.unlink()  # as if it had been killed before the patch had its name
+    again = edited(out, facts, "--trace")
+    assert (again.exit_code, said in again.stderr) == (0, True)
+    assert load_file(trace)["0.losses"].tolist() == whole["0.losses"].tolist()
+    out.unlink()
+    without = edited(out, facts)
+    assert (without.exit_code, said in without.stderr) == (0, True)
+    assert out.exists()
+    assert not trace.exists(), "it does not belong to the patch that is there now"
+
+
+def test_only_a_trace_that_names_the_missing_patch_is_left_over(tmp_path: Path) -> None:
+    patch, trace, request = tmp_path / "p.safetensors", Trace(), EditRequest(prompt="Snow is", target="white")
+
+    def write(diverged: bool) -> Path:
+        trace.record(request, "losses", [2.0, 1.0])
+        path = write_patch_trace(patch, trace, [request], diverged)
+        assert path is not None
+        return path
+
+    assert trace_without_patch(patch) is None
+    path = write(diverged=False)
+    assert trace_without_patch(patch) == path
+    patch.touch()
+    assert trace_without_patch(patch) is None
+    patch.unlink()
+    path.rename(tmp_path / "other")
+    path.symlink_to(tmp_path / "other")
+    assert trace_without_patch(patch) is None
+    path.unlink()
+    write(diverged=True)
+    assert trace_without_patch(patch) is None
+    path.write_bytes(b"?")
+    assert trace_without_patch(patch) is None
 
 
 @pytest.mark.parametrize("identifier", ["../up", "a/b", "x" * (LONGEST_NAME + 1), "été 1"])

@@ -8,7 +8,7 @@ from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_na
 from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
-from wildcore.datasets.selection import CaseFilter, CaseReader
+from wildcore.datasets.selection import CaseFilter, CaseReader, other_form_note
 from wildcore.defaults import WILD
 from wildcore.errors import Option, UserError
 from wildcore.jobs.build import make_reader
@@ -128,11 +128,14 @@ def ask(
     )
     ready = ready_protocols(registry, spec, names_used(registry, [], dataset), _reader(registry, spec))[0]
     asked = [_probe(one) for one in ([questions] if isinstance(questions, str | Probe) else questions)]
-    probes = [probe.with_separator(SEPARATORS[spec.target_separator]) for probe in asked]
+    probes = [probe.with_separator(SEPARATORS[spec.target_separator]).with_canonical_answers() for probe in asked]
     _require_answers(ready, probes)
+    reporter = reporter_for(progress)
+    if changed := sum(one.answers != other.answers for one, other in zip(asked, probes, strict=True)):
+        reporter.note(other_form_note(changed, "questions"))
     applied = None if patch is None else fitting(patch, model).patch
     with in_use(model, batch_size):
-        replies = list(_replies(model, ready, probes, applied, batch_size * BATCHES_AT_ONCE, reporter_for(progress)))
+        replies = list(_replies(model, ready, probes, applied, batch_size * BATCHES_AT_ONCE, reporter))
     return replies
 
 

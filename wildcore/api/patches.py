@@ -11,6 +11,7 @@ from wildcore.api.jobs import in_use, job, plugins, require_unedited
 from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
+from wildcore.datasets.selection import other_form_note
 from wildcore.errors import Option, Place, UserError
 from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Patch
@@ -150,10 +151,13 @@ def edit(
         seed=seed,
         target_separator=target_separator,
     )
-    requests = [request.with_separator(SEPARATORS[spec.target_separator]) for request in requests]
+    given, separator = requests, SEPARATORS[spec.target_separator]
+    requests = [request.with_separator(separator).with_canonical_answers() for request in given]
     from wildcore.jobs.edit import require_finite, solve  # heavy
 
     reporter = reporter_for(progress)
+    if changed := sum(one.target != other.target for one, other in zip(given, requests, strict=True)):
+        reporter.note(other_form_note(changed, "facts"))
     with in_use(model):
         environment = Environment(cache_folder(), spec.seed, reporter)
         update, manifest = solve(plugins(), made(spec, own, model), model, requests, environment)

@@ -100,6 +100,7 @@ class Result:
                     "edit": case.edit.status,
                     "protocol": score.protocol,
                     "kind": score.kind,
+                    "nearness": probe.nearness,
                     "probe": score.probe,
                     "question": probe.question,
                     "gold": probe.answers[0],
@@ -158,6 +159,7 @@ def evaluate(
     batch_size: int = 32,
     parallel: int | str = "auto",
     continuation: int = CONTINUATION,
+    hard_locality: int = 0,
     target_separator: SeparatorChoice = "auto",
     trace: bool = False,
     out: str | Path | None = None,
@@ -213,6 +215,7 @@ def evaluate(
         batch_size=batch_size,
         parallel=str(parallel),
         continuation=continuation,
+        hard_locality=hard_locality,
         target_separator=target_separator,
         as_published=choice.as_published,
         trace=trace,
@@ -306,7 +309,7 @@ def score(
             run,
             [metric],
             chosen_settings,
-            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry)),
+            Environment(cache_folder(), of_run, reporter, segmenter=segmenters(registry), clock=run.started),
         )
         return Result(run.path)
     refuse_unused_settings(chosen_settings, {"metric": registry.names("metric", metric)})

@@ -15,6 +15,7 @@ from wildcore.cli.options import (
     DEVICE_MAP,
     DTYPE,
     GENERATOR,
+    HARD_LOCALITY,
     LIMIT,
     MERGE_ADAPTER,
     METRICS,
@@ -60,7 +61,7 @@ LONGEST = 130
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
-@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, TARGET_SEPARATOR, THREADS, QUIET)
+@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, HARD_LOCALITY, TARGET_SEPARATOR, THREADS, QUIET)
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.

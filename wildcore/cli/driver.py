@@ -10,9 +10,10 @@ from wildcore.cli.given_once import require_given_once, require_given_once_withi
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
+from wildcore.guarded import seconds_allowed
 from wildcore.home import expanded
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
-from wildcore.registry import Registry, load_registry
+from wildcore.registry import Plugin, Registry, load_registry
 from wildcore.reporting.console import printable
 
 
@@ -33,7 +34,7 @@ class Driver(click.Group):
         """Return the plugins; they are loaded at the first call."""
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
-            context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note)
+            context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note, last_words=_last_words)
             _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
         return context.obj
 
@@ -108,9 +109,18 @@ def _note(message: str) -> None:
     click.echo(f"Note: {printable(message)}", err=True)
 
 
+def _last_words(plugin: Plugin) -> str:
+    """Return the message of a process that is ended by a plugin whose loading cannot be stopped."""
+    who = printable(f"plugin {plugin.name!r} ({plugin.distribution} {plugin.version})")
+    problem = f"loading it takes longer than {seconds_allowed():g} s, and it cannot be stopped"
+    return f"Error: {who}: {problem}; uninstall it, or name the plugins to load with --plugins\n"
+
+
 def _missing_plugin(ctx: click.Context, command: str) -> str:
     """Return why a command does not exist, if known: its plugin was not chosen, or is broken."""
-    found = load_registry().commands.get(command) if ctx.params.get("plugins") is not None else None
+    found = (
+        load_registry(last_words=_last_words).commands.get(command) if ctx.params.get("plugins") is not None else None
+    )
     if found is not None:
         return f" The plugin {found.plugin!r} has it; add that plugin to --plugins."
     broken = ", ".join(plugin.name for plugin in ctx.obj.broken)

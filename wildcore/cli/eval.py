@@ -22,6 +22,7 @@ from wildcore.cli.options import (
     DEVICE_MAP,
     DTYPE,
     GENERATOR,
+    HARD_LOCALITY,
     LIMIT,
     MERGE_ADAPTER,
     METRICS,
@@ -172,7 +173,7 @@ Begun = tuple[RunFolder, str | None]
     metavar="N",
     help="Continue a cut answer to an edit prompt for N characters, to show what follows; no score depends on it. 0: off.",
 )
-@with_options(TARGET_SEPARATOR)
+@with_options(HARD_LOCALITY, TARGET_SEPARATOR)
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
@@ -334,14 +335,20 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
     with folder.locked():  # otherwise this would cut off a line that another process is still writing
-        for note in (*folder.mend(), *(f"journal.jsonl: {said}" for said in folder.uncounted_lines())):
+        for note in (
+            *folder.changed_files(),
+            *folder.mend(),
+            *(f"journal.jsonl: {said}" for said in folder.uncounted_lines()),
+        ):
             reporter.note(note)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter), resumed=folder)
+        evaluation = open_evaluation(
+            plan_evaluation(registry, [spec], reporter, started=folder.started), resumed=folder
+        )
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, spec, folder, reporter)
 

@@ -111,6 +111,14 @@ TARGET_SEPARATOR = click.option(
     show_default=True,
     help="What stands between a prompt and its target. auto: nothing in scripts without spaces, such as Chinese, else a space.",
 )
+HARD_LOCALITY = click.option(
+    "--hard-locality",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Also ask up to N facts of the dataset about the same subject, and N about a near subject with the same relation.",
+)
 THREADS = click.option(
     "--threads",
     metavar="auto|N",

@@ -35,7 +35,11 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     if not names:
         raise UserError("no metric named; give --metric NAME (wildcore plugins lists them)")
     environment = Environment(
-        cache_folder(), int(folder.manifest.job["seed"]), reporter, segmenter=segmenters(registry)
+        cache_folder(),
+        int(folder.manifest.job["seed"]),
+        reporter,
+        segmenter=segmenters(registry),
+        clock=folder.started,
     )
     with reporter.track("scoring", None):
         add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)

@@ -151,7 +151,11 @@ def _searches(earlier: _Earlier) -> list[_Check]:
         _Check("meaning lost", "exact match would normalise it to nothing, another number or name", _meaning_lost),
         _Check("no word", "it has neither letter nor digit for metrics on words", _no_word),
         _Check("look-alike characters", "apostrophes, dashes, full width; models may write others", _lookalikes),
-        _Check("other Unicode form", "not NFC; most tokenizers read other tokens than for NFC", _not_canonical),
+        _Check(
+            "other Unicode form",
+            "not NFC; answers are read in NFC, prompts as they are",
+            _not_canonical,
+        ),
         _Check("white space", "stray or doubled; line breaks, tabs, invisible characters", _white_space),
         _Check("residue", "marks of HTML, wikis or footnotes; undecodable characters", _residue),
     ]

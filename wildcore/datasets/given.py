@@ -1,6 +1,7 @@
 """Files in which a user gives what an editor would otherwise draw at random, with one entry for each request.
 
 The name of an entry is its request's prompt and target with a blank between them, such as "The capital of France is Rome".
+Names that are equal in Unicode are the same.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
+from wildcore.equivalence import canonical
 from wildcore.errors import Parameter, Refused, UserError
 from wildcore.types import EditRequest
 
@@ -23,8 +25,8 @@ CHUNK = 1 << 20
 
 
 def entry_name(request: EditRequest) -> str:
-    """Return the name of the entry for ``request``."""
-    return f"{request.prompt} {request.target}"
+    """Return the name of the entry for ``request``, in Unicode's form NFC."""
+    return canonical(f"{request.prompt} {request.target}")
 
 
 class GivenFile:
@@ -59,7 +61,7 @@ class GivenTexts(GivenFile):
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """All entries. Raises ``UserError`` if the file is not such an object, or an entry is not text."""
+        """All entries, by their names in NFC. Raises ``UserError`` if the file is not such an object, or an entry is not text."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
@@ -71,7 +73,7 @@ class GivenTexts(GivenFile):
         for name, text in found.items():
             if not isinstance(text, str) or not text.strip():
                 raise self._error(f"the entry {name!r} holds no text")
-        return found
+        return {canonical(name): text for name, text in found.items()}
 
     def of(self, request: EditRequest) -> str:
         """Return the text for ``request``. Raises ``Refused`` if there is none."""
@@ -89,7 +91,7 @@ class GivenTensors(GivenFile):
         """
         if not self._entries:
             raise self._error("it holds no tensor")
-        for name in sorted(self._entries):
+        for name in sorted(self._entries.values()):
             tensor = self._read(name)
             if tuple(tensor.shape) != shape:
                 raise self._error(
@@ -101,7 +103,7 @@ class GivenTensors(GivenFile):
     def of(self, request: EditRequest) -> "Tensor":
         """Return the tensor for ``request``, on the CPU. Raises ``Refused`` if there is none."""
         self.require_entry(request)
-        return self._read(entry_name(request))
+        return self._read(self._entries[entry_name(request)])
 
     def require_entry(self, request: EditRequest) -> None:
         """Raise ``Refused`` if there is no tensor for ``request``."""
@@ -109,10 +111,11 @@ class GivenTensors(GivenFile):
             raise self._missing(request)
 
     @cached_property
-    def _entries(self) -> frozenset[str]:
+    def _entries(self) -> dict[str, str]:
+        """The entries' names as the file has them, by their names in NFC."""
         try:
             with safe_open(self.path, framework="np") as stream:
-                return frozenset(stream.keys())
+                return {canonical(name): name for name in stream.keys()}  # noqa: SIM118 (the file is no mapping)
         except (OSError, SafetensorError) as error:
             raise self._error(f"cannot be read as safetensors ({error})") from error
 

@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+from wildcore.bounded import CONTROL, INTEGER_DIGITS
+from wildcore.datasets.json_rows import Unreadable
 from wildcore.datasets.reading import EMPTIED, KEPT, LIST, MISSING_VALUES, TEMPLATE, Reading
 from wildcore.datasets.values import as_written, decoded, decoded_texts, flat, is_nothing, plain
 from wildcore.errors import Message, UserError, suggestion
@@ -18,6 +21,9 @@ ROWS_NAMED = 20
 
 BLANK = "{}"
 """Placeholder for the subject in a prompt."""
+
+NAMES_SUGGESTED = 100
+"""Most names among which the one is sought that a missing field's name resembles."""
 
 _ABSENT = object()
 
@@ -114,7 +120,7 @@ class Row:
     def whole_number(self, name: str) -> int:
         """Return a field that must be an integer, or text that represents one, as in a CSV file."""
         value = self._get(name)
-        if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]+\s*", value):
+        if isinstance(value, str) and re.fullmatch(rf"\s*-?[0-9]{{1,{INTEGER_DIGITS}}}\s*", value):
             return int(value)
         if isinstance(value, float) and value.is_integer():
             return int(value)
@@ -144,7 +150,7 @@ class Row:
     def _get(self, name: str) -> Any:
         value = value_at(self.fields, name)
         if value is _ABSENT:
-            hint = suggestion(name, list(_names(self.fields)))
+            hint = suggestion(name, list(islice(_names(self.fields), NAMES_SUGGESTED)))
             raise MalformedRow(self.place, f"the field {name!r} is missing; {hint}")
         return value
 
@@ -161,6 +167,8 @@ class Row:
             raise self._wrong(name, "text that is not empty", value)
         if re.search("[\ud800-\udfff]", text):
             raise self._wrong(name, "text made of whole characters", value)
+        if CONTROL.search(text.strip()):
+            raise self._wrong(name, "text without control characters", value)
         if text != text.strip() and name not in self.stripped:
             self.stripped.append(name)
         text = text.strip()
@@ -181,6 +189,8 @@ class Row:
         return f"{self.place}, field {name!r}"
 
     def _wrong(self, name: str, expected: str, value: Any) -> MalformedRow:
+        if isinstance(value, Unreadable):
+            return MalformedRow(self.place, f"field {name!r}: {value.problem}")
         is_mark = isinstance(value, str) and value.strip() in self.reading.missing_values
         meaning = ", which stands for a missing value" if is_mark else ""
         return MalformedRow(self.place, f"field {name!r}: expected {expected}, found {value!r:.80}{meaning}")

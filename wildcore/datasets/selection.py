@@ -39,7 +39,11 @@ class CaseFilter(FrozenData):
 
 @dataclass
 class CaseReader:
-    """Reads a dataset according to ``choice``, and counts the cases it leaves out."""
+    """Reads a dataset according to ``choice``, and counts the cases it leaves out.
+
+    The answers of a case are given in Unicode's form NFC, unless ``as_written``. ``other_form`` counts the cases in which this
+    changed one.
+    """
 
     name: str
     dataset: Dataset
@@ -47,6 +51,8 @@ class CaseReader:
     held_out: set[str] = field(default_factory=set)
     malformed: list[Malformed] = field(default_factory=list)
     other_tags: int = 0
+    as_written: bool = False
+    other_form: int = 0
 
     @property
     def wanted(self) -> int | None:
@@ -122,13 +128,15 @@ class CaseReader:
     def _matching(self) -> Iterator[EditCase]:
         """Yield the well-formed cases with matching tags, in the dataset's order; restarts the counts of the others."""
         self.malformed.clear()
-        self.other_tags = 0
+        self.other_tags = self.other_form = 0
         seen: dict[str, set[str]] = {}
         fitted = False
         for case in self._well_formed():
             if all(case.tags.get(tag) == value for tag, value in self.choice.where.items()):
                 fitted = True
-                yield case
+                read = self._in_one_form(case)
+                self.other_form += read != case
+                yield read
             else:
                 self.other_tags += 1
                 for tag, value in case.tags.items():
@@ -136,6 +144,9 @@ class CaseReader:
         if not fitted and self.choice.where:
             self.require_sound()
             raise UserError(f"no case of {self.name} fits", about=self._where, way_out=_hint(self.choice, seen))
+
+    def _in_one_form(self, case: EditCase) -> EditCase:
+        return case if self.as_written else case.with_canonical_answers()
 
     def _well_formed(self) -> Iterator[EditCase]:
         for row in self.dataset.cases():
@@ -145,6 +156,14 @@ class CaseReader:
                 self.malformed.append(row)
                 if self.choice.sample is None and self._are_enough(0):
                     return
+
+    def everything(self) -> tuple[list[EditCase], int]:
+        """Return all cases of the dataset, with any tags, except those set aside as examples; and the number of malformed rows,
+        which are left out.
+        """
+        rows = list(self.dataset.cases())
+        found = [self._in_one_form(row) for row in rows if isinstance(row, EditCase)]
+        return [case for case in found if case.id not in self.held_out], len(rows) - len(found)
 
     def facts(self) -> dict[str, Any]:
         """Return the description of the choice and of what was left out, for the manifest."""
@@ -165,7 +184,14 @@ class CaseReader:
             yield f"{len(self.held_out)} cases set aside as examples, not evaluated"
         if self.other_tags:
             yield (self._where, f": {self.other_tags} cases with other tags left out")
+        if self.other_form:
+            yield other_form_note(self.other_form, "cases")
         yield from getattr(self.dataset, "notes", tuple)()
+
+
+def other_form_note(count: int, what: str) -> str:
+    """Return the note that answers were put into Unicode's form NFC: those of ``count`` cases, facts or questions (``what``)."""
+    return f"answers in another Unicode form than NFC, which are written and compared in NFC: those of {count} {what}"
 
 
 def require_some(name: str, cases: list[EditCase]) -> list[EditCase]:

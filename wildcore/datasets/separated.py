@@ -2,13 +2,16 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from wildcore.bounded import COLUMNS, ROW_CHARACTERS
 from wildcore.datasets.reading import BLANK_COLUMN, BLANK_ROW, MISSING_VALUES, UNNAMED_COLUMN, WHOLE_NUMBER, Reading
+from wildcore.datasets.row_checks import require_name
 from wildcore.datasets.values import WHOLE
 from wildcore.errors import Place, UserError
 from wildcore.types import Malformed
@@ -18,7 +21,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 SAMPLE = 20
 """Number of lines from which the separator is recognised."""
 
-NAMED_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+SAMPLE_CHARACTERS = 1_000_000
+"""Once this number of characters has been looked at, no further line is."""
+
+NAMED_SEPARATOR = re.compile(r'sep=([^"\r\n ])\s*', re.IGNORECASE)
 """The line in which a spreadsheet program names the separator."""
 
 Found = tuple[str, Any] | Malformed
@@ -61,18 +67,51 @@ def separated(
 
 def _rows(lines: Iterator[str], usual: str) -> tuple[Iterator[_Cells], str]:
     """Return the rows of cells, including that of the columns' names, and the separator."""
-    sample = list(islice(lines, SAMPLE))
+    sample = list(_sample(lines))
     named = NAMED_SEPARATOR.fullmatch(sample[0]) if sample else None
     if named:
         return _cells(chain(sample[1:], lines), named[1], skipped=1), named[1]
-    separator = _separator(sample, usual, is_whole=len(sample) < SAMPLE)
+    is_whole = len(sample) < SAMPLE and sum(map(len, sample)) <= SAMPLE_CHARACTERS
+    separator = _separator(sample, usual, is_whole)
     return _cells(chain(sample, lines), separator, skipped=0), separator
 
 
+def _sample(lines: Iterator[str]) -> Iterator[str]:
+    size = 0
+    for line in islice(lines, SAMPLE):
+        yield line
+        size += len(line)
+        if size > SAMPLE_CHARACTERS:
+            return
+
+
+class _RowLines:
+    """Lines as the reader of cells takes them. A row that becomes too large ends in an error; the next line begins another."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self.count = 0
+        self.size = 0
+        """Characters of the row so far."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.count += 1
+        self.size += len(line)
+        if self.size > ROW_CHARACTERS:
+            raise csv.Error(f"too large: more than {ROW_CHARACTERS:,} characters in a row")
+        return line
+
+
 def _cells(lines: Iterator[str], separator: str, skipped: int) -> Iterator[_Cells]:
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    row_lines = _RowLines(lines)
+    reader = csv.reader(row_lines, delimiter=separator, strict=True)
     while True:
-        line = skipped + reader.line_num + 1
+        line = skipped + row_lines.count + 1
+        row_lines.size = 0
         try:
             yield _Cells(line, next(reader))
         except StopIteration:
@@ -114,12 +153,22 @@ def _header(path: Path, rows: Iterator[_Cells], reading: Reading) -> list[str]:
         reading.notice(BLANK_ROW, f"{path}, line {row.line}")
     else:
         raise UserError("expected the columns' names, found nothing", Place(path, 1))
-    for name in filter(None, names):
-        if names.count(name) > 1:
-            raise UserError(f"two columns are called {name!r}", Place(path, row.line))
+    if len(names) > COLUMNS:
+        raise UserError(f"{len(names):,} columns, and at most {COLUMNS:,} are read", Place(path, row.line))
+    for name, count in Counter(filter(None, names)).items():
+        if count > 1:
+            raise UserError(f"two columns are called {name!r:.60}", Place(path, row.line))
+        _require_name(name, Place(path, row.line))
     while not names[-1]:
         names.pop()
     return names
+
+
+def _require_name(name: str, place: Place) -> None:
+    try:
+        require_name(name)
+    except ValueError as error:
+        raise UserError(str(error), place, "write another name into the first row") from error
 
 
 def _record(place: str, names: list[str], cells: Sequence[str], whole: frozenset[int], reading: Reading) -> Found:

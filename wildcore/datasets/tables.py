@@ -1,20 +1,21 @@
 """The rows of a file or of a hub dataset, read one by one: a large source is never held in memory as a whole."""
 
-import json
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from io import BufferedReader
 from itertools import chain, repeat
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
+from wildcore.datasets.json_rows import ListReader, RowText, Unreadable, row_of
+from wildcore.datasets.parquet_rows import parquet_rows, unreadable
 from wildcore.datasets.reading import BLANK_ROW, Reading
+from wildcore.datasets.row_checks import require_sound
 from wildcore.datasets.rows import Row
 from wildcore.datasets.separated import separated
-from wildcore.datasets.text_files import encoding_of, lines, opened
+from wildcore.datasets.text_files import lines, opened, pieces
 from wildcore.datasets.values import is_nothing
-from wildcore.errors import Message, Parameter, Place, Setting, UserError
+from wildcore.errors import Parameter, Place, Setting, UserError
 from wildcore.params import Params
 from wildcore.types import Malformed
 
@@ -108,14 +109,24 @@ def _reader(path: Path) -> Callable[[Path, Reading], Iterator[Found]]:
 
 def _rows(found: Iterable[Found], reading: Reading) -> Iterator[Row | Malformed]:
     for number, item in enumerate(found, start=1):
+        problem = None if isinstance(item, Malformed) else _problem(item[1])
         if isinstance(item, Malformed):
             yield item
-        elif not isinstance(item[1], dict):
-            yield Malformed(place=item[0], problem=f"expected an object with fields, found {item[1]!r:.80}")
+        elif problem is not None:
+            yield Malformed(place=item[0], problem=problem)
         elif item[1] and all(is_nothing(value) for value in item[1].values()):
             reading.notice(BLANK_ROW, item[0])
         else:
             yield Row(item[0], item[1], number, reading=reading)
+
+
+def _problem(found: Any) -> str | None:
+    """Return why something is no row, or None if it is one."""
+    try:
+        require_sound(found)
+    except ValueError as error:
+        return str(error)
+    return None if isinstance(found, dict) else f"expected an object with fields, found {found!r:.80}"
 
 
 def _lines(path: Path, reading: Reading) -> Iterator[str]:
@@ -129,39 +140,20 @@ def _separated(path: Path, reading: Reading, usual: str) -> Iterator[Found]:
 
 
 def _json_list(path: Path, reading: Reading) -> Iterator[Found]:
-    return ((f"{path}, row {number}", item) for number, item in enumerate(_json_items(path, reading), start=1))
-
-
-def _json_items(path: Path, reading: Reading) -> Iterator[Any]:
-    import ijson
-
-    count = 0
     with opened(path) as file:
-        encoding = encoding_of(file)
-        if encoding == "utf-8-sig":
-            file.read(len(BOM_UTF8))
-        if encoding.startswith("utf-8") and file.peek().lstrip().startswith(b"["):
-            try:
-                for item in ijson.items(file, "item", use_float=True):
-                    yield item
-                    count += 1
-                return
-            except ijson.JSONError:
-                pass  # either broken, or with NaN, which pandas writes and only Python's own parser accepts
-    yield from _whole_list(path, reading)[count:]
+        reader = ListReader(path, pieces(path, file, reading))
+        if reader.begins():
+            for number, element in enumerate(reader.elements(), start=1):
+                yield row_of(f"{path}, row {number}", element)
+        else:
+            for number, item in enumerate(_rows_within(path, reader.whole_value(), reading), start=1):
+                yield f"{path}, row {number}", item
 
 
-def _whole_list(path: Path, reading: Reading) -> list[Any]:
-    text = "".join(line.rstrip("\r\n") + "\n" for line in _lines(path, reading))
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        hint = "a file with an object on each line must be called .jsonl" if error.msg == "Extra data" else None
-        place = (Place(path, error.lineno), f", column {error.colno}")
-        raise UserError(f"not valid JSON: {error.msg}", place, hint) from error
-    except RecursionError as error:
-        raise UserError("its lists and objects are nested too deeply", Place(path)) from error
-    rows = content if isinstance(content, list) else _list_within(path, content, reading)
+def _rows_within(path: Path, content: Any, reading: Reading) -> list[Any]:
+    if isinstance(content, Unreadable):
+        raise UserError(content.problem, Place(path))
+    rows = _list_within(path, content, reading)
     if rows is None:
         raise UserError(f"expected a JSON list of rows, found {type(content).__name__}", Place(path))
     return rows
@@ -171,18 +163,26 @@ def _list_within(path: Path, content: Any, reading: Reading) -> list[Any] | None
     """Return the rows in a JSON object: its only list of objects, or the rows of a table as pandas writes it."""
     if not isinstance(content, dict) or not content:
         return None
-    lists = [name for name, value in content.items() if isinstance(value, list) and _all(dict, value)]
+    lists = [name for name, value in content.items() if isinstance(value, list) and _all(dict | Unreadable, value)]
     if len(lists) == 1:
         reading.form.append(f"{path}: its rows are the list {lists[0]!r}")
         rows: list[Any] = content[lists[0]]
         return rows
-    if set(content) >= {"columns", "data"} and _all(list, content["data"]):
+    names, data = content.get("columns"), content.get("data")
+    if isinstance(names, list) and isinstance(data, list) and _all(str, names) and _all(list, data):
         reading.form.append(f"{path}: its rows are lists of cells below the names in 'columns'")
-        return [dict(zip(content["columns"], cells, strict=False)) for cells in content["data"]]
+        return [_below(names, cells) for cells in data]
     return _keyed_rows(path, content, reading) if _all(dict, content.values()) else None
 
 
-def _all(kind: type, values: Iterable[Any]) -> bool:
+def _below(names: list[str], cells: list[Any]) -> dict[str, Any] | Unreadable:
+    if len(cells) != len(names):
+        return Unreadable(f"expected {len(names)} cells, as in 'columns', found {len(cells)}")
+    record = dict(zip(names, cells, strict=True))
+    return record if len(record) == len(names) else Unreadable("two names in 'columns' are the same")
+
+
+def _all(kind: type | UnionType, values: Iterable[Any]) -> bool:
     found = list(values)
     return bool(found) and all(isinstance(value, kind) for value in found)
 
@@ -200,46 +200,25 @@ def _keyed_rows(path: Path, content: Mapping[str, dict[str, Any]], reading: Read
 def _json_lines(path: Path, reading: Reading) -> Iterator[Found]:
     for number, line in enumerate(_lines(path, reading), start=1):
         if line.strip():
-            yield _json_line(f"{path}, line {number}", line.rstrip())
-
-
-def _json_line(place: str, line: str) -> Found:
-    try:
-        return place, json.loads(line)
-    except json.JSONDecodeError as error:
-        return Malformed(place=f"{place}, column {error.colno}", problem=f"not valid JSON: {error.msg}")
-    except RecursionError:
-        return Malformed(place=place, problem="its lists and objects are nested too deeply")
+            yield row_of(f"{path}, line {number}", RowText(line.rstrip("\r\n"), number, 1))
 
 
 def _parquet(path: Path, reading: Reading) -> Iterator[Found]:
     with opened(path) as file:
-        records = _guarded(partial(_parquet_records, file), Parameter("dataset.path", path))
-        for number, record in enumerate(records, start=1):
-            yield f"{path}, row {number}", record
-
-
-def _parquet_records(file: BufferedReader) -> Iterator[Any]:
-    from pyarrow.parquet import ParquetFile
-
-    for batch in ParquetFile(file).iter_batches(batch_size=1000):
-        narrow = [field.name for field in batch.schema if str(field.type) in ("float", "halffloat")]
-        for record in batch.to_pylist():
-            yield record | {name: _shortest(record[name]) for name in narrow}
-
-
-def _shortest(number: float | None) -> float | None:
-    """Return the number with the fewest digits that is rounded to the same one of 32 bits: 3.1, not 3.0999999."""
-    import numpy
-
-    return None if number is None else float(str(numpy.float32(number)))
+        yield from parquet_rows(path, file)
 
 
 def _hub(params: TableParams) -> Iterator[Found]:
     way_out = ("a file of it that lies here can be named with ", Setting("dataset.path", "FILE"))
-    records = _guarded(partial(_hub_records, params), Parameter("dataset.hub", params.hub), way_out)
-    for number, record in enumerate(records, start=1):
-        yield f"{params.hub}, {params.split}, row {number}", record
+    number = 0
+    try:
+        for number, record in enumerate(_hub_records(params), start=1):
+            yield f"{params.hub}, {params.split}, row {number}", record
+    except Exception as error:  # of the library, whatever it is
+        source = Parameter("dataset.hub", params.hub)
+        raise unreadable(
+            error, (source, f", {params.split}, row {number + 1}") if number else source, way_out
+        ) from error
 
 
 def _hub_records(params: TableParams) -> Iterator[Any]:
@@ -248,12 +227,3 @@ def _hub_records(params: TableParams) -> Iterator[Any]:
     yield from load_dataset(
         params.hub, name=params.config, split=params.split, revision=params.revision, streaming=True
     )
-
-
-def _guarded(records: Callable[[], Iterator[Any]], source: Parameter, way_out: Message | None = None) -> Iterator[Any]:
-    """Yield ``records``. Any exception of the library behind them means that the source cannot be read."""
-    try:
-        yield from records()
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot be read: {type(error).__name__}: {reason:.400}", source, way_out) from error

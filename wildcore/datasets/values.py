@@ -12,8 +12,10 @@ from io import StringIO
 from numbers import Integral, Real
 from typing import Any
 
-from wildcore.bounded import require_small_json
+from wildcore.bounded import ROW_CHARACTERS, ROW_VALUES, require_small_json
+from wildcore.datasets.json_rows import parsed_json
 from wildcore.datasets.reading import DATE, TRUTH_VALUE, WHOLE_NUMBER
+from wildcore.datasets.row_checks import require_sound
 
 MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00:00(?:\.0+)?(?:Z|[+-]00:?00)?")
 WHOLE = re.compile(r"(-?\d+)\.0")
@@ -92,15 +94,18 @@ def decoded(text: str) -> Any:
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return None
     try:
-        require_small_json(text)
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        require_small_json(text, ROW_CHARACTERS, ROW_VALUES)
+        return parsed_json(text)
+    except json.JSONDecodeError:
         pass
+    except ValueError:
+        return None
     try:
         tokens = _Tokens(text)
         value = tokens.value()
+        require_sound(value)
         return value if tokens.is_at_the_end else None
-    except (SyntaxError, ValueError, IndexError, tokenize.TokenError, RecursionError):
+    except (SyntaxError, ValueError, StopIteration, RecursionError, tokenize.TokenError):
         return None
 
 
@@ -131,12 +136,12 @@ class _Tokens:
 
     def __init__(self, text: str) -> None:
         readable = tokenize.generate_tokens(StringIO(text).readline)
-        self._tokens = [(token.type, token.string) for token in readable if token.type not in SKIPPED]
-        self._next = 0
+        self._tokens = ((token.type, token.string) for token in readable if token.type not in SKIPPED)
+        self._next = next(self._tokens)
 
     @property
     def is_at_the_end(self) -> bool:
-        return self._tokens[self._next][0] == tokenize.ENDMARKER
+        return self._next[0] == tokenize.ENDMARKER
 
     def value(self) -> Any:
         kind, text = self._take()
@@ -165,9 +170,11 @@ class _Tokens:
     def _pairs(self) -> dict[str, Any]:
         pairs = {}
         while not self._comes("}"):
-            key = self.value()
+            key = str(self.value())
+            if key in pairs:
+                raise ValueError(key)
             self._require(":")
-            pairs[str(key)] = self.value()
+            pairs[key] = self.value()
             self._comes(",")
         return pairs
 
@@ -186,14 +193,14 @@ class _Tokens:
         return number
 
     def _take(self) -> tuple[int, str]:
-        self._next += 1
-        return self._tokens[self._next - 1]
+        taken, self._next = self._next, next(self._tokens)
+        return taken
 
     def _comes(self, text: str) -> bool:
         """Return whether the next token is ``text``, and pass it if it is."""
-        if self._tokens[self._next] != (tokenize.OP, text):
+        if self._next != (tokenize.OP, text):
             return False
-        self._next += 1
+        self._take()
         return True
 
     def _require(self, text: str) -> None:

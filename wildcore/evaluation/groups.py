@@ -96,6 +96,7 @@ def probe_records(
                 protocol=protocol,
                 probe=index,
                 kind=probe.kind,
+                nearness=probe.nearness,
                 question=probe.prompt,
                 answers=probe.answers,
                 prompt=question.prompt.text,

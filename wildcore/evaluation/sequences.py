@@ -251,7 +251,7 @@ class Finished:
         )
 
     def __contains__(self, key: tuple[str, int]) -> bool:
-        """Whether a case was evaluated after so many edits; an earlier version evaluated each once, at the end."""
+        """Whether a case was evaluated after a number of edits; an earlier version evaluated each once, at the end."""
         return key in self.evaluations or (key[0], None) in self.evaluations
 
 

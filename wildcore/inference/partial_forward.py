@@ -4,8 +4,13 @@ Optimising a value or the projection's weight changes only the output of that pr
 the same: the layers below, and in the layer itself the attention and the projection's input. One ordinary pass records these;
 each further pass reuses the recorded tensors and computes only the rest. Rows of different length are padded for the attention
 only: modules that work token by token are given the real tokens only.
+
+Some networks change a module's output in place, as when they add the attention's output to that of the MLP. torch counts the
+changes of a tensor, so the recording shows which modules' outputs are changed; only these are copied.
 """
 
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,22 +68,26 @@ class PartialForward:
 
     @torch.no_grad()
     def _record(self, beside: tuple[nn.Module, ...]) -> None:
-        seen: dict[nn.Module, Any] = {}
         last_below = self._layers_below[-1:]
-        recording = {module: _recording(module, seen) for module in (*last_below, *beside, self._projection)}
-        recording[self._projection] = self._recording_inputs(recording[self._projection])
+        modules = (*last_below, *beside, self._projection)
+        seen = self._recorded(modules, ())
+        self._overwritten = frozenset(module for module, recording in seen.items() if recording.is_overwritten())
+        if self._overwritten:  # what they gave is lost
+            seen = self._recorded(modules, self._overwritten)
+        self.inputs = seen[self._projection].inputs
+        given = {module: recording.given for module, recording in seen.items()}
+        self.outputs = given.pop(self._projection)
+        self._below = given.pop(last_below[0]) if last_below else None
+        self._beside = given
+
+    def _recorded(self, modules: tuple[nn.Module, ...], copied: Collection[nn.Module]) -> dict[nn.Module, "_Recording"]:
+        """Run the network, and return what each of ``modules`` gave: as a copy if it is one of ``copied``."""
+        seen: dict[nn.Module, _Recording] = {}
+        projection = self._projection
+        recording = {module: _recording(module, seen, module is projection, module in copied) for module in modules}
         with replaced_forwards(recording):
             self.hidden = self._read()
-        self.outputs = seen.pop(self._projection)
-        self._below = seen.pop(last_below[0]) if last_below else None
-        self._beside = seen
-
-    def _recording_inputs(self, forward: Forward) -> Forward:
-        def record(inputs: Tensor) -> Any:
-            self.inputs = inputs
-            return forward(inputs)
-
-        return record
+        return seen
 
     def run(self, output: Tensor | None = None) -> Tensor:
         """Return the final hidden states [rows, tokens, width] given ``output`` [rows, tokens, outputs] as the projection's
@@ -86,10 +95,10 @@ class PartialForward:
 
         Gradients flow from ``output`` on. None: the projection computes its output itself, including its hooks.
         """
-        replayed = {layer: _giving(self._below) for layer in self._layers_below}
-        replayed |= {module: _giving(given) for module, given in self._beside.items()}
+        given = dict.fromkeys(self._layers_below, self._below) | self._beside
         if output is not None:
-            replayed[self._projection] = _giving(output)
+            given[self._projection] = output
+        replayed = {module: _giving(states, module in self._overwritten) for module, states in given.items()}
         with replaced_forwards(replayed | self._packed()):
             return self._read()
 
@@ -153,7 +162,20 @@ def _on_tokens(forward: Forward, chosen: Tensor) -> Forward:
     return run
 
 
-def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:
+@dataclass(frozen=True)
+class _Recording:
+    """What a module gave in a pass and, if wanted, its input, with the number of changes of each tensor so far."""
+
+    given: Any
+    inputs: Any
+    versions: tuple[int | None, ...]
+
+    def is_overwritten(self) -> bool:
+        """Return whether a tensor was changed since; also if torch does not count its changes (in inference mode)."""
+        return None in self.versions or _versions((self.given, self.inputs)) != self.versions
+
+
+def _recording(module: nn.Module, seen: dict[nn.Module, _Recording], with_input: bool, copies: bool) -> Forward:
     """Return the module's forward, which now also records its output. Of a tuple only the first entry is recorded, as only
     that is used.
     """
@@ -161,14 +183,35 @@ def _recording(module: nn.Module, seen: dict[nn.Module, Any]) -> Forward:
 
     def record(*args: Any, **kwargs: Any) -> Any:
         given = forward(*args, **kwargs)
-        seen[module] = (given[0], *[None] * (len(given) - 1)) if isinstance(given, tuple) else given
+        used = (given[0], *[None] * (len(given) - 1)) if isinstance(given, tuple) else given
+        states = (used, args[0] if with_input else None)
+        used, inputs = _copy(states) if copies else states
+        seen[module] = _Recording(used, inputs, _versions((used, inputs)))
         return given
 
     return record
 
 
-def _giving(given: Any) -> Forward:
-    return lambda *args, **kwargs: given
+def _versions(states: Any) -> tuple[int | None, ...]:
+    return tuple(None if tensor.is_inference() else tensor._version for tensor in _tensors(states))
+
+
+def _tensors(states: Any) -> Iterator[Tensor]:
+    if isinstance(states, tuple):
+        for part in states:
+            yield from _tensors(part)
+    elif states is not None:
+        yield states
+
+
+def _giving(given: Any, copies: bool) -> Forward:
+    return lambda *args, **kwargs: _copy(given) if copies else given
+
+
+def _copy(given: Any) -> Any:
+    if isinstance(given, tuple):
+        return tuple(map(_copy, given))
+    return None if given is None else given.clone()
 
 
 def _chosen(given: Any, rows: Tensor) -> Any:

@@ -7,11 +7,12 @@ from statistics import median
 from typing import Any
 
 from wildcore.datasets.checks import Checks, Finding
-from wildcore.errors import UserError
+from wildcore.errors import Message, UserError
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter, first_metric
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Environment, Progress
 from wildcore.jobs.build import make_reader, model_request, segmenters
+from wildcore.jobs.hard_locality import add_hard_probes
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.score import prepare
 from wildcore.jobs.session import open_session
@@ -70,7 +71,9 @@ class Auditor:
         self.spec = spec
         self.environment = Environment(cache_folder(), spec.seed, progress, segmenter=segmenters(registry))
         self.reader, self.dataset = make_reader(registry, spec)
+        self.reader.as_written = True
         self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)
+        self.notes: list[Message] = []
 
     def audit(self) -> Audit:
         """Read the dataset; then load the model, if one is named, and read the dataset again with it."""
@@ -79,12 +82,12 @@ class Auditor:
             [oracle.metric for oracle in oracles if self.spec.model or not oracle.metric.expensive], self.environment
         )
         found = _Found(oracles)
-        for case in self._wanted():
+        for case in self._with_hard_probes() if self.spec.hard_locality else self._wanted():
             found.take(case)
         self.reader.require_sound()
         if not found.searches.cases:
             raise UserError("it holds no case", about=f"dataset {self.reader.name}")
-        for note in self.reader.notes():
+        for note in self.notes or self.reader.notes():
             self.environment.progress.note(note)
         audit = found.audit(self.dataset | self.reader.facts(), len(self.reader.malformed))
         return self._with_model(audit, self.spec.model) if self.spec.model else audit
@@ -93,6 +96,7 @@ class Auditor:
         request = model_request(self.registry, choice)
         model = open_session(self.registry, request, self.environment, self.protocols).model
         model.max_batch_size = self.spec.batch_size
+        self.reader.as_written = False  # the model is asked as in a run
         tokens = Counter(_tokens(model, case) for case in self._wanted())
         unedited = UneditedAnswers(self.environment.cache, model)
         answered = [
@@ -103,6 +107,16 @@ class Auditor:
             self.environment.progress.note(note)
         added = {"model": choice.model, "tokens": _lengths(tokens), "answered": tuple(answered)}
         return audit.model_copy(update=added)
+
+    def _with_hard_probes(self) -> list[EditCase]:
+        """Return the chosen cases with the probes of hard locality that ``eval`` adds for single edits."""
+        cases = list(self._wanted())
+        self.reader.require_sound()
+        self.notes += self.reader.notes()
+        found = add_hard_probes(self.spec, self.reader, cases, [], SEPARATORS[self.spec.target_separator])
+        self.notes += found.notes
+        self.dataset["hard_locality"] = found.description
+        return found.cases
 
     def _wanted(self) -> Iterator[EditCase]:
         """Yield the chosen cases: while the dataset is read, or, if they are drawn at random, after it was read."""

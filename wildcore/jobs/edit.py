@@ -37,7 +37,7 @@ from wildcore.models.sources import ModelFiles
 from wildcore.patches.accumulated import CombinedPatch
 from wildcore.patches.files import PatchManifest, patched_model, require_new, require_same_model, write_patch
 from wildcore.records import provenance
-from wildcore.records.trace_files import trace_beside, write_patch_trace
+from wildcore.records.trace_files import trace_beside, trace_without_patch, write_patch_trace
 from wildcore.registry import Registry
 from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
@@ -61,13 +61,16 @@ class MadePatch:
 def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progress: Progress) -> MadePatch:
     """Write the facts of ``edits`` into one patch, with the editor and model of ``spec``, and save it as ``out``.
 
-    The whole table is read before the model is loaded. With ``spec.trace`` the trace is saved beside the patch. A fact that
-    the editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all malformed rows, unless
+    The whole table is read before the model is loaded. With ``spec.trace`` the trace is saved beside the patch, before it. If
+    the process is killed in between, the next call for the same ``out`` replaces the trace and notes this. A fact that the
+    editor refuses is left out of the patch. Raises ``UserError`` for bad input, naming all malformed rows, unless
     ``spec.skip_malformed`` leaves them out.
     """
     require_new(out)
+    if left := trace_without_patch(out):
+        progress.note((Place(left), ": left by an edit that ended before its patch was saved; it is replaced"))
     trace = Trace() if spec.trace else None
-    if trace is not None:
+    if trace is not None and left is None:
         require_new(trace_beside(out))
     refuse_unused_settings(spec.settings, names_used(registry, [spec.editor]))
     request = model_request(registry, spec)
@@ -87,8 +90,10 @@ def make_patch(registry: Registry, spec: EditJob, edits: Path, out: Path, progre
     made = MadePatch(update.patch, update.written, tuple(table.bad), tuple(malformed(table.facts, update.refusals)))
     if update.patch is None:
         return made
+    if left is not None:
+        left.unlink(missing_ok=True)
     if trace is not None:  # also of an edit that diverged
-        kept = write_patch_trace(out, trace, requests)
+        kept = write_patch_trace(out, trace, requests, diverged=not is_finite(update.patch))
         progress.note(f"trace: {kept}" if kept else (Option("trace"), f": {spec.editor} recorded nothing"))
     require_finite(update.patch, spec.editor)
     write_patch(out, update.patch, manifest)
@@ -124,9 +129,14 @@ def solve(
     return update, manifest
 
 
+def is_finite(patch: Patch) -> bool:
+    """Return whether a patch did not diverge."""
+    return bool(patch.describe().get("finite", True))
+
+
 def require_finite(patch: Patch, editor: str) -> None:
     """Raise ``UserError`` for a patch that diverged."""
-    if not patch.describe().get("finite", True):
+    if not is_finite(patch):
         raise UserError("the edit diverged (not finite); nothing was written", about=f"editor {editor}")
 
 

@@ -24,6 +24,7 @@ from wildcore.interfaces import Editor, Patch
 from wildcore.jobs.build import RESOURCES, MadeEditor, pin_resources, read_back, with_later_parameters
 from wildcore.jobs.chat import clock_of, thinking_switch, thoughts_note
 from wildcore.jobs.eval_plan import EvaluationPlan
+from wildcore.jobs.hard_locality import add_hard_probes, written_by_patch
 from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
 from wildcore.jobs.session import Session, open_session
@@ -38,6 +39,8 @@ from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
+from wildcore.scoring.summary import summary
+from wildcore.scripts import SEPARATORS
 from wildcore.types import EditCase, EditRequest, EvalProtocol
 
 
@@ -152,6 +155,7 @@ class Evaluation:
                     if note not in self.plan.reporter.notes:  # several runs share what is kept
                         self.plan.reporter.note(note)
                 self._append_invocation(folder)
+            folder.write_summary(summary(folder))
 
     def _append_invocation(self, folder: RunFolder) -> None:
         """Append the environment of this call, and its notes since the manifest was written, to the run."""
@@ -257,7 +261,7 @@ def open_evaluation(
     spec = plan.spec
     session = open_session(plan.registry, plan.request, plan.environment, plan.protocols, loaded)
     model, editors = session.model, dict(plan.editors)
-    model.clock = _start_of(resumed)
+    model.clock = _clock(resumed) or plan.environment.clock
     if plan.patch is not None:
         editors[spec.editor] = _given(plan.registry, plan.patch, model)
         if plan.patch.note:
@@ -276,9 +280,10 @@ def open_evaluation(
     return Evaluation(plan, session, examiner, cases, dataset, editors, size)
 
 
-def _start_of(resumed: RunFolder | None) -> datetime:
+def _clock(resumed: RunFolder | None) -> datetime | None:
+    """Return the time recorded in a resumed run for its chat template. None: there is none."""
     recorded = resumed.manifest.identity.get("clock") if resumed else None
-    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else datetime.now()
+    return datetime.fromisoformat(recorded) if isinstance(recorded, str) else None
 
 
 def _given(registry: Registry, file: PatchFile, model: LoadedModel) -> MadeEditor:
@@ -301,7 +306,23 @@ def _chosen_cases(plan: EvaluationPlan, examiner: Examiner) -> tuple[list[EditCa
     for note in plan.reader.notes():
         plan.reporter.note(note)
     chosen = plan.reader.facts() | {"cases": len(cases), "hash": content_hash(cases)}
-    return require_some(plan.reader.name, cases), {**plan.dataset, **filtered, **chosen}
+    described = {**plan.dataset, **filtered, **chosen}
+    cases = require_some(plan.reader.name, cases)
+    return _with_hard_probes(plan, cases, described) if plan.spec.hard_locality else (cases, described)
+
+
+def _with_hard_probes(
+    plan: EvaluationPlan, cases: Sequence[EditCase], described: Mapping[str, Any]
+) -> tuple[list[EditCase], dict[str, Any]]:
+    """Return the cases with their probes of hard locality, and the description of the dataset with these."""
+    spec = plan.spec
+    edited = [] if spec.schedule == "single" and plan.patch is None else list(cases)
+    if plan.patch is not None:
+        edited += written_by_patch(plan.patch.manifest.requests)
+    found = add_hard_probes(spec, plan.reader, cases, edited, SEPARATORS[spec.target_separator])
+    for note in found.notes:
+        plan.reporter.note(note)
+    return found.cases, {**described, "hard_locality": found.description}
 
 
 def _failing(plan: EvaluationPlan, failures: FailureFilter) -> tuple[list[EditCase], FailureCount]:

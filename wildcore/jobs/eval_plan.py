@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,15 +68,21 @@ def plan_evaluation(
     reporter: Reporting,
     loaded: LoadedModel | None = None,
     editor: MadeEditor | None = None,
+    started: datetime | None = None,
 ) -> EvaluationPlan:
     """Plan the runs of one call. Raises ``UserError`` for bad input, as far as it can be checked without the model's weights.
 
     ``loaded`` is the model of the jobs, if it is loaded already. ``editor`` is the editor of a single job, if no plugin offers
-    it.
+    it. ``started`` is the local time at which the run was started, if it is resumed.
     """
     spec = specs[0]
     environment = Environment(
-        cache_folder(), spec.seed, reporter, Trace() if spec.trace else None, segmenters(registry)
+        cache_folder(),
+        spec.seed,
+        reporter,
+        Trace() if spec.trace else None,
+        segmenters(registry),
+        started or datetime.now(),
     )
     patch = read_patch_or_run(Path(spec.patch)) if spec.patch else None
     reader, dataset = _reader(registry, spec, patch, reporter)

@@ -7,6 +7,7 @@ from pathlib import Path
 from wildcore.datasets.checks import folded
 from wildcore.datasets.reading import MISSING_VALUES
 from wildcore.datasets.rows import MalformedRow, Row, edit_request
+from wildcore.datasets.selection import other_form_note
 from wildcore.datasets.tables import TableParams, read_table, reading_of
 from wildcore.equivalence import difference
 from wildcore.errors import Option, Refused, UserError
@@ -24,11 +25,22 @@ class Fact:
 
 @dataclass
 class FactTable:
-    """The valid facts of a table, what is wrong with each of the other rows, and notes on what was noticed."""
+    """The valid facts of a table, what is wrong with each of the other rows, and notes on what was noticed.
+
+    Answers are given in Unicode's form NFC; ``other_form`` counts the facts in which this changed one.
+    """
 
     facts: list[Fact] = field(default_factory=list)
     bad: list[Malformed] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    other_form: int = 0
+
+    def add(self, fact: Fact) -> Fact:
+        """Add a valid fact, and return it as it was added."""
+        added = Fact(fact.place, fact.request.with_canonical_answers())
+        self.other_form += added != fact
+        self.facts.append(added)
+        return added
 
 
 def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
@@ -47,13 +59,14 @@ def read_facts(path: Path, needs_subject: bool = False) -> FactTable:
             if isinstance(found, Malformed):
                 table.bad.append(found)
             else:
-                table.facts.append(found)
-                earlier[folded(found.request.prompt)] = found
+                earlier[folded(found.request.prompt)] = table.add(found)
     except UserError as error:  # messages of the table reader speak of the dataset
         raise error.renamed({"dataset.path": lambda path: Option("edits", path)}) from error
     if not table.facts and not table.bad:
         raise UserError("it holds no fact", about=Option("edits", path))
     table.notes.extend(reading.notes(with_parameters=False))
+    if table.other_form:
+        table.notes.append(other_form_note(table.other_form, "facts"))
     return table
 
 

@@ -14,7 +14,7 @@ from wildcore.params import ContextParams
 from wildcore.protocols import Metrics, ReadyProtocol, as_variant
 from wildcore.records.provenance import source_of
 from wildcore.registry import Found, Registry
-from wildcore.types import PROBE_KINDS, EvalProtocol, ProbeKind, Use
+from wildcore.types import LOCALITY_KINDS, PROBE_KINDS, EvalProtocol, ProbeKind, Use
 
 PARTS = ("context", "generator", "truncator")
 
@@ -110,12 +110,12 @@ def added_metrics(registry: Registry, names: Sequence[str], settings: Mapping[st
 
 
 def by_kind(added: Sequence[AddedMetric]) -> Metrics:
-    """Return the added metrics by probe kind. Metrics that compare with the unedited model score locality; the others score
-    the other kinds.
+    """Return the added metrics by probe kind. Metrics that compare with the unedited model score locality, also hard locality;
+    the others score the other kinds.
     """
     comparing = tuple((one.label, one.metric) for one in added if one.metric.reads_unedited)
     scoring = tuple((one.label, one.metric) for one in added if not one.metric.reads_unedited)
-    return {kind: comparing if kind == "locality" else scoring for kind in PROBE_KINDS}
+    return {kind: comparing if kind in LOCALITY_KINDS else scoring for kind in PROBE_KINDS}
 
 
 def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice) -> ResolvedProtocol:
@@ -123,7 +123,8 @@ def variant(registry: Registry, found: Found[EvalProtocol], spec: ProtocolChoice
 
     The names in a published protocol mean its own plugin's modules first.
     """
-    every_kind = {kind: found.offer.metrics.get(kind, ()) for kind in PROBE_KINDS}
+    own = found.offer.metrics
+    every_kind = {kind: own.get(kind, ()) for kind in PROBE_KINDS if kind in own or kind != "hard-locality"}
     published = resolve_protocol(registry, found.offer.model_copy(update={"metrics": every_kind}), found.plugin)
     changed = replace(
         published,
@@ -191,7 +192,7 @@ def _replaced_metrics(registry: Registry, published: ResolvedMetrics, spec: Prot
     metrics: dict[ProbeKind, tuple[ResolvedModule, ...]] = {}
     for kind, modules in published.items():
         fitting = zip(asked, compares, strict=True)
-        replacement = tuple(module for module, comparing in fitting if comparing == (kind == "locality"))
+        replacement = tuple(module for module, comparing in fitting if comparing == (kind in LOCALITY_KINDS))
         metrics[kind] = replacement or tuple(_replaced(registry, one, None, spec.settings) for one in modules)
     return metrics
 

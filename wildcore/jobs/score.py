@@ -31,16 +31,16 @@ def add_scores(
         for note in folder.mend(("scorings.jsonl",)):
             environment.progress.note(note)
         score(registry, folder, dict.fromkeys(protocols, by_kind(added)), added)
+        folder.write_summary(summary(folder))
 
 
 def score(registry: Registry, folder: RunFolder, metrics: Mapping[str, Metrics], added: Sequence[AddedMetric]) -> None:
-    """Score a run by ``metrics`` (by protocol), of which ``added`` are recorded; write scores and summary."""
+    """Score a run by ``metrics`` (by protocol), of which ``added`` are recorded; write the scores."""
     known = {record.metric for record in folder.scorings()}
     for one in added:
         if one.label not in known:
             folder.append_scoring(_scoring_record(registry, one))
     score_run(folder, metrics)
-    folder.write_summary(summary(folder))
 
 
 def prepare(metrics: Iterable[Metric], environment: Environment) -> None:

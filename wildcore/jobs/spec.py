@@ -96,6 +96,12 @@ class TargetSeparator(FrozenData):
     target_separator: SeparatorChoice = "auto"
 
 
+class HardLocality(Seed):
+    """How many probes of hard locality, of each sort, each case gets at most, found in the whole dataset (0: none)."""
+
+    hard_locality: int = Field(default=0, ge=0)
+
+
 class EditJob(ModelChoice, EditorChoice, Seed, TargetSeparator):
     """Writes facts into a patch; ``trace`` records what happens inside each edit."""
 
@@ -109,7 +115,7 @@ class PrepareJob(ModelChoice, EditorChoice, Selection, TargetSeparator):
     dataset: str | None = None
 
 
-class AuditJob(CaseChoice, ProtocolChoice, BatchSize, TargetSeparator):
+class AuditJob(HardLocality, CaseChoice, ProtocolChoice, BatchSize, TargetSeparator):
     """Audits a dataset under protocols; ``model`` is asked what it already knows (None: no model is asked)."""
 
     model: ModelChoice | None = None
@@ -121,7 +127,7 @@ class AskJob(ProtocolChoice, Seed, BatchSize, TargetSeparator):
     dataset: str | None = None
 
 
-class JobSpec(TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+class JobSpec(HardLocality, TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
     """One run, as the user specified it and as its manifest stores it. It has the fields of all its base classes.
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is

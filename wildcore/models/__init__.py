@@ -1,6 +1,6 @@
 """A loaded model: weights, tokenizer, tokens, memory."""
 
-from wildcore.models.chat import reads_clock, render_chat, template_text
+from wildcore.models.chat import reads_clock, recorded_clock, render_chat, template_text
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection
 from wildcore.models.loading import fetch_folder, load_config, load_model, pick_device, read_shape
@@ -40,6 +40,7 @@ __all__ = [
     "pick_device",
     "read_shape",
     "reads_clock",
+    "recorded_clock",
     "render_chat",
     "require_target",
     "subject_span",

@@ -3,20 +3,22 @@
 ``manifest.json`` says how the run was made. ``journal.jsonl`` has one finished case on each line, saved durably before the
 next begins; a case that was evaluated at several judging points has a line for each. ``points.jsonl`` says what was measured
 of the model at judging points. ``scores.jsonl`` has the scores, apart from the answers. ``scorings.jsonl`` says how scores by
-added metrics were made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores. The manifest
-and every line have a checksum. No file in the folder may be a link.
+added metrics were made. ``work.jsonl`` says which calls worked on the run. ``summary.json`` sums up the scores, and holds the
+length and checksum of each file with lines. The manifest, the summary and every line have a checksum. No file in the folder may
+be a link.
 """
 
 import errno
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from shutil import rmtree
 from typing import Any, TypeVar
 
+from wildcore.bounded import JSON_CHARACTERS, read_bytes_bounded
 from wildcore.errors import Option, Place, UserError, command
 from wildcore.records.lines import Key, Mended, append_line, keys_named, line_of, mend_lines, read_lines
 from wildcore.records.schema import (
@@ -28,6 +30,8 @@ from wildcore.records.schema import (
     Manifest,
     ScoreRecord,
 )
+from wildcore.records.summary_file import NAME as SUMMARY
+from wildcore.records.summary_file import Change, changes, summary_text
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.storage.checksums import NAME as CHECKSUM
 from wildcore.storage.checksums import sealed, unsealed
@@ -55,12 +59,16 @@ LINES: Mapping[str, type[FrozenData]] = {
     "work.jsonl": InvocationRecord,
 }
 """The files that have a record on each line."""
-OTHERS = (MANIFEST, "summary.json", ".lock", "sequence.safetensors", TRACES)
+OTHERS = (MANIFEST, SUMMARY, ".lock", "sequence.safetensors", TRACES)
 MADE_ANEW = {
     "journal.jsonl": "; their cases are done again",
+    "points.jsonl": "; the model is measured again at these points",
     "scores.jsonl": "; the run's own metrics score them again, and wildcore score the metrics added later",
+    "scorings.jsonl": "; wildcore score records each added metric again",
+    "work.jsonl": "; the calls in them are no longer known",
+    SUMMARY: "; it is made anew",
 }
-"""What follows after damaged lines were removed from a file."""
+"""What follows after damaged lines were removed from a file, or after lines were lost."""
 
 
 class RunFolder:
@@ -112,7 +120,8 @@ class RunFolder:
     def finished(cls, path: Path, note: Callable[[str], None]) -> "RunFolder":
         """Open a run that has been scored. Raises ``UserError`` if it has not been.
 
-        Cases that are missing from its journal, and lines in it that are not counted, are given to ``note``.
+        Cases that are missing from its journal, lines in it that are not counted, and files that changed since the run was
+        summed up are given to ``note``. Raises ``UserError`` also if scores are missing.
         """
         folder = cls.open(path)
         if not folder.scores_path.exists():
@@ -122,7 +131,13 @@ class RunFolder:
                 Place(path),
                 f"go on with: {resume_command(path)}",
             )
-        for found in (*folder.uncounted_lines(), *folder.missing_cases()):
+        missing = list(folder.missing_cases())
+        for change in changes(path, LINES):
+            if change.is_cut and change.name == folder.scores_path.name:
+                raise UserError(change.problem, Place(path / change.name), f"make it anew with: {resume_command(path)}")
+            if not (change.is_cut and change.name == folder.journal_path.name and missing):  # which says the same
+                note(f"{path / change.name}: {change.problem}{folder._way_on(change)}")
+        for found in (*folder.uncounted_lines(), *missing):
             note(f"{folder.journal_path}: {found}")
         return folder
 
@@ -131,8 +146,7 @@ class RunFolder:
         """The manifest as written. Raises ``UserError`` if it is damaged or has another schema."""
         path = self.path / MANIFEST
         try:
-            content = path.read_bytes()
-            text = unsealed(content).decode()
+            text = unsealed(read_bytes_bounded(path, JSON_CHARACTERS)).decode()
         except ValueError as error:
             raise UserError(
                 f"damaged: {error}", Place(path), f"if you changed it on purpose, remove its field {CHECKSUM}"
@@ -141,6 +155,14 @@ class RunFolder:
             return read_versioned(path, text, Manifest, READABLE)
         except ValueError as error:
             raise UserError(f"damaged: {' '.join(str(error).split())}", Place(path)) from error
+
+    @property
+    def started(self) -> datetime:
+        """The local time at which the run was started. Raises ``UserError`` if the manifest is damaged."""
+        try:
+            return datetime.fromisoformat(self.manifest.created).astimezone().replace(tzinfo=None)
+        except ValueError as error:
+            raise UserError(f"damaged: created: {error}", Place(self.path / MANIFEST)) from error
 
     def records(self) -> Iterator[CaseRecord]:
         """Read the finished cases of the run at all its judging points, each once.
@@ -212,6 +234,15 @@ class RunFolder:
         else:
             return
         yield f"{missing}; make them with: {resume_command(self.path)}"
+
+    def changed_files(self) -> Iterator[str]:
+        """Say which files changed since the run was summed up, and what follows when it is resumed."""
+        for change in changes(self.path, LINES):
+            yield f"{change.name}: {change.problem}{MADE_ANEW[change.name]}"
+
+    def _way_on(self, change: Change) -> str:
+        by_resuming = change.name not in ("scorings.jsonl", "work.jsonl")
+        return f"; make it anew with: {resume_command(self.path)}" if by_resuming else MADE_ANEW[change.name]
 
     def _keys_named(self) -> Counter[Key]:
         return Counter(key for key in keys_named(self.journal_path) if key is not None)
@@ -298,10 +329,10 @@ class RunFolder:
             write_durably(self.scores_path, "".join(map(line_of, scores)))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary of the scores. Raises ``UserError`` if it cannot be written."""
-        path = self.path / "summary.json"
+        """Write the summary of the scores, with the extent of each file. Raises ``UserError`` if it cannot be written."""
+        path = self.path / SUMMARY
         with self._written(path, "the answers and scores are"):
-            write_durably(path, json.dumps(summary, indent=2) + "\n")
+            write_durably(path, summary_text(summary, self.path, LINES))
 
     @contextmanager
     def _written(self, path: Path, kept: str) -> Iterator[None]:
@@ -368,7 +399,7 @@ def _removed(name: str, mended: Mended) -> Iterator[str]:
     elif mended.half:
         yield f"{name}: the last line was half written ({mended.half} bytes); it was cut off"
     if mended.damaged:
-        follows = MADE_ANEW.get(name, "")
+        follows = MADE_ANEW[name]
         yield f"{name}: damaged lines were removed: {mended.damaged}{follows}; the first: {mended.first}"
 
 

@@ -3,10 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from wildcore.scripts import Separator
-from wildcore.types import Answer, EditRequest, EvalProtocol, FrozenData, Measured, Output, Probe, ProbeKind, Score
+from wildcore.types import (
+    Answer,
+    EditRequest,
+    EvalProtocol,
+    FrozenData,
+    Measured,
+    Nearness,
+    Output,
+    Probe,
+    ProbeKind,
+    Score,
+    without_unset,
+)
 
 SCHEMA = 3
 READABLE = (1, 2, 3)
@@ -36,12 +48,13 @@ class ProbeRecord(FrozenData):
     refused. ``separator`` is the text between the prompt and an answer by the question's script or the user's choice; None: a
     space, or what the context asks for. ``prompt_after`` is what the edited model read, if the edit changed the prompt.
     ``continued`` is the edited model's output with the stop rule delayed, if that was asked for; it begins with the answer's
-    tokens.
+    tokens. ``nearness`` is that of the probe; it is left out of the line if it is None.
     """
 
     protocol: str
     probe: int
     kind: ProbeKind
+    nearness: Nearness | None = None
     question: str
     answers: tuple[str, ...]
     prompt: str
@@ -56,7 +69,11 @@ class ProbeRecord(FrozenData):
     @property
     def asked(self) -> Probe:
         """The question that was asked."""
-        return Probe(kind=self.kind, prompt=self.question, answers=self.answers)
+        return Probe(kind=self.kind, prompt=self.question, answers=self.answers, nearness=self.nearness)
+
+    @model_serializer(mode="wrap")
+    def _without_unset_nearness(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(handler(self), "nearness")
 
 
 class CaseRecord(FrozenData):
@@ -72,6 +89,10 @@ class CaseRecord(FrozenData):
     tags: Mapping[str, str] = {}
     edit: EditOutcome
     probes: tuple[ProbeRecord, ...]
+
+    @model_serializer(mode="wrap")
+    def _as_earlier_versions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(handler(self), "after_edits")
 
 
 class ScoreRecord(FrozenData):
@@ -93,6 +114,10 @@ class ScoreRecord(FrozenData):
     after_reason: str | None
     before_samples: tuple[Score, ...] = ()
     after_samples: tuple[Score, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_earlier_versions(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_unset(handler(self), "after_edits")
 
 
 class WeightChange(FrozenData):

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from safetensors import SafetensorError
 
+from wildcore.bounded import load_json
 from wildcore.errors import Option, Place, UserError
-from wildcore.storage.tensor_files import write_tensors
+from wildcore.storage.tensor_files import read_text, write_tensors
 from wildcore.trace import Trace
 from wildcore.types import EditCase, EditRequest
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 KEY = "wildcore-trace"
 FOLDER = "traces"
+PATCH = "patch"
+"""Field of a trace's metadata: the name of the patch file beside it."""
 LONGEST_NAME = 200
 """Longest file name, in characters, without its ending. A longer id is replaced by its hash."""
 
@@ -47,10 +50,34 @@ def trace_beside(patch: Path) -> Path:
     return patch.with_name(f"{patch.stem}.trace.safetensors")
 
 
-def write_patch_trace(patch: Path, trace: Trace, requests: Sequence[EditRequest]) -> Path | None:
+def trace_without_patch(patch: Path) -> Path | None:
+    """Return the trace of a patch that was never saved, because the edit was killed in between. None: there is no such trace.
+
+    A trace that names no patch, such as that of an edit that diverged, is none.
+    """
+    path = trace_beside(patch)
+    left_alone = path.is_file() and not path.is_symlink() and not patch.exists()
+    return path if left_alone and _patch_of(path) == patch.name else None
+
+
+def _patch_of(path: Path) -> str | None:
+    """Return the name of the patch that a trace belongs to. None: it belongs to none, or is no trace."""
+    try:
+        about = load_json(read_text(path, KEY) or "{}")
+    except (OSError, SafetensorError, ValueError):
+        return None
+    named = about.get(PATCH) if isinstance(about, dict) else None
+    return named if isinstance(named, str) else None
+
+
+def write_patch_trace(
+    patch: Path, trace: Trace, requests: Sequence[EditRequest], diverged: bool = False
+) -> Path | None:
     """Write the trace of a patch's requests beside the patch, as NUMBER.NAME with the requests' numbers from 0.
 
-    Returns the file, or None if nothing was recorded. Raises ``UserError`` if it cannot be written.
+    It is written before the patch, and names it unless the edit ``diverged`` and has none, so a trace that names a patch which
+    does not exist was left by an edit that was killed. Returns the file, or None if nothing was recorded. Raises
+    ``UserError`` if it cannot be written.
     """
     tensors = {
         f"{n}.{name}": value for n, request in enumerate(requests) for name, value in trace.take(request).items()
@@ -58,7 +85,8 @@ def write_patch_trace(patch: Path, trace: Trace, requests: Sequence[EditRequest]
     if not tensors:
         return None
     path = trace_beside(patch)
-    _write(path, tensors, {"requests": [request.model_dump(mode="json") for request in requests]})
+    about = {"requests": [request.model_dump(mode="json") for request in requests]}
+    _write(path, tensors, about if diverged else {**about, PATCH: patch.name})
     return path
 
 

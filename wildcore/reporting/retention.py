@@ -70,10 +70,10 @@ def _curve(points: Sequence[RetentionPoint]) -> Table:
 
 
 def _first_metrics(cells: Sequence[SummaryRow]) -> dict[tuple[str, str], SummaryRow]:
-    """Return the rows of reliability and of locality by each protocol's first metric, by protocol and probe kind."""
+    """Return the rows of reliability and locality by the first metric of each protocol, by protocol and probe kind."""
     found: dict[tuple[str, str], SummaryRow] = {}
     for row in cells:
-        if row.kind in ("reliability", "locality"):
+        if row.kind in ("reliability", "locality", "hard-locality"):
             found.setdefault((row.protocol, row.kind), row)
     return found
 

@@ -1,7 +1,7 @@
 """A run presented to a person: the table, the gap, edit by edit, examples."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rich.box import HEAVY_HEAD
@@ -18,10 +18,10 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flatten
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.retention import print_retention
-from wildcore.scoring.means import SummaryRow, summarise
+from wildcore.scoring.means import SummaryRow, by_nearness, summarise
 from wildcore.scoring.retention import collapse, retention, retention_matrices
 from wildcore.scoring.scores import REFUSED
-from wildcore.types import COMPARED_CAREFULLY, Answer
+from wildcore.types import COMPARED_CAREFULLY, Answer, Nearness
 
 EXAMPLES = 3
 REASONS = 5
@@ -52,6 +52,7 @@ def print_run(folder: RunFolder) -> None:
         print_head(console, folder, len(cases))
         print_table(console, rows)
         print_gap(console, rows)
+        print_hard_locality(console, by_nearness(cases, scores))
         print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
         print_continuations(console, continuations(cases, scores))
         print_endings(console, endings(cases, folder.manifest.protocols))
@@ -165,6 +166,17 @@ def print_gap(console: Console, rows: Sequence[SummaryRow]) -> None:
                 f"Reliability: {synthetic:.3f} synthetic, {wild:.3f} wild. Synthetic reports {abs(gap):.1f} points {side}."
             )
         )
+
+
+def print_hard_locality(console: Console, split: Mapping[Nearness, Sequence[SummaryRow]]) -> None:
+    """Print the mean of hard locality for each sort of its probes, if a run has any."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for nearness, rows in split.items():
+        for row in rows:
+            value = f"{nearness.replace('-', ' ')} {number(row.after)} (cases: {row.cases}, probes: {row.scored})"
+            said.setdefault((row.protocol, row.metric), []).append(value)
+    for (protocol, metric), values in said.items():
+        console.print(safe_text(f"{protocol}: hard locality by {metric}: {', '.join(values)}.", 300))
 
 
 def print_continuations(console: Console, found: Sequence[Continuation]) -> None:

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from wildcore.records.schema import ScoreRecord
+from wildcore.records.schema import CaseRecord, ScoreRecord
 from wildcore.scoring.intervals import interval
 from wildcore.scoring.scores import REFUSED
-from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
+from wildcore.types import NEARNESSES, PROBE_KINDS, FrozenData, Nearness, ProbeKind
 
 
 class SummaryRow(FrozenData):
@@ -39,6 +39,17 @@ def summarise(scores: Iterable[ScoreRecord]) -> list[SummaryRow]:
     protocols = list(dict.fromkeys(protocol for protocol, _, _ in groups))
     ordered = sorted(groups, key=lambda key: (protocols.index(key[0]), PROBE_KINDS.index(key[1])))
     return [_row(*key, groups[key]) for key in ordered]
+
+
+def by_nearness(cases: Iterable[CaseRecord], scores: Iterable[ScoreRecord]) -> dict[Nearness, list[SummaryRow]]:
+    """Return the rows for the probes of hard locality of each sort; only for the sorts that the run has."""
+    sorts = {(case.case, p.protocol, p.probe): p.nearness for case in cases for p in case.probes if p.nearness}
+    groups: dict[Nearness, list[ScoreRecord]] = {nearness: [] for nearness in NEARNESSES}
+    for score in scores:
+        nearness = sorts.get((score.case, score.protocol, score.probe))
+        if nearness is not None:
+            groups[nearness].append(score)
+    return {nearness: summarise(group) for nearness, group in groups.items() if group}
 
 
 def _row(protocol: str, kind: ProbeKind, metric: str, rows: Sequence[ScoreRecord]) -> SummaryRow:

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from wildcore.records.schema import ScoreRecord
 from wildcore.types import FrozenData, ProbeKind
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 DRAWS = 2_000
@@ -53,6 +52,8 @@ def crossed_interval(values: "NDArray[np.float64]") -> tuple[float, float]:
     The bootstrap draws orders and cases with replacement, the same cases for all orders drawn (the pigeonhole bootstrap of
     Owen 2007), because the same cases occur in every order.
     """
+    import numpy as np  # heavy
+
     generator = np.random.default_rng(SEED)
     orders, cases = values.shape
     means = np.full(DRAWS, np.nan)
@@ -66,6 +67,8 @@ def crossed_interval(values: "NDArray[np.float64]") -> tuple[float, float]:
 
 
 def _row(key: tuple[str, ProbeKind, str], runs: Sequence[Values]) -> OrdersRow:
+    import numpy as np  # heavy
+
     means = [fmean(values.values()) for values in runs]
     cases = sorted({case for values in runs for case in values})
     low, high = crossed_interval(np.array([[values.get(case, np.nan) for case in cases] for values in runs]))

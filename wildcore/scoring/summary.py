@@ -8,7 +8,7 @@ from wildcore.records.continuations import continuations
 from wildcore.records.endings import endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome
-from wildcore.scoring.means import summarise
+from wildcore.scoring.means import by_nearness, summarise
 from wildcore.scoring.retention import retention_summary
 
 
@@ -18,6 +18,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     """
     cases, scores = list(folder.cases()), list(folder.scores())
     edits = [case.edit for case in cases]
+    split = {one: [row.model_dump() for row in rows] for one, rows in by_nearness(cases, scores).items()}
     return {
         "identity": folder.manifest.identity,
         "cases": len(edits),
@@ -25,6 +26,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
         "cells": [row.model_dump() for row in summarise(scores)],
+        **({"hard_locality": split} if split else {}),
         **retention_summary(folder),
         "continuations": [one.model_dump() for one in continuations(cases, scores)],
         "endings": [one.model_dump() for one in endings(cases, folder.manifest.protocols)],

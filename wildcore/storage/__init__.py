@@ -1,7 +1,7 @@
 """Files and caches that outlive a run."""
 
 from wildcore.storage.artifact_entries import artifacts_for
-from wildcore.storage.artifacts import Artifact, artifact_file, content_digest, read_manifest
+from wildcore.storage.artifacts import Artifact, artifact_file, content_digest, load_or_make, read_manifest
 from wildcore.storage.checked_rows import CheckedRows
 from wildcore.storage.durable import not_through_links, write_durably
 from wildcore.storage.links import require_inside
@@ -12,6 +12,7 @@ __all__ = [
     "artifact_file",
     "artifacts_for",
     "content_digest",
+    "load_or_make",
     "not_through_links",
     "read_manifest",
     "require_inside",

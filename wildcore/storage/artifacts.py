@@ -8,13 +8,13 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import AwareDatetime
 from safetensors import SafetensorError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from wildcore.models.loaded import LoadedModel
+
+Key = TypeVar("Key")
 
 SCHEMA = 1
 FOLDER = "prepared"
@@ -64,6 +66,10 @@ class ArtifactManifest(FrozenData):
         """The name of its file without the ending: a hash of everything that the content depends on."""
         parts = self.model_dump(include={"kind", "fingerprint", "revision", "dtype", "facts"}, mode="json")
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+class DamagedArtifact(UserError):
+    """A file of the store does not hold what was saved in it, so it can be made anew."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +116,49 @@ class Artifact:
             self.partial.remove()
 
     def load(self) -> Saved:
-        """Read what was saved; its tensors are on the CPU. Raises ``UserError`` for a file that is damaged or belongs to
-        another artifact.
+        """Read what was saved; its tensors are on the CPU.
+
+        Raises ``DamagedArtifact`` for a file that is damaged or belongs to another artifact, and another ``UserError`` for one
+        that cannot be read, has another schema, or is a link.
         """
         clear_abandoned(self.path.parent)
         manifest, tensors = read_sound(self.path)
         if manifest.address != self.manifest.address:
-            raise UserError("it holds something else than its name says", Place(self.path), _way_out(self.path))
+            raise DamagedArtifact("it holds something else than its name says", Place(self.path), _way_out(self.path))
         return Saved(tensors, manifest.content)
+
+    def load_if_sound(self, environment: Environment) -> Saved | None:
+        """Return what ``load`` returns. None: there is no file, or it is damaged, which is noted; the caller makes it anew."""
+        if not self.exists():
+            return None
+        try:
+            return self.load()
+        except DamagedArtifact as damage:
+            environment.progress.note((Place(self.path), ": ", damage.problem, "; it is made anew"))
+        if isinstance(environment, RecordingEnvironment):
+            environment.asked[self.path] = False
+        return None
 
     def remove(self) -> None:
         """Remove the file, if it exists."""
         self.path.unlink(missing_ok=True)
+
+
+def load_or_make(
+    environment: Environment, files: Mapping[Key, Artifact], make: Callable[[list[Key]], None]
+) -> dict[Key, Saved]:
+    """Return the content of every file. ``make`` is given the keys of those that are missing, and saves them.
+
+    A damaged file is noted, and counts as missing. Raises ``UserError`` for a file that cannot be read, and as ``make`` does.
+    """
+    missing = [key for key, file in files.items() if not file.exists()]
+    if missing:
+        make(missing)
+    loaded = {key: file.load_if_sound(environment) for key, file in files.items()}
+    damaged = [key for key, saved in loaded.items() if saved is None]
+    if damaged:
+        make(damaged)
+    return {key: files[key].load() if saved is None else saved for key, saved in loaded.items()}
 
 
 def content_digest(saved: Saved) -> str:
@@ -201,8 +238,10 @@ def _is_still(path: Path, held: IO[bytes]) -> bool:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError, SafetensorError, ValueError) as error:  # torch opens the file a second time
-        raise UserError(f"damaged, or not a prepared file ({error})", Place(path), _way_out(path)) from error
+    except (SafetensorError, ValueError) as error:
+        raise DamagedArtifact(f"damaged, or not a prepared file ({error})", Place(path), _way_out(path)) from error
+    except (OSError, RuntimeError) as error:  # torch opens the file a second time
+        raise UserError(f"cannot be read ({error})", Place(path), _way_out(path)) from error
 
 
 def _manifest(path: Path, text: str | None) -> ArtifactManifest:
@@ -212,7 +251,7 @@ def _manifest(path: Path, text: str | None) -> ArtifactManifest:
         return read_versioned(path, text, ArtifactManifest, (SCHEMA,), _way_out(path))
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"damaged, or not a prepared file ({reason})", Place(path), _way_out(path)) from error
+        raise DamagedArtifact(f"damaged, or not a prepared file ({reason})", Place(path), _way_out(path)) from error
 
 
 def _way_out(path: Path) -> str:

@@ -8,7 +8,11 @@ import re
 
 NAME = "checksum"
 LENGTH = 16
-SEAL = re.compile(rb',\s*"%s":\s*"([0-9a-f]{%d})"\s*}\s*\Z' % (NAME.encode(), LENGTH))
+SPACE = rb"[ \t\r\n]*"
+"""White space of JSON, which is not all that ``\\s`` means."""
+SEAL = re.compile(
+    rb',%(s)b"%(n)b":%(s)b"([0-9a-f]{%(l)d})"%(s)b}%(s)b\Z' % {b"s": SPACE, b"n": NAME.encode(), b"l": LENGTH}
+)
 LONGEST_SEAL = 100
 """In bytes; a checksum is searched in the last bytes only."""
 

@@ -1,9 +1,11 @@
 """A tiny random network of every built-in family, made from its configuration: no file is read, nothing is downloaded."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, RobertaConfig, RobertaModel
 
 from wildcore.architectures import Family, built_in_families
 from wildcore.models.loaded import LoadedModel, ModelRequest
@@ -54,6 +56,33 @@ def random_model(
         network = AutoModelForCausalLM.from_config(config, dtype=dtype)
     tokenizer = tokenizer if tokenizer is not None else byte_level_tokenizer()
     return LoadedModel(network, tokenizer, family, ModelRequest(name=f"tiny-{family.model_type}"))
+
+
+def write_tiny_encoder(folder: Path) -> Path:
+    """Write a random RoBERTa of 4 layers of width 32 into a new folder, and return it. It reads 39 tokens; its tokenizer, which
+    is byte-level, states no bound.
+    """
+    folder.mkdir()
+    model = json.loads(byte_level_tokenizer().backend_tokenizer.to_str())["model"]
+    vocabulary = {**model["vocab"], "<mask>": len(model["vocab"])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    merges = ["#version: 0.2", *map(" ".join, model["merges"])]
+    (folder / "merges.txt").write_text("\n".join(merges), encoding="utf-8")
+    config = RobertaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=HIDDEN,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=INTERMEDIATE,
+        max_position_embeddings=40,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    return folder
 
 
 def _settings(model_type: str, vocabulary: int, sliding_window: int | None) -> dict[str, Any]:

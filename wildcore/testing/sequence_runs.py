@@ -71,7 +71,7 @@ CASES = [case(number) for number in range(COUNT)]
 
 
 class Run:
-    """A run in a folder of its own, which can be taken up again with a new editor."""
+    """A run in a folder of its own, which can be resumed with a new editor."""
 
     def __init__(
         self,

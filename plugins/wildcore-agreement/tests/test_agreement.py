@@ -162,7 +162,9 @@ def run_folder(path: Path, probes: Sequence[ProbeRecord], scores: Sequence[Score
     named = {"name": "x", "dtype": "float32", "device": "cpu"}
     identity = dict.fromkeys(("model", "dataset", "editor"), named)
     facts: dict[str, Any] = {"identity": identity, "job": {"seed": 0}, "versions": {}, "hardware": {}, "plugins": {}}
-    folder = RunFolder.create(path, Manifest(created="now", protocols=protocols, case_count=1, **facts))
+    folder = RunFolder.create(
+        path, Manifest(created="2026-01-01T00:00:00+00:00", protocols=protocols, case_count=1, **facts)
+    )
     request = EditRequest(prompt="Question 0?", target="Anna")
     edit = EditOutcome(status="edited", seconds=1.0)
     folder.append(CaseRecord(case="1", request=request, edit=edit, probes=tuple(probes)))

@@ -97,9 +97,11 @@ def test_an_error_status_costs_nothing(judge: MakeJudge, server: JudgeServer) ->
 
 
 def test_a_server_that_counts_more_is_believed(judge: MakeJudge, server: JudgeServer) -> None:
-    usage = {"prompt_tokens": 100_000, "completion_tokens": 1}
+    metric = judge(**PRICES)
+    bound = Meter(metric.grader.params).bound(metric.prompt.render(probes(1)[0]))  # type: ignore[attr-defined]
+    usage = {"prompt_tokens": bound.read + 1_500, "completion_tokens": 1}
     server.react = lambda request: says("A", usage)
-    judge(budget=0.25, **PRICES).score(probes(9))
+    judge(budget=2 * (bound.read + 1_500) * PRICES["input_price"] / 1e6, concurrency=1, **PRICES).score(probes(9))
     assert len(server.requests) == 1
 
 

@@ -12,6 +12,7 @@ from wildcore_judge.labels import HumanLabels, read_labels
 from wildcore_judge.parameters import HumanLabelsParams
 
 from wildcore import AnsweredProbe, Environment, UserError
+from wildcore.equivalence import canonical
 from wildcore.testing.conformance import quiet_environment
 
 from .judge_server import probe
@@ -123,7 +124,9 @@ def test_an_ending_that_tells_no_format_is_refused(tmp_path: Path) -> None:
         read_labels(tmp_path / "labels.txt")
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip)
+TEXT = (
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1).filter(str.strip).map(canonical)
+)
 JUDGED = st.tuples(TEXT, TEXT, TEXT).map(lambda texts: tuple(map(str.strip, texts)))
 
 

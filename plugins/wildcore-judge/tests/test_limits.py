@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wildcore_judge.client import MOST_BYTES, received
 from wildcore_judge.completion import read_completion
 from wildcore_judge.failures import Unreadable
@@ -111,6 +113,8 @@ IMPOSSIBLE = {
     "negative": {"prompt_tokens": -500, "completion_tokens": 9},
     "negative output": {"prompt_tokens": 500, "completion_tokens": -9},
     "nothing read": {"prompt_tokens": 0, "completion_tokens": 9},
+    "more written than asked for": {"prompt_tokens": 500, "completion_tokens": 65},
+    "more read than sent": {"prompt_tokens": 10_000, "completion_tokens": 9},
     "absurd": {"prompt_tokens": 10**9, "completion_tokens": 9},
     "absurd output": {"prompt_tokens": 500, "completion_tokens": 10**18},
     "5,000 digits": {"prompt_tokens": 10**4299, "completion_tokens": 9},
@@ -143,13 +147,35 @@ def test_impossible_numbers_of_tokens_are_ignored_and_said(
 def test_what_a_server_may_add_to_a_text_does_not_grow() -> None:
     meter = Meter(JudgeParams(model="m"))
     first = meter.bound("text")
-    for added in (100_000, 100_000, 131_072):
+    for added in (1_000, 1_000, 2_048):
         used = meter.plausible("text", 64, first.read + added, 9)
         assert used is not None
         meter.begin(meter.bound("text"))
         meter.end(meter.bound("text"), used)
-    assert meter.plausible("text", 64, first.read + 131_073, 9) is None
-    assert meter.bound("text").read == first.read + 131_072
+    assert meter.plausible("text", 64, first.read + 2_049, 9) is None
+    assert meter.bound("text").read == first.read + 2_048
+
+
+@given(st.data())
+def test_a_server_that_lies_spends_no_budget(data: Any) -> None:
+    concurrency = data.draw(st.integers(1, 4))
+    meter = Meter(JudgeParams(model="m", budget=0.05, max_tokens=20, **PRICES))
+    lies = st.one_of(st.none(), st.integers(-5, 5_000), st.just(10**12))
+    under_way: list[Any] = []
+    for _ in range(60):
+        text = data.draw(st.sampled_from(["", "text", "é" * 400]))
+        bound = meter.bound(text)
+        if len(under_way) < concurrency and meter.allows(bound):
+            meter.begin(bound)
+            under_way.append((text, bound))
+        elif under_way:
+            text, bound = under_way.pop(0)
+            meter.end(bound, meter.plausible(text, 20, data.draw(lies), data.draw(lies)))
+        else:
+            break
+    beyond = concurrency * 2_048 * PRICES["input_price"] / 1e6
+    assert (meter.cost(meter.spent) or 0.0) <= 0.05 + beyond
+    assert meter.guessed >= meter.implausible
 
 
 def sum_of_bounds(metric: Judge) -> Any:

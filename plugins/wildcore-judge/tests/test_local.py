@@ -2,18 +2,21 @@
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 import torch
-from wildcore_judge.local import LocalJudge, ObjectIsClosed
+from wildcore_judge.local import LocalJudge, ObjectIsClosed, _prompt
 from wildcore_judge.metric import Judge, make_judge
 from wildcore_judge.parameters import JudgeParams
 
 import wildcore.testing
 from wildcore import Environment, UserError
-from wildcore.models import LoadedModel
+from wildcore.models import LoadedModel, template_limits
 from wildcore.testing.networks import tiny_model
 
 from .judge_server import probe, probes
@@ -126,6 +129,62 @@ def test_the_chat_template_is_used_where_there_is_one(environment: Environment, 
     assert score.details["input_tokens"] == len(ids)
     best = inside(metric).network.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=5)[0, len(ids) :]
     assert score.details["reply"] == inside(metric).tokenizer.decode(best, skip_special_tokens=True)
+
+
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [(ENDLESS, "takes longer than 0.2 s"), ("{{ 'a' * 10000000000 }}", "takes more than 512 MiB of memory")],
+)
+def test_a_template_without_end_costs_the_verdicts_and_not_the_run(
+    template: str,
+    problem: str,
+    environment: Environment,
+    prompt: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(template_limits, "SECONDS", 0.2)
+    folder = saying("A", ":", tmp_path / "judge", template=template)
+    metric = local(environment, folder, prompt, batch_size=2)
+    inside(metric)
+    begun = time.monotonic()
+    scores = metric.score(probes(40))
+    assert time.monotonic() - begun < 5, "the template is given up after a few texts"
+    assert [score.value for score in scores] == [None] * 40
+    said = f"the text cannot be given to the judge: the chat template of {folder} {problem}"
+    assert all((score.reason or "").startswith(said) for score in scores)
+    assert environment.progress.notes[-1].startswith(f"judge {folder}: 40 are not judged: 40 {said}")  # type: ignore[attr-defined]
+
+
+def test_a_text_that_the_template_refuses_has_no_verdict_and_the_others_do(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    refusing = (
+        "{% if 'bad' in messages[0].content %}{{ raise_exception('no bad words') }}{% endif %}{{ messages[0].content }}"
+    )
+    folder = saying("A", ":", tmp_path / "judge", template=refusing)
+    scores = local(environment, folder, prompt).score([probe("bad"), probe("good")])
+    assert [score.value for score in scores] == [None, 1.0]
+    assert scores[0].reason == "the judge's chat template refuses the text: 'no bad words'"
+
+
+def test_a_template_that_reads_the_clock_is_given_the_start_of_the_run(
+    environment: Environment, prompt: Path, tmp_path: Path
+) -> None:
+    dated = "{% for message in messages %}{{ message.content }}{% endfor %}{{ strftime_now('%Y-%m-%d') }}:"
+    folder = saying("A", ":", tmp_path / "judge", template=dated)
+    seen = []
+    for year in (2001, 2001, 2002):
+        then = replace(environment, clock=datetime(year, 2, 3, 4, 5, 6))
+        metric = local(then, folder, prompt)
+        (score,) = metric.score([probe("x")])
+        assert isinstance(metric.grader, LocalJudge)
+        assert _prompt(metric.grader.model, "x").text == f"x{year}-02-03:"
+        seen.append((score.value, score.details["clock"], score.details["known_before"]))
+    assert seen == [(1.0, "2001-02-03", False), (1.0, "2001-02-03", True), (1.0, "2002-02-03", False)]
 
 
 def test_a_judge_that_cannot_read_so_much_says_so(environment: Environment) -> None:

@@ -15,6 +15,7 @@ from wildcore_keyvalue.traces import recorded
 
 from wildcore import Environment, Prompt, UserError
 from wildcore.models import LoadedModel, encode
+from wildcore.storage import read_manifest
 from wildcore.testing.conformance import SilentProgress, quiet_environment
 from wildcore.testing.golden import Golden, relative_error
 from wildcore.testing.networks import INTERMEDIATE, tiny_model
@@ -259,14 +260,39 @@ def test_a_corpus_that_is_too_short_or_empty_is_said(corpus: str, tmp_path: Path
         second_moments(model, [1], str(tmp_path / "empty.txt"), 20, environment)
 
 
-def test_a_missing_or_damaged_file_is_one_message(corpus: str, tmp_path: Path) -> None:
+def test_a_missing_file_is_one_message(corpus: str, tmp_path: Path) -> None:
     model, environment = tiny_model("llama"), quiet_environment(tmp_path)
     with pytest.raises(UserError, match=r"editor\.corpus=nowhere\.txt: cannot be read"):
         second_moments(model, [1], "nowhere.txt", 20, environment)
-    second_moments(model, [1], corpus, 20, environment)
-    next(tmp_path.rglob("*.safetensors")).write_bytes(b"not this")
-    with pytest.raises(UserError, match=r"damaged.*delete the file"):
-        second_moments(model, [1], corpus, 20, environment)
+
+
+def test_a_damaged_file_of_the_cache_is_said_and_made_anew(corpus: str, tmp_path: Path) -> None:
+    model, environment = tiny_model("llama"), quiet_environment(tmp_path)
+    first = second_moments(model, [0, 1], corpus, 20, environment)
+    damaged, sound = sorted(tmp_path.rglob("*.safetensors"))
+    kept = sound.stat().st_mtime_ns
+    cut = damaged.read_bytes()[:-1]
+    damaged.unlink()  # its tensors are still mapped into memory
+    damaged.write_bytes(cut)
+    again = second_moments(model, [0, 1], corpus, 20, environment)
+    assert all(torch.equal(again[layer], first[layer]) for layer in (0, 1))
+    (said,) = [note for note in environment.progress.notes if "made anew" in note]
+    assert said.startswith(f"{damaged}: damaged, or not a prepared file (")
+    assert sound.stat().st_mtime_ns == kept, "only the damaged layer is estimated"
+    read_manifest(damaged)
+    second_moments(model, [0, 1], corpus, 20, environment)
+    assert sum("made anew" in note for note in environment.progress.notes) == 1
+
+
+def test_an_unfinished_estimate_that_is_damaged_is_begun_anew(corpus: str, tmp_path: Path) -> None:
+    model, environment = tiny_model("llama"), quiet_environment(tmp_path)
+    first = second_moments(model, [1], corpus, 20, environment)
+    (whole,) = tmp_path.rglob("*.safetensors")
+    whole.unlink()
+    whole.with_suffix(".partial").write_bytes(b"not this")
+    assert torch.equal(second_moments(model, [1], corpus, 20, environment)[1], first[1])
+    assert ["it is made anew" in note for note in environment.progress.notes] == [True]
+    assert not whole.with_suffix(".partial").exists()
 
 
 def test_keys_that_are_not_finite_are_refused(corpus: str, tmp_path: Path) -> None:

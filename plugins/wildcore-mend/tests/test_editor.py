@@ -93,6 +93,18 @@ def test_on_every_family_a_step_down_the_normalised_gradient_makes_the_target_li
             assert loss(model, request) < before - 0.1
 
 
+def test_a_network_may_change_an_output_in_place() -> None:
+    found = []
+    for halve in (lambda _module, _inputs, output: output.mul_(0.5), lambda _module, _inputs, output: output * 0.5):
+        model = tiny_model("llama")
+        model.layers[1].mlp.register_forward_hook(halve)
+        row = training_pair(model, REQUESTS[0])
+        (factors,) = gradients(model, edited_modules(model, (1,)), [row], begin=False)
+        found.append([factor for name in factors for factor in (factors[name].inputs, factors[name].deltas)])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("family", ["llama", "phi3", "gemma2", "gpt2", "gptj", "gpt_neox"])
 def test_the_factors_are_those_of_the_gradient(family: str) -> None:
     model = tiny_model(family)

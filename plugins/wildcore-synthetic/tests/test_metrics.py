@@ -61,6 +61,28 @@ def test_token_agreement(now: Ids, then: Ids, value: float) -> None:
     assert agreement(now, then) == value
 
 
+def test_texts_that_differ_only_in_their_form_are_equal_and_others_are_compared_by_ids() -> None:
+    def answered(text: str, ids: Ids) -> Answer:
+        return Answer(text=text, token_ids=ids, output=Output(text=text, token_ids=ids, stop_reason="teacher-forced"))
+
+    def scored(metric: TokenMatch | TokenAgreement, text: str, gold: str) -> float | None:
+        item = AnsweredProbe(
+            kind="locality",
+            question="?",
+            answers=(gold,),
+            gold_token_ids=(1, 2),
+            answer=answered(text, (1, 3, 4)),
+            unedited=answered(gold, (1, 2)),
+        )
+        return metric.score([item])[0].value
+
+    for one, other in (("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")):
+        assert scored(TokenMatch(), one, other) == scored(TokenAgreement(), one, other) == 1.0
+    for text in ("cafe\u0301 noir", "caf\u00e9"):
+        assert scored(TokenMatch(), text, "caf\u00e9") == 1 / 2
+        assert scored(TokenAgreement(), text, "caf\u00e9") == 1 / 3
+
+
 def test_nothing_to_compare_is_not_scored_and_says_why() -> None:
     (score,) = TokenMatch().score([probe((1,), gold=())])
     assert (score.value, score.reason) == (None, "the gold has no token")

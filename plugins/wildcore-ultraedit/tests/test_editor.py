@@ -94,6 +94,17 @@ def _weight_gradients(model: LoadedModel, names: list[str], row: TokenisedPair) 
     return {n: g.T if t else g for n, g, t in zip(names, gradients, transposed, strict=True)}
 
 
+def test_a_network_may_change_an_output_in_place() -> None:
+    found = []
+    for halve in (lambda _module, _inputs, output: output.mul_(0.5), lambda _module, _inputs, output: output * 0.5):
+        model = tiny_model("llama")
+        model.layers[1].mlp.register_forward_hook(halve)
+        read = read_features(model, EDITED[-1:], rows(model), every_token=False, together=True)
+        found.append([features[EDITED[-1]].joined for features in read])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_features_are_those_of_the_tokens_that_are_asked_or_of_all_that_are_read() -> None:
     model = tiny_model("llama")
     names = [model.mlp_output(1).name]

@@ -56,6 +56,14 @@ def test_unchanged_compares_every_token() -> None:
     assert not ExactMatch.reads_unedited
 
 
+def test_unchanged_takes_outputs_that_differ_only_in_their_form_for_equal() -> None:
+    (same,), (other_stop,) = (
+        Unchanged().score([probe(answer("caf\u00e9.", (1, 2)), then=answer(text, (3, 4, 2)))])
+        for text in ("cafe\u0301.", "cafe\u0301\n")
+    )
+    assert (same.value, other_stop.value) == (1.0, 0.0)
+
+
 def test_scores_come_in_the_order_of_the_items() -> None:
     items = [probe(answer(text), ("Paris",)) for text in ("Paris", "Rome", "paris.")]
     assert [score.value for score in ExactMatch(ExactMatchParams()).score(items)] == [1.0, 0.0, 1.0]

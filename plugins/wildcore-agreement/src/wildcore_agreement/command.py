@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import PROBE_KINDS, Option, Place, ProbeKind, Score, UserError, command, suggestion
+from wildcore import LOCALITY_KINDS, PROBE_KINDS, Option, Place, ProbeKind, Score, UserError, command, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
@@ -25,7 +25,7 @@ from wildcore_agreement.verdicts import (
     metrics_of,
 )
 
-JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind != "locality")
+JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind not in LOCALITY_KINDS)
 SHOWN_FIRST = ("reason", "reply")
 LONGEST = 200
 

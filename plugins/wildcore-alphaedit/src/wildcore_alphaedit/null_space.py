@@ -14,7 +14,7 @@ from wildcore_keyvalue.solver import widened
 
 from wildcore import Environment, Saved
 from wildcore.models import LoadedModel, wide_dtype
-from wildcore.storage import artifact_file
+from wildcore.storage import artifact_file, load_or_make
 
 KIND = "null-space"
 
@@ -60,19 +60,21 @@ def spectra(
 ) -> Mapping[int, Spectrum]:
     """Return the spectrum of each layer's second moments from ``source``.
 
-    The spectra are kept in the store of artifacts; only missing ones are computed.
+    The spectra are kept in the store of artifacts; only missing and damaged ones are computed.
     """
     files = {
         layer: artifact_file(environment, model, KIND, {"layer": layer, **source.facts(layer)}) for layer in layers
     }
-    missing = [layer for layer, file in files.items() if not file.exists()]
-    moments = source.moments(model, missing, environment) if missing else {}
-    for layer in missing:
-        own = moments.pop(layer)
-        found = spectrum(_on(model.device, own.matrix), own.count)
-        vectors = found.vectors.to(wide_dtype(model.dtype))
-        files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
-    loaded = {layer: file.load() for layer, file in files.items()}
+
+    def compute(missing: list[int]) -> None:
+        moments = source.moments(model, missing, environment)
+        for layer in missing:
+            own = moments.pop(layer)
+            found = spectrum(_on(model.device, own.matrix), own.count)
+            vectors = found.vectors.to(wide_dtype(model.dtype))
+            files[layer].save(Saved({"values": found.values, "vectors": vectors}, {"tokens": found.tokens}))
+
+    loaded = load_or_make(environment, files, compute)
     return {
         layer: Spectrum(saved.tensors["values"], saved.tensors["vectors"], saved.facts["tokens"])
         for layer, saved in loaded.items()

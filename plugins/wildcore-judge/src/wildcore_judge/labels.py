@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wildcore import AnsweredProbe, Environment, Malformed, Metric, Parameter, Score, UserError
 from wildcore.datasets import MalformedRow, Row, TableParams, bad_rows, read_table
+from wildcore.equivalence import canonical
 from wildcore_judge.parameters import HumanLabelsParams
 
 FORMATS = (".csv", ".jsonl")
@@ -13,7 +14,7 @@ CORRECT = ("correct", "1", "1.0", "a")
 INCORRECT = ("incorrect", "0", "0.0", "b")
 
 Judged = tuple[str, str, str]
-"""Question, gold and answer, without surrounding white space."""
+"""Question, gold and answer, without surrounding white space and in Unicode's form NFC."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _label(row: Row) -> tuple[Judged, Label | None]:
 
 
 def _judged(question: str, gold: str, answer: str) -> Judged:
-    return question.strip(), gold.strip(), answer.strip()
+    return canonical(question.strip()), canonical(gold.strip()), canonical(answer.strip())
 
 
 def _score(label: Label | None) -> Score:

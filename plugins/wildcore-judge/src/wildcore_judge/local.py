@@ -3,17 +3,32 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 
+from jinja2 import TemplateError
+
 from wildcore import Environment, Family, Parameter, Prompt, UserError
 from wildcore.architectures import built_in_families
 from wildcore.inference import decode
-from wildcore.models import LoadedModel, ModelRequest, encode, load_model, pick_device, read_shape
+from wildcore.models import (
+    LoadedModel,
+    ModelRequest,
+    encode,
+    load_model,
+    pick_device,
+    read_shape,
+    reads_clock,
+    recorded_clock,
+    render_chat,
+)
 from wildcore.thoughts import MARKER_TOKENS, begins_thought, split_thought
 from wildcore_judge.forms import Letters, ends_with_an_object
 from wildcore_judge.longer import LongerReplies, longer
 from wildcore_judge.parameters import JudgeParams
 from wildcore_judge.prompt import GradingPrompt
 from wildcore_judge.store import VerdictStore, open_store
-from wildcore_judge.verdict import Judgement, Reply, judged, unscored
+from wildcore_judge.verdict import Judgement, Reply, judged, quoted, unscored
+
+MOST_FAILURES = 3
+"""Texts in whose rendering the chat template may exceed its limits, each perhaps after seconds, before no more are rendered."""
 
 
 class LocalJudge:
@@ -45,7 +60,10 @@ class LocalJudge:
             reason = str(_of_the_judge(error).within("the local judge cannot be loaded"))
             environment.progress.note(reason)
             return dict.fromkeys(texts, Judgement(why=reason))
+        model.clock = environment.clock
+        clock = _clock(model)
         who = {"weights": model.fingerprint, "dtype": str(model.dtype), "device": model.device.type}
+        who |= {"clock": clock} if clock else {}
         with open_store(environment.cache, who, prompt.version, prompt.letters) as store:
             judgements = {text: Judgement(reply, known=True) for text in texts if (reply := store.get(text))}
             unknown = [text for text in texts if text not in judgements]
@@ -53,7 +71,7 @@ class LocalJudge:
                 f"judge {self.name}: {len(texts)} different answers to judge, {len(judgements)} of them known already"
             )
             if unknown:
-                round_of_questions = LocalQuestioning(model, self.params, prompt.letters)
+                round_of_questions = LocalQuestioning(model, self.params, prompt.letters, clock)
                 with environment.progress.track("judging", len(unknown)) as advance:
                     judgements |= round_of_questions.ask_all(unknown, store, advance)
                 if account := round_of_questions.longer_replies.account():
@@ -65,12 +83,17 @@ class LocalJudge:
 
 
 class LocalQuestioning:
-    """One round of questions to a loaded model. A reply that was cut off is asked for once more, with more tokens."""
+    """One round of questions to a loaded model. A reply that was cut off is asked for once more, with more tokens.
 
-    def __init__(self, model: LoadedModel, params: JudgeParams, letters: Letters) -> None:
+    ``clock`` is the time that the model's chat template reads (None: it reads none).
+    """
+
+    def __init__(self, model: LoadedModel, params: JudgeParams, letters: Letters, clock: str | None = None) -> None:
         self.model = model
         self.params = params
         self.letters = letters
+        self.clock = clock
+        self.template_problems: list[str] = []
         self.longer_replies = LongerReplies(params.max_tokens, trials=1)
 
     def ask_all(
@@ -90,10 +113,10 @@ class LocalQuestioning:
 
     def _ask_batch(self, texts: Sequence[str], judgements: dict[str, Judgement]) -> dict[str, Reply]:
         """Return the reply to each text that the model can read; the others have their judgement at once."""
-        prompts = {text: _prompt(self.model, text) for text in texts}
+        prompts = {text: prompt for text in texts if (prompt := self._prompt(text, judgements))}
         lengths = {text: len(encode(self.model.tokenizer, prompt)) for text, prompt in prompts.items()}
         longest = self.model.max_length
-        for text in texts:
+        for text in list(prompts):
             if longest is not None and lengths[text] >= longest:
                 why = f"the text has {lengths[text]} tokens, and the judge reads {longest}"
                 judgements[text] = Judgement(why=why)
@@ -101,6 +124,22 @@ class LocalQuestioning:
         replies = self._decode(prompts, lengths, self.params.max_tokens)
         self._ask_for_longer(replies, prompts, lengths)
         return replies
+
+    def _prompt(self, text: str, judgements: dict[str, Judgement]) -> Prompt | None:
+        """Render a text. None: the chat template does not, and the text has its judgement."""
+        if len(self.template_problems) >= MOST_FAILURES:
+            judgements[text] = Judgement(why=self.template_problems[-1])
+            return None
+        try:
+            return _prompt(self.model, text)
+        except TemplateError as refusal:
+            judgements[text] = Judgement(
+                why="the judge's chat template refuses the text", said=quoted(str(refusal), 80)
+            )
+        except UserError as error:
+            self.template_problems.append(str(error.within("the text cannot be given to the judge")))
+            judgements[text] = Judgement(why=self.template_problems[-1])
+        return None
 
     def _ask_for_longer(
         self, replies: dict[str, Reply], prompts: Mapping[str, Prompt], lengths: Mapping[str, int]
@@ -134,6 +173,7 @@ class LocalQuestioning:
                 output_tokens=len(output.token_ids),
                 cut_off=output.stop_reason in ("max-new-tokens", "context-full"),
                 letters=self.letters,
+                clock=self.clock,
             )
         return replies
 
@@ -159,12 +199,22 @@ def with_markers(model: LoadedModel, token_ids: Sequence[int]) -> str:
 
 
 def _prompt(model: LoadedModel, text: str) -> Prompt:
-    """Render a text as a user's message if the model has a chat template, else unchanged."""
+    """Render a text as a user's message if the model has a chat template, else unchanged.
+
+    Raises ``UserError`` and ``TemplateError`` as ``render_chat`` does.
+    """
     if not model.tokenizer.chat_template:
         return Prompt(text=text)
-    message = [{"role": "user", "content": text}]
-    chat = model.tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
+    chat = render_chat(model, [{"role": "user", "content": text}])
     return Prompt(text=chat, separator="", special_tokens=False)
+
+
+def _clock(model: LoadedModel) -> str | None:
+    """Return the time that the model's chat template reads, as it is recorded. None: it reads none, or there is no template."""
+    try:
+        return recorded_clock(model) if model.tokenizer.chat_template and reads_clock(model) else None
+    except UserError:  # several templates, of which none is the default: each text says so
+        return None
 
 
 def _of_the_judge(error: UserError) -> UserError:

@@ -11,8 +11,9 @@ VERDICT_TOKENS = 10
 WRAPPING = 300
 """Most tokens that a chat template and the schema of the reply add to a text; used for upper bounds."""
 
-MOST_ADDED = 131_072
-"""Most tokens that a server may add to a text, or write beyond what it is asked for: the length that common models read."""
+MOST_ADDED = 2_048
+"""Most tokens that a server is believed to read beyond the upper bound of a request: a system prompt of its own. There is no such
+allowance for what is written: thoughts and marks of an end are within the limit that the request sets."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Meter:
     """Counts what was spent, and the upper bound of the requests in flight.
 
     A token has at least one byte of text, so the bytes of a text are an upper bound of its cost. If a server reports more,
-    because it adds text of its own, its number is used from then on.
+    because it adds text of its own, its number is used from then on. So what the budget is exceeded by is at most
+    ``MOST_ADDED`` read tokens for each request in flight at that time, whatever a server reports.
     """
 
     params: JudgeParams
@@ -55,8 +57,8 @@ class Meter:
     def plausible(self, text: str, max_tokens: int, read: Any, written: Any) -> Tokens | None:
         """Return the tokens that a server reports. None: it reports none, or numbers that cannot be right; those are counted.
 
-        They must be whole numbers, ``read`` at least 1 and ``written`` at least 0, and exceed the upper bound of the request
-        by no more than ``MOST_ADDED``.
+        They must be whole numbers, ``read`` at least 1 and ``written`` at least 0. ``read`` may exceed the upper bound of the
+        request by no more than ``MOST_ADDED``, and ``written`` not at all.
         """
         if read is None or written is None:
             return None
@@ -65,7 +67,7 @@ class Meter:
             type(read) is int
             and type(written) is int
             and 1 <= read <= bound.read - self.surplus + MOST_ADDED
-            and 0 <= written <= bound.written + MOST_ADDED
+            and 0 <= written <= bound.written
         )
         self.implausible += not likely
         return Tokens(read, written) if likely else None

@@ -93,5 +93,6 @@ class Judge(Metric):
         if judgement.reply is None:
             return asked
         reply = judgement.reply
-        said = reply.model_dump(exclude={"text"}) | {"reply": reply.text, "verdict": reply.verdict}
+        left_out = {"text"} if reply.clock else {"text", "clock"}
+        said = reply.model_dump(exclude=left_out) | {"reply": reply.text, "verdict": reply.verdict}
         return asked | said | {"known_before": judgement.known}

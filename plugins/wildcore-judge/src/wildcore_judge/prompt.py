@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from wildcore import AnsweredProbe, Parameter, UserError
+from wildcore.equivalence import canonical
 from wildcore_judge.forms import Letters, letters_of
 
 PLACEHOLDERS = ("{question}", "{gold}", "{answer}")
@@ -72,10 +73,13 @@ class GradingPrompt:
         return letters_of(self.text)
 
     def render(self, item: AnsweredProbe) -> str:
-        """Return the text that the judge reads. The accepted answers are one on each line, the gold first."""
+        """Return the text that the judge reads. The accepted answers are one on each line, the gold first.
+
+        Question and answers are in Unicode's form NFC, so that texts that are equal in Unicode get the same verdict.
+        """
         golds = "\n".join(" ".join(gold.split()) for gold in item.answers)
         values = {"{question}": item.question, "{gold}": golds, "{answer}": item.answer.text}
-        return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], self.text)
+        return re.sub("|".join(map(re.escape, values)), lambda found: canonical(values[found.group()]), self.text)
 
 
 BUILT_IN = GradingPrompt("grading", GRADING)

@@ -17,8 +17,8 @@ class Reply(BaseModel):
     ``text`` is the reply as it was sent, with its thoughts if they are part of it. ``only_thoughts``: it is reasoning that the
     server sent instead of a reply. ``answered_by`` is the model as the server names it. ``cut_off``: the reply reached its
     maximum length. ``constraint_requested``: the server was asked to allow only a verdict, which some servers accept and
-    ignore. ``temperature`` is None if the server rejects the option. ``letters`` is what the prompt means by letters; it is
-    not stored.
+    ignore. ``temperature`` is None if the server rejects the option. ``clock`` is the time that a local judge's chat template was
+    given; None: it reads none. ``letters`` is what the prompt means by letters; it is not stored.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +31,7 @@ class Reply(BaseModel):
     cut_off: bool = False
     constraint_requested: bool = False
     temperature: float | None = 0.0
+    clock: str | None = None
     letters: Letters = Field(default=LETTERS, exclude=True, repr=False)
 
     @property

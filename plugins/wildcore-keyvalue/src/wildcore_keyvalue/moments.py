@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wildcore import Environment, Option, Parameter, Prompt, Saved, Setting, UserError
 from wildcore.models import GIB, LoadedModel, encode, free_memory, pad
-from wildcore.storage import Artifact, artifact_file
+from wildcore.storage import Artifact, artifact_file, load_or_make
 from wildcore_keyvalue.corpus import Corpus, open_corpus
 from wildcore_keyvalue.solver import widened
 
@@ -46,17 +46,22 @@ def second_moments(
 ) -> dict[int, Tensor]:
     """Return C [inputs, inputs] of each layer in float64 on the CPU, from ``tokens`` tokens of a corpus.
 
-    The result is kept in the store of artifacts, with one file for each layer. Only missing layers are estimated, and an
-    interrupted estimate is resumed. Raises ``UserError`` for a corpus that cannot be read or contains no text; if the corpus
+    The result is kept in the store of artifacts, with one file for each layer. Only missing and damaged layers are estimated, and
+    an interrupted estimate is resumed. Raises ``UserError`` for a corpus that cannot be read or contains no text; if the corpus
     is shorter than ``tokens``, this is noted.
     """
     corpus = open_corpus(corpus_name)
     facts = moment_facts(corpus, tokens)
     files = {layer: artifact_file(environment, model, KIND, {"layer": layer, **facts}) for layer in layers}
-    for places in _groups(model, [layer for layer, file in files.items() if not file.exists()]):
-        sums = {layer: _begun(model, layer, files[layer].partial, place) for layer, place in places.items()}
-        _estimate(model, corpus, tokens, environment, sums, files)
-    kept = {layer: file.load() for layer, file in files.items()}
+
+    def estimate(missing: list[int]) -> None:
+        for places in _groups(model, missing):
+            sums = {
+                layer: _begun(model, layer, files[layer].partial, place, environment) for layer, place in places.items()
+            }
+            _estimate(model, corpus, tokens, environment, sums, files)
+
+    kept = load_or_make(environment, files, estimate)
     found = min((saved.facts["tokens"] for saved in kept.values()), default=tokens)
     if found < tokens:
         environment.progress.note(f"the corpus {corpus.name!r} has only {found} tokens; second moments are of those")
@@ -149,12 +154,12 @@ def _bytes(model: LoadedModel, layer: int) -> int:
     return 8 * model.mlp_output(layer).weight.shape[1] ** 2
 
 
-def _begun(model: LoadedModel, layer: int, partial: Artifact, place: torch.device) -> _Sum:
+def _begun(model: LoadedModel, layer: int, partial: Artifact, place: torch.device, environment: Environment) -> _Sum:
     """Return the sum to continue with."""
-    if not partial.exists():
+    saved = partial.load_if_sound(environment)
+    if saved is None:
         width = model.mlp_output(layer).weight.shape[1]
         return _Sum(torch.zeros(width, width, dtype=torch.float64, device=place))
-    saved = partial.load()
     return _Sum(saved.tensors["total"].to(place, copy=True), saved.facts["tokens"], saved.facts["batches"])
 
 

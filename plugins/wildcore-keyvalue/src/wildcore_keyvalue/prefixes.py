@@ -46,9 +46,11 @@ def sampled_prefixes(
     facts = {"seed": environment.seed, "lengths": [list(pair) for pair in lengths], "top_k": top_k}
     facts |= {"starts": style.starts, "new_tokens_only": style.new_tokens_only}
     file = artifact_file(environment, model, "prefixes", facts)
-    if not file.exists():
-        file.save(Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)}))
-    return ("", *(f"{text}{style.ending}" for text in file.load().facts["texts"]))
+    saved = file.load_if_sound(environment)
+    if saved is None:
+        saved = Saved({}, {"texts": _sample(model, environment.seed, lengths, top_k, style)})
+        file.save(saved)
+    return ("", *(f"{text}{style.ending}" for text in saved.facts["texts"]))
 
 
 PROMPT = "{}"

@@ -1,7 +1,11 @@
-"""Records the inputs and outputs of a projection, and the outputs of a whole layer."""
+"""Records the inputs and outputs of a projection, and the outputs of a whole layer, at some tokens.
 
-from collections.abc import Iterator, Sequence
+The tokens are copied at once, because some networks change a module's output in place.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +14,17 @@ from torch import Tensor, nn
 from wildcore.models import LoadedModel, Projection, at_least_float32, pad
 from wildcore_keyvalue.prompts import SubjectText
 
+Take = Callable[[Tensor], Tensor]
+"""Returns a copy of what is wanted of states [batch, tokens, width]."""
+
 
 @contextmanager
-def recorded(projection: Projection) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Record (input, output) of a projection at each forward pass, [batch, tokens, width] each."""
+def recorded(projection: Projection, take: Take) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Record what ``take`` returns of a projection's input and output at each forward pass."""
     seen: list[tuple[Tensor, Tensor]] = []
-    handle = projection.module.register_forward_hook(lambda module, inputs, output: seen.append((inputs[0], output)))
+    handle = projection.module.register_forward_hook(
+        lambda module, inputs, output: seen.append((take(inputs[0]), take(output)))
+    )
     try:
         yield seen
     finally:
@@ -23,10 +32,10 @@ def recorded(projection: Projection) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 @contextmanager
-def recorded_layer(layer: nn.Module) -> Iterator[list[Tensor]]:
-    """Record a layer's output, the residual stream after it, at each forward pass: [batch, tokens, width]."""
+def recorded_layer(layer: nn.Module, take: Take) -> Iterator[list[Tensor]]:
+    """Record what ``take`` returns of a layer's output, the residual stream after it, at each forward pass."""
     seen: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(_states(output)))
+    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(take(_states(output))))
     try:
         yield seen
     finally:
@@ -58,10 +67,9 @@ def _states(output: Any) -> Tensor:
 @torch.inference_mode()
 def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
     """Return the keys [texts, inputs] and values [texts, outputs] of a layer at the subject's last token, at least float32."""
-    with recorded(model.mlp_output(layer)) as seen:
+    with recorded(model.mlp_output(layer), partial(_at_subjects, texts)) as seen:
         _read(model, texts)
-    inputs, outputs = seen[0]
-    return _at_subjects(inputs, texts), _at_subjects(outputs, texts)
+    return seen[0]
 
 
 @torch.inference_mode()
@@ -72,9 +80,10 @@ def keys_and_states(
 
     Both are at least float32.
     """
-    with recorded(model.mlp_output(layer)) as seen, recorded_layer(module) as given:
+    take = partial(_at_subjects, texts)
+    with recorded(model.mlp_output(layer), take) as seen, recorded_layer(module, take) as given:
         _read(model, texts)
-    return _at_subjects(seen[0][0], texts), _at_subjects(given[0], texts)
+    return seen[0][0], given[0]
 
 
 def _read(model: LoadedModel, texts: Sequence[SubjectText]) -> None:
@@ -82,7 +91,7 @@ def _read(model: LoadedModel, texts: Sequence[SubjectText]) -> None:
     model.network(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=1)
 
 
-def _at_subjects(states: Tensor, texts: Sequence[SubjectText]) -> Tensor:
+def _at_subjects(texts: Sequence[SubjectText], states: Tensor) -> Tensor:
     rows = torch.arange(len(texts), device=states.device)
     places = torch.tensor([text.subject_index for text in texts], device=states.device)
     return at_least_float32(states[rows, places]).clone()

@@ -255,9 +255,9 @@ class _Rows:
         positions = head_mask.sum(1, keepdim=True) + torch.arange(tail_mask.shape[1], device=self.model.device)
         with ExitStack() as stack:
             recorded = (*self.modules, contributing_module(self.model, layer, self.place))
-            seen = [stack.enter_context(recorded_layer(module)) for module in recorded]
+            seen = [stack.enter_context(recorded_layer(module, _first_token)) for module in recorded]
             upper = PartialForward(self._replayed(), layer, tail_ids, mask, positions, cache)
-        *outputs, contributions = (states[0][:, 0] for states in seen)
+        *outputs, contributions = (states[0] for states in seen)
         return upper, torch.stack(outputs, dim=1), contributions
 
     def _replayed(self) -> LoadedModel:
@@ -356,6 +356,11 @@ class _Rows:
         self.upper.keep(torch.tensor(rows, device=self.model.device))
         self.going_on = list(going_on)
         self.predicted = self._find()
+
+
+def _first_token(states: Tensor) -> Tensor:
+    """Return a copy of the states of each row's first token, [rows, width]."""
+    return states[:, 0].clone()
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ class Mend(Editor):
         given = list(cases)
         file = place_for(environment, model, self.params, given)
         self.file, self.pinned = file, {}
-        if file.exists():
+        if file.load_if_sound(environment) is not None:
             environment.progress.note("mend: this training was done before; nothing is trained")
             return
         known = examples(model, given, self.params, environment.seed)

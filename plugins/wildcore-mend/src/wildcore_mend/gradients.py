@@ -64,14 +64,18 @@ def gradients(
 
 @contextmanager
 def _recording(model: LoadedModel, names: Sequence[str]) -> Iterator[Mapping[str, tuple[Tensor, Tensor]]]:
-    """Record inputs and outputs of the modules, and let gradients flow from there on."""
+    """Record inputs and outputs of the modules, and let gradients flow from there on.
+
+    The network goes on with a copy of each output, since some networks change it in place.
+    """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def recorder(name: str) -> Any:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             if not output.requires_grad:  # below the lowest of the modules nothing has a gradient
                 output.requires_grad_(True)
             seen[name] = inputs[0].detach(), output
+            return output.clone()
 
         return record
 

@@ -70,8 +70,9 @@ class Training:
         Checkpoints are saved in ``file``. If it contains one, training resumes from it and ends with the same bits. Raises
         ``UserError`` if a validation has no finite loss.
         """
-        if file.exists():
-            self._restore(file.load())
+        saved = file.load_if_sound(self.environment)
+        if saved is not None:
+            self._restore(saved)
             self.environment.progress.note(f"mend: going on with the training from step {self.step}")
         else:
             self._validate_unedited()

@@ -23,9 +23,11 @@ def measured_norm(model: LoadedModel, environment: Environment, solver: ValueSol
     """
     facts = read_facts(params.facts, params.facts_measured)
     file = artifact_file(environment, model, KIND, {"facts": hash_of(facts), **solver.settings})
-    if not file.exists():
-        file.save(Saved({"norms": _norms(environment, solver, facts)}, {}))
-    norms = file.load().tensors["norms"]
+    saved = file.load_if_sound(environment)
+    if saved is None:
+        saved = Saved({"norms": _norms(environment, solver, facts)}, {})
+        file.save(saved)
+    norms = saved.tensors["norms"]
     about = Parameter("transform.norm-anchor.facts", params.facts)
     if not len(norms):
         raise UserError("no subject stands in its prompt", about, "name facts of which it does")

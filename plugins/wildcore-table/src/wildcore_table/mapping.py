@@ -129,8 +129,10 @@ def paired(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each prompt with its accepted answers: all of them for one prompt, and one element each for several prompts.
 
-    Raises ``MalformedRow`` if the numbers differ.
+    Raises ``MalformedRow`` if the numbers differ, or a list of answers is empty.
     """
+    if not all(answers):
+        raise MalformedRow(row.place, f"a {kind} question has an empty list of answers; each question needs its answer")
     if len(prompts) == 1 and answers:
         yield prompts[0], tuple(text for group in answers for text in group)
     elif len(prompts) == len(answers):

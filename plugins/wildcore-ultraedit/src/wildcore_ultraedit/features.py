@@ -88,12 +88,16 @@ def _means_of_rows(losses: Tensor, labels: Tensor) -> Tensor:
 
 @contextmanager
 def _watched(model: LoadedModel, names: Sequence[str]) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Record (input, output) of each linear map in the next pass; gradients by the outputs can be computed."""
+    """Record (input, output) of each linear map in the next pass; gradients by the outputs can be computed.
+
+    The network goes on with a copy of each output, since some networks change it in place.
+    """
     seen: dict[str, tuple[Tensor, Tensor]] = {}
 
     def watch(name: str) -> Any:
-        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             seen[name] = (inputs[0].detach(), output if output.requires_grad else output.requires_grad_(True))
+            return output.clone()
 
         return record
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from wildcore import COMPARED_CAREFULLY, AnsweredProbe, Metric, Score
+from wildcore import COMPARED_CAREFULLY, Answer, AnsweredProbe, Metric, Score
+from wildcore.equivalence import canonical, differ_only_in_form
 from wildcore.normalise import careful_same, folded_same, meaning_lost, same, squad_same
 from wildcore_wild.parameters import ExactMatchParams, MatchParams
 
@@ -26,7 +27,7 @@ class ExactMatch(Metric):
 
     def _score(self, item: AnsweredProbe) -> Score:
         if self.as_published:
-            return _match(item, squad_same, self.aliases)
+            return _match(item, _squad_same_in_one_form, self.aliases)
         lost = {gold: loss for gold in _accepted(item, self.aliases) if (loss := meaning_lost(gold))}
         found = _match(item, same, self.aliases)
         return found.model_copy(update={"details": {COMPARED_CAREFULLY: lost}}) if lost else found
@@ -58,6 +59,10 @@ class FoldedMatch(Metric):
         return [_match(item, folded_same, self.aliases) for item in items]
 
 
+def _squad_same_in_one_form(answer: str, gold: str) -> bool:
+    return squad_same(canonical(answer), canonical(gold))
+
+
 def _match(item: AnsweredProbe, equal: Same, aliases: bool) -> Score:
     return Score(value=float(any(equal(item.answer.text, gold) for gold in _accepted(item, aliases))))
 
@@ -67,10 +72,18 @@ def _accepted(item: AnsweredProbe, aliases: bool) -> tuple[str, ...]:
 
 
 class Unchanged(Metric):
-    """1 if the edited model's answer equals the unedited model's under the same protocol, token for token; else 0."""
+    """1 if the edited model's answer equals the unedited model's under the same protocol, token for token; else 0.
+
+    The published code compares token ids of the whole output, stop included. Two outputs that differ only in their Unicode form
+    are equal too.
+    """
 
     reads_unedited = True
 
     def score(self, items: Sequence[AnsweredProbe]) -> list[Score]:
         """Score each item 0 or 1."""
-        return [Score(value=float(item.answer.token_ids == item.unedited.token_ids)) for item in items]
+        return [Score(value=float(_unchanged(item.answer, item.unedited))) for item in items]
+
+
+def _unchanged(now: Answer, then: Answer) -> bool:
+    return now.token_ids == then.token_ids or differ_only_in_form(now.untruncated, then.untruncated)

@@ -86,4 +86,4 @@ class ExactMatchParams(MatchParams):
 
     as_published: bool = False
     """Compare exactly as SQuAD's script does: also where its normalisation leaves nothing of a target or makes another number
-    or name of it, and without regard to texts that are equal in Unicode and to closing stops outside ASCII."""
+    or name of it, and without regard to closing stops outside ASCII. Texts that are equal in Unicode are the same here too."""
