@@ -1900,11 +1900,13 @@ JOBS: list[Case] = [
         "jobs.build:measurements",
         lambda folder: measurements(Registry(), "single", "end", ("perplexity",)),
         (
-            "--measure perplexity: a model is measured at the judging points of a sequence; leave it out, or choose "
+            "--measure perplexity: a model is measured at the judging points of a sequence, or under a patch; leave it out, "
+            "or choose "
             "--schedule sequential"
         ),
         (
-            "measurements='perplexity': a model is measured at the judging points of a sequence; leave it out, or choose "
+            "measurements='perplexity': a model is measured at the judging points of a sequence, or under a patch; leave it out, "
+            "or choose "
             "schedule='sequential'"
         ),
     ),

@@ -128,7 +128,7 @@ def test_what_is_printed(tmp_path: Path) -> None:
     lines = [line.split() for line in text.splitlines()]
     assert ["none", "0.250", "██", "-", "20", "-"] in lines
     assert ["2", "0.750", "██████", "1.000", "20", "0.500"] in lines
-    assert ["5", "0.400", "███▏", "1.000", "none", "0.500"] in lines
+    assert ["5", "0.400", "███▎", "1.000", "none", "0.500"] in lines
     assert ["1", "to", "2", "0.75", "0.25", "0.00"] in lines
     assert "The model has collapsed from 4 edits on: it babbles; the sequence was stopped there." in text
 

@@ -221,7 +221,8 @@ def evaluate(
         trace=trace,
     )
     registry = plugins(own_protocols)
-    spec = spec.model_copy(update={"measurements": measurements(registry, schedule, judge_at, names(measure))})
+    measured = measurements(registry, schedule, judge_at, names(measure), patch=patch is not None)
+    spec = spec.model_copy(update={"measurements": measured})
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))

@@ -245,9 +245,9 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
     require_fitting_schedule(
         chosen["schedule"], chosen["edits_per_update"], chosen["patch"], chosen["judge_at"], orders[0]
     )
-    chosen["measurements"] = (
-        *measurements(registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"]),
-        *shortcuts.added_measurements(ctx, registry),
+    added = shortcuts.added_measurements(ctx, registry)
+    chosen["measurements"] = measurements(
+        registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"], added, bool(chosen["patch"])
     )
     chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)
     if options["patch"]:

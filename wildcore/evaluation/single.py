@@ -27,28 +27,30 @@ def run(
     on_case: OnCase,
     group_size: int = 1,
     finished: Collection[str] = (),
+    after_edits: int = 1,
 ) -> None:
     """Run every case as a single edit, evaluated right after it is made, and append its record to the run's journal.
 
     ``group_size`` edits are solved and evaluated at a time. If ``environment`` has a trace, each case's trace is saved in the
-    folder. The other arguments are those of ``run_in_groups``. The model is unedited before and after.
+    folder. ``after_edits`` is recorded as the number of edits under which each case is evaluated: 1, or all those of a patch that
+    was made before. The other arguments are those of ``run_in_groups``. The model is unedited before and after.
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
 
     def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
-        records = run_cases(editor, examiner, group)
+        records = run_cases(editor, examiner, group, after_edits)
         write_case_traces(folder.path, environment.trace, group)
         return records
 
     run_in_groups(carry_out, cases, folder, on_case, environment.progress, group_size, finished)
 
 
-def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase]) -> list[CaseRecord]:
-    """Make independent edits and evaluate them."""
+def run_cases(editor: Editor, examiner: Examiner, cases: Sequence[EditCase], after_edits: int = 1) -> list[CaseRecord]:
+    """Make independent edits and evaluate them; ``after_edits`` as in ``run``."""
     results, seconds = make_edits(editor, examiner.model, cases)
     patches = [None if isinstance(result, Refused) else result for result in results]
-    return evaluate_edits(examiner, cases, [_outcome(result, seconds) for result in results], patches)
+    return evaluate_edits(examiner, cases, [_outcome(result, seconds) for result in results], patches, after_edits)
 
 
 def make_edits(editor: Editor, model: LoadedModel, cases: Sequence[EditCase]) -> tuple[list[Patch | Refused], float]:

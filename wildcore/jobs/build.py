@@ -52,24 +52,32 @@ def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
     return WILD if WILD in protocols else protocols[0]
 
 
-def measurements(registry: Registry, schedule: str, judge_at: str, named: Sequence[str]) -> tuple[str, ...]:
-    """Return the measurements of a job: those ``named``, each once (``NO_MEASUREMENTS``: none), or else the usual ones.
+def measurements(
+    registry: Registry,
+    schedule: str,
+    judge_at: str,
+    named: Sequence[str],
+    added: Sequence[str] = (),
+    patch: bool = False,
+) -> tuple[str, ...]:
+    """Return the measurements of a job: those ``named`` (``NO_MEASUREMENTS``: none), or else the usual ones, and those
+    ``added``, each once.
 
-    The usual ones are made in sequences, unless each edit has a judging point of its own. Raises ``UserError`` for a schedule
-    that has no judging points.
+    The usual ones are made in sequences, unless each edit has a judging point of its own. Others are made of an existing
+    ``patch`` too. Raises ``UserError`` for other edits, which are not measured.
     """
     if NO_MEASUREMENTS in named and len(set(named)) > 1:
         raise UserError(f"{NO_MEASUREMENTS} cannot be combined with others", about=Option("measurements"))
-    chosen = tuple(dict.fromkeys(name for name in named if name != NO_MEASUREMENTS))
-    if chosen and schedule != "sequential":
+    asked = [name for name in named if name != NO_MEASUREMENTS]
+    if (asked or added) and schedule != "sequential" and not patch:
         raise UserError(
-            "a model is measured at the judging points of a sequence",
-            about=Option("measurements", chosen[0]),
+            "a model is measured at the judging points of a sequence, or under a patch",
+            about=Option("measurements", (*asked, *added)[0]),
             way_out=("leave it out, or choose ", Option("schedule", "sequential")),
         )
-    if named or schedule != "sequential" or JudgeAt.parse(judge_at).form == "each":
-        return chosen
-    return tuple(name for name in MEASUREMENTS if registry.called("measurement", name))
+    if not named and schedule == "sequential" and JudgeAt.parse(judge_at).form != "each":
+        asked = [name for name in MEASUREMENTS if registry.called("measurement", name)]
+    return tuple(dict.fromkeys([*asked, *added]))
 
 
 def require_offered(registry: Registry, spec: JobSpec) -> None:

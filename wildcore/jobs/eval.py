@@ -10,6 +10,7 @@ from typing import Any
 from wildcore.datasets.selection import content_hash, require_some
 from wildcore.equivalence import canonical
 from wildcore.errors import Message, Option, Refused, UserError
+from wildcore.evaluation.checkpoints import SequenceState
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.failure_filter import FailureCount, FailureFilter
 from wildcore.evaluation.group_size import AUTO, group_size
@@ -174,9 +175,10 @@ class Evaluation:
         size = folder.manifest.group_size if spec.parallel == AUTO else self.group_size
         if schedule.name == "single":
             finished = {record.case for record in folder.cases()}
-            if all(case.id in finished for case in self.cases):
-                return
-            self._do_single_edits(folder, editor, size, finished)
+            if any(case.id not in finished for case in self.cases):
+                self._do_single_edits(folder, editor, size, finished)
+            if isinstance(editor, FixedPatchEditor) and self.plan.measurements:
+                self._measure_patch(folder, editor)
         else:
             runner = SequenceRunner(
                 editor,
@@ -220,7 +222,22 @@ class Evaluation:
                 advance(1)
                 watch.take(record.edit)
 
-            run(editor, self.examiner, self.cases, self.session.environment, folder, on_case, group_size, finished)
+            after = len(editor.written) if isinstance(editor, FixedPatchEditor) else 1
+            environment = self.session.environment
+            run(editor, self.examiner, self.cases, environment, folder, on_case, group_size, finished, after)
+
+    def _measure_patch(self, folder: RunFolder, editor: "FixedPatchEditor") -> None:
+        """Measure the model without and under a patch that was made before, unless that is done."""
+        known = {point.after_edits: point for point in folder.points()}
+        measurer, after = self._measurer(), len(editor.written)
+        if 0 in known:
+            measurer.unedited = known[0].measured
+        else:
+            folder.append_point(measurer.measure_unedited())
+        if after not in known:
+            written = SequenceState(0)
+            written.patch.add(editor.patch)
+            folder.append_point(measurer.measure(written, after, self.cases, list(folder.cases())))
 
     def _measurer(self) -> ModelMeasurer:
         return ModelMeasurer(self.session.model, self.plan.measurements, self.session.environment.progress)
