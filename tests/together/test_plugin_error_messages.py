@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
 from functools import cache
@@ -201,8 +201,8 @@ def unknown_activation() -> None:
     activation_of(model)
 
 
-def unequal_probes(folder: Path) -> None:
-    row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": ["c"]}
+def unequal_probes(folder: Path, answers: Sequence[Any] = ("c",)) -> None:
+    row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": list(answers)}
     (folder / "facts.json").write_text(json.dumps([row]), encoding="utf-8")
     list(MappedTable(MappedTableParams(path=folder / "facts.json")).cases_of(Row("facts.json, row 1", row)))
 
@@ -850,6 +850,12 @@ PROTOCOLS: list[Case] = [
         SAME,
     ),
     (
+        "wildcore_table.mapping:paired",
+        lambda folder: unequal_probes(folder, (["c"], [])),
+        "facts.json, row 1: a locality question has an empty list of answers; each question needs its answer",
+        SAME,
+    ),
+    (
         "wildcore_prompting.contexts:FewShot.__init__",
         lambda folder: FewShot(FewShotParams()),
         ("context few-shot: there is no dataset to draw examples from; name a file with --set context.path=FILE"),
@@ -1336,7 +1342,7 @@ COLLAPSE: list[Case] = [
         SAME,
     ),
     (
-        "wildcore.datasets.tables:_guarded",
+        "wildcore.datasets.tables:_hub",
         lambda folder: text_out_of_reach(),
         (
             "measurement.perplexity.text=hub:owner/name: cannot be read: ValueError: no such dataset; a file of it that lies "
