@@ -289,7 +289,8 @@ class Measured(FrozenData):
     ``value`` None: it could not be measured, for the ``reason``; a value that is not finite becomes None too. ``items`` is the
     number of items (tokens, questions) that it is a mean over, and ``samples`` holds the value of each, if they are kept, in
     an order that is the same at every measurement: two measurements are then compared item by item. ``details`` holds
-    further facts, such as the version of a task, as JSON values.
+    further facts, such as the version of a task, as JSON values; ``share``: true if the number is a share between 0 and 1 that
+    has no samples, such as the mean of several accuracies.
     """
 
     name: str

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wildcore import Output, Prompt
-from wildcore.inference import decode
+from wildcore.inference import decode, decode_tokens
 from wildcore.inference.decoding import greedy
 from wildcore.models import LoadedModel, encode
 from wildcore.testing.networks import MODEL_TYPES, WINDOWED, tiny_model
@@ -102,3 +102,12 @@ def test_no_answer_depends_on_the_batch_its_order_or_its_neighbours(
     model.max_batch_size = max_batch_size
     assert tokens(decode(model, prompts, limits, None)) == alone
     assert tokens(decode(model, prompts[::-1], limits[::-1], None)) == alone[::-1]
+
+
+def test_prompts_may_be_given_as_tokens() -> None:
+    model = tiny_model("llama")
+    model.max_batch_size = 4
+    ids = [encode(model.tokenizer, prompt) for prompt in PROMPTS]
+    assert decode_tokens(model, ids, LIMITS, None) == decode(model, PROMPTS, LIMITS, None)
+    ends = decode_tokens(model, [one[-3:] for one in ids], LIMITS, lambda row, text, count: count >= 2)
+    assert max(len(output.token_ids) for output in ends) == 2

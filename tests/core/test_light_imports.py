@@ -2,7 +2,7 @@
 
 import pytest
 
-HEAVY = ("torch", "transformers", "datasets", "numpy")
+HEAVY = ("torch", "transformers", "datasets", "numpy", "scipy")
 CODE = """
 import sys
 {what}

@@ -27,12 +27,14 @@ OFFERING = {
 HEAVY = [
     "bert_score",
     "datasets",
+    "lm_eval",
     "matplotlib",
     "nltk",
     "openai",
     "pandas",
     "peft",
     "rouge_score",
+    "scipy",
     "sentence_transformers",
 ]
 HEAVY += ["torch", "transformers"]

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import copy, deepcopy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,6 +41,11 @@ from wildcore_keyvalue.moments import _place, _require_usable
 from wildcore_keyvalue.parameters import KeyValueParams
 from wildcore_keyvalue.prefixes import read_prefixes
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_lm_eval.language_model import EditedModel
+from wildcore_lm_eval.measurement import LmEval
+from wildcore_lm_eval.parameters import LmEvalParams
+from wildcore_lm_eval.quiet import hub_code_refused
+from wildcore_lm_eval.tasks import load_tasks
 from wildcore_lora.modules import _paths
 from wildcore_lora.parameters import LoraParams
 from wildcore_mend.editor import Mend
@@ -195,8 +201,8 @@ def unknown_activation() -> None:
     activation_of(model)
 
 
-def unequal_probes(folder: Path) -> None:
-    row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": ["c"]}
+def unequal_probes(folder: Path, answers: Sequence[Any] = ("c",)) -> None:
+    row = {"prompt": "Rome is in", "target": "Peru", "locality_prompt": ["a", "b"], "locality_answer": list(answers)}
     (folder / "facts.json").write_text(json.dumps([row]), encoding="utf-8")
     list(MappedTable(MappedTableParams(path=folder / "facts.json")).cases_of(Row("facts.json, row 1", row)))
 
@@ -281,6 +287,59 @@ def unreadable_embeddings(name: str) -> None:
 def from_table(fields: dict[str, Any], **mapping: Any) -> None:
     row = Row("facts.json, row 1", fields)
     list(case_maker(MappedTableParams(path=Path("facts.json"), **mapping), row)(row))
+
+
+def tasks(folder: Path, *names: str, **changed: Any) -> None:
+    """Load a task of lm-evaluation-harness over a local file, and tasks named ``names``."""
+    written(folder, "docs.jsonl", '{"question": "Where is Rome?", "answer": "Peru"}\n')
+    task = {
+        "task": "t",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(folder / "docs.jsonl")}},
+        "output_type": "generate_until",
+        "test_split": "test",
+        "doc_to_text": "question",
+        "doc_to_target": "answer",
+    }
+    functions = changed.pop("functions", "")
+    written(folder, "t.yaml", json.dumps(task | changed)[:-1] + f"{functions}}}")
+    known = SimpleNamespace(all_tasks=["arc_easy", "boolq"])
+    with patch("wildcore_lm_eval.tasks.manager_of", return_value=known) if names else nullcontext():
+        load_tasks(LmEvalParams(tasks=names or (str(folder / "t.yaml"),)))
+
+
+def task_named_twice(folder: Path) -> None:
+    tasks(folder)
+    shutil.copy(folder / "t.yaml", folder / "again.yaml")
+    load_tasks(LmEvalParams(tasks=(str(folder / "t.yaml"), str(folder / "again.yaml"))))
+
+
+def task_with_code_that_needs(folder: Path, package: str) -> None:
+    written(folder, "code.py", f"import {package}\n")
+    tasks(folder, functions=", process_docs: !function code.prepared")
+
+
+def without_the_harness(folder: Path) -> None:
+    with patch.dict("sys.modules", {"lm_eval.evaluator": None}):
+        LmEval(LmEvalParams(tasks=("t",))).prepare(quiet_environment(folder))
+
+
+def metric_from_the_hub() -> None:
+    import evaluate
+
+    with hub_code_refused(allowed=False):
+        evaluate.load("rouge")
+
+
+def asked(model: LoadedModel, **settings: Any) -> EditedModel:
+    return EditedModel(model, LmEvalParams(tasks=("t",), **settings), {}, lambda steps: None)
+
+
+def without_a_beginning() -> None:
+    model = copy(tiny())
+    model.tokenizer = deepcopy(model.tokenizer)
+    model.tokenizer.bos_token = model.tokenizer.eos_token = None
+    asked(model)
 
 
 SAME = ""
@@ -791,6 +850,12 @@ PROTOCOLS: list[Case] = [
         SAME,
     ),
     (
+        "wildcore_table.mapping:paired",
+        lambda folder: unequal_probes(folder, (["c"], [])),
+        "facts.json, row 1: a locality question has an empty list of answers; each question needs its answer",
+        SAME,
+    ),
+    (
         "wildcore_prompting.contexts:FewShot.__init__",
         lambda folder: FewShot(FewShotParams()),
         ("context few-shot: there is no dataset to draw examples from; name a file with --set context.path=FILE"),
@@ -981,6 +1046,140 @@ ENCODERS: list[Case] = [
     ),
 ]
 
+HUB_CODE = (
+    "measurement lm-eval: a task uses the metric 'rouge', which the harness does not have; its code would be fetched from "
+    "the hub and run; to allow that: "
+)
+CONFIRMED = "--set measurement.lm-eval.confirm_run_unsafe_code=true"
+CONFIRMED_IN_PYTHON = "settings={'measurement.lm-eval.confirm_run_unsafe_code': True}"
+GENERATION = "give a YAML file that includes the task and sets generation_kwargs, with do_sample: false"
+TASK = "measurement.lm-eval.tasks=FOLDER/t.yaml: "
+ROUGE = {"metric": "rouge", "higher_is_better": True}
+
+HARNESS: list[Case] = [
+    (
+        "wildcore_lm_eval.measurement:LmEval.prepare",
+        lambda folder: without_the_harness(folder),
+        "measurement lm-eval: the package lm_eval cannot be imported: <...>; install lm_eval 0.4.13 or newer",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:load_tasks",
+        lambda folder: task_named_twice(folder),
+        ("measurement.lm-eval.tasks=FOLDER/again.yaml: the task t is named twice, or is part of another that is named"),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:manager_of",
+        lambda folder: load_tasks(LmEvalParams(tasks=(str(folder / "t.yaml"),))),
+        TASK + "there is no such file",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_loaded",
+        lambda folder: tasks(folder, "arc_esy"),
+        "measurement.lm-eval.tasks=arc_esy: lm-evaluation-harness has no such task; did you mean 'arc_easy'?",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_loaded",
+        lambda folder: tasks(folder, str(folder / "docs.jsonl")),
+        (
+            "measurement.lm-eval.tasks=FOLDER/docs.jsonl: lm-evaluation-harness has no such task (for a file, its name must end "
+            "in .yaml); known: arc_easy, boolq"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_explained",
+        lambda folder: task_with_code_that_needs(folder, "no_such_package"),
+        (
+            TASK + "it needs the package no_such_package, which is not installed; install it, for example by: "
+            "pip install no_such_package"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_explained",
+        lambda folder: tasks(folder, dataset_kwargs={"data_files": str(folder / "none.jsonl")}),
+        (
+            TASK + "its data cannot be had: <...>; check the files that it names; data of the hub are read once with "
+            "HF_HUB_OFFLINE unset, and kept; or give a YAML file of the task that names local files"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_explained",
+        lambda folder: tasks(folder, output_type="painting"),
+        TASK + "it cannot be loaded: ValueError: <...>painting<...>",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_check",
+        lambda folder: tasks(folder, unsafe_code=True),
+        TASK + f"the task t executes code that the model writes; to allow that: {CONFIRMED}",
+        TASK + f"the task t executes code that the model writes; to allow that: {CONFIRMED_IN_PYTHON}",
+    ),
+    (
+        "wildcore_lm_eval.tasks:_check",
+        lambda folder: tasks(folder, doc_to_image=["picture"]),
+        TASK + "the task t needs images or sound; only text is measured",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_check_generation",
+        lambda folder: tasks(folder, generation_kwargs={"until": ["."], "temperature": 0.7}),
+        (
+            TASK
+            + "the task t draws its answers at random, and those of two models are then not comparable one by one; "
+            + GENERATION
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.tasks:_check_generation",
+        lambda folder: tasks(folder, generation_kwargs={"until": ["."], "num_beams": 4, "min_length": 2}),
+        TASK + f"the task t asks for min_length, num_beams; answers are decoded greedily; {GENERATION}",
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.quiet:hub_code_refused.refuse",
+        lambda folder: metric_from_the_hub(),
+        HUB_CODE + CONFIRMED,
+        HUB_CODE + CONFIRMED_IN_PYTHON,
+    ),
+    (
+        "wildcore_lm_eval.quiet:hub_code_refused",
+        lambda folder: tasks(folder, metric_list=[ROUGE]),
+        HUB_CODE + CONFIRMED,
+        HUB_CODE + CONFIRMED_IN_PYTHON,
+    ),
+    (
+        "wildcore_lm_eval.quiet:hub_code_refused",
+        lambda folder: tasks(folder, metric_list=[ROUGE | {"aggregation": "mean"}]),
+        HUB_CODE + CONFIRMED,
+        HUB_CODE + CONFIRMED_IN_PYTHON,
+    ),
+    (
+        "wildcore_lm_eval.language_model:EditedModel.__init__",
+        lambda folder: without_a_beginning(),
+        (
+            "measurement lm-eval: the tokenizer of tiny-llama has neither a beginning- nor an end-of-sequence token to score "
+            "texts after"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_lm_eval.language_model:EditedModel._cut",
+        lambda folder: asked(tiny(), max_length=9)._cut("t", "Where is Rome?", 9),
+        (
+            "measurement lm-eval: the task t generates up to 9 tokens, and tiny-llama reads 9 at once, question included; give a "
+            "YAML file that includes the task and sets max_gen_toks in generation_kwargs, or leave the task out"
+        ),
+        SAME,
+    ),
+]
+
 OTHERS: list[Case] = [
     (
         "wildcore_bertscore.encoder:load_encoder",
@@ -1143,7 +1342,7 @@ COLLAPSE: list[Case] = [
         SAME,
     ),
     (
-        "wildcore.datasets.tables:_guarded",
+        "wildcore.datasets.tables:_hub",
         lambda folder: text_out_of_reach(),
         (
             "measurement.perplexity.text=hub:owner/name: cannot be read: ValueError: no such dataset; a file of it that lies "
@@ -1168,7 +1367,7 @@ COLLAPSE: list[Case] = [
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *OTHERS, *COLLAPSE]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 

@@ -37,7 +37,6 @@ def greedy(logits: Tensor, rows: Sequence[int]) -> Tensor:
     return logits.argmax(-1)
 
 
-@torch.inference_mode()
 def decode(
     model: LoadedModel,
     prompts: Sequence[Prompt],
@@ -51,9 +50,21 @@ def decode(
     Without ``stop``, neither a rule nor the end-of-sequence token ends a row. A row also ends when the model's context is
     full. At most ``model.max_batch_size`` prompts are in the batch at a time.
     """
+    return decode_tokens(model, [encode(model.tokenizer, one) for one in prompts], limits, stop, choose, at_limit)
+
+
+@torch.inference_mode()
+def decode_tokens(
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    stop: StopRule | None,
+    choose: TokenSelector = greedy,
+    at_limit: StopReason = "max-new-tokens",
+) -> list[Output]:
+    """Continue prompts that are given as token ids, as ``decode`` continues texts."""
     rows = [
-        _Row(index, encode(model.tokenizer, prompt), limit)
-        for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
+        _Row(index, tuple(prompt), limit) for index, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
     ]
     _Decoding(model, stop, choose, at_limit).run(sorted(rows, key=lambda row: len(row.prompt_ids), reverse=True))
     return [row.output() for row in rows]

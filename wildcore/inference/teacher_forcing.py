@@ -21,10 +21,11 @@ def map_target_logits(
     reduce: Callable[[int, Tensor], T],
     prompts: Sequence[int] | None = None,
 ) -> list[T]:
-    """Return for each row the result of ``take(row, logits)``; the logits [target tokens, vocabulary] predict the row's
+    """Return for each row the result of ``reduce(row, logits)``; the logits [target tokens, vocabulary] predict the row's
     target.
 
-    Rows of similar length run together, at most ``model.max_batch_size``; only the targets' logits are computed. ``prompts``
+    Rows of similar length run together, at most ``model.max_batch_size``; only the targets' logits are computed. A row with
+    a target may have one token more than the model can read, because its last token is only predicted. ``prompts``
     holds the prompt index of each row (None: row i belongs to prompt i). A prompt in the prompt cache is not read again, see
     ``wildcore.inference.prompt_cache``.
     """
@@ -57,20 +58,24 @@ def _target_logits(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Se
 def _with_prompts(model: LoadedModel, rows: Sequence[TokenisedPair], owners: Sequence[int]) -> tuple[Tensor, Any]:
     """Read whole rows, padded on the left, so that all targets are at the end.
 
-    Return the logits [rows, tokens, vocabulary] from the last token before the longest target on, and the cache.
+    Return the logits [rows, tokens, vocabulary] from the last token before the longest target on, and the cache. The last
+    token of the rows, which no target needs, is left out of them if the model could not read it.
     """
     ids, mask = pad([row.token_ids for row in rows], model.padding, "left", model.device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
     longest = max(len(row.target_ids) for row in rows)
-    lengths = [row.prompt_length for row in rows]
-    return model.forward(ids, mask, positions, logits_to_keep=longest + 1, rows=owners, prompt_lengths=lengths)
+    lengths, kept = [row.prompt_length for row in rows], longest + 1
+    if model.max_length is not None and ids.shape[1] > model.max_length and all(row.target_ids for row in rows):
+        ids, mask, kept = ids[:, :-1], mask[:, :-1], longest
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    return model.forward(ids, mask, positions, logits_to_keep=kept, rows=owners, prompt_lengths=lengths)
 
 
 def _prompts_of(rows: Sequence[TokenisedPair], cache: Any, logits: Tensor) -> PrefilledPrompts:
     """Return the prefill of the prompts of rows that were read whole. Each has logits after it, even if no target follows."""
     width = max(len(row.token_ids) for row in rows)
+    longest = max(len(row.target_ids) for row in rows)
     ends = [width - len(row.target_ids) for row in rows]
-    behind = logits[range(len(rows)), [-1 - len(row.target_ids) for row in rows]]
+    behind = logits[range(len(rows)), [longest - len(row.target_ids) for row in rows]]
     return only_prompts(cache, [row.prompt_length for row in rows], ends, behind)
 
 

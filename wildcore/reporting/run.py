@@ -15,9 +15,11 @@ from wildcore.jobs.build import name_in_words
 from wildcore.records.continuations import Continuation, after_the_answer, continuations
 from wildcore.records.endings import Endings, endings
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, Manifest, ProbeRecord, ScoreRecord, flatten
+from wildcore.records.schema import CaseRecord, JudgingPointRecord, Manifest, ProbeRecord, ScoreRecord, flatten
+from wildcore.reporting.capability import print_capability
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.retention import print_retention
+from wildcore.scoring.capability import changes
 from wildcore.scoring.means import SummaryRow, by_nearness, summarise
 from wildcore.scoring.retention import collapse, retention, retention_matrices
 from wildcore.scoring.scores import REFUSED
@@ -54,6 +56,7 @@ def print_run(folder: RunFolder) -> None:
         print_gap(console, rows)
         print_hard_locality(console, by_nearness(cases, scores))
         print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
+        print_abilities(console, sorted(folder.points(), key=lambda point: point.after_edits))
         print_continuations(console, continuations(cases, scores))
         print_endings(console, endings(cases, folder.manifest.protocols))
         print_compared_carefully(console, scores)
@@ -149,6 +152,19 @@ def print_table(console: Console, rows: Sequence[SummaryRow]) -> None:
             "How many cases there are, and how many answers were scored, unscored and refused, is shown in a window "
             f"{WIDTH_OF_THE_TABLE} columns wide, and by {command('show', Option('json'))}."
         )
+
+
+def print_abilities(console: Console, points: Sequence[JudgingPointRecord]) -> None:
+    """Print how the model's accuracies in tasks changed from the first to the last of ``points``, if they were measured."""
+    if len(points) < 2:
+        return
+    first, last = points[0], points[-1]
+    for name, edited in last.measured.items():
+        unedited = first.measured.get(name, ())
+        if any(change for _, _, change in changes(unedited, edited)):
+            console.print(f"After {last.after_edits} edits, beside the unedited model:")
+            print_capability(console, unedited, edited)
+            console.print()
 
 
 def print_gap(console: Console, rows: Sequence[SummaryRow]) -> None:

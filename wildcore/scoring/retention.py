@@ -10,6 +10,9 @@ from wildcore.records.schema import JudgingPointRecord, ScoreRecord
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.types import FrozenData
 
+WITHOUT_SAMPLES: dict[str, Any] = {"model": {"measured": {"__all__": {"__all__": {"samples"}}}}}
+"""What a summary leaves out: the value of each item of a measured number, which ``points.jsonl`` has."""
+
 
 class RetentionPoint(FrozenData):
     """A judging point: the numbers over all cases evaluated there, and what was measured of the model (None: nothing was).
@@ -119,7 +122,7 @@ def retention_summary(folder: RunFolder) -> dict[str, Any]:
         return {}
     found = collapse(folder.points())
     return {
-        "points": [point.model_dump(mode="json") for point in points],
+        "points": [point.model_dump(mode="json", exclude=WITHOUT_SAMPLES) for point in points],
         "matrices": [matrix.model_dump(mode="json") for matrix in retention_matrices(folder)],
         "collapse": found.model_dump(mode="json") if found else None,
     }
