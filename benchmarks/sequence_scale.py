@@ -82,7 +82,7 @@ def _sequence(model: Any, name: str, given: argparse.Namespace) -> None:
             limit=given.edits,
             schedule="sequential",
             edits_per_update=given.edits_per_update,
-            measure=["none"],
+            measurements=["none"],
             continuation=0,
             checkpoint_every=None,
             batch_size=given.batch_size,

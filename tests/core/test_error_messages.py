@@ -63,7 +63,7 @@ from wildcore.evaluation.sequences import SequenceRunner, edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Patch, only_unicode
 from wildcore.jobs.audit import Auditor
-from wildcore.jobs.build import UNREGISTERED, _as_published, find_editor, make_editor, measurements
+from wildcore.jobs.build import UNREGISTERED, _as_published, chosen_measurements, find_editor, make_editor
 from wildcore.jobs.chat import chat_note
 from wildcore.jobs.edit import _read as read_for_editor
 from wildcore.jobs.edit import _save as save_model
@@ -1891,14 +1891,14 @@ JOBS: list[Case] = [
         ),
     ),
     (
-        "jobs.build:measurements",
-        lambda folder: measurements(Registry(), "sequential", "end", ("none", "perplexity")),
+        "jobs.build:chosen_measurements",
+        lambda folder: chosen_measurements(Registry(), "sequential", "end", ("none", "perplexity")),
         "--measure: none cannot be combined with others",
         "measurements: none cannot be combined with others",
     ),
     (
-        "jobs.build:measurements",
-        lambda folder: measurements(Registry(), "single", "end", ("perplexity",)),
+        "jobs.build:chosen_measurements",
+        lambda folder: chosen_measurements(Registry(), "single", "end", ("perplexity",)),
         (
             "--measure perplexity: a model is measured at the judging points of a sequence, or under a patch; leave it out, "
             "or choose "

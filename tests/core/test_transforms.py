@@ -149,6 +149,7 @@ def test_settings_of_transforms_that_take_no_part_are_refused() -> None:
         "transform": {"cut", "norm"},
         "dataset": {"facts"},
         "metric": {"exact"},
+        "measurement": set(),
     }
     refuse_unused_settings({"transform.cut.share": 1, "transform.share": 1, "editor.memit.steps": 2}, used)
     with pytest.raises(UserError, match=r"this run uses no transform 'cud'; did you mean 'cut'\?"):

@@ -30,8 +30,8 @@ from wildcore.interfaces import Editor, Environment, Metric
 from wildcore.jobs.build import (
     WILD_OR_FIRST,
     MadeEditor,
+    chosen_measurements,
     filter_protocol,
-    measurements,
     require_offered,
     segmenters,
 )
@@ -146,7 +146,7 @@ def evaluate(
     edits_per_update: int | None = None,
     judge_at: str = "end",
     edit_order: int | None = None,
-    measure: Names = (),
+    measurements: Names = (),
     stop_when_collapsed: bool = False,
     checkpoint_every: float | None = SECONDS_BETWEEN_SAVES,
     context: str | None = None,
@@ -221,7 +221,7 @@ def evaluate(
         trace=trace,
     )
     registry = plugins(own_protocols)
-    measured = measurements(registry, schedule, judge_at, names(measure), patch=patch is not None)
+    measured = chosen_measurements(registry, schedule, judge_at, names(measurements), patch=patch is not None)
     spec = spec.model_copy(update={"measurements": measured})
     require_offered(registry, spec)
     if patch is not None:

@@ -54,9 +54,9 @@ from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEE
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
     WILD_OR_FIRST,
+    chosen_measurements,
     filter_protocol,
     find_editor,
-    measurements,
     require_offered,
 )
 from wildcore.jobs.protocol_files import read_protocol
@@ -246,7 +246,7 @@ def _specs(ctx: click.Context, registry: Registry, reporter: Reporter) -> list[J
         chosen["schedule"], chosen["edits_per_update"], chosen["patch"], chosen["judge_at"], orders[0]
     )
     added = shortcuts.added_measurements(ctx, registry)
-    chosen["measurements"] = measurements(
+    chosen["measurements"] = chosen_measurements(
         registry, chosen["schedule"], chosen["judge_at"], chosen["measurements"], added, bool(chosen["patch"])
     )
     chosen["only_failures"] = filter_protocol(chosen["only_failures"], protocols)

@@ -52,7 +52,7 @@ def filter_protocol(named: str | None, protocols: Sequence[str]) -> str | None:
     return WILD if WILD in protocols else protocols[0]
 
 
-def measurements(
+def chosen_measurements(
     registry: Registry,
     schedule: str,
     judge_at: str,

@@ -50,7 +50,7 @@ def direct(model: LoadedModel, layer: int, count: int) -> torch.Tensor:
     """Return E[k k^T] over the first tokens of the corpus, one text after the other."""
     keys = []
     for text in TEXTS:
-        with recorded(model.mlp_output(layer)) as seen, torch.no_grad():
+        with recorded(model.mlp_output(layer), torch.Tensor.clone) as seen, torch.no_grad():
             model.network(input_ids=torch.tensor([encode(model.tokenizer, Prompt(text=text))]))
         keys.append(seen[0][0][0])
     used = torch.cat(keys)[:count].double()
