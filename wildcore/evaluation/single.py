@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from wildcore.errors import Refused, map_or_refuse
@@ -39,7 +38,6 @@ def run(
     """
     editor.reset()
     editor.prepare(examiner.model, environment)
-    examiner = replace(examiner, progress=environment.progress)
 
     def carry_out(group: Sequence[EditCase]) -> list[CaseRecord]:
         records = run_cases(editor, examiner, group, after_edits)

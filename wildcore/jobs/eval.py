@@ -286,7 +286,7 @@ def open_evaluation(
     model.max_batch_size = spec.batch_size
     size = group_size(spec.parallel, model)
     unedited = UneditedAnswers(session.environment.cache, model)
-    examiner = Examiner(model, plan.protocols, unedited, spec.continuation)
+    examiner = Examiner(model, plan.protocols, unedited, spec.continuation, progress=plan.reporter)
     cases, dataset = _chosen_cases(plan, examiner)
     require_finite_logits(model, [case.request.prompt for case in cases])
     if spec.target_separator == "auto" and (note := _separator_note(cases)):
