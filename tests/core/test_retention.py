@@ -1,14 +1,18 @@
 """What is left of edits at later judging points: the curve, the matrix, the collapse, and several orders summed up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 from wildcore import EditRequest
+from wildcore.cli import main
+from wildcore.evaluation.schedules import Schedule
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import (
     CaseRecord,
@@ -44,11 +48,16 @@ def score(case: int, after_edits: int, value: float, kind: str = "reliability", 
     )
 
 
-def run(path: Path, values: dict[int, list[float]], points: Sequence[JudgingPointRecord] = ()) -> RunFolder:
+def run(
+    path: Path,
+    values: dict[int, list[float]],
+    points: Sequence[JudgingPointRecord] = (),
+    identity: Mapping[str, Any] | None = None,
+) -> RunFolder:
     """Return a scored run whose first cases were evaluated after each number of edits, with these scores."""
     count = max(map(len, values.values()))
     manifest = Manifest(
-        created="now", job={}, identity={}, protocols=(), case_count=count, versions={}, hardware={}, plugins={},
+        created="now", job={}, identity=identity or {}, protocols=(), case_count=count, versions={}, hardware={}, plugins={},
         case_ids=tuple(map(str, range(count))), journal_lines=sum(map(len, values.values())),
     )  # fmt: skip
     folder = RunFolder.create(path, manifest)
@@ -159,3 +168,32 @@ def test_the_interval_over_orders_and_cases_grows_with_either() -> None:
     assert width(alike + orders[:, None]) > 2 * width(alike)
     assert width(np.full((3, 5), 0.5)) == 0
     assert np.isfinite(width(np.array([[1.0, np.nan], [0.0, 1.0]])))
+
+
+def sequence_of(path: Path, values: dict[int, list[float]], judge_at: str) -> RunFolder:
+    """Return a run like those of ``run`` with what a comparison reads of its manifest."""
+    named = {"name": "x", "dtype": "float32", "device": "cpu"}
+    schedule = Schedule.chosen("sequential", 1, max(values), judge_at).identity()
+    identity = {"model": named, "dataset": named, "editor": named, "schedule": schedule}
+    return run(path, values, identity=identity)
+
+
+def after_of(*runs: RunFolder) -> list[str]:
+    """Return the reliability of each run in a comparison, as printed."""
+    done = CliRunner().invoke(main, ["compare", *(str(one.path) for one in runs)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (line,) = (line for line in done.output.splitlines() if "reliability" in line and "│ m " in line)
+    return [cell.split()[0] for cell in line.strip("│").split("│")[-len(runs) :]]
+
+
+def test_sequences_are_compared_at_the_last_point_that_they_share(tmp_path: Path) -> None:
+    whole = sequence_of(tmp_path / "whole", VALUES, "2,4")
+    stopped = sequence_of(tmp_path / "stopped", {2: [0.0, 0.0], 4: [1.0] * 4}, "2,4")
+    shorter = sequence_of(tmp_path / "shorter", {2: [0.5, 0.5]}, "end")
+    other = sequence_of(tmp_path / "other", {3: [0.5] * 3}, "end")
+    assert after_of(whole, whole) == ["0.400", "0.400"]
+    assert after_of(whole, stopped) == ["0.500", "1.000"]
+    assert after_of(whole, shorter) == ["0.750", "0.500"]
+    refused = CliRunner().invoke(main, ["compare", str(whole.path), str(other.path)])
+    assert refused.exit_code == 2
+    assert "no judging point with the same cases is shared by all" in refused.output

@@ -48,7 +48,7 @@ from wildcore.cli.options import (
 )
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
-from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
+from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.jobs.build import (
@@ -140,7 +140,7 @@ Begun = tuple[RunFolder, str | None]
     "measurements",
     multiple=True,
     metavar="NAME",
-    help="Measure the model at judging points; several allowed, or none. [default: perplexity, n-gram-entropy, unless "
+    help=f"Measure the model at judging points; several allowed, or none. [default: {', '.join(MEASUREMENTS)}, unless "
     "judged at each]",
 )
 @click.option(

@@ -80,15 +80,19 @@ class SequenceRunner:
         file = Checkpoint(self.folder)
         written = self._written_before(file, number, points[0])
         self.watch.remember(_outcomes(written, updates).values())
+        if known := len(_outcomes(written, updates)):
+            self.say(f"{known} of {sum(map(len, updates))} edits were written before")
         keeper = PeriodicCheckpoint(file, written, self.save_every)
-        for point in points:
-            self._write(written, updates, point, keeper)
-            if point is points[-1]:
-                keeper.save()
-            if self._judge(written, updates, point, on_case, group_size):
-                self.say(f"Stopped after {point.after_edits} edits: the model has collapsed")
-                keeper.save()
-                return
+        try:
+            for point in points:
+                self._write(written, updates, point, keeper)
+                if point is points[-1]:
+                    keeper.save()
+                if self._judge(written, updates, point, on_case, group_size):
+                    self.say(f"Stopped after {point.after_edits} edits: the model has collapsed")
+                    break
+        finally:
+            keeper.save()
 
     def _written_before(self, file: Checkpoint, number: int, point: Point) -> SequenceState:
         """Return what was written of a sequence, if that is not more than is written at ``point``."""
@@ -112,8 +116,6 @@ class SequenceRunner:
         """Make the remaining updates up to a judging point. Raises ``AllRefused`` if the first edits are all refused."""
         sizes = [len(update) for update in updates]
         known = len(written.outcomes)
-        if known and not self.prepared:
-            self.say(f"{sum(sizes[:known])} of {sum(sizes)} edits were written before")
         if known > point.update:
             return
         if not self.prepared:
@@ -121,18 +123,14 @@ class SequenceRunner:
             self.prepared = True
         set_state(self.editor, written.state)
         with self.environment.progress.track(f"{self.label}: writing", sum(sizes), sum(sizes[:known])) as advance:
-            try:
-                for update in updates[known : point.update + 1]:
-                    self._update(written, update)
-                    advance(len(update))
-                    if len(written.outcomes) == 1:
-                        self._say_size(keeper)
-                    keeper.save_if_due()
-                    for outcome in _outcomes(written, updates, len(written.outcomes) - 1).values():
-                        self.watch.take(outcome)
-            except BaseException:
-                keeper.save()
-                raise
+            for update in updates[known : point.update + 1]:
+                self._update(written, update)
+                advance(len(update))
+                if len(written.outcomes) == 1:
+                    self._say_size(keeper)
+                keeper.save_if_due()
+                for outcome in _outcomes(written, updates, len(written.outcomes) - 1).values():
+                    self.watch.take(outcome)
 
     def _say_size(self, keeper: PeriodicCheckpoint) -> None:
         """Say how much disk space a checkpoint takes, if it is much. Raises ``UserError`` if there is too little."""
@@ -144,6 +142,7 @@ class SequenceRunner:
             f"a checkpoint takes {format_bytes(size)}, twice that while it is replaced; {format_bytes(free)} are free"
         )
         if free < 2 * size:
+            keeper.seconds = None  # what does not fit is not saved on the way out either
             raise UserError(
                 needed,
                 about=Place(path),

@@ -36,7 +36,7 @@ from wildcore.patches.files import PatchFile, require_same_model
 from wildcore.protocols import Metrics
 from wildcore.records import provenance
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, InvocationRecord, Manifest
+from wildcore.records.schema import WITH_JUDGING_POINTS, CaseRecord, InvocationRecord, Manifest
 from wildcore.records.trace_files import FOLDER as TRACES
 from wildcore.registry import Registry
 from wildcore.scoring.scores import score_case
@@ -180,6 +180,7 @@ class Evaluation:
             if isinstance(editor, FixedPatchEditor) and self.plan.measurements:
                 self._measure_patch(folder, editor)
         else:
+            begun_with_points = folder.manifest.schema_number >= WITH_JUDGING_POINTS
             runner = SequenceRunner(
                 editor,
                 self.examiner,
@@ -187,7 +188,7 @@ class Evaluation:
                 folder,
                 spec.editor,
                 self.plan.reporter.line,
-                measurer=self._measurer() if schedule.name == "sequential" else None,
+                measurer=self._measurer() if schedule.name == "sequential" and begun_with_points else None,
                 stop_when_collapsed=spec.stop_when_collapsed,
                 save_every=spec.checkpoint_every,
             )

@@ -27,6 +27,10 @@ a record does not say under how many edits it was made, and there are no judging
 """
 
 
+WITH_JUDGING_POINTS = 3
+"""The first schema whose runs record what was measured at judging points."""
+
+
 class EditOutcome(FrozenData):
     """The outcome of one edit: done or refused, why nothing was written, the time it took, and what the patch says about
     itself.

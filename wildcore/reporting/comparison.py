@@ -1,7 +1,7 @@
 """Runs side by side."""
 
 import json
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -17,7 +17,7 @@ from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.run import NO_SCORE_DEPENDS_ON, number, readable_manifest
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.scoring.orders import over_orders
-from wildcore.scoring.retention import judging_points_of_all
+from wildcore.scoring.retention import at_point, judging_points_of_all
 from wildcore.scoring.summary import seconds_per_edit
 from wildcore.types import PROBE_KINDS
 
@@ -65,7 +65,7 @@ def _comparable_scores(
     console: Console, folders: Sequence[RunFolder], manifests: Sequence[Manifest]
 ) -> list[list[ScoreRecord]]:
     """Return the scores of each run that can be compared with those of the others. Raises ``UserError`` if there are none."""
-    judged = [_judged(manifest) for manifest in manifests]
+    judged = [_judged(folder, manifest) for folder, manifest in zip(folders, manifests, strict=True)]
     sequences = [when for when in judged if when is not None]
     if len(set(sequences)) < 2:
         return [list(folder.scores()) for folder in folders]
@@ -87,15 +87,23 @@ def _comparable_scores(
         )
     )
     return [
-        list(folder.scores() if when is None else (s for s in folder.all_scores() if s.after_edits == after))
-        for folder, when in zip(folders, judged, strict=True)
+        list(folder.scores() if when is None else _scores_at(folder, manifest, after))
+        for folder, manifest, when in zip(folders, manifests, judged, strict=True)
     ]
 
 
-def _judged(manifest: Manifest) -> str | None:
-    """Return when the cases of a sequence were evaluated. None: the run is not of a sequence."""
+def _scores_at(folder: RunFolder, manifest: Manifest, after: int) -> Iterator[ScoreRecord]:
+    """Read the scores of the judging point ``after`` a number of edits."""
+    return (score for score in folder.all_scores() if at_point(score, manifest.case_count) == after)
+
+
+def _judged(folder: RunFolder, manifest: Manifest) -> str | None:
+    """Return when the cases of a sequence were evaluated, and after how many edits last. None: the run is not of a sequence."""
     schedule = manifest.identity.get("schedule", {})
-    return str(schedule["judged"]) if schedule.get("edits") == "sequential" else None
+    if schedule.get("edits") != "sequential":
+        return None
+    last = max((at_point(record, manifest.case_count) for record in folder.records()), default=0)
+    return f"{schedule['judged']}; the last after {last}"
 
 
 def _in_several_orders(registry: Registry, manifests: Sequence[Manifest]) -> list[list[int]]:

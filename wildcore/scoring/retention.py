@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import JudgingPointRecord, ScoreRecord
+from wildcore.records.schema import CaseRecord, JudgingPointRecord, ScoreRecord
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.types import FrozenData
 
@@ -131,10 +131,15 @@ def retention_summary(folder: RunFolder) -> dict[str, Any]:
 def judging_points_of_all(folder: RunFolder) -> dict[int, frozenset[str]]:
     """Return the judging points at which all cases written so far were evaluated: the cases by the number of edits."""
     cases: dict[int, set[str]] = defaultdict(set)
+    count = folder.manifest.case_count
     for record in folder.records():
-        if record.after_edits is not None:
-            cases[record.after_edits].add(record.case)
+        cases[at_point(record, count)].add(record.case)
     return {after: frozenset(found) for after, found in cases.items() if len(found) == after}
+
+
+def at_point(record: CaseRecord | ScoreRecord, case_count: int) -> int:
+    """Return after how many edits a record of a sequence was made; earlier versions evaluated all cases at the end alone."""
+    return case_count if record.after_edits is None else record.after_edits
 
 
 def _compares(by_point: Mapping[int, Sequence[ScoreRecord]]) -> bool:
