@@ -58,16 +58,7 @@ OPT = Family(
     attention_input=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     attention_output="self_attn.out_proj",
 )
-FALCON = Family(
-    model_type="falcon",
-    layers="transformer.h",
-    final_norm="transformer.ln_f",
-    head="lm_head",
-    mlp_input=("mlp.dense_h_to_4h",),
-    mlp_output="mlp.dense_4h_to_h",
-    attention_input=("self_attention.query_key_value",),
-    attention_output="self_attention.dense",
-)
+FALCON = replace(BLOOM, model_type="falcon")
 FALCON_SIZES = {"ffn_hidden_size": 32, "head_dim": None}
 OTHERS: dict[str, tuple[Family, dict[str, Any]]] = {
     "granite": (LLAMA, {"logits_scaling": 6.0, "residual_multiplier": 0.4, "embedding_multiplier": 3.0}),

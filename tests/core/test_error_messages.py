@@ -1916,12 +1916,14 @@ JOBS: list[Case] = [
         (
             "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits; the last "
             "after 0' and 'right after their own update; the last after 0'), and a number depends on "
-            "how many edits were made before; no judging point with the same cases is shared by all; compare runs with the same --judge-at"
+            "how many edits were made before; no judging point with the same cases is shared by "
+            "all; compare runs with the same --judge-at"
         ),
         (
             "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits; the last "
             "after 0' and 'right after their own update; the last after 0'), and a number depends on "
-            "how many edits were made before; no judging point with the same cases is shared by all; compare runs with the same judge_at"
+            "how many edits were made before; no judging point with the same cases is shared by "
+            "all; compare runs with the same judge_at"
         ),
     ),
     (
