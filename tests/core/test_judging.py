@@ -226,3 +226,33 @@ def test_weights_that_are_not_finite_are_a_sign_of_collapse(examiner: Examiner, 
     assert last.weights[0].norm is None
     assert last.measured["sum"][0].value is None
     assert "nan" in (last.measured["sum"][0].reason or "")
+
+
+def test_what_was_written_is_kept_when_an_evaluation_is_interrupted(examiner: Examiner, tmp_path: Path) -> None:
+    run = Run(examiner, tmp_path / "run", "sequential", judge_at="4")
+
+    def interrupt(record: CaseRecord) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run.go_on(Remembering(), on_case=interrupt, save_every=1e9)
+    assert run.kept_updates() == 4
+    made: list[int] = []
+    run.go_on(Remembering(made.append))
+    assert made == list(range(5, COUNT + 1))
+    assert run.lines.count(f"4 of {COUNT} edits were written before") == 1
+
+
+def test_without_checkpoints_a_resumed_run_makes_its_edits_again(examiner: Examiner, tmp_path: Path) -> None:
+    run = Run(examiner, tmp_path / "run", "sequential", judge_at="4")
+
+    def interrupt(record: CaseRecord) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        run.go_on(Remembering(), on_case=interrupt, save_every=None)
+    assert not run.file.exists()
+    made: list[int] = []
+    run.go_on(Remembering(made.append), save_every=None)
+    assert made == list(range(1, COUNT + 1))
+    assert not run.file.exists()
