@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,19 @@ MODELS = Path(wildcore.testing.__file__).parent / "data"
 ROME = ("rome", "--model", MODELS / "tiny-llama")
 Wildcore = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
+
+# the command line, which says how many batches of the second moments it has added, and waits there
+COUNTING = """
+import itertools, sys, time
+from wildcore_keyvalue import moments
+numbers = itertools.count(1)
+def count(keeper):
+    print("added", next(numbers), file=sys.stderr, flush=True)
+    time.sleep(0.2)
+moments._Keeper.save_if_due = count
+from wildcore.cli import main
+main()
+"""
 
 TRAINED = """
 from wildcore import Editor, Offer, Saved, UserError, hookimpl
@@ -134,7 +146,7 @@ def test_wrong_input_is_one_message(arguments: tuple[str, ...], message: str, wi
 
 
 def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
-    start: Start, wildcore: Wildcore, tmp_path: Path
+    start_python: Start, wildcore: Wildcore, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(
@@ -142,10 +154,12 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
     )
     command = ("prepare", *ROME, "--set", f"editor.corpus={corpus}", "--set", "editor.moment_tokens=200000")
     store = tmp_path / "cache" / "prepared"
-    process = start(*command)
-    wait_for(lambda: any(store.glob("prefixes/*.safetensors")), process)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process = start_python("-c", COUNTING, *command)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line == "added 2\n":
+            process.send_signal(signal.SIGINT)
+            break
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Give the same command again to go on" in errors
@@ -159,14 +173,6 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_command_goes_on(
     assert not partial.exists()
     assert re.search(r"second moments of layer \d: condition number", done.stderr)
     assert [made.suffix for made in store.glob("second-moments/*")] == [".safetensors"]
-
-
-def wait_for(ready: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
