@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
+RESOURCES = "taken"
+"""Key for the result of ``Editor.pin_resources`` in an editor's description, as files have it."""
+
 StopRule = Callable[[int, str, int], bool]
 """The truncator's rule as the generator sees it: (row, text so far, number of tokens so far) -> whether the row is
 complete."""

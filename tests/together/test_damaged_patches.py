@@ -159,8 +159,8 @@ ODD: list[Any] = [
 """Values of kinds and sizes that a place does not expect."""
 
 
-UNCHECKED = ("params", "versions", "revision")
-"""Parts of a manifest that are only shown for a patch of weights: what they name need not be installed."""
+UNCHECKED = ("params", "versions", "revision", "taken")
+"""Parts of a manifest whose content is only shown: what they name need not be installed, or be there any longer."""
 OPTIONAL = ("subject", "ground_truth", "plugin", "activation", "peak_beyond", "reply_pattern", "preset", "layer")
 """Fields that may be null."""
 
@@ -184,6 +184,11 @@ def odd_value(part: str) -> Damage:
         holder[key] = random.choice([value for value in unlike if value is not None or key not in OPTIONAL])
 
     return damage
+
+
+def odd_resources(content: Content, random: Random) -> None:
+    """Describe the resources that the editor used by something that is not a mapping."""
+    content.manifest["editor"]["taken"] = random.choice([value for value in ODD if not isinstance(value, dict)])
 
 
 def missing_field(content: Content, random: Random) -> None:
@@ -237,6 +242,7 @@ MANIFEST_DAMAGE: list[Damage] = [
     odd_value("requests"),
     odd_value("editor"),
     odd_value("model"),
+    odd_resources,
     missing_field,
     foreign_field,
     repeated_fact,

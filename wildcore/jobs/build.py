@@ -8,7 +8,7 @@ from wildcore.datasets.selection import CaseFilter, CaseReader
 from wildcore.defaults import MEASUREMENTS, WILD
 from wildcore.errors import Module, Option, Setting, UserError
 from wildcore.evaluation.judging import JudgeAt
-from wildcore.interfaces import Editor, Environment, Offer, Patch, Segmenter, Transform
+from wildcore.interfaces import RESOURCES, Editor, Environment, Offer, Patch, Segmenter, Transform
 from wildcore.jobs.modules import identity, place_of, validated
 from wildcore.jobs.spec import (
     TRANSFORM_SEPARATOR,
@@ -37,9 +37,6 @@ WILD_OR_FIRST = ""
 
 UNREGISTERED = "unregistered: "
 """Prefix of the name of an editor that is a Python object and that no plugin offers."""
-
-RESOURCES = "taken"
-"""Key for the result of ``Editor.pin_resources`` in an editor's description, as files have it."""
 
 AS_PUBLISHED = "as_published"
 """Key in an editor's description that says whether it ran like its published code: true, or the parameters that differ."""

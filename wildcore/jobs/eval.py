@@ -21,8 +21,8 @@ from wildcore.evaluation.schedules import Schedule
 from wildcore.evaluation.sequences import SequenceRunner
 from wildcore.evaluation.single import run
 from wildcore.evaluation.unedited import UneditedAnswers
-from wildcore.interfaces import Editor, Patch
-from wildcore.jobs.build import RESOURCES, MadeEditor, pin_resources, read_back, with_later_parameters
+from wildcore.interfaces import RESOURCES, Editor, Patch
+from wildcore.jobs.build import MadeEditor, pin_resources, read_back, with_later_parameters
 from wildcore.jobs.chat import clock_of, thinking_switch, thoughts_note
 from wildcore.jobs.eval_plan import EvaluationPlan
 from wildcore.jobs.hard_locality import add_hard_probes, written_by_patch

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wildcore.errors import Option, UserError
-from wildcore.jobs.build import (
-    RESOURCES,
-)
+from wildcore.interfaces import RESOURCES
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import flatten
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from wildcore.errors import Option, Place, UserError, command, in_one_line
-from wildcore.interfaces import Editor, Patch, SavablePatch, Saved
+from wildcore.interfaces import RESOURCES, Editor, Patch, SavablePatch, Saved
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.precision import at_least_float32
 from wildcore.patches.fitting import AGAIN, CHANGE, changes_in, require_fitting, require_read_back
@@ -65,10 +65,13 @@ class PatchManifest(FrozenData):
 
 
 def _names_a_module(said: Any) -> bool:
-    """Return whether ``said`` describes a module: its name, its plugin (None: it is of no plugin), its parameters."""
+    """Return whether ``said`` describes a module: its name, its plugin (None: it is of no plugin), its parameters, and the
+    resources that it used, if any.
+    """
     if not isinstance(said, Mapping) or not isinstance(said.get("name"), str) or not said["name"]:
         return False
-    return isinstance(said.get("plugin"), str | None) and isinstance(said.get("params", {}), Mapping)
+    mappings = (said.get("params", {}), said.get(RESOURCES, {}))
+    return isinstance(said.get("plugin"), str | None) and all(isinstance(one, Mapping) for one in mappings)
 
 
 def patched_model(model: LoadedModel) -> PatchedModel:
