@@ -3,10 +3,10 @@
 Every difference is paired by case. Cases of one cluster (such as one subject) are drawn, and their signs are flipped, together.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from wildcore.scoring.clusters import cluster_names, cluster_numbers, cluster_spread, cluster_sums
 from wildcore.scoring.power import smallest_detectable
 from wildcore.types import FrozenData
 
@@ -67,8 +67,7 @@ def compare_paired(
     if not shared:
         return _without_cases(left_out)
     one, other = (np.array([values[case] for case in shared], dtype=np.float64) for values in (first, second))
-    groups = cluster_numbers(shared, clusters)
-    sums, sizes = cluster_sums(one - other, groups)
+    sums, sizes = cluster_sums(one - other, cluster_numbers(cluster_names(shared, clusters)))
     low, high, method = difference_interval(sums, sizes)
     p, test = _p_value(one, other, sums)
     return PairedDifference(
@@ -97,40 +96,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         return [None] * len(p_values)
     adjusted = iter(multipletests(tested, method="holm")[1].tolist())
     return [None if p is None else next(adjusted) for p in p_values]
-
-
-def cluster_numbers(cases: Sequence[str], clusters: Mapping[str, str] | None) -> "NDArray[np.intp]":
-    """Return the number of each case's cluster, from 0 in order of appearance."""
-    import numpy as np  # heavy
-
-    numbers: dict[tuple[str, bool], int] = {}
-    named = clusters or {}
-    keys = [(named[case], True) if case in named else (case, False) for case in cases]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
-
-
-def cluster_sums(
-    values: "NDArray[np.float64]", groups: "NDArray[np.intp]"
-) -> tuple["NDArray[np.float64]", "NDArray[np.float64]"]:
-    """Return the sum of the values of each cluster, and its number of values."""
-    import numpy as np  # heavy
-
-    sizes = np.bincount(groups).astype(np.float64)
-    return np.bincount(groups, weights=values).astype(np.float64), sizes
-
-
-def cluster_spread(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") -> float:
-    """Return the standard error of the mean over all cases times the root of the number of clusters, which is the standard
-    deviation of the values if every case is a cluster. 0: fewer than two clusters.
-
-    The mean is a ratio of two sums over clusters, and its error that of the linearised ratio (Cochran 1977, equation 6.13).
-    """
-    import numpy as np  # heavy
-
-    if len(sums) < 2:
-        return 0.0
-    residuals = sums - sizes * (sums.sum() / sizes.sum())
-    return float(np.sqrt((residuals**2).sum() / (len(sums) - 1)) / sizes.mean())
 
 
 def difference_interval(
@@ -226,11 +191,3 @@ def _without_cases(left_out: int) -> PairedDifference:
         first=None, second=None, difference=None, low=None, high=None, interval="none", p=None, test="none",
         detectable=None, cases=0, clusters=0, left_out=left_out, note="no case has a value in both",
     )  # fmt: skip
-
-
-def shared_clusters(clusters: Mapping[str, str]) -> dict[str, str]:
-    """Return the clusters of cases without those of a single case."""
-    members: dict[str, list[str]] = defaultdict(list)
-    for case, cluster in clusters.items():
-        members[cluster].append(case)
-    return {case: cluster for cluster, cases in members.items() if len(cases) > 1 for case in cases}

@@ -8,6 +8,7 @@ from wildcore.records.continuations import continuations
 from wildcore.records.endings import endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import EditOutcome
+from wildcore.scoring.clusters import subjects
 from wildcore.scoring.means import by_nearness, summarise
 from wildcore.scoring.retention import retention_summary
 
@@ -25,7 +26,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "refused": sum(edit.status == "refused" for edit in edits),
         "diverged": sum(edit.patch is not None and edit.patch.get("finite") is False for edit in edits),
         "seconds_per_edit": seconds_per_edit(edits),
-        "cells": [row.model_dump() for row in summarise(scores)],
+        "cells": [row.model_dump() for row in summarise(scores, subjects(cases))],
         **({"hard_locality": split} if split else {}),
         **retention_summary(folder),
         "continuations": [one.model_dump() for one in continuations(cases, scores)],
