@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from wildcore.cli.naming import COMMAND_LINE
-from wildcore.errors import Option, UserError
+from wildcore.errors import Option, UserError, escaped
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.compared import compared
 from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.comparison_formats import Format, formatted
-from wildcore.reporting.console import Reporter, printable
+from wildcore.reporting.console import Reporter
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
@@ -50,7 +50,7 @@ def compare(
     opened = [RunFolder.finished(run, note) for run in folders]
     if chosen:
         comparison = compared(registry, opened, place, with_best=chosen[0] != "csv")
-        click.echo(printable(formatted(comparison, chosen[0])))
+        click.echo(escaped(formatted(comparison, chosen[0])))
     else:
         print_comparison(registry, opened, place)
 

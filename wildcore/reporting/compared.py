@@ -255,7 +255,10 @@ def _apart_from_repetition(registry: Registry, manifest: Manifest) -> tuple[str,
     identity = dict(with_later_parameters(registry, manifest.identity))
     schedule = dict(identity.get("schedule", {}))
     repetition = [schedule.pop("order", None), identity.pop("seed", None)]
-    same = {**identity, "schedule": schedule}
+    dataset = {
+        key: value for key, value in identity["dataset"].items() if key != "seed"
+    }  # its cases are told by their hash
+    same = {**identity, "schedule": schedule, "dataset": dataset}
     return json.dumps(same, sort_keys=True, default=str), json.dumps(repetition, default=str)
 
 

@@ -21,6 +21,7 @@ from wildcore.datasets import TableParams, read_table
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
 from wildcore.scoring.intervals import NORMAL_95, wilson
+from wildcore.scoring.prediction_powered import corrected_mean
 from wildcore.scoring.scores import COMPARES, REFUSED
 
 EXACT, JUDGE = "exact-match", "judge(model='grader')"
@@ -357,6 +358,29 @@ def test_a_run_with_one_metric_is_told_how_to_get_another(tmp_path: Path) -> Non
     assert "1 of its metrics give verdicts (exact-match), and two are needed" in said
     assert f"wildcore score {path} --metric NAME" in said
     assert "not a run folder" in refused(tmp_path)
+
+
+def test_a_mean_is_corrected_by_peoples_labels_of_some_answers(tmp_path: Path) -> None:
+    """The judge accepts everything; people accept two of four. The others are corrected by what they say."""
+    verdicts = [1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
+    labels = [1.0, 0.0, 0.0, 1.0]
+    probes = [probe(number, ["Peter"], [f"Anna {number}"]) for number in range(8)]
+    scores = [score(JUDGE, number, None, verdict) for number, verdict in enumerate(verdicts)]
+    scores += [score("human-labels(file='sheet.csv')", number, None, label) for number, label in enumerate(labels)]
+    run = run_folder(tmp_path / "run", probes, scores)
+    ((row,),) = (one["corrected"] for one in compared(run))
+    expected = corrected_mean(labels, verdicts[:4], verdicts[4:])
+    assert expected is not None
+    assert (row["when"], row["metric"], row["uncorrected"]) == ("after", JUDGE, 0.75)
+    assert row["mean"] == expected.model_dump()
+    assert 0.4 < row["mean"]["value"] < 0.6
+    assert "0.750" in agreement(run).stdout
+    assert "prediction-powered estimate" in agreement(run).stdout
+
+
+def test_without_labels_nothing_is_corrected(run: Path) -> None:
+    assert compared(run)[0]["corrected"] == []
+    assert "prediction-powered" not in agreement(run).stdout
 
 
 def test_a_whole_name_wins_over_longer_ones() -> None:
