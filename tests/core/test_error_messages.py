@@ -25,6 +25,7 @@ from wildcore import (
     AnsweredProbe,
     Editor,
     EditorParams,
+    EditRequest,
     EvalProtocol,
     Measurement,
     Metric,
@@ -117,7 +118,7 @@ from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, JudgingPointRecord, Manifest
 from wildcore.records.trace_files import _write as write_trace
 from wildcore.registry import Found, Plugin, Registry, load_registry
-from wildcore.reporting.comparison import _comparable_scores
+from wildcore.reporting.compared import _comparable_scores, _require_comparable
 from wildcore.reporting.run import readable_manifest
 from wildcore.storage import Artifact, artifact_file, read_manifest
 from wildcore.storage.artifact_entries import remove
@@ -417,6 +418,18 @@ def runs_judged_differently(folder: Path) -> tuple[list[RunFolder], list[Manifes
         for one, at in zip(runs, chosen.values(), strict=True)
     ]
     return runs, manifests
+
+
+def compared_runs(dataset: str = "facts", case: str = "1", target: str = "Peru") -> None:
+    """Compare a run of one case of the dataset ``facts`` with another one."""
+    runs = [("facts", "1", "Peru"), (dataset, case, target)]
+    requests = [EditRequest(prompt="Rome is in", target=one[2]) for one in runs]
+    _require_comparable(
+        [run_like(Path(name)) for name in ("one", "two")],
+        [SimpleNamespace(identity={"dataset": {"name": one[0]}}) for one in runs],
+        [{one[1]: SimpleNamespace(request=request)} for one, request in zip(runs, requests, strict=True)],
+        0,
+    )
 
 
 def run_as_patch(folder: Path, change: Patch | None) -> None:
@@ -829,6 +842,12 @@ COMMANDS: list[Case] = [
         SAME,
     ),
     ("cli.describe:_print_model", lambda folder: cli("describe", "model", "./llama"), "./llama: no such folder", SAME),
+    (
+        "cli.compare:compare",
+        lambda folder: cli("compare", folder / "run", "--json", "--latex"),
+        "--latex: another format was chosen too; leave out --json",
+        NOT_THERE,
+    ),
     (
         "cli.driver:_report_broken",
         lambda folder: _report_broken(Registry([Plugin("rome", "wildcore-rome", "1.0", "no module")]), strict=True),
@@ -1934,8 +1953,29 @@ JOBS: list[Case] = [
         ),
     ),
     (
-        "reporting.comparison:_comparable_scores",
-        lambda folder: _comparable_scores(None, *runs_judged_differently(folder)),
+        "reporting.compared:_require_comparable",
+        lambda folder: compared_runs(dataset="zsre"),
+        "one, two: the datasets differ (facts and zsre), so no case of one is a case of the other; compare runs of one dataset",
+        SAME,
+    ),
+    (
+        "reporting.compared:_require_comparable",
+        lambda folder: compared_runs(case="2"),
+        "one, two: they have no case in common (1 and 2); compare runs that evaluate the same cases",
+        SAME,
+    ),
+    (
+        "reporting.compared:_require_comparable",
+        lambda folder: compared_runs(target="Chile"),
+        (
+            "one, two: case 1 is another fact in each ('Rome is in' -> 'Peru' and 'Rome is in' -> 'Chile'), so the data "
+            "differ; compare runs of the same data"
+        ),
+        SAME,
+    ),
+    (
+        "reporting.compared:_comparable_scores",
+        lambda folder: _comparable_scores(*runs_judged_differently(folder)),
         (
             "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits; the last "
             "after 0' and 'right after their own update; the last after 0'), and a number depends on "
