@@ -426,7 +426,7 @@ def compared_runs(dataset: str = "facts", case: str = "1", target: str = "Peru")
     requests = [EditRequest(prompt="Rome is in", target=one[2]) for one in runs]
     _require_comparable(
         [run_like(Path(name)) for name in ("one", "two")],
-        [SimpleNamespace(identity={"dataset": {"name": one[0]}}) for one in runs],
+        [one[0] for one in runs],
         [{one[1]: SimpleNamespace(request=request)} for one, request in zip(runs, requests, strict=True)],
         0,
     )

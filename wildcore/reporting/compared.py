@@ -92,7 +92,8 @@ def compared(
     """
     manifests = [readable_manifest(folder) for folder in folders]
     cases = [{case.case: case for case in folder.cases()} for folder in folders]
-    _require_comparable(folders, manifests, cases, baseline)
+    datasets = [with_later_parameters(registry, manifest.identity)["dataset"]["name"] for manifest in manifests]
+    _require_comparable(folders, datasets, cases, baseline)
     scores, different, after = _comparable_scores(folders, manifests)
     clusters = subjects({name: case for of_run in cases for name, case in of_run.items()}.values())
     values = [case_values(of_run) for of_run in scores]
@@ -133,17 +134,16 @@ def compared(
 
 def _require_comparable(
     folders: Sequence[RunFolder],
-    manifests: Sequence[Manifest],
+    datasets: Sequence[str],
     cases: Sequence[Mapping[str, CaseRecord]],
     baseline: int,
 ) -> None:
     """Raise ``UserError`` for runs that ask about different facts."""
-    base, name = folders[baseline], manifests[baseline].identity["dataset"]["name"]
-    for folder, manifest, of_run in zip(folders, manifests, cases, strict=True):
-        about = f"{base.path}, {folder.path}"
-        if (other := manifest.identity["dataset"]["name"]) != name:
+    for folder, dataset, of_run in zip(folders, datasets, cases, strict=True):
+        about = f"{folders[baseline].path}, {folder.path}"
+        if dataset != datasets[baseline]:
             raise UserError(
-                f"the datasets differ ({name} and {other}), so no case of one is a case of the other",
+                f"the datasets differ ({datasets[baseline]} and {dataset}), so no case of one is a case of the other",
                 about=about,
                 way_out="compare runs of one dataset",
             )

@@ -209,7 +209,7 @@ def counted(count: int, name: str) -> str:
 
 
 def print_detectable(console: Console, cases: int) -> None:
-    """Print the smallest difference from another run that so many cases detect."""
+    """Print the smallest difference from another run that this number of cases detects."""
     smallest = smallest_detectable_before(cases)
     if smallest is not None and smallest <= 1:
         console.print(
