@@ -25,7 +25,6 @@ from wildcore import (
     AnsweredProbe,
     Editor,
     EditorParams,
-    EditRequest,
     EvalProtocol,
     Measurement,
     Metric,

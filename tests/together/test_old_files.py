@@ -102,7 +102,9 @@ def test_the_earlier_name_of_a_dataset_is_no_difference() -> None:
     changed_copy("older", lambda one: one["dataset"].update(name="records", plugin="records", params=params))
     changed_copy("newer", lambda one: one["dataset"].update(name="table", plugin="table", params=params))
     assert unlike("older", "newer") == []
-    assert len(unlike("older", "single")) > 0
+    refused = CliRunner().invoke(main, ["compare", "older", "single"], catch_exceptions=False)
+    assert refused.exit_code == 2
+    assert "the datasets differ (table and pocketqa)" in refused.stderr
 
 
 def test_a_finished_run_is_scored_by_a_further_metric() -> None:
