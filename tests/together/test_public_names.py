@@ -16,6 +16,7 @@ DOORS = (
     "wildcore.inference",
     "wildcore.models",
     "wildcore.patches",
+    "wildcore.scoring",
     "wildcore.storage",
 )
 """Packages of the core whose ``__all__`` a plugin may import from."""
@@ -36,7 +37,6 @@ READERS_OF_RUNS = {
         "wildcore.records.schema",
         "wildcore.reporting.console",
         "wildcore.scoring.intervals",
-        "wildcore.scoring.prediction_powered",
         "wildcore.scoring.scores",
     )
 }

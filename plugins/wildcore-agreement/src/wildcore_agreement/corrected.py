@@ -5,7 +5,7 @@ from statistics import fmean
 
 from wildcore import FrozenData, ProbeKind
 from wildcore.records.run_folder import RunFolder
-from wildcore.scoring.prediction_powered import CorrectedMean, corrected_mean
+from wildcore.scoring import CorrectedMean, corrected_mean
 from wildcore_agreement.verdicts import AnswerFilter, When, answers, score_of, score_place
 
 HUMAN_LABELS = "human-labels"
