@@ -20,10 +20,12 @@ from wildcore.errors import in_one_line
 SECONDS_VARIABLE = "WILDCORE_PLUGIN_SECONDS"
 SECONDS = 30.0
 """Most seconds that loading one plugin may take. A plugin imports nothing heavy, so it takes a fraction of a second."""
+MOST_SECONDS = 24 * 3600.0
+"""Most seconds that can be allowed; the timers of a system have a limit."""
 SECONDS_TO_STOP = 5.0
 """For so long, a plugin that takes too long is stopped again every second, before it ends the process."""
 SECONDS_BETWEEN_LOOKS = 0.2
-SECONDS_WITHOUT_LOCK = 2.0
+SECONDS_WITHOUT_LOCK = 5.0
 """For so long after that, the process is left to end itself, which it cannot do while C code holds the interpreter's lock."""
 BAD_INPUT = 2
 """Exit code of a process that a plugin ends by not stopping."""
@@ -38,12 +40,12 @@ class Stopped(BaseException):
 
 
 def seconds_allowed() -> float:
-    """Return how long loading one plugin may take: $WILDCORE_PLUGIN_SECONDS, else ``SECONDS``."""
+    """Return how long loading one plugin may take: $WILDCORE_PLUGIN_SECONDS, at most a day, else ``SECONDS``."""
     try:
         chosen = float(os.environ.get(SECONDS_VARIABLE, ""))
     except ValueError:
         return SECONDS
-    return chosen if 0 < chosen < float("inf") else SECONDS
+    return min(chosen, MOST_SECONDS) if chosen > 0 else SECONDS
 
 
 @contextmanager

@@ -16,13 +16,10 @@ from wildcore.errors import (
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     NO_PROGRESS,
-    CellQueue,
-    CellWorker,
     Context,
     Dataset,
     Editor,
     Environment,
-    Executor,
     Generator,
     Measurement,
     Metric,
@@ -38,7 +35,6 @@ from wildcore.interfaces import (
     Transform,
     Truncator,
     ValueSolver,
-    WaitingCell,
     lazy,
 )
 from wildcore.params import (
@@ -83,8 +79,6 @@ __all__ = [
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
-    "CellQueue",
-    "CellWorker",
     "Context",
     "ContextParams",
     "Dataset",
@@ -96,7 +90,6 @@ __all__ = [
     "EditorParams",
     "Environment",
     "EvalProtocol",
-    "Executor",
     "Family",
     "FrozenData",
     "Generator",
@@ -137,7 +130,6 @@ __all__ = [
     "Use",
     "UserError",
     "ValueSolver",
-    "WaitingCell",
     "command",
     "hookimpl",
     "lazy",

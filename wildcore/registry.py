@@ -47,7 +47,6 @@ OFFER_HOOKS = {
     "metric": "wildcore_metrics",
     "measurement": "wildcore_measurements",
     "segmenter": "wildcore_segmenters",
-    "executor": "wildcore_executors",
 }
 
 

@@ -122,9 +122,20 @@ def test_an_honest_measurement_passes(model_type: str, tmp_path: Path) -> None:
     assert found.name == "mean"
 
 
+class PinsEachTime(Honest):
+    """Describes its resources by how often it was asked."""
+
+    asked = 0
+
+    def pin_resources(self) -> dict[str, int]:
+        self.asked += 1
+        return {"asked": self.asked}
+
+
 @pytest.mark.parametrize(
     ("measurement", "message"),
     [
+        (PinsEachTime, r"pin_resources\(\) returns another description after measuring"),
         (NoNumber, "returns no number"),
         (SameName, "two numbers of the same name: mean, mean"),
         (NoJson, "the number mean changes when it is written as JSON"),

@@ -1926,10 +1926,13 @@ JOBS: list[Case] = [
             JudgingPointRecord(after_edits=0, resources={"words": {"of": "then"}})
         ),
         (
-            "measurement words.of: not the same run: what is measured was 'then' and is now 'now'; restore the file, or begin a "
-            "new run"
+            "--resume: the model is measured on something else than before: words.of was 'then' and is now 'now'; restore what "
+            "has changed, or begin a new run"
         ),
-        SAME,
+        (
+            "resume: the model is measured on something else than before: words.of was 'then' and is now 'now'; restore what "
+            "has changed, or begin a new run"
+        ),
     ),
     (
         "jobs.build:chosen_measurements",

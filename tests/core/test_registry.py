@@ -192,6 +192,12 @@ def test_a_plugin_that_never_ends_costs_a_limited_time(wildcore, slow) -> None:
     )
 
 
+def test_a_time_longer_than_any_timer_is_a_day(wildcore, crowd) -> None:
+    for seconds in ("1e300", "inf"):
+        done = wildcore("--plugins", "good", "count-facts", site=crowd, WILDCORE_PLUGIN_SECONDS=seconds)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
+
+
 @pytest.mark.parametrize("arguments", [("count-facts",), ("--strict-plugins", "count-facts"), ("--help",)])
 def test_a_plugin_that_cannot_be_stopped_ends_the_process_with_one_message(
     wildcore, installed, arguments: tuple[str, ...]

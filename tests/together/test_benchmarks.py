@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from wildcore_lm_eval.parameters import LmEvalParams
+from wildcore_lm_eval.tasks import load_tasks
 
 from wildcore.testing.processes import run_python
 
@@ -148,3 +150,20 @@ def test_the_rules_of_the_judge_by_rules(rule_judge: ModuleType, golds: str, ans
         unedited=said,
     )
     assert rule_judge.verdict(BUILT_IN.render(item)) == verdict
+
+
+def test_a_task_of_unedited_facts_is_one_of_the_harness(tmp_path: Path, environment: dict[str, str]) -> None:
+    fact = {"prompt": "It is in", "ground_truth": "Rome", "target_new": "Oslo"}
+    subjects = [f"edited {number}" for number in range(1300)] + ["edited 7", "first", "second", "third"]
+    file = tmp_path / "counterfact.json"
+    file.write_text(json.dumps([{**fact, "subject": subject} for subject in subjects]), encoding="utf-8")
+    folder = tmp_path / "it's a folder"
+    done = run("unedited_facts.py", str(file), str(folder), environment=environment)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (folder / "facts.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["choices"] for line in lines] == [["Rome", "Oslo"], ["Oslo", "Rome"], ["Rome", "Oslo"]]
+    assert {line["choices"][line["gold"]] for line in lines} == {"Rome"}
+    (task,) = load_tasks(LmEvalParams(tasks=(str(folder / "facts.yaml"),))).tasks.values()
+    document = list(task.eval_docs)[1]
+    assert (task.doc_to_text(document), task.doc_to_choice(document)) == ("It is in", ["Oslo", "Rome"])
+    assert task.doc_to_target(document) == 1

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from wildcore.errors import UserError
+from wildcore.errors import Option, UserError
 from wildcore.evaluation.checkpoints import SequenceState
 from wildcore.interfaces import Measurement, Progress
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode
-from wildcore.records.schema import CaseRecord, JudgingPointRecord, WeightChange, flatten
+from wildcore.records.schema import CaseRecord, JudgingPointRecord, WeightChange, changed_values
 from wildcore.types import Answer, EditCase, Measured, Prompt
 
 PROMPTS_READ = 16
@@ -46,17 +46,16 @@ class ModelMeasurer:
         return JudgingPointRecord(after_edits=0, measured=self.unedited, resources=self._resources())
 
     def resume(self, unedited: JudgingPointRecord) -> None:
-        """Compare with the recorded numbers of the unedited model. Raises ``UserError`` if further numbers would depend on
-        other resources, such as a changed text file.
+        """Compare further numbers with the recorded ones of the unedited model. Raises ``UserError`` if they would depend on
+        other resources, such as a changed text file. An earlier version recorded no resources, and nothing is compared then.
         """
-        then, now = flatten(unedited.resources), flatten(self._resources())
-        for key in sorted(then.keys() & now.keys()):
-            if then[key] != now[key]:
-                raise UserError(
-                    f"not the same run: what is measured was {then[key]!r} and is now {now[key]!r}",
-                    about=f"measurement {key}",
-                    way_out="restore the file, or begin a new run",
-                )
+        different = changed_values(unedited.resources, self._resources()) if unedited.resources else []
+        if different:
+            raise UserError(
+                f"the model is measured on something else than before: {'; '.join(different)}",
+                about=Option("resume"),
+                way_out="restore what has changed, or begin a new run",
+            )
         self.unedited = unedited.measured
 
     def _resources(self) -> dict[str, dict[str, Any]]:

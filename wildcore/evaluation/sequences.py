@@ -61,8 +61,6 @@ class SequenceRunner:
         self.finished = Finished.of(self.folder)
         if self.measurer is not None and self.finished.unedited is None:
             self.folder.append_point(self.measurer.measure_unedited())
-        elif self.measurer is not None and self.finished.unedited is not None:
-            self.measurer.resume(self.finished.unedited)
         for number, updates in enumerate(sequences):
             open_points = [point for point in schedule.judging_points(updates) if not self._is_finished(point)]
             if self.finished.stopped or not open_points:
@@ -77,6 +75,8 @@ class SequenceRunner:
         self, number: int, updates: Sequence[Group], points: Sequence[Point], on_case: OnCase, group_size: int
     ) -> None:
         """Make the updates of a sequence, and evaluate its ``points``, which are not finished."""
+        if self.measurer is not None and self.finished.unedited is not None:
+            self.measurer.resume(self.finished.unedited)
         file = Checkpoint(self.folder)
         written = self._written_before(file, number, points[0])
         self.watch.remember(_outcomes(written, updates).values())

@@ -231,6 +231,8 @@ class Evaluation:
         """Measure the model without and under a patch that was made before, unless that is done."""
         known = {point.after_edits: point for point in folder.points()}
         measurer, after = self._measurer(), len(editor.written)
+        if 0 in known and after in known:
+            return
         if 0 in known:
             measurer.resume(known[0])
         else:

@@ -6,17 +6,12 @@ from typing import Any
 from wildcore.errors import Option, UserError
 from wildcore.interfaces import RESOURCES
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import flatten
+from wildcore.records.schema import changed_values
 
 
 def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
     """Raise ``UserError`` naming every difference between the identity of a run and that of a call."""
-    then, now = flatten(identity), flatten(identity_now)
-    different = [
-        f"{key} was {then.get(key)!r} and is now {now.get(key)!r}"
-        for key in sorted(then.keys() | now.keys())
-        if then.get(key) != now.get(key)
-    ]
+    different = changed_values(identity, identity_now)
     if different:
         raise UserError(f"not the same run: {'; '.join(different)}", about=Option("resume", folder.path))
 

@@ -208,3 +208,13 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
     else:
         return {path: value}
     return {key: leaf for name, inner in items for key, leaf in flatten(inner, name).items()}
+
+
+def changed_values(then: Any, now: Any) -> list[str]:
+    """Return in words what differs between two nested values, such as ``"path was 'a' and is now 'b'"``."""
+    before, after = flatten(then), flatten(now)
+    return [
+        f"{key} was {before.get(key)!r} and is now {after.get(key)!r}"
+        for key in sorted((before.keys() | after.keys()) - {""})  # an empty mapping as a whole has no path
+        if before.get(key) != after.get(key)
+    ]

@@ -217,3 +217,10 @@ def test_the_bundled_prompts_are_open_ended() -> None:
     found = read_prompts("sample")
     assert len(set(found)) == 10
     assert all(prompt[-1].isalpha() or prompt.endswith(",") for prompt in found)
+
+
+def test_other_prompts_are_another_resource(prompts: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(prompts.read_text(encoding="utf-8") + "\nAnd then", encoding="utf-8")
+    pinned = [NGramEntropy(EntropyParams(prompts=str(file))).pin_resources() for file in (prompts, prompts, other)]
+    assert pinned[0] == pinned[1] != pinned[2]

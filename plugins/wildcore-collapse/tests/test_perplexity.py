@@ -314,3 +314,11 @@ def test_details_say_what_was_read(llama: LoadedModel, short: Path) -> None:
 def _written(folder: Path, text: str) -> Path:
     (folder / "other.txt").write_text(text)
     return folder / "other.txt"
+
+
+def test_another_text_is_another_resource(short: Path, tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.txt", tmp_path / "other.txt"
+    copy.write_text(short.read_text(encoding="utf-8"), encoding="utf-8")
+    other.write_text(short.read_text(encoding="utf-8") + "More.", encoding="utf-8")
+    pinned = [Perplexity(PerplexityParams(text=str(file))).pin_resources() for file in (short, copy, other)]
+    assert pinned[0] == pinned[1] != pinned[2]

@@ -153,3 +153,22 @@ def test_examples_that_a_task_does_not_have_are_noted(folder: Path) -> None:
     (folder / "zero.yaml").write_text(text, encoding="utf-8")
     loaded = load_tasks(LmEvalParams(tasks=(str(folder / "zero.yaml"),), num_fewshot=3))
     assert loaded.notes == ("lm-eval: local_choice is measured without examples, as the task itself says",)
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("docs.jsonl", "examples.jsonl"), ("Question: ", "Query: "), ('doc_to_target: "{{gold}}"', "doc_to_target: 0")],
+)
+def test_another_question_or_answer_is_another_resource(
+    folder: Path, measure: Callable[..., LmEval], part: str, other: str
+) -> None:
+    unchanged = measure("choice").pin_resources()
+    assert list(unchanged) == ["local_choice"]
+    assert measure("choice").pin_resources() == unchanged
+    written = (folder / "choice.yaml").read_text(encoding="utf-8")
+    assert part in written
+    try:
+        (folder / "choice.yaml").write_text(written.replace(part, other), encoding="utf-8")
+        assert measure("choice").pin_resources() != unchanged
+    finally:
+        (folder / "choice.yaml").write_text(written, encoding="utf-8")

@@ -18,12 +18,6 @@ WARNINGS_SHOWN = 3
 LONGEST_WARNING = 200
 
 
-def _hash_of(task: Any, limit: int | None) -> str:
-    """Return a hash of the documents that are asked, in their order."""
-    lines = (json.dumps(document, sort_keys=True, default=str) for document in islice(task.eval_docs, limit))
-    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
 def in_short(text: str) -> str:
     """Return a text in one line of limited length."""
     line = " ".join(text.split())
@@ -58,7 +52,7 @@ class LmEval(Measurement):
         self._note_warnings(self._loaded.warnings)
 
     def pin_resources(self) -> dict[str, str]:
-        """Return a hash of the documents of each task."""
+        """Return a hash of what each task asks."""
         assert self._loaded is not None, "prepare is called first"
         return {name: _hash_of(task, self.params.limit) for name, task in self._loaded.tasks.items()}
 
@@ -122,3 +116,10 @@ class LmEval(Measurement):
         if text not in self._noted:
             self._noted.add(text)
             self._environment.progress.note(text)
+
+
+def _hash_of(task: Any, limit: int | None) -> str:
+    """Return a hash of the documents that are asked, of how the task writes them, and of their right answers, in order."""
+    asked = ([document, task.doc_to_text(document), task.doc_to_target(document)] for document in task.eval_docs)
+    lines = (json.dumps(one, sort_keys=True, default=str) for one in islice(asked, limit))
+    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
