@@ -25,6 +25,7 @@ OPEN = (
     "wildcore.bounded",
     "wildcore.equivalence",
     "wildcore.normalise",
+    "wildcore.reporting.tables",
     "wildcore.scripts",
     "wildcore.thoughts",
     "wildcore.words",

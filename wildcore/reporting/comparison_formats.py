@@ -1,29 +1,23 @@
 """A comparison of runs for programs and papers: JSON, CSV, Markdown and LaTeX."""
 
-import csv
-import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 from wildcore.reporting.compared import Comparison
 from wildcore.reporting.comparison import p_value, signed, signed_interval
 from wildcore.reporting.run import number
+from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
 from wildcore.scoring.differences import RunDifference
-from wildcore.scoring.values import Key
 from wildcore.types import PROBE_KINDS
 
 Format = Literal["json", "csv", "markdown", "latex"]
 
+KEY = ("protocol", "probe", "metric")
 COLUMNS = (
     "protocol", "kind", "metric", "run", "run_path", "baseline", "baseline_path", "run_mean", "baseline_mean", "difference",
     "low", "high", "interval", "p", "test", "p_holm", "family_size", "detectable", "cases", "clusters", "left_out", "note",
 )  # fmt: skip
-LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-}  # fmt: skip
-MARKDOWN_ESCAPES = {char: f"\\{char}" for char in "\\`*_[]|<>"}
 
 
 def formatted(comparison: Comparison, form: Format) -> str:
@@ -44,74 +38,53 @@ def _as_json(comparison: Comparison) -> str:
 def _as_csv(comparison: Comparison) -> str:
     """Return one row for each difference from the baseline. A value that does not exist is empty."""
     paths = {run.run: run.path for run in comparison.runs}
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for one in comparison.differences:
-        paired = one.paired.model_dump(exclude={"first", "second"})
-        writer.writerow(
-            {
-                **paired,
-                **one.model_dump(include={"protocol", "kind", "metric", "run", "baseline", "p_holm", "family_size"}),
-                "run_path": paths[one.run],
-                "baseline_path": paths[one.baseline],
-                "run_mean": one.paired.first,
-                "baseline_mean": one.paired.second,
-            }
-        )
-    return stream.getvalue().rstrip("\n")
+    rows = (
+        {
+            **one.paired.model_dump(exclude={"first", "second"}),
+            **one.model_dump(include={"protocol", "kind", "metric", "run", "baseline", "p_holm", "family_size"}),
+            "run_path": paths[one.run],
+            "baseline_path": paths[one.baseline],
+            "run_mean": one.paired.first,
+            "baseline_mean": one.paired.second,
+        }
+        for one in comparison.differences
+    )
+    return as_csv(COLUMNS, rows)
 
 
 def _as_markdown(comparison: Comparison) -> str:
-    names = [_escaped(f"{run.run}: {run.editor}", MARKDOWN_ESCAPES) for run in comparison.runs]
-    lines = [
-        _row(["protocol", "probe", "metric", *names]),
-        _row(["---", "---", "---", *["---:"] * len(names)]),
-    ]
-    for key, cells in _table(comparison, lambda text: f"**{text}**").items():
-        lines.append(_row([*(_escaped(part, MARKDOWN_ESCAPES) for part in key), *cells]))
-    lines += ["", _escaped(_caption(comparison), MARKDOWN_ESCAPES)]
-    return "\n".join(lines)
+    columns = _columns(comparison)
+    table = as_markdown(columns, _rows(comparison), range(len(KEY), len(columns)))
+    return f"{table}\n\n{in_markdown(_caption(comparison))}"
 
 
 def _as_latex(comparison: Comparison) -> str:
-    """Return a table for the package booktabs."""
-    names = [_escaped(f"{run.run}: {run.editor}", LATEX_ESCAPES) for run in comparison.runs]
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        rf"\begin{{tabular}}{{lll{'r' * len(names)}}}",
-        r"\toprule",
-        rf"protocol & probe & metric & {' & '.join(names)} \\",
-        r"\midrule",
-    ]
-    for key, cells in _table(comparison, lambda text: rf"\textbf{{{text}}}").items():
-        row = [*(_escaped(part, LATEX_ESCAPES) for part in key), *(_escaped_cell(cell) for cell in cells)]
-        lines.append(rf"{' & '.join(row)} \\")
-    lines += [r"\bottomrule", r"\end{tabular}", f"% {' '.join(_caption(comparison).split())}"]
-    return "\n".join(lines)
+    columns = _columns(comparison)
+    table = as_latex(columns, _rows(comparison), range(len(KEY), len(columns)))
+    return f"% needs \\usepackage{{booktabs}}\n{table}\n% {' '.join(_caption(comparison).split())}"
 
 
-def _escaped_cell(cell: str) -> str:
-    """Return a cell, whose only special character in LaTeX is the one of a small p-value."""
-    return cell.replace("<", r"\textless{}")
+def _columns(comparison: Comparison) -> list[str]:
+    return [*KEY, *(f"{run.run}: {run.editor}" for run in comparison.runs)]
 
 
-def _table(comparison: Comparison, bold: Callable[[str], str]) -> dict[Key, list[str]]:
-    """Return the cells of each number of the table, one for each run: its mean, and its difference from the baseline."""
+def _rows(comparison: Comparison) -> list[list[Cell]]:
+    """Return the rows of the table: for each run its mean, and its difference from the baseline."""
     numbers = [{(row.protocol, row.kind, row.metric): row for row in run.numbers} for run in comparison.runs]
     differences = {(one.protocol, one.kind, one.metric, one.run): one for one in comparison.differences}
     keys = sorted(
         {key for of_run in numbers for key in of_run}, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])
     )
     best = set(comparison.best or ())
-    table: dict[Key, list[str]] = {}
+    rows: list[list[Cell]] = []
     for key in keys:
-        table[key] = []
+        cells: list[Cell] = []
         for run, of_run in enumerate(numbers, start=1):
             mean = number(of_run[key].after) if key in of_run else "-"
-            shown = bold(mean) if (*key, run) in best else mean
-            table[key].append(shown + _beside(differences.get((*key, run))))
-    return table
+            rest = _beside(differences.get((*key, run)))
+            cells.append(Bold(mean, rest) if (*key, run) in best else mean + rest)
+        rows.append([*key, *cells])
+    return rows
 
 
 def _beside(one: RunDifference | None) -> str:
@@ -135,11 +108,3 @@ def _caption(comparison: Comparison) -> str:
         f"and its p-value, adjusted by Holm for all differences under one protocol by one probe kind ({family}). Bold: better "
         f"than the second-best run (p < 0.05, by Holm over all pairs of runs).{judged}{differs}"
     )
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str, escapes: Mapping[str, str]) -> str:
-    return "".join(escapes.get(char, char) for char in " ".join(text.split()))
