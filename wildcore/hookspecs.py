@@ -20,6 +20,7 @@ from wildcore.interfaces import (
     Context,
     Dataset,
     Editor,
+    Executor,
     Generator,
     Measurement,
     Metric,
@@ -96,6 +97,11 @@ def wildcore_measurements() -> Iterable[Offer[Measurement]]:  # type: ignore[emp
 @hookspec
 def wildcore_segmenters() -> Iterable[Offer[Segmenter]]:  # type: ignore[empty-body]
     """Offer ways to find the words of texts in scripts without spaces. Metrics on words have a parameter that names one."""
+
+
+@hookspec
+def wildcore_executors() -> Iterable[Offer[Executor]]:  # type: ignore[empty-body]
+    """Offer ways to spread the cells of a study over devices or machines."""
 
 
 @hookspec

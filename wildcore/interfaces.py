@@ -295,6 +295,66 @@ class Measurement(Protocol):
 
 
 @dataclass(frozen=True)
+class WaitingCell:
+    """A cell of a study that is still to be run. ``model`` is the same text for all cells that use the same loaded model."""
+
+    id: str
+    model: str
+    description: str
+
+
+class CellWorker(Protocol):
+    """Runs cells one after another in the process that opened it, and keeps the model loaded between cells that share it."""
+
+    def run(self, cell: str) -> bool:
+        """Run the cell with the id ``cell``, and return whether this call finished it. False: another worker runs or finished
+        it, or the attempt failed.
+
+        Results, attempts and failures go to the study's folder, never through the executor. An exception that a cell raises
+        is recorded there as a failed attempt, and is not raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
+
+
+class CellQueue(Protocol):
+    """The cells of a study, as an executor sees them. It can be pickled, and holds no more than places and settings."""
+
+    folder: Path
+
+    def waiting(self) -> Sequence[WaitingCell]:
+        """Return the cells that are neither finished, nor being run, nor set aside after too many failed attempts, in the
+        order in which they should be run. Reads the study's folder anew at each call.
+        """
+        ...
+
+    def open_worker(self, device: str) -> CellWorker:
+        """Return a worker for the device (``cpu``, ``cuda:1``, ``auto``) of the calling process."""
+        ...
+
+    def worker_command(self, device: str) -> Sequence[str]:
+        """Return the command line of a process that runs waiting cells on the device until none is left. Its exit code is 0
+        if no cell failed.
+        """
+        ...
+
+
+class Executor(Protocol):
+    """Spreads the cells of a study over devices or machines."""
+
+    def execute(self, queue: CellQueue, devices: Sequence[str], progress: Progress) -> None:
+        """Run cells until none is waiting, one worker for each of ``devices``. Interrupted, it stops its workers first.
+
+        A worker that dies is replaced as long as cells are waiting; the queue sets a cell aside that kills its workers. Raises
+        ``UserError`` if no worker can be started.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class Saved:
     """The content of a file: its tensors by name, and its facts as JSON values."""
 

@@ -16,10 +16,13 @@ from wildcore.errors import (
 from wildcore.hookspecs import hookimpl
 from wildcore.interfaces import (
     NO_PROGRESS,
+    CellQueue,
+    CellWorker,
     Context,
     Dataset,
     Editor,
     Environment,
+    Executor,
     Generator,
     Measurement,
     Metric,
@@ -35,6 +38,7 @@ from wildcore.interfaces import (
     Transform,
     Truncator,
     ValueSolver,
+    WaitingCell,
     lazy,
 )
 from wildcore.params import (
@@ -79,6 +83,8 @@ __all__ = [
     "PROBE_KINDS",
     "Answer",
     "AnsweredProbe",
+    "CellQueue",
+    "CellWorker",
     "Context",
     "ContextParams",
     "Dataset",
@@ -90,6 +96,7 @@ __all__ = [
     "EditorParams",
     "Environment",
     "EvalProtocol",
+    "Executor",
     "Family",
     "FrozenData",
     "Generator",
@@ -130,6 +137,7 @@ __all__ = [
     "Use",
     "UserError",
     "ValueSolver",
+    "WaitingCell",
     "command",
     "hookimpl",
     "lazy",

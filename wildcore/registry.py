@@ -47,6 +47,7 @@ OFFER_HOOKS = {
     "metric": "wildcore_metrics",
     "measurement": "wildcore_measurements",
     "segmenter": "wildcore_segmenters",
+    "executor": "wildcore_executors",
 }
 
 
