@@ -60,10 +60,13 @@ from wildcore_norm_anchor.reference import measured_norm
 from wildcore_prompting.contexts import FewShot
 from wildcore_prompting.parameters import FewShotParams, _from
 from wildcore_prompting.parameters import _read as read_examples
+from wildcore_ray.cluster import _require_reachable, import_ray
+from wildcore_ray.cluster import _unusable as unusable_cluster
 from wildcore_retrieval.embeddings import _load
 from wildcore_retrieval.parameters import RetrieverParams
 from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
 from wildcore_segmenters.dictionaries import _installed
+from wildcore_slurm.executor import import_submitit
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker

@@ -173,7 +173,7 @@ def test_a_worker_that_cannot_be_started_is_an_error_with_its_reason(cluster: An
     with pytest.raises(UserError, match="no worker can be started: none was ready after 1 s; the cluster has"):
         execute(queue, cluster.address, cpus=99, start_seconds=1)
     queue.add("a", "no-such-model", "Rome is in", "Peru", "Rome")
-    with pytest.raises(UserError, match=r"no worker can be started: model .*no-such-model: "):
+    with pytest.raises(UserError, match=r"no worker can be started: model .*no-such-model'?: no such folder"):
         execute(queue, cluster.address)
 
 

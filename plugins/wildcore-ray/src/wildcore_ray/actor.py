@@ -7,10 +7,13 @@ from wildcore import CellQueue, UserError
 
 @dataclass(frozen=True)
 class Opened:
-    """Whether an actor is ready: the fingerprint of its model, or the reason why it is not."""
+    """Whether an actor is ready: the fingerprint of its model, or the reason why it is not. ``is_final``: bad input, which
+    another attempt does not mend.
+    """
 
     fingerprint: str | None = None
     problem: UserError | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class CellActor:
             first = self._next()
             self.state = Opened(fingerprint=None if first is None else self.worker.load(first))
         except UserError as error:
-            self.state = Opened(problem=error)
+            self.state = Opened(problem=error, is_final=True)
         except Exception as error:
             self.state = Opened(problem=UserError(f"{type(error).__name__}: {error}", "opening a worker"))
 

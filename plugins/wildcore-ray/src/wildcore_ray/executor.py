@@ -13,6 +13,7 @@ from wildcore_ray.cluster import connected
 from wildcore_ray.parameters import RayParams
 
 POLL_SECONDS = 1.0
+RESERVE_LESS = ("reserve less for each worker with ", Parameter("executor.cpus"), " and ", Parameter("executor.gpus"))
 FAILED_STARTS = 3
 """A device is given up after this number of failed starts in a row."""
 
@@ -138,6 +139,7 @@ class Crew:
 
     def _go_on(self, slot: Slot, answer: Opened | Turn) -> int:
         if isinstance(answer, Opened) and answer.problem is not None:
+            slot.failed_starts += (FAILED_STARTS - 1) * answer.is_final
             self._fail(slot, answer.problem)
             return 0
         if answer.fingerprint is None or (isinstance(answer, Turn) and answer.cell is None):
@@ -185,7 +187,8 @@ class Crew:
             free = self.ray.available_resources()
             room = f"the cluster has {free.get('CPU', 0):g} free CPU cores and {free.get('GPU', 0):g} free GPUs"
             raise _no_worker(
-                self.last_problem or UserError(f"none was ready after {self.params.start_seconds:g} s; {room}")
+                self.last_problem
+                or UserError(f"none was ready after {self.params.start_seconds:g} s; {room}", way_out=RESERVE_LESS)
             )
 
 
@@ -204,6 +207,5 @@ def _no_worker(reason: UserError) -> UserError:
             reason.problem if reason.about is None else (reason.about, ": ", reason.problem),
         ),
         about="executor ray",
-        way_out=reason.way_out
-        or ("reserve less for each worker with ", Parameter("executor.cpus"), " and ", Parameter("executor.gpus")),
+        way_out=reason.way_out,
     )
