@@ -45,7 +45,7 @@ def test_no_schedule_beats_the_bounds(gpus: int, models: int, cases: int, shard:
 
 
 def test_a_judge_limit_binds_where_gpus_are_many() -> None:
-    free = scale.Study(((1.0, 0.1),), cases=1000, shard=10)
-    limited = scale.Study(((1.0, 0.1),), cases=1000, shard=10, judged_per_second=5)
+    free = scale.Study(((1.0, 0.1),), cases=1000, shard=10, model_gb=0)
+    limited = scale.Study(((1.0, 0.1),), cases=1000, shard=10, model_gb=0, judged_per_second=5)
     assert scale.simulate(limited, 64).end == pytest.approx(3 * 1000 * 4 / 5, rel=0.05)
     assert scale.simulate(limited, 64).end > 5 * scale.simulate(free, 64).end
