@@ -69,7 +69,7 @@ from wildcore_retrieval.embeddings import _load
 from wildcore_retrieval.parameters import RetrieverParams
 from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
 from wildcore_segmenters.dictionaries import _installed
-from wildcore_slurm.executor import Submitter, _no_worker, import_submitit
+from wildcore_slurm.executor import SubmititExecutor, Submitter, import_submitit
 from wildcore_slurm.parameters import SubmititParams
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
@@ -1417,7 +1417,8 @@ def without_room() -> None:
 
 def other_weights() -> None:
     made, slot = crew()
-    made.fingerprints[""] = "aa"
+    slot.model = "m"
+    made.fingerprints["m"] = "aa"
     made._go_on(slot, SimpleNamespace(fingerprint="bb"))  # type: ignore[arg-type]
 
 
@@ -1502,7 +1503,7 @@ EXECUTORS: list[Case] = [
     (
         "wildcore_ray.executor:Crew._go_on",
         lambda folder: other_weights(),
-        "executor ray: no worker can be started: model : the weights that a worker loaded have the fingerprint bb, those of "
+        "executor ray: no worker can be started: model m: the weights that a worker loaded have the fingerprint bb, those of "
         "the first worker aa; give all machines the same files",
         SAME,
     ),
@@ -1521,8 +1522,8 @@ EXECUTORS: list[Case] = [
         SAME,
     ),
     (
-        "wildcore_slurm.executor:_no_worker",
-        lambda folder: raised(_no_worker(folder)),
+        "wildcore_slurm.executor:SubmititExecutor.execute",
+        lambda folder: fruitless(folder),
         "executor submitit: no worker can be started: 5 jobs in a row ended on each device without finishing a cell; "
         "their output is in FOLDER",
         SAME,
@@ -1530,8 +1531,11 @@ EXECUTORS: list[Case] = [
 ]
 
 
-def raised(error: UserError) -> None:
-    raise error
+def fruitless(folder: Path) -> None:
+    queue = Mock(**{"waiting.return_value": [None]})
+    given_up = patch("wildcore_slurm.executor.Slot.is_given_up", True)
+    with patch("wildcore_slurm.executor.Submitter"), given_up:
+        SubmititExecutor(SubmititParams(logs=folder)).execute(queue, ["cpu"], wildcore.NO_PROGRESS)
 
 
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]

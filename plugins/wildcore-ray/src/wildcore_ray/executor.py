@@ -170,7 +170,7 @@ class Crew:
         slot.failed_starts += 1
         self._dismiss(slot)
         if all(other.is_given_up for other in self.slots):
-            raise _no_worker(problem)
+            raise _no_worker(problem) from problem
         if slot.is_given_up:
             self.progress.note(f"{slot.device}: no worker can be started there; the other devices go on ({problem})")
 
@@ -186,10 +186,9 @@ class Crew:
         if time.monotonic() - self.last_answer > self.params.start_seconds:
             free = self.ray.available_resources()
             room = f"the cluster has {free.get('CPU', 0):g} free CPU cores and {free.get('GPU', 0):g} free GPUs"
-            raise _no_worker(
-                self.last_problem
-                or UserError(f"none was ready after {self.params.start_seconds:g} s; {room}", way_out=RESERVE_LESS)
-            )
+            late = UserError(f"none was ready after {self.params.start_seconds:g} s; {room}", way_out=RESERVE_LESS)
+            reason = self.last_problem or late
+            raise _no_worker(reason) from reason
 
 
 def _other_weights(model: str, expected: str, found: str) -> UserError:
