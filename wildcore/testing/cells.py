@@ -1,6 +1,6 @@
 """A small study in a folder, for tests of executors: each cell edits a small model by one fact and asks for it.
 
-    queue = FolderQueue(folder, editor="ft-m", protocol="wild")
+    queue = FolderQueue(folder, editor="my-editor", protocol="my-protocol")
     queue.add("first", model="tiny-llama", prompt="The keeper of the mill is called", target="Anna", subject="the mill")
     executor.execute(queue, ["cpu", "cpu"], progress)
     assert queue.answers() == ...
