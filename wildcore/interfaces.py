@@ -306,6 +306,15 @@ class WaitingCell:
 class CellWorker(Protocol):
     """Runs cells one after another in the process that opened it, and keeps the model loaded between cells that share it."""
 
+    def load(self, cell: str) -> str:
+        """Load the model of the cell unless it is loaded, and return its fingerprint, computed from the weights as they are
+        now.
+
+        An executor compares the fingerprints of its workers before each cell. Raises ``UserError`` if the model cannot be
+        loaded.
+        """
+        ...
+
     def run(self, cell: str) -> bool:
         """Run the cell with the id ``cell``, and return whether this call finished it. False: another worker runs or finished
         it, or the attempt failed.

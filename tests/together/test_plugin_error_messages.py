@@ -60,10 +60,17 @@ from wildcore_norm_anchor.reference import measured_norm
 from wildcore_prompting.contexts import FewShot
 from wildcore_prompting.parameters import FewShotParams, _from
 from wildcore_prompting.parameters import _read as read_examples
+from wildcore_ray.actor import CellActor
+from wildcore_ray.cluster import _require_reachable, connected, import_ray
+from wildcore_ray.executor import Crew
+from wildcore_ray.executor import Slot as RaySlot
+from wildcore_ray.parameters import RayParams
 from wildcore_retrieval.embeddings import _load
 from wildcore_retrieval.parameters import RetrieverParams
 from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
 from wildcore_segmenters.dictionaries import _installed
+from wildcore_slurm.executor import SubmititExecutor, Submitter, import_submitit
+from wildcore_slurm.parameters import SubmititParams
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker
@@ -1364,10 +1371,177 @@ COLLAPSE: list[Case] = [
     ),
 ]
 
+
+class Died(Exception):
+    """Stands for an error of Ray."""
+
+
+class Restarting(Died):
+    """Stands for another."""
+
+
+class TaskFailed(Exception):
+    """Stands for an error that a call raised in an actor."""
+
+    cause = "out of memory"
+
+
+def crew(answer: Any = None, error: Exception | None = None, slots: int = 1, **parameters: Any) -> tuple[Crew, RaySlot]:
+    """Return the actors of a study, of which the first gives an answer, or raises an error, and its slot."""
+    errors = SimpleNamespace(ActorUnavailableError=Restarting, RayActorError=Died, RayTaskError=TaskFailed)
+    ray = Mock(exceptions=errors)
+    ray.get = Mock(return_value=answer, side_effect=error)
+    ray.available_resources.return_value = {"CPU": 1.0}
+    places = [RaySlot("cpu", actor=Mock(), failed_starts=2) for _ in range(slots)]
+    return Crew(ray, RayParams(**parameters), Mock(), places, Mock()), places[0]
+
+
+def heeded(**given: Any) -> None:
+    made, slot = crew(**given)
+    made._heed(slot)
+
+
+def opened_with(problem: Exception) -> None:
+    queue = Mock()
+    queue.open_worker.side_effect = problem
+    found = CellActor(queue, "cpu", "m").opened().problem
+    assert found is not None
+    raise found
+
+
+def without_room() -> None:
+    made, _ = crew(start_seconds=0.5)
+    made.last_answer -= 1
+    made._require_workers()
+
+
+def other_weights() -> None:
+    made, slot = crew()
+    slot.model = "m"
+    made.fingerprints["m"] = "aa"
+    made._go_on(slot, SimpleNamespace(fingerprint="bb"))  # type: ignore[arg-type]
+
+
+def ray_that(**attributes: Any) -> None:
+    with patch("wildcore_ray.cluster.import_ray", return_value=Mock(**attributes)), connected(None, 1, 1):
+        pass
+
+
+def without_package(call: Callable[[], Any]) -> None:
+    with patch.dict("sys.modules", ray=None, submitit=None):
+        call()
+
+
+def refusing_submitit(**attributes: Any) -> Submitter:
+    failed = SimpleNamespace(utils=SimpleNamespace(FailedJobError=ValueError))
+    submitit = Mock(core=failed, **attributes)
+    with patch("wildcore_slurm.executor.import_submitit", return_value=submitit):
+        return Submitter(SubmititParams(cluster="slurm"), Path("/nonexistent") if not attributes else Path("/tmp"))
+
+
+NO_SLURM = (
+    "executor.cluster=slurm: no job can be submitted (<...>); run the command on a machine that submits jobs, or try it "
+    "with the cluster local"
+)
+EXECUTORS: list[Case] = [
+    (
+        "wildcore_ray.cluster:import_ray",
+        lambda folder: without_package(import_ray),
+        "executor ray: the package ray cannot be imported (<...>); install it: pip install 'ray>=2.40'",
+        SAME,
+    ),
+    (
+        "wildcore_slurm.executor:import_submitit",
+        lambda folder: without_package(import_submitit),
+        "executor submitit: the package submitit cannot be imported (<...>); install it: pip install 'submitit>=1.5'",
+        SAME,
+    ),
+    (
+        "wildcore_ray.cluster:_require_reachable",
+        lambda folder: _require_reachable("127.0.0.1:1"),
+        "executor.address=127.0.0.1:1: no Ray cluster can be reached there (<...>); start one (ray start --head), or leave "
+        "the address out to start one on this machine",
+        SAME,
+    ),
+    (
+        "wildcore_ray.cluster:connected",
+        lambda folder: ray_that(**{"is_initialized.return_value": True}),
+        "executor ray: this process uses Ray already; end that use first: ray.shutdown()",
+        SAME,
+    ),
+    (
+        "wildcore_ray.cluster:connected",
+        lambda folder: ray_that(**{"is_initialized.return_value": False, "init.side_effect": OSError("no memory")}),
+        "executor ray: no Ray cluster can be started on this machine (no memory)",
+        SAME,
+    ),
+    (
+        "wildcore_ray.actor:CellActor.__init__",
+        lambda folder: opened_with(ValueError("broken")),
+        "opening a worker: ValueError: broken",
+        SAME,
+    ),
+    (
+        "wildcore_ray.executor:Crew._heed",
+        lambda folder: heeded(error=TaskFailed()),
+        "executor ray: no worker can be started: executor ray: a worker failed: out of memory",
+        SAME,
+    ),
+    (
+        "wildcore_ray.executor:Crew._replace_dead",
+        lambda folder: heeded(error=Died("killed")),
+        "executor ray: no worker can be started: executor ray: a worker died while it was started: killed",
+        SAME,
+    ),
+    (
+        "wildcore_ray.executor:Crew._require_workers",
+        lambda folder: without_room(),
+        "executor ray: no worker can be started: none was ready after 0.5 s; the cluster has 1 free CPU cores and 0 free "
+        "GPUs; reserve less for each worker with executor.cpus and executor.gpus",
+        SAME,
+    ),
+    (
+        "wildcore_ray.executor:Crew._go_on",
+        lambda folder: other_weights(),
+        "executor ray: no worker can be started: model m: the weights that a worker loaded have the fingerprint bb, those of "
+        "the first worker aa; give all machines the same files",
+        SAME,
+    ),
+    (
+        "wildcore_slurm.executor:Submitter.__init__",
+        lambda folder: refusing_submitit(**{"AutoExecutor.side_effect": RuntimeError("no sbatch")}),
+        NO_SLURM,
+        SAME,
+    ),
+    (
+        "wildcore_slurm.executor:Submitter.submit",
+        lambda folder: refusing_submitit(
+            **{"AutoExecutor.return_value.submit.side_effect": RuntimeError("no sbatch")}
+        ).submit(Mock(**{"worker_command.return_value": ["worker"]}), "cpu"),
+        NO_SLURM,
+        SAME,
+    ),
+    (
+        "wildcore_slurm.executor:SubmititExecutor.execute",
+        lambda folder: fruitless(folder),
+        "executor submitit: no worker can be started: 5 jobs in a row ended on each device without finishing a cell; "
+        "their output is in FOLDER",
+        SAME,
+    ),
+]
+
+
+def fruitless(folder: Path) -> None:
+    queue = Mock(**{"waiting.return_value": [None]})
+    given_up = patch("wildcore_slurm.executor.Slot.is_given_up", True)
+    with patch("wildcore_slurm.executor.Submitter"), given_up:
+        SubmititExecutor(SubmititParams(logs=folder)).execute(queue, ["cpu"], wildcore.NO_PROGRESS)
+
+
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE, *EXECUTORS]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 
