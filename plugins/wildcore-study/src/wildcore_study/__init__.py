@@ -1,0 +1,1 @@
+"""Studies: grids of evaluations over models, editors, datasets and protocols."""
