@@ -4,6 +4,7 @@ Whatever a plugin does while it is loaded costs only those who asked for that pl
 ended, and what is printed is kept apart from the output of a command. Only a plugin that cannot be stopped ends the process.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ SECONDS = 30.0
 SECONDS_TO_STOP = 5.0
 """For so long, a plugin that takes too long is stopped again every second, before it ends the process."""
 SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_WITHOUT_LOCK = 2.0
+"""For so long after that, the process is left to end itself, which it cannot do while C code holds the interpreter's lock."""
 BAD_INPUT = 2
 """Exit code of a process that a plugin ends by not stopping."""
 STDOUT, STDERR = 1, 2
@@ -75,11 +78,17 @@ class Watch:
     def limited(self, last_words: Callable[[], str]) -> Iterator[None]:
         """End the process with exit code 2 if this context takes too long even for code that is stopped; ``last_words`` makes
         the text that is written to standard error then.
+
+        C code that never releases the interpreter's lock also stops the thread that would do so. The interpreter's own watchdog
+        needs no lock: it writes where the code hangs, and ends the process with exit code 1.
         """
-        self._limit = (time.monotonic() + seconds_allowed() + SECONDS_TO_STOP, last_words)
+        seconds = seconds_allowed() + SECONDS_TO_STOP
+        self._limit = (time.monotonic() + seconds, last_words)
+        faulthandler.dump_traceback_later(seconds + SECONDS_WITHOUT_LOCK, exit=True, file=STDERR)
         try:
             yield
         finally:
+            faulthandler.cancel_dump_traceback_later()
             self._limit = None
 
     def _look(self) -> None:

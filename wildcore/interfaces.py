@@ -273,6 +273,12 @@ class Measurement(Protocol):
         """
         return None
 
+    def pin_resources(self) -> Mapping[str, Any]:
+        """Describe what the numbers depend on besides the model and the parameters, such as the content of a text file, as JSON
+        values; empty if there is nothing. Called after ``prepare``. A run is resumed only if the description is the same.
+        """
+        return {}
+
     def measure(self, model: "LoadedModel") -> Sequence[Measured]:
         """Measure ``model``, which may carry patches of any kind, and leave it unchanged.
 

@@ -26,6 +26,7 @@ from wildcore import (
     Editor,
     EditorParams,
     EvalProtocol,
+    Measurement,
     Metric,
     ModelShape,
     NoParams,
@@ -58,6 +59,7 @@ from wildcore.errors import Module, Option
 from wildcore.evaluation.checkpoints import NAME, Checkpoint, SequenceState, read_patch_or_run
 from wildcore.evaluation.failure_filter import FailureFilter, first_metric
 from wildcore.evaluation.judging import JudgeAt
+from wildcore.evaluation.measuring import ModelMeasurer
 from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, require_fitting_schedule
 from wildcore.evaluation.sequences import SequenceRunner, edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
@@ -112,7 +114,7 @@ from wildcore.patches.files import (
 )
 from wildcore.patches.fitting import require_fitting, require_read_back
 from wildcore.records.run_folder import RunFolder, require_free
-from wildcore.records.schema import EditOutcome, Manifest
+from wildcore.records.schema import EditOutcome, JudgingPointRecord, Manifest
 from wildcore.records.trace_files import _write as write_trace
 from wildcore.registry import Found, Plugin, Registry, load_registry
 from wildcore.reporting.comparison import _comparable_scores
@@ -391,6 +393,16 @@ def unwritable_sequence(folder: Path) -> None:
 
 def sequence_apart_from_its_run(folder: Path) -> None:
     read_patch_or_run(sequence(run(folder)).path.rename(folder / "moved.safetensors"))
+
+
+def measurer_of(resource: str) -> ModelMeasurer:
+    """Return what measures a model by one measurement that depends on ``resource``."""
+
+    class Words(Measurement):
+        def pin_resources(self) -> dict[str, str]:
+            return {"of": resource}
+
+    return ModelMeasurer(None, {"words": Words()}, None)
 
 
 def huge_checkpoint(folder: Path) -> Any:
@@ -1889,6 +1901,17 @@ JOBS: list[Case] = [
             "FOLDER/sequence.safetensors: a checkpoint takes 1024.0 TiB, twice that while it is replaced; <...> are free; "
             "make room, or keep no checkpoint with checkpoint_every='never'"
         ),
+    ),
+    (
+        "evaluation.measuring:ModelMeasurer.resume",
+        lambda folder: measurer_of("now").resume(
+            JudgingPointRecord(after_edits=0, resources={"words": {"of": "then"}})
+        ),
+        (
+            "measurement words.of: not the same run: what is measured was 'then' and is now 'now'; restore the file, or begin a "
+            "new run"
+        ),
+        SAME,
     ),
     (
         "jobs.build:chosen_measurements",

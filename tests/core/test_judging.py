@@ -156,6 +156,32 @@ def test_killed_at_random_moments_it_ends_as_one_that_was_not(
     assert list(stopped.folder.points()) == list(whole.folder.points())
 
 
+class Pinned(Sum):
+    """Depends on the content of a file."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.content = content
+
+    def pin_resources(self) -> dict[str, str]:
+        return {"content": self.content}
+
+
+def test_a_run_is_not_resumed_with_another_resource_of_a_measurement(examiner: Examiner, tmp_path: Path) -> None:
+    run = Run(examiner, tmp_path / "run", "sequential", judge_at="2")
+
+    def stop(what: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        measured(run, Pinned("first"), Remembering(stop))
+    with pytest.raises(UserError, match="what is measured was 'first' and is now 'second'") as raised:
+        measured(run, Pinned("second"), Remembering())
+    assert "measurement sum.content" in str(raised.value)
+    measured(run, Pinned("first"), Remembering())
+    assert [point.after_edits for point in run.folder.points()][:2] == [0, 2]
+
+
 def test_an_evaluation_lost_from_an_earlier_point_is_made_again(examiner: Examiner, tmp_path: Path) -> None:
     run = Run(examiner, tmp_path / "run", "sequential", judge_at="2")
     run.go_on(Remembering())

@@ -2,7 +2,7 @@
 
 import pytest
 
-HEAVY = ("torch", "transformers", "datasets", "numpy", "scipy")
+HEAVY = ("torch", "transformers", "datasets", "numpy", "scipy", "statsmodels")
 CODE = """
 import sys
 {what}

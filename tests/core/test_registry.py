@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,6 +207,17 @@ def test_a_plugin_that_cannot_be_stopped_ends_the_process_with_one_message(
     )
     without = wildcore("--plugins", "good", "count-facts", site=site)
     assert (without.returncode, without.stdout) == (0, "2\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a mutex of zeros is one of Linux")
+def test_c_code_that_keeps_the_interpreters_lock_ends_the_process_and_shows_where(wildcore, installed) -> None:
+    site = installed("sample-locked", "sample-good")
+    begun = time.monotonic()
+    done = wildcore("--plugins", "good,locked", "count-facts", site=site, WILDCORE_PLUGIN_SECONDS="0.1")
+    assert time.monotonic() - begun < 30
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Timeout (")
+    assert re.search(r'File ".*/sample_locked.py", line 7', done.stderr)
 
 
 def test_no_broken_plugin(wildcore, crowd) -> None:

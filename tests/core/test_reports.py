@@ -58,10 +58,10 @@ def row(text: str, name: str) -> list[str]:
 
 
 def test_one_case_outside_the_unit_interval_is_compared_without_an_interval(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / "first", 3.25), make_run(tmp_path / "second", 0.5)]
+    runs = [make_run(tmp_path / "first", 3.25), make_run(tmp_path / "second", 1.0)]
     first, second = row(compared(*runs), "entropy")[-2:]
     assert first == "3.250"
-    assert second.startswith("0.500 (")
+    assert second.startswith("1.000 (")
 
 
 def test_seconds_are_of_the_edits_that_were_made(tmp_path: Path) -> None:

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from wildcore import EvalProtocol, Metric, Score, Use
 from wildcore.protocols import Metrics, as_variant, with_added
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, Manifest, ScoreRecord
-from wildcore.scoring.intervals import NORMAL_95, interval, wilson
+from wildcore.scoring.clusters import subjects
+from wildcore.scoring.intervals import NO_INTERVAL, NORMAL_95, interval, wilson
 from wildcore.scoring.means import summarise
 from wildcore.scoring.scores import COMPARES, REFUSED, score_case, score_run
 
@@ -70,7 +73,7 @@ def test_a_case_counts_once_however_many_probes_it_has() -> None:
     many = [row("a", value, probe=index) for index, value in enumerate([1.0, 1.0, 1.0, 0.0])]
     (cell,) = summarise([*many, row("b", 0.0)])
     assert (cell.after, cell.cases, cell.scored) == (0.375, 2, 5)
-    assert (cell.low, cell.high) == wilson(0.375, 2)
+    assert cell.interval == "t"
 
 
 def test_unscored_and_refused_are_counted_and_are_no_zeros() -> None:
@@ -296,19 +299,69 @@ def test_added_metrics_follow_the_protocols_own_and_never_replace_them() -> None
     assert both["locality"] == ()
 
 
-@given(st.lists(st.floats(min_value=-50, max_value=50), min_size=2, max_size=30))
+@given(st.lists(st.floats(min_value=-50, max_value=50) | st.floats(0, 1), min_size=2, max_size=30))
 def test_the_interval_holds_the_mean_whatever_the_values(values: list[float]) -> None:
-    low, high = interval(values)
-    assert low is not None
-    assert high is not None
-    assert low - 1e-9 <= np.mean(values) <= high + 1e-9
+    found = interval(values)
+    if found.method == "none":
+        assert np.std(values) < 1e-9
+        return
+    assert found.low - 1e-9 <= np.mean(values) <= found.high + 1e-9
+    if all(0 <= value <= 1 for value in values):
+        assert 0 <= found.low <= found.high <= 1
 
 
-def test_values_outside_the_unit_interval_have_the_normal_interval() -> None:
-    low, high = interval([2.0, 4.0, 6.0])
-    assert (low, high) == pytest.approx((4 - NORMAL_95 * 2 / 3**0.5, 4 + NORMAL_95 * 2 / 3**0.5))
-    assert interval([3.0]) == (None, None)
-    assert interval([0.0, 1.0]) == wilson(0.5, 2)
+@pytest.mark.parametrize("values", [[2.0, 4.0, 6.0], [0.25, 0.5, 0.75, 0.5], [0.0, 1.0, 0.5, 1.0, 1.0, 0.0]])
+def test_values_that_are_not_all_0_or_1_have_the_interval_of_students_t(values: list[float]) -> None:
+    found, known = interval(values), stats.ttest_1samp(values, 0).confidence_interval()
+    assert found.method == "t"
+    kept = np.clip(known, 0, 1) if max(values) <= 1 else known
+    assert (found.low, found.high) == pytest.approx(tuple(kept))
+
+
+def test_students_interval_of_a_documented_example() -> None:
+    """The ten differences in sleep of Student (Biometrika 6, 1908): mean 1.58, 95 % interval 0.70 to 2.46."""
+    found = interval([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    assert (found.low, found.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+
+
+def test_0_1_values_have_wilsons_interval_as_statsmodels_has_it() -> None:
+    for correct, count in ((0, 3), (7, 20), (50, 50), (81, 263)):
+        found = interval([1.0] * correct + [0.0] * (count - correct))
+        assert found.method == "wilson"
+        assert (found.low, found.high) == pytest.approx(proportion_confint(correct, count, method="wilson"))
+
+
+def test_what_shows_no_spread_has_no_interval() -> None:
+    assert interval([3.0]) == interval([0.5, 0.5]) == NO_INTERVAL
+    assert interval([0.25, 0.5], ["a", "a"]) == NO_INTERVAL
+
+
+def test_cases_of_one_subject_count_once() -> None:
+    values, of_subjects = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0], ["a", "b", "c", "d", "e", "f", "g"]
+    twice = interval(values * 2, of_subjects * 2)
+    plain, known = interval(values * 2), stats.ttest_1samp(values, 0).confidence_interval()
+    assert twice.method == "t"
+    assert (twice.low, twice.high) == pytest.approx((known.low, 1.0))
+    assert plain.high - plain.low < twice.high - twice.low
+    alike = interval([1.0] * 4, ["a", "a", "b", "b"])
+    assert (alike.low, alike.high) == wilson(1.0, 2)
+
+
+def test_rows_say_how_many_clusters_there_are() -> None:
+    scores = [row(case, value) for case, value in zip("abcd", [1.0, 1.0, 0.0, 1.0], strict=True)]
+    (alone,), (together,) = summarise(scores), summarise(scores, {"a": "Rome", "b": "Rome"})
+    assert (alone.cases, alone.clusters, alone.interval) == (4, 4, "wilson")
+    assert (together.cases, together.clusters, together.interval) == (4, 3, "t")
+
+
+def test_a_subject_is_shared_whatever_its_case() -> None:
+    base = case([])
+    named = {"1": "Rome", "2": " rome", "3": "Oslo", "4": None}
+    cases = [
+        base.model_copy(update={"case": name, "request": base.request.model_copy(update={"subject": subject})})
+        for name, subject in named.items()
+    ]
+    assert subjects(cases) == {"1": "rome", "2": "rome"}
 
 
 @pytest.fixture

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from wildcore.errors import UserError
 from wildcore.evaluation.checkpoints import SequenceState
 from wildcore.interfaces import Measurement, Progress
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode
-from wildcore.records.schema import CaseRecord, JudgingPointRecord, WeightChange
+from wildcore.records.schema import CaseRecord, JudgingPointRecord, WeightChange, flatten
 from wildcore.types import Answer, EditCase, Measured, Prompt
 
 PROMPTS_READ = 16
@@ -41,7 +43,25 @@ class ModelMeasurer:
     def measure_unedited(self) -> JudgingPointRecord:
         """Measure the unedited model, and keep the numbers for comparison."""
         self.unedited = self._numbers()
-        return JudgingPointRecord(after_edits=0, measured=self.unedited)
+        return JudgingPointRecord(after_edits=0, measured=self.unedited, resources=self._resources())
+
+    def resume(self, unedited: JudgingPointRecord) -> None:
+        """Compare with the recorded numbers of the unedited model. Raises ``UserError`` if further numbers would depend on
+        other resources, such as a changed text file.
+        """
+        then, now = flatten(unedited.resources), flatten(self._resources())
+        for key in sorted(then.keys() & now.keys()):
+            if then[key] != now[key]:
+                raise UserError(
+                    f"not the same run: what is measured was {then[key]!r} and is now {now[key]!r}",
+                    about=f"measurement {key}",
+                    way_out="restore the file, or begin a new run",
+                )
+        self.unedited = unedited.measured
+
+    def _resources(self) -> dict[str, dict[str, Any]]:
+        described = {name: dict(measurement.pin_resources()) for name, measurement in self.measurements.items()}
+        return {name: resources for name, resources in described.items() if resources}
 
     def measure(
         self, written: SequenceState, after_edits: int, cases: Sequence[EditCase], records: Sequence[CaseRecord]

@@ -11,13 +11,13 @@ from wildcore.evaluation.checkpoints import Checkpoint, PeriodicCheckpoint, Sequ
 from wildcore.evaluation.examiner import Examiner
 from wildcore.evaluation.groups import OnCase, evaluate_edits, run_in_groups
 from wildcore.evaluation.judging import JudgingPoint
-from wildcore.evaluation.measuring import ModelMeasurer, Numbers, has_finite_logits
+from wildcore.evaluation.measuring import ModelMeasurer, has_finite_logits
 from wildcore.evaluation.refusals import RefusalWatch, Update, set_state, write_together
 from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, Schedule
 from wildcore.interfaces import Editor, Environment
 from wildcore.models.loaded import LoadedModel
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, EditOutcome
+from wildcore.records.schema import CaseRecord, EditOutcome, JudgingPointRecord
 from wildcore.records.trace_files import write_case_traces
 from wildcore.storage.sizes import format_bytes, free_space
 from wildcore.types import EditCase, EditRequest
@@ -62,7 +62,7 @@ class SequenceRunner:
         if self.measurer is not None and self.finished.unedited is None:
             self.folder.append_point(self.measurer.measure_unedited())
         elif self.measurer is not None and self.finished.unedited is not None:
-            self.measurer.unedited = self.finished.unedited
+            self.measurer.resume(self.finished.unedited)
         for number, updates in enumerate(sequences):
             open_points = [point for point in schedule.judging_points(updates) if not self._is_finished(point)]
             if self.finished.stopped or not open_points:
@@ -229,7 +229,7 @@ class Finished:
     evaluations: frozenset[tuple[str, int | None]]
     outcomes: Mapping[str, EditOutcome]
     points: frozenset[int]
-    unedited: Numbers | None
+    unedited: JudgingPointRecord | None
     stopped: bool
 
     @classmethod
@@ -240,7 +240,7 @@ class Finished:
             outcomes[record.case] = record.edit
             evaluations.add((record.case, record.after_edits))
         points = list(folder.points())
-        unedited = next((point.measured for point in points if point.after_edits == 0), None)
+        unedited = next((point for point in points if point.after_edits == 0), None)
         return cls(
             frozenset(evaluations),
             outcomes,

@@ -232,7 +232,7 @@ class Evaluation:
         known = {point.after_edits: point for point in folder.points()}
         measurer, after = self._measurer(), len(editor.written)
         if 0 in known:
-            measurer.unedited = known[0].measured
+            measurer.resume(known[0])
         else:
             folder.append_point(measurer.measure_unedited())
         if after not in known:

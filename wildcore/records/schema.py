@@ -142,8 +142,9 @@ class JudgingPointRecord(FrozenData):
 
     ``after_edits`` 0 is the unedited model. ``not_finite`` is the share of edit prompts after which the logits are not finite.
     ``most_frequent`` is the share of the most frequent answer among those to edit prompts, by protocol. ``measured`` holds the
-    numbers of each measurement by its name. ``collapse`` lists the signs of a collapse. ``stopped``: the sequence was not
-    continued because of them.
+    numbers of each measurement by its name. ``resources`` says on what they depend besides the model and the parameters, by
+    the name of the measurement; only the point of the unedited model has it. ``collapse`` lists the signs of a collapse.
+    ``stopped``: the sequence was not continued because of them.
     """
 
     after_edits: int
@@ -151,6 +152,7 @@ class JudgingPointRecord(FrozenData):
     not_finite: float | None = None
     most_frequent: Mapping[str, float] = {}
     measured: Mapping[str, tuple[Measured, ...]] = {}
+    resources: Mapping[str, Mapping[str, Any]] = {}
     collapse: tuple[str, ...] = ()
     stopped: bool = False
 

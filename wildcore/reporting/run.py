@@ -8,7 +8,6 @@ from rich.box import HEAVY_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
@@ -20,7 +19,11 @@ from wildcore.reporting.capability import print_capability
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.reporting.retention import print_retention
 from wildcore.scoring.capability import changes
+from wildcore.scoring.clusters import subjects
+from wildcore.scoring.differences import synthetic_minus_wild
 from wildcore.scoring.means import SummaryRow, by_nearness, summarise
+from wildcore.scoring.paired import PairedDifference
+from wildcore.scoring.power import DISCORDANT, smallest_detectable_before
 from wildcore.scoring.retention import collapse, retention, retention_matrices
 from wildcore.scoring.scores import REFUSED
 from wildcore.types import COMPARED_CAREFULLY, Answer, Nearness
@@ -49,11 +52,13 @@ Column = tuple[str, str]
 def print_run(folder: RunFolder) -> None:
     """Print a finished run: head, table, gap, examples, and what to do next."""
     cases, scores = list(folder.cases()), list(folder.scores())
-    rows = summarise(scores)
+    clusters = subjects(cases)
+    rows = summarise(scores, clusters)
     with results_console() as console:  # in a notebook all of it is one output
         print_head(console, folder, len(cases))
         print_table(console, rows)
-        print_gap(console, rows)
+        print_gap(console, synthetic_minus_wild(scores, clusters))
+        print_detectable(console, len(cases))
         print_hard_locality(console, by_nearness(cases, scores))
         print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
         print_abilities(console, sorted(folder.points(), key=lambda point: point.after_edits))
@@ -167,20 +172,49 @@ def print_abilities(console: Console, points: Sequence[JudgingPointRecord]) -> N
             console.print()
 
 
-def print_gap(console: Console, rows: Sequence[SummaryRow]) -> None:
+def print_gap(console: Console, gap: PairedDifference | None) -> None:
     """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
-    reliability: dict[str, float | None] = {}
-    for row in rows:
-        if row.kind == "reliability":
-            reliability.setdefault(row.protocol, row.after)  # by the protocol's own metric, which comes first
-    synthetic, wild = reliability.get(SYNTHETIC), reliability.get(WILD)
-    if synthetic is not None and wild is not None:
-        gap = 100 * (synthetic - wild)
-        side = "more" if gap >= 0 else "less"
+    if gap is None or gap.first is None or gap.second is None or gap.difference is None:
+        return
+    side = "more" if gap.difference >= 0 else "less"
+    console.print(
+        safe_text(
+            f"Reliability: {gap.first:.3f} synthetic, {gap.second:.3f} wild. "
+            f"Synthetic reports {abs(100 * gap.difference):.1f} points {side} ({in_points(gap)})."
+        )
+    )
+
+
+def in_points(paired: PairedDifference) -> str:
+    """Return the interval of a difference in points, its p-value, and over how many cases and clusters it is paired."""
+    if paired.low is None or paired.high is None:
+        interval = paired.note or "no interval"
+    else:
+        interval = f"95 % interval {100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
+    over = f"paired over {counted(paired.cases, 'case')}"
+    if paired.clusters < paired.cases:
+        over += f" about {counted(paired.clusters, 'independent subject')}"
+    detectable = "" if paired.detectable is None else f"detectable: {100 * paired.detectable:.1f}"
+    return ", ".join(part for part in (interval, p_in_words(paired.p), over, detectable) if part)
+
+
+def p_in_words(p: float | None) -> str:
+    """Return a p-value in the form in which it is shown; empty if there is none."""
+    return "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def counted(count: int, name: str) -> str:
+    """Return a number of things in words, the name in the plural if needed."""
+    return f"{count} {name}{'' if count == 1 else 's'}"
+
+
+def print_detectable(console: Console, cases: int) -> None:
+    """Print the smallest difference from another run that so many cases detect."""
+    smallest = smallest_detectable_before(cases)
+    if smallest is not None and smallest <= 1:
         console.print(
-            safe_text(
-                f"Reliability: {synthetic:.3f} synthetic, {wild:.3f} wild. Synthetic reports {abs(gap):.1f} points {side}."
-            )
+            f"With {cases} cases, a difference of about {100 * smallest:.0f} points from another run can be detected "
+            f"(80 % power, two-sided 5 %, if the runs disagree on {DISCORDANT:.0%} of the cases)."
         )
 
 

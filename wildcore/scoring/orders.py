@@ -1,11 +1,11 @@
 """Several orders of the same edits: their mean, with an interval over orders and cases."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from wildcore.records.schema import ScoreRecord
+from wildcore.scoring.values import Key, Values, case_values
 from wildcore.types import FrozenData, ProbeKind
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 DRAWS = 2_000
 SEED = 20250215
 """Seed of the draws, so that the same runs always have the same interval."""
-
-Values = Mapping[str, float]
-"""The mean score of each case of a run, over its probes of one kind."""
 
 
 class OrdersRow(FrozenData):
@@ -41,7 +38,7 @@ class OrdersRow(FrozenData):
 
 def over_orders(runs: Sequence[Iterable[ScoreRecord]]) -> list[OrdersRow]:
     """Return the numbers over runs that differ in the order of their edits alone, in order of appearance."""
-    by_run = [_case_means(scores) for scores in runs]
+    by_run = [case_values(scores) for scores in runs]
     shared = [key for key in by_run[0] if all(key in of_run for of_run in by_run)]
     return [_row(key, [of_run[key] for of_run in by_run]) for key in shared]
 
@@ -56,17 +53,17 @@ def crossed_interval(values: "NDArray[np.float64]") -> tuple[float, float]:
 
     generator = np.random.default_rng(SEED)
     orders, cases = values.shape
-    means = np.full(DRAWS, np.nan)
-    for draw in range(DRAWS):
-        chosen = generator.integers(orders, size=orders)
-        drawn = values[np.ix_(chosen, generator.integers(cases, size=cases))]
-        if not np.isnan(drawn).all():
-            means[draw] = np.nanmean(drawn)
-    low, high = np.nanquantile(means, [0.025, 0.975])
+    known = ~np.isnan(values)
+    of_orders = generator.multinomial(orders, np.full(orders, 1 / orders), size=DRAWS)  # how often each is drawn
+    of_cases = generator.multinomial(cases, np.full(cases, 1 / cases), size=DRAWS)
+    sums = ((of_orders @ np.where(known, values, 0.0)) * of_cases).sum(axis=1)
+    counts = ((of_orders @ known.astype(np.float64)) * of_cases).sum(axis=1)
+    drawn = counts > 0
+    low, high = np.quantile(sums[drawn] / counts[drawn], [0.025, 0.975])
     return float(low), float(high)
 
 
-def _row(key: tuple[str, ProbeKind, str], runs: Sequence[Values]) -> OrdersRow:
+def _row(key: Key, runs: Sequence[Values]) -> OrdersRow:
     import numpy as np  # heavy
 
     means = [fmean(values.values()) for values in runs]
@@ -84,11 +81,3 @@ def _row(key: tuple[str, ProbeKind, str], runs: Sequence[Values]) -> OrdersRow:
         lowest=min(means),
         highest=max(means),
     )
-
-
-def _case_means(scores: Iterable[ScoreRecord]) -> dict[tuple[str, ProbeKind, str], Values]:
-    found: dict[tuple[str, ProbeKind, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for score in scores:
-        if score.after is not None:
-            found[score.protocol, score.kind, score.metric][score.case].append(score.after)
-    return {key: {case: fmean(values) for case, values in of_key.items()} for key, of_key in found.items()}

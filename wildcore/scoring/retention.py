@@ -7,6 +7,7 @@ from typing import Any
 
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, JudgingPointRecord, ScoreRecord
+from wildcore.scoring.clusters import subjects
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.types import FrozenData
 
@@ -58,10 +59,11 @@ def retention(folder: RunFolder) -> list[RetentionPoint]:
     if len(by_point) < 2 and not measured:
         return []
     compares = _compares(by_point)
+    clusters = subjects(folder.cases())
     return [
         RetentionPoint(
             after_edits=after,
-            cells=tuple(summarise(by_point[after])) if compares and after in by_point else (),
+            cells=tuple(summarise(by_point[after], clusters)) if compares and after in by_point else (),
             model=measured.get(after),
         )
         for after in sorted(by_point.keys() | measured.keys())

@@ -8,6 +8,7 @@ def test_my_measurement(tmp_path):
     check_measurement(make_my_measurement, tiny_model("llama"), quiet_environment(tmp_path))
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ def check_measurement(
     """
     measurement = make()
     measurement.prepare(environment)
+    described = json.dumps(dict(measurement.pin_resources()), sort_keys=True)
     unedited = _measured(measurement, model, "the unedited model")
     _check_numbers(unedited)
     _check_same_twice(make, model, environment, unedited)
@@ -50,6 +52,8 @@ def check_measurement(
             assert edited != unedited, f"measure() returns the same numbers for a model with {what}; measure it anew"
     again = _measured(measurement, model, "the unedited model")
     assert again == unedited, "measure() returns other numbers for the unedited model after edited ones; keep no state"
+    again_described = json.dumps(dict(measurement.pin_resources()), sort_keys=True)
+    assert again_described == described, "pin_resources() returns another description after measuring"
     signs = measurement.signs_of_collapse(unedited, unedited)
     assert not list(signs), f"signs_of_collapse() says that the unedited model has collapsed: {'; '.join(signs)}"
     return unedited

@@ -36,6 +36,10 @@ class NGramEntropy(Measurement):
         """Read the prompts. Raises ``UserError`` if that is impossible."""
         _ = self._prompts
 
+    def pin_resources(self) -> dict[str, str]:
+        """Return the hash of the prompts."""
+        return {"sha256": hash_of(self._prompts)}
+
     def measure(self, model: LoadedModel) -> list[Measured]:
         """Measure the mean entropy of the continuations of the prompts; each has the same number of tokens.
 
@@ -96,7 +100,7 @@ class NGramEntropy(Measurement):
 
     def _details(self, further: dict[str, Any]) -> dict[str, Any]:
         """Return the facts of the record. ``repeating`` is the share of continuations for which ``is_one_repeated``."""
-        named = {"prompts": self.params.prompts, "sha256": hash_of(self._prompts)}
+        named = {"prompts": self.params.prompts, **self.pin_resources()}
         return {**named, "new_tokens": self.params.new_tokens, **further}
 
 

@@ -30,6 +30,10 @@ class Perplexity(Measurement):
         self._environment = environment
         _ = self._texts
 
+    def pin_resources(self) -> dict[str, str]:
+        """Return the hash of the text."""
+        return {"sha256": hash_of(self._texts)}
+
     def measure(self, model: LoadedModel) -> list[Measured]:
         """Measure the perplexity of ``model``; without a finite value, the reason is given.
 
@@ -73,7 +77,7 @@ class Perplexity(Measurement):
     def _details(self, model: LoadedModel, cut: Sequence[Window]) -> dict[str, Any]:
         return {
             "text": self.params.text,
-            "sha256": hash_of(self._texts),
+            **self.pin_resources(),
             "tokens": self.params.tokens,
             "window": min(self.params.window, model.max_length or self.params.window),
             "windows": len(cut),

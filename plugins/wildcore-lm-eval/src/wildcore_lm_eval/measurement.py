@@ -1,7 +1,10 @@
 """The measurement: the tasks are loaded and checked before the model, and asked whenever the model is measured."""
 
+import json
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from wildcore import Environment, Measured, Measurement, UserError
@@ -13,6 +16,12 @@ if TYPE_CHECKING:
 
 WARNINGS_SHOWN = 3
 LONGEST_WARNING = 200
+
+
+def _hash_of(task: Any, limit: int | None) -> str:
+    """Return a hash of the documents that are asked, in their order."""
+    lines = (json.dumps(document, sort_keys=True, default=str) for document in islice(task.eval_docs, limit))
+    return sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def in_short(text: str) -> str:
@@ -47,6 +56,11 @@ class LmEval(Measurement):
         for note in self._loaded.notes:
             self._note(note)
         self._note_warnings(self._loaded.warnings)
+
+    def pin_resources(self) -> dict[str, str]:
+        """Return a hash of the documents of each task."""
+        assert self._loaded is not None, "prepare is called first"
+        return {name: _hash_of(task, self.params.limit) for name, task in self._loaded.tasks.items()}
 
     def measure(self, model: "LoadedModel") -> Sequence[Measured]:
         """Ask ``model`` every task, as it is patched at this moment. Call ``prepare`` first."""

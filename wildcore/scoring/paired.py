@@ -1,0 +1,193 @@
+"""Differences of two sets of scores over the same cases: interval, p-value, and the smallest difference detectable.
+
+Every difference is paired by case. Cases of one cluster (such as one subject) are drawn, and their signs are flipped, together.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from wildcore.scoring.clusters import cluster_names, cluster_numbers, cluster_spread, cluster_sums
+from wildcore.scoring.power import smallest_detectable
+from wildcore.types import FrozenData
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RESAMPLES = 2_000
+FLIPS = 4_999
+SEED = 20250215
+"""Seed of every draw, so that the same scores always have the same interval and the same p-value."""
+MOST_FOR_BCA = 5_000
+"""Number of clusters up to which intervals are corrected by a jackknife, whose time grows with the square of the number."""
+BATCH = 250
+"""Number of resamples in memory at once."""
+
+IntervalMethod = Literal["bca", "percentile", "none"]
+Test = Literal["mcnemar", "sign-flip", "none"]
+
+
+class PairedDifference(FrozenData):
+    """The mean of ``first`` minus ``second`` over the ``cases`` that both have.
+
+    ``first`` and ``second`` are their means over these cases. ``low`` to ``high`` is the 95 % interval of the difference by the
+    method ``interval``: the BCa bootstrap (Efron 1987), or the percentile bootstrap for more than 5,000 clusters. ``p`` is
+    two-sided, by the ``test``: McNemar's exact test for 0/1 values of independent cases, else a permutation test that flips the
+    signs of the differences. ``detectable`` is the smallest difference that this comparison would have detected with 80 %
+    power. ``clusters`` is the number of independent clusters of cases, equal to ``cases`` if every case is one. ``note`` says
+    why something is missing. ``left_out`` counts the cases that only one of the two has.
+    """
+
+    first: float | None
+    second: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    interval: IntervalMethod
+    p: float | None
+    test: Test
+    detectable: float | None
+    cases: int
+    clusters: int
+    left_out: int
+    note: str | None = None
+
+
+def compare_paired(
+    first: Mapping[str, float], second: Mapping[str, float], clusters: Mapping[str, str] | None = None
+) -> PairedDifference:
+    """Return the difference ``first`` minus ``second`` of values by case, over the cases that both have.
+
+    ``clusters`` names the cluster of each case; a case without one is independent of all others.
+    """
+    import numpy as np  # heavy
+
+    shared = [case for case in first if case in second]
+    left_out = len(first.keys() ^ second.keys())
+    if not shared:
+        return _without_cases(left_out)
+    one, other = (np.array([values[case] for case in shared], dtype=np.float64) for values in (first, second))
+    sums, sizes = cluster_sums(one - other, cluster_numbers(cluster_names(shared, clusters)))
+    low, high, method = difference_interval(sums, sizes)
+    p, test = _p_value(one, other, sums)
+    return PairedDifference(
+        first=float(one.mean()),
+        second=float(other.mean()),
+        difference=float((one - other).mean()),
+        low=low,
+        high=high,
+        interval=method,
+        p=p,
+        test=test,
+        detectable=smallest_detectable(cluster_spread(sums, sizes), len(sums)),
+        cases=len(shared),
+        clusters=len(sums),
+        left_out=left_out,
+        note=_note(sums, sizes),
+    )
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return the p-values of one family, adjusted by Holm (1979). A comparison without a p-value is not counted."""
+    from statsmodels.stats.multitest import multipletests  # heavy
+
+    tested = [p for p in p_values if p is not None]
+    if not tested:
+        return [None] * len(p_values)
+    adjusted = iter(multipletests(tested, method="holm")[1].tolist())
+    return [None if p is None else next(adjusted) for p in p_values]
+
+
+def difference_interval(
+    sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]"
+) -> tuple[float | None, float | None, IntervalMethod]:
+    """Return the 95 % bootstrap interval of the mean over all cases, by resampling clusters, and its method.
+
+    There is none for fewer than two clusters, or if the means of all clusters are equal: resampling then shows no spread.
+    """
+    import numpy as np  # heavy
+    from scipy.stats import bootstrap  # heavy
+
+    if len(sums) < 2 or _is_constant(sums / sizes):
+        return None, None, "none"
+    method: IntervalMethod = "bca" if len(sums) <= MOST_FOR_BCA else "percentile"
+    name = {"bca": "BCa", "percentile": "percentile"}[method]
+    how = {"method": name, "n_resamples": RESAMPLES, "batch": BATCH, "vectorized": True}
+    generator = np.random.default_rng(SEED)
+    if _is_constant(sizes):
+        found = bootstrap((sums / sizes,), np.mean, rng=generator, **how)
+    else:
+        found = bootstrap((sums, sizes), _ratio, paired=True, rng=generator, **how)
+    low, high = (float(end) for end in found.confidence_interval)
+    return (low, high, method) if np.isfinite([low, high]).all() else (None, None, "none")
+
+
+def _ratio(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]", axis: int) -> "NDArray[np.float64]":
+    ratio: NDArray[np.float64] = sums.sum(axis=axis) / sizes.sum(axis=axis)
+    return ratio
+
+
+def _p_value(
+    one: "NDArray[np.float64]", other: "NDArray[np.float64]", sums: "NDArray[np.float64]"
+) -> tuple[float | None, Test]:
+    """Return the two-sided p-value against a mean difference of 0, and the test."""
+    import numpy as np  # heavy
+
+    if len(sums) < 2:
+        return None, "none"
+    if len(sums) == len(one) and is_binary(one) and is_binary(other):
+        from statsmodels.stats.contingency_tables import mcnemar  # heavy
+
+        table = [[np.sum((one == x) & (other == y)) for y in (1, 0)] for x in (1, 0)]
+        return min(1.0, float(mcnemar(table, exact=True).pvalue)), "mcnemar"
+    return _sign_flip(sums[np.abs(sums) > 1e-12]), "sign-flip"
+
+
+def _sign_flip(sums: "NDArray[np.float64]") -> float:
+    """Return the p-value of the permutation test on differences other than 0; a difference of 0 has no sign to flip.
+
+    It is exact if there are at most 4,999 ways to choose the signs, else it is over 4,999 random ones.
+    """
+    import numpy as np  # heavy
+    from scipy.stats import permutation_test  # heavy
+
+    if len(sums) < 2:
+        return 1.0
+    return float(
+        permutation_test(
+            (sums,),
+            np.sum,
+            permutation_type="samples",
+            n_resamples=FLIPS,
+            batch=BATCH,
+            vectorized=True,
+            rng=np.random.default_rng(SEED),
+        ).pvalue
+    )
+
+
+def is_binary(values: "NDArray[np.float64]") -> bool:
+    """Return whether all values are 0 or 1."""
+    return bool(((values == 0) | (values == 1)).all())
+
+
+def _is_constant(values: "NDArray[np.float64]") -> bool:
+    return bool(values.max() - values.min() < 1e-12)
+
+
+def _note(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") -> str | None:
+    """Return why a difference has no interval. None: it has one."""
+    if len(sums) < 2:
+        return (
+            "no interval and no p: all cases are one cluster" if sizes.sum() > 1 else "no interval and no p: one case"
+        )
+    if _is_constant(sums / sizes):
+        return "no interval: all differences are equal, so that resampling shows no spread"
+    return None
+
+
+def _without_cases(left_out: int) -> PairedDifference:
+    return PairedDifference(
+        first=None, second=None, difference=None, low=None, high=None, interval="none", p=None, test="none",
+        detectable=None, cases=0, clusters=0, left_out=left_out, note="no case has a value in both",
+    )  # fmt: skip
