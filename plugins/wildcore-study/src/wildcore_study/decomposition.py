@@ -38,6 +38,6 @@ def effects(numbers: Sequence[Measured]) -> list[Effect]:
     for label, start, end in steps():
         before, after = (by_values.get(Combination(wild=side).values) for side in (start, end))
         if before is not None and after is not None:
-            paired = compare_paired(before.values, after.values, before.clusters | after.clusters)
+            paired = compare_paired(before.values, after.values, {**before.clusters, **after.clusters})
             found.append(Effect(label=label, probe=before.probe, paired=paired))
     return found

@@ -20,6 +20,10 @@ NOT_A_SUBJECT = ("protocols", "batch_size", "continuation", "device", "cases", "
 """Parts of a run's identity by which rows are not told apart: they are columns, or no score depends on them."""
 
 
+LENGTH = ("limit", "hash")
+"""Further such parts of a sequence: its length and its cases."""
+
+
 class Measured(FrozenData):
     """One number of a run, over the cases that were scored.
 
@@ -56,7 +60,7 @@ class Measured(FrozenData):
 
 def measured(folders: Sequence[RunFolder]) -> list[Measured]:
     """Return every number of the runs as they were evaluated last, in the order of the runs and of their tables."""
-    labels = editor_labels([folder.manifest.identity for folder in folders])
+    labels = labels_of(folders)
     return [
         number
         for folder, label in zip(folders, labels, strict=True)
@@ -64,10 +68,16 @@ def measured(folders: Sequence[RunFolder]) -> list[Measured]:
     ]
 
 
+def labels_of(folders: Iterable[RunFolder]) -> list[str]:
+    """Return the editor of each run, as ``editor_labels`` does."""
+    return editor_labels([folder.manifest.identity for folder in folders])
+
+
 def editor_labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the editor's name of each run, with whatever differs between its runs on one model and dataset.
 
-    Runs that differ in nothing are numbered, so that they are never mixed.
+    Sequences of several lengths are told apart by their columns instead. Runs that differ in nothing are numbered, so that
+    they are never mixed.
     """
     groups: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for index, identity in enumerate(identities):
@@ -81,7 +91,7 @@ def editor_labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
         for index in members:
             said = [f"{name.rpartition('.')[2]}={settings[index].get(name)}" for name in varying]
             labels[index] += f" ({', '.join(said)})" if said else ""
-        _number_repeated(labels, members)
+        _number_repeated(labels, {index: identities[index]["dataset"]["cases"] for index in members})
     return labels
 
 
@@ -98,15 +108,17 @@ def setting_of(modules: Mapping[str, Any], metric: str) -> Setting:
 
 
 def _told_apart_by(identity: Mapping[str, Any]) -> dict[str, Any]:
-    flat = flatten({name: value for name, value in identity.items() if name not in NOT_A_SUBJECT})
-    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in NOT_A_SUBJECT}
+    left_out = NOT_A_SUBJECT if _schedule(identity) == "single" else (*NOT_A_SUBJECT, *LENGTH)
+    flat = flatten({name: value for name, value in identity.items() if name not in left_out})
+    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in left_out}
 
 
-def _number_repeated(labels: list[str], members: Iterable[int]) -> None:
-    alike: dict[str, list[int]] = defaultdict(list)
-    for index in members:
-        alike[labels[index]].append(index)
-    for label, indices in alike.items():
+def _number_repeated(labels: list[str], cases: Mapping[int, int]) -> None:
+    """Number the labels of runs that are equal and have equally many ``cases``, by the indices of the runs."""
+    alike: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, count in cases.items():
+        alike[labels[index], count].append(index)
+    for (label, _), indices in alike.items():
         if len(indices) > 1:
             for number, index in enumerate(indices, start=1):
                 labels[index] = f"{label} #{number}"

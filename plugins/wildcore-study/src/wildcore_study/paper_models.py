@@ -37,7 +37,9 @@ def paper_model(name: str) -> PaperModel | None:
         if given == known or Path(given).name == known.rpartition("/")[2]:
             return PaperModel(name=model, recognised_by="name")
     shape = _shape(Path(name) / "config.json")
-    return PaperModel(name=BY_SHAPE[shape], recognised_by="shape") if shape in BY_SHAPE else None
+    if shape is None or shape not in BY_SHAPE:
+        return None
+    return PaperModel(name=BY_SHAPE[shape], recognised_by="shape")
 
 
 def _shape(config: Path) -> ModelShape | None:

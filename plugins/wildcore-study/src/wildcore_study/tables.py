@@ -11,7 +11,7 @@ from wildcore.scoring.paired import PairedDifference, compare_paired, holm
 from wildcore.scoring.retention import retention_matrices
 from wildcore.types import FrozenData
 from wildcore_study.decomposition import effects
-from wildcore_study.measured import Measured, editor_labels, measured
+from wildcore_study.measured import Measured, labels_of, measured
 from wildcore_study.paper_models import paper_model
 from wildcore_study.presets import Preset
 from wildcore_study.published import PublishedNumber, compare, published_numbers
@@ -209,7 +209,7 @@ def _differences(
             continue
         for base, variant in combinations(of_editor, 2):
             if comparable(base, variant, layout):
-                paired = compare_paired(base.values, variant.values, base.clusters | variant.clusters)
+                paired = compare_paired(base.values, variant.values, {**base.clusters, **variant.clusters})
                 label = f"{named[id(base)]} minus {named[id(variant)]}"
                 made.append((editor, label, base.probe, paired))
     adjusted = holm([paired.p for *_, paired in made])
@@ -260,7 +260,7 @@ def _layout_notes(layout: str, numbers: Sequence[Measured]) -> Iterable[str]:
 
 def _extra_content(folders: Sequence[RunFolder]) -> StudyTable:
     """Return how many correct answers the edited model continued, and the first example of each."""
-    labels = editor_labels([folder.manifest.identity for folder in folders])
+    labels = labels_of(folders)
     rows = []
     for folder, label in zip(folders, labels, strict=True):
         identity = folder.manifest.identity
@@ -279,7 +279,7 @@ def _extra_content(folders: Sequence[RunFolder]) -> StudyTable:
 
 def _retention(folders: Sequence[RunFolder]) -> list[StudyTable]:
     """Return the retention matrix of each run and protocol: the groups of edits in rows, the judging points in columns."""
-    labels = editor_labels([folder.manifest.identity for folder in folders])
+    labels = labels_of(folders)
     tables = []
     for folder, label in zip(folders, labels, strict=True):
         identity = folder.manifest.identity
