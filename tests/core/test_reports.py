@@ -53,7 +53,7 @@ def unlike(*runs: Path) -> list[str]:
 
 
 def row(text: str, name: str) -> list[str]:
-    (line,) = (line for line in text.splitlines() if name in line)
+    line = next(line for line in text.splitlines() if name in line)
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 

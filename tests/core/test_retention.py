@@ -182,7 +182,7 @@ def after_of(*runs: RunFolder) -> list[str]:
     """Return the reliability of each run in a comparison, as printed."""
     done = CliRunner().invoke(main, ["compare", *(str(one.path) for one in runs)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    (line,) = (line for line in done.output.splitlines() if "reliability" in line and "│ m " in line)
+    line = next(line for line in done.output.splitlines() if "reliability" in line and "│ m " in line)
     return [cell.split()[0] for cell in line.strip("│").split("│")[-len(runs) :]]
 
 

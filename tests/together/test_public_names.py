@@ -36,6 +36,7 @@ READERS_OF_RUNS = {
         "wildcore.records.schema",
         "wildcore.reporting.console",
         "wildcore.scoring.intervals",
+        "wildcore.scoring.prediction_powered",
         "wildcore.scoring.scores",
     )
 }

@@ -5,16 +5,61 @@ from pathlib import Path
 import click
 
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.errors import Option, UserError
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
+from wildcore.reporting.compared import compared
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.console import Reporter
+from wildcore.reporting.comparison_formats import Format, formatted
+from wildcore.reporting.console import Reporter, printable
+
+FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
 
 @click.command()
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="The run that the others are compared with (default: the first).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one row for each difference as CSV.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--latex", "as_latex", is_flag=True, help="Print a LaTeX table for the package booktabs.")
 @click.pass_obj
-def compare(registry: Registry, runs: tuple[Path, ...]) -> None:
-    """Show RUNS side by side, and in what they differ. Numbers of different runs are never averaged."""
+def compare(
+    registry: Registry,
+    runs: tuple[Path, ...],
+    baseline: Path | None,
+    as_json: bool,
+    as_csv: bool,
+    as_markdown: bool,
+    as_latex: bool,
+) -> None:
+    """Show RUNS side by side, their differences from the baseline, and in what they differ.
+
+    Differences are paired by case. Numbers of different runs are never averaged.
+    """
+    chosen = [form for form, given in zip(FORMATS, (as_json, as_csv, as_markdown, as_latex), strict=True) if given]
+    if len(chosen) > 1:
+        raise UserError("another format was chosen too", Option(chosen[1]), ("leave out ", Option(chosen[0])))
+    folders, place = _with_baseline(runs, baseline)
     note = Reporter(quiet=False, naming=COMMAND_LINE).note
-    print_comparison(registry, [RunFolder.finished(run, note) for run in runs])
+    opened = [RunFolder.finished(run, note) for run in folders]
+    if chosen:
+        comparison = compared(registry, opened, place, with_best=chosen[0] != "csv")
+        click.echo(printable(formatted(comparison, chosen[0])))
+    else:
+        print_comparison(registry, opened, place)
+
+
+def _with_baseline(runs: tuple[Path, ...], baseline: Path | None) -> tuple[list[Path], int]:
+    """Return the runs, with the baseline first if it is not among them, and its index."""
+    if baseline is None:
+        return list(runs), 0
+    resolved = [run.resolve() for run in runs]
+    if baseline.resolve() in resolved:
+        return list(runs), resolved.index(baseline.resolve())
+    return [baseline, *runs], 0

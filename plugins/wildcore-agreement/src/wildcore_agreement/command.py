@@ -13,6 +13,7 @@ from wildcore import LOCALITY_KINDS, PROBE_KINDS, Option, Place, ProbeKind, Scor
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
+from wildcore_agreement.corrected import CorrectedScore, corrected_scores
 from wildcore_agreement.verdicts import (
     Agreement,
     AnswerFilter,
@@ -26,6 +27,10 @@ from wildcore_agreement.verdicts import (
 )
 
 JUDGED_BY_THE_GOLD: tuple[ProbeKind, ...] = tuple(kind for kind in PROBE_KINDS if kind not in LOCALITY_KINDS)
+CORRECTED = (
+    "Corrected: prediction-powered estimate (PPI++) of the mean label over all answers. It is valid if the labelled answers were "
+    "chosen at random. The interval takes answers as independent."
+)
 SHOWN_FIRST = ("reason", "reply")
 LONGEST = 200
 
@@ -73,11 +78,13 @@ def agreement(run: Path, **options: Any) -> None:
         return
     compared = _compared(folder, chosen, options)
     if options["as_json"]:
-        click.echo(json.dumps([one.model_dump(mode="json") | _counts(one) for one in compared], indent=2))
+        shown = [one.model_dump(mode="json") | _counts(one) | _corrected(folder, one, chosen) for one in compared]
+        click.echo(json.dumps(shown, indent=2))
         return
     console = results_console()
     for one in compared:
         print_agreement(console, one)
+        print_corrected(console, corrected_scores(folder, one.first, one.second, chosen))
 
 
 def _chosen(folder: RunFolder, options: Mapping[str, Any]) -> AnswerFilter:
@@ -149,6 +156,28 @@ def _named(values: Mapping[str, float | None], names: Sequence[str]) -> list[str
 
 def _counts(one: Agreement) -> dict[str, int]:
     return {"both": one.both, "differ": one.differ}
+
+
+def _corrected(folder: RunFolder, one: Agreement, chosen: AnswerFilter) -> dict[str, Any]:
+    return {"corrected": [row.model_dump() for row in corrected_scores(folder, one.first, one.second, chosen)]}
+
+
+def print_corrected(console: Console, rows: Sequence[CorrectedScore]) -> None:
+    """Print the mean score that people's labels and a metric give together, if a metric was compared with labels."""
+    if not rows:
+        return
+    table = Table("protocol", "probe", "answers", title=safe_text(f"{rows[0].metric}, corrected by {rows[0].labels}"))
+    for column in ("uncorrected", "corrected", "95 % interval", "labelled", "others"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        mean = row.mean
+        interval = "-" if mean.low is None or mean.high is None else f"{mean.low:.3f} to {mean.high:.3f}"
+        table.add_row(
+            safe_text(row.protocol), row.kind, row.when, f"{row.uncorrected:.3f}", f"{mean.value:.3f}", interval,
+            str(mean.labelled), str(mean.unlabelled),
+        )  # fmt: skip
+    console.print(table)
+    console.print(CORRECTED)
 
 
 def print_agreement(console: Console, one: Agreement) -> None:

@@ -120,7 +120,7 @@ def agreements(
     tallies = [_Tally(pair, threshold, shown) for pair in combinations(labels, 2)]
     for said in answers(folder, chosen):
         for tally in tallies:
-            tally.take(said, *(_score(scores.get(_key(said, label)), said) for label in tally.pair))
+            tally.take(said, *(score_of(scores.get(score_place(said, label)), said) for label in tally.pair))
     return [tally.agreement() for tally in tallies]
 
 
@@ -232,11 +232,12 @@ def _content(said: JudgedAnswer) -> tuple[str, str, str]:
     return said.question.strip(), said.gold.strip(), said.answer.strip()
 
 
-def _key(said: JudgedAnswer, label: str) -> tuple[str, str, int, str]:
+def score_place(said: JudgedAnswer, label: str) -> tuple[str, str, int, str]:
+    """Return what identifies the score of an answer by the metric ``label``: case, protocol, probe and metric."""
     return (said.case, said.protocol, said.probe, label)
 
 
-def _score(record: ScoreRecord | None, said: JudgedAnswer) -> Score | None:
+def score_of(record: ScoreRecord | None, said: JudgedAnswer) -> Score | None:
     """Return the score of one answer. The scores of samples are recorded if there are several samples, or details to keep."""
     if record is None:
         return None
