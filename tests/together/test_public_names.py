@@ -39,6 +39,21 @@ READERS_OF_RUNS = {
         "wildcore.scoring.prediction_powered",
         "wildcore.scoring.scores",
     )
+    "wildcore_study": (
+        "wildcore.architectures",
+        "wildcore.params",
+        "wildcore.records.continuations",
+        "wildcore.records.run_folder",
+        "wildcore.records.schema",
+        "wildcore.reporting.console",
+        "wildcore.scoring.clusters",
+        "wildcore.scoring.intervals",
+        "wildcore.scoring.means",
+        "wildcore.scoring.paired",
+        "wildcore.scoring.retention",
+        "wildcore.scoring.values",
+        "wildcore.types",
+    ),
 }
 """Exceptions: a plugin whose command reads finished runs, and the modules whose public names it takes beside those above."""
 

@@ -19,6 +19,7 @@ CSV_COLUMNS = (
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    "[": "{[}", "]": "{]}",
 }  # fmt: skip
 
 
@@ -190,7 +191,7 @@ def to_latex(report: Report) -> str:
     for table in report.tables:
         parts += [r"\begin{table}", r"\centering\small", rf"\caption{{{in_latex(table.title)}}}"]
         parts += [_latex_grid(grid) for grid in grids(table)]
-        parts += [rf"\par [{number}] {in_latex(note)}" for number, note in enumerate(table.footnotes, start=1)]
+        parts += [rf"\par {{[{number}]}} {in_latex(note)}" for number, note in enumerate(table.footnotes, start=1)]
         parts.append(r"\end{table}")
     parts += [rf"\par {in_latex(line)}" for line in _unfinished(report)]
     return "\n".join(parts) + "\n"

@@ -106,7 +106,7 @@ def collect(
     elif layout == "retention":
         tables = _retention(folders)
     else:
-        tables = _tables(_chosen(measured(folders), preset), preset, any_model)
+        tables = arrange(_chosen(measured(folders), preset), preset, any_model)
     return Report(title=preset.title if preset else "Study", tables=tuple(tables), unfinished=tuple(unfinished))
 
 
@@ -124,8 +124,10 @@ def _chosen(numbers: Iterable[Measured], preset: Preset | None) -> list[Measured
     ]
 
 
-def _tables(numbers: Sequence[Measured], preset: Preset | None, any_model: bool) -> list[StudyTable]:
-    """Return one table for each model, dataset, schedule and probe."""
+def arrange(numbers: Sequence[Measured], preset: Preset | None, any_model: bool = False) -> list[StudyTable]:
+    """Return one table for each model, dataset, schedule and probe, with the published numbers of the preset's tables, or of all
+    tables.
+    """
     groups: dict[tuple[Any, ...], list[Measured]] = {}
     for number in numbers:
         groups.setdefault((number.model, number.dataset, number.schedule, number.probe), []).append(number)
@@ -237,9 +239,9 @@ def _statistics_notes(differences: Sequence[DifferenceRow]) -> Iterable[str]:
     if differences:
         size = differences[0].family_size
         yield (
-            "Differences are paired by case and in points, with a 95 % bootstrap interval. p is adjusted by Holm over the "
-            f"{size} differences of this table that have one. Detectable: the smallest difference that these cases show with "
-            "80 % power."
+            "Differences are paired by case and in points, with a 95 % bootstrap interval. p is adjusted by Holm over all "
+            f"differences of this table that have one ({size}). Detectable: the smallest difference that would have been "
+            "detected with 80 % power."
         )
 
 
