@@ -38,7 +38,7 @@ READERS_OF_RUNS = {
         "wildcore.scoring.intervals",
         "wildcore.scoring.prediction_powered",
         "wildcore.scoring.scores",
-    )
+    ),
     "wildcore_study": (
         "wildcore.architectures",
         "wildcore.params",

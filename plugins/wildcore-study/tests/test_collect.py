@@ -23,9 +23,7 @@ PROTOCOLS = [protocol.name for protocol in controlled_protocols()]
 
 
 def evaluate(out: Path, *arguments: str) -> None:
-    command = ["eval", "--quiet", "--out", str(out), "--measure", "none", *arguments]
-    if "sequential" not in arguments:
-        command = [word for word in command if word not in ("--measure", "none")]
+    command = ["eval", "--quiet", "--out", str(out), *arguments]
     done = CliRunner().invoke(main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
 
@@ -137,8 +135,14 @@ def test_only_a_difference_that_stands_is_bold(numbers: list[Measured]) -> None:
 
 def test_published_numbers_stand_beside_those_of_the_papers_model_alone(numbers: list[Measured]) -> None:
     preset = read_preset("truncation")
-    own = arrange([n for n in as_llama(numbers) if n.protocol in preset.protocols and n.metric == "exact-match"], preset)
-    values = {column: [p.value for p in cell.published] for column, cell in zip(own[0].columns, own[0].cells[0]) if cell}
+    own = arrange(
+        [n for n in as_llama(numbers) if n.protocol in preset.protocols and n.metric == "exact-match"], preset
+    )
+    values = {
+        column: [p.value for p in cell.published]
+        for column, cell in zip(own[0].columns, own[0].cells[0], strict=True)
+        if cell
+    }
     assert values == {
         "bare-free-gold": [1.0], "bare-free-natural": [0.202], "guided-free-gold": [0.751], "guided-free-natural": [0.528],
     }  # fmt: skip
@@ -217,7 +221,7 @@ def test_a_preset_names_what_is_installed_and_can_be_planned(name: str) -> None:
     for kind, named in (("editor", preset.editors), ("dataset", preset.datasets)):
         known = {found.offer.name for found in registry.offers[kind]}
         assert set(named) <= known
-    assert set(preset.protocols) <= {found.name for found in offered_protocols(registry)}
+    assert set(preset.protocols) <= {found.offer.name for found in registry.protocols}
     planned = list(planned_runs(preset, 2))
     assert len(set(planned)) == len(planned)
     assert {run.editor for run in planned} == set(preset.editors)
@@ -227,7 +231,9 @@ def test_a_preset_names_what_is_installed_and_can_be_planned(name: str) -> None:
 
 def test_the_batches_are_those_of_figure_4() -> None:
     planned = list(planned_runs(read_preset("batch-size"), None))
-    at_the_end = {e: [r.edits_per_update for r in planned if (r.editor, r.cases) == (e, 1000)] for e in ("ft-m", "memit")}
+    at_the_end = {
+        e: [r.edits_per_update for r in planned if (r.editor, r.cases) == (e, 1000)] for e in ("ft-m", "memit")
+    }
     assert at_the_end == {"ft-m": [1, 10, 20, 40, 80], "memit": [1, 10, 25, 50, 100, 200, 400, 800, 1000]}
 
 
