@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Literal
 
-from wildcore import ProbeKind, UserError, suggestion
+from wildcore import Option, ProbeKind, UserError, suggestion
 from wildcore.types import FrozenData
 
 Layout = Literal[
@@ -68,7 +68,7 @@ def read_preset(name: str) -> Preset:
     """Return the preset ``name``. Raises ``UserError`` for an unknown one."""
     known = preset_names()
     if name not in known:
-        raise UserError(f"no preset {name!r}", about="presets of the paper", way_out=suggestion(name, known))
+        raise UserError("no such preset", Option("preset", name), suggestion(name, known))
     return Preset.model_validate(
         tomllib.loads((files("wildcore_study") / "presets" / f"{name}.toml").read_text("utf-8"))
     )
