@@ -71,6 +71,8 @@ from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
 from wildcore_segmenters.dictionaries import _installed
 from wildcore_slurm.executor import SubmititExecutor, Submitter, import_submitit
 from wildcore_slurm.parameters import SubmititParams
+from wildcore_study.collect_command import runs_in
+from wildcore_study.presets import read_preset
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker
@@ -963,6 +965,18 @@ PROTOCOLS: list[Case] = [
             "wildcore score FOLDER --metric NAME"
         ),
         SAME,
+    ),
+    (
+        "wildcore_study.collect_command:runs_in",
+        lambda folder: runs_in([folder]),
+        "FOLDER: contains no run; name a run folder, or a folder with runs in it",
+        SAME,
+    ),
+    (
+        "wildcore_study.presets:read_preset",
+        lambda folder: read_preset("tabel3"),
+        "--preset tabel3: no such preset; did you mean 'table3'?",
+        "preset='tabel3': no such preset; did you mean 'table3'?",
     ),
     (
         "wildcore_agreement.command:_named",

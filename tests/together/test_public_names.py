@@ -39,7 +39,22 @@ READERS_OF_RUNS = {
         "wildcore.reporting.console",
         "wildcore.scoring.intervals",
         "wildcore.scoring.scores",
-    )
+    ),
+    "wildcore_study": (
+        "wildcore.architectures",
+        "wildcore.params",
+        "wildcore.records.continuations",
+        "wildcore.records.run_folder",
+        "wildcore.records.schema",
+        "wildcore.reporting.console",
+        "wildcore.scoring.clusters",
+        "wildcore.scoring.intervals",
+        "wildcore.scoring.means",
+        "wildcore.scoring.paired",
+        "wildcore.scoring.retention",
+        "wildcore.scoring.values",
+        "wildcore.types",
+    ),
 }
 """Exceptions: a plugin whose command reads finished runs, and the modules whose public names it takes beside those above."""
 

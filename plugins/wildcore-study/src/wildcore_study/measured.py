@@ -1,0 +1,164 @@
+"""What finished runs measured: each number with the values of its cases, and by what it differs from other numbers."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from wildcore import ProbeKind
+from wildcore.records.run_folder import RunFolder
+from wildcore.records.schema import ScoreRecord, flatten
+from wildcore.scoring.clusters import cluster_names, subjects
+from wildcore.scoring.intervals import interval
+from wildcore.scoring.means import summarise
+from wildcore.scoring.values import case_values
+from wildcore.types import FrozenData
+from wildcore_study.published import Setting
+
+NOT_A_SUBJECT = ("protocols", "batch_size", "continuation", "device", "cases", "malformed", "set_aside")
+"""Parts of a run's identity by which rows are not told apart: they are columns, or no score depends on them."""
+
+
+LENGTH = ("limit", "hash")
+"""Further such parts of a sequence: its length and its cases."""
+
+
+class Measured(FrozenData):
+    """One number of a run, over the cases that were scored.
+
+    ``editor`` names the method with the parameters by which its runs differ from the others in the study. ``method`` is its
+    name alone. ``edits`` is the number of edits of the sequence, None for single edits. ``values`` has the mean score of each
+    case over its probes. ``low`` to ``high`` is the 95 % interval of ``mean``, None if there is none.
+    """
+
+    model: str
+    dataset: str
+    method: str
+    editor: str
+    schedule: str
+    edits: int | None
+    edits_per_update: int | None
+    protocol: str
+    probe: ProbeKind
+    setting: Setting
+    metric: str
+    values: Mapping[str, float]
+    clusters: Mapping[str, str]
+    before: float | None
+    mean: float
+    low: float | None
+    high: float | None
+    unscored: int
+    refused: int
+
+    @property
+    def cases(self) -> int:
+        """The number of cases."""
+        return len(self.values)
+
+
+def measured(folders: Sequence[RunFolder]) -> list[Measured]:
+    """Return every number of the runs as they were evaluated last, in the order of the runs and of their tables."""
+    labels = labels_of(folders)
+    return [
+        number
+        for folder, label in zip(folders, labels, strict=True)
+        for number in _numbers(folder, label, folder.scores())
+    ]
+
+
+def labels_of(folders: Iterable[RunFolder]) -> list[str]:
+    """Return the editor of each run, as ``editor_labels`` does."""
+    return editor_labels([folder.manifest.identity for folder in folders])
+
+
+def editor_labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the editor's name of each run, with whatever differs between its runs on one model and dataset.
+
+    Sequences of several lengths are told apart by their columns instead. Runs that differ in nothing are numbered, so that
+    they are never mixed.
+    """
+    groups: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for index, identity in enumerate(identities):
+        name = (identity["model"]["name"], identity["dataset"]["name"], method_of(identity), _schedule(identity))
+        groups[name].append(index)
+    labels = [method_of(identity) for identity in identities]
+    for members in groups.values():
+        settings = {index: _told_apart_by(identities[index]) for index in members}
+        names = sorted({name for of_run in settings.values() for name in of_run})
+        varying = [name for name in names if len({str(of_run.get(name)) for of_run in settings.values()}) > 1]
+        for index in members:
+            said = [f"{name.rpartition('.')[2]}={settings[index].get(name)}" for name in varying]
+            labels[index] += f" ({', '.join(said)})" if said else ""
+        _number_repeated(labels, {index: identities[index]["dataset"]["cases"] for index in members})
+    return labels
+
+
+def method_of(identity: Mapping[str, Any]) -> str:
+    """Return the name of a run's editor."""
+    return str((identity.get("editor") or {}).get("name", "patch"))
+
+
+def setting_of(modules: Mapping[str, Any], metric: str) -> Setting:
+    """Return the modules of a protocol in a run's identity, and a metric without its parameters."""
+    named = {module: modules[module]["name"] for module in ("context", "generator", "truncator")}
+    bare = re.match(r"[\w-]+", metric)
+    return Setting(**named, metric=bare[0] if bare else metric)
+
+
+def _told_apart_by(identity: Mapping[str, Any]) -> dict[str, Any]:
+    left_out = NOT_A_SUBJECT if _schedule(identity) == "single" else (*NOT_A_SUBJECT, *LENGTH)
+    flat = flatten({name: value for name, value in identity.items() if name not in left_out})
+    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in left_out}
+
+
+def _number_repeated(labels: list[str], cases: Mapping[int, int]) -> None:
+    """Number the labels of runs that are equal and have equally many ``cases``, by the indices of the runs."""
+    alike: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, count in cases.items():
+        alike[labels[index], count].append(index)
+    for (label, _), indices in alike.items():
+        if len(indices) > 1:
+            for number, index in enumerate(indices, start=1):
+                labels[index] = f"{label} #{number}"
+
+
+def _schedule(identity: Mapping[str, Any]) -> str:
+    return str(identity.get("schedule", {}).get("edits", "single"))
+
+
+def _numbers(folder: RunFolder, label: str, scores: Iterable[ScoreRecord]) -> list[Measured]:
+    manifest, known = folder.manifest, list(scores)
+    identity = manifest.identity
+    clusters = subjects(folder.cases())
+    values, before = case_values(known), case_values(known, "before")
+    rows = {(row.protocol, row.kind, row.metric): row for row in summarise(known, clusters)}
+    sequence = _schedule(identity) != "single"
+    found = []
+    for key, of_cases in values.items():
+        ends = interval(list(of_cases.values()), cluster_names(of_cases, clusters))
+        found.append(
+            Measured(
+                model=identity["model"]["name"],
+                dataset=identity["dataset"]["name"],
+                method=method_of(identity),
+                editor=label,
+                schedule=_schedule(identity),
+                edits=manifest.case_count if sequence else None,
+                edits_per_update=identity["schedule"].get("edits_per_update") if sequence else None,
+                protocol=key[0],
+                probe=key[1],
+                setting=setting_of(identity["protocols"][key[0]], key[2]),
+                metric=key[2],
+                values=of_cases,
+                clusters=clusters,
+                before=fmean(before[key].values()) if key in before else None,
+                mean=fmean(of_cases.values()),
+                low=ends.low,
+                high=ends.high,
+                unscored=rows[key].unscored,
+                refused=rows[key].refused,
+            )
+        )
+    return found
