@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wildcore.api.jobs import in_use, job, joined_settings, plugins, protocol_names, require_unedited
+from wildcore.api.jobs import job, joined_settings, plugins, protocol_names
 from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
@@ -12,6 +12,7 @@ from wildcore.datasets.selection import CaseFilter, CaseReader, other_form_note
 from wildcore.defaults import WILD
 from wildcore.errors import Option, UserError
 from wildcore.jobs.build import make_reader
+from wildcore.jobs.in_use import in_use, require_unedited
 from wildcore.jobs.protocols import ready_protocols
 from wildcore.jobs.spec import AskJob, CaseChoice, names_used
 from wildcore.protocols import ReadyProtocol

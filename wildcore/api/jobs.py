@@ -1,8 +1,7 @@
 """What all calls share: the plugins, the job as the command line would specify it, and the model as loaded."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -80,35 +79,3 @@ def joined_settings(*several: Mapping[str, Any] | None) -> dict[str, Any]:
                 raise UserError("it is set twice", Setting(key), "leave one of them out")
             joined[key] = value
     return joined
-
-
-@contextmanager
-def in_use(model: "LoadedModel", batch_size: int | None = None) -> Iterator[None]:
-    """Give ``model`` the settings of a freshly loaded one, with at most ``batch_size`` prompts in a batch; restore them
-    afterwards.
-
-    Raises ``UserError`` for a model that carries a patch.
-    """
-    require_unedited(model)
-    max_batch_size, model.max_batch_size = model.max_batch_size, batch_size
-    model.warnings.clear()
-    try:
-        yield
-    finally:
-        model.max_batch_size = max_batch_size
-
-
-def require_unedited(model: "LoadedModel") -> None:
-    """Raise ``UserError`` if ``model`` is not a loaded model, or carries a patch."""
-    from wildcore.models.loaded import LoadedModel
-
-    if not isinstance(model, LoadedModel):
-        raise UserError(
-            f"expected a model that wildcore.api.load returned, found {type(model).__name__}", Option("model")
-        )
-    if model.carries_patches:
-        raise UserError(
-            "a patch is applied to it now, and this call needs it unedited",
-            about=f"model {model.request.name}",
-            way_out="call it outside of `with patch.applied(model):`, and hand it the patch (patch=...) where it takes one",
-        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wildcore.api.editors import EditorChoice, chosen, made
-from wildcore.api.jobs import in_use, job, plugins, require_unedited
+from wildcore.api.jobs import job, plugins
 from wildcore.api.naming import errors_in_python
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.rows import Row, edit_request
@@ -15,6 +15,7 @@ from wildcore.datasets.selection import other_form_note
 from wildcore.errors import Option, Place, UserError
 from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Patch
+from wildcore.jobs.in_use import in_use, require_unedited
 from wildcore.jobs.spec import EditJob
 from wildcore.scripts import SEPARATORS, SeparatorChoice
 from wildcore.storage.cache import cache_folder

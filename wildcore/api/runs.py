@@ -10,20 +10,18 @@ from wildcore.api.editors import EditorChoice, chosen
 from wildcore.api.jobs import (
     Names,
     Protocols,
-    in_use,
     job,
     joined_settings,
     names,
     plugins,
     protocol_names,
-    require_unedited,
 )
 from wildcore.api.naming import errors_in_python
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.progress import reporter_for
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET
-from wildcore.errors import Option, Place, UserError
+from wildcore.errors import Option, UserError
 from wildcore.evaluation.schedules import SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.home import user_path
 from wildcore.interfaces import Editor, Environment, Metric
@@ -35,6 +33,7 @@ from wildcore.jobs.build import (
     require_offered,
     segmenters,
 )
+from wildcore.jobs.in_use import require_unedited
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
@@ -242,21 +241,15 @@ def _carry_out(
 
     Raises ``UserError`` if the run is stopped because its first edits are all refused.
     """
-    from wildcore.evaluation.refusals import AllRefused
-    from wildcore.jobs.eval import open_evaluation  # heavy
-    from wildcore.jobs.eval_plan import plan_evaluation
+    from wildcore.jobs.whole_runs import begin_run  # heavy
 
-    with in_use(model, spec.batch_size):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
-        run = evaluation.create(spec, folder)
-        try:
-            evaluation.carry_out(spec, run)
-        except AllRefused as stopped:
-            raise UserError(f"stopped, because the first edits were all refused: {stopped}", Place(folder)) from stopped
-        except KeyboardInterrupt:
+    try:
+        begin_run(registry, spec, folder, model, reporter, own)
+    except KeyboardInterrupt:
+        if folder.is_dir():
             way_on = "" if own else f" Go on with: {resume_command(folder)}"
             reporter.line(f"Interrupted; what is finished is kept in {folder}.{way_on}")
-            raise
+        raise
 
 
 @overload

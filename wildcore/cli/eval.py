@@ -60,6 +60,7 @@ from wildcore.jobs.build import (
     require_offered,
 )
 from wildcore.jobs.protocol_files import read_protocol
+from wildcore.jobs.resume import NOT_ASKED_FOR, mended
 from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
@@ -68,8 +69,6 @@ from wildcore.reporting.console import Reporter, printable, results_console
 from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
 from wildcore.scoring.summary import summary
 
-NOT_ASKED_FOR = {"continuation": 0}
-"""Values of fields that the job of a run lacks if an earlier version started it; they are used on resume."""
 PREPARING = "reading data and model"
 
 Folder = click.Path(path_type=Path)
@@ -334,13 +333,8 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
-    with folder.locked():  # otherwise this would cut off a line that another process is still writing
-        for note in (
-            *folder.changed_files(),
-            *folder.mend(),
-            *(f"journal.jsonl: {said}" for said in folder.uncounted_lines()),
-        ):
-            reporter.note(note)
+    for note in mended(folder):
+        reporter.note(note)
     with torch_loaded(reporter, ctx.params["threads"]):
         from wildcore.jobs.eval import open_evaluation  # heavy: imported only after the folder has been checked
         from wildcore.jobs.eval_plan import plan_evaluation

@@ -105,7 +105,7 @@ class Evaluation:
             "model": provenance.model_identity(self.session.model),
             "dataset": self.dataset,
             "editor": self.editors[spec.editor][1],
-            "protocols": {p.name: _modules(p.definition) for p in self.plan.protocols},
+            "protocols": {p.name: modules_of(p.definition) for p in self.plan.protocols},
             "schedule": self.schedule(spec).identity(),
             **({"clock": clock} if (clock := clock_of(self.plan.protocols, self.session.model)) else {}),
             **({"continuation": spec.continuation} if spec.continuation else {}),
@@ -381,7 +381,8 @@ def _quick(metrics: Metrics) -> Metrics:
     return {"reliability": tuple(pair for pair in metrics.get("reliability", ()) if not pair[1].expensive)[:1]}
 
 
-def _modules(definition: EvalProtocol) -> Mapping[str, Any]:
+def modules_of(definition: EvalProtocol) -> Mapping[str, Any]:
+    """Return the modules of a protocol as they are recorded."""
     return definition.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
 
 

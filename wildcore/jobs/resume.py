@@ -8,6 +8,9 @@ from wildcore.interfaces import RESOURCES
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import changed_values
 
+NOT_ASKED_FOR = {"continuation": 0}
+"""Values of fields that the job of a run lacks if an earlier version started it; they are used on resume."""
+
 
 def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:
     """Raise ``UserError`` naming every difference between the identity of a run and that of a call."""
@@ -19,3 +22,9 @@ def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: M
 def without_resources(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return an identity without the editor's pinned resources, which are compared only if edits are left to be made."""
     return {**identity, "editor": {name: said for name, said in identity["editor"].items() if name != RESOURCES}}
+
+
+def mended(run: RunFolder) -> list[str]:
+    """Remove from an interrupted run what a killed process left, and return notes on it."""
+    with run.locked():  # otherwise this would cut off a line that another process is still writing
+        return [*run.changed_files(), *run.mend(), *(f"journal.jsonl: {said}" for said in run.uncounted_lines())]
