@@ -332,7 +332,10 @@ class CellWorker(Protocol):
 class CellQueue(Protocol):
     """The cells of a study, as an executor sees them. It can be pickled, and holds no more than places and settings."""
 
-    folder: Path
+    @property
+    def folder(self) -> Path:
+        """The study's folder."""
+        ...
 
     def waiting(self) -> Sequence[WaitingCell]:
         """Return the cells that are neither finished, nor being run, nor set aside after too many failed attempts, in the

@@ -42,10 +42,23 @@ READERS_OF_RUNS = {
     ),
     "wildcore_study": (
         "wildcore.architectures",
+        "wildcore.errors",
+        "wildcore.evaluation.schedules",
+        "wildcore.interfaces",
+        "wildcore.jobs.build",
+        "wildcore.jobs.eval_plan",
+        "wildcore.jobs.protocols",
+        "wildcore.jobs.spec",
+        "wildcore.jobs.whole_runs",
+        "wildcore.models.fingerprints",
+        "wildcore.models.loaded",
+        "wildcore.models.loading",
         "wildcore.params",
         "wildcore.records.continuations",
+        "wildcore.records.provenance",
         "wildcore.records.run_folder",
         "wildcore.records.schema",
+        "wildcore.registry",
         "wildcore.reporting.console",
         "wildcore.scoring.clusters",
         "wildcore.scoring.intervals",
@@ -56,7 +69,7 @@ READERS_OF_RUNS = {
         "wildcore.types",
     ),
 }
-"""Exceptions: a plugin whose command reads finished runs, and the modules whose public names it takes beside those above."""
+"""Exceptions: a plugin whose command reads finished runs or carries out many, and the modules whose public names it takes beside those above."""
 
 
 def package(plugin: Path) -> str:

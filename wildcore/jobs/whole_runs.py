@@ -11,6 +11,7 @@ from wildcore.datasets.selection import content_hash
 from wildcore.errors import Place, UserError
 from wildcore.evaluation.refusals import AllRefused
 from wildcore.evaluation.schedules import Schedule
+from wildcore.jobs.build import model_request
 from wildcore.jobs.eval import modules_of, open_evaluation
 from wildcore.jobs.eval_plan import EvaluationPlan, Reporting, plan_evaluation
 from wildcore.jobs.in_use import in_use
@@ -64,7 +65,7 @@ def plan_run(registry: Registry, spec: JobSpec, reporter: Reporting) -> PlannedR
 
 def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any]:
     spec, failing = plan.spec, plan.failing_under
-    files = find_files(plan.request)
+    files = find_files(plan.request, weights=False)
     folders = [files.folder, *([files.adapter.folder] if files.adapter else [])]
     return {
         "model": {
@@ -86,6 +87,11 @@ def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any
         "stop_when_collapsed": spec.stop_when_collapsed,
         "added_metrics": [one.module for one in plan.added],
     }
+
+
+def fetch_weights(registry: Registry, spec: JobSpec) -> None:
+    """Have the weights of a job's model on this machine. Raises ``UserError`` if they cannot be had."""
+    find_files(model_request(registry, spec))
 
 
 def begin_run(

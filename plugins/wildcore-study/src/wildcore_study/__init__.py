@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import click
 
-from wildcore import EvalProtocol, hookimpl
+from wildcore import EvalProtocol, Executor, NoParams, Offer, hookimpl, lazy
 
 
 @hookimpl
@@ -16,12 +16,14 @@ def wildcore_protocols() -> Iterable[EvalProtocol]:
 
 
 @hookimpl
+def wildcore_executors() -> Iterable[Offer[Executor]]:
+    """Offer the executor for one machine."""
+    return [Offer("local", lazy("wildcore_study.local:LocalExecutor"), NoParams, summary="one process for each device")]
+
+
+@hookimpl
 def wildcore_commands(cli: click.Group) -> None:
     """Add the command ``study``."""
-    from wildcore_study.collect_command import collect
+    from wildcore_study.commands import study
 
-    @cli.group()
-    def study() -> None:
-        """Show the tables of a study."""
-
-    study.add_command(collect)
+    cli.add_command(study)

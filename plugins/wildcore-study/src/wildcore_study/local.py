@@ -1,0 +1,118 @@
+"""The executor for one machine: a process for each device, each with a model of its own."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import psutil
+
+from wildcore import CellQueue, Progress, UserError
+
+POLL_SECONDS = 0.5
+STOP_SECONDS = 60.0
+FRUITLESS_PROCESSES = 5
+"""A device is given up after this number of processes in a row during which the number of waiting runs did not fall. It exceeds
+the number of attempts after which a run that kills its workers is set aside."""
+
+
+@dataclass
+class Slot:
+    """A device, and the process that works on it."""
+
+    device: str
+    process: "subprocess.Popen[str] | None" = None
+    waiting_before: int = 0
+    fruitless: int = 0
+    last_lines: list[str] = field(default_factory=list)
+
+
+class LocalExecutor:
+    """Runs the queue's worker command once for each device, and again if it dies while runs are waiting."""
+
+    def execute(self, queue: CellQueue, devices: Sequence[str], progress: Progress) -> None:
+        """Make runs until none is waiting and all processes have ended. Interrupted, it interrupts its processes and waits
+        until they have saved their work.
+
+        Raises ``UserError`` if every device was given up.
+        """
+        first = waiting = len(queue.waiting())
+        done = 0
+        slots = [Slot(device) for device in devices]
+        with progress.track("runs", first) as advance, _ended_at_last(slots):
+            while waiting or any(slot.process is not None for slot in slots):
+                for slot in slots:
+                    _heed_end(slot, waiting, progress)
+                usable = [slot for slot in slots if slot.fruitless < FRUITLESS_PROCESSES]
+                if not usable:
+                    raise UserError(
+                        f"no worker can be started; the last one said: {' / '.join(slots[0].last_lines[-3:])}",
+                        about="executor local",
+                    )
+                idle = [slot for slot in usable if slot.process is None]
+                for slot in idle[:waiting]:
+                    _start(slot, queue, waiting, progress, len(devices))
+                time.sleep(POLL_SECONDS)
+                waiting = len(queue.waiting())
+                working = sum(slot.process is not None for slot in slots)
+                if (more := first - waiting - working - done) > 0:  # a run that was taken is not finished yet
+                    advance(more)
+                    done += more
+
+
+def _start(slot: Slot, queue: CellQueue, waiting: int, progress: Progress, devices: int) -> None:
+    environment = dict(os.environ)
+    if slot.device == "cpu" and devices > 1:  # otherwise each process takes all cores
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count() or 1) // devices)))
+    slot.waiting_before = waiting
+    slot.process = subprocess.Popen(
+        queue.worker_command(slot.device),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
+    )
+    threading.Thread(target=_repeat, args=(slot, slot.process, progress), daemon=True).start()
+
+
+def _repeat(slot: Slot, process: "subprocess.Popen[str]", progress: Progress) -> None:
+    """Repeat what a process prints, behind the name of its device."""
+    line = getattr(progress, "line", None)
+    for text in process.stdout or ():
+        slot.last_lines = [*slot.last_lines, text.rstrip()][-10:]
+        if line is not None:
+            line(f"{slot.device} | {text.rstrip()}")
+
+
+def _heed_end(slot: Slot, waiting: int, progress: Progress) -> None:
+    """Free a slot whose process has ended, and count whether it was of use."""
+    if slot.process is None or slot.process.poll() is None:
+        return
+    slot.fruitless = 0 if waiting < slot.waiting_before else slot.fruitless + 1
+    if slot.process.returncode < 0:
+        progress.note(f"the worker on {slot.device} was ended by signal {-slot.process.returncode}")
+    slot.process = None
+
+
+@contextmanager
+def _ended_at_last(slots: Sequence[Slot]) -> Iterator[None]:
+    """Interrupt the processes that are left when the context is left; kill those that take too long to save their work."""
+    try:
+        yield
+    finally:
+        left = [slot.process for slot in slots if slot.process is not None and slot.process.poll() is None]
+        for process in left:
+            process.send_signal(signal.SIGINT)
+        end = time.monotonic() + STOP_SECONDS
+        for process in left:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,85 @@
+"""What a study consists of and what is left of it, for people and programs."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from wildcore.reporting.console import printable, safe_text
+from wildcore_study.cost import Remaining, in_words, remaining, total
+from wildcore_study.folder import StudyFolder
+from wildcore_study.planning import StudyPlan
+
+STATES = ("finished", "being made", "begun", "missing", "set aside")
+
+
+def print_plan(console: Console, folder: StudyFolder, plan: StudyPlan) -> None:
+    """Print every run with its state and what is left of it, then the sum."""
+    left = remaining(folder, plan)
+    table = Table("run", "state", "edits left", "answers left", "time")
+    for one in left:
+        time = "" if not one.edits else "unknown" if one.seconds is None else in_words(one.seconds)
+        table.add_row(safe_text(one.run.description), one.state, f"{one.edits or ''}", f"{one.answers or ''}", time)
+    console.print(table)
+    _print_sum(console, folder, plan, left)
+
+
+def print_state(console: Console, folder: StudyFolder, plan: StudyPlan) -> int:
+    """Print how many runs are in each state, and those that are set aside with the reason. Returns how many are left."""
+    left = remaining(folder, plan)
+    _print_sum(console, folder, plan, left)
+    return sum(one.state != "finished" for one in left)
+
+
+def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Sequence[Remaining]) -> None:
+    states = Counter(one.state for one in left)
+    counted = ", ".join(f"{states[state]} {state}" for state in STATES if states[state])
+    cells = sum(len(one.run.cells) for one in left)
+    missing = sum(len(one.protocols) for one in left)
+    console.print(
+        printable(
+            f"{plan.title}: {len(left)} runs ({counted}); {cells - missing} of {cells} cells finished, in {folder.path}"
+        ),
+        soft_wrap=True,
+    )
+    for one in left:
+        if one.state == "set aside":
+            console.print(printable(f"set aside: {one.run.id}, {one.run.description}: {one.reason}"), soft_wrap=True)
+    cost = total(left)
+    if cost.edits:
+        known = f"about {in_words(cost.seconds)} on one device" if cost.seconds else "time unknown"
+        unknown = f"; no run like {cost.unknown} of them was measured" if cost.unknown and cost.seconds else ""
+        console.print(f"Left: {cost.edits:,} edits, {cost.answers:,} answers, {known}{unknown}", soft_wrap=True)
+
+
+def as_json_text(folder: StudyFolder, plan: StudyPlan) -> str:
+    """Return the runs with their states, cells and what is left of them, as JSON."""
+    left = remaining(folder, plan)
+    cost = total(left)
+    said = {
+        "title": plan.title,
+        "folder": str(folder.path),
+        "runs": [
+            {
+                "id": one.run.id,
+                "description": one.run.description,
+                "state": one.state,
+                "reason": one.reason,
+                "cells": dict(one.run.cells),
+                "missing_protocols": list(one.protocols),
+                "edits": one.edits,
+                "answers": one.answers,
+                "seconds": one.seconds,
+            }
+            for one in left
+        ],
+        "left": {
+            "edits": cost.edits,
+            "answers": cost.answers,
+            "seconds": cost.seconds,
+            "runs_of_unknown_time": cost.unknown,
+        },
+    }
+    return json.dumps(said, indent=2, ensure_ascii=False)
