@@ -11,7 +11,7 @@ from wildcore_study.decomposition import effects, steps
 from wildcore_study.measured import Measured, measured
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
 from wildcore_study.protocols import MODULES, controlled_protocols
-from wildcore_study.rendering import CSV_COLUMNS, in_latex
+from wildcore_study.rendering import CSV_COLUMNS
 from wildcore_study.tables import Report, arrange, collect
 
 from wildcore import UserError
@@ -110,13 +110,6 @@ def test_latex_is_balanced(runs: Path, preset: str) -> None:
         rows = [line for line in tabular.partition(r"\end{tabular}")[0].splitlines() if line.endswith(r"\\")]
         assert rows
         assert {row.count("&") for row in rows} == {columns - 1}
-
-
-def test_latex_shows_special_characters() -> None:
-    assert in_latex("50 % of {a_b} & [c]\n") == r"50 \% of \{a\_b\} \& {[}c{]}⏎"
-    assert in_latex("\\~^$#<>|") == (
-        r"\textbackslash{}\textasciitilde{}\textasciicircum{}\$\#\textless{}\textgreater{}\textbar{}"
-    )
 
 
 def test_only_a_difference_that_stands_is_bold(numbers: list[Measured]) -> None:
