@@ -163,7 +163,7 @@ def test_an_unfinished_run_is_listed(runs: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()
     (begun / "manifest.json").write_bytes((runs / "edits" / "manifest.json").read_bytes())
-    done = CliRunner().invoke(main, ["study", "collect", str(runs), str(tmp_path), "--json"])
+    done = CliRunner().invoke(main, ["study", "collect", str(runs), str(tmp_path), "--preset", "table3", "--json"])
     assert done.exit_code == 0, done.output
     report = Report.model_validate_json(done.stdout)
     assert [one.cell for one in report.unfinished] == [str(begun)]

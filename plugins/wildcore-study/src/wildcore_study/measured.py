@@ -124,7 +124,7 @@ def setting_of(modules: Mapping[str, Any], metric: str) -> Setting:
 
 def _told_apart_by(identity: Mapping[str, Any], repeats_apart: bool) -> dict[str, Any]:
     left_out = NOT_A_SUBJECT if _schedule(identity) == "single" else (*NOT_A_SUBJECT, *LENGTH)
-    repeated = () if repeats_apart else REPEATED
+    repeated: tuple[str, ...] = () if repeats_apart else REPEATED
     if not repeats_apart and identity["dataset"].get("sample"):
         repeated = (*REPEATED, "dataset.hash")  # another seed draws other cases
     flat = flatten({name: value for name, value in identity.items() if name not in left_out})

@@ -41,10 +41,13 @@ def compare_measured(first: Measured, second: Measured) -> PairedDifference:
 
     With several repeats the interval draws repeats and cases, and there is no p-value: the tests know cases alone.
     """
+    clusters = {**first.clusters, **second.clusters}
+    if len(first.repeats) == len(second.repeats) == 1:
+        return compare_paired(first.values, second.values, clusters)
     shared = [repeat for repeat in first.repeats if repeat in second.repeats]
     one = _joined([first.repeats[repeat] for repeat in shared])
     other = _joined([second.repeats[repeat] for repeat in shared])
-    paired = compare_paired(one, other, {**first.clusters, **second.clusters})
+    paired = compare_paired(one, other, clusters)
     if len(shared) < 2 or not paired.cases:
         unshared = len(first.repeats.keys() ^ second.repeats.keys())
         note = f"{unshared} seeds or orders that only one of the two has are left out"
