@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -154,6 +154,7 @@ def test_the_other_way_round_it_is_the_negative(pairs: list[tuple[float, float]]
         assert there.low - 1e-9 <= there.difference <= there.high + 1e-9
 
 
+@settings(max_examples=20, deadline=None)  # statsmodels collects garbage each time
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())

@@ -28,8 +28,9 @@ def interval(values: Sequence[float], clusters: Sequence[object] | None = None) 
     """Return the 95 % interval of the mean of ``values``, one for each case.
 
     Wilson's if all values are 0 or 1, else that of Student's t, which is cut off at 0 and 1 if all values lie between them.
-    ``clusters`` names the cluster of each value: values of one cluster are not independent of each other, so t is then over
-    clusters. There is none for one value or one cluster, unless it is 0 or 1, and for equal values, which show no spread.
+    ``clusters`` names the cluster of each value: values of one cluster are not independent of each other, so t then has the
+    cluster-robust standard error (``cluster_spread``) and one degree of freedom less than there are clusters. There is none for
+    one value or one cluster, unless it is 0 or 1, and for equal values, which show no spread.
     """
     independent = clusters is None or len(set(clusters)) == len(values)
     if all(value in (0, 1) for value in values):
@@ -49,9 +50,11 @@ def interval(values: Sequence[float], clusters: Sequence[object] | None = None) 
     return Interval(low=low, high=high, method="t")
 
 
-def wilson(mean: float, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval (Wilson 1927) of a proportion ``mean`` over ``count`` independent cases."""
-    z = NORMAL_95
+def wilson(mean: float, count: float, z: float = NORMAL_95) -> tuple[float, float]:
+    """Return the Wilson score interval (Wilson 1927) of a proportion ``mean`` over ``count`` independent cases.
+
+    It is the 95 % interval for the quantile ``z`` of the normal distribution.
+    """
     centre = mean + z * z / (2 * count)
     spread = z * sqrt(mean * (1 - mean) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
