@@ -57,9 +57,10 @@ def clustered_mean(draw: Generator, count: int) -> tuple[Ends, float, None]:
     return (found.low, found.high), 0.75, None
 
 
-def unequal_clusters(draw: Generator, count: int) -> tuple[Ends, float, None]:
-    """0/1 values of cases, of which one to five share a subject."""
-    subjects = np.repeat(np.arange(count), draw.integers(1, 6, count))[:count]
+def unequal_clusters(draw: Generator, count: int, large: bool = False) -> tuple[Ends, float, None]:
+    """0/1 values of cases, of which one to five share a subject. ``large``: eight share one of ten subjects, the others none."""
+    sizes = np.where(draw.random(count) < 0.1, 8, 1) if large else draw.integers(1, 6, count)
+    subjects = np.repeat(np.arange(count), sizes)[:count]
     values = draw.random(count) < draw.beta(3, 2, count)[subjects]
     found = interval(values.astype(float).tolist(), subjects.tolist())
     return (found.low, found.high), 0.6, None
@@ -132,6 +133,7 @@ STUDIES: dict[str, Callable[..., tuple[Ends, float, float | None]]] = {
     "single mean, fractions (BCa, not used)": bootstrap_of_fractional,
     "single mean, fractions, 2 cases a subject (t)": clustered_mean,
     "single mean, 0/1, 1 to 5 cases a subject (t)": unequal_clusters,
+    "single mean, 0/1, 1 or 8 cases a subject (t)": partial(unequal_clusters, large=True),
     "paired difference, 0/1 (BCa)": paired_binary,
     "paired difference, fractions (BCa)": paired_fractional,
     "paired difference, 0/1, 2 cases a subject (BCa)": paired_clusters,

@@ -41,8 +41,17 @@ def print_changes(console: Console, changes: Sequence[ChangeByEdits]) -> None:
     console.print("Change by the edits: after minus before, paired by case")
     console.print(table)
     console.print(
-        "Detectable: the smallest change that would have been found with 80 % power at the two-sided 5 % level."
+        (
+            ""
+            if narrow
+            else f"p (Holm) is adjusted for all changes under one protocol by one probe kind ({_family(changes)} here). "
+        )
+        + "Detectable: the smallest change that would have been found with 80 % power at the two-sided 5 % level."
     )
     for note, count in Counter(one.paired.note for one in changes if one.paired.note).items():
         console.print(safe_text(f"{count} change{'s' if count > 1 else ''}: {note}"))
     console.print()
+
+
+def _family(changes: Sequence[ChangeByEdits]) -> str:
+    return " or ".join(str(size) for size in sorted({one.family_size for one in changes}))

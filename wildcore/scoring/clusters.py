@@ -59,3 +59,12 @@ def cluster_spread(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") ->
     total = sizes.sum()
     without_one = (sums - sizes * (sums.sum() / total)) / (total - sizes)
     return float(np.sqrt((len(sums) - 1) * (without_one**2).sum()))
+
+
+def effective_clusters(sizes: "NDArray[np.float64]") -> float:
+    """Return the number of clusters of one size that say as much as clusters of these ``sizes`` (Kish 1965).
+
+    A mean over few large and many small clusters depends mostly on the large ones, so that its standard error is less certain
+    than the number of clusters suggests.
+    """
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
