@@ -40,18 +40,12 @@ def print_changes(console: Console, changes: Sequence[ChangeByEdits]) -> None:
     console.print()
     console.print("Change by the edits: after minus before, paired by case")
     console.print(table)
+    if not narrow:
+        family = " or ".join(str(size) for size in sorted({one.family_size for one in changes}))
+        console.print(f"p (Holm) is adjusted for all changes under one protocol by one probe kind ({family} here).")
     console.print(
-        (
-            ""
-            if narrow
-            else f"p (Holm) is adjusted for all changes under one protocol by one probe kind ({_family(changes)} here). "
-        )
-        + "Detectable: the smallest change that would have been found with 80 % power at the two-sided 5 % level."
+        "Detectable: the smallest change that would have been found with 80 % power at the two-sided 5 % level."
     )
     for note, count in Counter(one.paired.note for one in changes if one.paired.note).items():
         console.print(safe_text(f"{count} change{'s' if count > 1 else ''}: {note}"))
     console.print()
-
-
-def _family(changes: Sequence[ChangeByEdits]) -> str:
-    return " or ".join(str(size) for size in sorted({one.family_size for one in changes}))
