@@ -23,7 +23,8 @@ MOST_FOR_BCA = 5_000
 BATCH = 250
 """Number of resamples in memory at once."""
 
-IntervalMethod = Literal["bca", "percentile", "none"]
+IntervalMethod = Literal["bca", "percentile", "crossed", "none"]
+"""``crossed``: over repetitions and cases (``wildcore.scoring.orders``); ``compare_paired`` itself has none."""
 Test = Literal["mcnemar", "sign-flip", "none"]
 
 

@@ -133,7 +133,7 @@ def statistics_notes(columns: Sequence[DifferenceRow], editors: Sequence[Differe
     if not columns and not editors:
         return
     yield (
-        "Differences are paired by case and in points, with a 95 % bootstrap interval. Detectable: the smallest difference that "
+        "Differences are paired by case and in points, with a 95 % interval, of a bootstrap unless said otherwise. Detectable: the smallest difference that "
         "would have been detected with 80 % power."
     )
     if size := max((row.family_size for row in columns), default=0):

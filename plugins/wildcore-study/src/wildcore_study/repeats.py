@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from wildcore.scoring.orders import crossed_interval
+from wildcore.scoring.orders import crossed_interval, in_unit
 from wildcore.scoring.paired import PairedDifference, compare_paired
 from wildcore_study.measured import Measured
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def pooled(numbers: Iterable[Measured]) -> list[Measured]:
     """Return one number for those that differ in their seed or order alone: the mean over these repeats.
 
-    Its interval is that of a bootstrap which draws repeats and cases (``crossed_interval``). The values of its cases are means
-    over the repeats.
+    Its interval covers other repeats as well as other cases (``crossed_interval``). The values of its cases are means over the
+    repeats.
     """
     groups: dict[tuple[object, ...], list[Measured]] = {}
     for one in numbers:
@@ -39,7 +39,7 @@ def pooled(numbers: Iterable[Measured]) -> list[Measured]:
 def compare_measured(first: Measured, second: Measured) -> PairedDifference:
     """Return ``first`` minus ``second``, paired by case, and by repeat where both have several.
 
-    With several repeats the interval draws repeats and cases, and there is no p-value: the tests know cases alone.
+    With several repeats the interval is over repeats and cases, and there is no p-value: a few repeats cannot give a valid one.
     """
     clusters = {**first.clusters, **second.clusters}
     if len(first.repeats) == len(second.repeats) == 1:
@@ -55,14 +55,15 @@ def compare_measured(first: Measured, second: Measured) -> PairedDifference:
     import numpy as np  # heavy
 
     cases = [case for case in one if case in other]
-    matrix = _matrix([first.repeats[r] for r in shared], cases) - _matrix([second.repeats[r] for r in shared], cases)
-    low, high = _interval(matrix)
+    values, others = ([of.repeats[repeat] for repeat in shared] for of in (first, second))
+    matrix = _matrix(values, cases) - _matrix(others, cases)
+    low, high = _interval(matrix, [*values, *others], (-1.0, 1.0))
     return paired.model_copy(
         update={
             "difference": float(np.nanmean(matrix)), "low": low, "high": high,
-            "interval": "none" if low is None else "percentile", "p": None,
+            "interval": "none" if low is None else "crossed", "p": None,
             "test": "none", "detectable": None,
-            "note": f"no p: the interval draws {len(shared)} seeds or orders, and cases",
+            "note": f"no p: a few repeats give none; the interval is over {len(shared)} seeds or orders, and cases",
         }
     )  # fmt: skip
 
@@ -71,15 +72,15 @@ def repeats_notes(numbers: Iterable[Measured]) -> Iterable[str]:
     """Return what a reader must know about numbers over several repeats; nothing if there are none."""
     if any(len(one.repeats) > 1 for one in numbers):
         yield (
-            "Where several seeds or orders were run, a number is the mean over them, its 95 % interval is of a bootstrap that "
-            "draws seeds or orders as well as cases, and a difference has no p."
+            "Where several seeds or orders were run, a number is the mean over them, its 95 % interval covers other seeds or "
+            "orders as well as other cases, and a difference has no p."
         )
 
 
 def _over_repeats(group: Sequence[Measured]) -> Measured:
     values = [one.values for one in group]
     joined = _joined(values)
-    low, high = _interval(_matrix(values, sorted(joined)))
+    low, high = _interval(_matrix(values, sorted(joined)), values, (0.0, 1.0))
     before = [one.before for one in group if one.before is not None]
     return group[0].model_copy(
         update={
@@ -108,10 +109,8 @@ def _matrix(repeats: Sequence[Mapping[str, float]], cases: Sequence[str]) -> "ND
     return np.array([[values.get(case, np.nan) for case in cases] for values in repeats], dtype=np.float64)
 
 
-def _interval(matrix: "NDArray[np.float64]") -> tuple[float, float] | tuple[None, None]:
-    """Return the interval over repeats and cases; none if all values are equal, because resampling then shows no spread."""
-    import numpy as np  # heavy
-
-    if np.nanmax(matrix) - np.nanmin(matrix) < 1e-12:
-        return None, None
-    return crossed_interval(matrix)
+def _interval(
+    matrix: "NDArray[np.float64]", values: Sequence[Mapping[str, float]], unit: tuple[float, float]
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval over repeats and cases, cut off at ``unit`` if all values lie within 0 and 1."""
+    return crossed_interval(matrix, unit if in_unit(*values) else None)
