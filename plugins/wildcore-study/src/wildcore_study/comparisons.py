@@ -133,8 +133,8 @@ def statistics_notes(columns: Sequence[DifferenceRow], editors: Sequence[Differe
     if not columns and not editors:
         return
     yield (
-        "Differences are paired by case and in points, with a 95 % interval, of a bootstrap unless said otherwise. Detectable: the smallest difference that "
-        "would have been detected with 80 % power."
+        "Differences are paired by case and in points, with a 95 % interval (by the bootstrap, if no seed or order is repeated). "
+        "Detectable: the smallest difference that would have been detected with 80 % power."
     )
     if size := max((row.family_size for row in columns), default=0):
         yield (
