@@ -11,6 +11,7 @@ from wildcore_study.devices import kind_of_device
 from wildcore_study.folder import StudyFolder
 from wildcore_study.gathering import gathered
 from wildcore_study.measured import Measured, editor_labels, measured
+from wildcore_study.presets import preset_names
 from wildcore_study.repeats import compare_measured, pooled
 from wildcore_study.tables import Report, arrange, devices_notes
 
@@ -186,3 +187,25 @@ def test_different_kinds_of_accelerator_in_one_table_are_said(numbers: list[Meas
     assert "NVIDIA H200: ft-m; cpu: ft-l" in note
     assert not [note for note in arrange(numbers, None)[0].footnotes if "kinds of accelerator" in note]
     assert kind_of_device({"device": "cuda:1", "accelerator": "NVIDIA H200"}) == "NVIDIA H200"
+
+
+@pytest.mark.parametrize("words", [["collect"], ["status"], ["script", "--engine", "slurm"]])
+def test_a_folder_without_a_plan_is_refused(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    done = CliRunner().invoke(main, ["study", *words, str(tmp_path)])
+    assert done.exit_code == 2
+    assert f"{tmp_path}: contains no plan; make one with: wildcore study run" in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "option"), [(["--model", "pocket"], "--model"), (["--set", "editor.ft-m.layer=1"], "--set")]
+)
+def test_an_option_for_presets_is_refused_with_a_file_by_its_own_name(given: list[str], option: str) -> None:
+    done = CliRunner().invoke(main, ["study", "plan", str(EXAMPLE), *given])
+    assert done.exit_code == 2
+    assert f"{option}: is for presets, and a study file says this itself; write it in the file" in done.stderr
+
+
+def test_the_help_names_every_preset() -> None:
+    said = " ".join(CliRunner().invoke(main, ["study", "run", "--help"]).stdout.replace("-\n", "-").split())
+    assert not [name for name in preset_names() if name not in said]

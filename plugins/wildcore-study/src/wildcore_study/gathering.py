@@ -11,6 +11,7 @@ from wildcore_study.cost import Remaining, remaining
 from wildcore_study.folder import StudyFolder
 from wildcore_study.planning import StudyPlan
 from wildcore_study.presets import Preset, read_preset
+from wildcore_study.status import require_plans
 from wildcore_study.tables import Unfinished
 
 DISCARDED = "discarded"
@@ -62,9 +63,7 @@ def gathered(folders: Sequence[Path], preset: str | None) -> Gathered:
 
 def _add_study(found: Gathered, study: StudyFolder, preset: str | None) -> StudyPlan:
     """Add the runs of the study's last plan, or of its last one with the layout ``preset`` if there is one."""
-    plans = list(study.plans().values())
-    if not plans:
-        raise UserError("contains no plan", Place(study.path), "run the study first")
+    plans = list(require_plans(study).values())
     plan = next((one for one in reversed(plans) if preset is not None and one.layout == preset), plans[-1])
     finished = study.finished_cells()
     protocols: dict[Path, set[str]] = {}

@@ -7,12 +7,21 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from wildcore import Place, UserError, command
 from wildcore.reporting.console import printable, safe_text
 from wildcore_study.cost import Remaining, in_words, remaining, total
 from wildcore_study.folder import StudyFolder
 from wildcore_study.planning import StudyPlan
 
 STATES = ("finished", "being made", "begun", "missing", "set aside")
+
+
+def require_plans(folder: StudyFolder) -> dict[str, StudyPlan]:
+    """Return the plans of a study's folder by their names, the last one last. Raises ``UserError`` if there is none."""
+    plans = folder.plans()
+    if not plans:
+        raise UserError("contains no plan", Place(folder.path), f"make one with: {command('study', 'run')}")
+    return plans
 
 
 def print_plan(console: Console, folder: StudyFolder, plan: StudyPlan) -> None:
@@ -40,7 +49,8 @@ def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Seq
     missing = sum(len(one.protocols) for one in left)
     console.print(
         printable(
-            f"{plan.title}: {len(left)} runs ({counted}); {cells - missing} of {cells} cells finished, in {folder.path}"
+            f"{plan.title}: {len(left)} {'run' if len(left) == 1 else 'runs'} ({counted}); {cells - missing} of {cells} cells "
+            f"(a run under one protocol) finished, in {folder.path}"
         ),
         soft_wrap=True,
     )
@@ -49,8 +59,14 @@ def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Seq
             console.print(printable(f"set aside: {one.run.id}, {one.run.description}: {one.reason}"), soft_wrap=True)
     cost = total(left)
     if cost.edits:
-        known = f"about {in_words(cost.seconds)} on one device" if cost.seconds else "time unknown"
-        unknown = f"; no run like {cost.unknown} of them was measured" if cost.unknown and cost.seconds else ""
+        known = (
+            f"about {in_words(cost.seconds)} on one device"
+            if cost.seconds
+            else "time unknown until a run of the same kind is finished"
+        )
+        unknown = (
+            f", without {cost.unknown} runs of whose kind none is finished" if cost.unknown and cost.seconds else ""
+        )
         console.print(f"Left: {cost.edits:,} edits, {cost.answers:,} answers, {known}{unknown}", soft_wrap=True)
 
 
