@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from wildcore_study.comparisons import Compared, adjusted
-from wildcore_study.definition import read_study
+from wildcore_study.definition import (
+    DatasetEntry,
+    EditorEntry,
+    ModelEntry,
+    ProtocolEntry,
+    ScheduleEntry,
+    Study,
+    read_study,
+)
 from wildcore_study.devices import kind_of_device
 from wildcore_study.folder import StudyFolder
 from wildcore_study.gathering import gathered
@@ -30,6 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "example"
     done = CliRunner().invoke(main, ["study", str(EXAMPLE), "--out", str(folder)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+    assert "Print the tables with: wildcore study collect" in done.stderr
     return folder
 
 
@@ -46,6 +55,19 @@ def numbers(finished: Path) -> list[Measured]:
         for n in measured([RunFolder.open(path) for path in (finished / "runs").iterdir()])
         if n.probe == "reliability"
     ]
+
+
+def test_the_readme_has_every_key_of_a_study_file_and_every_preset() -> None:
+    text = EXAMPLE.with_name("README.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1]: line for line in text.splitlines() if line.startswith("| ")}
+    heads = "".join(rows)
+    assert not [key for key in Study.model_fields if f"`{key}`" not in heads]
+    entries = {"models": ModelEntry, "editors": EditorEntry, "datasets": DatasetEntry, "protocols": ProtocolEntry,
+               "schedules": ScheduleEntry}  # fmt: skip
+    for name, entry in entries.items():
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |") and f"`{name[:-1]}`" in line)
+        assert not [key for key in entry.model_fields if f"`{key}`" not in row]
+    assert not [name for name in preset_names() if f"`wildcore study --preset {name} --model M`" not in text]
 
 
 def report(folder: Path, *arguments: str) -> Report:
@@ -194,7 +216,7 @@ def test_a_folder_without_a_plan_is_refused(words: list[str], tmp_path: Path) ->
     (tmp_path / "studies").mkdir()
     done = CliRunner().invoke(main, ["study", *words, str(tmp_path)])
     assert done.exit_code == 2
-    assert f"{tmp_path}: contains no plan; make one with: wildcore study run" in done.stderr.replace("\n", "")
+    assert f"{tmp_path}: holds no study" in done.stderr.replace("\n", "")
 
 
 @pytest.mark.parametrize(

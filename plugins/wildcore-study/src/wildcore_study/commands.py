@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from wildcore import Option, UserError
+from wildcore import Option, UserError, command
 from wildcore.jobs.spec import parse_settings
 from wildcore.reporting.console import Reporter, results_console
 from wildcore_study.choices import PresetChoice, chosen_study
@@ -174,6 +174,7 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
         left = print_state(results_console(), folder, made)
     if left:
         ctx.exit(UNFINISHED)
+    reporter.line(f"Print the tables with: {command('study', 'collect', str(folder.path))}")
 
 
 @study.command()
@@ -182,10 +183,10 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
 def status(folder: Path, as_json: bool) -> None:
     """Show how many runs of each study in FOLDER are finished, being made, begun, missing or set aside, and why."""
     from wildcore_study.folder import require_folder
-    from wildcore_study.status import as_json_text, print_state, require_plans
+    from wildcore_study.status import as_json_text, print_state
 
     found = require_folder(folder)
-    for made in require_plans(found).values():
+    for made in found.plans().values():
         if as_json:
             click.echo(as_json_text(found, made))
         else:

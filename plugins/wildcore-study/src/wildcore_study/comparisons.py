@@ -139,12 +139,12 @@ def statistics_notes(columns: Sequence[DifferenceRow], editors: Sequence[Differe
     if size := max((row.family_size for row in columns), default=0):
         yield (
             "Between columns, p is adjusted by Holm over the editors compared under the same pair of columns, by the probe of "
-            f"this table (at most {size})."
+            f"this table (editors: at most {size})."
         )
     if size := max((row.family_size for row in editors), default=0):
         yield (
             "Between editors, p is adjusted by Holm over all pairs of editors in the same column, by the probe of this table "
-            f"(at most {size} pairs)."
+            f"(pairs: at most {size})."
         )
     if any(not row.is_shown for row in editors):
         shown = (

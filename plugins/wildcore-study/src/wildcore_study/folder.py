@@ -136,7 +136,7 @@ def cells_of(folder: Path) -> tuple[str, ...]:
 
 def require_folder(path: Path) -> StudyFolder:
     """Return the study's folder at ``path``. Raises ``UserError`` if it holds no study."""
-    if not (path / "studies").is_dir():
+    if not any((path / "studies").glob("*.json")):
         raise UserError(
             "holds no study", Place(path), ("name the folder that was given to study run with ", Option("out"))
         )

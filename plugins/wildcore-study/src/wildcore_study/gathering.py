@@ -8,10 +8,9 @@ from wildcore import Option, Place, UserError
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable
 from wildcore_study.cost import Remaining, remaining
-from wildcore_study.folder import StudyFolder
+from wildcore_study.folder import StudyFolder, require_folder
 from wildcore_study.planning import StudyPlan
 from wildcore_study.presets import Preset, read_preset
-from wildcore_study.status import require_plans
 from wildcore_study.tables import Unfinished
 
 DISCARDED = "discarded"
@@ -51,7 +50,7 @@ def gathered(folders: Sequence[Path], preset: str | None) -> Gathered:
     plans = []
     for folder in folders:
         if (folder / "studies").is_dir():
-            plans.append(_add_study(found, StudyFolder(folder), preset))
+            plans.append(_add_study(found, require_folder(folder), preset))
         else:
             _add_runs(found, folder)
     if plans and preset is None:
@@ -63,7 +62,7 @@ def gathered(folders: Sequence[Path], preset: str | None) -> Gathered:
 
 def _add_study(found: Gathered, study: StudyFolder, preset: str | None) -> StudyPlan:
     """Add the runs of the study's last plan, or of its last one with the layout ``preset`` if there is one."""
-    plans = list(require_plans(study).values())
+    plans = list(study.plans().values())
     plan = next((one for one in reversed(plans) if preset is not None and one.layout == preset), plans[-1])
     finished = study.finished_cells()
     protocols: dict[Path, set[str]] = {}

@@ -30,10 +30,9 @@ def script(folder: Path, plan_name: str | None, engine: str, **options: Any) -> 
     from wildcore_study.folder import require_folder
     from wildcore_study.queue import StudyQueue
     from wildcore_study.scripts import kubernetes_job, slurm_script
-    from wildcore_study.status import require_plans
 
     study = require_folder(folder)
-    name = plan_name or list(require_plans(study))[-1]
+    name = plan_name or list(study.plans())[-1]
     study.plan(name)
     device = "cuda:0" if options["gpus"] else "cpu"
     queue = StudyQueue(folder.absolute(), name)

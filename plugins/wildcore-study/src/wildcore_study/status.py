@@ -7,21 +7,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import Place, UserError, command
 from wildcore.reporting.console import printable, safe_text
 from wildcore_study.cost import Remaining, in_words, remaining, total
 from wildcore_study.folder import StudyFolder
 from wildcore_study.planning import StudyPlan
 
 STATES = ("finished", "being made", "begun", "missing", "set aside")
-
-
-def require_plans(folder: StudyFolder) -> dict[str, StudyPlan]:
-    """Return the plans of a study's folder by their names, the last one last. Raises ``UserError`` if there is none."""
-    plans = folder.plans()
-    if not plans:
-        raise UserError("contains no plan", Place(folder.path), f"make one with: {command('study', 'run')}")
-    return plans
 
 
 def print_plan(console: Console, folder: StudyFolder, plan: StudyPlan) -> None:
