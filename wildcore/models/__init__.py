@@ -2,6 +2,7 @@
 
 from wildcore.models.chat import reads_clock, recorded_clock, render_chat, template_text
 from wildcore.models.fingerprints import hash_of_weights
+from wildcore.models.forwards import ending_after
 from wildcore.models.loaded import LoadedModel, ModelRequest, Projection
 from wildcore.models.loading import fetch_folder, load_config, load_model, pick_device, read_shape
 from wildcore.models.memory import GIB, free_memory
@@ -30,6 +31,7 @@ __all__ = [
     "at_least_float32",
     "edit_prompt",
     "encode",
+    "ending_after",
     "fetch_folder",
     "free_memory",
     "hash_of_weights",

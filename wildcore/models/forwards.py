@@ -1,4 +1,4 @@
-"""Replaces what modules of a network compute, for a while."""
+"""Replaces what modules of a network compute, for a while, or ends a pass early."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,3 +25,23 @@ def replaced_forwards(replaced: Mapping[nn.Module, Forward]) -> Iterator[None]:
             vars(module).pop("forward", None)
         for module, forward in own.items():
             vars(module)["forward"] = forward
+
+
+class _ReadFarEnough(Exception):
+    """Ends a forward pass after a module."""
+
+
+@contextmanager
+def ending_after(module: nn.Module) -> Iterator[None]:
+    """End the forward pass in this context after ``module`` and the hooks that it has now; what lies above is not computed."""
+
+    def end(module: nn.Module, inputs: Any, output: Any) -> None:
+        raise _ReadFarEnough
+
+    handle = module.register_forward_hook(end)
+    try:
+        yield
+    except _ReadFarEnough:
+        pass
+    finally:
+        handle.remove()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wildcore.interfaces import Patch
+from wildcore.models.forwards import ending_after
 from wildcore.models.loaded import LoadedModel
 from wildcore.models.tokens import encode, pad
 from wildcore.patches.accumulated import CombinedPatch
@@ -66,23 +67,9 @@ class RoutedPatches:
     def _unedited_rows(self, rows: Sequence[tuple[int, ...]], owners: Sequence[int]) -> list[bool]:
         """Read prompts up to the module; return which are routed nowhere."""
         ids, mask = pad(rows, self.model.padding, "left", self.model.device)
-
-        def stop(module: torch.nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            raise _ReadFarEnough
-
-        with self._routing(owners) as routing:
-            stopping = self._module.register_forward_hook(stop)
-            try:
-                self.model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)
-            except _ReadFarEnough:
-                pass
-            finally:
-                stopping.remove()
+        with self._routing(owners) as routing, ending_after(self._module):
+            self.model.forward(ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)
         return [routing.routes[row] == NOWHERE for row in range(len(rows))]
-
-
-class _ReadFarEnough(Exception):
-    """Ends a pass at the module."""
 
 
 class _Stacked(Routing):

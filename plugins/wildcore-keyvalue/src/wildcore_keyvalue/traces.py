@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wildcore.models import LoadedModel, Projection, at_least_float32, pad
+from wildcore.models import LoadedModel, Projection, at_least_float32, ending_after, pad
 from wildcore_keyvalue.prompts import SubjectText
 
 Take = Callable[[Tensor], Tensor]
@@ -67,7 +67,8 @@ def _states(output: Any) -> Tensor:
 @torch.inference_mode()
 def keys_and_values(model: LoadedModel, layer: int, texts: Sequence[SubjectText]) -> tuple[Tensor, Tensor]:
     """Return the keys [texts, inputs] and values [texts, outputs] of a layer at the subject's last token, at least float32."""
-    with recorded(model.mlp_output(layer), partial(_at_subjects, texts)) as seen:
+    projection = model.mlp_output(layer)
+    with recorded(projection, partial(_at_subjects, texts)) as seen, ending_after(projection.module):
         _read(model, texts)
     return seen[0]
 
@@ -78,10 +79,10 @@ def keys_and_states(
 ) -> tuple[Tensor, Tensor]:
     """Return the keys [texts, inputs] of ``layer`` and the output of ``module`` [texts, width], at the subject's last token.
 
-    Both are at least float32.
+    ``module`` must not lie below ``layer``. Both are at least float32.
     """
     take = partial(_at_subjects, texts)
-    with recorded(model.mlp_output(layer), take) as seen, recorded_layer(module, take) as given:
+    with recorded(model.mlp_output(layer), take) as seen, recorded_layer(module, take) as given, ending_after(module):
         _read(model, texts)
     return seen[0][0], given[0]
 
