@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+from uuid import uuid4
 
 import psutil
 from pydantic import ValidationError
@@ -146,7 +147,7 @@ class Attempts:
 
     def _now(self) -> float:
         """Return the time by the clock of the file system."""
-        probe = self.folder / f"clock-{socket.gethostname()}-{os.getpid()}"
+        probe = self.folder / f"clock-{uuid4().hex}"  # of this call alone
         probe.touch()
         try:
             return probe.stat().st_mtime

@@ -176,7 +176,7 @@ def status(folder: Path, as_json: bool) -> None:
 def work(ctx: click.Context, folder: Path, plan_name: str, device: str) -> None:
     """Make the waiting runs of PLAN in FOLDER until none is left, as one worker of several.
 
-    Executors and job scripts start it. The exit code is 1 if a run failed.
+    Executors and job scripts start it. The exit code is 1 if a run is set aside.
     """
     from wildcore_study.execution import work_through
 

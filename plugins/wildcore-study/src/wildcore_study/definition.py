@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from wildcore import FrozenData, Place, UserError, suggestion
 from wildcore.bounded import read_bytes_bounded
@@ -159,15 +160,27 @@ def read_study(path: Path) -> Study:
 
 def _faults(path: Path, text: str, error: ValidationError) -> UserError:
     """Return the error for a file with wrong keys or values; the first fault has its line."""
+    faults = _without_follow_ups(error.errors())
     said = []
-    for fault in error.errors():
+    for fault in faults:
         keys = [str(part) for part in fault["loc"] if not (isinstance(part, str) and "[" in part)]
         problem = fault["msg"]
         if fault["type"] == "extra_forbidden":
             problem = f"no such key; {suggestion(keys[-1], _known_keys(keys))}"
         said.append(f"{'.'.join(keys)}: {problem}")
-    first = [part for part in error.errors()[0]["loc"] if isinstance(part, str) and "[" not in part]
+    first = [part for part in faults[0]["loc"] if isinstance(part, str) and "[" not in part]
     return UserError("; ".join(said), Place(path, line_of_key(text, first)))
+
+
+def _without_follow_ups(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the faults without those of a list that only lacks the entries which have faults themselves."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if fault["type"] != "too_short"
+        or not any(len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"] for place in places)
+    ]
 
 
 def _known_keys(keys: Sequence[str]) -> list[str]:

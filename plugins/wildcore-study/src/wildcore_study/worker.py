@@ -103,6 +103,8 @@ class StudyWorker:
             if claim.is_lost():
                 return None
             study.publish(folder)
+        if missing := study.missing(run):  # otherwise it would be tried for ever
+            raise RuntimeError(f"the run was made, and its results under {', '.join(missing)} are not found")
         return cases
 
     def _resume(self, folder: Path, model: "LoadedModel") -> int:
