@@ -57,13 +57,14 @@ def plan_run(registry: Registry, spec: JobSpec, reporter: Reporting) -> PlannedR
     wanted = plan.reader.wanted
     used = candidates if wanted is None else candidates[:wanted]
     schedule = _schedule(spec, len(used))
+    asked = _with_hard_probes(plan, schedule.ordered(used))
     return PlannedRun(
-        identity=_identity(plan, candidates),
+        identity=_identity(plan, candidates, asked),
         protocols={protocol.name: modules_of(protocol.definition) for protocol in plan.protocols},
         cases=len(used),
         probes=sum(
             len(case.probes)
-            for updates in schedule.sequences(_with_hard_probes(plan, schedule.ordered(used)))
+            for updates in schedule.sequences(asked)
             for point in schedule.judging_points(updates)
             for case in point.cases
         ),
@@ -71,7 +72,7 @@ def plan_run(registry: Registry, spec: JobSpec, reporter: Reporting) -> PlannedR
     )
 
 
-def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any]:
+def _identity(plan: EvaluationPlan, candidates: list[EditCase], asked: list[EditCase]) -> dict[str, Any]:
     spec, failing = plan.spec, plan.failing_under
     files = find_files(plan.request, weights=False)
     folders = [files.folder, *([files.adapter.folder] if files.adapter else [])]
@@ -87,7 +88,7 @@ def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any
         "seed": spec.seed,
         "batch_size": spec.batch_size,
         "continuation": spec.continuation,
-        "hard_locality": spec.hard_locality,
+        "hard_locality": [spec.hard_locality, content_hash(asked)] if spec.hard_locality else None,
         "target_separator": spec.target_separator,
         "measurements": spec.measurements,
         "stop_when_collapsed": spec.stop_when_collapsed,
