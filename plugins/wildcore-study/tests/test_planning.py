@@ -122,9 +122,9 @@ def test_hard_locality_depends_on_the_whole_dataset(planned: Planned, tmp_path: 
     data = f'[{{dataset = "counterfact", parameters = {{path = "{tmp_path}/rows.json"}}, hard_locality = 1}}]'
     rows = json.loads(edits.read_text())
     ids = []
-    for subject in ("the mill 5", "the mill 0"):
-        for row in rows[2:]:
-            row["subject"], row["prompt"] = subject, f"{subject} was built in the year"
+    for kind in ("mill", "tower"):
+        for number, row in enumerate(rows[2:]):  # the study edits the first two
+            row["subject"], row["prompt"] = f"the {kind} {number}", f"The keeper of the {kind} {number} is called"
         (tmp_path / "rows.json").write_text(json.dumps(rows))
         ids += [run.id for run in planned(datasets=data).runs]
     assert ids[0] != ids[1]
@@ -158,8 +158,9 @@ def fault(planned: Planned, **keys: object) -> str:
     return str(caught.value)
 
 
-def test_all_faults_are_named_at_once(planned: Planned) -> None:
-    said = fault(planned, editors='["ft-m", "rom"]', datasets='["contrafact", "counterfact"]', seeds="[0, 1]")
+def test_all_faults_are_named_at_once(planned: Planned, edits: Path) -> None:
+    data = f'["contrafact", {{dataset = "counterfact", parameters = {{path = "{edits}"}}}}]'
+    said = fault(planned, editors='["ft-m", "rom"]', datasets=data, seeds="[0, 1]")
     lines = said.splitlines()
     assert lines[0] == "the study cannot be run:"
     assert any(line.startswith("  rom, on ") and "unknown editor 'rom'; did you mean 'rome'" in line for line in lines)
