@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from wildcore_study.queue import StudyQueue
 from wildcore_study.worker import StudyWorker, kind_of_device
 
 from wildcore.records.run_folder import RunFolder
-from wildcore.storage import sealed, unsealed
+from wildcore.storage import unsealed
+from wildcore.storage.checksums import sealed
 from wildcore.testing.processes import run_python
 
 Queued = Callable[..., StudyQueue]
@@ -220,11 +220,7 @@ def test_a_run_that_another_worker_has_is_left_to_it(queued: Queued) -> None:
         assert claim is not None
         assert list(queue.waiting()) == []
         assert not worker.run(run.id)
-        assert (queue.study.attempts(run).folder / "1.json").exists()
-    assert queue.study.attempts(run).all()[0].maker == Maker.model_validate_json(
-        (queue.study.attempts(run).folder / "1.json").read_text()
-    )
-    assert socket.gethostname() in (queue.study.attempts(run).folder / "1.json").read_text()
+    assert endings(queue, run.id) == ["alive"], "no second attempt was begun"
 
 
 def test_a_model_stays_loaded_between_runs_and_has_its_own_fingerprint(queued: Queued) -> None:
