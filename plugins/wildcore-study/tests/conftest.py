@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wildcore_study.definition import grid, read_study
@@ -20,6 +21,7 @@ TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 
 Planned = Callable[..., StudyPlan]
 Queued = Callable[..., StudyQueue]
+Journals = dict[str, list[dict[str, Any]]]
 
 
 def row(number: int) -> dict[str, object]:
@@ -101,3 +103,20 @@ def queued(planned: Planned, tmp_path: Path) -> Queued:
         return StudyQueue(place.path, place.keep_plan(planned(**keys)))
 
     return queue
+
+
+def journals(folder: StudyFolder) -> Journals:
+    """Return the journal of each finished run, without how long edits took."""
+    found = {}
+    for run in sorted(folder.runs.iterdir()):
+        lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+        for line in lines:
+            del line["checksum"], line["edit"]["seconds"]
+        found[run.name] = lines
+    return found
+
+
+@pytest.fixture
+def answers() -> Callable[[StudyFolder], Journals]:
+    """Return a function that gives the journal of each finished run of a folder, without how long edits took."""
+    return journals

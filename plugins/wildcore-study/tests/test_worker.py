@@ -20,22 +20,13 @@ from wildcore.storage.checksums import sealed
 from wildcore.testing.processes import run_python
 
 Queued = Callable[..., StudyQueue]
+Journals = dict[str, list[dict[str, Any]]]
+Answers = Callable[[StudyFolder], Journals]
 
 
 def work(queue: StudyQueue) -> bool:
     """Work in this process until no run is left, and return whether one is set aside."""
     return work_through(queue.folder, queue.plan_name, "cpu")
-
-
-def answers(folder: StudyFolder) -> dict[str, list[dict[str, Any]]]:
-    """Return the journal of each finished run, without how long edits took."""
-    found = {}
-    for run in sorted(folder.runs.iterdir()):
-        lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
-        for line in lines:
-            del line["checksum"], line["edit"]["seconds"]
-        found[run.name] = lines
-    return found
 
 
 def endings(queue: StudyQueue, run: str) -> list[str]:
@@ -79,14 +70,14 @@ def killed_at(queue: StudyQueue, operation: int) -> int:
 
 
 @pytest.fixture
-def uninterrupted(queued: Queued) -> dict[str, list[dict[str, Any]]]:
+def uninterrupted(queued: Queued, answers: Answers) -> Journals:
     queue = queued("uninterrupted", **KEYS)
     assert not work(queue)
     return answers(queue.study)
 
 
 def test_a_run_killed_in_its_middle_is_resumed_and_nothing_is_doubled(
-    queued: Queued, uninterrupted: dict[str, list[dict[str, Any]]]
+    queued: Queued, answers: Answers, uninterrupted: Journals
 ) -> None:
     begun = []
     for operation in (4, 12, 25):
@@ -108,7 +99,7 @@ def test_a_run_killed_in_its_middle_is_resumed_and_nothing_is_doubled(
 
 
 def test_a_half_written_run_is_resumed_by_a_study_with_another_choice_of_protocols(
-    queued: Queued, uninterrupted: dict[str, list[dict[str, Any]]]
+    queued: Queued, answers: Answers, uninterrupted: Journals
 ) -> None:
     queue = queued(**KEYS)
     assert killed_at(queue, 25) == -signal.SIGKILL
