@@ -86,6 +86,7 @@ from wildcore.jobs.spec import (
     refuse_unused_settings,
     settings_for,
 )
+from wildcore.jobs.whole_runs import recorded_job
 from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
 from wildcore.models.chat import render_chat
@@ -794,10 +795,19 @@ API: list[Case] = [
         "evaluate: give either an editor, to make edits, or a patch, to evaluate it",
     ),
     (
-        "api.runs:_carry_out",
+        "jobs.whole_runs:_stopped_as_error",
         lambda folder: all_refused(folder),
         NOT_THERE,
         "FOLDER/run: stopped, because the first edits were all refused: no subject",
+    ),
+    (
+        "jobs.whole_runs:recorded_job",
+        lambda folder: recorded_job(run(folder)),
+        (
+            "FOLDER/run: its manifest.json does not hold a job as this version writes it (model, editor, dataset, "
+            "protocols); go on with the version that began it"
+        ),
+        SAME,
     ),
     (
         "api.runs:score",

@@ -43,7 +43,18 @@ def start() -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def begin(file: Path, out: Path) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "wildcore", "study", "run", str(file), "--out", str(out), "--devices", "cpu,cpu"]
+        command = [
+            sys.executable,
+            "-m",
+            "wildcore",
+            "study",
+            "run",
+            str(file),
+            "--out",
+            str(out),
+            "--devices",
+            "cpu,cpu",
+        ]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         running.append(subprocess.Popen(command, text=True, preexec_fn=heed_interrupts, **pipes))  # type: ignore[call-overload]
         return running[-1]

@@ -41,7 +41,9 @@ def test_a_digest_does_not_depend_on_the_order_of_keys(value: Any, drawn: random
 
 @given(VALUES, VALUES)
 def test_different_values_have_different_digests(first: Any, second: Any) -> None:
-    assert (digest(first) == digest(second)) == (json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True))
+    assert (digest(first) == digest(second)) == (
+        json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+    )
 
 
 def test_a_value_without_a_stable_form_has_no_digest() -> None:

@@ -46,7 +46,10 @@ def planned_json(*arguments: object) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("without_processes")
 def test_plan_run_and_status_agree(study_file: WriteFile, tmp_path: Path) -> None:
-    file, out = study_file(protocols='["synthetic", "bare-free-gold"]', seeds="[0, 1]", title='"Two seeds"'), tmp_path / "s"
+    file, out = (
+        study_file(protocols='["synthetic", "bare-free-gold"]', seeds="[0, 1]", title='"Two seeds"'),
+        tmp_path / "s",
+    )
     before = planned_json(file, "--out", out)
     assert not out.exists(), "a plan writes nothing"
     assert before["title"] == "Two seeds"
@@ -62,7 +65,9 @@ def test_plan_run_and_status_agree(study_file: WriteFile, tmp_path: Path) -> Non
     assert after["left"] == {"edits": 0, "answers": 0, "seconds": 0.0, "runs_of_unknown_time": 0}
     status = wildcore("study", "status", out, "--json")
     assert json.loads(status.stdout) == after
-    more = planned_json(study_file("more", protocols='["synthetic", "bare-free-gold"]', seeds="[2]", limit=4), "--out", out)
+    more = planned_json(
+        study_file("more", protocols='["synthetic", "bare-free-gold"]', seeds="[2]", limit=4), "--out", out
+    )
     (run,) = more["runs"]
     assert run["seconds"] == pytest.approx(more["left"]["seconds"])
     assert run["seconds"] > 0, "the time is known from the runs of the same kind"
@@ -143,7 +148,10 @@ ERRORS = [
     (("plan", "FILE", "--preset", "table3"), "--preset: name either a study file or a preset ("),
     (("plan", "--preset", "table3"), "--model: a preset needs a model; name one, or several"),
     (("plan", "--preset", "tabel3", "--model", "m"), "--preset tabel3: no such preset; did you mean 'table3'?"),
-    (("plan", "--preset", "table3", "--limit", "1", "--sample", "2"), "--limit: give one of them"),
+    (
+        ("plan", "--preset", "table3", "--limit", "1", "--sample", "2"),
+        "--limit: cannot be combined with --sample; leave one of them out",
+    ),
     (("plan", "nowhere.toml"), "nowhere.toml: cannot be read"),
     (("run", "FILE", "--devices", ","), "--devices ,: names no device"),
     (("run", "FILE", "--executor", "locl"), "unknown executor 'locl'; did you mean 'local'?"),

@@ -175,7 +175,9 @@ def test_a_damaged_summary_is_not_a_finished_run_and_the_run_is_made_again(queue
     assert StudyFolder(queue.folder).finished_cells() == {}
 
 
-def test_a_run_whose_results_are_not_found_is_not_tried_for_ever(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_results_are_not_found_is_not_tried_for_ever(
+    queued: Queued, monkeypatch: pytest.MonkeyPatch
+) -> None:
     queue = queued()
     monkeypatch.setattr(StudyFolder, "publish", lambda self, folder: self.discard(folder))
     assert work(queue)

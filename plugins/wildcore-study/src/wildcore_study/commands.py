@@ -191,7 +191,7 @@ study.add_command(script)
 def choice_of(options: dict[str, Any]) -> PresetChoice:
     """Return the choices that options made for a preset."""
     if options["limit"] is not None and options["sample"] is not None:
-        raise UserError("give one of them", about=Option("limit"), way_out=("leave ", Option("sample"), " out"))
+        raise UserError(("cannot be combined with ", Option("sample")), Option("limit"), "leave one of them out")
     fields = {name: options[name] for name in PresetChoice.model_fields if name in options}
     return PresetChoice(**fields, settings=parse_settings(options["pairs"]))
 

@@ -27,8 +27,8 @@ class StudyRun(FrozenData):
     """One run of a study. ``id`` is a hash of everything that its edits depend on, ``model`` one of its model as loaded.
 
     ``cells`` maps each protocol to the id of its cell: a hash of the run's and of the protocol's modules. ``cases`` is the
-    number of cases, or the most that there can be if ``is_filtered``; ``probes`` that of the probes asked under each protocol, over
-    all judging points.
+    number of cases, or the most that there can be if ``is_filtered``; ``probes`` that of the probes that are asked under each
+    protocol, over all judging points.
     """
 
     id: str
