@@ -804,7 +804,7 @@ API: list[Case] = [
         "jobs.whole_runs:recorded_job",
         lambda folder: recorded_job(run(folder)),
         (
-            "FOLDER/run: its manifest.json does not hold a job as this version writes it (model, editor, dataset, "
+            "FOLDER/run: its manifest.json does not hold a job as this version writes it (model, dataset, "
             "protocols); go on with the version that began it"
         ),
         SAME,

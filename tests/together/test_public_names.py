@@ -69,7 +69,8 @@ READERS_OF_RUNS = {
         "wildcore.types",
     ),
 }
-"""Exceptions: a plugin whose command reads finished runs or carries out many, and the modules whose public names it takes beside those above."""
+"""Exceptions: a plugin whose command reads finished runs or carries out many, and the modules whose public names it takes beside
+those above."""
 
 
 def package(plugin: Path) -> str:

@@ -11,10 +11,6 @@ from typing import Any
 
 import psutil
 import pytest
-from wildcore_ray.executor import RayExecutor
-from wildcore_ray.parameters import RayParams
-from wildcore_slurm.executor import SubmititExecutor
-from wildcore_slurm.parameters import SubmititParams
 from wildcore_study import local
 from wildcore_study.execution import work_through
 from wildcore_study.folder import StudyFolder
@@ -180,23 +176,26 @@ def test_a_run_that_kills_its_worker_three_times_is_set_aside(queued: Queued, mo
 
 
 def test_submitit_makes_the_runs_of_a_study(queued: Queued, answers: Answers) -> None:
+    executor = pytest.importorskip("wildcore_slurm.executor")
+    parameters = pytest.importorskip("wildcore_slurm.parameters")
     queue = queued(seeds="[0, 1]")
-    params = SubmititParams(cluster="local", poll_seconds=0.2)
-    SubmititExecutor(params).execute(queue, ["cpu"], progress())
+    params = parameters.SubmititParams(cluster="local", poll_seconds=0.2)
+    executor.SubmititExecutor(params).execute(queue, ["cpu"], progress())
     assert endings(queue) == [["finished"], ["finished"]]
     assert len(answers(queue.study)) == 2
 
 
 def test_ray_makes_the_runs_of_a_study(queued: Queued, answers: Answers) -> None:
+    ray = pytest.importorskip("ray")
+    executor = pytest.importorskip("wildcore_ray.executor")
+    parameters = pytest.importorskip("wildcore_ray.parameters")
     queue = queued(seeds="[0, 1]")
     try:
-        RayExecutor(RayParams()).execute(queue, ["cpu"], progress())
+        executor.RayExecutor(parameters.RayParams()).execute(queue, ["cpu"], progress())
     finally:
-        import ray
-
         ray.shutdown()
     assert endings(queue) == [["finished"], ["finished"]]
     assert len(answers(queue.study)) == 2
-    assert {one.maker.process for run in queue.plan.runs for one in queue.study.attempts(run).all() if one.maker} - {
-        os.getpid()
-    }
+    makers = {one.maker.process for run in queue.plan.runs for one in queue.study.attempts(run).all() if one.maker}
+    assert len(makers) == 1
+    assert os.getpid() not in makers

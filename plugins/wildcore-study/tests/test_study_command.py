@@ -150,7 +150,7 @@ ERRORS = [
     (("plan", "--preset", "tabel3", "--model", "m"), "--preset tabel3: no such preset; did you mean 'table3'?"),
     (
         ("plan", "--preset", "table3", "--limit", "1", "--sample", "2"),
-        "--limit: cannot be combined with --sample; leave one of them out",
+        "--limit: cannot be combined with --sample",
     ),
     (("plan", "nowhere.toml"), "nowhere.toml: cannot be read"),
     (("run", "FILE", "--devices", ","), "--devices ,: names no device"),

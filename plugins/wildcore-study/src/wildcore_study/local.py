@@ -74,7 +74,7 @@ def _start(slot: Slot, queue: CellQueue, waiting: int, progress: Progress, devic
     environment = dict(os.environ)
     if slot.device == "cpu" and devices > 1:  # otherwise each process takes all cores
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count() or 1) // devices)))
-    slot.output = TemporaryFile()  # noqa: SIM115: closed by ``_repeat`` after the process has ended
+    slot.output = TemporaryFile()  # noqa: SIM115 -- ``_repeat`` closes it after the end
     slot.waiting_before, slot.read, slot.last_lines = waiting, 0, []
     slot.process = subprocess.Popen(
         queue.worker_command(slot.device),
