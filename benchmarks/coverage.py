@@ -24,7 +24,9 @@ Ends = tuple[float | None, float | None]
 COUNTS = (20, 50, 100, 300)
 PROBES = 4
 """Probes of a case whose mean is its value, where values are fractions."""
-ORDERS = (3, 10)
+ORDERS = (2, 3, 5, 10)
+SPREADS = (0.05, 0.15)
+"""Standard deviations of the effect of an order; that of a case is 0.3."""
 Generator = np.random.Generator
 
 
@@ -53,6 +55,15 @@ def clustered_mean(draw: Generator, count: int) -> tuple[Ends, float, None]:
     values = draw.binomial(PROBES, shared) / PROBES
     found = interval(values.tolist(), [case // 2 for case in range(count)])
     return (found.low, found.high), 0.75, None
+
+
+def unequal_clusters(draw: Generator, count: int, large: bool = False) -> tuple[Ends, float, None]:
+    """0/1 values of cases, of which one to five share a subject. ``large``: eight share one of ten subjects, the others none."""
+    sizes = np.where(draw.random(count) < 0.1, 8, 1) if large else draw.integers(1, 6, count)
+    subjects = np.repeat(np.arange(count), sizes)[:count]
+    values = draw.random(count) < draw.beta(3, 2, count)[subjects]
+    found = interval(values.astype(float).tolist(), subjects.tolist())
+    return (found.low, found.high), 0.6, None
 
 
 def _pair(draw: Generator, hard: Any, gap: float) -> tuple[Any, Any]:
@@ -91,23 +102,29 @@ def paired_fractional(draw: Generator, count: int, gap: float = 0.1) -> tuple[En
     return (found.low, found.high), gap, found.p
 
 
-def crossed(draw: Generator, count: int, orders: int) -> tuple[Ends, float, None]:
+def crossed(draw: Generator, count: int, orders: int, spread: float = SPREADS[0]) -> tuple[Ends, float, None]:
     """Values with an effect of the case and an effect of the order, each drawn anew in every study."""
-    values = (
-        0.5
-        + 0.3 * draw.normal(size=count)
-        + 0.05 * draw.normal(size=(orders, 1))
-        + 0.2 * draw.normal(size=(orders, count))
-    )
-    return crossed_interval(values), 0.5, None
+    return crossed_interval(0.5 + _crossed_effects(draw, count, orders, spread)), 0.5, None
 
 
-def judge_corrected(draw: Generator, count: int) -> tuple[Ends, float, None]:
+def crossed_binary(draw: Generator, count: int, orders: int, spread: float = SPREADS[0]) -> tuple[Ends, float, None]:
+    """0/1 values with the same effects: 1 where their sum is above 0."""
+    values = (_crossed_effects(draw, count, orders, spread) > 0).astype(float)
+    return crossed_interval(values, (0.0, 1.0)), 0.5, None
+
+
+def _crossed_effects(draw: Generator, count: int, orders: int, spread: float) -> Any:
+    of_cases, of_orders = 0.3 * draw.normal(size=count), spread * draw.normal(size=(orders, 1))
+    return of_cases + of_orders + 0.2 * draw.normal(size=(orders, count))
+
+
+def judge_corrected(draw: Generator, count: int, correct: float = 0.7) -> tuple[Ends, float, None]:
     """A judge that is wrong in 15 of 100 verdicts on ten times as many answers, of which ``count`` have a label."""
-    truth = (draw.random(10 * count) < 0.7).astype(float)
+    truth = (draw.random(10 * count) < correct).astype(float)
     verdicts = np.where(draw.random(10 * count) < 0.15, 1 - truth, truth)
     found = corrected_mean(truth[:count].tolist(), verdicts[:count].tolist(), verdicts[count:].tolist())
-    return (found.low, found.high), 0.7, None
+    assert found is not None
+    return (found.low, found.high), correct, None
 
 
 STUDIES: dict[str, Callable[..., tuple[Ends, float, float | None]]] = {
@@ -115,11 +132,25 @@ STUDIES: dict[str, Callable[..., tuple[Ends, float, float | None]]] = {
     "single mean, fractions (t)": fractional,
     "single mean, fractions (BCa, not used)": bootstrap_of_fractional,
     "single mean, fractions, 2 cases a subject (t)": clustered_mean,
+    "single mean, 0/1, 1 to 5 cases a subject (t)": unequal_clusters,
+    "single mean, 0/1, 1 or 8 cases a subject (t)": partial(unequal_clusters, large=True),
     "paired difference, 0/1 (BCa)": paired_binary,
     "paired difference, fractions (BCa)": paired_fractional,
     "paired difference, 0/1, 2 cases a subject (BCa)": paired_clusters,
-    **{f"crossed, {orders} orders (bootstrap of both)": partial(crossed, orders=orders) for orders in ORDERS},
-    "judge-corrected mean, N labels (PPI++)": judge_corrected,
+    **{
+        f"{orders} orders, effect of the order {spread}{values} (t of both)": partial(
+            study, orders=orders, spread=spread
+        )
+        for study, values in ((crossed, ""), (crossed_binary, ", 0/1"))
+        for spread in SPREADS
+        for orders in ORDERS
+    },
+    **{
+        f"judge-corrected mean, {100 * correct:.0f} % correct, N labels (PPI++)": partial(
+            judge_corrected, correct=correct
+        )
+        for correct in (0.5, 0.7, 0.9)
+    },
 }
 NULLS: dict[str, Callable[..., tuple[Ends, float, float | None]]] = {
     "0/1 (McNemar, exact)": partial(paired_binary, gap=0.0),

@@ -31,7 +31,16 @@ def simulation() -> ModuleType:
 
 
 @pytest.mark.parametrize(
-    "name", ["binary", "fractional", "clustered_mean", "paired_binary", "paired_fractional", "paired_clusters"]
+    "name",
+    [
+        "binary",
+        "fractional",
+        "clustered_mean",
+        "unequal_clusters",
+        "paired_binary",
+        "paired_fractional",
+        "paired_clusters",
+    ],
 )
 def test_an_interval_holds_the_truth(simulation: ModuleType, name: str) -> None:
     held, missing = simulation.coverage(getattr(simulation, name), CASES, STUDIES)
@@ -39,9 +48,17 @@ def test_an_interval_holds_the_truth(simulation: ModuleType, name: str) -> None:
     assert missing == 0
 
 
-def test_the_interval_over_ten_orders_and_cases_holds_the_truth(simulation: ModuleType) -> None:
-    held, _ = simulation.coverage(partial(simulation.crossed, orders=10), CASES, STUDIES)
-    assert 0.87 <= held <= MOST
+@pytest.mark.parametrize("orders", [3, 10])
+def test_the_interval_over_orders_and_cases_holds_the_truth(simulation: ModuleType, orders: int) -> None:
+    held, missing = simulation.coverage(partial(simulation.crossed, orders=orders, spread=0.15), CASES, STUDIES)
+    assert FEWEST <= held <= MOST
+    assert missing == 0
+
+
+def test_the_interval_of_a_mean_corrected_by_few_labels_holds_the_truth(simulation: ModuleType) -> None:
+    held, missing = simulation.coverage(partial(simulation.judge_corrected, correct=0.9), 20, STUDIES)
+    assert FEWEST <= held <= MOST
+    assert missing == 0
 
 
 def broken_unpaired(draw: np.random.Generator, count: int, simulation: ModuleType) -> Any:

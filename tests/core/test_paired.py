@@ -4,9 +4,10 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from wildcore.scoring.paired import compare_paired, holm
 from wildcore.scoring.power import smallest_detectable, smallest_detectable_before
@@ -43,6 +44,15 @@ def test_the_permutation_test_is_fishers_on_darwins_plants() -> None:
     found = compare_paired(by_case(DARWIN), by_case([0] * 15))
     assert found.test == "sign-flip"
     assert found.p == pytest.approx(1726 / 32768, abs=0.008)
+
+
+@pytest.mark.parametrize("count", [4, 12, 13, 60])
+def test_the_permutation_test_is_scipys(count: int) -> None:
+    """It is the same number where all signs are flipped, and close to it where random ones are."""
+    shift = np.random.default_rng(count).normal(0.3, 1, count).round(1)
+    found = compare_paired(by_case(shift), by_case([0] * count))
+    scipys = stats.permutation_test((shift,), np.sum, permutation_type="samples", n_resamples=4_999, rng=1)
+    assert found.p == pytest.approx(scipys.pvalue, abs=1e-12 if count <= 12 else 0.04)
 
 
 def test_few_differences_have_an_exact_permutation_test() -> None:
@@ -142,6 +152,12 @@ def test_the_other_way_round_it_is_the_negative(pairs: list[tuple[float, float]]
     assert there.p == pytest.approx(back.p)
     if there.low is not None:
         assert there.low - 1e-9 <= there.difference <= there.high + 1e-9
+
+
+@settings(max_examples=20, deadline=None)  # statsmodels collects garbage each time
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
 
 
 def test_holm_is_the_step_down_procedure() -> None:

@@ -1,6 +1,7 @@
 """Runs as they are printed: what is shown of one, and of several side by side."""
 
 import json
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from wildcore import EditRequest
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
+from wildcore.reporting.changes import print_changes
 from wildcore.reporting.run import print_table
+from wildcore.scoring.differences import ChangeByEdits, changes_by_edits
 from wildcore.scoring.means import SummaryRow
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
@@ -129,6 +132,51 @@ def test_a_whole_record_is_shown(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "x on x (float32, cpu), 1 edits of x" in done.stdout
     assert "Schedule: single; evaluated after each edit" in done.stdout
+
+
+def changed(metrics: Sequence[str], cases: int = 30) -> list[ChangeByEdits]:
+    """How scores changed that are 0 before every edit, and 1 after all but one."""
+    scores = [
+        ScoreRecord(
+            case=str(case), protocol="synthetic", probe=0, kind="generalization", metric=metric, before=0.0,
+            before_reason=None, after=float(case > 0), after_reason=None,
+        )
+        for metric in metrics
+        for case in range(cases)
+    ]  # fmt: skip
+    return changes_by_edits(scores)
+
+
+@pytest.mark.parametrize(("width", "p"), [(80, False), (130, True)])
+def test_changes_by_the_edits_are_shown_with_what_could_be_detected(width: int, p: bool) -> None:
+    console = Console(width=width, file=StringIO())
+    changes = changed(["token-match"])
+    print_changes(console, changes)
+    assert isinstance(console.file, StringIO)
+    printed = console.file.getvalue()
+    paired = changes[0].paired
+    assert paired.detectable is not None
+    shown = [
+        "synthetic",
+        "generalization",
+        "+0.967",
+        f"{paired.low:+.3f} to {paired.high:+.3f}",
+        f"{paired.detectable:.3f}",
+    ]
+    line = next(line for line in printed.splitlines() if "synthetic" in line)
+    assert line.split() == " ".join([*shown[:4], *(["< 0.001"] if p else []), shown[4]]).split()
+    assert ("p (Holm)" in printed, "token-match" in printed) == (p, False)
+
+
+def test_changes_name_the_metric_where_there_are_several_and_say_why_there_is_no_interval() -> None:
+    console = Console(width=80, file=StringIO())
+    print_changes(console, changed(["token-match", "exact-match"], cases=1))
+    print_changes(console, [])
+    assert isinstance(console.file, StringIO)
+    printed = console.file.getvalue()
+    assert "exact-match" in printed
+    assert "2 changes: no interval and no p: one case" in printed
+    assert printed.count("Change by the edits") == 1
 
 
 @pytest.mark.parametrize(("width", "counts"), [(80, False), (130, True)])

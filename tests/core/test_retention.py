@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
+from scipy import stats
 
 from wildcore import EditRequest
 from wildcore.cli import main
@@ -151,7 +152,7 @@ def test_of_many_judging_points_some_are_printed_and_this_is_said(tmp_path: Path
 def test_orders_are_summed_up_by_their_means() -> None:
     (row,) = over_orders([[score(0, 2, 1.0), score(1, 2, 0.0)], [score(1, 2, 0.5), score(0, 2, 1.0)]])
     assert (row.orders, row.mean, row.lowest, row.highest) == (2, 0.625, 0.5, 0.75)
-    assert row.low <= row.mean <= row.high
+    assert 0 <= row.low <= row.mean <= row.high <= 1
 
 
 def test_the_interval_over_orders_and_cases_grows_with_either() -> None:
@@ -166,8 +167,28 @@ def test_the_interval_over_orders_and_cases_grows_with_either() -> None:
     alone = 2 * 1.96 * cases.std() / np.sqrt(200)
     assert width(alike) == pytest.approx(alone, rel=0.1), "orders that agree are no further observations of the cases"
     assert width(alike + orders[:, None]) > 2 * width(alike)
-    assert width(np.full((3, 5), 0.5)) == 0
-    assert np.isfinite(width(np.array([[1.0, np.nan], [0.0, 1.0]])))
+
+
+def test_the_interval_over_orders_is_that_of_t_where_only_one_effect_is_there() -> None:
+    generator = np.random.default_rng(0)
+    cases, orders = generator.normal(size=20), generator.normal(size=4)
+    for effect, values in ((cases, np.tile(cases, (4, 1))), (orders, np.tile(orders[:, None], (1, 20)))):
+        assert crossed_interval(values) == pytest.approx(tuple(stats.ttest_1samp(effect, 0).confidence_interval()))
+
+
+def test_missing_values_are_those_that_the_effects_give() -> None:
+    additive = np.array([0.0, 1.0, 3.0])[:, None] + np.arange(6.0)
+    holes = additive.copy()
+    holes[0, 1] = holes[2, 4] = np.nan
+    assert crossed_interval(holes) == pytest.approx(crossed_interval(additive))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[[1.0, 0.0]], [[1.0], [0.0]], [[0.5] * 5] * 3, [[1.0, np.nan], [0.0, 1.0]], [[np.nan, np.nan], [0.0, 1.0]]],
+)
+def test_too_little_over_orders_has_no_interval(values: list[list[float]]) -> None:
+    assert crossed_interval(np.array(values)) == (None, None)
 
 
 def sequence_of(path: Path, values: dict[int, list[float]], judge_at: str) -> RunFolder:

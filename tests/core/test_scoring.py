@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
 from wildcore import EvalProtocol, Metric, Score, Use
@@ -404,3 +405,20 @@ def test_kinds_with_the_same_new_metric_are_named_together(published) -> None:
     changed = published.model_copy(update={"metrics": {"reliability": contains, "portability": contains}})
     variant = as_variant(changed, published)
     assert variant.differences == ("metric of reliability, portability: contains", "metric of locality: none")
+
+
+def test_clusters_of_one_size_have_the_robust_interval_of_statsmodels() -> None:
+    values = np.random.default_rng(0).random(24)
+    clusters = np.repeat(np.arange(8), 3)
+    robust = OLS(values, np.ones(24)).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
+    found = interval(values.tolist(), clusters.tolist())
+    assert (found.low, found.high) == pytest.approx(tuple(robust.conf_int()[0]))
+
+
+def test_clusters_of_different_sizes_have_the_spread_of_the_jackknife_and_fewer_degrees_of_freedom() -> None:
+    values = 10 * np.random.default_rng(0).random(10)
+    clusters = np.array([0, 0, 0, 0, 1, 2, 2, 3, 3, 3])  # as much as 100 / 30 clusters of one size
+    without_one = np.array([values[clusters != cluster].mean() for cluster in range(4)])
+    error = np.sqrt(3 / 4 * ((without_one - values.mean()) ** 2).sum())
+    found = interval(values.tolist(), clusters.tolist())
+    assert found.high - values.mean() == pytest.approx(stats.t(100 / 30 - 1).ppf(0.975) * error)

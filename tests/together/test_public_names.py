@@ -63,6 +63,7 @@ READERS_OF_RUNS = {
         "wildcore.scoring.clusters",
         "wildcore.scoring.intervals",
         "wildcore.scoring.means",
+        "wildcore.scoring.orders",
         "wildcore.scoring.paired",
         "wildcore.scoring.retention",
         "wildcore.scoring.values",

@@ -10,12 +10,14 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.compared import ComparedRun, Comparison, Orders, compared
 from wildcore.reporting.console import results_console, safe_text
-from wildcore.reporting.run import number
+from wildcore.reporting.numbers import interval_of, number, p_value, signed, signed_interval
 from wildcore.scoring.differences import RunDifference
 from wildcore.scoring.means import SummaryRow
 from wildcore.types import PROBE_KINDS
 
-REPEATED = "The interval is over repetitions and cases, by a bootstrap that draws both. A few repetitions give no valid p-value."
+REPEATED = (
+    "The interval is over repetitions and cases, by Student's t with the spread of both; two repetitions are too few."
+)
 
 
 def print_comparison(registry: Registry, folders: Sequence[RunFolder], baseline: int = 0) -> None:
@@ -107,21 +109,6 @@ def _cells(one: RunDifference) -> tuple[str, ...]:
     )
 
 
-def signed(value: float | None) -> str:
-    """Return a difference in the form in which it is shown."""
-    return "-" if value is None else f"{value:+.3f}"
-
-
-def signed_interval(low: float | None, high: float | None) -> str:
-    """Return the interval of a difference in the form in which it is shown."""
-    return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
-
-
-def p_value(value: float | None) -> str:
-    """Return a p-value in the form in which it is shown."""
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _print_repeated(console: Console, comparison: Comparison) -> None:
     """Print the differences of groups of runs that were repeated in the same orders or seeds."""
     if not comparison.repeated:
@@ -149,12 +136,13 @@ def _print_orders(console: Console, orders: Orders) -> None:
     for row in orders.numbers:
         table.add_row(
             safe_text(row.protocol), row.kind, safe_text(row.metric), number(row.mean),
-            f"{row.low:.3f} to {row.high:.3f}", number(row.lowest), number(row.highest),
+            interval_of(row.low, row.high), number(row.lowest), number(row.highest),
         )  # fmt: skip
     console.print(table)
     console.print(
-        "The interval is over orders and cases, by a bootstrap that draws both. That of a single run is over its cases alone: it "
-        "says nothing about another order, because the cases of a sequence share their weights."
+        "The interval is over orders and cases, by Student's t with the spread of both; two orders are too few. That of a "
+        "single run is over its cases alone: it says nothing about another order, because the cases of a sequence share their "
+        "weights."
     )
 
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from wildcore.reporting.compared import Comparison
-from wildcore.reporting.comparison import p_value, signed, signed_interval
-from wildcore.reporting.run import number
+from wildcore.reporting.numbers import number, p_value, signed, signed_interval
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
 from wildcore.scoring.differences import RunDifference
 from wildcore.types import PROBE_KINDS

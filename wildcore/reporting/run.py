@@ -16,11 +16,13 @@ from wildcore.records.endings import Endings, endings
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, JudgingPointRecord, Manifest, ProbeRecord, ScoreRecord, flatten
 from wildcore.reporting.capability import print_capability
+from wildcore.reporting.changes import print_changes
 from wildcore.reporting.console import results_console, safe_text
+from wildcore.reporting.numbers import interval_of, number
 from wildcore.reporting.retention import print_retention
 from wildcore.scoring.capability import changes
 from wildcore.scoring.clusters import subjects
-from wildcore.scoring.differences import synthetic_minus_wild
+from wildcore.scoring.differences import changes_by_edits, synthetic_minus_wild
 from wildcore.scoring.means import SummaryRow, by_nearness, summarise
 from wildcore.scoring.paired import PairedDifference
 from wildcore.scoring.power import DISCORDANT, smallest_detectable_before
@@ -59,6 +61,7 @@ def print_run(folder: RunFolder) -> None:
         print_table(console, rows)
         print_gap(console, synthetic_minus_wild(scores, clusters))
         print_detectable(console, len(cases))
+        print_changes(console, changes_by_edits(scores, clusters))
         print_hard_locality(console, by_nearness(cases, scores))
         print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
         print_abilities(console, sorted(folder.points(), key=lambda point: point.after_edits))
@@ -147,7 +150,7 @@ def print_table(console: Console, rows: Sequence[SummaryRow]) -> None:
             safe_text(row.metric),
             number(row.before),
             number(row.after),
-            f"{row.low:.3f} to {row.high:.3f}" if row.low is not None and row.high is not None else "-",
+            interval_of(row.low, row.high),
             *(() if narrow else (str(getattr(row, count)) for count in COUNTS)),
         )
         last = row.protocol
@@ -385,8 +388,3 @@ def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
     if case.edit.status == "refused":
         return "refused"
     return "  ".join(f"{fmean(value):.2f}" if value else "  - " for value in values)
-
-
-def number(value: float | None) -> str:
-    """Return a score in the form in which it is shown."""
-    return "-" if value is None else f"{value:.3f}"

@@ -84,9 +84,8 @@ def in_latex(text: str) -> str:
     """Return ``text`` in one line, with every character that LaTeX would interpret replaced by a command that shows it."""
     shown = "".join(LATEX_ESCAPES.get(char, char) for char in _in_one_line(text))
     shown = re.sub("-(?=-)", "-{}", shown)  # two hyphens would become a dash
-    return re.sub(
-        r"^[\[*]", r"{\g<0>}", shown
-    )  # at the beginning of a row it would belong to the end of the row before
+    # at the beginning of a row it would belong to the end of the row before
+    return re.sub(r"^[\[*]", r"{\g<0>}", shown)
 
 
 def _in_one_line(text: str) -> str:

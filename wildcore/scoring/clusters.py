@@ -49,11 +49,22 @@ def cluster_spread(sums: "NDArray[np.float64]", sizes: "NDArray[np.float64]") ->
     """Return the standard error of the mean over all cases times the root of the number of clusters, which is the standard
     deviation of the values if every case is a cluster. 0: fewer than two clusters.
 
-    The mean is a ratio of two sums over clusters, and its error that of the linearised ratio (Cochran 1977, equation 6.13).
+    The mean is a ratio of two sums over clusters, and its error that of the jackknife that leaves out one cluster at a time (the
+    cluster-robust variance CR3 of Bell and McCaffrey 2002). For clusters of one size it is the usual cluster-robust one.
     """
     import numpy as np  # heavy
 
     if len(sums) < 2:
         return 0.0
-    residuals = sums - sizes * (sums.sum() / sizes.sum())
-    return float(np.sqrt((residuals**2).sum() / (len(sums) - 1)) / sizes.mean())
+    total = sizes.sum()
+    without_one = (sums - sizes * (sums.sum() / total)) / (total - sizes)
+    return float(np.sqrt((len(sums) - 1) * (without_one**2).sum()))
+
+
+def effective_clusters(sizes: "NDArray[np.float64]") -> float:
+    """Return the number of clusters of one size that say as much as clusters of these ``sizes`` (Kish 1965).
+
+    A mean over few large and many small clusters depends mostly on the large ones, so that its standard error is less certain
+    than the number of clusters suggests.
+    """
+    return float(sizes.sum() ** 2 / (sizes**2).sum())

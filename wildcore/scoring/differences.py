@@ -6,7 +6,7 @@ from itertools import combinations
 
 from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.records.schema import ScoreRecord
-from wildcore.scoring.orders import crossed_interval
+from wildcore.scoring.orders import crossed_interval, in_unit
 from wildcore.scoring.paired import PairedDifference, compare_paired, holm
 from wildcore.scoring.values import Key, Values, case_values
 from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
@@ -32,8 +32,8 @@ class RunDifference(FrozenData):
 class RepeatedDifference(FrozenData):
     """The difference of two groups of runs that were repeated alike: in the same ``repetitions`` orders of edits or seeds.
 
-    ``low`` to ``high`` is the 95 % interval of a bootstrap that draws repetitions and cases (``crossed_interval``). There is no
-    p-value: a few repetitions cannot give a valid one.
+    ``low`` to ``high`` is the 95 % interval over repetitions and cases (``crossed_interval``), None if there is none. There is
+    no p-value.
     """
 
     protocol: str
@@ -43,8 +43,8 @@ class RepeatedDifference(FrozenData):
     baselines: tuple[int, ...]
     repetitions: int
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     cases: int
 
 
@@ -103,7 +103,7 @@ def repeated_difference(
     matrix = np.array(
         [[a[case] - b[case] for case in cases] for a, b in zip(runs.values(), baselines.values(), strict=True)]
     )
-    low, high = crossed_interval(matrix)
+    low, high = crossed_interval(matrix, (-1.0, 1.0) if in_unit(*runs.values(), *baselines.values()) else None)
     protocol, kind, metric = key
     return RepeatedDifference(
         protocol=protocol, kind=kind, metric=metric, runs=tuple(runs), baselines=tuple(baselines), repetitions=len(runs),

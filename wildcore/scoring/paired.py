@@ -4,7 +4,7 @@ Every difference is paired by case. Cases of one cluster (such as one subject) a
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.scoring.clusters import cluster_names, cluster_numbers, cluster_spread, cluster_sums
 from wildcore.scoring.power import smallest_detectable
@@ -23,7 +23,8 @@ MOST_FOR_BCA = 5_000
 BATCH = 250
 """Number of resamples in memory at once."""
 
-IntervalMethod = Literal["bca", "percentile", "none"]
+IntervalMethod = Literal["bca", "percentile", "crossed", "none"]
+"""``crossed``: over repetitions and cases (``wildcore.scoring.orders``); ``compare_paired`` itself has none."""
 Test = Literal["mcnemar", "sign-flip", "none"]
 
 
@@ -89,13 +90,13 @@ def compare_paired(
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Return the p-values of one family, adjusted by Holm (1979). A comparison without a p-value is not counted."""
-    from statsmodels.stats.multitest import multipletests  # heavy
-
-    tested = [p for p in p_values if p is not None]
-    if not tested:
-        return [None] * len(p_values)
-    adjusted = iter(multipletests(tested, method="holm")[1].tolist())
-    return [None if p is None else next(adjusted) for p in p_values]
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(tested):
+        highest = max(highest, min(1.0, p * (len(tested) - rank)))
+        adjusted[index] = highest
+    return adjusted
 
 
 def difference_interval(
@@ -146,24 +147,40 @@ def _p_value(
 def _sign_flip(sums: "NDArray[np.float64]") -> float:
     """Return the p-value of the permutation test on differences other than 0; a difference of 0 has no sign to flip.
 
-    It is exact if there are at most 4,999 ways to choose the signs, else it is over 4,999 random ones.
+    It is exact if there are at most 4,999 ways to choose the signs, else it is over 4,999 random ones and the observed one. It is
+    twice the smaller p-value of the two one-sided tests, as that of ``scipy.stats.permutation_test``, which takes ten times as
+    long because it flips in a loop.
     """
     import numpy as np  # heavy
-    from scipy.stats import permutation_test  # heavy
 
-    if len(sums) < 2:
+    count = len(sums)
+    if count < 2:
         return 1.0
-    return float(
-        permutation_test(
-            (sums,),
-            np.sum,
-            permutation_type="samples",
-            n_resamples=FLIPS,
-            batch=BATCH,
-            vectorized=True,
-            rng=np.random.default_rng(SEED),
-        ).pvalue
-    )
+    if 2**count <= FLIPS:
+        flipped = _flipped(sums, np.arange(2**count)[:, None] >> np.arange(count) & 1)
+        added = 0
+    else:
+        generator = np.random.default_rng(SEED)
+        batches = (min(BATCH, FLIPS - start) for start in range(0, FLIPS, BATCH))
+        flipped = np.concatenate([_flipped(sums, _random_bits(generator, n, count)) for n in batches])
+        added = 1
+    observed, tolerance = sums.sum(), 1e-12 * np.abs(sums).sum()
+    fewer = min((flipped <= observed + tolerance).sum(), (flipped >= observed - tolerance).sum())
+    return min(1.0, 2 * float(fewer + added) / (len(flipped) + added))
+
+
+def _random_bits(generator: "np.random.Generator", rows: int, columns: int) -> "NDArray[np.uint8]":
+    """Return random 0 and 1 [rows, columns], eight from each random byte."""
+    import numpy as np  # heavy
+
+    drawn = np.frombuffer(generator.bytes(rows * (-(-columns // 8))), dtype=np.uint8)
+    return np.unpackbits(drawn.reshape(rows, -1), axis=1, count=columns)
+
+
+def _flipped(sums: "NDArray[np.float64]", signs: "NDArray[Any]") -> "NDArray[np.float64]":
+    """Return the sum for each row of ``signs`` [flips, sums], where 0 flips."""
+    flipped: NDArray[np.float64] = signs.astype(sums.dtype) @ (2 * sums) - sums.sum()
+    return flipped
 
 
 def is_binary(values: "NDArray[np.float64]") -> bool:

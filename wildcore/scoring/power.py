@@ -1,5 +1,6 @@
 """The smallest difference that a comparison could have detected: a statement about the number of cases, not about a model."""
 
+from functools import cache
 from math import sqrt
 
 POWER = 0.8
@@ -15,13 +16,16 @@ def smallest_detectable(spread: float, count: int) -> float | None:
     solves the power function of the noncentral t distribution (statsmodels, ``TTestPower``). None: fewer than two differences,
     or differences without spread.
     """
+    return None if count < 2 or spread <= 0 else _effect_size(count) * spread
+
+
+@cache  # the numbers of a run are mostly over the same cases
+def _effect_size(count: int) -> float:
     import numpy as np  # heavy
     from statsmodels.stats.power import TTestPower  # heavy
 
-    if count < 2 or spread <= 0:
-        return None
     effect = TTestPower().solve_power(nobs=count, alpha=LEVEL, power=POWER, alternative="two-sided")
-    return float(np.ravel(effect)[0]) * spread  # for some counts it is an array of one
+    return float(np.ravel(effect)[0])  # for some counts it is an array of one
 
 
 def smallest_detectable_before(count: int, discordant: float = DISCORDANT) -> float | None:

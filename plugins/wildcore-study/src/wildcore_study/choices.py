@@ -18,6 +18,16 @@ from wildcore_study.definition import (
 )
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
 
+OPTIONS = {
+    "models": "model",
+    "editors": "editor",
+    "datasets": "dataset",
+    "protocols": "protocol",
+    "added_metrics": "add_metric",
+    "settings": "set",
+}
+"""The options of choices that are called otherwise."""
+
 
 class PresetChoice(FrozenData):
     """The size of a preset. ``protocols`` are asked beside those of the preset; editors and datasets replace its own."""
@@ -51,7 +61,9 @@ def chosen_study(file: Path | None, preset: str | None, choice: PresetChoice) ->
     if file is not None:
         if choice.given:
             raise UserError(
-                "a study file says this itself; it goes with a preset", Option(choice.given[0]), "write it in the file"
+                "is for presets, and a study file says this itself",
+                Option(OPTIONS.get(choice.given[0], choice.given[0])),
+                "write it in the file",
             )
         study = read_study(file)
         require_layout(study, file)

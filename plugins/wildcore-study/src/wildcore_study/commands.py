@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from wildcore import Option, UserError
+from wildcore import Option, UserError, command
 from wildcore.jobs.spec import parse_settings
 from wildcore.reporting.console import Reporter, results_console
 from wildcore_study.choices import PresetChoice, chosen_study
@@ -15,6 +15,10 @@ from wildcore_study.script_command import script
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Folder = click.Path(path_type=Path)
+PRESETS = (
+    "An experiment of the paper, instead of a study file: table3, input, generation, truncation, metric, extra-content, "
+    "sequential, batch-size, retention or decomposition."
+)
 UNFINISHED = 1
 """Exit code of ``run`` and ``work`` if runs are left."""
 
@@ -41,6 +45,9 @@ class StudyGroup(click.Group):
 def study() -> None:
     """Run a grid of evaluations, described by a TOML file or a preset, and show its tables.
 
+    A study combines models, editors, datasets and protocols. See what it would do with `plan`, make its runs with `run`, and
+    print its tables with `collect`.
+
     `wildcore study FILE.toml` and `wildcore study --preset NAME` are short for `wildcore study run`.
     """
 
@@ -49,11 +56,11 @@ def with_study(command: Command) -> Command:
     """Add the argument and the options that say which study is meant."""
     options = (
         click.argument("file", required=False, type=Folder, metavar="[FILE.toml]"),
-        click.option("--preset", metavar="NAME", help="An experiment of the paper, instead of a study file."),
+        click.option("--preset", metavar="NAME", help=PRESETS),
         click.option("--model", "models", multiple=True, help="With a preset: model to edit; several allowed."),
         click.option("--editor", "editors", multiple=True, help="With a preset: editors instead of its own."),
         click.option("--dataset", "datasets", multiple=True, help="With a preset: datasets instead of its own."),
-        click.option("--protocol", "protocols", multiple=True, help="With a preset: a protocol beside its own."),
+        click.option("--protocol", "protocols", multiple=True, help="With a preset: a further protocol."),
         click.option("--limit", type=click.IntRange(min=1), help="With a preset: use the first N cases of a dataset."),
         click.option("--sample", type=click.IntRange(min=1), help="With a preset: use N cases drawn at random."),
         click.option("--all-cases", is_flag=True, help="With a preset: also cases that the unedited model gets right."),
@@ -67,7 +74,13 @@ def with_study(command: Command) -> Command:
         ),
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="With a preset: seed."),
         click.option("--add-metric", "added_metrics", multiple=True, help="With a preset: a further metric."),
-        click.option("--set", "pairs", multiple=True, metavar="SECTION.NAME.PARAMETER=VALUE", help="Set a parameter."),
+        click.option(
+            "--set",
+            "pairs",
+            multiple=True,
+            metavar="SECTION.NAME.PARAMETER=VALUE",
+            help="With a preset: set a parameter, such as editor.ft-m.layer=2.",
+        ),
         click.option(
             "--out", type=Folder, help="The study's folder, which studies may share. [default: runs/study-NAME]"
         ),
@@ -89,13 +102,23 @@ def with_execution(command: Command) -> Command:
             help="One worker for each, such as cuda:0,cuda:1; auto: every GPU, or else the CPU.",
         ),
         click.option(
-            "--executor-set", "executor_pairs", multiple=True, metavar="PARAMETER=VALUE", help="Set its parameter."
+            "--executor-set",
+            "executor_pairs",
+            multiple=True,
+            metavar="PARAMETER=VALUE",
+            help="Set a parameter of the executor; `wildcore describe executor NAME` lists them.",
         ),
-        click.option("--retry", is_flag=True, help="Also make runs that were set aside."),
+        click.option("--retry", is_flag=True, help="Also make runs that were set aside after failures."),
         click.option(
-            "--discard-unfinished", is_flag=True, help="Begin half-written runs again; they are moved to discarded."
+            "--discard-unfinished",
+            is_flag=True,
+            help="Begin half-written runs again, and move what there is of them to the folder `discarded`.",
         ),
-        click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Do not begin if more time is needed."),
+        click.option(
+            "--hours",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Do not begin if what is left takes longer, as far as its time is known.",
+        ),
     )  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -109,7 +132,7 @@ def with_execution(command: Command) -> Command:
 def plan(
     ctx: click.Context, /, file: Path | None, preset: str | None, out: Path | None, as_json: bool, **options: Any
 ) -> None:
-    """Show the runs of a study, what is already there, and what is left to do. Nothing is run."""
+    """Show every run of a study, its state, and what is left to do. Nothing is run."""
     from wildcore_study.execution import planned
     from wildcore_study.status import as_json_text, print_plan
 
@@ -129,7 +152,8 @@ def plan(
 def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path | None, **options: Any) -> None:
     """Make the runs of a study that are missing, and resume half-written ones.
 
-    Everything that they need is checked before the first edit. The exit code is 1 if runs are left.
+    Everything that they need is checked before the first edit. Repeat the command to go on after an interruption. The exit code
+    is 1 if runs are left.
     """
     from wildcore_study.execution import Execution, execute, planned
     from wildcore_study.status import print_state
@@ -150,13 +174,14 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
         left = print_state(results_console(), folder, made)
     if left:
         ctx.exit(UNFINISHED)
+    reporter.line(f"Print the tables with: {command('study', 'collect', str(folder.path))}")
 
 
 @study.command()
 @click.argument("folder", type=Folder)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(folder: Path, as_json: bool) -> None:
-    """Show the state of every study in FOLDER: what is finished, being made, set aside and missing."""
+    """Show how many runs of each study in FOLDER are finished, being made, begun, missing or set aside, and why."""
     from wildcore_study.folder import require_folder
     from wildcore_study.status import as_json_text, print_state
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from wildcore import ProbeKind
-from wildcore.scoring.paired import PairedDifference, compare_paired
+from wildcore.scoring.paired import PairedDifference
 from wildcore.types import FrozenData
 from wildcore_study.measured import Measured
 from wildcore_study.protocols import MODULES, Combination, Module
+from wildcore_study.repeats import compare_measured
 
 SYNTHETIC: frozenset[Module] = frozenset()
 WILD: frozenset[Module] = frozenset(MODULES)
@@ -38,6 +39,5 @@ def effects(numbers: Sequence[Measured]) -> list[Effect]:
     for label, start, end in steps():
         before, after = (by_values.get(Combination(wild=side).values) for side in (start, end))
         if before is not None and after is not None:
-            paired = compare_paired(before.values, after.values, {**before.clusters, **after.clusters})
-            found.append(Effect(label=label, probe=before.probe, paired=paired))
+            found.append(Effect(label=label, probe=before.probe, paired=compare_measured(before, after)))
     return found

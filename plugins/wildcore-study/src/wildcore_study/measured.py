@@ -2,7 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,14 +15,15 @@ from wildcore.scoring.intervals import interval
 from wildcore.scoring.means import summarise
 from wildcore.scoring.values import case_values
 from wildcore.types import FrozenData
+from wildcore_study.devices import kind_of_device
 from wildcore_study.published import Setting
 
 NOT_A_SUBJECT = ("protocols", "batch_size", "continuation", "device", "cases", "malformed", "set_aside")
 """Parts of a run's identity by which rows are not told apart: they are columns, or no score depends on them."""
-
-
 LENGTH = ("limit", "hash")
 """Further such parts of a sequence: its length and its cases."""
+REPEATED = ("seed", "dataset.seed", "schedule.order")
+"""Parts of a run's identity in which repeats of one experiment differ."""
 
 
 class Measured(FrozenData):
@@ -29,7 +31,8 @@ class Measured(FrozenData):
 
     ``editor`` names the method with the parameters by which its runs differ from the others in the study. ``method`` is its
     name alone. ``edits`` is the number of edits of the sequence, None for single edits. ``values`` has the mean score of each
-    case over its probes. ``low`` to ``high`` is the 95 % interval of ``mean``, None if there is none.
+    case over its probes, ``repeats`` the same for each seed and order of the edits. ``low`` to ``high`` is the 95 % interval of
+    ``mean``, None if there is none. ``devices`` are the kinds of accelerator on which it was measured.
     """
 
     model: str
@@ -44,6 +47,8 @@ class Measured(FrozenData):
     setting: Setting
     metric: str
     values: Mapping[str, float]
+    repeats: Mapping[str, Mapping[str, float]]
+    devices: tuple[str, ...]
     clusters: Mapping[str, str]
     before: float | None
     mean: float
@@ -58,13 +63,17 @@ class Measured(FrozenData):
         return len(self.values)
 
 
-def measured(folders: Sequence[RunFolder]) -> list[Measured]:
-    """Return every number of the runs as they were evaluated last, in the order of the runs and of their tables."""
-    labels = labels_of(folders)
+def measured(folders: Sequence[RunFolder], only: Mapping[Path, Collection[str]] | None = None) -> list[Measured]:
+    """Return every number of the runs as they were evaluated last, in the order of the runs and of their tables.
+
+    ``only`` names the protocols that count of the run folder at a path (None: all). Repeats are not pooled.
+    """
+    labels = editor_labels([folder.manifest.identity for folder in folders], repeats_apart=False)
     return [
         number
         for folder, label in zip(folders, labels, strict=True)
         for number in _numbers(folder, label, folder.scores())
+        if only is None or number.protocol in only[folder.path]
     ]
 
 
@@ -73,11 +82,12 @@ def labels_of(folders: Iterable[RunFolder]) -> list[str]:
     return editor_labels([folder.manifest.identity for folder in folders])
 
 
-def editor_labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
+def editor_labels(identities: Sequence[Mapping[str, Any]], repeats_apart: bool = True) -> list[str]:
     """Return the editor's name of each run, with whatever differs between its runs on one model and dataset.
 
-    Sequences of several lengths are told apart by their columns instead. Runs that differ in nothing are numbered, so that
-    they are never mixed.
+    Sequences of several lengths are told apart by their columns instead. Repeats with another seed or order share a label
+    unless ``repeats_apart``. Runs that differ in nothing are numbered, so that they are never mixed, unless they have no
+    protocol in common.
     """
     groups: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
     for index, identity in enumerate(identities):
@@ -85,14 +95,19 @@ def editor_labels(identities: Sequence[Mapping[str, Any]]) -> list[str]:
         groups[name].append(index)
     labels = [method_of(identity) for identity in identities]
     for members in groups.values():
-        settings = {index: _told_apart_by(identities[index]) for index in members}
+        settings = {index: _told_apart_by(identities[index], repeats_apart) for index in members}
         names = sorted({name for of_run in settings.values() for name in of_run})
         varying = [name for name in names if len({str(of_run.get(name)) for of_run in settings.values()}) > 1]
         for index in members:
             said = [f"{name.rpartition('.')[2]}={settings[index].get(name)}" for name in varying]
             labels[index] += f" ({', '.join(said)})" if said else ""
-        _number_repeated(labels, {index: identities[index]["dataset"]["cases"] for index in members})
+        _number_repeated(labels, {index: identities[index] for index in members})
     return labels
+
+
+def repeat_of(identity: Mapping[str, Any]) -> str:
+    """Return the seed and the order of a run, which its repeats do not share."""
+    return f"seed {identity.get('seed', 0)}, {identity.get('schedule', {}).get('order', 'in order')}"
 
 
 def method_of(identity: Mapping[str, Any]) -> str:
@@ -107,21 +122,37 @@ def setting_of(modules: Mapping[str, Any], metric: str) -> Setting:
     return Setting(**named, metric=bare[0] if bare else metric)
 
 
-def _told_apart_by(identity: Mapping[str, Any]) -> dict[str, Any]:
+def _told_apart_by(identity: Mapping[str, Any], repeats_apart: bool) -> dict[str, Any]:
     left_out = NOT_A_SUBJECT if _schedule(identity) == "single" else (*NOT_A_SUBJECT, *LENGTH)
+    repeated: tuple[str, ...] = () if repeats_apart else REPEATED
+    if not repeats_apart and identity["dataset"].get("sample"):
+        repeated = (*REPEATED, "dataset.hash")  # another seed draws other cases
     flat = flatten({name: value for name, value in identity.items() if name not in left_out})
-    return {name: value for name, value in flat.items() if name.rpartition(".")[2] not in left_out}
+    return {
+        name: value for name, value in flat.items() if name.rpartition(".")[2] not in left_out and name not in repeated
+    }
 
 
-def _number_repeated(labels: list[str], cases: Mapping[int, int]) -> None:
-    """Number the labels of runs that are equal and have equally many ``cases``, by the indices of the runs."""
-    alike: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for index, count in cases.items():
-        alike[labels[index], count].append(index)
-    for (label, _), indices in alike.items():
-        if len(indices) > 1:
-            for number, index in enumerate(indices, start=1):
-                labels[index] = f"{label} #{number}"
+def _number_repeated(labels: list[str], identities: Mapping[int, Mapping[str, Any]]) -> None:
+    """Number the labels of runs that are equal, have equally many cases and share a protocol, by the indices of the runs."""
+    alike: dict[tuple[str, int, str], list[int]] = defaultdict(list)
+    for index, identity in identities.items():
+        alike[labels[index], identity["dataset"]["cases"], repeat_of(identity)].append(index)
+    for (label, *_), indices in alike.items():
+        rows: list[tuple[set[str], list[int]]] = []
+        for index in indices:
+            protocols = set(identities[index]["protocols"])
+            for taken, members in rows:
+                if not taken & protocols:
+                    taken |= protocols
+                    members.append(index)
+                    break
+            else:
+                rows.append((protocols, [index]))
+        if len(rows) > 1:
+            for number, (_, members) in enumerate(rows, start=1):
+                for index in members:
+                    labels[index] = f"{label} #{number}"
 
 
 def _schedule(identity: Mapping[str, Any]) -> str:
@@ -152,6 +183,8 @@ def _numbers(folder: RunFolder, label: str, scores: Iterable[ScoreRecord]) -> li
                 setting=setting_of(identity["protocols"][key[0]], key[2]),
                 metric=key[2],
                 values=of_cases,
+                repeats={repeat_of(identity): of_cases},
+                devices=(kind_of_device(manifest.hardware),),
                 clusters=clusters,
                 before=fmean(before[key].values()) if key in before else None,
                 mean=fmean(of_cases.values()),

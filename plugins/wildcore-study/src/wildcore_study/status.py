@@ -40,7 +40,8 @@ def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Seq
     missing = sum(len(one.protocols) for one in left)
     console.print(
         printable(
-            f"{plan.title}: {len(left)} runs ({counted}); {cells - missing} of {cells} cells finished, in {folder.path}"
+            f"{plan.title}: {len(left)} {'run' if len(left) == 1 else 'runs'} ({counted}); {cells - missing} of {cells} cells "
+            f"(a run under one protocol) finished, in {folder.path}"
         ),
         soft_wrap=True,
     )
@@ -49,8 +50,14 @@ def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Seq
             console.print(printable(f"set aside: {one.run.id}, {one.run.description}: {one.reason}"), soft_wrap=True)
     cost = total(left)
     if cost.edits:
-        known = f"about {in_words(cost.seconds)} on one device" if cost.seconds else "time unknown"
-        unknown = f"; no run like {cost.unknown} of them was measured" if cost.unknown and cost.seconds else ""
+        known = (
+            f"about {in_words(cost.seconds)} on one device"
+            if cost.seconds
+            else "time unknown until a run of the same kind is finished"
+        )
+        unknown = (
+            f", without {cost.unknown} runs of whose kind none is finished" if cost.unknown and cost.seconds else ""
+        )
         console.print(f"Left: {cost.edits:,} edits, {cost.answers:,} answers, {known}{unknown}", soft_wrap=True)
 
 

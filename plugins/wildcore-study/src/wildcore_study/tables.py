@@ -1,23 +1,24 @@
 """The tables of a study: editors in rows, settings in columns, differences below, published numbers beside."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from wildcore import PROBE_KINDS
 from wildcore.records.continuations import continuations
 from wildcore.records.run_folder import RunFolder
-from wildcore.scoring.paired import PairedDifference, compare_paired, holm
 from wildcore.scoring.retention import retention_matrices
 from wildcore.types import FrozenData
-from wildcore_study.decomposition import effects
+from wildcore_study.comparisons import DifferenceRow, between_columns, between_editors, statistics_notes
+from wildcore_study.devices import kind_of_device
 from wildcore_study.measured import Measured, labels_of, measured
 from wildcore_study.paper_models import paper_model
 from wildcore_study.presets import Preset
 from wildcore_study.published import PublishedNumber, compare, published_numbers
+from wildcore_study.repeats import pooled, repeats_notes
 
 GENERIC = "protocol"
-SETTING = ("context", "generator", "truncator", "metric")
 
 
 class PublishedCell(FrozenData):
@@ -33,7 +34,10 @@ class PublishedCell(FrozenData):
 
 
 class Cell(FrozenData):
-    """A mean with its 95 % interval over ``cases`` cases, and the published numbers beside it."""
+    """A mean with its 95 % interval over ``cases`` cases, and the published numbers beside it.
+
+    ``repeats`` are the means of each seed and order, if there are several.
+    """
 
     mean: float
     low: float | None
@@ -43,34 +47,21 @@ class Cell(FrozenData):
     unscored: int
     refused: int
     published: tuple[PublishedCell, ...]
-
-
-class DifferenceRow(FrozenData):
-    """A difference of two columns for one editor. ``p_holm`` is adjusted within the table: over the ``family_size`` differences
-    with a p-value by the same probe.
-    """
-
-    editor: str
-    label: str
-    probe: str
-    paired: PairedDifference
-    p_holm: float | None
-    family_size: int
-
-    @property
-    def stands(self) -> bool:
-        """Whether the difference is significant at the 5 % level after the adjustment."""
-        return self.p_holm is not None and self.p_holm < 0.05
+    repeats: tuple[float, ...] = ()
 
 
 class StudyTable(FrozenData):
-    """A table: ``cells[row][column]`` is None where nothing was measured. ``plain`` has the rows of a table of other things."""
+    """A table: ``cells[row][column]`` is None where nothing was measured. ``plain`` has the rows of a table of other things.
+
+    ``differences`` are between columns for each editor, ``between_editors`` between all pairs of editors in each column.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[str, ...] = ()
     cells: tuple[tuple[Cell | None, ...], ...] = ()
     differences: tuple[DifferenceRow, ...] = ()
+    between_editors: tuple[DifferenceRow, ...] = ()
     plain: tuple[tuple[str, ...], ...] = ()
     footnotes: tuple[str, ...] = ()
 
@@ -83,11 +74,12 @@ class Unfinished(FrozenData):
 
 
 class Report(FrozenData):
-    """Everything that ``collect`` shows."""
+    """Everything that ``collect`` shows. ``notes`` say what was left out."""
 
     title: str
     tables: tuple[StudyTable, ...]
     unfinished: tuple[Unfinished, ...]
+    notes: tuple[str, ...] = ()
 
 
 def collect(
@@ -95,19 +87,36 @@ def collect(
     unfinished: Iterable[Unfinished] = (),
     preset: Preset | None = None,
     any_model: bool = False,
+    only: Mapping[Path, Collection[str]] | None = None,
+    title: str | None = None,
 ) -> Report:
     """Return the tables of finished runs, as the ``preset`` arranges them, or by protocol.
 
-    Published numbers are added for the paper's models, with ``any_model`` also beside those of other models.
+    Published numbers are added for the paper's models, with ``any_model`` also beside those of other models. ``only`` names the
+    protocols that count of the run folder at a path (None: all).
     """
     layout = preset.layout if preset else GENERIC
+    notes: tuple[str, ...] = ()
     if layout == "extra-content":
-        tables = [_extra_content(folders)]
+        tables = [_extra_content(folders, only)]
     elif layout == "retention":
-        tables = _retention(folders)
+        tables = _retention(folders, only)
     else:
-        tables = arrange(_chosen(measured(folders), preset), preset, any_model)
-    return Report(title=preset.title if preset else "Study", tables=tuple(tables), unfinished=tuple(unfinished))
+        numbers = measured(folders, only)
+        chosen = _chosen(numbers, preset)
+        notes = tuple(_left_out(numbers, chosen, layout))
+        tables = arrange(pooled(chosen), preset, any_model)
+    name = title or (preset.title if preset else "Study")
+    return Report(title=name, tables=tuple(tables), unfinished=tuple(unfinished), notes=notes)
+
+
+def _left_out(numbers: Sequence[Measured], chosen: Sequence[Measured], layout: str) -> Iterable[str]:
+    """Return what a preset's tables do not show of that which was measured."""
+    shown = {id(one) for one in chosen}
+    left_out = [one for one in numbers if id(one) not in shown]
+    if left_out:
+        kinds = ", ".join(dict.fromkeys(f"{one.probe} under {one.protocol} by {one.metric}" for one in left_out))
+        yield f"Measured, and not part of these tables (arranged by {layout}): {kinds}"
 
 
 def _chosen(numbers: Iterable[Measured], preset: Preset | None) -> list[Measured]:
@@ -149,14 +158,32 @@ def _table(
         tuple(_cell(found[row, column], published, any_model) if (row, column) in found else None for column in columns)
         for row in rows
     )
-    differences = _differences(rows, columns, found, layout)
+    differences = between_columns(rows, columns, found, layout)
+    editors = between_editors(rows, columns, found, layout)
     notes = [note for row in cells for cell in row if cell for one in cell.published for note in one.footnotes]
     of = {"single": "single edits", "batch": "edits in one batch", "sequential": "sequential edits"}[first.schedule]
     title = f"{first.probe}, {of} of {first.model} on {first.dataset}"
     return StudyTable(
-        title=title, columns=tuple(columns), rows=tuple(rows), cells=cells, differences=differences,
-        footnotes=(*dict.fromkeys(notes), *_statistics_notes(differences), *_layout_notes(layout, numbers)),
+        title=title, columns=tuple(columns), rows=tuple(rows), cells=cells, differences=differences, between_editors=editors,
+        footnotes=(
+            *dict.fromkeys(notes), *statistics_notes(differences, editors), *repeats_notes(numbers),
+            *devices_notes({one.editor: one.devices for one in numbers}), *_layout_notes(layout, numbers),
+        ),
     )  # fmt: skip
+
+
+def devices_notes(devices: Mapping[str, Collection[str]]) -> Iterable[str]:
+    """Return what a reader must know about rows that were measured on several kinds of accelerator; nothing if on one."""
+    by_kind: dict[str, list[str]] = {}
+    for row, kinds in devices.items():
+        for kind in kinds:
+            by_kind.setdefault(kind, []).append(row)
+    if len(by_kind) > 1:
+        listed = "; ".join(f"{kind}: {', '.join(rows)}" for kind, rows in sorted(by_kind.items()))
+        yield (
+            f"Measured on different kinds of accelerator, whose rounding differs ({listed}). Differences can be those "
+            "of the accelerators."
+        )
 
 
 def column_titles(numbers: Sequence[Measured]) -> list[str]:
@@ -176,6 +203,7 @@ def _cell(number: Measured, published: Sequence[PublishedNumber], any_model: boo
     return Cell(
         mean=number.mean, low=number.low, high=number.high, cases=number.cases, before=number.before,
         unscored=number.unscored, refused=number.refused, published=tuple(_beside(number, published, any_model)),
+        repeats=tuple(fmean(of.values()) for of in number.repeats.values()) if len(number.repeats) > 1 else (),
     )  # fmt: skip
 
 
@@ -198,53 +226,6 @@ def _beside(number: Measured, published: Sequence[PublishedNumber], any_model: b
             )
 
 
-def _differences(
-    rows: Sequence[str], columns: Sequence[str], found: Mapping[tuple[str, str], Measured], layout: str
-) -> tuple[DifferenceRow, ...]:
-    """Return the differences of each editor between columns, first with their p-values as they are, then adjusted."""
-    made: list[tuple[str, str, str, PairedDifference]] = []
-    for editor in rows:
-        of_editor = [found[editor, column] for column in columns if (editor, column) in found]
-        named = {id(found[editor, column]): column for column in columns if (editor, column) in found}
-        if layout == "decomposition":
-            made += [(editor, effect.label, effect.probe, effect.paired) for effect in effects(of_editor)]
-            continue
-        for base, variant in combinations(of_editor, 2):
-            if comparable(base, variant, layout):
-                paired = compare_paired(base.values, variant.values, {**base.clusters, **variant.clusters})
-                label = f"{named[id(base)]} minus {named[id(variant)]}"
-                made.append((editor, label, base.probe, paired))
-    adjusted = holm([paired.p for *_, paired in made])
-    size = sum(paired.p is not None for *_, paired in made)
-    return tuple(
-        DifferenceRow(editor=editor, label=label, probe=probe, paired=paired, p_holm=p, family_size=size)
-        for (editor, label, probe, paired), p in zip(made, adjusted, strict=True)
-    )
-
-
-def comparable(base: Measured, variant: Measured, layout: str) -> bool:
-    """Return whether a table compares two of its columns.
-
-    By protocol: two protocols, each by its own metric or both by one. By a module: two settings that differ in it alone.
-    """
-    if layout == "judging-points" or (base.edits, base.edits_per_update) != (variant.edits, variant.edits_per_update):
-        return False
-    if layout == "protocol":
-        return base.protocol != variant.protocol
-    varying = [name for name in SETTING if getattr(base.setting, name) != getattr(variant.setting, name)]
-    return varying == [layout]
-
-
-def _statistics_notes(differences: Sequence[DifferenceRow]) -> Iterable[str]:
-    if differences:
-        size = differences[0].family_size
-        yield (
-            "Differences are paired by case and in points, with a 95 % bootstrap interval. p is adjusted by Holm over all "
-            f"differences of this table that have one ({size}). Detectable: the smallest difference that would have been "
-            "detected with 80 % power."
-        )
-
-
 def _layout_notes(layout: str, numbers: Sequence[Measured]) -> Iterable[str]:
     if any(number.setting.metric == "exact-match" for number in numbers):
         judged = any(number.setting.metric == "judge" for number in numbers)
@@ -260,13 +241,15 @@ def _layout_notes(layout: str, numbers: Sequence[Measured]) -> Iterable[str]:
         )
 
 
-def _extra_content(folders: Sequence[RunFolder]) -> StudyTable:
+def _extra_content(folders: Sequence[RunFolder], only: Mapping[Path, Collection[str]] | None) -> StudyTable:
     """Return how many correct answers the edited model continued, and the first example of each."""
     labels = labels_of(folders)
     rows = []
     for folder, label in zip(folders, labels, strict=True):
         identity = folder.manifest.identity
         for one in continuations(folder.cases(), folder.scores()):
+            if only is not None and one.protocol not in only[folder.path]:
+                continue
             rows.append(
                 (identity["model"]["name"], identity["dataset"]["name"], label, one.protocol, str(one.held), str(one.went_on),
                  str(one.ended), str(one.unknown), one.example or "")
@@ -275,17 +258,24 @@ def _extra_content(folders: Sequence[RunFolder]) -> StudyTable:
         title="What follows correct answers to edit prompts",
         columns=("model", "dataset", "editor", "protocol", "correct", "went on", "ended", "unknown", "first example"),
         plain=tuple(rows),
-        footnotes=("Correct by the first metric of the protocol. Unknown: nothing after the answer was observed.",),
+        footnotes=(
+            "Correct by the first metric of the protocol. Unknown: nothing after the answer was observed.",
+            *devices_notes(
+                {label: [kind_of_device(of.manifest.hardware)] for of, label in zip(folders, labels, strict=True)}
+            ),
+        ),
     )
 
 
-def _retention(folders: Sequence[RunFolder]) -> list[StudyTable]:
+def _retention(folders: Sequence[RunFolder], only: Mapping[Path, Collection[str]] | None) -> list[StudyTable]:
     """Return the retention matrix of each run and protocol: the groups of edits in rows, the judging points in columns."""
     labels = labels_of(folders)
     tables = []
     for folder, label in zip(folders, labels, strict=True):
         identity = folder.manifest.identity
         for matrix in retention_matrices(folder):
+            if only is not None and matrix.protocol not in only[folder.path]:
+                continue
             rows = [
                 (
                     f"{low} to {high}",

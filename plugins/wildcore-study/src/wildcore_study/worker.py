@@ -1,7 +1,7 @@
 """Makes the runs of a study one after another, on a model that stays loaded between runs that share it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.registry import load_registry
 from wildcore.reporting.console import Reporter
 from wildcore_study.attempts import Claim, Outcome
+from wildcore_study.devices import kind_of_device
 from wildcore_study.planning import StudyRun, of_protocols
 from wildcore_study.queue import StudyQueue
 
@@ -140,11 +141,6 @@ def require_same_device(folder: Path, model: "LoadedModel") -> None:
                 Option("discard_unfinished", True),
             ),
         )
-
-
-def kind_of_device(facts: Mapping[str, object]) -> str:
-    """Return the kind of a device from the hardware recorded in a run."""
-    return str(facts.get("accelerator") or str(facts.get("device", "unknown")).partition(":")[0])
 
 
 def _cases_left(folder: Path) -> int:
