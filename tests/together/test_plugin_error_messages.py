@@ -73,12 +73,12 @@ from wildcore_segmenters.dictionaries import _installed
 from wildcore_slurm.executor import SubmititExecutor, Submitter, import_submitit
 from wildcore_slurm.parameters import SubmititParams
 from wildcore_study.choices import PresetChoice, chosen_study
-from wildcore_study.collect_command import runs_in
 from wildcore_study.commands import choice_of
 from wildcore_study.cost import Cost, require_room, require_time
 from wildcore_study.definition import grid, read_study
 from wildcore_study.execution import devices_of
 from wildcore_study.folder import StudyFolder, require_folder
+from wildcore_study.gathering import _layout_of, gathered
 from wildcore_study.local import LocalExecutor
 from wildcore_study.planning import StudyPlan, plan_study
 from wildcore_study.presets import read_preset
@@ -1030,10 +1030,16 @@ PROTOCOLS: list[Case] = [
         SAME,
     ),
     (
-        "wildcore_study.collect_command:runs_in",
-        lambda folder: runs_in([folder]),
-        "FOLDER: contains no run; name a run folder, or a folder with runs in it",
+        "wildcore_study.gathering:_add_runs",
+        lambda folder: gathered([folder], None),
+        "FOLDER: contains no run; name a study's folder, a run, or a folder with runs in it",
         SAME,
+    ),
+    (
+        "wildcore_study.gathering:_layout_of",
+        lambda folder: _layout_of([StudyPlan(title="t", layout=one, runs=()) for one in ("table3", None)]),
+        "the tables of these studies are arranged differently; choose how with --preset",
+        "the tables of these studies are arranged differently; choose how with preset",
     ),
     (
         "wildcore_study.presets:read_preset",
@@ -1631,8 +1637,8 @@ STUDY: list[Case] = [
     (
         "wildcore_study.choices:chosen_study",
         lambda folder: chosen_study(folder / "a.toml", None, PresetChoice(limit=3)),
-        "--limit: a study file says this itself; it goes with a preset; write it in the file",
-        "limit: a study file says this itself; it goes with a preset; write it in the file",
+        "--limit: is for presets, and a study file says this itself; write it in the file",
+        "limit: is for presets, and a study file says this itself; write it in the file",
     ),
     (
         "wildcore_study.choices:of_preset",

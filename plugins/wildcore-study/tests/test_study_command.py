@@ -58,7 +58,9 @@ def test_plan_run_and_status_agree(study_file: WriteFile, tmp_path: Path) -> Non
     assert [run["missing_protocols"] for run in before["runs"]] == [["synthetic", "bare-free-gold"]] * 2
     done = wildcore("study", file, "--out", out, "--devices", "cpu")
     assert done.exit_code == 0, done.output
-    assert done.stdout == f"Two seeds: 2 runs (2 finished); 4 of 4 cells finished, in {out}\n"
+    assert (
+        done.stdout == f"Two seeds: 2 runs (2 finished); 4 of 4 cells (a run under one protocol) finished, in {out}\n"
+    )
     assert "2 runs, 4 edits, 24 answers, time unknown until runs were measured; on cpu" in done.stderr
     after = planned_json(file, "--out", out)
     assert [(run["id"], run["cells"]) for run in after["runs"]] == [(run["id"], run["cells"]) for run in before["runs"]]
@@ -89,9 +91,9 @@ def test_plan_shows_every_run_with_its_state(queued: Queued, study_file: WriteFi
     assert shown.exit_code == status.exit_code == 0
     for state in ("being made", "set aside", "missing"):
         assert state in shown.stdout
-    summary = f"Study: 4 runs (1 being made, 2 missing, 1 set aside); 0 of 4 cells finished, in {queue.folder}"
+    counts = "Study: 4 runs (1 being made, 2 missing, 1 set aside); 0 of 4 cells (a run under one protocol) finished"
     reason = f"set aside: {second.id}, {second.description}: no such layer"
-    assert status.stdout.splitlines()[:2] == [summary, reason]
+    assert status.stdout.splitlines()[:2] == [f"{counts}, in {queue.folder}", reason]
     assert shown.stdout.endswith(status.stdout)
     assert third.description.replace(third.spec.model, "") in " ".join(shown.stdout.split())
 
@@ -144,7 +146,10 @@ def test_a_half_written_run_of_another_device_is_refused_until_it_is_discarded(
 
 ERRORS = [
     (("run",), "--preset: name either a study file or a preset ("),
-    (("plan", "FILE", "--limit", "3"), "--limit: a study file says this itself; it goes with a preset"),
+    (
+        ("plan", "FILE", "--limit", "3"),
+        "--limit: is for presets, and a study file says this itself; write it in the file",
+    ),
     (("plan", "FILE", "--preset", "table3"), "--preset: name either a study file or a preset ("),
     (("plan", "--preset", "table3"), "--model: a preset needs a model; name one, or several"),
     (("plan", "--preset", "tabel3", "--model", "m"), "--preset tabel3: no such preset; did you mean 'table3'?"),

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from wildcore_study.attempts import Maker
+from wildcore_study.devices import kind_of_device
 from wildcore_study.execution import work_through
 from wildcore_study.folder import StudyFolder, cells_of, is_summed_up
 from wildcore_study.queue import StudyQueue
-from wildcore_study.worker import StudyWorker, kind_of_device
+from wildcore_study.worker import StudyWorker
 
 from wildcore.records.run_folder import RunFolder
 from wildcore.storage import unsealed
