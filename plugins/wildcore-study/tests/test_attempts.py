@@ -194,6 +194,13 @@ def test_an_interrupted_attempt_is_not_counted(tmp_path: Path) -> None:
     assert not attempts.is_being_made()
 
 
+def test_an_attempt_left_by_ctrl_c_is_interrupted(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    with pytest.raises(KeyboardInterrupt), attempts.claim():
+        raise KeyboardInterrupt
+    assert [one.outcome for one in attempts.all()] == [Outcome(ending="interrupted")]
+
+
 def test_an_attempt_without_an_outcome_by_a_living_worker_is_neither_failed_nor_free(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
     with attempts.claim() as claim:

@@ -64,9 +64,6 @@ class StudyWorker:
         self.reporter.line(f"Run {run.id}: {run.description}")
         try:
             cases = self._make(run, claim)
-        except KeyboardInterrupt:
-            claim.record(Outcome(ending="interrupted"))
-            raise
         except UserError as error:
             self._say_failure(claim, "refused", render(str(error)))
             return False
