@@ -42,7 +42,7 @@ from wildcore import (
 from wildcore.api.asking import _NoDataset, _probe, _require_answers, answered_probes
 from wildcore.api.editors import chosen
 from wildcore.api.jobs import job as job_in_python
-from wildcore.api.jobs import joined_settings, protocol_names, require_unedited
+from wildcore.api.jobs import joined_settings, protocol_names
 from wildcore.api.naming import PYTHON
 from wildcore.api.patches import ModelPatch, fitting
 from wildcore.api.runs import _compared
@@ -72,6 +72,7 @@ from wildcore.jobs.edit import _save as save_model
 from wildcore.jobs.edit import apply_patches, require_finite
 from wildcore.jobs.eval import _failing
 from wildcore.jobs.facts import read_facts
+from wildcore.jobs.in_use import require_unedited
 from wildcore.jobs.prepare import _require_dataset
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.protocols import added_metrics, ready_protocols
@@ -85,6 +86,7 @@ from wildcore.jobs.spec import (
     refuse_unused_settings,
     settings_for,
 )
+from wildcore.jobs.whole_runs import recorded_job
 from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
 from wildcore.models.chat import render_chat
@@ -738,13 +740,13 @@ API: list[Case] = [
         "settings['editor.layer']: it is set twice; leave one of them out",
     ),
     (
-        "api.jobs:require_unedited",
+        "jobs.in_use:require_unedited",
         lambda folder: require_unedited(3),
         NOT_THERE,
         "model: expected a model that wildcore.api.load returned, found int",
     ),
     (
-        "api.jobs:require_unedited",
+        "jobs.in_use:require_unedited",
         lambda folder: call_under_a_patch(),
         NOT_THERE,
         (
@@ -793,10 +795,19 @@ API: list[Case] = [
         "evaluate: give either an editor, to make edits, or a patch, to evaluate it",
     ),
     (
-        "api.runs:_carry_out",
+        "jobs.whole_runs:_stopped_as_error",
         lambda folder: all_refused(folder),
         NOT_THERE,
         "FOLDER/run: stopped, because the first edits were all refused: no subject",
+    ),
+    (
+        "jobs.whole_runs:recorded_job",
+        lambda folder: recorded_job(run(folder)),
+        (
+            "FOLDER/run: its manifest.json does not hold a job as this version writes it (model, dataset, "
+            "protocols); go on with the version that began it"
+        ),
+        SAME,
     ),
     (
         "api.runs:score",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import copy, deepcopy
@@ -71,8 +72,18 @@ from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
 from wildcore_segmenters.dictionaries import _installed
 from wildcore_slurm.executor import SubmititExecutor, Submitter, import_submitit
 from wildcore_slurm.parameters import SubmititParams
-from wildcore_study.collect_command import runs_in
+from wildcore_study.choices import PresetChoice, chosen_study
+from wildcore_study.commands import choice_of
+from wildcore_study.cost import Cost, require_room, require_time
+from wildcore_study.definition import grid, read_study
+from wildcore_study.execution import devices_of
+from wildcore_study.folder import StudyFolder, require_folder
+from wildcore_study.gathering import _layout_of, gathered
+from wildcore_study.local import LocalExecutor
+from wildcore_study.planning import StudyPlan, plan_study
 from wildcore_study.presets import read_preset
+from wildcore_study.script_command import script
+from wildcore_study.worker import require_same_device
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker
@@ -86,11 +97,13 @@ from wildcore_wise.parameters import WiseParams
 
 import wildcore
 import wildcore.testing
-from wildcore import EditCase, EditRequest, Malformed, ModelShape, Probe, Saved, UserError
+from wildcore import NO_PROGRESS, EditCase, EditRequest, Malformed, ModelShape, Probe, Saved, UserError
 from wildcore.api.naming import PYTHON
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.datasets import Row
 from wildcore.models import LoadedModel
+from wildcore.registry import load_registry
+from wildcore.reporting.console import Reporter
 from wildcore.testing.conformance import quiet_environment
 from wildcore.testing.error_cases import Caught, assert_shown, causing
 from wildcore.testing.networks import tiny_model
@@ -349,6 +362,56 @@ def without_a_beginning() -> None:
     model.tokenizer = deepcopy(model.tokenizer)
     model.tokenizer.bos_token = model.tokenizer.eos_token = None
     asked(model)
+
+
+GRID = 'models = ["m"]\neditors = ["e"]\ndatasets = ["d"]\nprotocols = ["p"]\n'
+
+
+def study_of(folder: Path, **keys: str) -> StudyPlan:
+    """Return the plan of a study of one run, with other values of some keys."""
+    row = {"prompt": "Rome is in", "target_new": "Peru", "subject": "Rome", "ground_truth": "Italy", "case_id": 1}
+    rows = [row | {"rephrase_prompt": "Rome?", "locality_prompt": "Snow is", "locality_ground_truth": "white"}]
+    data = written(folder, "edits.json", json.dumps(rows))
+    texts = {
+        "models": json.dumps([str(TINY)]),
+        "editors": '["ft-m"]',
+        "datasets": f'[{{dataset = "counterfact", parameters = {{path = "{data}"}}}}]',
+        "protocols": '["synthetic"]',
+    } | keys
+    file = written(folder, "study.toml", "".join(f"{key} = {text}\n" for key, text in texts.items()))
+    study = read_study(file)
+    return plan_study(load_registry(), study, list(grid(study)), Reporter(quiet=True))
+
+
+def damaged_plan(folder: Path) -> None:
+    (folder / "studies").mkdir()
+    written(folder / "studies", "0123.json", "{}")
+    StudyFolder(folder).plan("0123")
+
+
+def no_worker(folder: Path) -> None:
+    """Run a study whose workers end at once."""
+    queue: Any = Mock()
+    queue.waiting.return_value = [None]
+    queue.worker_command.return_value = [sys.executable, "-c", "raise SystemExit('no such device')"]
+    with patch("wildcore_study.local.POLL_SECONDS", 0.05):
+        LocalExecutor().execute(queue, ["cpu"], NO_PROGRESS)
+
+
+def job_file(folder: Path, **options: Any) -> None:
+    """Print a job file for a study whose plan exists."""
+    (folder / "studies").mkdir(parents=True)
+    StudyFolder(folder).keep_plan(StudyPlan(title="t", layout=None, runs=()))
+    sizes = {"workers": 1, "gpus": 0, "cpus": 1, "memory": 1, "minutes": 1, "image": None, "claim": None, "mount": "/m"}
+    assert script.callback is not None
+    script.callback(folder, None, **sizes | options)
+
+
+def other_device(folder: Path) -> None:
+    """Ask whether a run that was begun on a GPU may be resumed on the CPU."""
+    begun = SimpleNamespace(manifest=SimpleNamespace(hardware={"accelerator": "NVIDIA H100"}))
+    with patch("wildcore_study.worker.RunFolder.open", lambda path: begun):
+        require_same_device(folder / "1a2b-3c4d", tiny())
 
 
 SAME = ""
@@ -967,10 +1030,16 @@ PROTOCOLS: list[Case] = [
         SAME,
     ),
     (
-        "wildcore_study.collect_command:runs_in",
-        lambda folder: runs_in([folder]),
-        "FOLDER: contains no run; name a run folder, or a folder with runs in it",
+        "wildcore_study.gathering:_add_runs",
+        lambda folder: gathered([folder], None),
+        "FOLDER: contains no run; name a study's folder, a run, or a folder with runs in it",
         SAME,
+    ),
+    (
+        "wildcore_study.gathering:_layout_of",
+        lambda folder: _layout_of([StudyPlan(title="t", layout=one, runs=()) for one in ("table3", None)]),
+        "the tables of these studies are arranged differently; choose how with --preset",
+        "the tables of these studies are arranged differently; choose how with preset",
     ),
     (
         "wildcore_study.presets:read_preset",
@@ -1552,10 +1621,183 @@ def fruitless(folder: Path) -> None:
         SubmititExecutor(SubmititParams(logs=folder)).execute(queue, ["cpu"], wildcore.NO_PROGRESS)
 
 
+STUDY: list[Case] = [
+    (
+        "wildcore_study.choices:chosen_study",
+        lambda folder: chosen_study(None, None, PresetChoice()),
+        (
+            "--preset: name either a study file or a preset (batch-size, decomposition, extra-content, generation, "
+            "input, metric, retention, sequential, table3, truncation)"
+        ),
+        (
+            "preset: name either a study file or a preset (batch-size, decomposition, extra-content, generation, "
+            "input, metric, retention, sequential, table3, truncation)"
+        ),
+    ),
+    (
+        "wildcore_study.choices:chosen_study",
+        lambda folder: chosen_study(folder / "a.toml", None, PresetChoice(limit=3)),
+        "--limit: is for presets, and a study file says this itself; write it in the file",
+        "limit: is for presets, and a study file says this itself; write it in the file",
+    ),
+    (
+        "wildcore_study.choices:of_preset",
+        lambda folder: chosen_study(None, "table3", PresetChoice()),
+        "--model: a preset needs a model; name one, or several",
+        "model: a preset needs a model; name one, or several",
+    ),
+    (
+        "wildcore_study.commands:choice_of",
+        lambda folder: choice_of({"limit": 3, "sample": 4}),
+        "--limit: cannot be combined with --sample; leave one of them out",
+        "limit: cannot be combined with sample; leave one of them out",
+    ),
+    (
+        "wildcore_study.cost:require_room",
+        lambda folder: require_room(folder, Cost(edits=1, answers=10**15, seconds=0, unknown=0, bytes=10**18)),
+        (
+            "FOLDER: 1,000,000,000,000,000 answers need about 1000000000.0 GB, and <...> GB are free; make room, "
+            "choose fewer cases, or another folder with --out"
+        ),
+        (
+            "FOLDER: 1,000,000,000,000,000 answers need about 1000000000.0 GB, and <...> GB are free; make room, "
+            "choose fewer cases, or another folder with out"
+        ),
+    ),
+    (
+        "wildcore_study.cost:require_time",
+        lambda folder: require_time(Cost(edits=1, answers=1, seconds=36000, unknown=0, bytes=1), 2.0, 4),
+        "--hours 2.0: what is left takes about 2.5 hours on 4 devices; choose fewer cases, or allow more hours",
+        "hours=2.0: what is left takes about 2.5 hours on 4 devices; choose fewer cases, or allow more hours",
+    ),
+    (
+        "wildcore_study.definition:read_study",
+        lambda folder: read_study(folder / "study.toml"),
+        "FOLDER/study.toml: cannot be read (No such file or directory)",
+        SAME,
+    ),
+    (
+        "wildcore_study.definition:read_study",
+        lambda folder: read_study(written(folder, "study.toml", b"\xff")),
+        "FOLDER/study.toml: is not UTF-8 (byte 0)",
+        SAME,
+    ),
+    (
+        "wildcore_study.definition:read_study",
+        lambda folder: read_study(written(folder, "study.toml", "models = 1 2")),
+        "FOLDER/study.toml: is not TOML: Expected newline or end of document after a statement (at line 1, column 12)",
+        SAME,
+    ),
+    (
+        "wildcore_study.definition:read_study",
+        lambda folder: read_study(written(folder, "study.toml", "models = " + "[" * 100_000)),
+        "FOLDER/study.toml: is nested too deeply",
+        SAME,
+    ),
+    (
+        "wildcore_study.definition:read_study",
+        lambda folder: read_study(written(folder, "study.toml", "#" * 1_000_001)),
+        "FOLDER/study.toml: is no study file: larger than 1,000,000 bytes",
+        SAME,
+    ),
+    (
+        "wildcore_study.definition:_faults",
+        lambda folder: read_study(written(folder, "study.toml", GRID + "limits = 3")),
+        "FOLDER/study.toml, line 5: limits: no such key; did you mean 'limit'?",
+        SAME,
+    ),
+    (
+        "wildcore_study.execution:devices_of",
+        lambda folder: devices_of(" , "),
+        "--devices ' , ': names no device; such as cuda:0,cuda:1, or auto",
+        "devices=' , ': names no device; such as cuda:0,cuda:1, or auto",
+    ),
+    (
+        "wildcore_study.folder:StudyFolder.plan",
+        lambda folder: StudyFolder(folder).plan("0123"),
+        "FOLDER/studies/0123.json: holds no plan of this name; make it with: wildcore study run",
+        SAME,
+    ),
+    (
+        "wildcore_study.folder:StudyFolder.plan",
+        lambda folder: damaged_plan(folder),
+        "FOLDER/studies/0123.json: is damaged, or was written by another version; start the study again",
+        SAME,
+    ),
+    (
+        "wildcore_study.folder:require_folder",
+        lambda folder: require_folder(folder),
+        "FOLDER: holds no study; name the folder that was given to study run with --out",
+        "FOLDER: holds no study; name the folder that was given to study run with out",
+    ),
+    (
+        "wildcore_study.local:LocalExecutor.execute",
+        lambda folder: no_worker(folder),
+        "executor local: no worker can be started; the last one said: no such device",
+        SAME,
+    ),
+    (
+        "wildcore_study.planning:plan_study",
+        lambda folder: study_of(folder, editors='["rom"]'),
+        (
+            "the study cannot be run:\n  rom, on counterfact, with TINY, single: unknown editor 'rom'; did you mean "
+            "'rome'?"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_study.planning:own_protocols",
+        lambda folder: study_of(
+            folder, protocols='["wild", {protocol = "synthetic", name = "wild", context = "chat"}]'
+        ),
+        "two protocols of the study are called 'wild'; give one of them another name",
+        SAME,
+    ),
+    (
+        "wildcore_study.planning:SharedSettings.__init__",
+        lambda folder: study_of(folder, settings='{"context.chat.system" = "x"}'),
+        "--set context.chat.system: it belongs to a protocol; write it in the parameters of a protocol of the study",
+        (
+            "settings['context.chat.system']: it belongs to a protocol; write it in the parameters of a protocol of "
+            "the study"
+        ),
+    ),
+    (
+        "wildcore_study.planning:SharedSettings.require_all_used",
+        lambda folder: study_of(folder, settings='{"editor.lora.rank" = 3}'),
+        "--set editor.lora.rank: no run of the study uses the editor 'lora'; known: ft-m",
+        "settings['editor.lora.rank']: no run of the study uses the editor 'lora'; known: ft-m",
+    ),
+    (
+        "wildcore_study.script_command:script",
+        lambda folder: job_file(folder, engine="kubernetes", image=None, claim="data"),
+        "--image: Kubernetes needs it",
+        "image: Kubernetes needs it",
+    ),
+    (
+        "wildcore_study.script_command:script",
+        lambda folder: job_file(folder / "two\nlines", engine="slurm"),
+        "--engine slurm: a path or argument of a job file may have no line break: 'FOLDER/two\\nlines'",
+        "engine='slurm': a path or argument of a job file may have no line break: 'FOLDER/two\\nlines'",
+    ),
+    (
+        "wildcore_study.worker:require_same_device",
+        lambda folder: other_device(folder),
+        (
+            "run 1a2b-3c4d: the run was begun on NVIDIA H100, and this device is cpu; resume it on a device of that "
+            "kind with --retry, or begin it again with --discard-unfinished"
+        ),
+        (
+            "run 1a2b-3c4d: the run was begun on NVIDIA H100, and this device is cpu; resume it on a device of that "
+            "kind with retry=True, or begin it again with discard_unfinished=True"
+        ),
+    ),
+]
+
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
-CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE, *EXECUTORS]
+CASES = [*JUDGE, *KEYVALUE, *EDITORS, *PROTOCOLS, *ENCODERS, *HARNESS, *OTHERS, *COLLAPSE, *EXECUTORS, *STUDY]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
 

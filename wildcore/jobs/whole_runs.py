@@ -14,6 +14,7 @@ from wildcore.evaluation.schedules import Schedule
 from wildcore.jobs.build import model_request
 from wildcore.jobs.eval import modules_of, open_evaluation
 from wildcore.jobs.eval_plan import EvaluationPlan, Reporting, plan_evaluation
+from wildcore.jobs.hard_locality import add_hard_probes
 from wildcore.jobs.in_use import in_use
 from wildcore.jobs.model_content import content_of_folder
 from wildcore.jobs.resume import NOT_ASKED_FOR, mended
@@ -21,6 +22,7 @@ from wildcore.jobs.spec import JobSpec
 from wildcore.models.loading import find_files
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
+from wildcore.scripts import SEPARATORS
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditCase, FrozenData
 
@@ -38,7 +40,7 @@ class PlannedRun(FrozenData):
     ``identity`` is everything that its answers depend on apart from how it asks, with every default resolved: equal
     identities give equal edits. ``protocols`` maps the name of each protocol to its modules. ``cases`` is the number of cases,
     or the most that there can be if ``is_filtered``: a failure filter, which asks the model, chooses among them. ``probes`` is
-    the number of their questions.
+    the number of probes that the edited model is asked under each protocol, over all judging points.
     """
 
     identity: Mapping[str, Any]
@@ -54,16 +56,23 @@ def plan_run(registry: Registry, spec: JobSpec, reporter: Reporting) -> PlannedR
     candidates = list(plan.candidates)
     wanted = plan.reader.wanted
     used = candidates if wanted is None else candidates[:wanted]
+    schedule = _schedule(spec, len(used))
+    asked = _with_hard_probes(plan, schedule.ordered(used))
     return PlannedRun(
-        identity=_identity(plan, candidates),
+        identity=_identity(plan, candidates, asked),
         protocols={protocol.name: modules_of(protocol.definition) for protocol in plan.protocols},
         cases=len(used),
-        probes=sum(1 + len(case.probes) for case in used),
+        probes=sum(
+            len(case.probes)
+            for updates in schedule.sequences(asked)
+            for point in schedule.judging_points(updates)
+            for case in point.cases
+        ),
         is_filtered=plan.failing_under is not None,
     )
 
 
-def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any]:
+def _identity(plan: EvaluationPlan, candidates: list[EditCase], asked: list[EditCase]) -> dict[str, Any]:
     spec, failing = plan.spec, plan.failing_under
     files = find_files(plan.request, weights=False)
     folders = [files.folder, *([files.adapter.folder] if files.adapter else [])]
@@ -75,18 +84,29 @@ def _identity(plan: EvaluationPlan, candidates: list[EditCase]) -> dict[str, Any
         "dataset": {**plan.dataset, **plan.reader.facts(), "hash": content_hash(candidates)},
         "only_failures": None if failing is None else modules_of(failing.definition),
         "editor": plan.editors[spec.editor][1],
-        "schedule": Schedule.chosen(
-            spec.schedule, spec.edits_per_update, len(candidates), spec.judge_at, spec.edit_order
-        ).identity(),
+        "schedule": _schedule(spec, len(candidates)).identity(),
         "seed": spec.seed,
         "batch_size": spec.batch_size,
         "continuation": spec.continuation,
-        "hard_locality": spec.hard_locality,
+        "hard_locality": [spec.hard_locality, content_hash(asked)] if spec.hard_locality else None,
         "target_separator": spec.target_separator,
         "measurements": spec.measurements,
         "stop_when_collapsed": spec.stop_when_collapsed,
         "added_metrics": [one.module for one in plan.added],
     }
+
+
+def _schedule(spec: JobSpec, case_count: int) -> Schedule:
+    return Schedule.chosen(spec.schedule, spec.edits_per_update, case_count, spec.judge_at, spec.edit_order)
+
+
+def _with_hard_probes(plan: EvaluationPlan, cases: list[EditCase]) -> list[EditCase]:
+    """Return the cases with the probes of hard locality that the run will add."""
+    spec = plan.spec
+    if not spec.hard_locality:
+        return cases
+    edited = [] if spec.schedule == "single" else cases
+    return add_hard_probes(spec, plan.reader, cases, edited, SEPARATORS[spec.target_separator]).cases
 
 
 def fetch_weights(registry: Registry, spec: JobSpec) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
+from uuid import uuid4
 
 import psutil
 from pydantic import ValidationError
@@ -116,7 +117,8 @@ class Attempts:
     def claim(self) -> Iterator["Claim | None"]:
         """Try to take the run, and yield the claim, or None if another worker has it or it is set aside.
 
-        The claim is kept alive until the context is left. An attempt whose outcome was not recorded by then has failed.
+        The claim is kept alive until the context is left; left by Ctrl-C, it is recorded as interrupted. An attempt whose outcome
+        was not recorded by then has failed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         known = self.all()
@@ -132,8 +134,12 @@ class Attempts:
             yield None
             return
         claim = Claim(self, number, path)
-        with claim.kept_alive():
-            yield claim
+        try:
+            with claim.kept_alive():
+                yield claim
+        except KeyboardInterrupt:
+            claim.record(Outcome(ending="interrupted"))
+            raise
 
     def _read(self, number: int, now: float) -> Attempt:
         path = self.folder / f"{number}.json"
@@ -146,7 +152,7 @@ class Attempts:
 
     def _now(self) -> float:
         """Return the time by the clock of the file system."""
-        probe = self.folder / f"clock-{socket.gethostname()}-{os.getpid()}"
+        probe = self.folder / f"clock-{uuid4().hex}"  # of this call alone
         probe.touch()
         try:
             return probe.stat().st_mtime

@@ -201,7 +201,7 @@ def status(folder: Path, as_json: bool) -> None:
 def work(ctx: click.Context, folder: Path, plan_name: str, device: str) -> None:
     """Make the waiting runs of PLAN in FOLDER until none is left, as one worker of several.
 
-    Executors and job scripts start it. The exit code is 1 if a run failed.
+    Executors and job scripts start it. The exit code is 1 if a run is set aside.
     """
     from wildcore_study.execution import work_through
 
@@ -216,7 +216,7 @@ study.add_command(script)
 def choice_of(options: dict[str, Any]) -> PresetChoice:
     """Return the choices that options made for a preset."""
     if options["limit"] is not None and options["sample"] is not None:
-        raise UserError("give one of them", about=Option("limit"), way_out=("leave ", Option("sample"), " out"))
+        raise UserError(("cannot be combined with ", Option("sample")), Option("limit"), "leave one of them out")
     fields = {name: options[name] for name in PresetChoice.model_fields if name in options}
     return PresetChoice(**fields, settings=parse_settings(options["pairs"]))
 

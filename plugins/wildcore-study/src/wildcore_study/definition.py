@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from wildcore import FrozenData, Place, UserError, suggestion
 from wildcore.bounded import read_bytes_bounded
@@ -151,6 +152,10 @@ def read_study(path: Path) -> Study:
         raise UserError(f"is not UTF-8 (byte {error.start})", Place(path)) from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"is not TOML: {error}", Place(path)) from error
+    except RecursionError as error:
+        raise UserError("is nested too deeply", Place(path)) from error
+    except ValueError as error:
+        raise UserError(f"is no study file: {error}", Place(path)) from error
     try:
         return Study.model_validate(content)
     except ValidationError as error:
@@ -159,15 +164,26 @@ def read_study(path: Path) -> Study:
 
 def _faults(path: Path, text: str, error: ValidationError) -> UserError:
     """Return the error for a file with wrong keys or values; the first fault has its line."""
+    faults = _without_follow_ups(error.errors())
     said = []
-    for fault in error.errors():
+    for fault in faults:
         keys = [str(part) for part in fault["loc"] if not (isinstance(part, str) and "[" in part)]
         problem = fault["msg"]
         if fault["type"] == "extra_forbidden":
             problem = f"no such key; {suggestion(keys[-1], _known_keys(keys))}"
         said.append(f"{'.'.join(keys)}: {problem}")
-    first = [part for part in error.errors()[0]["loc"] if isinstance(part, str) and "[" not in part]
-    return UserError("; ".join(said), Place(path, line_of_key(text, first)))
+    return UserError("; ".join(said), Place(path, line_of(text, faults[0]["loc"])))
+
+
+def _without_follow_ups(faults: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return the faults without those of a list that only lacks the entries which have faults themselves."""
+    places = [fault["loc"] for fault in faults]
+    return [
+        fault
+        for fault in faults
+        if fault["type"] != "too_short"
+        or not any(len(place) > len(fault["loc"]) and place[: len(fault["loc"])] == fault["loc"] for place in places)
+    ]
 
 
 def _known_keys(keys: Sequence[str]) -> list[str]:
@@ -182,10 +198,19 @@ def _known_keys(keys: Sequence[str]) -> list[str]:
     return list(kind.model_fields)
 
 
-def line_of_key(text: str, keys: Sequence[str]) -> int | None:
-    """Return the first line in which the last of ``keys`` that occurs as a key is set, counted from 1. None: none occurs."""
+def line_of(text: str, place: Sequence[str | int]) -> int | None:
+    """Return the line, counted from 1, in which the last key of ``place`` that occurs is set. None: none occurs, or it cannot be
+    told which of several is meant.
+    """
+    keys = [part for part in place if isinstance(part, str) and "[" not in part]
+    within, is_exact = 0, True
+    if len(place) > 1 and isinstance(place[1], int):
+        headers = [found.start() for found in re.finditer(rf"^\s*\[\[\s*{keys[0]}\s*\]\]", text, re.MULTILINE)]
+        is_exact = place[1] < len(headers)
+        within = headers[place[1]] if is_exact else 0
     for key in reversed(keys):
-        found = re.search(rf"^.*?(?<![\w.-]){re.escape(key)}\s*(?:=|\]|\.)", text, flags=re.MULTILINE)
-        if found:
-            return text.count("\n", 0, found.end()) + 1
+        pattern = re.compile(rf"(?<![\w.-]){re.escape(key)}\s*(?:=|\]|\.)", re.MULTILINE)
+        found = [match.start() for match in pattern.finditer(text, within)]
+        if found and (is_exact or len(found) == 1 or key == keys[0]):
+            return text.count("\n", 0, found[0]) + 1
     return None

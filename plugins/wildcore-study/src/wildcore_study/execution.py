@@ -60,22 +60,20 @@ def execute(registry: Registry, folder: StudyFolder, plan: StudyPlan, execution:
 
 
 def work_through(path: Path, plan_name: str, device: str) -> bool:
-    """Make waiting runs until none is left, and return whether one failed.
+    """Make waiting runs until none is left, and return whether one is set aside.
 
     A run that this worker could not take or finish comes last, so that it is not tried again and again.
     """
     queue = StudyQueue(require_folder(path).path.absolute(), plan_name)
     worker = queue.open_worker(device)
-    failed = False
     tried: dict[str, int] = {}
     try:
         while cell := next_cell(queue.waiting(), tried):
             tried[cell.id] = tried.get(cell.id, 0) + 1
-            if not worker.run(cell.id):
-                failed = True
+            worker.run(cell.id)
     finally:
         worker.close()
-    return failed
+    return any(one.state == "set aside" for one in remaining(queue.study, queue.plan))
 
 
 def next_cell(waiting: Sequence[WaitingCell], tried: Mapping[str, int]) -> WaitingCell | None:

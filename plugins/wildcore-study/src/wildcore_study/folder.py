@@ -1,8 +1,8 @@
 """A study's folder, which several studies may share.
 
 ``runs`` has the finished runs, ``working`` those being made, ``attempts`` who made them and how that ended, ``studies`` the
-plans, ``discarded`` half-written runs that were given up. A run is made in ``working`` and appears in ``runs`` by one rename,
-after its scores have been summed up.
+plans, ``discarded`` half-written runs that were given up, and damaged ones. A run is made in ``working`` and appears in
+``runs`` by one rename, after its scores have been summed up.
 """
 
 import json
@@ -101,18 +101,21 @@ class StudyFolder:
         return self.working / f"{run.id}-{cells[:8]}"
 
     def publish(self, folder: Path) -> None:
-        """Make a finished run visible. If it is there already, this one is discarded."""
+        """Make a finished run visible. If it is there already, this one is discarded. A damaged one there is discarded."""
         self.runs.mkdir(parents=True, exist_ok=True)
+        place = self.runs / folder.name
+        if place.is_dir() and not is_summed_up(place):
+            self.discard(place)
         try:
-            os.rename(folder, self.runs / folder.name)
+            os.rename(folder, place)
         except OSError:
-            if not (self.runs / folder.name).is_dir():
+            if not place.is_dir():
                 raise
             self.discard(folder)
         make_durable(self.runs)
 
     def discard(self, folder: Path) -> Path:
-        """Move a half-written run to ``discarded``, and return its place there."""
+        """Move a half-written or damaged run to ``discarded``, and return its place there."""
         place = self.path / "discarded"
         place.mkdir(parents=True, exist_ok=True)
         number = 1 + sum(1 for _ in place.glob(f"{folder.name}.*"))

@@ -3,11 +3,12 @@
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
+from typing import IO
 
 import psutil
 
@@ -22,10 +23,14 @@ the number of attempts after which a run that kills its workers is set aside."""
 
 @dataclass
 class Slot:
-    """A device, and the process that works on it."""
+    """A device, and the process that works on it. ``output`` is the file to which the process prints: unlike a pipe, it outlives
+    this process, so that the workers go on if this process is killed. ``read`` is the number of its bytes that were repeated.
+    """
 
     device: str
-    process: "subprocess.Popen[str] | None" = None
+    process: "subprocess.Popen[bytes] | None" = None
+    output: IO[bytes] | None = None
+    read: int = 0
     waiting_before: int = 0
     fruitless: int = 0
     last_lines: list[str] = field(default_factory=list)
@@ -43,9 +48,10 @@ class LocalExecutor:
         first = waiting = len(queue.waiting())
         done = 0
         slots = [Slot(device) for device in devices]
-        with progress.track("runs", first) as advance, _ended_at_last(slots):
+        with progress.track("runs", first) as advance, _ended_at_last(slots, progress):
             while waiting or any(slot.process is not None for slot in slots):
                 for slot in slots:
+                    _repeat(slot, progress)
                     _heed_end(slot, waiting, progress)
                 usable = [slot for slot in slots if slot.fruitless < FRUITLESS_PROCESSES]
                 if not usable:
@@ -68,31 +74,39 @@ def _start(slot: Slot, queue: CellQueue, waiting: int, progress: Progress, devic
     environment = dict(os.environ)
     if slot.device == "cpu" and devices > 1:  # otherwise each process takes all cores
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (psutil.cpu_count() or 1) // devices)))
-    slot.waiting_before = waiting
+    slot.output = TemporaryFile()  # noqa: SIM115 -- ``_repeat`` closes it after the end
+    slot.waiting_before, slot.read, slot.last_lines = waiting, 0, []
     slot.process = subprocess.Popen(
         queue.worker_command(slot.device),
         env=environment,
-        stdout=subprocess.PIPE,
+        stdout=slot.output,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
         start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
     )
-    threading.Thread(target=_repeat, args=(slot, slot.process, progress), daemon=True).start()
 
 
-def _repeat(slot: Slot, process: "subprocess.Popen[str]", progress: Progress) -> None:
-    """Repeat what a process prints, behind the name of its device."""
+def _repeat(slot: Slot, progress: Progress) -> None:
+    """Repeat the lines that a process has printed since the last call, behind the name of its device."""
+    if slot.process is None or slot.output is None:
+        return
+    has_ended = slot.process.poll() is not None
+    # read without the file's position, which is the process's own too
+    new = os.pread(slot.output.fileno(), os.fstat(slot.output.fileno()).st_size - slot.read, slot.read)
+    whole = new if has_ended else new[: new.rfind(b"\n") + 1]
+    slot.read += len(whole)
     line = getattr(progress, "line", None)
-    for text in process.stdout or ():
+    for text in whole.decode(errors="replace").splitlines():
         slot.last_lines = [*slot.last_lines, text.rstrip()][-10:]
         if line is not None:
             line(f"{slot.device} | {text.rstrip()}")
+    if has_ended:
+        slot.output.close()
+        slot.output = None
 
 
 def _heed_end(slot: Slot, waiting: int, progress: Progress) -> None:
     """Free a slot whose process has ended, and count whether it was of use."""
-    if slot.process is None or slot.process.poll() is None:
+    if slot.process is None or slot.output is not None:
         return
     slot.fruitless = 0 if waiting < slot.waiting_before else slot.fruitless + 1
     if slot.process.returncode < 0:
@@ -101,7 +115,7 @@ def _heed_end(slot: Slot, waiting: int, progress: Progress) -> None:
 
 
 @contextmanager
-def _ended_at_last(slots: Sequence[Slot]) -> Iterator[None]:
+def _ended_at_last(slots: Sequence[Slot], progress: Progress) -> Iterator[None]:
     """Interrupt the processes that are left when the context is left; kill those that take too long to save their work."""
     try:
         yield
@@ -116,3 +130,5 @@ def _ended_at_last(slots: Sequence[Slot]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for slot in slots:
+            _repeat(slot, progress)

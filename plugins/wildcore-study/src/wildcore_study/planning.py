@@ -27,7 +27,8 @@ class StudyRun(FrozenData):
     """One run of a study. ``id`` is a hash of everything that its edits depend on, ``model`` one of its model as loaded.
 
     ``cells`` maps each protocol to the id of its cell: a hash of the run's and of the protocol's modules. ``cases`` is the
-    number of cases, or the most that there can be if ``is_filtered``; ``probes`` that of their questions.
+    number of cases, or the most that there can be if ``is_filtered``; ``probes`` that of the probes that are asked under each
+    protocol, over all judging points.
     """
 
     id: str
@@ -158,6 +159,7 @@ class SharedSettings:
         """Raises ``UserError`` for a setting of a part that belongs to a protocol."""
         self.registry = registry
         self.settings = study.settings
+        self.named: dict[str, set[str]] = {section: set() for section in OF_ONE_RUN}
         self.unused = {key for key in study.settings if key.split(".")[0] in OF_ONE_RUN and key.count(".") == 2}
         for key in study.settings:
             if key.split(".")[0] in ("context", "generator", "truncator"):
@@ -173,6 +175,8 @@ class SharedSettings:
             "transform": {one for name in transforms for one in self.registry.names("transform", name)},
             "dataset": self.registry.names("dataset", dataset),
         }
+        for section, names in named.items():
+            self.named[section].update(names)
         found = {}
         for key, value in self.settings.items():
             section, *rest = key.split(".")
@@ -187,11 +191,10 @@ class SharedSettings:
         for key in sorted(self.unused):
             section, name, _ = key.split(".")
             raise UserError(
-                f"no run of the study uses the {section} {name!r}", Setting(key), suggestion(name, self._known(section))
+                f"no run of the study uses the {section} {name!r}",
+                Setting(key),
+                suggestion(name, sorted(self.named[section])),
             )
-
-    def _known(self, section: str) -> list[str]:
-        return sorted({key.split(".")[1] for key in self.settings if key.startswith(f"{section}.")} - {""})
 
 
 def job_of(

@@ -64,9 +64,6 @@ class StudyWorker:
         self.reporter.line(f"Run {run.id}: {run.description}")
         try:
             cases = self._make(run, claim)
-        except KeyboardInterrupt:
-            claim.record(Outcome(ending="interrupted"))
-            raise
         except UserError as error:
             self._say_failure(claim, "refused", render(str(error)))
             return False
@@ -104,6 +101,8 @@ class StudyWorker:
             if claim.is_lost():
                 return None
             study.publish(folder)
+        if missing := study.missing(run):  # otherwise it would be tried for ever
+            raise RuntimeError(f"the run was made, and its results under {', '.join(missing)} are not found")
         return cases
 
     def _resume(self, folder: Path, model: "LoadedModel") -> int:
