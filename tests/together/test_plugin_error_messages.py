@@ -83,7 +83,7 @@ from wildcore_study.local import LocalExecutor
 from wildcore_study.planning import StudyPlan, plan_study
 from wildcore_study.presets import read_preset
 from wildcore_study.script_command import script
-from wildcore_study.worker import require_same_device
+from wildcore_study.worker import require_same_device, require_unchanged
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker
@@ -1779,6 +1779,18 @@ STUDY: list[Case] = [
         lambda folder: job_file(folder / "two\nlines", engine="slurm"),
         "--engine slurm: a path or argument of a job file may have no line break: 'FOLDER/two\\nlines'",
         "engine='slurm': a path or argument of a job file may have no line break: 'FOLDER/two\\nlines'",
+    ),
+    (
+        "wildcore_study.worker:require_unchanged",
+        lambda folder: require_unchanged(
+            SimpleNamespace(id="1a2b"),
+            SimpleNamespace(identity={"model": "another"}),  # type: ignore[arg-type]
+        ),
+        (
+            "run 1a2b: the model, the data or the code that it depends on changed since the study was planned; start the "
+            "study again, which plans it anew"
+        ),
+        SAME,
     ),
     (
         "wildcore_study.worker:require_same_device",

@@ -229,3 +229,33 @@ def test_a_model_stays_loaded_between_runs_and_has_its_own_fingerprint(queued: Q
     assert worker.model is model
     worker.close()
     assert worker.model is None
+
+
+def test_a_run_whose_data_changed_since_it_was_planned_is_set_aside(
+    queued: Queued, tmp_path: Path, edits: Path
+) -> None:
+    own = tmp_path / "own.json"
+    own.write_bytes(edits.read_bytes())
+    queue = queued(datasets=f'[{{dataset = "counterfact", parameters = {{path = "{own}"}}}}]')
+    rows = json.loads(own.read_text())
+    rows[0]["target_new"] = "Maria"
+    own.write_text(json.dumps(rows))
+    assert work(queue)
+    reason = queue.study.attempts(queue.plan.runs[0]).set_aside_because()
+    assert reason is not None
+    assert "changed since the study was planned" in reason
+    assert queue.study.missing(queue.plan.runs[0])
+
+
+def test_relative_places_are_those_of_the_folder_in_which_the_study_was_started(
+    queued: Queued, tmp_path: Path, edits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edits.json").write_bytes(edits.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    queue = queued(datasets='[{dataset = "counterfact", parameters = {path = "edits.json"}}]')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert not work(queue)
+    assert not queue.waiting()
+    assert Path.cwd() == elsewhere

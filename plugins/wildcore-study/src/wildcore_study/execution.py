@@ -47,9 +47,9 @@ def execute(registry: Registry, folder: StudyFolder, plan: StudyPlan, execution:
     require_time(cost, execution.hours, len(devices))
     for spec in {one.run.model: one.run.spec for one in left}.values():
         fetch_weights(registry, spec)
+    queue = StudyQueue(folder.path.absolute(), folder.keep_plan(plan))
     if not left:
         return
-    queue = StudyQueue(folder.path.absolute(), folder.keep_plan(plan))
     known = (
         f"about {in_words(cost.seconds / len(devices))}"
         if not cost.unknown

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from wildcore import EvalProtocol, Message, Setting, UserError, suggestion
@@ -42,10 +43,13 @@ class StudyRun(FrozenData):
 
 
 class StudyPlan(FrozenData):
-    """All runs of a study. ``layout`` is the preset that arranges its tables (None: by protocol)."""
+    """All runs of a study. ``layout`` is the preset that arranges its tables (None: by protocol). ``directory`` is the folder in
+    which the study was started: relative places of models and data are in it.
+    """
 
     title: str
     layout: str | None
+    directory: str = "."
     runs: tuple[StudyRun, ...]
 
     def run(self, run_id: str) -> StudyRun:
@@ -85,7 +89,7 @@ def plan_study(
     settings.require_all_used()
     if problems:
         raise UserError(_listed(problems))
-    return StudyPlan(title=study.title, layout=study.layout, runs=tuple(planned.values()))
+    return StudyPlan(title=study.title, layout=study.layout, directory=str(Path.cwd()), runs=tuple(planned.values()))
 
 
 def study_run(spec: JobSpec, planned: PlannedRun) -> StudyRun:

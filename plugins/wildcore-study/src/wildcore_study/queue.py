@@ -25,7 +25,7 @@ class StudyQueue:
     @cached_property
     def study(self) -> StudyFolder:
         """The study's folder."""
-        return StudyFolder(self.folder)
+        return StudyFolder(self.folder.absolute())
 
     @cached_property
     def plan(self) -> StudyPlan:

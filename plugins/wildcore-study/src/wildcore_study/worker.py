@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, chdir, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wildcore import Option, UserError
 from wildcore.errors import render
 from wildcore.jobs.build import model_request
-from wildcore.jobs.whole_runs import begin_run, on_device_of, resume_run
+from wildcore.jobs.whole_runs import PlannedRun, begin_run, on_device_of, plan_run, resume_run
 from wildcore.models.fingerprints import hash_of_weights
 from wildcore.models.loading import load_model
 from wildcore.records.provenance import hardware
@@ -17,7 +18,7 @@ from wildcore.registry import load_registry
 from wildcore.reporting.console import Reporter
 from wildcore_study.attempts import Claim, Outcome
 from wildcore_study.devices import kind_of_device
-from wildcore_study.planning import StudyRun, of_protocols
+from wildcore_study.planning import StudyRun, digest, of_protocols
 from wildcore_study.queue import StudyQueue
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ class StudyWorker:
 
     def load(self, cell: str) -> str:
         """Load the model of a run unless it is loaded, and return a hash of its weights as they are now."""
-        return hash_of_weights(self._model_of(self.queue.plan.run(cell)).network)
+        with self._in_directory():
+            return hash_of_weights(self._model_of(self.queue.plan.run(cell)).network)
 
     def run(self, cell: str) -> bool:
         """Make what is missing of a run, and return whether this call finished it."""
         run, study = self.queue.plan.run(cell), self.queue.study
-        with study.attempts(run).claim() as claim:
+        with self._in_directory(), study.attempts(run).claim() as claim:
             if claim is None:
                 return False
             missing = study.missing(run)
@@ -87,6 +89,7 @@ class StudyWorker:
         None if another worker took the run.
         """
         study, cases = self.queue.study, 0
+        require_unchanged(run, plan_run(self.registry, run.spec, self.reporter))
         model = self._model_of(run)
         for folder in study.unfinished(run):
             require_same_device(folder, model)
@@ -114,6 +117,11 @@ class StudyWorker:
         spec = on_device_of(of_protocols(run.spec, protocols), model)
         return begin_run(self.registry, spec, folder, model, self.reporter).manifest.case_count
 
+    def _in_directory(self) -> AbstractContextManager[None]:
+        """Return a context in the folder in which the study was started, if this machine has it."""
+        directory = Path(self.queue.plan.directory)
+        return chdir(directory) if directory.is_dir() else nullcontext()
+
     def _model_of(self, run: StudyRun) -> "LoadedModel":
         if self.model is None or self.loaded != run.model:
             self.close()
@@ -122,6 +130,16 @@ class StudyWorker:
             self.model = load_model(model_request(self.registry, spec), self.registry.families)
             self.loaded = run.model
         return self.model
+
+
+def require_unchanged(run: StudyRun, planned: PlannedRun) -> None:
+    """Raise ``UserError`` if a run that is planned now has another id: its results would be filed under the wrong one."""
+    if digest(planned.identity) != run.id:
+        raise UserError(
+            "the model, the data or the code that it depends on changed since the study was planned",
+            about=f"run {run.id}",
+            way_out="start the study again, which plans it anew",
+        )
 
 
 def require_same_device(folder: Path, model: "LoadedModel") -> None:
