@@ -11,7 +11,7 @@ from wildcore_study.decomposition import effects, steps
 from wildcore_study.measured import Measured, measured
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
 from wildcore_study.protocols import MODULES, controlled_protocols
-from wildcore_study.rendering import CSV_COLUMNS
+from wildcore_study.rendering import CSV_COLUMNS, WIDEST
 from wildcore_study.tables import Report, arrange, collect
 
 from wildcore import UserError
@@ -236,3 +236,28 @@ def test_all_ten_presets_are_there() -> None:
         "decomposition",
     ])  # fmt: skip
     assert all(isinstance(read_preset(name), Preset) for name in preset_names())
+
+
+def test_means_in_many_columns_are_turned(runs: Path) -> None:
+    text = collected(runs, "--preset", "decomposition", "--markdown")
+    report = Report.model_validate_json(collected(runs, "--preset", "decomposition", "--json"))
+    (table,) = (table for table in report.tables if len(table.columns) > WIDEST)
+    block = next(block for block in text.split("\n\n") if block.startswith("| setting "))
+    head, _, *rows = (line.strip("| ").split(" | ") for line in block.splitlines())
+    assert head == ["setting", *table.rows]
+    assert [row[0] for row in rows] == list(table.columns)
+    for row, cell in zip(rows, table.cells[0], strict=True):
+        assert cell is not None
+        assert row[1].startswith(f"{cell.mean:.3f} (")
+
+
+def test_what_a_preset_leaves_out_is_named_by_protocol(runs: Path, numbers: list[Measured]) -> None:
+    (note,) = Report.model_validate_json(collected(runs, "--preset", "input", "--json")).notes
+    shown = {("reliability", "token-match", name) for name in ("bare-forced-gold", "guided-forced-gold")}
+    listed = set()
+    for group in note.partition("): ")[2].split("; "):
+        kinds, _, protocols = group.partition(" under ")
+        for kind in kinds.split(", "):
+            probe, metric = kind.split(" by ")
+            listed |= {(probe, metric, protocol) for protocol in protocols.split(", ")}
+    assert listed == {(n.probe, n.metric, n.protocol) for n in numbers} - shown

@@ -13,12 +13,14 @@ from wildcore_study.definition import (
     ProtocolEntry,
     ScheduleEntry,
     Study,
+    grid,
     read_study,
 )
 from wildcore_study.devices import kind_of_device
 from wildcore_study.folder import StudyFolder
 from wildcore_study.gathering import gathered
 from wildcore_study.measured import Measured, editor_labels, measured
+from wildcore_study.planning import SharedSettings, job_of, own_protocols
 from wildcore_study.presets import preset_names
 from wildcore_study.repeats import compare_measured, pooled
 from wildcore_study.tables import Report, arrange, devices_notes
@@ -26,10 +28,13 @@ from wildcore_study.tables import Report, arrange, devices_notes
 from wildcore import UserError
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
+from wildcore.registry import load_registry
 from wildcore.scoring.orders import crossed_interval
 from wildcore.scoring.paired import compare_paired, holm
 
 EXAMPLE = Path(__file__).parents[1] / "example.toml"
+MEASURED = sorted((Path(__file__).parents[3] / "benchmarks" / "studies").glob("*.toml"))
+"""The study files of the measured studies."""
 
 
 @pytest.fixture(scope="module")
@@ -231,3 +236,18 @@ def test_an_option_for_presets_is_refused_with_a_file_by_its_own_name(given: lis
 def test_the_help_names_every_preset() -> None:
     said = " ".join(CliRunner().invoke(main, ["study", "run", "--help"]).stdout.replace("-\n", "-").split())
     assert not [name for name in preset_names() if name not in said]
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
+def test_a_measured_study_can_be_planned(path: Path) -> None:
+    study, registry = read_study(path), load_registry()
+    protocols = own_protocols(registry, study.protocols)
+    registry.add_protocols(protocols)
+    settings = SharedSettings(registry, study)
+    specs = [job_of(registry, study, point, protocols, settings, "cpu") for point in grid(study)]
+    settings.require_all_used()
+    assert len(specs) == len(study.models) * len(study.editors) * len(study.seeds)
+    assert study.layout is None or study.layout in preset_names()
+    for spec in specs:
+        registry.find("editor", spec.editor)  # raises for an unknown name
+        assert [registry.find_protocol(name).offer.name for name in spec.protocols] == list(spec.protocols)

@@ -12,6 +12,8 @@ from wildcore.reporting.tables import Cell as Text
 from wildcore_study.comparisons import DifferenceRow
 from wildcore_study.tables import Cell, Report, StudyTable
 
+WIDEST = 8
+"""Most columns of means that stand side by side; a table with more is turned, so that its columns are rows."""
 DIFFERENCE_COLUMNS = ("points", "95 % interval", "p (Holm)", "detectable", "cases")
 CSV_COLUMNS = (
     "table", "kind", "row", "column", "value", "low", "high", "cases", "before", "unscored", "refused", "p", "p_holm", "test",
@@ -31,18 +33,24 @@ def grids(table: StudyTable) -> list[Grid]:
     """Return the means of a table and, if it has any, their differences between columns and between editors; one grid for a
     table of other things.
 
-    A difference that stands is bold. Of the pairs of editors, those that are shown have a row.
+    A difference that stands is bold. Of the pairs of editors, those that are shown have a row. Means in more than ``WIDEST``
+    columns are turned: a row for each column, a column for each editor.
     """
     if not table.rows:
         return [Grid(table.columns, table.plain)]
     numbers = {note: str(index) for index, note in enumerate(table.footnotes, start=1)}
-    rows = tuple(
-        (name, *(_cell(cell, numbers) for cell in cells)) for name, cells in zip(table.rows, table.cells, strict=True)
-    )
+    texts = [[_cell(cell, numbers) for cell in cells] for cells in table.cells]
+    if len(table.columns) > WIDEST:
+        turned = zip(table.columns, *texts, strict=True)
+        means = Grid(("setting", *table.rows), tuple(turned))
+    else:
+        means = Grid(
+            ("editor", *table.columns), tuple((name, *row) for name, row in zip(table.rows, texts, strict=True))
+        )
     columns = tuple((row.editor, row.label, *_difference(row)) for row in table.differences)
     editors = tuple((row.label, row.editor, *_difference(row)) for row in table.between_editors if row.is_shown)
     return [
-        Grid(("editor", *table.columns), rows),
+        means,
         *([Grid(("editor", "difference", *DIFFERENCE_COLUMNS), columns)] if columns else []),
         *([Grid(("column", "editors on the same cases", *DIFFERENCE_COLUMNS), editors)] if editors else []),
     ]

@@ -115,8 +115,14 @@ def _left_out(numbers: Sequence[Measured], chosen: Sequence[Measured], layout: s
     shown = {id(one) for one in chosen}
     left_out = [one for one in numbers if id(one) not in shown]
     if left_out:
-        kinds = ", ".join(dict.fromkeys(f"{one.probe} under {one.protocol} by {one.metric}" for one in left_out))
-        yield f"Measured, and not part of these tables (arranged by {layout}): {kinds}"
+        protocols: dict[str, list[str]] = {}
+        for one in left_out:
+            protocols.setdefault(f"{one.probe} by {one.metric}", []).append(one.protocol)
+        kinds: dict[str, list[str]] = {}
+        for kind, under in protocols.items():
+            kinds.setdefault(", ".join(dict.fromkeys(under)), []).append(kind)
+        listed = "; ".join(f"{', '.join(of)} under {under}" for under, of in kinds.items())
+        yield f"Measured, and not part of these tables (arranged by {layout}): {listed}"
 
 
 def _chosen(numbers: Iterable[Measured], preset: Preset | None) -> list[Measured]:
