@@ -111,3 +111,14 @@ def test_prompts_may_be_given_as_tokens() -> None:
     assert decode_tokens(model, ids, LIMITS, None) == decode(model, PROMPTS, LIMITS, None)
     ends = decode_tokens(model, [one[-3:] for one in ids], LIMITS, lambda row, text, count: count >= 2)
     assert max(len(output.token_ids) for output in ends) == 2
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_the_second_device_of_a_process_answers_as_the_first_does() -> None:
+    found = []
+    for device in ("cuda:0", "cuda:1"):
+        model = tiny_model("llama")
+        model.network.to(device)
+        found.append(tokens(decode(model, PROMPTS, LIMITS, None)))
+        assert not model.warnings
+    assert found[0] == found[1]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wildcore.inference import GraphedSteps, graphed_steps
+from wildcore.inference.cuda_graphs import is_on_one_device
 from wildcore.models import LoadedModel
 from wildcore.testing.graphs import imitated_graphs
 from wildcore.testing.networks import tiny_model
@@ -103,7 +104,7 @@ def test_only_a_plain_network_and_small_batches_suit(model: LoadedModel) -> None
 
 
 def test_a_capture_that_fails_is_noted_and_not_tried_again(model: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(compute: object) -> None:
+    def failing(compute: object, device: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with imitated_graphs(model):
@@ -127,3 +128,21 @@ def test_a_real_graph_computes_from_the_tensors_as_they_are() -> None:
         step.step.values.fill_(value)
         assert float(step.run()[0][0]) == 2 * value
     assert len(step.step.calls) == 2, "run once, captured once"
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_graph_holds_the_work_of_the_device_that_its_model_is_on() -> None:
+    for device in ("cuda:0", "cuda:1", "cuda:0"):
+        model = tiny_model("llama")
+        model.network.to(device)
+        step = GraphedSteps().load(model, Doubling(torch.ones(3, device=device), []))
+        for value in (1.0, 2.0, 3.0, 4.0):
+            step.step.values.fill_(value)
+            assert float(step.run()[0][0]) == 2 * value
+        assert len(step.step.calls) == 2, "run once, captured once"
+
+
+def test_no_graphs_are_wanted_of_a_model_on_several_devices(model: LoadedModel) -> None:
+    assert is_on_one_device(model.network)
+    model.layers[0].mlp.to("meta")
+    assert not is_on_one_device(model.network)

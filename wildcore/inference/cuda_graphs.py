@@ -5,6 +5,7 @@ the same address in every step. So keys and values are stored in buffers of thei
 filled, and the position of the next token is counted on the device.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any, TypeVar
@@ -106,7 +107,7 @@ class GraphedDecoder:
         """Capture the step. After one ordinary run a step needs nothing from the host, unless the architecture is unusual."""
         self.captured = True
         try:
-            self._graph, self._logits = capture(self._compute)
+            self._graph, self._logits = capture(self._compute, self.model.device)
         except RuntimeError as error:
             self.model.warn(f"decoding steps could not be captured as a CUDA graph, so they are slower ({error})")
             self.model.use_cuda_graphs = False
@@ -143,19 +144,36 @@ def can_use_graph(model: LoadedModel, cache: Any) -> bool:
 
 
 def wants_graphs(model: LoadedModel) -> bool:
-    """Return whether steps of ``model`` should be captured, or carried out as if they were: see ``use_cuda_graphs``."""
-    return model.device.type == "cuda" if model.use_cuda_graphs is None else model.use_cuda_graphs
+    """Return whether steps of ``model`` should be captured, or carried out as if they were: see ``use_cuda_graphs``.
 
-
-def capture(compute: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
-    """Return a graph of what ``compute`` launches, and its result, which each replay of the graph fills.
-
-    ``compute`` must have run before. Raises ``RuntimeError`` if it cannot be captured, also if memory runs out.
+    By default those of a model whose weights are all on one CUDA device: a graph holds the work of one device.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
-    try:
-        with torch.cuda.graph(graph):
-            result = compute()
-    finally:
-        torch.cuda.set_stream(stream)  # a capture that fails leaves its own stream behind
+    if model.use_cuda_graphs is not None:
+        return model.use_cuda_graphs
+    return model.device.type == "cuda" and is_on_one_device(model.network)
+
+
+def is_on_one_device(network: torch.nn.Module) -> bool:
+    """Return whether all weights and buffers are on one device."""
+    return len({tensor.device for tensor in (*network.parameters(), *network.buffers())}) == 1
+
+
+def capture(compute: Callable[[], T], device: torch.device) -> tuple[torch.cuda.CUDAGraph, T]:
+    """Return a graph of what ``compute`` launches on ``device``, and its result, which each replay of the graph fills.
+
+    ``compute`` must have run before. Raises ``RuntimeError`` if it cannot be captured, also if memory runs out, or if nothing
+    was captured.
+    """
+    with torch.cuda.device(device), warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*CUDA Graph is empty")
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # a stream of this device: torch's own for captures is on the device of the process's first capture, and work on
+            # another device would not become part of the graph
+            with torch.cuda.graph(graph, stream=torch.cuda.Stream()):  # type: ignore[no-untyped-call]
+                result = compute()
+        except Warning as empty:
+            raise RuntimeError("nothing was captured") from empty
+        finally:
+            torch.cuda.set_stream(stream)  # a capture that fails leaves its own stream behind
     return graph, result

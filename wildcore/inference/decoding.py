@@ -236,7 +236,7 @@ class _AsyncCopy:
         self._here = chosen.to("cpu", non_blocking=True)
         self._event = torch.cuda.Event() if chosen.device.type == "cuda" else None  # type: ignore[no-untyped-call]
         if self._event is not None:
-            self._event.record()
+            self._event.record(torch.cuda.current_stream(chosen.device))
 
     def token_ids(self) -> list[int]:
         """Return the ids; waits until they have arrived."""

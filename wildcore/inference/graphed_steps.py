@@ -43,8 +43,10 @@ S = TypeVar("S", bound=Step)
 class GraphedStep(Generic[S]):
     """A step that is carried out many times: on CUDA it is captured after it has run once."""
 
-    def __init__(self, step: S, can_capture: bool, on_failure: Callable[[RuntimeError], None]) -> None:
-        self.step = step
+    def __init__(
+        self, step: S, device: torch.device, can_capture: bool, on_failure: Callable[[RuntimeError], None]
+    ) -> None:
+        self.step, self._device = step, device
         self._awaits_capture, self._on_failure = can_capture, on_failure
         self._graph: torch.cuda.CUDAGraph | None = None
         self._results: tuple[Tensor, ...] | None = None
@@ -62,7 +64,7 @@ class GraphedStep(Generic[S]):
     def _capture(self) -> None:
         self._awaits_capture = False
         try:
-            self._graph, self._results = capture(self.step.compute)
+            self._graph, self._results = capture(self.step.compute, self._device)
         except RuntimeError as error:
             self._on_failure(error)
 
@@ -94,7 +96,7 @@ class GraphedSteps:
         key = (type(step), step.settings, shapes)
         graphed = self._kept.pop(key, None)
         if graphed is None:
-            graphed = GraphedStep(step, can_capture(model), self._give_up)
+            graphed = GraphedStep(step, model.device, can_capture(model), self._give_up)
         else:
             _copy(step.tensors(), graphed.step.tensors())
         self._kept[key] = graphed

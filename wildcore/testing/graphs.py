@@ -36,7 +36,7 @@ def imitated_graphs(model: LoadedModel) -> Iterator[list[ImitatedGraph]]:
     """
     graphs: list[ImitatedGraph] = []
 
-    def imitated(compute: Any) -> tuple[ImitatedGraph, tuple[Tensor, ...]]:
+    def imitated(compute: Any, device: torch.device) -> tuple[ImitatedGraph, tuple[Tensor, ...]]:
         tensors = compute.__self__.tensors()
         before = [tensor.detach().clone() for tensor in tensors]
         results = tuple(torch.zeros_like(result) for result in compute())

@@ -14,7 +14,7 @@ import pytest
 from wildcore_study import local
 from wildcore_study.execution import work_through
 from wildcore_study.folder import StudyFolder
-from wildcore_study.local import FRUITLESS_PROCESSES, LocalExecutor
+from wildcore_study.local import FRUITLESS_PROCESSES, LocalExecutor, as_its_own
 from wildcore_study.queue import StudyQueue
 
 from wildcore import UserError
@@ -199,3 +199,21 @@ def test_ray_makes_the_runs_of_a_study(queued: Queued, answers: Answers) -> None
     makers = {one.maker.process for run in queue.plan.runs for one in queue.study.attempts(run).all() if one.maker}
     assert len(makers) == 1
     assert os.getpid() not in makers
+
+
+@pytest.mark.parametrize(
+    ("device", "seen", "name", "left"),
+    [
+        ("cpu", None, "cpu", None),
+        ("cuda", None, "cuda", None),
+        ("cuda:1", None, "cuda:0", "1"),
+        ("cuda:1", "GPU-a,GPU-b", "cuda:0", "GPU-b"),
+        ("cuda:2", "4,5", "cuda:2", "4,5"),
+    ],
+)
+def test_a_worker_of_this_machine_sees_its_own_gpu_alone(
+    device: str, seen: str | None, name: str, left: str | None
+) -> None:
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    assert as_its_own(device, environment) == name
+    assert environment.get("CUDA_VISIBLE_DEVICES") == left

@@ -77,12 +77,27 @@ def _start(slot: Slot, queue: CellQueue, waiting: int, progress: Progress, devic
     slot.output = TemporaryFile()  # noqa: SIM115 -- ``_repeat`` closes it after the end
     slot.waiting_before, slot.read, slot.last_lines = waiting, 0, []
     slot.process = subprocess.Popen(
-        queue.worker_command(slot.device),
+        queue.worker_command(as_its_own(slot.device, environment)),
         env=environment,
         stdout=slot.output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on once
     )
+
+
+def as_its_own(device: str, environment: dict[str, str]) -> str:
+    """Return the name of a device for a process that sees no other GPU, which is then set in its environment.
+
+    A process that sees one GPU takes no memory on another.
+    """
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not index.isdecimal():
+        return device
+    seen = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if seen and int(index) >= len(seen):
+        return device  # loading the model says that there is no such device
+    environment["CUDA_VISIBLE_DEVICES"] = seen[int(index)] if seen else index
+    return "cuda:0"
 
 
 def _repeat(slot: Slot, progress: Progress) -> None:
