@@ -272,7 +272,7 @@ def _in_words(spec: JobSpec, planned: PlannedRun) -> str:
     schedule = "single edits" if spec.schedule == "single" else spec.schedule
     size = f", {spec.edits_per_update} edits an update" if spec.edits_per_update else ""
     own = {key: value for key, value in spec.settings.items() if key.split(".")[0] in ("editor", "transform")}
-    parameters = "".join(f", {key.split('.', 1)[1]}={value}" for key, value in own.items())
+    parameters = "".join(f", {key.rpartition('.')[2]}={value}" for key, value in own.items())
     varied = (f", seed {spec.seed}" if spec.seed else "") + (
         "" if spec.edit_order is None else f", order {spec.edit_order}"
     )

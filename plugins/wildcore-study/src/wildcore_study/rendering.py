@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from wildcore.reporting.console import printable, safe_text
 from wildcore.reporting.tables import Bold, as_csv, as_latex, as_markdown, in_latex, in_markdown
@@ -91,7 +91,7 @@ def print_report(console: Console, report: Report) -> None:
         console.print()
         console.print(safe_text(table.title))
         for grid in grids(table):
-            shown = Table(*(str(safe_text(name)) for name in grid.columns))
+            shown = Table(*(Column(str(safe_text(name)), overflow="fold") for name in grid.columns))
             for row in grid.rows:
                 shown.add_row(*(safe_text(text.text + text.rest if isinstance(text, Bold) else text) for text in row))
             console.print(shown)
