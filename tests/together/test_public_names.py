@@ -42,7 +42,6 @@ READERS_OF_RUNS = {
     ),
     "wildcore_study": (
         "wildcore.architectures",
-        "wildcore.errors",
         "wildcore.evaluation.schedules",
         "wildcore.interfaces",
         "wildcore.jobs.build",

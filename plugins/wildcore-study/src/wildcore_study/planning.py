@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wildcore import EvalProtocol, Message, Setting, UserError, suggestion
-from wildcore.errors import render
+from wildcore import EvalProtocol, Setting, UserError, suggestion
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.jobs.build import chosen_measurements, filter_protocol, require_offered
 from wildcore.jobs.eval_plan import Reporting
@@ -84,7 +83,7 @@ def plan_study(
                 run = study_run(spec, plan_run(registry, spec, reporter))
                 planned.setdefault(run.id, run)
             except UserError as error:
-                problems.append(Problem(describe(point), render(_said(error))))
+                problems.append(Problem(describe(point), str(error)))
             advance(1)
     settings.require_all_used()
     if problems:
@@ -220,35 +219,23 @@ def job_of(
         limit, sample = study.limit, study.sample
     require_fitting_schedule(schedule.schedule, schedule.edits_per_update, None, schedule.judge_at, point.order)
     measured = chosen_measurements(registry, schedule.schedule, schedule.judge_at, schedule.measurements)
-    spec = JobSpec(
-        model=model.model,
-        revision=model.revision,
-        dtype=model.dtype,
+    spec = JobSpec(  # the entries have the names of its fields
+        **model.model_dump(exclude={"batch_size"}),
+        **editor.model_dump(exclude={"parameters", "transform"}),
+        **data.model_dump(exclude={"parameters", "limit", "sample"}),
+        **schedule.model_dump(exclude={"measurements"}),
         device=device,
-        device_map=model.device_map,
-        trust_remote_code=model.trust_remote_code,
-        merge_adapter=model.merge_adapter,
         batch_size=model.batch_size or study.batch_size,
-        editor=editor.editor,
-        as_published=editor.as_published,
-        dataset=data.dataset,
-        where=data.where,
         limit=limit,
         sample=sample,
-        skip_malformed=data.skip_malformed,
-        hard_locality=data.hard_locality,
         seed=point.seed,
+        edit_order=point.order,
         settings={**shared.fitting(editor.editor, data.dataset), **own},
         protocols=names,
         own_protocols=tuple(protocols),
         added_metrics=study.added_metrics,
         only_failures=filter_protocol(study.only_failures, names),
-        schedule=schedule.schedule,
-        edits_per_update=schedule.edits_per_update,
-        judge_at=schedule.judge_at,
-        edit_order=point.order,
         measurements=measured,
-        stop_when_collapsed=schedule.stop_when_collapsed,
         continuation=study.continuation,
     )
     require_offered(registry, spec)
@@ -277,10 +264,6 @@ def _in_words(spec: JobSpec, planned: PlannedRun) -> str:
         "" if spec.edit_order is None else f", order {spec.edit_order}"
     )
     return f"{spec.editor}{parameters} on {spec.dataset}, {cases}, {schedule}{size}{varied}, {spec.model}"
-
-
-def _said(error: UserError) -> Message:
-    return str(error)
 
 
 def _listed(problems: Sequence[Problem]) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wildcore import Option, UserError
-from wildcore.errors import render
 from wildcore.jobs.build import model_request
 from wildcore.jobs.whole_runs import PlannedRun, begin_run, on_device_of, plan_run, resume_run
 from wildcore.models.fingerprints import hash_of_weights
@@ -67,7 +66,7 @@ class StudyWorker:
         try:
             cases = self._make(run, claim)
         except UserError as error:
-            self._say_failure(claim, "refused", render(str(error)))
+            self._say_failure(claim, "refused", str(error))
             return False
         except Exception as error:
             self._say_failure(claim, "failed", f"{type(error).__name__}: {error}")
