@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from wildcore_study.attempts import Maker
+from wildcore_study.cost import measured_paces
 from wildcore_study.devices import kind_of_device
 from wildcore_study.execution import work_through
 from wildcore_study.folder import StudyFolder, cells_of, is_summed_up
@@ -54,6 +55,7 @@ def test_studies_in_one_folder_share_what_is_finished(queued: Queued) -> None:
     assert wider.study.missing(run) == ["bare-free-gold"]
     assert not work(wider)
     assert endings(wider, run.id) == ["finished", "finished"]
+    assert {protocols for *_, protocols in measured_paces(wider.study)} == {1}, "each attempt asked under one protocol"
     own = [folder for folder in wider.study.runs.iterdir() if cells_of(folder) == (run.cells["bare-free-gold"],)]
     assert [[one.name for one in RunFolder.open(folder).manifest.protocols] for folder in own] == [["bare-free-gold"]]
     assert before == {path: path.stat().st_mtime_ns for run in made for path in run.iterdir()}

@@ -43,12 +43,13 @@ class Maker(FrozenData):
 
 
 class Outcome(FrozenData):
-    """How an attempt ended, with the reason of a failure. ``seconds`` and ``cases``: what it took and did."""
+    """How an attempt ended, with the reason of a failure. It took ``seconds`` for ``cases`` under ``protocols`` protocols."""
 
     ending: Ending
     reason: str = ""
     seconds: float = 0.0
     cases: int = 0
+    protocols: int = 0
 
 
 @dataclass(frozen=True)

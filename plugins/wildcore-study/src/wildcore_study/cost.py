@@ -82,7 +82,7 @@ def measured_paces(study: StudyFolder) -> dict[Kind, float]:
     for run in runs.values():
         for attempt in study.attempts(run).all():
             if attempt.outcome is not None and attempt.outcome.ending == "finished" and attempt.outcome.cases:
-                kind = kind_of(run, len(run.cells))
+                kind = kind_of(run, attempt.outcome.protocols or len(run.cells))
                 seconds[kind] += attempt.outcome.seconds
                 cases[kind] += attempt.outcome.cases
     return {kind: seconds[kind] / cases[kind] for kind in seconds}

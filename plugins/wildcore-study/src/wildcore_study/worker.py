@@ -53,14 +53,14 @@ class StudyWorker:
             if not missing:
                 claim.record(Outcome(ending="interrupted", reason="another worker had finished it"))
                 return False
-            return self._attempt(run, claim)
+            return self._attempt(run, claim, len(missing))
 
     def close(self) -> None:
         """Free the model."""
         self.model = None
         self.loaded = ""
 
-    def _attempt(self, run: StudyRun, claim: Claim) -> bool:
+    def _attempt(self, run: StudyRun, claim: Claim, protocols: int) -> bool:
         begun, self.reporter.notes[:] = time.monotonic(), []
         self.reporter.line(f"Run {run.id}: {run.description}")
         try:
@@ -75,7 +75,7 @@ class StudyWorker:
         if cases is None:
             claim.record(Outcome(ending="interrupted", reason="another worker took the run", seconds=seconds))
             return False
-        claim.record(Outcome(ending="finished", seconds=seconds, cases=cases))
+        claim.record(Outcome(ending="finished", seconds=seconds, cases=cases, protocols=protocols))
         self.reporter.line(f"Run {run.id}: finished in {seconds:.0f} s")
         return True
 
