@@ -18,6 +18,7 @@ from wildcore.records.schema import CaseRecord, JudgingPointRecord, Manifest, Pr
 from wildcore.reporting.capability import print_capability
 from wildcore.reporting.changes import print_changes
 from wildcore.reporting.console import results_console, safe_text
+from wildcore.reporting.headline import gap_in_words
 from wildcore.reporting.numbers import interval_of, number
 from wildcore.reporting.retention import print_retention
 from wildcore.scoring.capability import changes
@@ -177,38 +178,9 @@ def print_abilities(console: Console, points: Sequence[JudgingPointRecord]) -> N
 
 def print_gap(console: Console, gap: PairedDifference | None) -> None:
     """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
-    if gap is None or gap.first is None or gap.second is None or gap.difference is None:
-        return
-    side = "more" if gap.difference >= 0 else "less"
-    console.print(
-        safe_text(
-            f"Reliability: {gap.first:.3f} synthetic, {gap.second:.3f} wild. "
-            f"Synthetic reports {abs(100 * gap.difference):.1f} points {side} ({in_points(gap)})."
-        )
-    )
-
-
-def in_points(paired: PairedDifference) -> str:
-    """Return the interval of a difference in points, its p-value, and over how many cases and clusters it is paired."""
-    if paired.low is None or paired.high is None:
-        interval = paired.note or "no interval"
-    else:
-        interval = f"95 % interval {100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
-    over = f"paired over {counted(paired.cases, 'case')}"
-    if paired.clusters < paired.cases:
-        over += f" about {counted(paired.clusters, 'independent subject')}"
-    detectable = "" if paired.detectable is None else f"detectable: {100 * paired.detectable:.1f}"
-    return ", ".join(part for part in (interval, p_in_words(paired.p), over, detectable) if part)
-
-
-def p_in_words(p: float | None) -> str:
-    """Return a p-value in the form in which it is shown; empty if there is none."""
-    return "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def counted(count: int, name: str) -> str:
-    """Return a number of things in words, the name in the plural if needed."""
-    return f"{count} {name}{'' if count == 1 else 's'}"
+    sentence = gap_in_words(gap)
+    if sentence is not None:
+        console.print(safe_text(sentence))
 
 
 def print_detectable(console: Console, cases: int) -> None:

@@ -1,0 +1,1 @@
+"""Writes the numbers of a run as TensorBoard event files."""

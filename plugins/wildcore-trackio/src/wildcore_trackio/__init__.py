@@ -1,0 +1,1 @@
+"""Sends the numbers of a run to trackio."""
