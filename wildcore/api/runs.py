@@ -41,7 +41,8 @@ from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
 from wildcore.reporting.console import results_console as console_for_results
-from wildcore.reporting.run import print_edits, print_head, print_run
+from wildcore.reporting.run import print_head, print_run
+from wildcore.reporting.run_edits import print_edits
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
 from wildcore.scripts import SeparatorChoice

@@ -49,7 +49,7 @@ from wildcore.cli.options import (
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
-from wildcore.errors import UserError
+from wildcore.errors import UserError, command
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
@@ -65,8 +65,9 @@ from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.console import Reporter, printable, results_console
-from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
+from wildcore.reporting.console import Reporter, print_whole, printable, results_console
+from wildcore.reporting.run import all_refused, nothing_measured, print_run, print_runs
+from wildcore.reporting.run_edits import print_edits
 from wildcore.scoring.summary import summary
 
 PREPARING = "reading data and model"
@@ -178,6 +179,7 @@ Begun = tuple[RunFolder, str | None]
 )
 @click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--edits", "list_edits", is_flag=True, help="Print the edits one by one too.")
 @with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
@@ -197,7 +199,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
         begun = _start(ctx, registry, specs, reporter)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
-        _print(registry, folders, options["as_json"])
+        _print(registry, folders, reporter, options["as_json"], options["list_edits"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
     for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
@@ -409,15 +411,19 @@ def _carry_out(
         raise KeyboardInterrupt("\n".join(said)) from None
 
 
-def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
+def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_json: bool, list_edits: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
         click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
         return
-    for folder in folders:
-        cases = list(folder.cases())
-        if len(cases) <= EDITS_PRINTED:
-            print_edits(results_console(), cases, list(folder.scores()))
-        print_run(folder)
-    if len(folders) > 1:
-        print_comparison(registry, folders)
+    if list_edits:
+        for folder in folders:
+            print_whole(results_console(), f"Edits of {folder.path}:")
+            print_edits(results_console(), list(folder.cases()), list(folder.scores()))
+    if len(folders) == 1:
+        print_run(folders[0], reporter.notes, reporter.quiet)
+        return
+    print_runs(folders, reporter.notes, reporter.quiet)
+    print_comparison(registry, folders)
+    if not reporter.quiet:
+        print_whole(results_console(), f"Next: {command('show', folders[0].path)}, or another run")

@@ -43,4 +43,4 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     )
     with reporter.track("scoring", None):
         add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
-    print_run(folder)
+    print_run(folder, quiet=quiet)

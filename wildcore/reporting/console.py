@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from wildcore.errors import NEUTRAL, Message, Naming, render
+from wildcore.reporting.plain import plain_lines
 
-WIDTH_OF_A_FILE = 140
+WIDTH_OF_PROSE = 80
+"""Most columns of a line of text on a terminal; tables may be as wide as the window."""
+WIDTH_OF_A_NOTEBOOK = 140
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -27,7 +31,30 @@ ONE_BUNCH = 1.0
 
 
 class ResultsConsole(Console):
-    """A console that raises ``BrokenPipeError`` if its output is closed, instead of ending the process without a word."""
+    """The console for results on stdout: with drawings and colours on a terminal and in a notebook, else plain.
+
+    Plain text does not depend on the window or on the environment. Every table is then printed as ``plain_lines`` returns it,
+    and no line is wrapped. If the output is closed, ``BrokenPipeError`` is raised, instead of ending the process without a
+    word.
+    """
+
+    def __init__(self) -> None:
+        on_terminal = sys.stdout.isatty()
+        self.plain = not (on_terminal or Console().is_jupyter)
+        super().__init__(
+            file=sys.stdout,
+            markup=False,
+            highlight=False,
+            soft_wrap=self.plain,
+            force_terminal=False if self.plain else None,
+            width=None if on_terminal else WIDTH_OF_A_NOTEBOOK,
+        )
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render an object; a table in plain text if the console is plain."""
+        if self.plain and isinstance(renderable, Table):
+            return [Segment(f"{line}\n") for line in plain_lines(renderable, self)]
+        return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
         """Raise the error that led here."""
@@ -36,14 +63,42 @@ class ResultsConsole(Console):
 
 def results_console() -> Console:
     """Return the console for results."""
-    return ResultsConsole(
-        file=sys.stdout, markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE
-    )
+    return ResultsConsole()
+
+
+def is_plain(console: Console) -> bool:
+    """Return whether a console prints plain text, without drawings and colours, each table in one form at every width."""
+    return isinstance(console, ResultsConsole) and console.plain
+
+
+def print_line(console: Console, text: str, limit: int | None = None, indent: int = 0, hanging: int = 2) -> None:
+    """Print text of any origin, cut to ``limit`` characters, ``indent`` columns from the left.
+
+    On a terminal it is wrapped to at most 80 columns, further lines ``hanging`` columns further to the right. Plain text is
+    not wrapped.
+    """
+    shown = safe_text(text, limit)
+    if is_plain(console):
+        console.print(Text(" " * indent) + shown)
+        return
+    width = min(WIDTH_OF_PROSE, console.width)
+    first, *_ = shown.wrap(console, max(1, width - indent)) or [Text()]
+    rest = Text(shown.plain[len(first.plain) :].lstrip())
+    first.rstrip()
+    console.print(Text(" " * indent) + first, no_wrap=True, crop=False)
+    for line in rest.wrap(console, max(1, width - indent - hanging)) if rest else ():
+        line.rstrip()
+        console.print(Text(" " * (indent + hanging)) + line, no_wrap=True, crop=False)
+
+
+def print_whole(console: Console, text: str) -> None:
+    """Print text of any origin in one line that is not broken, such as a path or a command, so that it can be copied."""
+    console.print(safe_text(text), soft_wrap=True)
 
 
 def safe_text(text: str, limit: int | None = None) -> Text:
     """Return text of a model or a dataset in a form that is safe to show: no markup, no control characters, cut to ``limit``."""
-    shown = printable(text)
+    shown = printable(text if limit is None else text[: limit + 1])
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return Text(shown)

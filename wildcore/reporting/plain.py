@@ -1,0 +1,49 @@
+"""A table as plain text, for files and other programs: one line a row, columns apart by two or more spaces.
+
+The form does not depend on the width of a window. The first line has the column names. No cell contains two spaces side by
+side, no line begins or ends with a space, and an empty cell is a hyphen. So each line splits into as many fields as there are
+columns: ``pandas.read_csv(file, sep=r"\\s{2,}", engine="python")`` or ``awk -F '  +'``.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+EMPTY = "-"
+BETWEEN = "  "
+
+
+def plain_lines(table: Table, console: Console) -> Iterator[str]:
+    """Yield the lines of ``table``: its title, if it has one, the column names, if it shows them, and its rows."""
+    if table.title is not None:
+        yield _in_one_line(table.title, console)
+    columns = [[_in_one_line(cell, console) or EMPTY for cell in column.cells] for column in table.columns]
+    if table.show_header:
+        for cells, column in zip(columns, table.columns, strict=True):
+            cells.insert(0, _in_one_line(column.header, console) or EMPTY)
+    right = [number > 0 and column.justify == "right" for number, column in enumerate(table.columns)]
+    yield from aligned(list(zip(*columns, strict=True)), right)
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
+    """Yield a line for each of ``rows``, each column as wide as its widest cell, and at the ``right`` edge where that is True."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = []
+        for cell, width, at_right in zip(row, widths, right, strict=True):
+            space = " " * (width - cell_len(cell))
+            cells.append(space + cell if at_right else cell + space)
+        yield BETWEEN.join(cells).rstrip()
+
+
+def _in_one_line(cell: RenderableType, console: Console) -> str:
+    """Return the text of a cell, with every run of white space as one space."""
+    text = cell.plain if isinstance(cell, Text) else cell if isinstance(cell, str) else _rendered(cell, console)
+    return " ".join(text.split())
+
+
+def _rendered(cell: RenderableType, console: Console) -> str:
+    return "".join(segment.text for segment in console.render(cell))
