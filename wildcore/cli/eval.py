@@ -424,6 +424,7 @@ def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_
         print_run(folders[0], reporter.notes, reporter.quiet)
         return
     print_runs(folders, reporter.notes, reporter.quiet)
+    results_console().print()
     print_comparison(registry, folders)
     if not reporter.quiet:
         print_whole(results_console(), f"Next: {command('show', folders[0].path)}, or another run")

@@ -54,6 +54,9 @@ class ResultsConsole(Console):
         """Render an object; a table in plain text if the console is plain."""
         if self.plain and isinstance(renderable, Table):
             return [Segment(f"{line}\n") for line in plain_lines(renderable, self)]
+        if isinstance(renderable, Table):
+            for column in renderable.columns:
+                column.overflow = "fold"  # in a narrow window a long word is continued in the next line, not cut
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
@@ -205,7 +208,17 @@ class Pace:
 
 
 class _Bars(Progress):
-    """Bars of the tasks that are active; a task inside another is shown once it has taken some time."""
+    """Bars of the tasks that are active, and the ``latest`` message; a task inside another is shown once it has taken some
+    time.
+    """
+
+    latest = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield what to show now."""
+        yield from super().get_renderables()
+        if self.latest:
+            yield safe_text(self.latest, max(1, self.console.width - 1))
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
         """Return the bars to show now."""
@@ -223,7 +236,7 @@ class Reporter:
         self.naming = naming
         self.console = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
         self.notes: list[str] = []
-        self._bars: Progress | None = None
+        self._bars: _Bars | None = None
         self._paces: list[Pace] = []
         self._next_line = 0.0
 
@@ -236,6 +249,11 @@ class Reporter:
         """Print a line unless quiet."""
         if not self.quiet:
             self.console.print(safe_text(message))
+
+    def latest(self, message: str) -> None:
+        """Show a message until the next one, below the bars of a terminal; elsewhere it is not shown."""
+        if self._bars is not None:
+            self._bars.latest = message
 
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
@@ -279,6 +297,7 @@ class Reporter:
         finally:
             bars.remove_task(task)
             if outermost:
+                bars.latest = ""
                 bars.stop()
                 self._bars = None
 

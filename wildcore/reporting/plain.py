@@ -28,7 +28,7 @@ def plain_lines(table: Table, console: Console) -> Iterator[str]:
     yield from aligned(list(zip(*columns, strict=True)), right)
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[str]:
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], between: str = BETWEEN) -> Iterator[str]:
     """Yield a line for each of ``rows``, each column as wide as its widest cell, and at the ``right`` edge where that is True."""
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -36,7 +36,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> Iterator[st
         for cell, width, at_right in zip(row, widths, right, strict=True):
             space = " " * (width - cell_len(cell))
             cells.append(space + cell if at_right else cell + space)
-        yield BETWEEN.join(cells).rstrip()
+        yield between.join(cells).rstrip()
 
 
 def _in_one_line(cell: RenderableType, console: Console) -> str:

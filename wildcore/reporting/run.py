@@ -20,7 +20,7 @@ from wildcore.reporting.console import print_line, print_whole, results_console
 from wildcore.reporting.headline import gap_in_words, reliability_in_words
 from wildcore.reporting.retention import collapse_in_words, print_retention
 from wildcore.reporting.run_table import labels_of, print_table
-from wildcore.reporting.telling import print_telling
+from wildcore.reporting.telling import asked_under, print_telling
 from wildcore.scoring.clusters import subjects
 from wildcore.scoring.differences import changes_by_edits, synthetic_minus_wild
 from wildcore.scoring.means import SummaryRow, by_nearness, summarise
@@ -70,14 +70,17 @@ class Found:
         """What the run found, in one sentence."""
         if all_refused(self.cases):
             return nothing_measured(self.cases)
-        return gap_in_words(self.gap) or reliability_in_words(self.rows) or "No answer to an edit prompt was scored."
+        known = gap_in_words(self.gap) or reliability_in_words(self.rows)
+        return known or "; ".join(["No answer to an edit prompt was scored", *run_notes.unscored(self.scores)])
 
 
 def print_run(folder: RunFolder, said: Collection[str] = (), quiet: bool = False) -> None:
     """Print a finished run: headline, table, telling answers, what else was noticed, its path, and what to do next.
 
-    Notes that were ``said`` to the user already are left out. ``quiet``: only headline, table and path are printed.
+    Notes that were ``said`` to the user already are left out. ``quiet``: only headline, table and path are printed. Raises
+    ``UserError`` if the manifest lacks something that is printed.
     """
+    readable_manifest(folder)
     found = Found.of(folder)
     with results_console() as console:  # in a notebook all of it is one output
         if not quiet:
@@ -88,7 +91,9 @@ def print_run(folder: RunFolder, said: Collection[str] = (), quiet: bool = False
         console.print()
         print_table(console, found.rows, found.labels)
         if not quiet:
-            print_telling(console, found.cases, found.scores, found.labels)
+            protocol = asked_under(folder.manifest.protocols)
+            if protocol is not None and not all_refused(found.cases):
+                print_telling(console, found.cases, found.scores, protocol, found.labels)
             print_noticed(console, found)
         console.print()
         print_whole(console, f"Run: {folder.path}")
@@ -101,6 +106,8 @@ def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: 
 
     Notes that all runs share are printed once. ``said`` and ``quiet`` are those of ``print_run``.
     """
+    for folder in folders:
+        readable_manifest(folder)
     with results_console() as console:
         shared = set.intersection(*(set(notes_of(folder)) for folder in folders))
         if not quiet:
@@ -133,8 +140,8 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
 
 
 def title(folder: RunFolder, done: int) -> str:
-    """Return what was run. Raises ``UserError`` if the manifest lacks something that is printed."""
-    what = readable_manifest(folder).identity
+    """Return what was run, of a run with a ``readable_manifest``."""
+    what = folder.manifest.identity
     model, dataset, editor = what["model"], what["dataset"], what["editor"]
     return f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
 
@@ -144,6 +151,7 @@ def print_head(console: Console, folder: RunFolder, done: int, said: Collection[
 
     Raises ``UserError`` if the manifest lacks something that is printed.
     """
+    readable_manifest(folder)
     print_line(console, title(folder, done))
     print_schedule(console, folder)
     _print_notes(console, [note for note in notes_of(folder) if note not in said])

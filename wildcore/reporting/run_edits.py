@@ -141,10 +141,11 @@ def _print_edit(console: Console, rows: Sequence[_Scored], columns: Mapping[str,
     if rows[0].refused is not None:
         print_line(console, f"refused: {rows[0].refused}", 300, 2)
         return
+    widest = max(len(row.protocol) for row in rows)
     for row in rows:
         values = "  ".join(_value(row.values.get(name)) for name in columns.get(row.protocol, ()))
         more = f", then {row.after_the_cut!r}" if row.after_the_cut else ""
-        print_line(console, f"{row.protocol}  {values}  {row.before} -> {row.after}{more}", None, 2, 4)
+        print_line(console, f"{row.protocol:{widest}}  {values}  {row.before} -> {row.after}{more}", None, 2, 4)
 
 
 def _print_table(console: Console, rows: Sequence[_Scored], names: Sequence[str]) -> None:

@@ -91,18 +91,20 @@ def folded(text: str, width: int) -> list[str]:
 
 
 def _narrow(rows: Sequence[Sequence[str]], width: int) -> list[list[str]]:
-    """Return the lines of each row, the column of the metric made as narrow as ``width`` demands."""
+    """Return the lines of each row, the column of the metric, then the gaps as narrow as ``width`` demands."""
     widest = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    others = INDENT + sum(widest) - widest[METRIC] + len(BETWEEN) * (len(widest) - 1)
-    room = max(NARROWEST_METRIC, width - others)
+    others = INDENT + sum(widest) - widest[METRIC]
+    gaps = len(widest) - 1
+    between = BETWEEN if width - others - gaps * len(BETWEEN) >= min(NARROWEST_METRIC, widest[METRIC]) else " "
+    room = max(NARROWEST_METRIC, width - others - gaps * len(between))
     parts = [
-        list(zip_longest(*([cell] if n != METRIC else folded(cell, room) for n, cell in enumerate(row))))
+        list(zip_longest(*([cell] if n != METRIC else folded(cell, room) for n, cell in enumerate(row)), fillvalue=""))
         for row in rows
     ]
-    flat = [[cell or "" for cell in line] for of_row in parts for line in of_row]
-    lines = aligned(flat, [number > METRIC for number in range(len(widest))])
+    right = [number > METRIC for number in range(len(widest))]
+    lines = aligned([line for of_row in parts for line in of_row], right, between)
     return [[" " * INDENT + next(lines) for _ in of_row] for of_row in parts]
 
 
 def _print(console: Console, line: Text) -> None:
-    console.print(line, no_wrap=True, crop=False)
+    console.print(line, soft_wrap=True)

@@ -9,7 +9,7 @@ from wildcore.defaults import WILD
 from wildcore.records.continuations import after_the_answer, reply_in
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.reporting.console import print_line
-from wildcore.types import Answer
+from wildcore.types import Answer, EvalProtocol
 
 HOLDS, FAILS, GOES_ON = "Holds", "Does not hold", "Right, but goes on"
 MISSING = {
@@ -73,16 +73,20 @@ def _told(cases: Sequence[CaseRecord], scores: Iterable[ScoreRecord], protocol: 
                 yield Told(case, probe, own.before, own.after, elsewhere)
 
 
+def asked_under(protocols: Sequence[EvalProtocol]) -> str | None:
+    """Return the protocol whose answers are shown: wild, else a variant of it, else the first. None: there is none."""
+    wild = [one.name for one in protocols if WILD in (one.name, one.variant_of)]
+    return next(iter([*wild, *(one.name for one in protocols)]), None)
+
+
 def print_telling(
-    console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord], labels: Mapping[str, str]
+    console: Console,
+    cases: Sequence[CaseRecord],
+    scores: Sequence[ScoreRecord],
+    protocol: str,
+    labels: Mapping[str, str],
 ) -> None:
-    """Print an edit of each kind under wild, or if the run does not have it under the first protocol, and which kinds the run
-    does not have.
-    """
-    protocols = list(dict.fromkeys(probe.protocol for case in cases for probe in case.probes))
-    if not protocols:
-        return
-    protocol = WILD if WILD in protocols else protocols[0]
+    """Print an edit of each kind under ``protocol``, and which kinds the run does not have."""
     console.print()
     print_line(console, f"Answers under {labels.get(protocol, protocol)}, before and after the edit:")
     for kind, told in telling(cases, scores, protocol).items():
