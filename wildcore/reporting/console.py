@@ -10,17 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from wildcore.errors import NEUTRAL, Message, Naming, render
-from wildcore.reporting.plain import plain_lines
+from wildcore.reporting.plain import cells_of, plain_lines
 
 WIDTH_OF_PROSE = 80
 """Most columns of a line of text on a terminal; tables may be as wide as the window."""
 WIDTH_OF_A_NOTEBOOK = 140
+UNLIMITED = 10_000
+"""Columns of a window that any table fits into."""
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -54,10 +57,21 @@ class ResultsConsole(Console):
         """Render an object; a table in plain text if the console is plain."""
         if self.plain and isinstance(renderable, Table):
             return [Segment(f"{line}\n") for line in plain_lines(renderable, self)]
-        if isinstance(renderable, Table):
-            for column in renderable.columns:
-                column.overflow = "fold"  # in a narrow window a long word is continued in the next line, not cut
+        if isinstance(renderable, Table) and renderable.show_header:
+            given = options or self.options
+            if Measurement.get(self, given.update(max_width=UNLIMITED), renderable).minimum > given.max_width:
+                return self._row_by_row(renderable, given.max_width)
         return super().render(renderable, options)
+
+    def _row_by_row(self, table: Table, width: int) -> Iterator[Segment]:
+        """Yield a table whose words do not fit beside each other: each row as a paragraph that names the columns."""
+        if table.title is not None:
+            yield Segment(f"{table.title}\n")
+        names, *rows = cells_of(table, self)
+        for row in rows:
+            said = "; ".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True))
+            for line in wrapped(self, Text(said), min(width, WIDTH_OF_PROSE)):
+                yield Segment(f"{line}\n")
 
     def on_broken_pipe(self) -> None:
         """Raise the error that led here."""
@@ -84,14 +98,17 @@ def print_line(console: Console, text: str, limit: int | None = None, indent: in
     if is_plain(console):
         console.print(Text(" " * indent) + shown)
         return
-    width = min(WIDTH_OF_PROSE, console.width)
-    first, *_ = shown.wrap(console, max(1, width - indent)) or [Text()]
-    rest = Text(shown.plain[len(first.plain) :].lstrip())
-    first.rstrip()
-    console.print(Text(" " * indent) + first, no_wrap=True, crop=False)
-    for line in rest.wrap(console, max(1, width - indent - hanging)) if rest else ():
-        line.rstrip()
-        console.print(Text(" " * (indent + hanging)) + line, no_wrap=True, crop=False)
+    for line in wrapped(console, shown, min(WIDTH_OF_PROSE, console.width) - indent, hanging):
+        console.print(Text(" " * indent + line), soft_wrap=True)
+
+
+def wrapped(console: Console, text: Text, width: int, hanging: int = 2) -> Iterator[str]:
+    """Yield the lines of ``text``, of at most ``width`` columns, those after the first ``hanging`` columns to the right."""
+    first, *_ = text.wrap(console, max(1, width)) or [Text()]
+    rest = Text(text.plain[len(first.plain) :].lstrip())
+    yield first.plain.rstrip()
+    for line in rest.wrap(console, max(1, width - hanging)) if rest else ():
+        yield " " * hanging + line.plain.rstrip()
 
 
 def print_whole(console: Console, text: str) -> None:

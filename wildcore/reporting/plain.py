@@ -20,12 +20,22 @@ def plain_lines(table: Table, console: Console) -> Iterator[str]:
     """Yield the lines of ``table``: its title, if it has one, the column names, if it shows them, and its rows."""
     if table.title is not None:
         yield _in_one_line(table.title, console)
-    columns = [[_in_one_line(cell, console) or EMPTY for cell in column.cells] for column in table.columns]
-    if table.show_header:
-        for cells, column in zip(columns, table.columns, strict=True):
-            cells.insert(0, _in_one_line(column.header, console) or EMPTY)
     right = [number > 0 and column.justify == "right" for number, column in enumerate(table.columns)]
-    yield from aligned(list(zip(*columns, strict=True)), right)
+    yield from aligned(cells_of(table, console), right)
+
+
+def cells_of(table: Table, console: Console) -> list[tuple[str, ...]]:
+    """Return the text of the cells of ``table``, row by row; first the column names, if it shows them."""
+    heads = [[column.header] if table.show_header else [] for column in table.columns]
+    return list(
+        zip(
+            *(
+                [_in_one_line(cell, console) or EMPTY for cell in (*head, *column.cells)]
+                for head, column in zip(heads, table.columns, strict=True)
+            ),
+            strict=True,
+        )
+    )
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool], between: str = BETWEEN) -> Iterator[str]:

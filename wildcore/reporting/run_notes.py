@@ -114,14 +114,14 @@ def _change(one: ChangeByEdits) -> str:
     known = [
         signed_interval(paired.low, paired.high) if paired.low is not None else "",
         p_in_words(one.p_holm),
-        f"detectable {number(paired.detectable)}" if paired.detectable is not None else "",
+        number(paired.detectable) if paired.detectable is not None else "",
     ]
-    said = ", ".join(part for part in known if part)
+    said = "; ".join(part for part in known if part)
     return signed(paired.difference) + (f" ({said})" if said else "")
 
 
 def explanation(found: Sequence[ChangeByEdits]) -> Iterator[str]:
-    """Yield what the numbers of ``changes`` mean, and why some are missing."""
+    """Yield what the numbers of ``changes`` in brackets mean, and why some are missing."""
     if not found:
         return
     family = " or ".join(str(size) for size in sorted({one.family_size for one in found}))

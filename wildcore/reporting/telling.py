@@ -102,15 +102,14 @@ def print_telling(
 
 
 def _answers(told: Told, labels: Mapping[str, str]) -> str:
-    scored = [
-        f"{labels.get(name, name)} scores it {value:.2f}" for name, value in told.elsewhere.items() if told.after < 1
-    ]
+    highest, value = max(told.elsewhere.items(), key=lambda item: item[1], default=("", told.after))
+    elsewhere = [f"scored {value:.2f} under {labels.get(highest, highest)}"] if value > told.after else []
     return ", ".join(
         [
             f"gold {quoted(told.probe.answers[0])}",
             f"before {first_answer(told.probe, told.probe.before)}",
             f"after {first_answer(told.probe, told.probe.after)}",
-            *scored,
+            *elsewhere,
         ]
     )
 
@@ -118,7 +117,7 @@ def _answers(told: Told, labels: Mapping[str, str]) -> str:
 def first_answer(probe: ProbeRecord, answers: Sequence[Answer]) -> str:
     """Return an answer as it is quoted: the first of several samples, or why there is none."""
     if not answers:
-        return f"no answer ({probe.unanswered})"
+        return f"no answer ({probe.unanswered})" if probe.unanswered else "no answer"
     return quoted(answers[0].text) + (f" (first of {len(answers)} samples)" if len(answers) > 1 else "")
 
 
