@@ -1,7 +1,7 @@
 """A run for programs and papers: JSON, CSV, Markdown and LaTeX, as its table or edit by edit."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from wildcore.records.run_folder import RunFolder
@@ -54,16 +54,16 @@ def formatted_edits(folder: RunFolder, form: Format) -> str:
 
     JSON is ``{"run": folder, "edits": [EditRow, ...]}``. CSV has the same columns, the accepted answers as a JSON list, and for
     each metric ``METRIC before``, ``METRIC after`` and ``METRIC reason``. In Markdown and LaTeX texts are cut to 80
-    characters. A lone surrogate, which no encoding can represent, becomes U+FFFD.
+    characters.
     """
     rows = list(edit_rows(list(folder.cases()), list(folder.scores())))
     if form == "json":
         content = {"run": str(folder.path), "edits": [row.model_dump() for row in rows]}
-        return json.dumps(_encodable(content), indent=2)
+        return json.dumps(content, indent=2)
     metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))
     if form == "csv":
         columns = [*OF_THE_EDIT, "accepted", *(f"{metric} {what}" for metric in metrics for what in PER_METRIC)]
-        return as_csv(columns, (_encodable(_flat(row)) for row in rows))
+        return as_csv(columns, map(_flat, rows))
     cells = [[*(_shown(getattr(row, name)) for name in SHOWN), _scores(row)] for row in rows]
     return _as_document(form, (*SHOWN, "scores"), cells, (), "Scores are before and after the edit.")
 
@@ -119,15 +119,3 @@ def _scores(row: EditRow) -> str:
 def _shown(value: object) -> str:
     text = "-" if value is None else str(value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-
-
-def _encodable(value: Any) -> Any:
-    """Return JSON values with every lone surrogate replaced by U+FFFD."""
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case list() | tuple():
-            return [_encodable(one) for one in value]
-        case Mapping():
-            return {_encodable(key): _encodable(one) for key, one in value.items()}
-    return value
