@@ -14,10 +14,11 @@ def gap_in_words(gap: PairedDifference | None) -> str | None:
     """
     if gap is None or gap.first is None or gap.second is None or gap.difference is None:
         return None
-    side = "more" if gap.difference >= 0 else "less"
+    points = f"{abs(100 * gap.difference):.1f}"
+    reported = "the same" if points == "0.0" else f"{points} points {'more' if gap.difference > 0 else 'less'}"
     return (
-        f"Reliability is {gap.first:.3f} under synthetic and {gap.second:.3f} under wild: synthetic reports "
-        f"{abs(100 * gap.difference):.1f} points {side} ({in_points(gap)})."
+        f"Reliability is {gap.first:.3f} under synthetic and {gap.second:.3f} under wild: synthetic reports {reported} "
+        f"({in_points(gap)})."
     )
 
 
