@@ -155,8 +155,8 @@ def test_changes_by_the_edits_are_said_with_what_could_be_detected() -> None:
     paired = found[0].paired
     assert paired.detectable is not None
     assert list(changes(found, {})) == [
-        f"synthetic generalization: +0.967 ({paired.low:+.3f} to {paired.high:+.3f}, p < 0.001, "
-        f"detectable {paired.detectable:.3f})"
+        f"synthetic generalization: +0.967 ({paired.low:+.3f} to {paired.high:+.3f}; p < 0.001; "
+        f"{paired.detectable:.3f})"
     ]
     assert "(1 here)" in next(explanation(found))
 

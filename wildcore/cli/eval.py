@@ -190,6 +190,8 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     """
     registry: Registry = ctx.obj
     reporter = Reporter(options["quiet"], COMMAND_LINE)
+    if options["as_json"] and options["list_edits"]:
+        raise UserError("--edits: the summary in --json has no edits; leave it out, and use show RUN --edits --json")
     if options["resume"]:
         begun = [_resume(ctx, registry, options["resume"], reporter)]
     else:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import wrap
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
@@ -61,6 +62,8 @@ class ResultsConsole(Console):
             given = options or self.options
             if Measurement.get(self, given.update(max_width=UNLIMITED), renderable).minimum > given.max_width:
                 return self._row_by_row(renderable, given.max_width)
+            for column in renderable.columns:
+                column.overflow = "fold"  # a column may still become narrower than its longest word, which is not cut
         return super().render(renderable, options)
 
     def _row_by_row(self, table: Table, width: int) -> Iterator[Segment]:
@@ -263,9 +266,14 @@ class Reporter:
         self.line(f"Note: {self.notes[-1]}")
 
     def line(self, message: str) -> None:
-        """Print a line unless quiet."""
+        """Print a line unless quiet; a terminal gets it wrapped between words, so that paths and options stay whole."""
         if not self.quiet:
-            self.console.print(safe_text(message))
+            shown = safe_text(message)
+            width = min(WIDTH_OF_PROSE, self.console.width)
+            if self.console.is_terminal and len(shown) > width:
+                lines = wrap(shown.plain, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+                shown = Text("\n".join(lines))
+            self.console.print(shown)
 
     def latest(self, message: str) -> None:
         """Show a message until the next one, below the bars of a terminal; elsewhere it is not shown."""

@@ -1,7 +1,7 @@
 """A run presented to a person: what it found in a sentence, its table, telling answers, and what else was noticed."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -109,20 +109,19 @@ def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: 
     for folder in folders:
         readable_manifest(folder)
     with results_console() as console:
-        shared = set.intersection(*(set(notes_of(folder)) for folder in folders))
+        noted = [[*_how(folder), *_noted(folder, said)] for folder in folders]
+        shared = [line for line in noted[0] if all(line in lines for lines in noted)]
         if not quiet:
             console.print()
-            print_schedule(console, folders[0])
-            _print_notes(console, [note for note in notes_of(folders[0]) if note in shared and note not in said])
-        for folder in folders:
+            _print_lines(console, shared)
+        for folder, lines in zip(folders, noted, strict=True):
             found = Found.of(folder)
             console.print()
             print_line(console, title(folder, len(found.cases)))
             print_line(console, found.headline, indent=2, hanging=0)
             if not quiet:
-                own = [note for note in notes_of(folder) if note not in shared and note not in said]
-                for line in (*(f"Note: {note}" for note in own), *problems(found)):
-                    print_line(console, line, LONGEST_NOTE, 2)
+                own = [line for line in lines if line not in shared]
+                _print_lines(console, [*own, *problems(found)], indent=2)
             print_whole(console, f"  Run: {folder.path}")
 
 
@@ -132,7 +131,7 @@ def all_refused(cases: Sequence[CaseRecord]) -> bool:
 
 
 def nothing_measured(cases: Sequence[CaseRecord]) -> str:
-    """Return the last line of a run whose edits were all refused."""
+    """Return the headline of a run whose edits were all refused."""
     reasons = Counter(case.edit.reason or "" for case in cases)
     why, count = reasons.most_common(1)[0]
     share = f", {count} of them because of this" if count < len(cases) else ""
@@ -153,29 +152,25 @@ def print_head(console: Console, folder: RunFolder, done: int, said: Collection[
     """
     readable_manifest(folder)
     print_line(console, title(folder, done))
-    print_schedule(console, folder)
-    _print_notes(console, [note for note in notes_of(folder) if note not in said])
+    for line in _how(folder):
+        print_line(console, line)
+    _print_lines(console, _noted(folder, said))
 
 
-def print_schedule(console: Console, folder: RunFolder) -> None:
-    """Print how edits were written and evaluated, and in what each variant differs from the published protocol."""
-    schedule = folder.manifest.identity.get("schedule")
-    if schedule is not None:
-        print_line(console, f"Schedule: {description(schedule)}")
-    for one in folder.manifest.protocols:
+def _how(folder: RunFolder) -> Iterator[str]:
+    """Yield how edits were written and evaluated, and in what each variant differs from the published protocol."""
+    manifest = folder.manifest
+    if "schedule" in manifest.identity:
+        yield f"Schedule: {description(manifest.identity['schedule'])}"
+    for one in manifest.protocols:
         if one.variant_of:
-            print_line(console, f"Variant of {one.variant_of}, not {one.variant_of}: {'; '.join(one.differences)}")
+            yield f"Variant of {one.variant_of}, not {one.variant_of}: {'; '.join(one.differences)}"
 
 
-def notes_of(folder: RunFolder) -> list[str]:
-    """Return each note that was made while a run was carried out, once."""
+def _noted(folder: RunFolder, said: Collection[str]) -> list[str]:
+    """Return each note that was made while a run was carried out and was not ``said`` already, once."""
     later = (note for work in folder.work() for note in work.notes)
-    return list(dict.fromkeys([*folder.manifest.notes, *later]))
-
-
-def _print_notes(console: Console, notes: Sequence[str]) -> None:
-    for note in notes:
-        print_line(console, f"Note: {note}", LONGEST_NOTE)
+    return [f"Note: {note}" for note in dict.fromkeys([*folder.manifest.notes, *later]) if note not in said]
 
 
 def readable_manifest(folder: RunFolder) -> Manifest:
@@ -232,9 +227,14 @@ def print_noticed(console: Console, found: Found) -> None:
     _print_paragraph(console, run_notes.detectable(len(found.cases), found.gap.detectable if found.gap else None))
 
 
-def _print_paragraph(console: Console, lines: Sequence[str] | Iterator[str]) -> None:
+def _print_paragraph(console: Console, lines: Iterable[str]) -> None:
     """Print lines below an empty one, if there are any."""
-    for number, line in enumerate(lines):
-        if not number:
-            console.print()
-        print_line(console, line, LONGEST_NOTE)
+    known = list(lines)
+    if known:
+        console.print()
+    _print_lines(console, known)
+
+
+def _print_lines(console: Console, lines: Iterable[str], indent: int = 0) -> None:
+    for line in lines:
+        print_line(console, line, LONGEST_NOTE, indent)
