@@ -110,7 +110,7 @@ def test_several_editors_make_several_runs_and_one_comparison(
     assert manifest(tmp_path / "runs" / "rome")["identity"]["editor"]["params"]["steps"] == 3
     assert manifest(tmp_path / "runs" / "ft-m")["identity"]["editor"]["params"]["steps"] == 25
     assert done.stdout.count("\n  Reliability is ") == 2
-    assert done.stdout.index(f"  Run: {tmp_path / 'runs' / 'rome'}") < done.stdout.index("1: ft-m")
+    assert done.stdout.index(f"\nrome: {tmp_path / 'runs' / 'rome'}\n") < done.stdout.index("1: ft-m")
     assert "2: rome" in done.stdout
     again = wildcore("compare", tmp_path / "runs" / "ft-m", tmp_path / "runs" / "rome")
     assert "seconds per edit" in again.stdout

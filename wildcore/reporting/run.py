@@ -102,9 +102,9 @@ def print_run(folder: RunFolder, said: Collection[str] = (), quiet: bool = False
 
 
 def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: bool = False) -> None:
-    """Print for each of several runs what was run, what it found in a sentence, what went wrong, and its path.
+    """Print for each of several runs of one call its path, what it found in a sentence, and what went wrong.
 
-    Notes that all runs share are printed once. ``said`` and ``quiet`` are those of ``print_run``.
+    The runs share model and cases. What else they share is printed once too. ``said`` and ``quiet`` are those of ``print_run``.
     """
     for folder in folders:
         readable_manifest(folder)
@@ -113,16 +113,16 @@ def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: 
         shared = [line for line in noted[0] if all(line in lines for lines in noted)]
         if not quiet:
             console.print()
+            print_line(console, f"{len(folders)} runs {_on_what(folders[0].manifest)}")
             _print_lines(console, shared)
+            console.print()
         for folder, lines in zip(folders, noted, strict=True):
             found = Found.of(folder)
-            console.print()
-            print_line(console, title(folder, len(found.cases)))
+            print_whole(console, f"{name_in_words(folder.manifest.identity['editor'])}: {folder.path}")
             print_line(console, found.headline, indent=2, hanging=0)
             if not quiet:
                 own = [line for line in lines if line not in shared]
                 _print_lines(console, [*own, *problems(found)], indent=2)
-            print_whole(console, f"  Run: {folder.path}")
 
 
 def all_refused(cases: Sequence[CaseRecord]) -> bool:
@@ -138,11 +138,11 @@ def nothing_measured(cases: Sequence[CaseRecord]) -> str:
     return f"Nothing was measured: all {len(cases)} edits were refused{share}: {why}"
 
 
-def title(folder: RunFolder, done: int) -> str:
-    """Return what was run, of a run with a ``readable_manifest``."""
-    what = folder.manifest.identity
-    model, dataset, editor = what["model"], what["dataset"], what["editor"]
-    return f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
+def _on_what(manifest: Manifest, done: int | None = None) -> str:
+    """Return the model and the dataset of a run; ``done`` is the number of edits if it is not that of the manifest."""
+    model, dataset = manifest.identity["model"], manifest.identity["dataset"]
+    edits = manifest.case_count if done is None else done
+    return f"on {model['name']} ({model['dtype']}, {model['device']}), {edits} edits of {dataset['name']}"
 
 
 def print_head(console: Console, folder: RunFolder, done: int, said: Collection[str] = ()) -> None:
@@ -150,8 +150,8 @@ def print_head(console: Console, folder: RunFolder, done: int, said: Collection[
 
     Raises ``UserError`` if the manifest lacks something that is printed.
     """
-    readable_manifest(folder)
-    print_line(console, title(folder, done))
+    manifest = readable_manifest(folder)
+    print_line(console, f"{name_in_words(manifest.identity['editor'])} {_on_what(manifest, done)}")
     for line in _how(folder):
         print_line(console, line)
     _print_lines(console, _noted(folder, said))
