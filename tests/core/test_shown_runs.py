@@ -270,7 +270,7 @@ def test_the_answers_shown_are_chosen_by_the_rule(tmp_path: Path) -> None:
     printed = show(RunFolder.open(tmp_path / "wrong"))
     assert "Holds: no answer to an edit prompt is right." in printed
     assert "gold 'gold 1', before 'b', after 'a', scored 1.00 under synthetic" in printed
-    assert "whole output 'a. And more'" in show(RunFolder.open(tmp_path / "right"))
+    assert "after 'a', then '. And more'" in show(RunFolder.open(tmp_path / "right"))
 
 
 def test_the_answers_are_those_under_wild_or_a_variant_of_it_or_the_first() -> None:

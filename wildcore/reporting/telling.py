@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from wildcore.defaults import WILD
-from wildcore.records.continuations import after_the_answer, reply_in
+from wildcore.records.continuations import after_the_answer
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.reporting.console import print_line
 from wildcore.types import Answer, EvalProtocol
@@ -95,13 +95,10 @@ def print_telling(
             continue
         print_line(console, f"{kind}: {told.probe.question}", LONGEST_QUESTION, 2)
         print_line(console, _answers(told, labels), indent=4)
-        if kind == GOES_ON and told.probe.after:
-            answer = told.probe.after[0]
-            whole = reply_in(told.probe.continued or answer.output, answer)
-            print_line(console, f"whole output {quoted(whole)}", indent=4)
 
 
 def _answers(told: Told, labels: Mapping[str, str]) -> str:
+    went_on, more = after_the_answer(told.probe)
     highest, value = max(told.elsewhere.items(), key=lambda item: item[1], default=("", told.after))
     elsewhere = [f"scored {value:.2f} under {labels.get(highest, highest)}"] if value > told.after else []
     return ", ".join(
@@ -109,6 +106,7 @@ def _answers(told: Told, labels: Mapping[str, str]) -> str:
             f"gold {quoted(told.probe.answers[0])}",
             f"before {first_answer(told.probe, told.probe.before)}",
             f"after {first_answer(told.probe, told.probe.after)}",
+            *([f"then {quoted(more)}"] if went_on == "went on" else []),
             *elsewhere,
         ]
     )
