@@ -19,9 +19,7 @@ from wildcore import Answer, EditRequest, EvalProtocol, Output, Use
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
-from wildcore.reporting.console import results_console
-from wildcore.reporting.run import print_run
-from wildcore.reporting.run_edits import print_edits
+from wildcore.reporting.run import print_edits_of, print_run
 from wildcore.reporting.run_formats import formatted_edits
 from wildcore.reporting.telling import FAILS, GOES_ON, HOLDS, asked_under, telling
 
@@ -137,9 +135,7 @@ class Terminal(StringIO):
         return True
 
 
-@pytest.mark.parametrize(
-    "printer", [print_run, lambda run: print_edits(results_console(), [*run.cases()], [*run.scores()])]
-)
+@pytest.mark.parametrize("printer", [print_run, print_edits_of])
 def test_no_line_on_a_terminal_is_wider_than_80_columns(
     hostile: RunFolder, printer: Callable[[RunFolder], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,8 +66,7 @@ from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, print_whole, printable, results_console
-from wildcore.reporting.run import all_refused, nothing_measured, print_run, print_runs
-from wildcore.reporting.run_edits import print_edits
+from wildcore.reporting.run import all_refused, nothing_measured, print_edits_of, print_run, print_runs
 from wildcore.scoring.summary import summary
 
 PREPARING = "reading data and model"
@@ -420,8 +419,7 @@ def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_
         return
     if list_edits:
         for folder in folders:
-            print_whole(results_console(), f"Edits of {folder.path}:")
-            print_edits(results_console(), list(folder.cases()), list(folder.scores()))
+            print_edits_of(folder, reporter.notes, reporter.quiet)
     if len(folders) == 1:
         print_run(folders[0], reporter.notes, reporter.quiet)
         return

@@ -7,9 +7,8 @@ import click
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.errors import Option, UserError, escaped
 from wildcore.records.run_folder import RunFolder
-from wildcore.reporting.console import Reporter, results_console
-from wildcore.reporting.run import print_head, print_run
-from wildcore.reporting.run_edits import print_edits
+from wildcore.reporting.console import Reporter
+from wildcore.reporting.run import print_edits_of, print_run
 from wildcore.reporting.run_formats import Format, formatted_edits, formatted_run
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
@@ -31,8 +30,6 @@ def show(run: Path, edits: bool, as_json: bool, as_csv: bool, as_markdown: bool,
     if chosen:
         click.echo(escaped((formatted_edits if edits else formatted_run)(folder, chosen[0])))
     elif edits:
-        console, cases = results_console(), list(folder.cases())
-        print_head(console, folder, len(cases))
-        print_edits(console, cases, list(folder.scores()))
+        print_edits_of(folder)
     else:
         print_run(folder)

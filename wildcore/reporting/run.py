@@ -19,6 +19,7 @@ from wildcore.reporting.capability import abilities
 from wildcore.reporting.console import print_line, print_whole, results_console
 from wildcore.reporting.headline import gap_in_words, reliability_in_words
 from wildcore.reporting.retention import collapse_in_words, print_retention
+from wildcore.reporting.run_edits import print_edits
 from wildcore.reporting.run_table import labels_of, print_table
 from wildcore.reporting.telling import asked_under, print_telling
 from wildcore.scoring.clusters import subjects
@@ -99,6 +100,18 @@ def print_run(folder: RunFolder, said: Collection[str] = (), quiet: bool = False
         print_whole(console, f"Run: {folder.path}")
         if not quiet:
             print_whole(console, f"Next: {command('show', folder.path, Option('edits'))}")
+
+
+def print_edits_of(folder: RunFolder, said: Collection[str] = (), quiet: bool = False) -> None:
+    """Print what was run, unless ``quiet``, and each edit of a finished run. ``said`` and the error raised are those of
+    ``print_run``.
+    """
+    cases = list(folder.cases())
+    with results_console() as console:
+        if not quiet:
+            print_head(console, folder, len(cases), said)
+            console.print()
+        print_edits(console, cases, list(folder.scores()), labels_of(folder.manifest.protocols))
 
 
 def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The edits of a run one by one: as they are printed, and as rows for other programs."""
+"""The edits of a run one by one, as they are printed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -11,98 +11,12 @@ from wildcore.records.continuations import after_the_answer
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.reporting.console import is_plain, print_line, safe_text
 from wildcore.reporting.telling import first_answer
-from wildcore.types import Answer, FrozenData, Nearness, ProbeKind
+from wildcore.types import FrozenData
 
 LONGEST = 70
 LONGEST_CONTINUATION = 30
-
-
-class ProbeScore(FrozenData):
-    """The score of an answer by one metric before the edit and after it; a reason where there is none."""
-
-    before: float | None
-    after: float | None
-    before_reason: str | None
-    after_reason: str | None
-
-
-class EditRow(FrozenData):
-    """One edit and one question asked about it under one protocol.
-
-    ``edit`` says whether the edit was made or refused, ``reason`` why nothing was written. ``gold`` is the right answer,
-    ``accepted`` all that count as right. ``before`` and ``after`` are the answers, the first of ``samples``; None: there is no
-    answer, because of ``unanswered`` or because the edit was refused. ``after_the_cut`` is what followed the edited model's
-    answer. ``scores`` are by metric. An edit without any question has one row, without a protocol.
-    """
-
-    case: str
-    after_edits: int | None
-    prompt: str
-    target: str
-    subject: str | None
-    edit: str
-    reason: str | None
-    protocol: str | None = None
-    kind: ProbeKind | None = None
-    nearness: Nearness | None = None
-    probe: int | None = None
-    question: str | None = None
-    gold: str | None = None
-    accepted: tuple[str, ...] = ()
-    before: str | None = None
-    after: str | None = None
-    samples: int = 0
-    unanswered: str | None = None
-    after_the_cut: str | None = None
-    scores: Mapping[str, ProbeScore] = {}
-
-
-def edit_rows(cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> Iterator[EditRow]:
-    """Yield a row for each edit, protocol and probe, in the order of the run."""
-    of_probe: dict[tuple[str, str, int], dict[str, ProbeScore]] = {}
-    for score in scores:
-        of_probe.setdefault((score.case, score.protocol, score.probe), {})[score.metric] = ProbeScore(
-            before=score.before,
-            after=score.after,
-            before_reason=score.before_reason,
-            after_reason=score.after_reason,
-        )
-    for case in cases:
-        of_edit = EditRow(
-            case=case.case,
-            after_edits=case.after_edits,
-            prompt=case.request.prompt,
-            target=case.request.target,
-            subject=case.request.subject,
-            edit=case.edit.status,
-            reason=case.edit.reason,
-        )
-        if not case.probes:
-            yield of_edit
-        for probe in case.probes:
-            found = of_probe.get((case.case, probe.protocol, probe.probe), {})
-            yield of_edit.model_copy(update={**_asked(probe), "scores": found})
-
-
-def _asked(probe: ProbeRecord) -> dict[str, object]:
-    return {
-        "protocol": probe.protocol,
-        "kind": probe.kind,
-        "nearness": probe.nearness,
-        "probe": probe.probe,
-        "question": probe.question,
-        "gold": probe.answers[0] if probe.answers else None,
-        "accepted": probe.answers,
-        "before": _first(probe.before),
-        "after": _first(probe.after),
-        "samples": max(len(probe.before), len(probe.after)),
-        "unanswered": probe.unanswered,
-        "after_the_cut": after_the_answer(probe)[1] or None,
-    }
-
-
-def _first(answers: Sequence[Answer]) -> str | None:
-    return answers[0].text if answers else None
+NO_PROTOCOL = "-"
+"""Stands for the protocols of a run without scores, so that its edits are listed all the same."""
 
 
 class _Scored(FrozenData):
@@ -118,34 +32,42 @@ class _Scored(FrozenData):
     after_the_cut: str
 
 
-def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> None:
-    """Print each edit with its scores and its answers to the edit prompt: on a terminal in lines of at most 80 columns, in plain
-    text as a table with one row for each edit and protocol.
+def print_edits(
+    console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord], labels: Mapping[str, str]
+) -> None:
+    """Print each edit with its scores and its answers to the edit prompt: on a terminal in lines of at most 80 columns, with the
+    protocols by their names in ``labels``, in plain text as a table with one row for each edit and protocol.
 
     A column is a probe kind, by the first metric of the protocol; further metrics have their own columns.
     """
     columns, metrics = _columns(scores)
+    shown = {} if is_plain(console) else labels
     for protocol, listed in metrics.items():
-        print_line(console, f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed))
+        print_line(
+            console, f"{shown.get(protocol, protocol)}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)
+        )
     console.print()
     rows = list(_scored(cases, scores, columns))
     if is_plain(console):
         _print_table(console, rows, list(dict.fromkeys(name for names in columns.values() for name in names.values())))
         return
     for _, of_case in groupby(rows, key=lambda row: row.case):
-        _print_edit(console, list(of_case), {protocol: list(names.values()) for protocol, names in columns.items()})
+        _print_edit(console, list(of_case), {one: list(names.values()) for one, names in columns.items()}, shown)
 
 
-def _print_edit(console: Console, rows: Sequence[_Scored], columns: Mapping[str, Sequence[str]]) -> None:
+def _print_edit(
+    console: Console, rows: Sequence[_Scored], columns: Mapping[str, Sequence[str]], labels: Mapping[str, str]
+) -> None:
     print_line(console, f"{rows[0].case}: {rows[0].edit}")
     if rows[0].refused is not None:
         print_line(console, f"refused: {rows[0].refused}", 300, 2)
         return
-    widest = max(len(row.protocol) for row in rows)
-    for row in rows:
+    names = [labels.get(row.protocol, row.protocol) for row in rows]
+    widest = max(map(len, names))
+    for row, protocol in zip(rows, names, strict=True):
         values = "  ".join(_value(row.values.get(name)) for name in columns.get(row.protocol, ()))
         more = f", then {row.after_the_cut!r}" if row.after_the_cut else ""
-        print_line(console, f"{row.protocol:{widest}}  {values}  {row.before} -> {row.after}{more}", None, 2, 4)
+        print_line(console, f"{protocol:{widest}}  {values}  {row.before} -> {row.after}{more}", None, 2, 4)
 
 
 def _print_table(console: Console, rows: Sequence[_Scored], names: Sequence[str]) -> None:
@@ -156,10 +78,13 @@ def _print_table(console: Console, rows: Sequence[_Scored], names: Sequence[str]
         table.add_column(header)
     for row in rows:
         refused = row.refused is not None
+        after = safe_text(f"refused: {row.refused}", LONGEST) if refused else safe_text(row.after)
         table.add_row(
             *map(safe_text, (row.case, row.edit, row.protocol)),
-            *("refused" if refused else _value(row.values.get(name)).strip() for name in names),
-            *map(safe_text, (row.before, row.after, repr(row.after_the_cut) if row.after_the_cut else "")),
+            *(_value(row.values.get(name)).strip() for name in names),
+            safe_text(row.before),
+            after,
+            safe_text(repr(row.after_the_cut) if row.after_the_cut else ""),
         )
     console.print(table)
 
@@ -196,7 +121,7 @@ def _scored(
         for probe in case.probes:
             if probe.kind == "reliability":
                 asked.setdefault(probe.protocol, probe)
-        for protocol in columns:
+        for protocol in columns or [NO_PROTOCOL]:
             found = asked.get(protocol)
             went_on, text = after_the_answer(found) if found else ("unknown", "")
             more = text[:LONGEST_CONTINUATION] if went_on == "went on" else ""

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import ScoreRecord
+from wildcore.reporting.edit_rows import EditRow, edit_rows
 from wildcore.reporting.numbers import number
-from wildcore.reporting.run_edits import EditRow, edit_rows
 from wildcore.reporting.run_table import KEY, cells_of, columns_of
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
 from wildcore.scoring.clusters import subjects
