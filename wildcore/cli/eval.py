@@ -427,4 +427,4 @@ def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_
     results_console().print()
     print_comparison(registry, folders)
     if not reporter.quiet:
-        print_whole(results_console(), f"Next: {command('show', folders[0].path)}, or another run")
+        print_whole(results_console(), f"Next: {command('show', folders[0].path)}")
