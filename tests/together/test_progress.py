@@ -80,3 +80,4 @@ def test_on_a_terminal_the_result_of_a_real_model_has_80_columns(environment: di
     assert any(line.startswith("Reliability is 1.000 under synthetic") for line in lines)
     assert "    gold 'London', before 'Lausanne', after 'London'" in lines
     assert len(lines) < 60
+    assert not any(line.startswith("Note: ") for line in lines), "what was said while it worked is not said again"

@@ -65,7 +65,7 @@ from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.console import Reporter, print_whole, printable, results_console
+from wildcore.reporting.console import Reporter, is_plain, print_whole, printable, results_console
 from wildcore.reporting.run import all_refused, nothing_measured, print_edits_of, print_run, print_runs
 from wildcore.scoring.summary import summary
 
@@ -417,13 +417,14 @@ def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_
         summaries = [summary(folder) for folder in folders]
         click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
         return
+    said = [] if is_plain(results_console()) else reporter.notes  # a file is complete by itself
     if list_edits:
         for folder in folders:
-            print_edits_of(folder, reporter.notes, reporter.quiet)
+            print_edits_of(folder, said, reporter.quiet)
     if len(folders) == 1:
-        print_run(folders[0], reporter.notes, reporter.quiet)
+        print_run(folders[0], said, reporter.quiet)
         return
-    print_runs(folders, reporter.notes, reporter.quiet)
+    print_runs(folders, said, reporter.quiet)
     results_console().print()
     print_comparison(registry, folders)
     if not reporter.quiet:
