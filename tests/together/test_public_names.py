@@ -77,6 +77,7 @@ READERS_OF_RUNS = {
         "wildcore.jobs.build",
         "wildcore.jobs.eval_plan",
         "wildcore.jobs.protocols",
+        "wildcore.jobs.resume",
         "wildcore.jobs.spec",
         "wildcore.jobs.whole_runs",
         "wildcore.models.fingerprints",

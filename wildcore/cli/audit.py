@@ -23,7 +23,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
-    SEED,
+    SAMPLE_SEED,
     SETTINGS,
     SKIP_MALFORMED,
     TARGET_SEPARATOR,
@@ -61,7 +61,8 @@ LONGEST = 130
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
-@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, HARD_LOCALITY, TARGET_SEPARATOR, THREADS, QUIET)
+@with_options(WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED, BATCH_SIZE, HARD_LOCALITY, TARGET_SEPARATOR)
+@with_options(THREADS, QUIET)
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.

@@ -31,6 +31,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
+    SAMPLE_SEED,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
@@ -60,7 +61,7 @@ from wildcore.jobs.build import (
     require_offered,
 )
 from wildcore.jobs.protocol_files import read_protocol
-from wildcore.jobs.resume import NOT_ASKED_FOR, mended
+from wildcore.jobs.resume import mended, with_later_fields
 from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
@@ -97,7 +98,7 @@ Begun = tuple[RunFolder, str | None]
 )
 @with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
 @click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
-@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
@@ -349,7 +350,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by the command line; a change that matters is refused later."""
-    options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
+    options, job = _job_options(ctx, registry), with_later_fields(folder.manifest.job)
     given: dict[str, Any] = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}

@@ -12,6 +12,7 @@ from wildcore.scripts import SEPARATORS
 from wildcore.types import FrozenData
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+SEEDS = click.IntRange(0, 2**63 - 1)
 
 
 def auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -89,17 +90,24 @@ WHERE = click.option(
 )
 LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
 SAMPLE = click.option(
-    "--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed."
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --sample-seed."
+)
+SAMPLE_SEED = click.option(
+    "--sample-seed",
+    type=SEEDS,
+    default=0,
+    show_default=True,
+    help="Seed by which cases, examples and hard probes are drawn.",
 )
 SKIP_MALFORMED = click.option(
     "--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed."
 )
 SEED = click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=SEEDS,
     default=0,
     show_default=True,
-    help="Seed for everything that is drawn at random.",
+    help="Seed of what the editor draws at random; cases are drawn by --sample-seed.",
 )
 BATCH_SIZE = click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."

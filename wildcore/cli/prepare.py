@@ -16,6 +16,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
+    SAMPLE_SEED,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
@@ -40,7 +41,8 @@ from wildcore.storage.sizes import format_bytes
 @click.argument("editor")
 @click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
-@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, TARGET_SEPARATOR, THREADS, QUIET)
+@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED, SEED, TARGET_SEPARATOR)
+@with_options(THREADS, QUIET)
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     """Compute what EDITOR needs once for a model, and train its trained part if it has one.

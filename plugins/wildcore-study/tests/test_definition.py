@@ -22,6 +22,7 @@ from wildcore import UserError
 EVERY_KEY = """
 title = "All keys"
 seeds = [0, 1]
+sample_seed = 6
 orders = [3, 4]
 limit = 5
 only_failures = "wild"
@@ -131,7 +132,7 @@ def test_every_key_is_read(write: Write) -> None:
                 stop_when_collapsed=True,
             ),
         ),
-        seeds=(0, 1), orders=(3, 4), limit=5, only_failures="wild", batch_size=16, continuation=20,
+        seeds=(0, 1), sample_seed=6, orders=(3, 4), limit=5, only_failures="wild", batch_size=16, continuation=20,
         added_metrics=("rouge",), settings={"editor.layer": 1}, layout="table3",
     )  # fmt: skip
 

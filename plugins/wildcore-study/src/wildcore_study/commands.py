@@ -72,7 +72,20 @@ def with_study(command: Command) -> Command:
             show_default=True,
             help="With a preset: the most prompts in one batch.",
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="With a preset: seed."),
+        click.option(
+            "--sample-seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="With a preset: seed by which cases are drawn.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="With a preset: seed of the editors.",
+        ),
         click.option("--add-metric", "added_metrics", multiple=True, help="With a preset: a further metric."),
         click.option(
             "--set",

@@ -98,8 +98,9 @@ SINGLE = ScheduleEntry(schedule="single")
 class Study(FrozenData):
     """A study. Each run is one model, editor, dataset, schedule, seed and order; all protocols share its edits.
 
-    ``limit`` and ``sample`` are the number of cases where a dataset names none. ``layout`` arranges the tables as the preset of
-    that name does.
+    ``limit`` and ``sample`` are the number of cases where a dataset names none. ``seeds`` are those of the editors; all runs draw
+    their cases by ``sample_seed``, so that runs with different seeds have the same cases. ``layout`` arranges the tables as the
+    preset of that name does.
     """
 
     title: str = "Study"
@@ -112,6 +113,7 @@ class Study(FrozenData):
     orders: tuple[Annotated[int, Field(ge=0)], ...] = ()
     limit: int | None = Field(default=None, ge=1)
     sample: int | None = Field(default=None, ge=1)
+    sample_seed: int = Field(default=0, ge=0, lt=2**63)
     only_failures: str | None = None
     batch_size: int = Field(default=32, ge=1)
     continuation: int = Field(default=0, ge=0)
