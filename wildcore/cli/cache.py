@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 import click
 from rich.table import Table
 
+from wildcore.cli.pages import CoreGroup
 from wildcore.errors import UserError
+from wildcore.help_pages import LOOK_UP
 from wildcore.reporting.console import results_console, safe_text
 from wildcore.storage.artifact_entries import Entry, chosen, damage, entries, remove, store_folder
 from wildcore.storage.cache import cache_folder
@@ -36,7 +38,7 @@ def _refuse_age(value: str) -> NoReturn:
     raise click.BadParameter(f"{value!r} is not an age; write 12h, 30d or 8w")
 
 
-@click.group("cache")
+@click.group("cache", cls=CoreGroup, section=LOOK_UP, short_help="List, verify and remove what editors prepared.")
 def cache_command() -> None:
     """Show, verify and remove what editors prepared for models, such as second moments."""
 

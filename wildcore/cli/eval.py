@@ -1,6 +1,5 @@
 """``wildcore eval``: edit a model, ask it before and after, and print the results of the edits."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
@@ -11,6 +10,7 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
+from wildcore import completion
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
@@ -47,11 +47,13 @@ from wildcore.cli.options import (
     seconds_or_never,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
+from wildcore.help_pages import EDIT
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
     WILD_OR_FIRST,
@@ -68,7 +70,7 @@ from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, printable, results_console
 from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
-from wildcore.scoring.summary import summary
+from wildcore.scoring.summary import ONE_RUN, SEVERAL_RUNS, summary
 
 PREPARING = "reading data and model"
 
@@ -78,11 +80,18 @@ Begun = tuple[RunFolder, str | None]
 (None: it was not stopped)."""
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    cls=CoreCommand,
+    section=EDIT,
+    short_help="Edit a model, ask it before and after, show what held.",
+    document=SEVERAL_RUNS,
+)
 @click.option(
     "--editor",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.editors,
     help="Editing method, or METHOD+TRANSFORM; give several for several runs.",
 )
 @click.option(
@@ -92,18 +101,35 @@ Begun = tuple[RunFolder, str | None]
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
-@click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
-    "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
+    "--dataset",
+    default=EMBEDDED_DATASET,
+    show_default=True,
+    shell_complete=completion.offered("dataset"),
+    help="Where the edits come from.",
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    shell_complete=completion.offered("protocol"),
+    help="How to ask and score; several allowed. [default: synthetic, wild]",
 )
 @with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
-@click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
+@click.option(
+    "--add-metric",
+    "added_metrics",
+    multiple=True,
+    shell_complete=completion.offered("metric"),
+    help="Score by this metric too; several allowed.",
+)
 @with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
     flag_value=WILD_OR_FIRST,
     metavar="[PROTOCOL]",
+    shell_complete=completion.offered("protocol"),
     help="Use only cases that the unedited model gets wrong under PROTOCOL. [default: wild, else the first]",
 )
 @click.option(
@@ -140,6 +166,7 @@ Begun = tuple[RunFolder, str | None]
     "measurements",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.offered("measurement"),
     help=f"Measure the model at judging points; several allowed, or none. [default: {', '.join(MEASUREMENTS)}, unless "
     "judged at each]",
 )
@@ -177,8 +204,8 @@ Begun = tuple[RunFolder, str | None]
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
-@click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--resume", type=Folder, metavar="RUN", shell_complete=completion.runs, help="Resume an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; of several runs, all summaries.")
 @with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
@@ -413,7 +440,7 @@ def _carry_out(
 def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
-        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
+        click.echo(ONE_RUN.text(summaries[0]) if len(summaries) == 1 else SEVERAL_RUNS.text({"runs": summaries}))
         return
     for folder in folders:
         cases = list(folder.cases())

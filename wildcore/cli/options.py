@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from wildcore import completion
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.scripts import SEPARATORS
@@ -47,7 +48,11 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 MODEL = click.option(
-    "--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name."
+    "--model",
+    default=EMBEDDED_MODEL,
+    show_default=True,
+    shell_complete=completion.models,
+    help="Embedded model, local folder, or hub name.",
 )
 REVISION = click.option("--revision", help="Revision of a hub model.")
 DTYPE = click.option(
@@ -70,10 +75,22 @@ PROTOCOL_FILES = click.option(
     type=click.Path(path_type=Path),
     help="A protocol of your own, TOML or YAML.",
 )
-CONTEXT = click.option("--context", help="Replace the protocols' context.")
-GENERATOR = click.option("--generator", help="Replace the protocols' generation strategy.")
-TRUNCATOR = click.option("--truncator", help="Replace the protocols' truncation.")
-METRICS = click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
+CONTEXT = click.option(
+    "--context", shell_complete=completion.offered("context"), help="Replace the protocols' context."
+)
+GENERATOR = click.option(
+    "--generator", shell_complete=completion.offered("generator"), help="Replace the protocols' generation strategy."
+)
+TRUNCATOR = click.option(
+    "--truncator", shell_complete=completion.offered("truncator"), help="Replace the protocols' truncation."
+)
+METRICS = click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=completion.offered("metric"),
+    help="Replace the protocols' metrics; several allowed.",
+)
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5."
 )
@@ -97,6 +114,7 @@ SAMPLE_SEED = click.option(
     type=SEEDS,
     default=0,
     show_default=True,
+    metavar="SEED",
     help="Seed by which cases, examples and hard probes are drawn.",
 )
 SKIP_MALFORMED = click.option(
@@ -107,6 +125,7 @@ SEED = click.option(
     type=SEEDS,
     default=0,
     show_default=True,
+    metavar="SEED",
     help="Seed of what the editor draws at random; cases are drawn by --sample-seed.",
 )
 BATCH_SIZE = click.option(

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from wildcore import completion
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import (
     AS_PUBLISHED,
@@ -28,8 +29,10 @@ from wildcore.cli.options import (
     parse_where,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
 from wildcore.datasets.selection import require_one_choice
+from wildcore.help_pages import EDIT
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
@@ -37,9 +40,14 @@ from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.storage.sizes import format_bytes
 
 
-@click.command("prepare")
-@click.argument("editor")
-@click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
+@click.command("prepare", cls=CoreCommand, section=EDIT, short_help="Compute in advance what an editor needs once.")
+@click.argument("editor", shell_complete=completion.editors)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.offered("dataset"),
+    help="Edit cases to train on, for editors with a trained part.",
+)
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED, SEED, TARGET_SEPARATOR)
 @with_options(THREADS, QUIET)

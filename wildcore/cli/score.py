@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from wildcore import completion
 from wildcore.cli import shortcuts
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import QUIET, with_options
+from wildcore.cli.pages import CoreCommand
 from wildcore.errors import UserError
+from wildcore.help_pages import RESULTS
 from wildcore.interfaces import Environment
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
@@ -17,9 +20,15 @@ from wildcore.reporting.run import print_run
 from wildcore.storage.cache import cache_folder
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--metric", "metrics", multiple=True, help="Metric to score by; several allowed.")
+@click.command("score", cls=CoreCommand, section=RESULTS, short_help="Score a run's stored answers by further metrics.")
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=completion.offered("metric"),
+    help="Metric to score by; several allowed.",
+)
 @click.option("--set", "settings", multiple=True, metavar="metric.NAME=VALUE", help="Set a parameter of a metric.")
 @with_options(QUIET)
 @click.pass_context

@@ -30,7 +30,6 @@ from wildcore.scoring.summary import seconds_per_edit
 from wildcore.scoring.values import Key, Values, case_values
 from wildcore.types import FrozenData
 
-SCHEMA = 1
 REVISION = "source revision"
 NO_DIFFERENCE = frozenset({"device", "memory_gib"})
 """Hardware fields that ``compare`` ignores, because no result depends on them: the device's index (its type is part of the
@@ -67,7 +66,6 @@ class Comparison(FrozenData):
     kind, is below 0.05. It is None if that was not asked for.
     """
 
-    schema_number: int = SCHEMA
     baseline: int
     runs: tuple[ComparedRun, ...]
     differs: tuple[str, ...]

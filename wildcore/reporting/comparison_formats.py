@@ -1,9 +1,9 @@
 """A comparison of runs for programs and papers: JSON, CSV, Markdown and LaTeX."""
 
-import json
 from collections.abc import Callable
 from typing import Literal
 
+from wildcore.json_documents import JsonDocument
 from wildcore.reporting.compared import Comparison
 from wildcore.reporting.numbers import number, p_value, signed, signed_interval
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
@@ -11,6 +11,7 @@ from wildcore.scoring.differences import RunDifference
 from wildcore.types import PROBE_KINDS
 
 Format = Literal["json", "csv", "markdown", "latex"]
+DOCUMENT = JsonDocument("compare", 1, "wildcore.reporting.compared:Comparison")
 
 KEY = ("protocol", "probe", "metric")
 COLUMNS = (
@@ -31,7 +32,7 @@ def formatted(comparison: Comparison, form: Format) -> str:
 
 
 def _as_json(comparison: Comparison) -> str:
-    return json.dumps(comparison.model_dump(mode="json"), indent=2)
+    return DOCUMENT.text(comparison)
 
 
 def _as_csv(comparison: Comparison) -> str:

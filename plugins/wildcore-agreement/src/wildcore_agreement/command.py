@@ -9,7 +9,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import LOCALITY_KINDS, PROBE_KINDS, Option, Place, ProbeKind, Score, UserError, command, suggestion
+from wildcore import (
+    LOCALITY_KINDS,
+    PROBE_KINDS,
+    Option,
+    Place,
+    ProbeKind,
+    Score,
+    UserError,
+    command,
+    completion,
+    suggestion,
+)
+from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
@@ -37,13 +49,30 @@ LONGEST = 200
 Folder = click.Path(path_type=Path)
 
 
-@click.command()
-@click.argument("run", type=Folder)
+@click.command(
+    cls=HelpfulCommand,
+    section=RESULTS,
+    short_help="Show how far metrics, judges and people agree.",
+    groups={"Answers": ("metrics", "kinds", "protocol", "when", "threshold"), OUTPUT: ("limit", "sheet_file")},
+    examples=(
+        Example("wildcore agreement runs/first", "Compare every pair of metrics that scored the run."),
+        Example(
+            "wildcore agreement runs/first --metric exact-match --metric contains", "Compare these two metrics alone."
+        ),
+        Example("wildcore agreement runs/first --sheet labels.csv", "Write a sheet of answers for people to label."),
+    ),
+)
+@click.argument("run", type=Folder, shell_complete=completion.runs)
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Metric as recorded, or the start of its name."
 )
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(PROBE_KINDS), help="Probe kind; several allowed.")
-@click.option("--protocol", metavar="NAME", help="Only answers under this protocol.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    shell_complete=completion.offered("protocol"),
+    help="Only answers under this protocol.",
+)
 @click.option(
     "--when", type=click.Choice(["before", "after", "both"]), default="both", show_default=True, help="Which answers."
 )
