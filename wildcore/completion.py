@@ -25,7 +25,7 @@ def registry_of(ctx: click.Context) -> Registry:
     return found if isinstance(found, Registry) else Registry()
 
 
-def offered(kind: str) -> Complete:
+def complete_offers(kind: str) -> Complete:
     """Return the function that completes the name of an offer of ``kind``, such as "dataset"."""
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -34,7 +34,7 @@ def offered(kind: str) -> Complete:
     return complete
 
 
-def editors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_editors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of an editor, or after a ``+`` that of a transform."""
     written, plus, _ = incomplete.rpartition("+")
     registry = registry_of(ctx)
@@ -45,29 +45,29 @@ def editors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return _beginning(incomplete, left)
 
 
-def models(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_models(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a bundled model, or a model's folder."""
     found = _beginning(incomplete, registry_of(ctx).summaries("model"))
     return [*found, *_folders(incomplete, "config.json", is_only=not found)]
 
 
-def runs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_runs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the folder of a run."""
     return _folders(incomplete, "manifest.json")
 
 
-def kinds_and_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_kinds_and_names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a kind of offers, or the name of any offer."""
     registry = registry_of(ctx)
     everything = {name: f"{kind}: {said}" for kind in KINDS for name, said in registry.summaries(kind).items()}
     return _beginning(incomplete, dict.fromkeys(KINDS, "a kind of offers") | everything)
 
 
-def names_of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_names_of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a name of the kind that the argument before it names."""
     kind = next((value for value in ctx.params.values() if value in KINDS), None)
     if kind == "model":
-        return models(ctx, parameter, incomplete)
+        return complete_models(ctx, parameter, incomplete)
     return [] if kind is None else _beginning(incomplete, registry_of(ctx).summaries(kind))
 
 

@@ -43,6 +43,13 @@ class JsonDocument:
         fields = content.model_dump(mode="json") if isinstance(content, BaseModel) else content
         return json.dumps({SCHEMA: self.schema, **_plain(fields)}, indent=2, allow_nan=False)
 
+    def read(self, text: str) -> BaseModel:
+        """Return the content of a document. Raises ``ValueError`` for text of another form."""
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or fields.pop(SCHEMA, None) != self.schema:
+            raise ValueError(f"not a document of the form {self.schema}")
+        return self.data_type().model_validate_json(json.dumps(fields))
+
     def data_type(self) -> type[BaseModel]:
         """Return the type of the content."""
         module, _, name = self.model.partition(":")

@@ -23,7 +23,10 @@ DOORS = (
 OPEN = (
     "wildcore.architectures",
     "wildcore.bounded",
+    "wildcore.completion",
     "wildcore.equivalence",
+    "wildcore.help_pages",
+    "wildcore.json_documents",
     "wildcore.normalise",
     "wildcore.reporting.tables",
     "wildcore.scripts",

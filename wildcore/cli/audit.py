@@ -7,7 +7,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import completion
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import (
     BATCH_SIZE,
@@ -38,6 +37,7 @@ from wildcore.cli.options import (
 )
 from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_models, complete_offers
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
@@ -63,18 +63,18 @@ LONGEST = 130
     short_help="Find what in a dataset would spoil a result.",
     document=DOCUMENT,
 )
-@click.argument("dataset", shell_complete=completion.offered("dataset"))
+@click.argument("dataset", shell_complete=complete_offers("dataset"))
 @click.option(
     "--protocol",
     "protocols",
     multiple=True,
-    shell_complete=completion.offered("protocol"),
+    shell_complete=complete_offers("protocol"),
     help="Protocol whose ceiling to compute; several allowed. [default: wild]",
 )
 @with_options(PROTOCOL_FILES)
 @click.option(
     "--model",
-    shell_complete=completion.models,
+    shell_complete=complete_models,
     help="Embedded model, local folder, or hub name: also test what it knows already.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")

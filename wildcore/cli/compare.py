@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from wildcore import completion
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_runs
 from wildcore.errors import Option, UserError, escaped
 from wildcore.help_pages import RESULTS
 from wildcore.records.run_folder import RunFolder
@@ -26,12 +26,12 @@ FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
     short_help="Show runs side by side, with their differences.",
     document=DOCUMENT,
 )
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, shell_complete=completion.runs)
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, shell_complete=complete_runs)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    shell_complete=completion.runs,
+    shell_complete=complete_runs,
     help="The run that the others are compared with (default: the first).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")

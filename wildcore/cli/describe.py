@@ -6,9 +6,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from wildcore import completion
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_kinds_and_names, complete_names_of_kind
 from wildcore.errors import Option, UserError, command, render, suggestion
 from wildcore.help_pages import LOOK_UP
 from wildcore.jobs.describe_offer import (
@@ -36,8 +36,8 @@ DOCUMENT = JsonDocument("describe", 1, "wildcore.jobs.describe_offer:Description
     short_help="Describe an editor, protocol, model or other part.",
     document=DOCUMENT,
 )
-@click.argument("kind", metavar="[KIND]", shell_complete=completion.kinds_and_names)
-@click.argument("name", metavar="NAME", required=False, shell_complete=completion.names_of_kind)
+@click.argument("kind", metavar="[KIND]", shell_complete=complete_kinds_and_names)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names_of_kind)
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 @click.pass_obj
 def describe(registry: Registry, kind: str, name: str | None, as_json: bool) -> None:

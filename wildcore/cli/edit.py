@@ -8,7 +8,6 @@ from typing import Any
 import click
 from rich.console import Console
 
-from wildcore import completion
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import (
@@ -32,6 +31,7 @@ from wildcore.cli.options import (
 )
 from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_editors
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.help_pages import EDIT
@@ -50,7 +50,7 @@ Place = click.Path(path_type=Path)
     "--editor",
     required=True,
     metavar="NAME",
-    shell_complete=completion.editors,
+    shell_complete=complete_editors,
     help="Editing method, or METHOD+TRANSFORM.",
 )
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")

@@ -10,7 +10,6 @@ import click
 from click.core import ParameterSource
 from pydantic import ValidationError
 
-from wildcore import completion
 from wildcore.cli import shortcuts
 from wildcore.cli.exit_codes import ALL_REFUSED
 from wildcore.cli.naming import COMMAND_LINE
@@ -49,6 +48,7 @@ from wildcore.cli.options import (
 )
 from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.completion import complete_editors, complete_offers, complete_runs
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
 from wildcore.errors import UserError
@@ -91,7 +91,7 @@ Begun = tuple[RunFolder, str | None]
     "--editor",
     multiple=True,
     metavar="NAME",
-    shell_complete=completion.editors,
+    shell_complete=complete_editors,
     help="Editing method, or METHOD+TRANSFORM; give several for several runs.",
 )
 @click.option(
@@ -105,14 +105,14 @@ Begun = tuple[RunFolder, str | None]
     "--dataset",
     default=EMBEDDED_DATASET,
     show_default=True,
-    shell_complete=completion.offered("dataset"),
+    shell_complete=complete_offers("dataset"),
     help="Where the edits come from.",
 )
 @click.option(
     "--protocol",
     "protocols",
     multiple=True,
-    shell_complete=completion.offered("protocol"),
+    shell_complete=complete_offers("protocol"),
     help="How to ask and score; several allowed. [default: synthetic, wild]",
 )
 @with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
@@ -120,7 +120,7 @@ Begun = tuple[RunFolder, str | None]
     "--add-metric",
     "added_metrics",
     multiple=True,
-    shell_complete=completion.offered("metric"),
+    shell_complete=complete_offers("metric"),
     help="Score by this metric too; several allowed.",
 )
 @with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED)
@@ -129,7 +129,7 @@ Begun = tuple[RunFolder, str | None]
     is_flag=False,
     flag_value=WILD_OR_FIRST,
     metavar="[PROTOCOL]",
-    shell_complete=completion.offered("protocol"),
+    shell_complete=complete_offers("protocol"),
     help="Use only cases that the unedited model gets wrong under PROTOCOL. [default: wild, else the first]",
 )
 @click.option(
@@ -166,7 +166,7 @@ Begun = tuple[RunFolder, str | None]
     "measurements",
     multiple=True,
     metavar="NAME",
-    shell_complete=completion.offered("measurement"),
+    shell_complete=complete_offers("measurement"),
     help=f"Measure the model at judging points; several allowed, or none. [default: {', '.join(MEASUREMENTS)}, unless "
     "judged at each]",
 )
@@ -204,7 +204,7 @@ Begun = tuple[RunFolder, str | None]
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
-@click.option("--resume", type=Folder, metavar="RUN", shell_complete=completion.runs, help="Resume an interrupted run.")
+@click.option("--resume", type=Folder, metavar="RUN", shell_complete=complete_runs, help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; of several runs, all summaries.")
 @with_options(QUIET)
 @click.pass_context

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from wildcore import completion
+from wildcore.completion import complete_models, complete_offers
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.scripts import SEPARATORS
@@ -51,7 +51,7 @@ MODEL = click.option(
     "--model",
     default=EMBEDDED_MODEL,
     show_default=True,
-    shell_complete=completion.models,
+    shell_complete=complete_models,
     help="Embedded model, local folder, or hub name.",
 )
 REVISION = click.option("--revision", help="Revision of a hub model.")
@@ -75,20 +75,18 @@ PROTOCOL_FILES = click.option(
     type=click.Path(path_type=Path),
     help="A protocol of your own, TOML or YAML.",
 )
-CONTEXT = click.option(
-    "--context", shell_complete=completion.offered("context"), help="Replace the protocols' context."
-)
+CONTEXT = click.option("--context", shell_complete=complete_offers("context"), help="Replace the protocols' context.")
 GENERATOR = click.option(
-    "--generator", shell_complete=completion.offered("generator"), help="Replace the protocols' generation strategy."
+    "--generator", shell_complete=complete_offers("generator"), help="Replace the protocols' generation strategy."
 )
 TRUNCATOR = click.option(
-    "--truncator", shell_complete=completion.offered("truncator"), help="Replace the protocols' truncation."
+    "--truncator", shell_complete=complete_offers("truncator"), help="Replace the protocols' truncation."
 )
 METRICS = click.option(
     "--metric",
     "metrics",
     multiple=True,
-    shell_complete=completion.offered("metric"),
+    shell_complete=complete_offers("metric"),
     help="Replace the protocols' metrics; several allowed.",
 )
 SETTINGS = click.option(

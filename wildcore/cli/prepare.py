@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from wildcore import completion
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import (
     AS_PUBLISHED,
@@ -31,6 +30,7 @@ from wildcore.cli.options import (
 )
 from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_editors, complete_offers
 from wildcore.datasets.selection import require_one_choice
 from wildcore.help_pages import EDIT
 from wildcore.jobs.build import find_editor
@@ -41,11 +41,11 @@ from wildcore.storage.sizes import format_bytes
 
 
 @click.command("prepare", cls=CoreCommand, section=EDIT, short_help="Compute in advance what an editor needs once.")
-@click.argument("editor", shell_complete=completion.editors)
+@click.argument("editor", shell_complete=complete_editors)
 @click.option(
     "--dataset",
     metavar="NAME",
-    shell_complete=completion.offered("dataset"),
+    shell_complete=complete_offers("dataset"),
     help="Edit cases to train on, for editors with a trained part.",
 )
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from wildcore import completion
 from wildcore.cli import shortcuts
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import QUIET, with_options
 from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_offers, complete_runs
 from wildcore.errors import UserError
 from wildcore.help_pages import RESULTS
 from wildcore.interfaces import Environment
@@ -21,12 +21,12 @@ from wildcore.storage.cache import cache_folder
 
 
 @click.command("score", cls=CoreCommand, section=RESULTS, short_help="Score a run's stored answers by further metrics.")
-@click.argument("run", type=click.Path(path_type=Path), shell_complete=completion.runs)
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
-    shell_complete=completion.offered("metric"),
+    shell_complete=complete_offers("metric"),
     help="Metric to score by; several allowed.",
 )
 @click.option("--set", "settings", multiple=True, metavar="metric.NAME=VALUE", help="Set a parameter of a metric.")

@@ -22,6 +22,7 @@ from wildcore_study.gathering import gathered
 from wildcore_study.measured import Measured, editor_labels, measured, repeat_of
 from wildcore_study.planning import SharedSettings, job_of, own_protocols
 from wildcore_study.presets import preset_names
+from wildcore_study.rendering import DOCUMENT
 from wildcore_study.repeats import compare_measured, pooled
 from wildcore_study.tables import Report, arrange, devices_notes
 
@@ -75,10 +76,16 @@ def test_the_readme_has_every_key_of_a_study_file_and_every_preset() -> None:
     assert not [name for name in preset_names() if f"`wildcore study --preset {name} --model M`" not in text]
 
 
+def read_report(text: str) -> Report:
+    found = DOCUMENT.read(text)
+    assert isinstance(found, Report)
+    return found
+
+
 def report(folder: Path, *arguments: str) -> Report:
     done = CliRunner().invoke(main, ["study", "collect", str(folder), "--json", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return Report.model_validate_json(done.stdout)
+    return read_report(done.stdout)
 
 
 def test_the_example_is_a_study_of_two_editors(folder: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from wildcore import Option, UserError, command, completion
+from wildcore import Option, UserError, command
+from wildcore.completion import complete_editors, complete_models, complete_offers
 from wildcore.help_pages import EDIT, Example, HelpfulGroup
 from wildcore.jobs.spec import parse_settings
 from wildcore.reporting.console import Reporter, results_console
@@ -80,28 +81,28 @@ def with_study(command: Command) -> Command:
             "--model",
             "models",
             multiple=True,
-            shell_complete=completion.models,
+            shell_complete=complete_models,
             help="With a preset: model to edit; several allowed.",
         ),
         click.option(
             "--editor",
             "editors",
             multiple=True,
-            shell_complete=completion.editors,
+            shell_complete=complete_editors,
             help="With a preset: editors instead of its own.",
         ),
         click.option(
             "--dataset",
             "datasets",
             multiple=True,
-            shell_complete=completion.offered("dataset"),
+            shell_complete=complete_offers("dataset"),
             help="With a preset: datasets instead of its own.",
         ),
         click.option(
             "--protocol",
             "protocols",
             multiple=True,
-            shell_complete=completion.offered("protocol"),
+            shell_complete=complete_offers("protocol"),
             help="With a preset: a further protocol.",
         ),
         click.option("--limit", type=click.IntRange(min=1), help="With a preset: use the first N cases of a dataset."),
@@ -133,7 +134,7 @@ def with_study(command: Command) -> Command:
             "--add-metric",
             "added_metrics",
             multiple=True,
-            shell_complete=completion.offered("metric"),
+            shell_complete=complete_offers("metric"),
             help="With a preset: a further metric.",
         ),
         click.option(
@@ -159,7 +160,7 @@ def with_execution(command: Command) -> Command:
             "--executor",
             default="local",
             show_default=True,
-            shell_complete=completion.offered("executor"),
+            shell_complete=complete_offers("executor"),
             help="Where runs are made: local, ray, submitit.",
         ),
         click.option(
@@ -212,13 +213,13 @@ def plan(
 ) -> None:
     """Show every run of a study, its state, and what is left to do. Nothing is run."""
     from wildcore_study.execution import planned
-    from wildcore_study.status import as_json_text, print_plan
+    from wildcore_study.status import PLAN, print_plan, study_state
 
     folder, made = planned(
         ctx.obj, chosen_study(file, preset, choice_of(options)), place(file, preset, out), Reporter(False)
     )
     if as_json:
-        click.echo(as_json_text(folder, made))
+        click.echo(PLAN.text(study_state(folder, made)))
     else:
         print_plan(results_console(), folder, made)
 
@@ -274,14 +275,15 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
 def status(folder: Path, as_json: bool) -> None:
     """Show how many runs of each study in FOLDER are finished, being made, begun, missing or set aside, and why."""
     from wildcore_study.folder import require_folder
-    from wildcore_study.status import as_json_text, print_state
+    from wildcore_study.status import STATUS, StudyStates, print_state, study_state
 
     found = require_folder(folder)
-    for made in found.plans().values():
-        if as_json:
-            click.echo(as_json_text(found, made))
-        else:
-            print_state(results_console(), found, made)
+    plans = found.plans().values()
+    if as_json:
+        click.echo(STATUS.text(StudyStates(studies=tuple(study_state(found, made) for made in plans))))
+        return
+    for made in plans:
+        print_state(results_console(), found, made)
 
 
 @study.command(
