@@ -22,12 +22,14 @@ class JsonDocument:
     """The form of what a command prints with ``--json``.
 
     ``version`` counts changes that a reader must know about: a field was removed, or means something else. ``model`` is the
-    place of the data type, as "module:name"; it is imported when it is needed.
+    place of the data type, as "module:name"; it is imported when it is needed. ``may_lack`` names fields that are left out if
+    they have no value, as "Type.field".
     """
 
     name: str
     version: int
     model: str
+    may_lack: frozenset[str] = frozenset()
 
     @property
     def schema(self) -> str:
@@ -48,7 +50,7 @@ class JsonDocument:
         fields = json.loads(text)
         if not isinstance(fields, dict) or fields.pop(SCHEMA, None) != self.schema:
             raise ValueError(f"not a document of the form {self.schema}")
-        return self.data_type().model_validate_json(json.dumps(fields))
+        return self.data_type().model_validate(fields)
 
     def data_type(self) -> type[BaseModel]:
         """Return the type of the content."""
@@ -58,14 +60,12 @@ class JsonDocument:
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the document."""
-        found = self.data_type().model_json_schema()
+        found = self.data_type().model_json_schema(mode="serialization")
+        for one in (found, *found.get("$defs", {}).values()):
+            if "properties" in one:  # all fields are printed, those with a default too
+                one["required"] = [name for name in one["properties"] if f"{one['title']}.{name}" not in self.may_lack]
         properties = {SCHEMA: {"const": self.schema}, **found["properties"]}
-        return {
-            **found,
-            "title": self.schema,
-            "properties": properties,
-            "required": [SCHEMA, *found.get("required", ())],
-        }
+        return {**found, "title": self.schema, "properties": properties, "required": [SCHEMA, *found["required"]]}
 
 
 def _plain(value: Any) -> Any:

@@ -54,8 +54,11 @@ class SeveralRuns(FrozenData):
     runs: tuple[RunSummary, ...]
 
 
-ONE_RUN = JsonDocument("show", 1, "wildcore.scoring.summary:RunSummary")
-SEVERAL_RUNS = JsonDocument("eval", 1, "wildcore.scoring.summary:SeveralRuns")
+SOMETIMES = ("hard_locality", "points", "matrices", "collapse")
+"""Fields that a summary has only if the run has something to say there."""
+MAY_LACK = frozenset({*(f"RunSummary.{name}" for name in SOMETIMES), "Measured.samples"})
+ONE_RUN = JsonDocument("show", 1, "wildcore.scoring.summary:RunSummary", MAY_LACK)
+SEVERAL_RUNS = JsonDocument("eval", 1, "wildcore.scoring.summary:SeveralRuns", MAY_LACK)
 
 
 def summary(folder: RunFolder) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         continuations=tuple(continuations(cases, scores)),
         endings=tuple(endings(cases, folder.manifest.protocols)),
     )
-    left_out = {"points", "matrices", "collapse", *(() if split else ("hard_locality",))}
+    left_out = {name for name in SOMETIMES if getattr(found, name) is None}
     return found.model_dump(mode="json", exclude=left_out) | retention_summary(folder)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from wildcore_study.decomposition import effects, steps
+from wildcore_study.documents import TABLES
 from wildcore_study.measured import Measured, measured
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
 from wildcore_study.protocols import MODULES, controlled_protocols
-from wildcore_study.rendering import CSV_COLUMNS, DOCUMENT, WIDEST
+from wildcore_study.rendering import CSV_COLUMNS, WIDEST
 from wildcore_study.tables import Report, arrange, collect
 
 from wildcore import UserError
@@ -43,7 +44,7 @@ def numbers(runs: Path) -> list[Measured]:
 
 
 def read_report(text: str) -> Report:
-    found = DOCUMENT.read(text)
+    found = TABLES.read(text)
     assert isinstance(found, Report)
     return found
 

@@ -17,12 +17,12 @@ from wildcore_study.definition import (
     read_study,
 )
 from wildcore_study.devices import kind_of_device
+from wildcore_study.documents import TABLES
 from wildcore_study.folder import StudyFolder
 from wildcore_study.gathering import gathered
 from wildcore_study.measured import Measured, editor_labels, measured, repeat_of
 from wildcore_study.planning import SharedSettings, job_of, own_protocols
 from wildcore_study.presets import preset_names
-from wildcore_study.rendering import DOCUMENT
 from wildcore_study.repeats import compare_measured, pooled
 from wildcore_study.tables import Report, arrange, devices_notes
 
@@ -77,7 +77,7 @@ def test_the_readme_has_every_key_of_a_study_file_and_every_preset() -> None:
 
 
 def read_report(text: str) -> Report:
-    found = DOCUMENT.read(text)
+    found = TABLES.read(text)
     assert isinstance(found, Report)
     return found
 

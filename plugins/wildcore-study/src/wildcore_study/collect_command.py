@@ -7,12 +7,14 @@ import click
 
 from wildcore.help_pages import Example, HelpfulCommand
 from wildcore.reporting.console import results_console
+from wildcore_study.documents import TABLES
 from wildcore_study.presets import complete_presets
 
 
 @click.command(
     cls=HelpfulCommand,
     short_help="Print the tables of finished runs.",
+    document=TABLES,
     groups={"Tables": ("preset", "published")},
     examples=(
         Example("wildcore study collect runs/study-example", "Print the tables of a study."),

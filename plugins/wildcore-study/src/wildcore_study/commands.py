@@ -13,6 +13,7 @@ from wildcore.jobs.spec import parse_settings
 from wildcore.reporting.console import Reporter, results_console
 from wildcore_study.choices import PresetChoice, chosen_study
 from wildcore_study.collect_command import collect
+from wildcore_study.documents import PLAN, STATUS
 from wildcore_study.presets import complete_presets
 from wildcore_study.script_command import script
 
@@ -196,6 +197,7 @@ def with_execution(command: Command) -> Command:
 
 @study.command(
     short_help="Show every run of a study and what is left.",
+    document=PLAN,
     groups=STUDY,
     examples=(
         Example("wildcore study plan example.toml", "Show the runs of a study file."),
@@ -213,7 +215,7 @@ def plan(
 ) -> None:
     """Show every run of a study, its state, and what is left to do. Nothing is run."""
     from wildcore_study.execution import planned
-    from wildcore_study.status import PLAN, print_plan, study_state
+    from wildcore_study.status import print_plan, study_state
 
     folder, made = planned(
         ctx.obj, chosen_study(file, preset, choice_of(options)), place(file, preset, out), Reporter(False)
@@ -265,6 +267,7 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
 
 @study.command(
     short_help="Show how many runs of each study are finished.",
+    document=STATUS,
     examples=(
         Example("wildcore study status runs/study-example", "Count finished, begun and missing runs."),
         Example("wildcore study status runs/study-example --json", "Print the state of every run for a program."),
@@ -275,7 +278,7 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
 def status(folder: Path, as_json: bool) -> None:
     """Show how many runs of each study in FOLDER are finished, being made, begun, missing or set aside, and why."""
     from wildcore_study.folder import require_folder
-    from wildcore_study.status import STATUS, StudyStates, print_state, study_state
+    from wildcore_study.status import StudyStates, print_state, study_state
 
     found = require_folder(folder)
     plans = found.plans().values()

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Column, Table
 
-from wildcore.json_documents import JsonDocument
 from wildcore.reporting.console import printable, safe_text
 from wildcore.reporting.tables import Bold, as_csv, as_latex, as_markdown, in_latex, in_markdown
 from wildcore.reporting.tables import Cell as Text
 from wildcore_study.comparisons import DifferenceRow
+from wildcore_study.documents import TABLES
 from wildcore_study.tables import Cell, Report, StudyTable
 
-DOCUMENT = JsonDocument("study-collect", 1, "wildcore_study.tables:Report")
 WIDEST = 8
 """Most columns of means that stand side by side; a table with more is turned, so that its columns are rows."""
 DIFFERENCE_COLUMNS = ("points", "95 % interval", "p (Holm)", "detectable", "cases")
@@ -111,7 +110,7 @@ def _unfinished(report: Report) -> list[str]:
 
 def to_json(report: Report) -> str:
     """Return the report as JSON."""
-    return DOCUMENT.text(report) + "\n"
+    return TABLES.text(report) + "\n"
 
 
 def to_csv(report: Report) -> str:

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from wildcore import FrozenData
-from wildcore.json_documents import JsonDocument
 from wildcore.reporting.console import printable, safe_text
 from wildcore_study.cost import Remaining, in_words, remaining, total
 from wildcore_study.folder import StudyFolder
@@ -104,10 +103,6 @@ class StudyStates(FrozenData):
     """The studies of a folder, in the order in which they were planned."""
 
     studies: tuple[StudyState, ...]
-
-
-PLAN = JsonDocument("study-plan", 1, "wildcore_study.status:StudyState")
-STATUS = JsonDocument("study-status", 1, "wildcore_study.status:StudyStates")
 
 
 def study_state(folder: StudyFolder, plan: StudyPlan) -> StudyState:
