@@ -22,8 +22,9 @@ SECTIONS = (EDIT, RESULTS, LOOK_UP, OF_PLUGINS)
 """The sections of commands, in the order in which ``wildcore --help`` shows them."""
 
 MODEL, DATA, EDITING, EVALUATION, OUTPUT = "Model", "Data", "Editing", "Evaluation", "Output"
-PARAMETERS, SPEED, PLUGIN_OPTIONS, OTHER = "Parameters", "Memory and speed", "Plugin options", "Other options"
-ORDER = (MODEL, DATA, EDITING, EVALUATION, PARAMETERS, SPEED)
+COMPARISON, PARAMETERS, SPEED = "Comparison", "Parameters", "Memory and speed"
+PLUGIN_OPTIONS, OTHER = "Plugin options", "Other options"
+ORDER = (MODEL, DATA, EDITING, EVALUATION, COMPARISON, PARAMETERS, SPEED)
 LAST = (OUTPUT, OTHER)
 """The groups that are shown first and last, in this order; a command's own groups are between them."""
 
@@ -41,10 +42,12 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "protocol", "protocols", "protocol_files", "context", "generator", "truncator", "metrics", "added_metrics", "judge_at",
         "measurements", "continuation",
     ),
+    COMPARISON: ("baseline", "by"),
     PARAMETERS: ("settings", "pairs"),
     SPEED: ("batch_size", "parallel", "threads"),
     OUTPUT: (
-        "destination", "out", "resume", "edits", "form", "as_json", "as_csv", "as_markdown", "as_latex", "quiet",
+        "destination", "out", "resume", "edits", "form", "as_json", "as_csv", "as_markdown", "as_latex", "track", "trackers",
+        "quiet",
     ),
 }  # fmt: skip
 """The parameters of options that several commands have, by group."""
