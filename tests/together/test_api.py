@@ -138,7 +138,8 @@ def test_a_run_is_that_of_the_command_line(
     limited = {} if "sample" in more else {"limit": 3}
     result = api.evaluate(model, chosen, out=tmp_path / "python", **more, **limited, **QUIET)
     same_run(tmp_path / "command", tmp_path / "python")
-    assert json.loads(wildcore("show", tmp_path / "python", "--json").stdout) == result.summary
+    shown = json.loads(wildcore("show", tmp_path / "python", "--json").stdout)
+    assert shown == {"schema": "wildcore.show/1", **result.summary}
     assert wildcore("eval", "--resume", tmp_path / "python", "--quiet").returncode == 0
 
 

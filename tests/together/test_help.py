@@ -84,6 +84,7 @@ def call(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     (folder / "facts.jsonl").write_text(json.dumps(fact) + "\n")
     (folder / "facts.csv").write_text(",".join(fact) + "\n" + ",".join(fact.values()) + "\n")
     row = {
+        "id": 1,
         "prompt": "Who keeps the mill?",
         "subject": "the mill",
         "target": "Anna",

@@ -33,6 +33,7 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "show": ["show", "runs/two/ft-m"],
     "show of a sequence": ["show", "runs/sequence"],
+    "score": ["score", "runs/two/ft-m", "--metric", "contains"],
     "compare": ["compare", "runs/two/ft-m", "runs/two/ft-l"],
     "audit": ["audit", "pocketqa", "--limit", "5"],
     "audit with a model": ["audit", "pocketqa", "--limit", "2", "--model", "pocket"],
