@@ -31,7 +31,7 @@ LAST = (OUTPUT, OTHER)
 GROUPS: Mapping[str, Sequence[str]] = {
     MODEL: ("model", "models", "revision", "dtype", "device", "device_map", "trust_remote_code", "merge_adapter"),
     DATA: (
-        "dataset", "datasets", "table", "where", "limit", "sample", "sample_seed", "all_cases", "only_failures",
+        "dataset", "datasets", "where", "limit", "sample", "sample_seed", "all_cases", "only_failures",
         "skip_malformed", "hard_locality", "target_separator",
     ),
     EDITING: (

@@ -34,7 +34,7 @@ from wildcore.cli.startup import torch_loaded
 from wildcore.completion import complete_editors
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
-from wildcore.help_pages import EDIT
+from wildcore.help_pages import DATA, EDIT
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import EditJob, ModelChoice, parse_settings
 from wildcore.model_files import MODEL_CARD
@@ -45,7 +45,13 @@ from wildcore.types import Malformed
 Place = click.Path(path_type=Path)
 
 
-@click.command("edit", cls=CoreCommand, section=EDIT, short_help="Write facts into a patch file.")
+@click.command(
+    "edit",
+    cls=CoreCommand,
+    section=EDIT,
+    short_help="Write facts into a patch file.",
+    groups={DATA: ("edits",)},
+)
 @click.option(
     "--editor",
     required=True,

@@ -171,6 +171,10 @@ WRONG = [
     (MINIMAL + "limit = 0\n", "study.toml, line 5: limit: Input should be greater than or equal to 1"),
     (MINIMAL + "seeds = [0, -1]\n", "study.toml, line 5: seeds.1: Input should be greater than or equal to 0"),
     (
+        MINIMAL + f"sample_seed = {2**63 - 1}0\n",
+        "study.toml, line 5: sample_seed: Input should be less than 9223372036854775808",
+    ),
+    (
         MINIMAL.replace('["e"]', '[{editor = "e", parameter = {layer = 3}}]'),
         "study.toml, line 2: editors.0.parameter: no such key; did you mean 'parameters'?",
     ),

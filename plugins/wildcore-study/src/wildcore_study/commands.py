@@ -19,6 +19,7 @@ from wildcore_study.script_command import script
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Folder = click.Path(path_type=Path)
+SEEDS = click.IntRange(0, 2**63 - 1)
 PRESETS = (
     "An experiment of the paper, instead of a study file: table3, input, generation, truncation, metric, extra-content, "
     "sequential, batch-size, retention or decomposition."
@@ -119,16 +120,18 @@ def with_study(command: Command) -> Command:
         ),
         click.option(
             "--sample-seed",
-            type=click.IntRange(min=0),
+            type=SEEDS,
             default=0,
             show_default=True,
+            metavar="SEED",
             help="With a preset: seed by which cases are drawn.",
         ),
         click.option(
             "--seed",
-            type=click.IntRange(min=0),
+            type=SEEDS,
             default=0,
             show_default=True,
+            metavar="SEED",
             help="With a preset: seed of the editors.",
         ),
         click.option(
