@@ -92,7 +92,7 @@ def about_judging_points(found: ScoresToCompare) -> str | None:
     said = f"The sequences were evaluated at different judging points ({found.differently})"
     if found.after is None:
         return (
-            f"{said}, none of which is shared by all ({_pairs(sorted(found.apart))}): {NO_DIFFERENCE_BETWEEN}, as a number "
+            f"{said}, none of which is shared by all. {_pairs(sorted(found.apart))}: {NO_DIFFERENCE_BETWEEN}, as a number "
             "depends on how many edits were made before."
         )
     edits = f"{found.after} edit{'s' if found.after > 1 else ''}"

@@ -84,8 +84,7 @@ def _print_runs(console: Console, comparison: Comparison) -> None:
     if variants:
         _say(console, f"Variants, compared with the protocols that they change: {', '.join(variants)}.")
     if comparison.beside:
-        said = "; ".join(comparison.beside)
-        _say(console, f"Also different: {said if len(said) <= LONGEST_SAID else said[: LONGEST_SAID - 1] + '…'}")
+        _say(console, f"Also different: {_listed(comparison.beside)}")
     for reason in comparison.incomparable:
         _say(console, reason)
 
@@ -308,6 +307,14 @@ def _print_ranking(console: Console, ranking: Ranking) -> None:
     if price:
         _say(console, price)
     console.print()
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Return texts in one line; of many, the first, how many more there are, and where all are."""
+    shown = [text for number, text in enumerate(texts, start=1) if len("; ".join(texts[:number])) <= LONGEST_SAID]
+    shown = shown or [f"{texts[0][: LONGEST_SAID - 1]}…"]
+    more = len(texts) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more ({command('compare', Option('json'))})" if more else "")
 
 
 def _names(runs: Sequence[ComparedRun], room: int) -> list[str]:

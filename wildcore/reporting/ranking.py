@@ -85,8 +85,8 @@ class Ranking(FrozenData):
 
 @dataclass(frozen=True)
 class RunToRank:
-    """What a ranking needs to know of a run: its values after and before the edits, its editor, and on what its numbers depend
-    besides, by protocol.
+    """What a ranking needs to know of a run: its values after and before the edits, its editor, and ``conditions``, what its
+    numbers depend on besides, by protocol; those of the empty name hold for a protocol whose modules are not recorded.
     """
 
     number: int
@@ -94,6 +94,10 @@ class RunToRank:
     before: Mapping[Key, Values]
     editor: str
     conditions: Mapping[str, str]
+
+    def conditions_under(self, protocol: str) -> str:
+        """Return on what the run's numbers under a protocol depend besides the editor."""
+        return self.conditions.get(protocol, self.conditions[""])
 
 
 def goal(by: str | None, runs: Sequence[Mapping[Key, Values]], also_called: Mapping[str, Sequence[str]]) -> Key | None:
@@ -115,7 +119,7 @@ def goal(by: str | None, runs: Sequence[Mapping[Key, Values]], also_called: Mapp
         raise UserError("no run has this number", about=Option("by", by), way_out=_possible(by, keys))
     if not set(named) & set(ranked):
         raise UserError(
-            "its values are not all from 0 to 1, so that it is not known whether more is better",
+            "not all its values are from 0 to 1, so whether more is better is unknown",
             about=Option("by", by),
             way_out=_possible(by, ranked),
         )
@@ -203,7 +207,7 @@ def _groups(runs: Sequence[RunToRank], protocol: str, apart: Collection[Pair]) -
     groups: list[list[RunToRank]] = []
     for run in runs:
         for group in groups:
-            same = all(run.conditions.get(protocol) == other.conditions.get(protocol) for other in group)
+            same = all(run.conditions_under(protocol) == other.conditions_under(protocol) for other in group)
             if same and not any((other.number - 1, run.number - 1) in apart for other in group):
                 group.append(run)
                 break
