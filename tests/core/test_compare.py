@@ -196,8 +196,8 @@ def test_runs_in_the_same_seeds_are_compared_over_seeds_too(tmp_path: Path) -> N
         ({"dataset": "zsre"}, "The datasets differ (facts in runs 1, 3, zsre in run 2): no difference is computed"),
         (
             {"target": "Otto"},
-            "Runs 1 and 2, 2 and 3 have other data (case 0 is 'Who keeps mill 0?' -> 'Anna' and 'Who keeps mill 0?' -> 'Otto'): no "
-            "difference is computed",
+            "Runs 1 and 2, 2 and 3 have other data (case 0 is 'Who keeps mill 0?' -> 'Anna' and 'Who keeps mill 0?' -> "
+            "'Otto'): no difference is computed",
         ),
     ],
 )
@@ -305,14 +305,20 @@ def test_many_runs_are_rows(tmp_path: Path) -> None:
 HOSTILE = ("[bold]x[/bold]\x1b[31m", "a|b\n\n| c |", "\u202eabc", "x" * 300, "$%&_{}~^\\", "--", "run 6")
 
 
-@pytest.mark.parametrize("form", ["text", "csv", "markdown", "latex", "json"])
-@pytest.mark.parametrize("count", [3, 7])
-def test_hostile_names_are_shown_as_text(tmp_path: Path, form: str, count: int) -> None:
-    runs = [
-        make_run(tmp_path / str(n), [1.0] * n + [0.0] * (9 - n), editor=name, metric=HOSTILE[0], dataset=HOSTILE[1])
-        for n, name in enumerate(HOSTILE[:count])
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("hostile")
+    return [
+        make_run(folder / str(n), [1.0] * n + [0.0] * (6 - n), editor=name, metric=HOSTILE[0], dataset=HOSTILE[1])
+        for n, name in enumerate(HOSTILE)
     ]
-    done = call(*runs, *([] if form == "text" else [f"--{form}"]))
+
+
+@pytest.mark.parametrize(
+    ("form", "count"), [("text", 3), ("text", 7), ("csv", 7), ("markdown", 7), ("latex", 7), ("json", 7)]
+)
+def test_hostile_names_are_shown_as_text(hostile: list[Path], form: str, count: int) -> None:
+    done = call(*hostile[:count], *([] if form == "text" else [f"--{form}"]))
     assert done.exit_code == 0, done.output
     assert not {"\x1b", "\u202e"} & set(done.stdout)
     if form == "text":

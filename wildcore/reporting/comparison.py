@@ -190,10 +190,7 @@ def _print_differences(console: Console, comparison: Comparison) -> None:
     console.print()
     base = comparison.runs[comparison.baseline - 1]
     _say(console, f"Differences from run {base.run} ({base.label}) under {shown[0].protocol}, paired by case")
-    table, names = _table(), _names(comparison.runs, 38)
-    table.add_column("", max_width=40, overflow="fold")
-    for column in ("difference", "95 % interval", "p (Holm)"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table, names = _table_of_numbers("difference", "95 % interval", "p (Holm)"), _names(comparison.runs, 38)
     for (kind, metric), of_number in groupby(shown, key=lambda one: (one.kind, one.metric)):
         table.add_row(safe_text(f"{kind}, {metric}"))
         for one in of_number:
@@ -245,14 +242,14 @@ def _print_repeated(console: Console, comparison: Comparison) -> None:
         return
     console.print()
     _say(console, "Differences over orders or seeds")
-    table = _table("runs", "minus", "protocol", "probe", "metric")
-    for column in ("difference", "95 % interval"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for one in comparison.repeated:
-        table.add_row(
-            ", ".join(map(str, one.runs)), ", ".join(map(str, one.baselines)), safe_text(one.protocol), one.kind,
-            safe_text(one.metric), signed(one.difference), signed_interval(one.low, one.high),
-        )  # fmt: skip
+    table = _table_of_numbers("difference", "95 % interval")
+    for key, of_number in groupby(comparison.repeated, key=lambda one: (one.protocol, one.kind, one.metric)):
+        table.add_row(safe_text(f"{key[0]}, {key[1]}, {key[2]}"))
+        for one in of_number:
+            runs, baselines = (", ".join(map(str, numbers)) for numbers in (one.runs, one.baselines))
+            table.add_row(
+                f"  runs {runs} minus {baselines}", signed(one.difference), signed_interval(one.low, one.high)
+            )
     console.print(table)
     _say(console, REPEATED)
 
@@ -260,14 +257,14 @@ def _print_repeated(console: Console, comparison: Comparison) -> None:
 def _print_orders(console: Console, orders: Orders) -> None:
     console.print()
     _say(console, f"{orders.editor}: {len(orders.runs)} orders of edits")
-    table = _table("protocol", "probe", "metric")
-    for column in ("mean", "95 % interval", "lowest", "highest"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in orders.numbers:
-        table.add_row(
-            safe_text(row.protocol), row.kind, safe_text(row.metric), number(row.mean),
-            interval_of(row.low, row.high), number(row.lowest), number(row.highest),
-        )  # fmt: skip
+    table = _table_of_numbers("mean", "95 % interval", "lowest", "highest")
+    for protocol, rows in groupby(orders.numbers, key=lambda row: row.protocol):
+        table.add_row(safe_text(protocol))
+        for row in rows:
+            table.add_row(
+                safe_text(f"  {row.kind}, {row.metric}"), number(row.mean), interval_of(row.low, row.high),
+                number(row.lowest), number(row.highest),
+            )  # fmt: skip
     console.print(table)
     _say(console, ORDERS)
 
@@ -291,7 +288,8 @@ def _print_ranking(console: Console, ranking: Ranking) -> None:
     _say(console, title(ranking), bold=True)
     table = _table()
     table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("run", max_width=22, overflow="fold")
+    longest = max(len(printable(numbered(run.run, run.label))) for run in ranking.runs)
+    table.add_column("run", width=min(longest, 22), overflow="fold")
     other = ranking.price.kind if ranking.price else None
     for column in ("before", "mean", "95 % interval", *((other,) if other else ()), "ties with"):
         table.add_column(column, justify="right", no_wrap=column != "ties with")
@@ -327,6 +325,15 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(safe_text(column), overflow="fold")
+    return table
+
+
+def _table_of_numbers(*columns: str) -> Table:
+    """Return a table with a column of names, and columns of numbers."""
+    table = _table()
+    table.add_column("", max_width=40, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
