@@ -75,8 +75,8 @@ def test_several_editors_make_several_runs_and_one_comparison(
     assert done.returncode == 0, done.stderr
     assert manifest(tmp_path / "runs" / "rome")["identity"]["editor"]["params"]["steps"] == 3
     assert manifest(tmp_path / "runs" / "ft-m")["identity"]["editor"]["params"]["steps"] == 25
-    assert "1: ft-m" in done.stdout
-    assert "2: rome" in done.stdout
+    assert "\n1    ft-m " in done.stdout
+    assert "\n2    rome " in done.stdout
     again = wildcore("compare", tmp_path / "runs" / "ft-m", tmp_path / "runs" / "rome")
     assert "run  editor  s per edit" in again.stdout
     assert "Also different" not in again.stdout

@@ -12,7 +12,7 @@ from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.compared import ComparedRun, Comparison, Orders, compared
 from wildcore.reporting.console import printable, results_console, safe_text
-from wildcore.reporting.distinctions import numbered
+from wildcore.reporting.distinctions import numbered, short_name
 from wildcore.reporting.headline import counted
 from wildcore.reporting.numbers import interval_of, number, p_value, signed, signed_interval
 from wildcore.reporting.ranking import STANDS, Ranking, first_in_words, price_in_words, rank, title
@@ -60,12 +60,13 @@ def print_comparison(
 def _print_runs(console: Console, comparison: Comparison) -> None:
     """Print what each run is, by what differs, where it is, and what cannot be compared."""
     runs, columns = comparison.runs, comparison.columns
-    same = {what: {getattr(run, what) for run in runs} for what in ("editor", "model", "dataset", "cases")}
-    common = [
-        f"{what} {found.pop()}" if what != "cases" else counted(found.pop(), "case")
-        for what, found in same.items()
-        if len(found) == 1
-    ]
+    whats = {
+        "editor ": [run.editor for run in runs],
+        "model ": [short_name(run.model) for run in runs],
+        "dataset ": [run.dataset for run in runs],
+        "": [counted(run.cases, "case") for run in runs],
+    }
+    common = [f"{what}{values[0]}" for what, values in whats.items() if len(set(values)) == 1]
     _say(console, ", ".join([counted(len(runs), "run"), *common]))
     console.print()
     table = _table("run", *(column.name for column in columns))

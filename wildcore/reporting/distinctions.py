@@ -198,10 +198,15 @@ def _of_the_model(models: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return told_apart_within([str(one.get("dtype")) for one in models], _short_names(models), details)
 
 
+def short_name(model: str) -> str:
+    """Return the last part of a model's name, which may be a path or begin with an owner."""
+    return model.rstrip("/").rpartition("/")[2] or model
+
+
 def _short_names(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the last part of each model's name, which may be a path, if it tells models apart as well as the whole."""
+    """Return the short names of models if they tell models apart as well as the whole names, else these."""
     names = [str(one["name"]) for one in models]
-    short = [name.rstrip("/").rpartition("/")[2] or name for name in names]
+    short = list(map(short_name, names))
     return short if len(set(short)) == len(set(names)) else names
 
 
