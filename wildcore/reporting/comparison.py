@@ -26,6 +26,8 @@ MOST_COLUMNS = 5
 """Number of runs that are columns of a table; more runs are its rows."""
 PROBE, METRIC, MEAN = 14, 15, 6
 NONE = number(None)
+UNEDITED = "unedited"
+"""Name of the row of the unedited model in a ranking."""
 LONGEST_SAID = 300
 """Longest text, in characters, that is printed of what differs between runs without a column."""
 REPEATED = (
@@ -280,7 +282,7 @@ def _print_rankings(console: Console, comparison: Comparison) -> None:
     if comparison.rankings:
         _say(console, STANDS)
     elif len(comparison.runs) > 1:
-        _say(console, "No ranking: no two of these runs differ in nothing but their editor.")
+        _say(console, "No ranking: it needs at least two runs that differ in their editor alone.")
     for meaning in comparison.meaning:
         _say(console, meaning)
 
@@ -290,16 +292,22 @@ def _print_ranking(console: Console, ranking: Ranking) -> None:
     table = _table()
     table.add_column("rank", justify="right", no_wrap=True)
     longest = max(len(printable(numbered(run.run, run.label))) for run in ranking.runs)
-    table.add_column("run", width=min(longest, 22), overflow="fold")
-    other = ranking.price.kind if ranking.price else None
-    for column in ("before", "mean", "95 % interval", *((other,) if other else ()), "ties with"):
-        table.add_column(column, justify="right", no_wrap=column != "ties with")
+    table.add_column("run", width=max(len(UNEDITED), min(longest, 20)), overflow="fold")
+    other = (ranking.price.kind,) if ranking.price else ()
+    for column in ("mean", "vs first", "95 % interval", *other):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("ties with", overflow="fold")
     for run in ranking.runs:
+        paired = run.minus_first
         table.add_row(
-            rank(run),
-            safe_text(numbered(run.run, run.label)), number(run.before), number(run.mean), interval_of(run.low, run.high),
+            rank(run), safe_text(numbered(run.run, run.label)), number(run.mean),
+            *(("", "") if paired is None else (signed(paired.difference), signed_interval(paired.low, paired.high))),
             *((number(run.other),) if other else ()), ", ".join(map(str, run.ties)),
         )  # fmt: skip
+    befores = {number(run.before) for run in ranking.runs} - {NONE}
+    if len(befores) == 1:
+        unedited = number(ranking.price.paired.second) if ranking.price else None
+        table.add_row("", UNEDITED, befores.pop(), "", "", *((unedited,) if unedited else ()))
     console.print(table)
     _say(console, first_in_words(ranking))
     price = price_in_words(ranking)

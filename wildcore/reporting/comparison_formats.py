@@ -10,6 +10,7 @@ from wildcore.reporting.numbers import interval_of, number, p_value, signed, sig
 from wildcore.reporting.ranking import STANDS, Ranking, first_in_words, price_in_words, rank, title
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
 from wildcore.scoring.differences import RunDifference
+from wildcore.scoring.paired import PairedDifference
 from wildcore.types import PROBE_KINDS
 
 Format = Literal["json", "csv", "markdown", "latex"]
@@ -20,7 +21,7 @@ COLUMNS = (
     "baseline_mean", "difference", "low", "high", "interval", "p", "test", "p_holm", "family_size", "detectable", "cases",
     "clusters", "left_out", "note", "run_rank_best", "run_rank_worst", "baseline_rank_best", "baseline_rank_worst",
 )  # fmt: skip
-RANKING = ("rank", "run", "before", "mean", "95 % interval")
+RANKING = ("rank", "run", "before", "mean", "95 % interval", "minus first", "95 % interval")
 
 
 def formatted(comparison: Comparison, form: Format) -> str:
@@ -96,15 +97,21 @@ def _comment(text: str) -> str:
 def _ranking(ranking: Ranking) -> tuple[list[str], list[list[Cell]]]:
     """Return the head and the rows of the table of a ranking. The first mean is bold if no other run can be first."""
     other = [f"{ranking.price.protocol}.{ranking.price.kind}"] if ranking.price else []
-    rows: list[list[Cell]] = [
-        [
-            rank(run), numbered(run.run, run.label), number(run.before),
-            Bold(number(run.mean)) if run.worst == 1 else number(run.mean), interval_of(run.low, run.high),
-            *([number(run.other)] if other else []),
-        ]
-        for run in ranking.runs
-    ]  # fmt: skip
+    rows: list[list[Cell]] = []
+    for run in ranking.runs:
+        mean, paired = number(run.mean), run.minus_first
+        rows.append(
+            [
+                rank(run), numbered(run.run, run.label), number(run.before), Bold(mean) if run.worst == 1 else mean,
+                interval_of(run.low, run.high), *(["", ""] if paired is None else _signed(paired)),
+                *([number(run.other)] if other else []),
+            ]
+        )  # fmt: skip
     return [*RANKING, *other], rows
+
+
+def _signed(paired: PairedDifference) -> list[str]:
+    return [signed(paired.difference), signed_interval(paired.low, paired.high)]
 
 
 def _in_words(ranking: Ranking) -> str:

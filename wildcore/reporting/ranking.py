@@ -12,7 +12,7 @@ from wildcore.reporting.comparable import Pair
 from wildcore.reporting.distinctions import PARTS, Column, labels
 from wildcore.reporting.headline import counted
 from wildcore.scoring.clusters import cluster_names
-from wildcore.scoring.differences import all_pairs, run_differences, table_order
+from wildcore.scoring.differences import RunDifference, all_pairs, run_differences, table_order
 from wildcore.scoring.intervals import interval
 from wildcore.scoring.orders import in_unit
 from wildcore.scoring.paired import PairedDifference, compare_paired
@@ -37,7 +37,8 @@ class RankedRun(FrozenData):
     """A run in a ranking. Its ``mean`` with the interval from ``low`` to ``high`` is over the cases that all ranked runs have.
 
     Its rank is from ``best`` to ``worst``: the ranks that the standing differences allow. ``ties`` are the runs from which its
-    difference does not stand. ``other`` is its mean in the number that the ranking shows beside it, None if there is none.
+    difference does not stand. ``minus_first`` is its difference from the first run, None for that one. ``other`` is its mean in
+    the number that the ranking shows beside it, None if there is none.
     """
 
     run: int
@@ -49,7 +50,8 @@ class RankedRun(FrozenData):
     best: int
     worst: int
     ties: tuple[int, ...]
-    other: float | None = None
+    minus_first: PairedDifference | None
+    other: float | None
 
 
 class Price(FrozenData):
@@ -100,6 +102,16 @@ class RunToRank:
         return self.conditions.get(protocol, self.conditions[""])
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Runs that can be ranked against each other, their labels, and what they have in common that other runs have not."""
+
+    runs: Sequence[RunToRank]
+    labels: Sequence[str]
+    common: str
+    clusters: Mapping[str, str]
+
+
 def goal(by: str | None, runs: Sequence[Mapping[Key, Values]], also_called: Mapping[str, Sequence[str]]) -> Key | None:
     """Return the number by which runs are ranked. ``by`` is PROTOCOL.KIND or PROTOCOL.KIND.METRIC; None: the reliability under
     ``wild``, or else under the first protocol. Without a metric it is the first that most runs have. None is returned if
@@ -138,12 +150,11 @@ def rankings(
     and can be compared. ``apart`` are the pairs, by index, that cannot.
     """
     with_it = [run for run in runs if any(key[:2] == (protocol, kind) for key in run.values)]
-    groups = list(_groups(with_it, protocol, apart))
+    groups = [group for group in _groups(with_it, protocol, apart) if len({run.editor for run in group}) > 1]
     return [
         ranking
         for group in groups
-        if len({run.editor for run in group}) > 1
-        for ranking in _of_group(group, runs, protocol, kind, columns, clusters)
+        for ranking in _of_group(_Group(group, *_labels(group, runs, columns), clusters), protocol, kind)
     ]
 
 
@@ -216,77 +227,61 @@ def _groups(runs: Sequence[RunToRank], protocol: str, apart: Collection[Pair]) -
     yield from groups
 
 
-def _of_group(
-    group: Sequence[RunToRank],
-    every: Sequence[RunToRank],
-    protocol: str,
-    kind: ProbeKind,
-    columns: Sequence[Column],
-    clusters: Mapping[str, str],
-) -> Iterator[Ranking]:
+def _of_group(group: _Group, protocol: str, kind: ProbeKind) -> Iterator[Ranking]:
     """Yield the rankings of a group by each metric under ``protocol`` by ``kind``."""
-    keys = [key for key in table_order([run.values for run in group]) if key[:2] == (protocol, kind)]
-    shared = {key: _shared_cases(group, key) for key in keys}
+    keys = [key for key in table_order([run.values for run in group.runs]) if key[:2] == (protocol, kind)]
+    cases = {key: _shared_cases(group.runs, key) for key in keys}
     values = [
-        {
-            key: {case: run.values[key][case] for case in shared[key]}
-            for key in keys
-            if shared[key] and key in run.values
-        }
-        for run in group
+        {key: _only(run.values[key], cases[key]) for key in keys if cases[key] and key in run.values}
+        for run in group.runs
     ]
-    differences = run_differences(values, all_pairs(len(group)), clusters)
-    names, common = _labels(group, every, columns)
+    differences = run_differences(values, all_pairs(len(values)), group.clusters)
     for key in keys:
-        members = [index for index, of_run in enumerate(values) if key in of_run]
-        if len({group[index].editor for index in members}) < 2 or not all(in_unit(values[i][key]) for i in members):
-            continue
-        of_key = [one for one in differences if (one.protocol, one.kind, one.metric) == key]
-        ranges = rank_ranges([index + 1 for index in members], of_key)
-        other = _other_number(key, [group[index] for index in members])
-        beside = {i: {} if other is None else _only(group[i].values[other], shared[key]) for i in members}
-        found = [
-            _ranked(group[i], names[i], key, values[i][key], beside[i], clusters).model_copy(
-                update={
-                    "best": ranges[i + 1].best,
-                    "worst": ranges[i + 1].worst,
-                    "ties": tuple(group[tie - 1].number for tie in ranges[i + 1].ties),
-                }
+        members = {index: of_run[key] for index, of_run in enumerate(values) if key in of_run}
+        if len({group.runs[index].editor for index in members}) > 1 and in_unit(*members.values()):
+            of_key = [one for one in differences if (one.protocol, one.kind, one.metric) == key]
+            yield _ranking(group, key, members, of_key)
+
+
+def _ranking(group: _Group, key: Key, members: Mapping[int, Values], differences: Sequence[RunDifference]) -> Ranking:
+    """Return the ranking of ``members``, the values of runs by their index in the group, by ``key``.
+
+    ``differences`` are those of all pairs, which number the runs by their place in the group.
+    """
+    ranges = rank_ranges([index + 1 for index in members], differences)
+    means = {index: fmean(values.values()) for index, values in members.items()}
+    order = sorted(members, key=lambda index: (-means[index], group.labels[index], group.runs[index].number))
+    first, cases = order[0], list(members[order[0]])
+    other = _other_number(key, [group.runs[index] for index in members])
+    ranked = []
+    for index in order:
+        run, values, ranks = group.runs[index], members[index], ranges[index + 1]
+        around = interval(list(values.values()), cluster_names(values, group.clusters))
+        beside = {} if other is None else _only(run.values[other], cases)
+        ranked.append(
+            RankedRun(
+                run=run.number,
+                label=group.labels[index],
+                before=_mean(_only(run.before.get(key, {}), cases)),
+                mean=means[index],
+                low=around.low,
+                high=around.high,
+                best=ranks.best,
+                worst=ranks.worst,
+                ties=tuple(sorted(group.runs[tie - 1].number for tie in ranks.ties)),
+                minus_first=None if index == first else compare_paired(values, members[first], group.clusters),
+                other=_mean(beside),
             )
-            for i in members
-        ]
-        found.sort(key=lambda one: (-one.mean, one.label, one.run))
-        first = next(run for run in group if run.number == found[0].run)
-        yield Ranking(
-            protocol=protocol,
-            kind=kind,
-            metric=key[2],
-            conditions=common,
-            cases=len(shared[key]),
-            runs=tuple(found),
-            price=_price(first, other, shared[key], clusters),
         )
+    price = None if other is None else _price(group.runs[first], other, cases, group.clusters)
+    protocol, kind, metric = key
+    return Ranking(
+        protocol=protocol, kind=kind, metric=metric, conditions=group.common, cases=len(cases), runs=tuple(ranked), price=price
+    )  # fmt: skip
 
 
-def _ranked(
-    run: RunToRank, label: str, key: Key, values: Values, other: Values, clusters: Mapping[str, str]
-) -> RankedRun:
-    """Return a run with its numbers in a ranking by ``key``; its rank is not known yet."""
-    means, before = list(values.values()), run.before.get(key, {})
-    known = [before[case] for case in values if case in before]
-    around = interval(means, cluster_names(values, clusters))
-    return RankedRun(
-        run=run.number,
-        label=label,
-        before=fmean(known) if known else None,
-        mean=fmean(means),
-        low=around.low,
-        high=around.high,
-        best=1,
-        worst=1,
-        ties=(),
-        other=fmean(other.values()) if other else None,
-    )
+def _mean(values: Values) -> float | None:
+    return fmean(values.values()) if values else None
 
 
 def _shared_cases(group: Sequence[RunToRank], key: Key) -> list[str]:
@@ -322,9 +317,7 @@ def _only(values: Values, cases: Sequence[str]) -> Values:
     return {case: values[case] for case in cases if case in values}
 
 
-def _price(run: RunToRank, key: Key | None, cases: Sequence[str], clusters: Mapping[str, str]) -> Price | None:
-    if key is None:
-        return None
+def _price(run: RunToRank, key: Key, cases: Sequence[str], clusters: Mapping[str, str]) -> Price:
     after, before = _only(run.values[key], cases), run.before.get(key)
     unedited = before if before is not None else dict.fromkeys(after, 1.0)
     paired = compare_paired(after, unedited, clusters)
