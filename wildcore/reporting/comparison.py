@@ -97,7 +97,7 @@ def _print_numbers(console: Console, comparison: Comparison) -> None:
     numbers = [{(row.protocol, row.kind, row.metric): row for row in run.numbers} for run in comparison.runs]
     marked = {(one.protocol, one.kind, one.metric, one.run) for one in comparison.differences if stands(one)}
     print_protocol = _print_runs_as_columns if len(comparison.runs) <= MOST_COLUMNS else _print_runs_as_rows
-    keys = table_order(numbers)  # type: ignore[arg-type]
+    keys = table_order(numbers)
     for protocol, of_protocol in groupby(keys, key=lambda key: key[0]):
         console.print()
         console.print(safe_text(protocol), style="bold")
@@ -116,7 +116,7 @@ Marked = Collection[tuple[str, str, str, int]]
 def _print_runs_as_columns(
     console: Console, runs: Sequence[ComparedRun], keys: Sequence[Key], numbers: Numbers, marked: Marked
 ) -> None:
-    """Print a table with a row for each number, and another one for the means before the edits if these differ."""
+    """Print a table with a row for each number, followed by one of the means before the edits if these differ."""
     table = _table()
     table.add_column("probe", width=PROBE)
     table.add_column("metric", width=METRIC, overflow="fold")

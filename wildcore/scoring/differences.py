@@ -149,7 +149,7 @@ def all_pairs(count: int) -> list[tuple[int, int]]:
     return [(later, earlier) for earlier, later in combinations(range(count), 2)]
 
 
-def table_order(runs: Iterable[Mapping[Key, Values]]) -> list[Key]:
+def table_order(runs: Iterable[Iterable[Key]]) -> list[Key]:
     """Return the numbers that any of ``runs`` has, in the order in which tables show them."""
     keys = {key for run in runs for key in run}
     return sorted(keys, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2]))
