@@ -295,6 +295,16 @@ def test_runs_with_other_metrics_have_no_difference_and_say_so_once(tmp_path: Pa
     ] == [True]
 
 
+def test_long_values_are_cut_in_labels_and_equal_labels_are_numbered(tmp_path: Path) -> None:
+    names = ("x" * 300 + "1", "x" * 300 + "2", "short")
+    found = as_json(*(make_run(tmp_path / str(n), [1.0, 0.0], editor=name) for n, name in enumerate(names)))
+    cut = "x" * 47 + "…"
+    assert [run["label"] for run in found["runs"]] == [f"{cut} (run 1)", f"{cut} (run 2)", "short"]
+    assert found["columns"][0]["values"] == list(names)
+    same = as_json(*(make_run(tmp_path / f"same{n}", [1.0, 0.0]) for n in range(2)))
+    assert ([run["label"] for run in same["runs"]], same["columns"]) == (["run 1", "run 2"], [])
+
+
 def test_many_runs_are_rows(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(n), [1.0] * n + [0.0] * (9 - n), editor=f"editor{n}") for n in range(7)]
     text = call(*runs).stdout

@@ -17,6 +17,8 @@ IN_COLUMNS = ("model", "dataset", "editor", "protocols", "schedule", "seed", NO_
 """Fields of the identity that have columns of their own, or on which no score depends."""
 LONGEST_VALUE = 24
 """Longest value of a parameter, in characters, that a column shows whole."""
+LONGEST_IN_LABEL = 48
+"""Longest value of a column, in characters, that a label contains whole."""
 
 REVISION = "source revision"
 NO_DIFFERENCE = frozenset({"device", "memory_gib"})
@@ -170,7 +172,10 @@ def differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _joined(chosen: Sequence[Column], count: int) -> list[str]:
-    said = ([f"{one.name} {value}" if one.named else value for value in one.values] for one in chosen)
+    said = (
+        [value and _short(f"{one.name} {value}" if one.named else value, LONGEST_IN_LABEL) for value in one.values]
+        for one in chosen
+    )
     return [", ".join(filter(None, of_run)) for of_run in zip(*said, strict=True)] if chosen else [""] * count
 
 
