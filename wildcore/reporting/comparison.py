@@ -26,6 +26,8 @@ MOST_COLUMNS = 5
 """Number of runs that are columns of a table; more runs are its rows."""
 PROBE, METRIC, MEAN = 14, 15, 6
 NONE = number(None)
+NARROWEST = " " * 10
+"""As wide as the narrowest column of a run, if there is room."""
 UNEDITED = "unedited"
 """Name of the row of the unedited model in a ranking."""
 LONGEST_SAID = 300
@@ -122,8 +124,10 @@ def _print_runs_as_columns(
     table.add_column("metric", width=METRIC, overflow="fold")
     table.add_column("before", width=MEAN, justify="right")
     room = (WIDTH - PROBE - METRIC - MEAN - 4) // len(runs) - 2
-    for name in _names(runs, 2 * room):
-        table.add_column(safe_text(name), width=min(room, 12), justify="right", overflow="fold")
+    names = _names(runs, 2 * room)
+    width = min(room, max(len(word) for name in names for word in (*printable(name).split(), NARROWEST)))
+    for name in names:
+        table.add_column(safe_text(name), width=width, justify="right", overflow="fold")
     for key in keys:
         befores = _befores(key, numbers)
         known = {value for value in befores if value != NONE}

@@ -83,7 +83,7 @@ def columns(identities: Sequence[Identity], names: Sequence[Mapping[str, str]]) 
     found = [
         Column(name="editor", values=_of_the_editor(editors, models)),
         Column(name="model", values=_of_the_model(models)),
-        *(Column(name=key, values=_plain(models, key), in_labels=key == "dtype") for key in OF_THE_MODEL[:2]),
+        *(Column(name=key, values=_plain(models, key), in_labels=key == "dtype") for key in OF_THE_MODEL),
         *_of_the_cases([identity["dataset"] for identity in identities]),
         *_of_the_schedule([identity.get("schedule", {}) for identity in identities]),
         *(_of_a_part(protocols, part) for part in (*PARTS, METRIC)),
