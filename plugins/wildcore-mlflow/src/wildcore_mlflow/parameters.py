@@ -1,0 +1,35 @@
+"""The parameters of the tracker ``mlflow``."""
+
+from urllib.parse import urlsplit
+
+from pydantic import field_validator
+
+from wildcore import TrackerParams
+
+
+class MlflowParams(TrackerParams):
+    """Where the runs are stored."""
+
+    uri: str | None = None
+    """Address of a server (http://...) or of a database (sqlite:///mlflow.db), or a folder. Left out: what
+    MLFLOW_TRACKING_URI says, else the folder mlruns."""
+
+    experiment: str = "wildcore"
+    """The experiment of the runs; it is made if it does not exist."""
+
+    @field_validator("uri")
+    @classmethod
+    def _without_password(cls, uri: str | None) -> str | None:
+        if uri is not None and "@" in urlsplit(uri).netloc:
+            raise ValueError(
+                "an address with a user or a password is not accepted; MLflow reads them from MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD"
+            )
+        return uri
+
+    @field_validator("experiment")
+    @classmethod
+    def _named(cls, experiment: str) -> str:
+        if not experiment.strip():
+            raise ValueError("the name of an experiment must not be empty")
+        return experiment
