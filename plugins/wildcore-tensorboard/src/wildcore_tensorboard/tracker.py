@@ -1,8 +1,10 @@
 """The tracker ``tensorboard``: a folder of event files for each run."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from wildcore import TrackedEnd, TrackedPoint, TrackedRun, Tracker, UserError
@@ -10,6 +12,9 @@ from wildcore_tensorboard.parameters import TensorBoardParams
 
 TEXT_PLUGIN = "text"
 """The dashboard of TensorBoard that shows texts."""
+
+MOST_SECONDS_TO_WAIT = 2.0
+"""An earlier file is not waited for longer, because its clock may have been ahead."""
 
 
 class TensorBoard(Tracker):
@@ -31,6 +36,7 @@ class TensorBoard(Tracker):
     def start(self, run: TrackedRun) -> str:
         """Begin an event file in the folder of the run, and return that folder."""
         place = self.folder / f"{run.name}-{run.id}"
+        _wait_for_a_later_second(place)
         self._writer = self._writers.EventFileWriter(str(place))
         session = self._protos["event"].SessionLog
         self._write(0, session_log=session(status=session.START))
@@ -76,9 +82,15 @@ class TensorBoard(Tracker):
         self._write(step, summary=of_summary.Summary(value=values))
 
     def _write(self, step: int, **content: Any) -> None:
-        import time
-
         self._writer.add_event(self._protos["event"].Event(wall_time=time.time(), step=step, **content))
+
+
+def _wait_for_a_later_second(place: Path) -> None:
+    """Wait until a new event file comes after those in ``place``: TensorBoard reads them by name, which has the second."""
+    seconds = [int(file.name.split(".")[3]) for file in place.glob("events.out.tfevents.[0-9]*")]
+    deadline = time.monotonic() + MOST_SECONDS_TO_WAIT
+    while seconds and int(time.time()) <= max(seconds) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _imported(module: str) -> Any:

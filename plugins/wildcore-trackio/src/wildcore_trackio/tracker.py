@@ -54,7 +54,8 @@ class Trackio(Tracker):
         """Store the numbers of the summary at the step of the last point, and end the run when everything is stored."""
         table = {}
         if end.cases:
-            pandas = import_module("pandas")
-            table = {"cases": self._trackio.Table(dataframe=pandas.DataFrame([dict(row) for row in end.cases]))}
+            columns = list(end.cases[0])
+            rows = [[row[name] for name in columns] for row in end.cases]
+            table = {"cases": self._trackio.Table(columns=columns, data=rows)}
         self._run.log({**end.numbers, "status": end.status, **table}, step=self._last)
         self._trackio.finish()

@@ -40,6 +40,7 @@ class Wandb(Tracker):
             disable_code=True,
             disable_git=True,
             disable_job_creation=True,
+            host="",
             silent=True,
             x_disable_machine_info=True,
             x_disable_meta=True,
@@ -71,6 +72,7 @@ class Wandb(Tracker):
             rows = [[row[name] for name in columns] for row in end.cases]
             self._run.log({"cases": self._wandb.Table(columns=columns, data=rows, allow_mixed_types=True)})
         self._run.finish(exit_code=0 if end.status == "finished" else 1)
+        self._wandb.teardown()  # waits until wandb's own process has written everything
 
     def _require_key(self) -> None:
         """Raise ``UserError`` if wandb finds no key. Whether a key is right is known when the run starts."""
