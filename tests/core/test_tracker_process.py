@@ -78,30 +78,38 @@ def test_it_is_told_everything_in_order(opened: Open, file: Path) -> None:
     assert process.places == [f"{file}\\x1b[31m of http://***@host"], "a place is shown without control characters"
 
 
-@pytest.mark.parametrize(
-    ("name", "problem", "done"),
-    [
-        ("raises", "ConnectionError: refused for the key ***", 0),
-        ("raises-once", "TimeoutError: the network is down", 3),
-        ("raises-at-once", "RuntimeError: no space left on device", 0),
-        ("hangs", "a call takes longer than 0.5 s; $WILDCORE_TRACKER_SECONDS allows more", 1),
-        ("holds-the-lock", "a call takes longer than 0.5 s; $WILDCORE_TRACKER_SECONDS allows more", 1),
-        ("leaves", "its process ended", 1),
-        ("lies", None, 4),
-    ],
-)
-def test_a_failure_is_noted_and_counted_and_nothing_waits(
-    opened: Open, monkeypatch: pytest.MonkeyPatch, name: str, problem: str | None, done: int
-) -> None:
+TOO_SLOW = "a call takes longer than 0.5 s; $WILDCORE_TRACKER_SECONDS allows more"
+FAILING = {
+    "raises": ("ConnectionError: refused for the key ***", 0),
+    "raises-once": ("TimeoutError: the network is down", 3),
+    "raises-at-once": ("RuntimeError: no space left on device", 0),
+    "hangs": (TOO_SLOW, 1),
+    "holds-the-lock": (TOO_SLOW, 1),
+    "leaves": ("its process ended", 1),
+    "lies": (None, 4),
+}
+"""What goes wrong, and how many of four requests are carried out all the same."""
+
+
+def test_a_failure_is_noted_and_counted_and_nothing_waits(started: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMPLE_API_KEY", "sk-hidden-value")
-    process = opened(name)
+    processes = [started(name) for name in FAILING]
+    for process in processes:
+        process.require_ready()
+        process.seconds = 0.5
     start = time.monotonic()
-    sent = shown(process, START, POINT, POINT, FINISH)
-    assert sent < 0.1, "the run waits for its tracker"
-    assert time.monotonic() - start < 8
-    assert process.problem == problem
-    assert (process.sent, process.done) == (4, done)
-    assert process.places == ([] if name in ("lies", "raises", "raises-at-once") else process.places[:1])
+    for request in (START, POINT, POINT, FINISH):
+        for process in processes:
+            process.send(request)
+    assert time.monotonic() - start < 0.2, "the run waits for a tracker"
+    for process in processes:
+        process.end_requests()
+    for process in processes:
+        process.wait(start + 20)
+    assert time.monotonic() - start < 10
+    assert {process.chosen.name: (process.problem, process.done) for process in processes} == FAILING
+    assert all(process.sent == 4 for process in processes)
+    assert not next(one for one in processes if one.chosen.name == "lies").places
 
 
 def test_a_tracker_that_cannot_be_made_in_time_is_given_up(started: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +131,9 @@ def test_waiting_ends_at_the_deadline_although_calls_may_take_longer(opened: Ope
 
 
 def test_what_only_the_user_can_change_is_an_error(started: Open) -> None:
-    with pytest.raises(UserError, match=r"^tracker asks: the package sample cannot .*; install it: pip install sample$"):
+    with pytest.raises(
+        UserError, match=r"^tracker asks: the package sample cannot .*; install it: pip install sample$"
+    ):
         started("asks").require_ready()
 
 
