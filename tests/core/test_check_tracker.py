@@ -80,7 +80,9 @@ class Rounds(Honest):
 
 class DropsOddNames(Honest):
     def point(self, point: TrackedPoint) -> None:
-        super().point(TrackedPoint(point.edits, {n: v for n, v in point.numbers.items() if n.isascii() and "(" not in n}))
+        super().point(
+            TrackedPoint(point.edits, {n: v for n, v in point.numbers.items() if n.isascii() and "(" not in n})
+        )
 
 
 class ForgetsOnResume(Honest):

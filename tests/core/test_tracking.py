@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from wildcore import AnsweredProbe, EditCase, EditRequest, Measured, Metric, Offer, Probe, Score, TrackerParams, UserError
+from wildcore import (
+    AnsweredProbe,
+    EditCase,
+    EditRequest,
+    Measured,
+    Metric,
+    Offer,
+    Probe,
+    Score,
+    TrackerParams,
+    UserError,
+)
 from wildcore.evaluation.schedules import Schedule
 from wildcore.jobs.tracked_numbers import means, of_model, of_summary, signs_without_answers
 from wildcore.jobs.tracking import RunFeed, Trackers, tracking, without_trackers
@@ -231,7 +242,15 @@ def test_numbers_of_the_model_have_names_and_are_finite() -> None:
 
 
 def test_the_summary_says_what_was_not_scored() -> None:
-    cell = {"protocol": "wild", "kind": "reliability", "metric": "m", "before": None, "after": 0.5, "low": 0.1, "high": 0.9}
+    cell = {
+        "protocol": "wild",
+        "kind": "reliability",
+        "metric": "m",
+        "before": None,
+        "after": 0.5,
+        "low": 0.1,
+        "high": 0.9,
+    }
     gap = {"difference": 0.25, "low": None, "high": None}
     assert of_summary(summary(cells=[{**cell, "unscored": 3}], synthetic_minus_wild=gap)) == {
         "summary/cases": 4.0,

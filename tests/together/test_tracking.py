@@ -86,7 +86,9 @@ def test_a_run_is_the_same_whatever_its_trackers_do(
 ) -> None:
     chosen = [*job, "--limit", 6, "--json"]
     alone = tracked(*chosen, "--out", tmp_path / "alone")
-    every = [option for name in ("keeps", "raises", "leaves", "lies") for option in to(tmp_path / f"{name}.jsonl", name)]
+    every = [
+        option for name in ("keeps", "raises", "leaves", "lies") for option in to(tmp_path / f"{name}.jsonl", name)
+    ]
     done = tracked(*chosen, "--out", tmp_path / "tracked", *every, SAMPLE_API_KEY="sk-hidden-value")
     assert alone.returncode == done.returncode == 0, done.stderr
     assert content(tmp_path / "tracked") == content(tmp_path / "alone")

@@ -1,7 +1,5 @@
 """The parameters of the tracker ``mlflow``."""
 
-from urllib.parse import urlsplit
-
 from pydantic import field_validator
 
 from wildcore import TrackerParams
@@ -16,16 +14,6 @@ class MlflowParams(TrackerParams):
 
     experiment: str = "wildcore"
     """The experiment of the runs; it is made if it does not exist."""
-
-    @field_validator("uri")
-    @classmethod
-    def _without_password(cls, uri: str | None) -> str | None:
-        if uri is not None and "@" in urlsplit(uri).netloc:
-            raise ValueError(
-                "an address with a user or a password is not accepted; MLflow reads them from MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD"
-            )
-        return uri
 
     @field_validator("experiment")
     @classmethod

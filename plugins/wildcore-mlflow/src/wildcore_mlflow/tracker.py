@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from wildcore import TrackedEnd, TrackedPoint, TrackedRun, Tracker, UserError
+from wildcore import Parameter, TrackedEnd, TrackedPoint, TrackedRun, Tracker, UserError
 from wildcore_mlflow.parameters import MlflowParams
 
 FOLDER = "mlruns"
@@ -37,8 +37,14 @@ class Mlflow(Tracker):
     """
 
     def __init__(self, params: MlflowParams) -> None:
-        """Raise ``UserError`` if a package is missing."""
+        """Raise ``UserError`` if a package is missing, or if the address contains a password, which is not repeated."""
         self.params = params
+        if params.uri is not None and "@" in urlsplit(params.uri).netloc:
+            raise UserError(
+                "an address with a user or a password is not accepted",
+                about=Parameter("tracker.mlflow.uri"),
+                way_out="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_URI",
+            )
         self.uri = params.uri or os.environ.get("MLFLOW_TRACKING_URI") or FOLDER
         scheme = urlsplit(self.uri).scheme.partition("+")[0]
         if scheme in IN_A_DATABASE and find_spec("sqlalchemy") is None:
