@@ -226,7 +226,7 @@ class RunFeed:
         if self._wants_cases:
             from wildcore.scoring.rows import rows
 
-            end["cases"] = rows(self.folder)
+            end["cases"] = [_as_unicode(row) for row in rows(self.folder)]
         self._tell({"call": "finish", "end": end})
         self._finished = True
 
@@ -250,6 +250,14 @@ class RunFeed:
     def _tell(self, request: Mapping[str, Any]) -> None:
         if self._send is not None:
             self._send(request)
+
+
+def _as_unicode(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with a question mark for what no file can hold: half of a surrogate pair."""
+    return {
+        name: value.encode(errors="replace").decode() if isinstance(value, str) else value
+        for name, value in row.items()
+    }
 
 
 def without_trackers(settings: Mapping[str, Any]) -> dict[str, Any]:

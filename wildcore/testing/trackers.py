@@ -77,15 +77,14 @@ def check_tracker(make: MakeTracker, read: Read, folder: Path, stores_status: bo
 
 def _check_a_run(make: MakeTracker, read: Read, stores_status: bool) -> None:
     run, points, end = _run("a1" * 8), _points(), _end()
-    told = json.dumps([asdict(one) for one in (run, *points, end)], default=str)
+    told = _as_told(run, points, end)
     tracker = make()
     place = tracker.start(run)
     assert place is None or isinstance(place, str), f"start() returns {place!r}; return a text, or None"
     for point in points:
         tracker.point(point)
     tracker.finish(end)
-    same = json.dumps([asdict(one) for one in (run, *points, end)], default=str) == told
-    assert same, "the tracker changes what it is told; copy what you change"
+    assert _as_told(run, points, end) == told, "the tracker changes what it is told; copy what you change"
     stored = _only(read, run, "was shown once")
     _require_numbers(stored, points, "a run")
     for name, value in end.numbers.items():
@@ -120,6 +119,10 @@ def _check_resumed(make: MakeTracker, read: Read, stores_status: bool) -> None:
         assert stored.status == "finished", f"a resumed run that is finished is {stored.status}"
 
 
+def _as_told(run: TrackedRun, points: Sequence[TrackedPoint], end: TrackedEnd) -> str:
+    return json.dumps([asdict(run), *map(asdict, points), asdict(end)], default=str)
+
+
 def _show_and_die(make: MakeTracker, run: TrackedRun, points: Sequence[TrackedPoint]) -> None:
     """Show points to a tracker in a process that is killed before the end of the run."""
     process = os.fork()
@@ -151,8 +154,7 @@ def _check_kept_apart(make: MakeTracker, read: Read) -> None:
 def _check_odd(make: MakeTracker, read: Read) -> None:
     """No numbers, one odd name, many numbers, an unusual manifest, and no judging point at all."""
     run = _run("e5" * 8, name="run \U0001f600 (1)")
-    run.manifest["identity"]["text"] = "x" * 20_000  # type: ignore[index]
-    run.manifest["identity"]["nothing"] = None  # type: ignore[index]
+    run.manifest["identity"].update({"text": "x" * 20_000, "nothing": None})
     points = [
         TrackedPoint(0, {}),
         TrackedPoint(1, {ODD: 0.25}),

@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 from wildcore.errors import UserError, in_one_line
+from wildcore.guarded import problem_of
 
 SECONDS_VARIABLE = "WILDCORE_TRACKER_SECONDS"
 SECONDS = 60.0
@@ -120,7 +121,7 @@ class TrackerProcess:
         chosen = self.chosen
         try:
             self._process = _started()
-        except OSError as error:
+        except Exception as error:  # there is no memory, or no Python
             self._give_up(f"its process cannot be started ({error})")
         reply = self._ask({"call": "open", "plugin": chosen.plugin, "name": chosen.name, "params": dict(chosen.params)})
         if reply.get("asks_user"):
@@ -162,6 +163,9 @@ class TrackerProcess:
                 if too_slow.is_set()
                 else "its process ended"
             )
+            return {"problem": self.problem}
+        except Exception as error:
+            self._give_up(problem_of(error))
             return {"problem": self.problem}
         finally:
             limit.cancel()
