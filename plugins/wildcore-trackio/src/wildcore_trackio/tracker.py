@@ -41,7 +41,7 @@ class Trackio(Tracker):
             auto_log_cpu=False,
         )
         self._known = self._storage.get_max_step_for_run(self.params.project, run=name)
-        return f"trackio show --project {self.params.project} (run {name})"
+        return f"project {self.params.project}, run {name} (shown by: trackio show)"
 
     def point(self, point: TrackedPoint) -> None:
         """Store the numbers of a point, and the signs of a collapse as a text, unless they are stored already."""
