@@ -111,7 +111,7 @@ class TrackerProcess:
             return
         self._thread.join(max(0.0, deadline - monotonic()))
         if self._thread.is_alive():
-            self._give_up(f"it takes longer than {self.seconds:g} s; ${SECONDS_VARIABLE} allows more")
+            self._give_up("it was not done in time, and was ended")
             if self._process is not None:
                 self._process.kill()
             self._thread.join(SECONDS_TO_DIE)
@@ -126,7 +126,7 @@ class TrackerProcess:
         reply = self._ask({"call": "open", "plugin": chosen.plugin, "name": chosen.name, "params": dict(chosen.params)})
         if reply.get("asks_user"):
             self._opened.put(without_secrets(str(reply.get("problem"))))
-        elif "problem" in reply:
+        if "problem" in reply:
             self._give_up(str(reply["problem"]))
         self._opened.put(None)
         while (request := self._queue.get()) is not None:

@@ -56,7 +56,8 @@ class Worker:
 
     def _start(self, request: Mapping[str, Any]) -> str | None:
         self.interrupted()
-        assert self.make is not None, "a tracker is opened first"
+        if self.make is None:
+            raise RuntimeError("it could not be made")
         self.tracker = self.tracker or self.make()
         run = request["run"]
         place = self.tracker.start(TrackedRun(run["id"], run["name"], Path(run["folder"]), run["manifest"]))
