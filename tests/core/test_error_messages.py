@@ -86,6 +86,7 @@ from wildcore.jobs.spec import (
     refuse_unused_settings,
     settings_for,
 )
+from wildcore.jobs.tracking import tracking
 from wildcore.jobs.whole_runs import recorded_job
 from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
@@ -119,6 +120,7 @@ from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, JudgingPointRecord, Manifest
 from wildcore.records.trace_files import _write as write_trace
 from wildcore.registry import Found, Plugin, Registry, load_registry
+from wildcore.reporting.console import Reporter
 from wildcore.reporting.ranking import goal
 from wildcore.reporting.run import readable_manifest
 from wildcore.storage import Artifact, artifact_file, read_manifest
@@ -131,6 +133,7 @@ from wildcore.testing.error_cases import Caught, assert_shown, causing
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.raise_sites import makers, reached, sites
 from wildcore.testing.stub_protocol import Bare, Greedy, Whole, plain_protocol
+from wildcore.tracking.process import Chosen, TrackerProcess
 from wildcore.types import EditCase, EditRequest, FrozenData, Malformed, Probe, Prompt
 
 CORE = Path(wildcore.__file__).parent
@@ -531,6 +534,19 @@ def cache_that_leads_out(folder: Path) -> None:
     new_folder(folder / "cache")
     (folder / "cache" / "unedited-answers").symlink_to(new_folder(folder / "other"))
     UneditedAnswers(folder / "cache", tiny())
+
+
+def tracked_by(*names: str) -> None:
+    registry = Registry()
+    registry.offers["tracker"].append(Found("mine", Offer("one", list)))
+    with tracking(registry, names, {}, Reporter(True)):
+        pass
+
+
+def asking_tracker() -> TrackerProcess:
+    process = TrackerProcess(Chosen("one", "mine", {}))
+    process._opened.put("tracker one: the package sample cannot be imported; install it: pip install sample")
+    return process
 
 
 def damaged_run(folder: Path) -> None:
@@ -1922,6 +1938,18 @@ JOBS: list[Case] = [
             "resume: the model is measured on something else than before: words.of was 'then' and is now 'now'; restore what "
             "has changed, or begin a new run"
         ),
+    ),
+    (
+        "jobs.tracking:tracking",
+        lambda folder: tracked_by("one", "mine/one"),
+        "--track: a tracker is named twice",
+        "track: a tracker is named twice",
+    ),
+    (
+        "tracking.process:TrackerProcess.require_ready",
+        lambda folder: asking_tracker().require_ready(),
+        "tracker one: the package sample cannot be imported; install it: pip install sample",
+        SAME,
     ),
     (
         "jobs.build:chosen_measurements",
