@@ -50,7 +50,8 @@ class JsonDocument:
         fields = json.loads(text)
         if not isinstance(fields, dict) or fields.pop(SCHEMA, None) != self.schema:
             raise ValueError(f"not a document of the form {self.schema}")
-        return self.data_type().model_validate(fields)
+        kind = self.data_type()
+        return kind.model_validate({name: fields[name] for name in fields if name not in kind.model_computed_fields})
 
     def data_type(self) -> type[BaseModel]:
         """Return the type of the content."""
