@@ -44,8 +44,8 @@ def describe(registry: Registry, kind: str, name: str | None, as_json: bool) -> 
     """Describe NAME: summary, parameters with defaults and meaning, presets, citation.
 
     KIND is needed only if several things have the same name: editor, transform, dataset, model, context, generator, truncator,
-    metric, measurement, segmenter, executor or protocol. Without it the first in this order is described, and the others are
-    named.
+    metric, measurement, segmenter, executor, tracker or protocol. Without it the first in this order is described, and the
+    others are named.
 
     A protocol is shown as a file that can be edited and given to eval --protocol-file. A model may also be a local folder or a
     hub name, after the KIND model; its weights are not loaded.
