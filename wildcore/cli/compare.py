@@ -5,24 +5,39 @@ from pathlib import Path
 import click
 
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_runs
 from wildcore.errors import Option, UserError, escaped
+from wildcore.help_pages import RESULTS
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.compared import compared
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.comparison_formats import Format, formatted
+from wildcore.reporting.comparison_formats import DOCUMENT, Format, formatted
 from wildcore.reporting.console import Reporter
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
 
-@click.command()
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.command(
+    "compare",
+    cls=CoreCommand,
+    section=RESULTS,
+    short_help="Show runs side by side, with their differences.",
+    document=DOCUMENT,
+)
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, shell_complete=complete_runs)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
     metavar="RUN",
+    shell_complete=complete_runs,
     help="The run that the others are compared with (default: the first).",
+)
+@click.option(
+    "--by",
+    metavar="PROTOCOL.KIND[.METRIC]",
+    help="What editors are ranked by, such as wild.locality (default: wild.reliability, or that of the first protocol).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one row for each difference as CSV.")
@@ -33,14 +48,16 @@ def compare(
     registry: Registry,
     runs: tuple[Path, ...],
     baseline: Path | None,
+    by: str | None,
     as_json: bool,
     as_csv: bool,
     as_markdown: bool,
     as_latex: bool,
 ) -> None:
-    """Show RUNS side by side, their differences from the baseline, and in what they differ.
+    """Show RUNS side by side: in what they differ, their differences from the baseline, and a ranking of their editors.
 
-    Differences are paired by case. Numbers of different runs are never averaged.
+    Differences are paired by case. A rank is a range where differences do not stand. Numbers of different runs are never
+    averaged.
     """
     chosen = [form for form, given in zip(FORMATS, (as_json, as_csv, as_markdown, as_latex), strict=True) if given]
     if len(chosen) > 1:
@@ -49,10 +66,10 @@ def compare(
     note = Reporter(quiet=False, naming=COMMAND_LINE).note
     opened = [RunFolder.finished(run, note) for run in folders]
     if chosen:
-        comparison = compared(registry, opened, place, with_best=chosen[0] != "csv")
+        comparison = compared(registry, opened, place, by, with_all_rankings=True)
         click.echo(escaped(formatted(comparison, chosen[0])))
     else:
-        print_comparison(registry, opened, place)
+        print_comparison(registry, opened, place, by)
 
 
 def _with_baseline(runs: tuple[Path, ...], baseline: Path | None) -> tuple[list[Path], int]:

@@ -1,6 +1,5 @@
 """``wildcore eval``: edit a model, ask it before and after, and print the results of the edits."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
@@ -31,6 +30,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
+    SAMPLE_SEED,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
@@ -46,11 +46,14 @@ from wildcore.cli.options import (
     seconds_or_never,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.completion import complete_editors, complete_offers, complete_runs
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
 from wildcore.errors import UserError, command
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
+from wildcore.help_pages import EDIT
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
     WILD_OR_FIRST,
@@ -60,14 +63,15 @@ from wildcore.jobs.build import (
     require_offered,
 )
 from wildcore.jobs.protocol_files import read_protocol
-from wildcore.jobs.resume import NOT_ASKED_FOR, mended
+from wildcore.jobs.resume import mended, with_later_fields
 from wildcore.jobs.spec import CONTINUATION, JobSpec
+from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, is_plain, print_whole, printable, results_console
 from wildcore.reporting.run import all_refused, nothing_measured, print_edits_of, print_run, print_runs
-from wildcore.scoring.summary import summary
+from wildcore.scoring.summary import ONE_RUN, SEVERAL_RUNS, summary
 
 PREPARING = "reading data and model"
 
@@ -77,11 +81,18 @@ Begun = tuple[RunFolder, str | None]
 (None: it was not stopped)."""
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    cls=CoreCommand,
+    section=EDIT,
+    short_help="Edit a model, ask it before and after, show what held.",
+    document=SEVERAL_RUNS,
+)
 @click.option(
     "--editor",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_editors,
     help="Editing method, or METHOD+TRANSFORM; give several for several runs.",
 )
 @click.option(
@@ -91,18 +102,35 @@ Begun = tuple[RunFolder, str | None]
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
-@click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
-    "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
+    "--dataset",
+    default=EMBEDDED_DATASET,
+    show_default=True,
+    shell_complete=complete_offers("dataset"),
+    help="Where the edits come from.",
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    shell_complete=complete_offers("protocol"),
+    help="How to ask and score; several allowed. [default: synthetic, wild]",
 )
 @with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
-@click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
-@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED)
+@click.option(
+    "--add-metric",
+    "added_metrics",
+    multiple=True,
+    shell_complete=complete_offers("metric"),
+    help="Score by this metric too; several allowed.",
+)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
     flag_value=WILD_OR_FIRST,
     metavar="[PROTOCOL]",
+    shell_complete=complete_offers("protocol"),
     help="Use only cases that the unedited model gets wrong under PROTOCOL. [default: wild, else the first]",
 )
 @click.option(
@@ -139,6 +167,7 @@ Begun = tuple[RunFolder, str | None]
     "measurements",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_offers("measurement"),
     help=f"Measure the model at judging points; several allowed, or none. [default: {', '.join(MEASUREMENTS)}, unless "
     "judged at each]",
 )
@@ -152,6 +181,13 @@ Begun = tuple[RunFolder, str | None]
     show_default=True,
     callback=seconds_or_never,
     help="Save a sequence at most this often, so that a killed run can be resumed. never: a resumed run makes its edits again.",
+)
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_offers("tracker"),
+    help="Show the numbers in this tracker while the run is going on; several allowed. It changes nothing in the run.",
 )
 @with_options(SEED, BATCH_SIZE)
 @click.option(
@@ -176,8 +212,8 @@ Begun = tuple[RunFolder, str | None]
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
-@click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--resume", type=Folder, metavar="RUN", shell_complete=complete_runs, help="Resume an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; of several runs, all summaries.")
 @click.option("--edits", "list_edits", is_flag=True, help="Print the edits one by one too.")
 @with_options(QUIET)
 @click.pass_context
@@ -191,19 +227,20 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     reporter = Reporter(options["quiet"], COMMAND_LINE)
     if options["as_json"] and options["list_edits"]:
         raise UserError("--edits: the summary in --json has no edits; leave it out, and use show RUN --edits --json")
-    if options["resume"]:
-        begun = [_resume(ctx, registry, options["resume"], reporter)]
-    else:
-        specs = _specs(ctx, registry, reporter)
-        registry.add_protocols(specs[0].own_protocols)
-        _say_what_is_embedded(ctx, reporter)
-        begun = _start(ctx, registry, specs, reporter)
+    with tracking(registry, options["track"], shortcuts.settings(ctx, registry), reporter) as trackers:
+        if options["resume"]:
+            begun = [_resume(ctx, registry, options["resume"], reporter, trackers)]
+        else:
+            specs = _specs(ctx, registry, reporter)
+            registry.add_protocols(specs[0].own_protocols)
+            _say_what_is_embedded(ctx, reporter)
+            begun = _start(ctx, registry, specs, reporter, trackers)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
         _print(registry, folders, reporter, options["as_json"], options["list_edits"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
-    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
+    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"]), *trackers.problems()):
         click.echo(printable(line), err=True)
     if stopped or refused:
         ctx.exit(ALL_REFUSED)
@@ -272,7 +309,7 @@ def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
     chosen = of_job(JobSpec, ctx.params)
     return chosen | {
         "patch": str(ctx.params["patch"]) if ctx.params["patch"] else None,
-        "settings": shortcuts.settings(ctx, registry),
+        "settings": without_trackers(shortcuts.settings(ctx, registry)),
         "added_metrics": shortcuts.added_metrics(ctx, registry, ctx.params["added_metrics"]),
         "where": parse_where(ctx.params["where"]),
     }
@@ -288,7 +325,9 @@ def _is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter) -> list[Begun]:
+def _start(
+    ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter, trackers: Trackers
+) -> list[Begun]:
     paths = list(run_paths(specs, ctx.params["destination"]))
     for spec, path in paths:
         require_free(path)
@@ -300,7 +339,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter))
+        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter, trackers=trackers))
         folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
         (folder, _carry_out(evaluation, spec, folder, reporter, folders[number:]))
@@ -332,7 +371,7 @@ def _free(path: Path) -> Path:
     return next(found for found in chain([path], numbered) if not found.exists())
 
 
-def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> Begun:
+def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter, trackers: Trackers) -> Begun:
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
@@ -344,7 +383,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
     with reporter.track(PREPARING, None):
         evaluation = open_evaluation(
-            plan_evaluation(registry, [spec], reporter, started=folder.started), resumed=folder
+            plan_evaluation(registry, [spec], reporter, started=folder.started, trackers=trackers), resumed=folder
         )
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, spec, folder, reporter)
@@ -352,7 +391,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by the command line; a change that matters is refused later."""
-    options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
+    options, job = _job_options(ctx, registry), with_later_fields(folder.manifest.job)
     given: dict[str, Any] = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
@@ -415,7 +454,7 @@ def _carry_out(
 def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_json: bool, list_edits: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
-        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
+        click.echo(ONE_RUN.text(summaries[0]) if len(summaries) == 1 else SEVERAL_RUNS.text({"runs": summaries}))
         return
     said = [] if is_plain(results_console()) else reporter.notes  # a file is complete by itself
     if list_edits:

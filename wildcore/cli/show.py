@@ -5,17 +5,21 @@ from pathlib import Path
 import click
 
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_runs
 from wildcore.errors import Option, UserError, escaped
+from wildcore.help_pages import RESULTS
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import Reporter
 from wildcore.reporting.run import print_edits_of, print_run
 from wildcore.reporting.run_formats import Format, formatted_edits, formatted_run
+from wildcore.scoring.summary import ONE_RUN
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.command("show", cls=CoreCommand, section=RESULTS, short_help="Show what a run measured.", document=ONE_RUN)
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--edits", is_flag=True, help="Print the edits one by one instead of the table, in any format.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary, or the edits, as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: one row for each number, or for each edit and probe.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from wildcore.json_documents import JsonDocument
 from wildcore.records.continuations import after_the_answer
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.types import Answer, FrozenData, Nearness, ProbeKind
@@ -45,6 +46,16 @@ class EditRow(FrozenData):
     unanswered: str | None = None
     after_the_cut: str | None = None
     scores: Mapping[str, ProbeScore] = {}
+
+
+class RunEdits(FrozenData):
+    """The edits of the run in the folder ``run``, one row for each edit, protocol and probe."""
+
+    run: str
+    edits: tuple[EditRow, ...]
+
+
+RUN_EDITS = JsonDocument("edits", 1, "wildcore.reporting.edit_rows:RunEdits")
 
 
 def edit_rows(cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> Iterator[EditRow]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import ScoreRecord
-from wildcore.reporting.edit_rows import EditRow, edit_rows
+from wildcore.reporting.edit_rows import RUN_EDITS, EditRow, RunEdits, edit_rows
 from wildcore.reporting.numbers import number
 from wildcore.reporting.run_table import KEY, cells_of, columns_of
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
@@ -14,7 +14,7 @@ from wildcore.scoring.clusters import subjects
 from wildcore.scoring.differences import ChangeByEdits, changes_by_edits
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.scoring.power import LEVEL
-from wildcore.scoring.summary import summary
+from wildcore.scoring.summary import ONE_RUN, summary
 from wildcore.scoring.values import Key
 
 Format = Literal["json", "csv", "markdown", "latex"]
@@ -37,7 +37,7 @@ def formatted_run(folder: RunFolder, form: Format) -> str:
     Nothing is bold between protocols, because they do not measure the same.
     """
     if form == "json":
-        return json.dumps(summary(folder), indent=2)
+        return ONE_RUN.text(summary(folder))
     scores = list(folder.scores())
     clusters = subjects(folder.cases())
     rows = summarise(scores, clusters)
@@ -52,14 +52,13 @@ def formatted_run(folder: RunFolder, form: Format) -> str:
 def formatted_edits(folder: RunFolder, form: Format) -> str:
     """Return one row for each edit, protocol and probe of a finished run as text in a format, without a line end at its end.
 
-    JSON is ``{"run": folder, "edits": [EditRow, ...]}``. CSV has the same columns, the accepted answers as a JSON list, and for
+    JSON is ``RunEdits``. CSV has the same columns, the accepted answers as a JSON list, and for
     each metric ``METRIC before``, ``METRIC after`` and ``METRIC reason``. In Markdown and LaTeX texts are cut to 80
     characters.
     """
     rows = list(edit_rows(list(folder.cases()), list(folder.scores())))
     if form == "json":
-        content = {"run": str(folder.path), "edits": [row.model_dump() for row in rows]}
-        return json.dumps(content, indent=2)
+        return RUN_EDITS.text(RunEdits(run=str(folder.path), edits=tuple(rows)))
     metrics = list(dict.fromkeys(metric for row in rows for metric in row.scores))
     if form == "csv":
         columns = [*OF_THE_EDIT, "accepted", *(f"{metric} {what}" for metric in metrics for what in PER_METRIC)]

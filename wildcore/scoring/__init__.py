@@ -8,6 +8,7 @@ from wildcore.scoring.orders import crossed_interval
 from wildcore.scoring.paired import PairedDifference, compare_paired, holm
 from wildcore.scoring.power import smallest_detectable, smallest_detectable_before
 from wildcore.scoring.prediction_powered import CorrectedMean, corrected_mean
+from wildcore.scoring.ranks import RankRange, rank_ranges, stands
 from wildcore.scoring.values import Key, Values, case_values
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Interval",
     "Key",
     "PairedDifference",
+    "RankRange",
     "RunDifference",
     "SummaryRow",
     "Values",
@@ -25,9 +27,11 @@ __all__ = [
     "crossed_interval",
     "holm",
     "interval",
+    "rank_ranges",
     "run_differences",
     "smallest_detectable",
     "smallest_detectable_before",
+    "stands",
     "subjects",
     "summarise",
     "synthetic_minus_wild",
