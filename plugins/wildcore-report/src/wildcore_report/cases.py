@@ -92,7 +92,7 @@ class CaseTable:
             known = [value for value in values if value is not None]
             self._sign("by", key, SIGNS["refused"] if refused and not known else sign_of(values))
             self._sign("right_before", key, sign_before(before.get(key, [])))
-            self._column(self._scores, key, None).append(fmean(known) if known else None)
+            self._column(self._scores, key, None).append(round(fmean(known), 4) if known else None)
         protocols = list(dict.fromkeys(p.protocol for p in record.probes if p.kind == "reliability"))
         shown = WILD if WILD in protocols else next(iter(protocols), None)
         if shown is None:

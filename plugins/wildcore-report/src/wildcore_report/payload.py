@@ -143,8 +143,8 @@ class CasesIndex(FrozenData):
     ``run`` is an index into the runs of the summary. ``tags`` are written ``name=value``. ``status`` is that of reliability under
     the wild protocol, or the first one if a run lacks it. ``by`` has for each ``"protocol|kind"`` one string with a character of
     ``SIGNS`` for each row; ``right_before`` is the same for the unedited model. ``score`` has the mean score of the case's probes
-    by the protocol's first metric. ``search`` is lower-case text of at most ``SEARCH_CHARACTERS``. ``tokens`` is the length of the
-    target in tokens (0: not known).
+    by the protocol's first metric, rounded. ``search`` is lower-case text of at most ``SEARCH_CHARACTERS``. ``tokens`` is the
+    length of the target in tokens (0: not known).
     """
 
     rows: int
@@ -187,8 +187,8 @@ class AnswerData(FrozenData):
     """An answer as it was scored (``text``), and everything that the model generated (``raw``; None: the same text).
 
     The answer is ``raw[:cut_at]`` apart from white space and a thought before it: ``cut_at`` is where the truncator cut, counted
-    in characters (code points). None: it cut nothing, or the answer does not occur in what was generated. ``stopped`` says why
-    generation ended.
+    in UTF-16 code units, as a script counts. None: it cut nothing, or the answer does not occur in what was generated.
+    ``stopped`` says why generation ended.
     """
 
     text: str
