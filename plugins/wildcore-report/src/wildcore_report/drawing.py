@@ -119,7 +119,7 @@ def _style(theme: Theme) -> Iterator[None]:
     """Draw in this context with the theme, whatever the user's own settings of matplotlib are."""
     import matplotlib
 
-    ours = {
+    ours: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "wildcore", "text.parse_math": False, "text.usetex": False,
         "font.family": "DejaVu Sans", "font.size": TEXT * POINTS_PER_PIXEL, "axes.titlesize": TEXT * POINTS_PER_PIXEL,
         "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": SMALL * POINTS_PER_PIXEL,

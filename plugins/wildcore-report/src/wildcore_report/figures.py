@@ -85,8 +85,8 @@ def dot_panels(
     panels: Sequence[tuple[str, Sequence[DotRow]]], series: Sequence[str], text: str, hollow: str | None = None,
     share: bool = True, reference: float | None = None,
 ) -> Draw:  # fmt: skip
-    """Draw panels of rows of dots above each other. ``hollow`` names the last dot of each series' pair, drawn hollow: rows then have
-    two dots for each series. ``reference`` is a value with a vertical line.
+    """Draw panels of rows of dots above each other. ``hollow`` names the second dot of each series, which is drawn hollow: rows
+    then have two dots for each series. ``reference`` is a value with a vertical line.
     """
 
     def draw(figure: "Figure", theme: Theme) -> None:
