@@ -1,0 +1,162 @@
+"""A report from run folders: its page, and its figures as files."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wildcore import Option, Progress, UserError
+from wildcore.storage.durable import replacing
+from wildcore_report.assemble import Pair, page
+from wildcore_report.cases import INDEX_CHARACTERS, CaseTable
+from wildcore_report.drawing import DARK, LIGHT, Drawing, picture
+from wildcore_report.finding import Found
+from wildcore_report.numbers import RunNumbers, read_numbers
+from wildcore_report.payload import Cell, Summary
+from wildcore_report.summary import Contents, named_runs, summary
+from wildcore_report.texts import Cleaner, in_script, packed
+
+INDEX = "cases-index"
+CHUNK = "cases-{}"
+
+
+@dataclass
+class Report:
+    """Everything of a report: the summary, the blocks of data (base64 of gzip of JSON), and the drawings."""
+
+    summary: Summary
+    summary_json: str
+    blocks: Mapping[str, str]
+    drawings: Sequence[Drawing] = field(default_factory=list)
+
+
+def build(found: Found, progress: Progress) -> Report:
+    """Read the runs and return their report. Raises ``UserError`` for a damaged run that is finished."""
+    cleaner = Cleaner()
+    blocks: dict[str, str] = {}
+    cases = CaseTable(cleaner, lambda number, text: blocks.__setitem__(CHUNK.format(number), packed(text)))
+    numbers: list[RunNumbers] = []
+    total = sum(_lines(run.folder.manifest.case_count, run.folder.manifest.journal_lines) for run in found.runs)
+    with progress.track("reading cases", total) as advance:
+        for place, run in enumerate(found.runs):
+
+            def take(record, scores, place=place):  # type: ignore[no-untyped-def]
+                cases.add(place, record, scores)
+                advance(1)
+
+            numbers.append(read_numbers(run, take))
+    blocks[INDEX] = packed(cleaner.json(cases.index().model_dump(mode="json")))
+    contents = Contents(named_runs(numbers))
+    with progress.track("drawing figures", len(contents.drawings)) as advance:
+        made = summary(contents, cases, [*found.notes, *_notes(cases, cleaner)], lambda: advance(1))
+    return Report(made, cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)
+
+
+def _lines(case_count: int, journal_lines: int | None) -> int:
+    return journal_lines or case_count
+
+
+def _notes(cases: CaseTable, cleaner: Cleaner) -> list[str]:
+    """Return what was replaced or cut."""
+    notes = []
+    if cleaner.replaced:
+        notes.append(
+            f"Characters that UTF-8 cannot hold (lone surrogates), replaced by U+FFFD: {cleaner.replaced}. The run has them."
+        )
+    if cases.shortened:
+        notes.append(
+            f"Texts cut to {INDEX_CHARACTERS} characters in the table of cases: {cases.shortened}. An opened case has them whole."
+        )
+    return notes
+
+
+def html(report: Report) -> str:
+    """Return the page with all data in it."""
+    return "".join(page(report.summary.title, in_script(report.summary_json), _in_order(report.blocks)))
+
+
+def _in_order(blocks: Mapping[str, str]) -> list[Pair]:
+    return [(INDEX, blocks[INDEX]), *((name, content) for name, content in blocks.items() if name != INDEX)]
+
+
+def require_writable(out: Path, force: bool) -> None:
+    """Raise ``UserError`` unless a file can be written at ``out``; a file that is there is replaced with ``force``."""
+    option = Option("out", out)
+    if out.is_dir():
+        raise UserError("a folder", option, "name a file, such as report.html")
+    if not out.parent.is_dir():
+        raise UserError("its folder does not exist", option, "make the folder first, or choose another")
+    if out.exists() and not force:
+        raise UserError("already exists", option, ("choose another name, or replace it with ", Option("force")))
+    if not os.access(out.parent, os.W_OK):
+        raise UserError("its folder cannot be written to", option, "choose another folder")
+
+
+def write_page(report: Report, out: Path) -> int:
+    """Write the page and return its size in bytes. Raises ``UserError`` if it cannot be written; there is then no part of it."""
+    try:
+        with replacing(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+            for piece in page(report.summary.title, in_script(report.summary_json), _in_order(report.blocks)):
+                stream.write(piece)
+        return out.stat().st_size
+    except OSError as error:
+        raise UserError(
+            f"cannot be written ({error.strerror or error})", Option("out", out), "choose another place"
+        ) from error
+
+
+def require_free_for_figures(folder: Path, force: bool) -> None:
+    """Raise ``UserError`` unless figures can be written into ``folder``: it is empty or new, or files may be replaced (``force``)."""
+    option = Option("figures", folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError("not a folder", option, "name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UserError(
+            "not an empty folder",
+            option,
+            ("choose another, or replace figures of the same names with ", Option("force")),
+        )
+
+
+def write_figures(drawings: Sequence[Drawing], folder: Path, progress: Progress) -> int:
+    """Write each figure as PNG, as SVG for light and dark pages, and its numbers as CSV; return how many files were written.
+
+    Raises ``UserError`` if that fails; finished files are kept.
+    """
+    count = 0
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with progress.track("writing figures", len(drawings)) as advance:
+            for drawing in drawings:
+                files = {
+                    f"{drawing.id}.png": picture(drawing, LIGHT, "png", title=True),
+                    f"{drawing.id}.svg": picture(drawing, LIGHT, "svg"),
+                    f"{drawing.id}-dark.svg": picture(drawing, DARK, "svg"),
+                    f"{drawing.id}.csv": as_csv(drawing).encode(errors="replace"),
+                }
+                for name, content in files.items():
+                    with replacing(folder / name) as unfinished:
+                        unfinished.write_bytes(content)
+                    count += 1
+                advance(1)
+    except OSError as error:
+        raise UserError(
+            f"cannot be written ({error.strerror or error})", Option("figures", folder), "choose another folder"
+        ) from error
+    return count
+
+
+def as_csv(drawing: Drawing) -> str:
+    """Return the numbers of a figure as CSV; an empty cell is a number that does not exist."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(drawing.table.columns)
+    writer.writerows([["" if cell is None else _cell(cell) for cell in row] for row in drawing.table.rows])
+    return stream.getvalue()
+
+
+def _cell(cell: Cell) -> Cell:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
