@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from wildcore import Option, Progress, UserError
 from wildcore.storage.durable import replacing
 from wildcore_report.assemble import Pair, page
 from wildcore_report.cases import INDEX_CHARACTERS, CaseTable
-from wildcore_report.drawing import DARK, LIGHT, Drawing, picture
+from wildcore_report.drawing import DARK, LIGHT, Drawing, figure_data, picture
 from wildcore_report.finding import Found
 from wildcore_report.numbers import RunNumbers, read_numbers
-from wildcore_report.payload import Cell, Summary
+from wildcore_report.payload import Cell, FigureData, Summary
 from wildcore_report.summary import Contents, named_runs, summary
 from wildcore_report.texts import Cleaner, in_script, packed
 
@@ -32,8 +32,11 @@ class Report:
     drawings: Sequence[Drawing] = field(default_factory=list)
 
 
-def build(found: Found, progress: Progress) -> Report:
-    """Read the runs and return their report. Raises ``UserError`` for a damaged run that is finished."""
+def build(found: Found, progress: Progress, draw: Callable[[Drawing], FigureData] = figure_data) -> Report:
+    """Read the runs and return their report. Raises ``UserError`` for a damaged run that is finished.
+
+    ``draw`` draws a figure, or returns one that was drawn earlier.
+    """
     cleaner = Cleaner()
     blocks: dict[str, str] = {}
     cases = CaseTable(cleaner, lambda number, text: blocks.__setitem__(CHUNK.format(number), packed(text)))
@@ -49,8 +52,12 @@ def build(found: Found, progress: Progress) -> Report:
             numbers.append(read_numbers(run, take))
     blocks[INDEX] = packed(cleaner.json(cases.index().model_dump(mode="json")))
     contents = Contents(named_runs(numbers))
+    figures = []
     with progress.track("drawing figures", len(contents.drawings)) as advance:
-        made = summary(contents, cases, [*found.notes, *_notes(cases, cleaner)], lambda: advance(1))
+        for drawing in contents.drawings:
+            figures.append(draw(drawing))
+            advance(1)
+    made = summary(contents, figures, cases, [*found.notes, *_notes(cases, cleaner)])
     return Report(made, cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)
 
 
@@ -70,11 +77,6 @@ def _notes(cases: CaseTable, cleaner: Cleaner) -> list[str]:
             f"Texts cut to {INDEX_CHARACTERS} characters in the table of cases: {cases.shortened}. An opened case has them whole."
         )
     return notes
-
-
-def html(report: Report) -> str:
-    """Return the page with all data in it."""
-    return "".join(page(report.summary.title, in_script(report.summary_json), _in_order(report.blocks)))
 
 
 def _in_order(blocks: Mapping[str, str]) -> list[Pair]:
@@ -108,7 +110,7 @@ def write_page(report: Report, out: Path) -> int:
 
 
 def require_free_for_figures(folder: Path, force: bool) -> None:
-    """Raise ``UserError`` unless figures can be written into ``folder``: it is empty or new, or files may be replaced (``force``)."""
+    """Raise ``UserError`` unless ``folder`` is new or empty, or ``force`` lets figures in it be replaced."""
     option = Option("figures", folder)
     if folder.exists() and not folder.is_dir():
         raise UserError("not a folder", option, "name a folder")
@@ -131,7 +133,7 @@ def write_figures(drawings: Sequence[Drawing], folder: Path, progress: Progress)
         with progress.track("writing figures", len(drawings)) as advance:
             for drawing in drawings:
                 files = {
-                    f"{drawing.id}.png": picture(drawing, LIGHT, "png", title=True),
+                    f"{drawing.id}.png": picture(drawing, LIGHT, "png"),
                     f"{drawing.id}.svg": picture(drawing, LIGHT, "svg"),
                     f"{drawing.id}-dark.svg": picture(drawing, DARK, "svg"),
                     f"{drawing.id}.csv": as_csv(drawing).encode(errors="replace"),

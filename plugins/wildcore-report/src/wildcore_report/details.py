@@ -309,14 +309,14 @@ def _by_length(runs: Sequence[NamedRun], found: Sequence[tuple[NamedRun, Slice]]
 def _by_group(by: str, found: Sequence[tuple[NamedRun, Slice]]) -> Drawing:
     names = list(dict.fromkeys(run.name for run, _ in found))
     protocols = list(dict.fromkeys(one.protocol for _, one in found))
-    panels, rows_left = [], MOST_ROWS
+    panels: list[tuple[str, list[DotRow]]] = []
     for name in names:
-        groups = list(dict.fromkeys(one.group for run, one in found if run.name == name))[:rows_left]
+        groups = list(dict.fromkeys(one.group for run, one in found if run.name == name))
+        if panels and sum(len(rows) for _, rows in panels) + len(groups) > 2 * MOST_ROWS:
+            break
         values = {(one.group, one.protocol): one for run, one in found if run.name == name}
         rows = [DotRow(group, tuple(_dot(values.get((group, protocol))) for protocol in protocols)) for group in groups]
-        if rows:
-            panels.append((name, rows))
-        rows_left -= len(rows)
+        panels.append((name, rows))
     return Drawing(
         id=f"by-{_plain(by)}",
         section="slices",

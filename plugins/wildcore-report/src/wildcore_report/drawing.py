@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.reporting.console import printable
 from wildcore_report.payload import FigureData, Pictures, TableData
@@ -28,6 +28,7 @@ PNG_SCALE = 2
 TEXT, SMALL = 11.5, 10.0
 """Sizes of text in CSS pixels."""
 LABEL_CHARACTERS = 28
+ALT_CHARACTERS = 800
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 LINES = ("-", "--", "-.", ":")
 
@@ -82,7 +83,7 @@ def figure_data(drawing: Drawing) -> FigureData:
         section=drawing.section,
         title=drawing.title,
         caption=drawing.caption,
-        alt=drawing.alt,
+        alt=cut(drawing.alt, ALT_CHARACTERS),
         svg=Pictures(light=light, dark=dark),
         width=WIDTH,
         height=drawing.height,
@@ -90,16 +91,14 @@ def figure_data(drawing: Drawing) -> FigureData:
     )
 
 
-def picture(drawing: Drawing, theme: Theme, form: str, title: bool = False) -> bytes:
-    """Return the figure as "svg" or "png"; the background of an SVG is clear. ``title``: its title stands above it."""
+def picture(drawing: Drawing, theme: Theme, form: Literal["svg", "png"]) -> bytes:
+    """Return the figure as a file of this form; the background of an SVG is clear."""
     from matplotlib.figure import Figure
 
     with _style(theme):
         figure = Figure(figsize=(WIDTH / PIXELS_PER_INCH, drawing.height / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH)
         figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
         drawing.draw(figure, theme)
-        if title:
-            figure.suptitle(label(drawing.title, 60))
         stream = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
         with warnings.catch_warnings():
@@ -125,7 +124,6 @@ def _style(theme: Theme) -> Iterator[None]:
         "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": SMALL * POINTS_PER_PIXEL,
         "xtick.labelsize": SMALL * POINTS_PER_PIXEL, "ytick.labelsize": SMALL * POINTS_PER_PIXEL,
         "legend.fontsize": SMALL * POINTS_PER_PIXEL, "legend.frameon": False, "legend.handlelength": 1.2,
-        "figure.titlesize": TEXT * POINTS_PER_PIXEL, "figure.titleweight": "bold",
         "text.color": theme.text, "axes.labelcolor": theme.text, "axes.titlecolor": theme.text,
         "xtick.color": theme.text, "ytick.color": theme.text, "axes.edgecolor": theme.faint, "axes.facecolor": "none",
         "figure.facecolor": theme.background, "savefig.facecolor": theme.background, "grid.color": theme.faint,

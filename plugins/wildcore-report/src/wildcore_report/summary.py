@@ -8,11 +8,11 @@ from wildcore import PROBE_KINDS, EvalProtocol, Use
 from wildcore.reporting.headline import counted, gap_in_words
 from wildcore_report import details, results, sequences
 from wildcore_report.cases import CaseTable
-from wildcore_report.drawing import Drawing, figure_data
+from wildcore_report.drawing import Drawing
 from wildcore_report.naming import command_of, editor_of, how_obtained, names, schedule_of
 from wildcore_report.numbers import RunNumbers
 from wildcore_report.parts import NamedRun, Part
-from wildcore_report.payload import ProtocolData, RunData, Summary
+from wildcore_report.payload import FigureData, ProtocolData, RunData, Summary
 from wildcore_report.texts import plain
 
 SECTIONS: Sequence[tuple[str, Callable[[Sequence[NamedRun]], Part | str]]] = (
@@ -54,13 +54,9 @@ def named_runs(numbers: Sequence[RunNumbers]) -> list[NamedRun]:
     return [NamedRun(name, one) for name, one in zip(names([one.manifest for one in numbers]), numbers, strict=True)]
 
 
-def summary(contents: Contents, cases: CaseTable, notes: Sequence[str], drawn: Callable[[], None]) -> Summary:
-    """Return the summary. ``drawn`` is called after each figure."""
+def summary(contents: Contents, figures: Sequence[FigureData], cases: CaseTable, notes: Sequence[str]) -> Summary:
+    """Return the summary of ``contents``, whose drawings were drawn as ``figures``."""
     runs = contents.runs
-    figures = []
-    for drawing in contents.drawings:
-        figures.append(figure_data(drawing))
-        drawn()
     metrics = dict.fromkeys(row.metric for run in runs for row in run.numbers.rows)
     asked = {row.kind for run in runs for row in run.numbers.rows}
     return Summary(
