@@ -4,15 +4,16 @@ import csv
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from wildcore import Option, Progress, UserError
+from wildcore.records.schema import CaseRecord, Manifest, ScoreRecord
 from wildcore.storage.durable import replacing
-from wildcore_report.assemble import Pair, page
+from wildcore_report.assemble import page
 from wildcore_report.cases import INDEX_CHARACTERS, CaseTable
 from wildcore_report.drawing import DARK, LIGHT, Drawing, figure_data, picture
-from wildcore_report.finding import Found
+from wildcore_report.finding import Found, FoundRun
 from wildcore_report.numbers import RunNumbers, read_numbers
 from wildcore_report.payload import Cell, FigureData, Summary
 from wildcore_report.summary import Contents, named_runs, summary
@@ -29,40 +30,65 @@ class Report:
     summary: Summary
     summary_json: str
     blocks: Mapping[str, str]
-    drawings: Sequence[Drawing] = field(default_factory=list)
+    drawings: Sequence[Drawing]
 
 
-def build(found: Found, progress: Progress, draw: Callable[[Drawing], FigureData] = figure_data) -> Report:
-    """Read the runs and return their report. Raises ``UserError`` for a damaged run that is finished.
+class Builder:
+    """Reads runs one after the other, and makes a report of those read. A copy goes on from there by itself."""
 
-    ``draw`` draws a figure, or returns one that was drawn earlier.
-    """
-    cleaner = Cleaner()
-    blocks: dict[str, str] = {}
-    cases = CaseTable(cleaner, lambda number, text: blocks.__setitem__(CHUNK.format(number), packed(text)))
-    numbers: list[RunNumbers] = []
-    total = sum(_lines(run.folder.manifest.case_count, run.folder.manifest.journal_lines) for run in found.runs)
-    with progress.track("reading cases", total) as advance:
-        for place, run in enumerate(found.runs):
+    def __init__(self) -> None:
+        self.cleaner = Cleaner()
+        self.cases = CaseTable(self.cleaner)
+        self.numbers: list[RunNumbers] = []
 
-            def take(record, scores, place=place):  # type: ignore[no-untyped-def]
-                cases.add(place, record, scores)
-                advance(1)
+    def copy(self) -> "Builder":
+        """Return a builder that has read the same runs."""
+        other = Builder()
+        other.cleaner.replaced = self.cleaner.replaced
+        other.cases = self.cases.copy(other.cleaner)
+        other.numbers = list(self.numbers)
+        return other
 
-            numbers.append(read_numbers(run, take))
-    blocks[INDEX] = packed(cleaner.json(cases.index().model_dump(mode="json")))
-    contents = Contents(named_runs(numbers))
-    figures = []
-    with progress.track("drawing figures", len(contents.drawings)) as advance:
-        for drawing in contents.drawings:
-            figures.append(draw(drawing))
+    def read(self, runs: Sequence[FoundRun], progress: Progress) -> None:
+        """Read runs. Raises ``UserError`` for a damaged one that is finished."""
+        with progress.track("reading cases", sum(_lines(run.folder.manifest) for run in runs)) as advance:
+            for run in runs:
+                self.numbers.append(self._read_one(run, advance))
+
+    def _read_one(self, run: FoundRun, advance: Callable[[int], None]) -> RunNumbers:
+        place = len(self.numbers)
+
+        def take(record: CaseRecord, scores: Sequence[ScoreRecord]) -> None:
+            self.cases.add(place, record, scores)
             advance(1)
-    made = summary(contents, figures, cases, [*found.notes, *_notes(cases, cleaner)])
-    return Report(made, cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)
+
+        return read_numbers(run, take)
+
+    def report(
+        self, notes: Sequence[str], progress: Progress, draw: Callable[[Drawing], FigureData] = figure_data
+    ) -> Report:
+        """Return the report. ``draw`` draws a figure, or returns one that was drawn earlier. Nothing can be read afterwards."""
+        index = packed(self.cleaner.json(self.cases.index().model_dump(mode="json")))
+        contents = Contents(named_runs(self.numbers))
+        figures = []
+        with progress.track("drawing figures", len(contents.drawings)) as advance:
+            for drawing in contents.drawings:
+                figures.append(draw(drawing))
+                advance(1)
+        made = summary(contents, figures, self.cases, [*notes, *_notes(self.cases, self.cleaner)])
+        blocks = {INDEX: index} | {CHUNK.format(number): chunk for number, chunk in enumerate(self.cases.chunks)}
+        return Report(made, self.cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)
 
 
-def _lines(case_count: int, journal_lines: int | None) -> int:
-    return journal_lines or case_count
+def build(found: Found, progress: Progress) -> Report:
+    """Return the report of the runs found. Raises ``UserError`` for a damaged run that is finished."""
+    builder = Builder()
+    builder.read(found.runs, progress)
+    return builder.report(found.notes, progress)
+
+
+def _lines(manifest: Manifest) -> int:
+    return manifest.journal_lines or manifest.case_count
 
 
 def _notes(cases: CaseTable, cleaner: Cleaner) -> list[str]:
@@ -77,10 +103,6 @@ def _notes(cases: CaseTable, cleaner: Cleaner) -> list[str]:
             f"Texts cut to {INDEX_CHARACTERS} characters in the table of cases: {cases.shortened}. An opened case has them whole."
         )
     return notes
-
-
-def _in_order(blocks: Mapping[str, str]) -> list[Pair]:
-    return [(INDEX, blocks[INDEX]), *((name, content) for name, content in blocks.items() if name != INDEX)]
 
 
 def require_writable(out: Path, force: bool) -> None:
@@ -100,7 +122,7 @@ def write_page(report: Report, out: Path) -> int:
     """Write the page and return its size in bytes. Raises ``UserError`` if it cannot be written; there is then no part of it."""
     try:
         with replacing(out) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as stream:
-            for piece in page(report.summary.title, in_script(report.summary_json), _in_order(report.blocks)):
+            for piece in page(report.summary.title, in_script(report.summary_json), report.blocks.items()):
                 stream.write(piece)
         return out.stat().st_size
     except OSError as error:

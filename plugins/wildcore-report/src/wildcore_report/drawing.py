@@ -6,6 +6,7 @@ a browser draws it with its own font, so that every script is shown and nothing 
 
 import base64
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,12 +59,15 @@ DARK = Theme(
     "dark", "#17181a", "#ececee", "#4a4b50", ("#56b4e9", "#e69f00", "#2fc597", "#e59cc4", "#f0e442", "#ececee"),
     "#26272b", "#56b4e9",
 )  # fmt: skip
-THEMES = (LIGHT, DARK)
+COLOUR = re.compile("#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn: what it says in words, its numbers, its height in CSS pixels, and how it is drawn."""
+    """A figure to be drawn: what it says in words, its numbers, its height in CSS pixels, and how it is drawn.
+
+    ``mixes_colours``: it has colours between those of the theme, so that one theme's picture cannot be made from the other's.
+    """
 
     id: str
     section: str
@@ -73,18 +77,20 @@ class Drawing:
     table: TableData
     height: int
     draw: Callable[["Figure", Theme], None]
+    mixes_colours: bool = False
 
 
 def figure_data(drawing: Drawing) -> FigureData:
     """Return the figure for the page, drawn for both themes."""
-    light, dark = (f"data:image/svg+xml;base64,{_base64(picture(drawing, theme, 'svg'))}" for theme in THEMES)
+    light = picture(drawing, LIGHT, "svg")
+    dark = picture(drawing, DARK, "svg") if drawing.mixes_colours else recoloured(light)
     return FigureData(
         id=drawing.id,
         section=drawing.section,
         title=drawing.title,
         caption=drawing.caption,
         alt=cut(drawing.alt, ALT_CHARACTERS),
-        svg=Pictures(light=light, dark=dark),
+        svg=Pictures(light=_address(light), dark=_address(dark)),
         width=WIDTH,
         height=drawing.height,
         table=drawing.table,
@@ -182,5 +188,13 @@ def legend(figure: "Figure", entries: Sequence[tuple[str, str, str]], theme: The
                   handletextpad=0.3, borderpad=0.2)  # fmt: skip
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def recoloured(light: bytes) -> bytes:
+    """Return an SVG for a dark page from that for a light one, without laying it out again."""
+    pairs = {
+        getattr(LIGHT, name): getattr(DARK, name) for name in ("background", "text", "faint", "map_low", "map_high")
+    } | dict(zip(LIGHT.series, DARK.series, strict=True))
+    return COLOUR.sub(lambda found: pairs.get(found[0], found[0]), light.decode()).encode()
+
+
+def _address(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

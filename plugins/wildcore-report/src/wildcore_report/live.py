@@ -4,16 +4,16 @@ import base64
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wildcore import NO_PROGRESS, Place, Progress, UserError
 from wildcore.records.run_folder import LINES, MANIFEST
 from wildcore.reporting.console import printable
 from wildcore_report.assemble import SERVER, page
-from wildcore_report.building import Report, build
+from wildcore_report.building import Builder, Report
 from wildcore_report.drawing import Drawing, figure_data
-from wildcore_report.finding import Found, open_run, runs_within
+from wildcore_report.finding import Found, FoundRun, open_run, runs_within
 from wildcore_report.payload import FigureData, Version
 
 REST = 3.0
@@ -32,6 +32,8 @@ class LiveReport:
         """Each file compressed by gzip, by its path below the page."""
         self._figures: dict[tuple[object, ...], FigureData] = {}
         self._lock = threading.Lock()
+        self._finished = Builder()
+        self._states_read: tuple[str, ...] = ()
         self._state = ""
         self._next = 0.0
 
@@ -40,12 +42,24 @@ class LiveReport:
         begun = time.monotonic()
         state = state_of(self.folder)
         found = find_all(self.folder)
-        report = build(found, progress, self._drawn)
-        finished = all(run.finished for run in found.runs)
-        self.files = files_of(report, Version(version=state[:16], finished=finished))
+        finished = [run for run in found.runs if run.finished]
+        builder = self._with_finished(finished, progress).copy()
+        unfinished = [run for run in found.runs if not run.finished]
+        builder.read(unfinished, progress)
+        report = builder.report(found.notes, progress, self._drawn)
+        self.files = files_of(report, Version(version=state[:16], finished=not unfinished))
         self._state = state
         self._next = time.monotonic() + max(LEAST_SECONDS, REST * (time.monotonic() - begun))
         return report
+
+    def _with_finished(self, runs: Sequence[FoundRun], progress: Progress) -> Builder:
+        """Return a builder that has read the finished ``runs``: that of the last time if none has changed."""
+        states = tuple(state_of(run.folder.path) for run in runs)
+        if states != self._states_read:
+            self._finished = Builder()
+            self._finished.read(runs, progress)
+            self._states_read = states
+        return self._finished
 
     def refresh(self) -> None:
         """Read the runs anew in the background if something changed, unless that is being done or was done recently."""

@@ -247,6 +247,7 @@ def _matrix(number: int, run: NamedRun, matrix: RetentionMatrix) -> Drawing:
         ),
         height=min(420, FOOT + 60 + 26 * max(4, len(groups))),
         draw=heat_map(matrix.values, groups, ends),
+        mixes_colours=True,
     )
 
 

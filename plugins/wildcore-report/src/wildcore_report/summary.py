@@ -71,7 +71,7 @@ def summary(contents: Contents, figures: Sequence[FigureData], cases: CaseTable,
         sections=tuple(part.section for part in contents.parts),
         case_count=cases.rows,
         chunk_size=cases.chunk_size,
-        chunks=cases.chunks,
+        chunks=len(cases.chunks),
         metrics=tuple(metrics),
         kinds=tuple(kind for kind in PROBE_KINDS if kind in asked),
     )
@@ -117,7 +117,7 @@ def run_data(number: int, run: NamedRun) -> RunData:
     manifest = numbers.manifest
     identity: Mapping[str, Any] = manifest.identity
     model, dataset = identity.get("model", {}), identity.get("dataset", {})
-    later = [note for work in numbers.folder.work() for note in work.notes]
+    later = numbers.later_notes
     return RunData(
         id=str(number),
         path=str(numbers.folder.path),
