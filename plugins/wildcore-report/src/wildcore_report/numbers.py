@@ -65,11 +65,6 @@ class RunNumbers:
     last_worked: str = ""
     later_notes: list[str] = field(default_factory=list)
 
-    @property
-    def identity(self) -> Mapping[str, object]:
-        """Everything that the run's answers depend on."""
-        return self.manifest.identity
-
     def reliability(self) -> dict[str, SummaryRow]:
         """Return the row of reliability under each protocol by its first metric."""
         found: dict[str, SummaryRow] = {}
