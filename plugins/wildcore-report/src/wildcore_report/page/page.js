@@ -57,17 +57,18 @@
 
   const HIDDEN = /[\p{Cc}\p{Bidi_Control}\p{Surrogate}\u00ad\u200b\u2028\u2029\u2060-\u2064\ufeff\u{e0000}-\u{e007f}]/u;
   const EACH_HIDDEN = new RegExp(HIDDEN, "gu");
+  const CONTROLS = "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US";
   const NAMES = {
+    ...Object.fromEntries(CONTROLS.split(" ").map((name, code) => [String.fromCharCode(code), name])), "\x7f": "DEL",
     "\u061c": "ALM", "\u200e": "LRM", "\u200f": "RLM", "\u202a": "LRE", "\u202b": "RLE", "\u202c": "PDF", "\u202d": "LRO",
     "\u202e": "RLO", "\u2066": "LRI", "\u2067": "RLI", "\u2068": "FSI", "\u2069": "PDI", "\u200b": "ZWSP", "\ufeff": "BOM",
   };
 
+  const codePoint = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
   /** Return what stands for a character that has no picture of its own, or that changes the order of others. */
   function symbol(character) {
-    const code = character.codePointAt(0);
-    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-    if (code === 0x7f) return "␡";
-    return `[${NAMES[character] ?? `U+${code.toString(16).toUpperCase().padStart(4, "0")}`}]`;
+    return `[${NAMES[character] ?? codePoint(character)}]`;
   }
 
   /** Return ``text`` in one line, hidden characters made visible. */
@@ -81,9 +82,8 @@
     for (const found of text.matchAll(EACH_HIDDEN)) {
       nodes.push(text.slice(from, found.index));
       const [character] = found;
-      const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
       if (character === "\n") nodes.push(h("span", { class: "sign", "aria-hidden": "true" }, "↵"), "\n");
-      else nodes.push(h("span", { class: "sign", title: `U+${code}` }, symbol(character)));
+      else nodes.push(h("span", { class: "sign", title: codePoint(character) }, symbol(character)));
       from = found.index + character.length;
     }
     nodes.push(text.slice(from));
@@ -140,11 +140,9 @@
     return [onlyOne, onlyTwo];
   }
 
-  const wordsOf = (text) =>
-    segments(text.slice(0, LONG_TEXT))
-      .filter((segment) => segment.word !== null)
-      .slice(0, COMPARED_WORDS)
-      .map((segment) => segment.word);
+  const wordSegments = (text) =>
+    segments(text.slice(0, LONG_TEXT)).filter((segment) => segment.word !== null).slice(0, COMPARED_WORDS);
+  const wordsOf = (text) => wordSegments(text).map((segment) => segment.word);
 
   /** Return how to draw an answer with the words at the positions ``marked`` in an element ``tag``. */
   function drawMarked(marked, tag) {
@@ -161,9 +159,9 @@
   function nearestGold(answer, golds) {
     const words = wordsOf(answer);
     const compared = golds.map((gold) => {
-      const wanted = wordsOf(gold);
-      const [lacking, other] = differing(wanted, words);
-      return { lacking: [...lacking].map((position) => wanted[position]), other };
+      const wanted = wordSegments(gold);
+      const [lacking, other] = differing(wanted.map((segment) => segment.word), words);
+      return { lacking: [...lacking].map((position) => wanted[position].text), other };
     });
     compared.sort((one, two) => one.lacking.length + one.other.size - two.lacking.length - two.other.size);
     return compared[0] ?? { lacking: [], other: new Set() };
@@ -279,7 +277,7 @@
 
   const picture = (address) => (/^data:image\/(svg\+xml|png)[;,]\S*$/.test(address) ? address : null);
 
-  function figure(data) {
+  function figure(data, level = "h3") {
     const image = h("img", {
       src: picture(data.svg.light), alt: data.alt, width: data.width, height: data.height, decoding: "async",
     });
@@ -287,7 +285,7 @@
     const sources = dark && h("source", { media: "screen and (prefers-color-scheme: dark)", srcset: dark });
     return h(
       "figure", { id: `figure-${data.id}` },
-      h("h3", {}, bdi(data.title)),
+      h(level, { class: "figure-title" }, bdi(data.title)),
       scrollable(data.title, { class: "picture" }, h("picture", {}, sources, image)),
       h("figcaption", {}, bdi(data.caption)),
       unfold(`figure-${data.id}`, "The numbers as a table", () => table(data.table)),
@@ -311,9 +309,9 @@
     return found ? `${found[1]} ${found[2]}${/(Z|\+00:00)$/.test(created) ? " UTC" : ""}` : created;
   }
 
-  /** Return ``text`` with its numbers set off, so that they are found at a glance. */
+  /** Return ``text`` with its numbers set off, so that they are found at a glance; not those in parentheses. */
   const numbersSetOff = (text) =>
-    text.split(/((?<![\w.-])[+−-]?\d+(?:\.\d+)+(?:\s?%)?(?!\w))/).map((part, i) => (i % 2 ? h("b", {}, part) : bdi(part)));
+    text.split(/((?<![\w.-])[+−-]?\d+(?:\.\d+)+(?!\w)(?![^()]*\)))/).map((part, i) => (i % 2 ? h("b", {}, part) : bdi(part)));
 
   function runItem(run) {
     const draw = () => [
@@ -364,7 +362,7 @@
         h("div", { class: "words" },
           sentences.slice(0, 5),
           sentences.length > 5 && unfold("headlines", `${count(sentences.length - 5)} more`, () => sentences.slice(5))),
-        first && figure(first)),
+        first && figure(first, "h2")),
       h("h2", { class: "small", id: "how" }, "How it was obtained"),
       h("ul", { class: "runs" }, summary.runs.map((run) => kept(`run-${run.id}`, run, () => runItem(run)))),
       summary.protocols.length > 0 && unfold("protocols", "The protocols: how each asks, generates, cuts and scores", protocolsTable),
@@ -380,7 +378,7 @@
     return h("section", { id: data.id, "aria-labelledby": `${data.id}-title`, tabindex: "-1" },
       h("h2", { id: `${data.id}-title` }, bdi(data.title)),
       data.text.map((paragraph) => h("p", {}, bdi(paragraph))),
-      h("div", { class: named.length > 1 ? "figures" : "figures alone" }, named.map(figure)),
+      h("div", { class: named.length > 1 ? "figures" : "figures alone" }, named.map((data) => figure(data))),
       data.tables.map(table));
   }
 
@@ -734,11 +732,16 @@
 
   function drawControls() {
     const options = choices();
+    const folding = h("button", { // on a phone the filters would push the table off the screen
+      type: "button", class: "folding", "aria-expanded": "false",
+      click: () => folding.setAttribute("aria-expanded", String(!controls.classList.toggle("folded"))),
+    }, "Filters");
     const differ = h("input", {
       type: "checkbox", id: "filter-differ", change: (event) => change({ differ: event.target.checked ? "1" : "" }),
     });
     controls.replaceChildren(
       h("label", { class: "control search", for: "filter-q" }, h("span", {}, "Search ", h("kbd", {}, "/")), search),
+      folding,
       select("run", "Editor", options.run, { hidden: summary.runs.length < 2 }),
       select("kind", "Probe", options.kind),
       select("protocol", "Outcome under", options.protocol),
@@ -748,6 +751,7 @@
       select("edits", "Judged after edits", options.edits, { hidden: options.edits.length < 3 }),
       select("sort", "Sort by", options.sort, { class: "control sort" }),
       h("label", { class: "control check", for: "filter-differ" }, differ, h("span", {}, "only where the two protocols differ")));
+    controls.classList.add("folded");
     const reset = h("button", { type: "button", id: "reset", click: () => change({ ...defaults }) }, "Clear all filters");
     casesSection.replaceChildren(
       h("h2", { id: "cases-title" }, "Cases"),
@@ -863,7 +867,7 @@
     return h("div", { class: `answer ${side}` },
       h("p", { class: "label" }, label, h("span", { class: "dim" }, ` ended: ${answer.stopped}`)),
       answer.text ? quoted(answer.text, {}, marked) : h("p", { class: "nothing" }, "(empty answer)"),
-      lacking.length > 0 && h("p", { class: "lacking" }, "lacks ", h("del", {}, bdi(lacking.join(" ")))),
+      lacking.length > 0 && h("p", { class: "lacking" }, "lacks: ", bdi(lacking.join(" "))),
       cut && h("div", { class: "cut" },
         h("p", { class: "label" }, h("span", { "aria-hidden": "true" }, "✂ "), "cut here; after the cut:"), quoted(raw.slice(answer.cut_at))),
       raw !== null && scored.trim() !== answer.text.trim() && h("details", {}, h("summary", {}, "whole output"), quoted(raw)));
@@ -977,6 +981,20 @@
       Object.entries(record.tags).flatMap(([name, item]) => [h("dt", {}, bdi(name)), h("dd", {}, bdi(String(item)))]));
   }
 
+  /** Return the outcomes of the case under each protocol (rows) and by each run (columns). */
+  function glance(records, rowsOfRecords) {
+    const kind = filter.kind;
+    const names = summary.protocols.map((protocol) => protocol.name).filter((name) => index.by[`${name}|${kind}`]);
+    const title = `${kind[0].toUpperCase()}${kind.slice(1)} at a glance`;
+    return h("section", { "aria-labelledby": "glance-title" },
+      h("h3", { id: "glance-title" }, title),
+      scrollable(title, { class: "wide" }, h("table", {},
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Protocol"),
+          records.map((record) => h("th", { scope: "col" }, columnTitle(record))))),
+        h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, bdi(name)),
+          rowsOfRecords.map((row) => h("td", {}, outcomeTag(row, name, kind)))))))));
+  }
+
   function editCell(record, row) {
     const { edit } = record;
     return h("article", { class: `cell ${row === opened ? "own" : ""}` },
@@ -1039,9 +1057,11 @@
       const focused = dialog.contains(document.activeElement) ? document.activeElement.value : null;
       dialog.replaceChildren(
         caseHead(own, row),
-        h("section", { "aria-label": "The request" }, requestFacts(own)),
+        h("div", { class: "request" },
+          h("section", { "aria-labelledby": "request-title" }, h("h3", { id: "request-title" }, "The request"), requestFacts(own)),
+          glance(records, rowsOfRecords)),
         contrastControl(),
-        grouped(records).map((group, position) => probeGroup(group, records, rowsOfRecords, position)),
+        ...grouped(records).map((group, position) => probeGroup(group, records, rowsOfRecords, position)),
         h("section", { class: "probe", "aria-labelledby": "edit-title" }, h("h3", { id: "edit-title" }, "The edit"),
           h("div", { class: "cells" }, records.map((record, position) => editCell(record, rowsOfRecords[position])))),
       );
@@ -1146,6 +1166,7 @@
   /* ---------------------------------------------------------------- start, and live runs ---------------------------------- */
 
   function failed(error) {
+    if (!casesSection.isConnected) byId("content").append(casesSection);
     const state = h("p", { id: "cases-state", class: "notice", role: "alert" }, `The cases cannot be read: ${error.message}.`);
     casesSection.replaceChildren(h("h2", { id: "cases-title" }, "Cases"), state);
   }
