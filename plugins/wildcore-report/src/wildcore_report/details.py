@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from wildcore.reporting.headline import p_in_words
 from wildcore.scoring.intervals import wilson
 from wildcore_report.drawing import Drawing
 from wildcore_report.extra import CLASSES, Continued, ExtraContent
@@ -20,7 +19,18 @@ from wildcore_report.figures import (
     dot_panels,
     height_of_rows,
 )
-from wildcore_report.parts import NamedRun, Part, Row, interval_text, points_text, rounded, some_of, table
+from wildcore_report.parts import (
+    NamedRun,
+    Part,
+    Row,
+    in_points,
+    interval_text,
+    p_text,
+    points_text,
+    rounded,
+    some_of,
+    table,
+)
 from wildcore_report.payload import Cell, TableData
 from wildcore_report.slices import LENGTH, Slice
 
@@ -42,8 +52,8 @@ def modules(runs: Sequence[NamedRun]) -> Part | str:
     )
     rows = [
         (run.name, cost.label, rounded(cost.paired.first), rounded(cost.paired.second),
-         None if cost.paired.difference is None else round(100 * cost.paired.difference, 1),
-         points_text(cost.paired.low, cost.paired.high) or cost.paired.note, p_in_words(cost.paired.p) or None,
+         in_points(cost.paired.difference),
+         points_text(cost.paired.low, cost.paired.high) or cost.paired.note, p_text(cost.paired.p),
          cost.paired.cases, cost.paired.clusters)
         for run in measured
         for cost in run.numbers.costs

@@ -73,6 +73,16 @@ def points_text(low: float | None, high: float | None) -> str | None:
     return None if low is None or high is None else f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
+def in_points(difference: float | None) -> str | None:
+    """Return a difference of shares in points, as tables show it."""
+    return None if difference is None else f"{100 * difference:+.1f}"
+
+
+def p_text(p: float | None) -> str | None:
+    """Return a p-value, as tables show it."""
+    return None if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def some_of(count: int, most: int, what: str) -> str:
     """Return how many of ``what`` a figure shows, if not all."""
     return f" The figure shows the first {most} of {count} {what}; the table has all." if count > most else ""

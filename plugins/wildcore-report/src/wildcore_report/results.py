@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from wildcore import PROBE_KINDS
 from wildcore.defaults import SYNTHETIC, WILD
-from wildcore.reporting.headline import p_in_words
 from wildcore.scoring import SummaryRow
 from wildcore_report.drawing import Drawing
 from wildcore_report.figures import MOST_ROWS, Dot, DotRow, dot_panels, dumbbells, height_of_rows
-from wildcore_report.parts import NamedRun, Part, interval_text, points_text, rounded, some_of, table
+from wildcore_report.parts import NamedRun, Part, in_points, interval_text, p_text, points_text, rounded, some_of, table
 from wildcore_report.payload import TableData
 
 SHOWN_IN_FIGURE = 3
@@ -39,9 +38,9 @@ def gap(runs: Sequence[NamedRun]) -> Part | str:
             (
                 run.name,
                 *(cell for end in ends for cell in (rounded(end.after), interval_text(end.low, end.high))),
-                None if difference.difference is None else round(100 * difference.difference, 1),
+                in_points(difference.difference),
                 points_text(difference.low, difference.high) or difference.note,
-                p_in_words(difference.p) or None,
+                p_text(difference.p),
                 difference.cases,
                 difference.clusters,
                 difference.left_out,
