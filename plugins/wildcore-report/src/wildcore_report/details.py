@@ -6,17 +6,15 @@ from wildcore.scoring.intervals import wilson
 from wildcore_report.drawing import Drawing
 from wildcore_report.extra import CLASSES, Continued, ExtraContent
 from wildcore_report.figures import (
-    FOOT,
-    HEAD,
     MOST_ROWS,
     MOST_SERIES,
-    ROW,
     Dot,
     DotRow,
     Line,
     bars_of_shares,
     curves,
     dot_panels,
+    height_of_curves,
     height_of_rows,
 )
 from wildcore_report.parts import (
@@ -33,9 +31,6 @@ from wildcore_report.parts import (
 )
 from wildcore_report.payload import Cell, TableData
 from wildcore_report.slices import LENGTH, Slice
-
-PANEL = 190
-"""Height of a panel of curves in CSS pixels."""
 
 
 def modules(runs: Sequence[NamedRun]) -> Part | str:
@@ -97,7 +92,7 @@ def modules(runs: Sequence[NamedRun]) -> Part | str:
                     for run in measured for cost in run.numbers.costs
                 ],
             ),
-            height=height_of_rows([len(rows) for _, rows in panels], len(shown)),
+            height=height_of_rows([len(rows) for _, rows in panels], [run.name for run in shown]),
             draw=dot_panels(
                 panels, [run.name for run in shown], "points of reliability lost", share=False, reference=0.0
             ),
@@ -170,7 +165,7 @@ def _add_classes(part: Part, classed: Sequence[tuple[NamedRun, ExtraContent]]) -
     )
     part.add_table("Classes of extra content", columns, rows, left=3)
     bars = [
-        (f"{run.name}, {one.protocol}", [one.classes[name] / one.scored for name in CLASSES])
+        (f"{one.protocol}: {run.name}", [one.classes[name] / one.scored for name in CLASSES])
         for run, one in classed
         if one.kind == "reliability"
     ]
@@ -187,8 +182,8 @@ def _add_classes(part: Part, classed: Sequence[tuple[NamedRun, ExtraContent]]) -
                     f"{name}: " + ", ".join(f"{c} {share:.0%}" for c, share in zip(CLASSES, shares_of, strict=True))
                     for name, shares_of in shown
                 ),
-                table=table(("run and protocol", *CLASSES), [(name, *map(rounded, of)) for name, of in bars]),
-                height=HEAD + ROW * len(shown) + FOOT,
+                table=table(("protocol and run", *CLASSES), [(name, *map(rounded, of)) for name, of in bars]),
+                height=height_of_rows([len(shown)], CLASSES),
                 draw=bars_of_shares(shown, CLASSES, "share of the answers that contain the gold"),
             )
         )
@@ -269,7 +264,7 @@ def agreement(runs: Sequence[NamedRun]) -> Part | str:
             + some_of(len(dots), MOST_ROWS, "pairs"),
             alt="; ".join(f"{run}: {row.name} {row.dots[0].value:.2f}" for run, row in shown if row.dots[0]),
             table=table(of_figure, numbers),
-            height=height_of_rows([len(rows) for _, rows in panels], 2),
+            height=height_of_rows([len(rows) for _, rows in panels], ("equal verdicts", "kappa")),
             draw=dot_panels(panels, ("equal verdicts", "kappa"), "agreement", share=False),
         )
     )
@@ -311,7 +306,7 @@ def _by_length(runs: Sequence[NamedRun], found: Sequence[tuple[NamedRun, Slice]]
         + some_of(len(runs), MOST_SERIES, "runs"),
         alt=_said(found, shown),
         table=_numbers(LENGTH, found),
-        height=HEAD * (1 + (len(shown) - 1) // 3) + PANEL * len(panels) + FOOT,
+        height=height_of_curves(len(panels), shown),
         draw=curves(panels, "tokens of the target", "reliability", names=list(places)),
     )
 
@@ -334,7 +329,7 @@ def _by_group(by: str, found: Sequence[tuple[NamedRun, Slice]]) -> Drawing:
         caption="Each row is a group of cases, with 95 % intervals." + some_of(len(names), len(panels), "runs"),
         alt=_said(found, [name for name, _ in panels]),
         table=_numbers(by, found),
-        height=height_of_rows([len(rows) for _, rows in panels], len(protocols)),
+        height=height_of_rows([len(rows) for _, rows in panels], protocols),
         draw=dot_panels(panels, protocols, "reliability"),
     )
 

@@ -29,6 +29,7 @@ PNG_SCALE = 2
 TEXT, SMALL = 11.5, 10.0
 """Sizes of text in CSS pixels."""
 LABEL_CHARACTERS = 28
+LEGEND_CHARACTERS = 44
 ALT_CHARACTERS = 800
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 LINES = ("-", "--", "-.", ":")
@@ -175,17 +176,29 @@ def share_axis(axes: "Axes", text: str, vertical: bool = False) -> None:
     set_label(text)
 
 
+def legend_columns(names: Sequence[str]) -> int:
+    """Return how many entries of a legend stand side by side."""
+    longest = max((len(label(name, LEGEND_CHARACTERS)) for name in names), default=1)
+    return max(1, min(len(names), WIDTH // int(longest * SMALL * 0.62 + 34)))
+
+
+def legend_height(names: Sequence[str]) -> int:
+    """Return the height of a legend in CSS pixels."""
+    return 8 + 17 * -(-len(names) // legend_columns(names))
+
+
 def legend(figure: "Figure", entries: Sequence[tuple[str, str, str]], theme: Theme) -> None:
     """Draw a legend above everything: name, colour and marker of each entry; a hollow marker for a colour of ""."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], linestyle="", marker=marker, color=colour or theme.text,
-               markerfacecolor=colour or "none", label=label(name, 40))
+               markerfacecolor=colour or "none", label=label(name, LEGEND_CHARACTERS))
         for name, colour, marker in entries
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(3, len(handles)), columnspacing=1.2,
-                  handletextpad=0.3, borderpad=0.2)  # fmt: skip
+    columns = legend_columns([name for name, *_ in entries])
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2, handletextpad=0.3,
+                  borderpad=0.2)  # fmt: skip
 
 
 def recoloured(light: bytes) -> bytes:

@@ -11,6 +11,7 @@ from wildcore_report.drawing import (
     Theme,
     label,
     legend,
+    legend_height,
     rows_axis,
     share_axis,
     with_interval,
@@ -19,8 +20,8 @@ from wildcore_report.drawing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ROW, HEAD, FOOT = 24, 26, 44
-"""Heights of a row, of a legend's line, and of an axis with its label, in CSS pixels."""
+ROW, FOOT, PANEL = 24, 44, 190
+"""Heights of a row, of an axis with its label, and of a panel of curves, in CSS pixels."""
 MOST_ROWS = 24
 """Most rows or lines in one figure; the table has all."""
 MOST_SERIES = 6
@@ -53,9 +54,14 @@ class Line:
     points: tuple[tuple[float, Dot], ...]
 
 
-def height_of_rows(panels: Sequence[int], series: int) -> int:
-    """Return the height of a figure with panels of so many rows."""
-    return HEAD * (1 + (series - 1) // 3) + sum(ROW * rows + 30 for rows in panels) + FOOT
+def height_of_rows(panels: Sequence[int], series: Sequence[str]) -> int:
+    """Return the height of a figure with panels of this many rows, and a legend of these ``series``."""
+    return legend_height(series) + sum(ROW * rows + 30 for rows in panels) + FOOT
+
+
+def height_of_curves(panels: int, series: Sequence[str]) -> int:
+    """Return the height of a figure with this many panels of curves."""
+    return legend_height(series) + PANEL * panels + FOOT
 
 
 def dumbbells(rows: Sequence[DotRow], series: Sequence[str], text: str) -> Draw:

@@ -20,17 +20,18 @@ NEVER = "never"
 
 
 def names(manifests: Sequence[Manifest]) -> list[str]:
-    """Return a short name for each run: its editor, and in what it differs from other runs with the same editor. Runs that differ
-    in nothing are numbered.
+    """Return a short name for each run: its editor, and what tells it from other runs with the same editor. Runs that differ in
+    nothing are numbered.
     """
-    editors = [editor_of(manifest.identity) for manifest in manifests]
-    told = [_told_apart(manifest.identity) for manifest in manifests]
-    found = []
-    for place, editor in enumerate(editors):
-        alike = [told[other] for other, name in enumerate(editors) if name == editor]
-        differing = [key for key in told[place] if len({str(one.get(key)) for one in alike}) > 1]
-        said = [_in_words(key, told[place][key]) for key in sorted(differing, key=_first_the_model)[:MOST_IN_NAME]]
-        found.append(cut(f"{editor} ({', '.join(said)})" if said else editor, NAME_CHARACTERS))
+    groups: dict[str, dict[int, dict[str, Any]]] = {}
+    for place, manifest in enumerate(manifests):
+        groups.setdefault(editor_of(manifest.identity), {})[place] = _told_apart(manifest.identity)
+    found = [""] * len(manifests)
+    for editor, members in groups.items():
+        keys = _telling_apart(list(members.values()))
+        for place, told in members.items():
+            said = [_in_words(key, told.get(key)) for key in keys]
+            found[place] = cut(f"{editor} ({', '.join(said)})" if said else editor, NAME_CHARACTERS)
     return _numbered(found)
 
 
@@ -89,6 +90,20 @@ def command_of(manifest: Manifest) -> str:
 
 def _told_apart(identity: Mapping[str, Any]) -> dict[str, Any]:
     return flatten({name: value for name, value in identity.items() if name not in NOT_IN_NAMES})
+
+
+def _telling_apart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the first keys that tell runs apart, as few as that takes and at most ``MOST_IN_NAME``."""
+    chosen: list[str] = []
+    different = 1
+    for key in sorted({key for run in runs for key in run}, key=_first_the_model):
+        now = len({tuple(str(run.get(one)) for one in (*chosen, key)) for run in runs})
+        if now > different:
+            chosen.append(key)
+            different = now
+        if different == len(runs) or len(chosen) == MOST_IN_NAME:
+            break
+    return chosen
 
 
 def _first_the_model(key: str) -> tuple[int, str]:

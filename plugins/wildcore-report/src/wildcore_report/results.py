@@ -65,7 +65,7 @@ def gap(runs: Sequence[NamedRun]) -> Part | str:
                 f"{row.name}: {SYNTHETIC} {_said(row.dots[0])}, {WILD} {_said(row.dots[1])}" for row in shown
             ),
             table=_gap_numbers(both),
-            height=height_of_rows([len(shown)], 2),
+            height=height_of_rows([len(shown)], (SYNTHETIC, WILD)),
             draw=dumbbells(shown, (SYNTHETIC, WILD), "reliability"),
         )
     )
@@ -135,7 +135,7 @@ def _draw_kinds(part: Part, runs: Sequence[NamedRun]) -> None:
                 for kind, rows in panels
             ),
             table=table(("run", "protocol", "probe", "metric", "before", "after", "low", "high", "cases"), numbers),
-            height=height_of_rows([len(rows) for _, rows in panels], len(protocols) + 1),
+            height=height_of_rows([len(rows) for _, rows in panels], (*protocols, "before")),
             draw=dot_panels(panels, protocols, "mean score", hollow="before"),
         )
     )

@@ -8,11 +8,9 @@ from wildcore.scoring import SummaryRow
 from wildcore.scoring.capability import LEVEL, Change, changes
 from wildcore.scoring.retention import RetentionMatrix, RetentionPoint
 from wildcore.types import Measured
-from wildcore_report.details import PANEL
 from wildcore_report.drawing import Drawing
 from wildcore_report.figures import (
     FOOT,
-    HEAD,
     MOST_ROWS,
     MOST_SERIES,
     Dot,
@@ -21,6 +19,7 @@ from wildcore_report.figures import (
     curves,
     dot_panels,
     heat_map,
+    height_of_curves,
     height_of_rows,
 )
 from wildcore_report.parts import NamedRun, Part, interval_text, rounded, some_of, table
@@ -140,7 +139,7 @@ def capability(runs: Sequence[NamedRun]) -> Part | str:
                     for run, m, c in tested
                 ],
             ),
-            height=height_of_rows([len(rows) for _, rows in panels], 1),
+            height=height_of_rows([len(rows) for _, rows in panels], ("edited minus unedited",)),
             draw=dot_panels(panels, ("edited minus unedited",), "points", share=False, reference=0.0),
         )
     )
@@ -220,7 +219,7 @@ def _curve(runs: Sequence[NamedRun]) -> Drawing:
         table=table(
             ("run", "after edits", "protocol", "probe", "metric", "mean", "low", "high", "cases"), numbers
         ),
-        height=HEAD * (1 + (len(shown) - 1) // 3) + PANEL * len(panels) + FOOT,
+        height=height_of_curves(len(panels), [run.name for run in shown]),
         draw=curves(panels, "edits made", "mean score"),
     )  # fmt: skip
 
@@ -302,7 +301,7 @@ def _measured_curve(runs: Sequence[NamedRun], name: str) -> Drawing | None:
             for line in lines
         ),
         table=table(("run", "after edits", name, "standard error", "items"), rows),
-        height=HEAD * (1 + (len(lines) - 1) // 3) + PANEL + FOOT,
+        height=height_of_curves(1, [line.name for line in lines]),
         draw=curves([(name, lines)], "edits made", name, share=False),
     )
 

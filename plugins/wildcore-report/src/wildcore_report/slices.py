@@ -113,6 +113,8 @@ def _arranged(groups: Mapping[str, list[str]], order: Literal["given", "frequenc
     counts = Counter({group: len(cases) for group, cases in groups.items()})
     ordered = sorted(counts, key=lambda group: (-counts[group], group))
     shown = [group for group in ordered[:MOST_GROUPS] if counts[group] >= LEAST_CASES]
+    if shown and len(ordered) == len(shown) + 1:
+        shown = ordered
     rest = [case for group in ordered if group not in shown for case in groups[group]]
     found = [(group, groups[group]) for group in shown]
     return [*found, (f"{OTHERS} ({len(ordered) - len(shown)} groups)", rest)] if rest and found else found
