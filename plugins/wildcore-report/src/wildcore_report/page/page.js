@@ -602,7 +602,8 @@
     const elements = [];
     for (let position = from; position < to; position++) {
       const row = rows[position];
-      const cells = shownColumns.map(([, title, kind, cell]) => h("div", { role: "gridcell", class: kind, "data-title": title }, cell(row)));
+      const cells = shownColumns.map(([key, title, kind, cell]) =>
+        h("div", { role: "gridcell", class: kind, "data-column": key, "data-title": title }, cell(row)));
       const element = h("div", {
         role: "row", class: "row", id: `row-${row}`, "aria-rowindex": position + 2, "aria-selected": String(position === active),
         "data-position": position,
