@@ -9,7 +9,7 @@ from typing import Literal
 Pair = tuple[str, str]
 """The id of an element with data, and its content."""
 
-SERVER = "server"
+SERVER: Literal["server"] = "server"
 
 
 def page(

@@ -1,7 +1,7 @@
 """The cases of a report: an index by column, and chunks with everything about each case, compressed one by one."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +12,7 @@ from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
 from wildcore.scoring.scores import COMPARES
 from wildcore.types import Score
 from wildcore_report.payload import SEARCH_CHARACTERS, SIGNS, CasesIndex, Status
-from wildcore_report.texts import Cleaner, cut, utf16_length
+from wildcore_report.texts import Cleaner, cut, packed, utf16_length
 
 CHUNK_SIZE = 100
 INDEX_CHARACTERS = 300
@@ -24,18 +24,29 @@ Scores = Sequence[ScoreRecord]
 
 
 class CaseTable:
-    """Collects case records, one row each. Each full chunk goes to ``keep`` as JSON, with its number, and is forgotten.
+    """Collects case records, one row each. A chunk is compressed as soon as it is full.
 
-    ``shortened`` counts the texts of the index that were cut.
+    ``chunks`` are those that are full, packed. ``shortened`` counts the texts of the index that were cut.
     """
 
-    def __init__(self, cleaner: Cleaner, keep: Callable[[int, str], None], chunk_size: int = CHUNK_SIZE) -> None:
-        self.cleaner, self.keep, self.chunk_size = cleaner, keep, chunk_size
-        self.rows = self.chunks = self.shortened = 0
+    def __init__(self, cleaner: Cleaner, chunk_size: int = CHUNK_SIZE) -> None:
+        self.cleaner, self.chunk_size = cleaner, chunk_size
+        self.rows = self.shortened = 0
+        self.chunks: list[str] = []
         self._open: list[str] = []
         self._columns: dict[str, list[Any]] = defaultdict(list)
         self._signs: dict[str, dict[str, list[str]]] = {"by": {}, "right_before": {}}
         self._scores: dict[str, list[float | None]] = {}
+
+    def copy(self, cleaner: Cleaner) -> "CaseTable":
+        """Return a table with the same rows, which grows by itself."""
+        other = CaseTable(cleaner, self.chunk_size)
+        other.rows, other.shortened = self.rows, self.shortened
+        other.chunks, other._open = list(self.chunks), list(self._open)
+        other._columns.update({name: list(column) for name, column in self._columns.items()})
+        other._signs = {name: {key: list(signs) for key, signs in found.items()} for name, found in self._signs.items()}
+        other._scores = {key: list(values) for key, values in self._scores.items()}
+        return other
 
     def add(self, run: int, record: CaseRecord, scores: Scores) -> None:
         """Add a case record of the run with the index ``run``, with its ``scores``."""
@@ -127,8 +138,7 @@ class CaseTable:
         return self.cleaner.text(_up_to(texts, SEARCH_CHARACTERS).lower()[:SEARCH_CHARACTERS])
 
     def _close(self) -> None:
-        self.keep(self.chunks, f"[{','.join(self._open)}]")
-        self.chunks += 1
+        self.chunks.append(packed(f"[{','.join(self._open)}]"))
         self._open.clear()
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from wildcore.reporting.headline import p_in_words
+from wildcore.scoring.intervals import wilson
 from wildcore_report.drawing import Drawing
-from wildcore_report.extra import CLASSES
+from wildcore_report.extra import CLASSES, Continued, ExtraContent
 from wildcore_report.figures import (
     FOOT,
     HEAD,
@@ -19,8 +20,8 @@ from wildcore_report.figures import (
     dot_panels,
     height_of_rows,
 )
-from wildcore_report.parts import NamedRun, Part, interval_text, points_text, rounded, some_of, table
-from wildcore_report.payload import TableData
+from wildcore_report.parts import NamedRun, Part, Row, interval_text, points_text, rounded, some_of, table
+from wildcore_report.payload import Cell, TableData
 from wildcore_report.slices import LENGTH, Slice
 
 PANEL = 190
@@ -129,61 +130,85 @@ def extra_content(runs: Sequence[NamedRun]) -> Part | str:
         )
     part = Part("extra-content", "What answers say beyond the gold")
     if classed:
-        part.text.append(
-            "Answers after the edit that contain the gold: they say nothing more, repeat it, or say something else. Answers without "
-            "the gold are not scored."
-        )
-        rows = [
-            (run.name, one.protocol, one.kind, one.scored, *(one.classes[name] for name in CLASSES), one.unscored,
-             one.refused, one.unclassed)
-            for run, one in classed
-        ]  # fmt: skip
-        columns = (
-            "run",
-            "protocol",
-            "probe",
-            "answers with the gold",
-            *CLASSES,
-            "not scored",
-            "refused",
-            "no class kept",
-        )
-        part.add_table("Classes of extra content", columns, rows, left=3)
-        bars = [
-            (f"{run.name}, {one.protocol}", [one.classes[name] / one.scored for name in CLASSES])
-            for run, one in classed
-            if one.kind == "reliability"
-        ]
-        shown = bars[:MOST_ROWS]
-        if shown:
-            part.draw(
-                Drawing(
-                    id="extra-content",
-                    section="extra-content",
-                    title="Classes of extra content",
-                    caption="Answers to edit prompts that contain the gold, by what else they say."
-                    + some_of(len(bars), MOST_ROWS, "rows"),
-                    alt="; ".join(
-                        f"{name}: " + ", ".join(f"{c} {share:.0%}" for c, share in zip(CLASSES, shares, strict=True))
-                        for name, shares in shown
-                    ),
-                    table=table(("run and protocol", *CLASSES), [(name, *map(rounded, of)) for name, of in bars]),
-                    height=HEAD + ROW * len(shown) + FOOT,
-                    draw=bars_of_shares(shown, CLASSES, "share of the answers that contain the gold"),
-                )
-            )
+        _add_classes(part, classed)
     if observed:
-        part.text.append(
-            "Correct answers to edit prompts: after some, the model went on once the answer was cut; after others it ended. Where "
-            "generation stopped with the answer, what would follow is not known."
-        )
-        rows = [
-            (run.name, one.protocol, one.metric, one.held, one.went_on, one.ended, one.unknown, one.example)
-            for run, one in observed
-        ]
-        columns = ("run", "protocol", "metric", "correct", "went on", "ended", "not known", "example")
-        part.add_table("What followed correct answers", columns, rows, left=3)
+        _add_continued(part, observed)
     return part
+
+
+def _add_classes(part: Part, classed: Sequence[tuple[NamedRun, ExtraContent]]) -> None:
+    part.text.append(
+        "Answers after the edit that contain the gold: they say nothing more, repeat it, or say something else. Answers without "
+        "the gold are not scored. Intervals are Wilson's, 95 %."
+    )
+    rows: list[Row] = []
+    for run, one in classed:
+        shares: list[Cell] = []
+        for name in CLASSES:
+            shares += [one.classes[name], interval_text(*wilson(one.classes[name] / one.scored, one.scored))]
+        rows.append((run.name, one.protocol, one.kind, one.scored, *shares, one.unscored, one.refused, one.unclassed))
+    of_classes = [column for name in CLASSES for column in (name, f"share of {name}, 95 %")]
+    columns = (
+        "run",
+        "protocol",
+        "probe",
+        "answers with the gold",
+        *of_classes,
+        "not scored",
+        "refused",
+        "no class kept",
+    )
+    part.add_table("Classes of extra content", columns, rows, left=3)
+    bars = [
+        (f"{run.name}, {one.protocol}", [one.classes[name] / one.scored for name in CLASSES])
+        for run, one in classed
+        if one.kind == "reliability"
+    ]
+    shown = bars[:MOST_ROWS]
+    if shown:
+        part.draw(
+            Drawing(
+                id="extra-content",
+                section="extra-content",
+                title="Classes of extra content",
+                caption="Answers to edit prompts that contain the gold, by what else they say."
+                + some_of(len(bars), MOST_ROWS, "rows"),
+                alt="; ".join(
+                    f"{name}: " + ", ".join(f"{c} {share:.0%}" for c, share in zip(CLASSES, shares_of, strict=True))
+                    for name, shares_of in shown
+                ),
+                table=table(("run and protocol", *CLASSES), [(name, *map(rounded, of)) for name, of in bars]),
+                height=HEAD + ROW * len(shown) + FOOT,
+                draw=bars_of_shares(shown, CLASSES, "share of the answers that contain the gold"),
+            )
+        )
+
+
+def _add_continued(part: Part, observed: Sequence[tuple[NamedRun, Continued]]) -> None:
+    part.text.append(
+        "Correct answers to edit prompts: after some, the model went on once the answer was cut; after others it ended. Where "
+        "generation stopped with the answer, what would follow is not known. Intervals are of the share that went on, of those "
+        "that are known."
+    )
+    rows: list[Row] = []
+    for run, one in observed:
+        known = one.went_on + one.ended
+        ends = interval_text(*wilson(one.went_on / known, known))
+        counts = (one.held, one.went_on, one.ended, one.unknown)
+        rows.append((run.name, one.protocol, one.metric, *counts, rounded(one.went_on / known), ends, one.example))
+    columns = (
+        "run",
+        "protocol",
+        "metric",
+        "correct",
+        "went on",
+        "ended",
+        "not known",
+        "share",
+        "95 % interval",
+        "example",
+    )
+    part.add_table("What followed correct answers", columns, rows, left=3)
 
 
 def agreement(runs: Sequence[NamedRun]) -> Part | str:
@@ -197,7 +222,9 @@ def agreement(runs: Sequence[NamedRun]) -> Part | str:
         "probes of locality. A score of 0.5 or more counts as correct. Intervals (95 %) take answers as independent, so they are "
         "too narrow where one text was scored several times. Kappa corrects for agreement by chance."
     )
-    rows, dots, numbers = [], [], []
+    rows: list[Row] = []
+    numbers: list[Row] = []
+    dots: list[tuple[str, DotRow]] = []
     for run, pair in found:
         low, high = pair.ends
         kappa = pair.kappa
@@ -220,7 +247,7 @@ def agreement(runs: Sequence[NamedRun]) -> Part | str:
     part.add_table("Pairs of metrics", columns, rows, left=3)
     shown = dots[:MOST_ROWS]
     panels = [(run, [row for name, row in shown if name == run]) for run in dict.fromkeys(name for name, _ in shown)]
-    columns = (
+    of_figure = (
         "run", "first", "second", "answers", *verdicts, "equal", "equal low", "equal high", "kappa", "kappa low", "kappa high",
     )  # fmt: skip
     part.draw(
@@ -231,7 +258,7 @@ def agreement(runs: Sequence[NamedRun]) -> Part | str:
             caption="Share of equal verdicts and Cohen's kappa of each pair, with 95 % intervals."
             + some_of(len(dots), MOST_ROWS, "pairs"),
             alt="; ".join(f"{run}: {row.name} {row.dots[0].value:.2f}" for run, row in shown if row.dots[0]),
-            table=table(columns, numbers),
+            table=table(of_figure, numbers),
             height=height_of_rows([len(rows) for _, rows in panels], 2),
             draw=dot_panels(panels, ("equal verdicts", "kappa"), "agreement", share=False),
         )
@@ -282,14 +309,14 @@ def _by_length(runs: Sequence[NamedRun], found: Sequence[tuple[NamedRun, Slice]]
 def _by_group(by: str, found: Sequence[tuple[NamedRun, Slice]]) -> Drawing:
     names = list(dict.fromkeys(run.name for run, _ in found))
     protocols = list(dict.fromkeys(one.protocol for _, one in found))
-    panels, rows_left = [], MOST_ROWS
+    panels: list[tuple[str, list[DotRow]]] = []
     for name in names:
-        groups = list(dict.fromkeys(one.group for run, one in found if run.name == name))[:rows_left]
+        groups = list(dict.fromkeys(one.group for run, one in found if run.name == name))
+        if panels and sum(len(rows) for _, rows in panels) + len(groups) > 2 * MOST_ROWS:
+            break
         values = {(one.group, one.protocol): one for run, one in found if run.name == name}
         rows = [DotRow(group, tuple(_dot(values.get((group, protocol))) for protocol in protocols)) for group in groups]
-        if rows:
-            panels.append((name, rows))
-        rows_left -= len(rows)
+        panels.append((name, rows))
     return Drawing(
         id=f"by-{_plain(by)}",
         section="slices",

@@ -6,11 +6,12 @@ a browser draws it with its own font, so that every script is shown and nothing 
 
 import base64
 import io
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wildcore.reporting.console import printable
 from wildcore_report.payload import FigureData, Pictures, TableData
@@ -28,6 +29,7 @@ PNG_SCALE = 2
 TEXT, SMALL = 11.5, 10.0
 """Sizes of text in CSS pixels."""
 LABEL_CHARACTERS = 28
+ALT_CHARACTERS = 800
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<")
 LINES = ("-", "--", "-.", ":")
 
@@ -57,12 +59,15 @@ DARK = Theme(
     "dark", "#17181a", "#ececee", "#4a4b50", ("#56b4e9", "#e69f00", "#2fc597", "#e59cc4", "#f0e442", "#ececee"),
     "#26272b", "#56b4e9",
 )  # fmt: skip
-THEMES = (LIGHT, DARK)
+COLOUR = re.compile("#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure to be drawn: what it says in words, its numbers, its height in CSS pixels, and how it is drawn."""
+    """A figure to be drawn: what it says in words, its numbers, its height in CSS pixels, and how it is drawn.
+
+    ``mixes_colours``: it has colours between those of the theme, so that one theme's picture cannot be made from the other's.
+    """
 
     id: str
     section: str
@@ -72,34 +77,34 @@ class Drawing:
     table: TableData
     height: int
     draw: Callable[["Figure", Theme], None]
+    mixes_colours: bool = False
 
 
 def figure_data(drawing: Drawing) -> FigureData:
     """Return the figure for the page, drawn for both themes."""
-    light, dark = (f"data:image/svg+xml;base64,{_base64(picture(drawing, theme, 'svg'))}" for theme in THEMES)
+    light = picture(drawing, LIGHT, "svg")
+    dark = picture(drawing, DARK, "svg") if drawing.mixes_colours else recoloured(light)
     return FigureData(
         id=drawing.id,
         section=drawing.section,
         title=drawing.title,
         caption=drawing.caption,
-        alt=drawing.alt,
-        svg=Pictures(light=light, dark=dark),
+        alt=cut(drawing.alt, ALT_CHARACTERS),
+        svg=Pictures(light=_address(light), dark=_address(dark)),
         width=WIDTH,
         height=drawing.height,
         table=drawing.table,
     )
 
 
-def picture(drawing: Drawing, theme: Theme, form: str, title: bool = False) -> bytes:
-    """Return the figure as "svg" or "png"; the background of an SVG is clear. ``title``: its title stands above it."""
+def picture(drawing: Drawing, theme: Theme, form: Literal["svg", "png"]) -> bytes:
+    """Return the figure as a file of this form; the background of an SVG is clear."""
     from matplotlib.figure import Figure
 
     with _style(theme):
         figure = Figure(figsize=(WIDTH / PIXELS_PER_INCH, drawing.height / PIXELS_PER_INCH), dpi=PIXELS_PER_INCH)
         figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
         drawing.draw(figure, theme)
-        if title:
-            figure.suptitle(label(drawing.title, 60))
         stream = io.BytesIO()
         metadata: dict[str, Any] = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
         with warnings.catch_warnings():
@@ -125,7 +130,6 @@ def _style(theme: Theme) -> Iterator[None]:
         "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": SMALL * POINTS_PER_PIXEL,
         "xtick.labelsize": SMALL * POINTS_PER_PIXEL, "ytick.labelsize": SMALL * POINTS_PER_PIXEL,
         "legend.fontsize": SMALL * POINTS_PER_PIXEL, "legend.frameon": False, "legend.handlelength": 1.2,
-        "figure.titlesize": TEXT * POINTS_PER_PIXEL, "figure.titleweight": "bold",
         "text.color": theme.text, "axes.labelcolor": theme.text, "axes.titlecolor": theme.text,
         "xtick.color": theme.text, "ytick.color": theme.text, "axes.edgecolor": theme.faint, "axes.facecolor": "none",
         "figure.facecolor": theme.background, "savefig.facecolor": theme.background, "grid.color": theme.faint,
@@ -184,5 +188,13 @@ def legend(figure: "Figure", entries: Sequence[tuple[str, str, str]], theme: The
                   handletextpad=0.3, borderpad=0.2)  # fmt: skip
 
 
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+def recoloured(light: bytes) -> bytes:
+    """Return an SVG for a dark page from that for a light one, without laying it out again."""
+    pairs = {
+        getattr(LIGHT, name): getattr(DARK, name) for name in ("background", "text", "faint", "map_low", "map_high")
+    } | dict(zip(LIGHT.series, DARK.series, strict=True))
+    return COLOUR.sub(lambda found: pairs.get(found[0], found[0]), light.decode()).encode()
+
+
+def _address(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -14,10 +14,11 @@ DISCARDED = "discarded"
 
 @dataclass
 class FoundRun:
-    """A run, whether it is finished, and what was noticed about it."""
+    """A run, whether it is finished, and what was noticed about it. ``strict``: damage in it is an error, not only noted."""
 
     folder: RunFolder
     finished: bool = True
+    strict: bool = True
     notes: list[str] = field(default_factory=list)
 
 
@@ -90,4 +91,4 @@ def open_run(path: Path) -> FoundRun:
     """
     folder = RunFolder.open(path)
     folder.manifest  # noqa: B018  # raises UserError if it is damaged
-    return FoundRun(folder, finished=folder.scores_path.exists())
+    return FoundRun(folder, finished=folder.scores_path.exists(), strict=False)

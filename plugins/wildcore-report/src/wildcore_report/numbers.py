@@ -1,7 +1,8 @@
 """The numbers of one run that a report shows, computed in one reading of its files."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -62,11 +63,7 @@ class RunNumbers:
     seconds_per_edit: float | None = None
     unscored: Counter[tuple[str, str]] = field(default_factory=Counter)
     last_worked: str = ""
-
-    @property
-    def identity(self) -> Mapping[str, object]:
-        """Everything that the run's answers depend on."""
-        return self.manifest.identity
+    later_notes: list[str] = field(default_factory=list)
 
     def reliability(self) -> dict[str, SummaryRow]:
         """Return the row of reliability under each protocol by its first metric."""
@@ -85,23 +82,37 @@ class RunNumbers:
 def read_numbers(run: FoundRun, take: Take) -> RunNumbers:
     """Read a run once, give each case record with its scores to ``take``, and return the numbers.
 
-    Raises ``UserError`` for a damaged line, unless the run is unfinished: what comes before it is then used, which is noted.
+    Raises ``UserError`` for a damaged line. If the run is not read strictly, the rest of that file is left out, which is noted.
     """
     folder = run.folder
     numbers = RunNumbers(folder, folder.manifest, run.finished, list(run.notes))
-    scores = _scores_by_case(folder)
+    scores: dict[tuple[str, int | None], list[ScoreRecord]] = defaultdict(list)
+    with _noted(numbers, run.strict):
+        for score in folder.all_scores():
+            scores[score.case, score.after_edits].append(score)
     reading = _Reading(numbers, scores)
-    try:
+    with _noted(numbers, run.strict):
         for record in folder.records():
             own = scores.get((record.case, record.after_edits), ())
             take(record, own)
             reading.take(record, own)
-    except UserError as error:
-        if run.finished:
-            raise
-        numbers.notes.append(printable(f"read up to a damaged line: {error}"))
     reading.finish()
+    with _noted(numbers, run.strict):
+        read_points(numbers, several=len({after for _, after in scores}) > 1)
+    with _noted(numbers, run.strict):
+        read_work(numbers)
     return numbers
+
+
+@contextmanager
+def _noted(numbers: RunNumbers, strict: bool) -> Iterator[None]:
+    """Turn a ``UserError`` in this context into a note, unless ``strict``."""
+    try:
+        yield
+    except UserError as error:
+        if strict:
+            raise
+        numbers.notes.append(printable(f"not read to the end: {error}"))
 
 
 class _Reading:
@@ -144,8 +155,6 @@ class _Reading:
             if score.after is None and score.after_reason != REFUSED
         )
         self._count_edits()
-        self._read_points()
-        numbers.last_worked = last_worked(numbers)
 
     def _is_last(self, case: str, after_edits: int | None) -> bool:
         return case in self.facts and self.facts[case].after_edits == after_edits
@@ -172,13 +181,15 @@ class _Reading:
         seconds = [case.seconds for case in self.facts.values() if case.status == "edited"]
         numbers.seconds_per_edit = fmean(seconds) if seconds else None
 
-    def _read_points(self) -> None:
-        numbers, folder = self.numbers, self.numbers.folder
-        numbers.model_points = sorted(folder.points(), key=lambda point: point.after_edits)
-        numbers.collapse = collapse(numbers.model_points)
-        if numbers.model_points or len({after for _, after in self.scores}) > 1:
-            numbers.points = retention(folder)
-            numbers.matrices = retention_matrices(folder)
+
+def read_points(numbers: RunNumbers, several: bool) -> None:
+    """Read what was measured at judging points, and the scores there if there are ``several``."""
+    folder = numbers.folder
+    numbers.model_points = sorted(folder.points(), key=lambda point: point.after_edits)
+    numbers.collapse = collapse(numbers.model_points)
+    if several:
+        numbers.points = retention(folder)
+        numbers.matrices = retention_matrices(folder)
 
 
 def facts_of(record: CaseRecord, scores: Sequence[ScoreRecord]) -> CaseFacts:
@@ -239,14 +250,9 @@ def shared_subjects(facts: Iterable[CaseFacts]) -> dict[str, str]:
     return {case: subject for case, subject in found.items() if counts[subject] > 1}
 
 
-def last_worked(numbers: RunNumbers) -> str:
-    """Return when the run was last worked on, as far as it says so."""
-    ended = [work.ended for work in numbers.folder.work()]
-    return max([numbers.manifest.created, *ended])
-
-
-def _scores_by_case(folder: RunFolder) -> CaseScores:
-    found: dict[tuple[str, int | None], list[ScoreRecord]] = defaultdict(list)
-    for score in folder.all_scores():
-        found[score.case, score.after_edits].append(score)
-    return found
+def read_work(numbers: RunNumbers) -> None:
+    """Read when the run was last worked on, as far as it says so, and the notes of each call."""
+    numbers.last_worked = numbers.manifest.created
+    for work in numbers.folder.work():
+        numbers.last_worked = max(numbers.last_worked, work.ended)
+        numbers.later_notes += work.notes

@@ -9,6 +9,7 @@ from wildcore_report.numbers import RunNumbers
 from wildcore_report.payload import Cell, SectionData, TableData, TitledTable
 
 DECIMALS = 4
+Row = tuple[Cell, ...]
 
 
 @dataclass(frozen=True)

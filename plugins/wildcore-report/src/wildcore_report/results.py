@@ -22,9 +22,9 @@ def gap(runs: Sequence[NamedRun]) -> Part | str:
         return f"no run was evaluated under both {SYNTHETIC} and {WILD}"
     part = Part("gap", "The gap between protocols")
     part.text.append(
-        f"Reliability is the share of edits whose own prompt is answered correctly. {SYNTHETIC} reads the gold answer while it asks; "
-        f"{WILD} lets the edited model answer freely. Each protocol scores by its own metric. Differences are paired by case; "
-        "intervals are 95 %, and cases that share a subject count as one cluster."
+        f"Reliability is the share of edits whose own prompt is answered correctly. {SYNTHETIC} reads the gold answer while it "
+        f"asks; {WILD} lets the edited model answer freely. Each protocol scores by its own metric. Differences are paired by "
+        "case; intervals are 95 %, and cases that share a subject count as one cluster."
     )
     if len(both) < len(runs):
         lacking = ", ".join(run.name for run in runs if run.numbers.gap is None)
@@ -79,9 +79,10 @@ def kinds(runs: Sequence[NamedRun]) -> Part | str:
         return "nothing is scored yet"
     part = Part("kinds", "Before and after, by kind of probe")
     part.text.append(
-        "A case's value is the mean over its probes of a kind; numbers are means over cases, with 95 % intervals: Wilson's where all "
-        "values are 0 or 1, else Student's t. Probes of locality ask what the edit must not change, so a metric that compares with "
-        "the unedited model has no number before the edit. Answers that were refused or not scored are counted, not averaged."
+        "A case's value is the mean over its probes of a kind; numbers are means over cases, with 95 % intervals: Wilson's where "
+        "all values are 0 or 1, else Student's t. Probes of locality ask what the edit must not change, so a metric that "
+        "compares with the unedited model has no number before the edit. Answers that were refused or not scored are counted, "
+        "not averaged."
     )
     rows = [_kinds_row(run, row) for run in runs for row in run.numbers.rows]
     columns = (

@@ -38,8 +38,8 @@ def retention(runs: Sequence[NamedRun]) -> Part | str:
         return "no run was evaluated at several judging points that compare"
     part = Part("retention", "What is left of edits")
     part.text.append(
-        "After more and more edits of a sequence, the cases written so far are evaluated again. The curve is over all of them; the "
-        "matrix shows each group of edits by itself, so that forgetting is told apart from edits that never held."
+        "After more and more edits of a sequence, the cases written so far are evaluated again. The curve is over all of them; "
+        "the matrix shows each group of edits by itself, so that forgetting is told apart from edits that never held."
     )
     rows = [
         (run.name, point.after_edits, row.protocol, row.kind, row.metric, rounded(row.after),
@@ -96,9 +96,9 @@ def capability(runs: Sequence[NamedRun]) -> Part | str:
         return "no ability, such as the accuracy in a task, was measured before and after the edits"
     part = Part("capability", "General ability")
     part.text.append(
-        "The model after the last judging point beside the unedited model. Differences are in points (per cent of the items) with 90 "
-        f"% intervals. A loss: one-sided test against a loss of {MARGIN:g} point or more; a change: two one-sided tests (TOST). Level "
-        f"{LEVEL}, each number by itself."
+        "The model after the last judging point beside the unedited model. Differences are in points (per cent of the items) "
+        f"with 90 % intervals. A loss: one-sided test against a loss of {MARGIN:g} point or more; a change: two one-sided tests "
+        f"(TOST). Level {LEVEL}, each number by itself."
     )
     rows = [
         (run.name, before.name, after.items, rounded(before.value), rounded(after.value), *_tests(change),
@@ -247,6 +247,7 @@ def _matrix(number: int, run: NamedRun, matrix: RetentionMatrix) -> Drawing:
         ),
         height=min(420, FOOT + 60 + 26 * max(4, len(groups))),
         draw=heat_map(matrix.values, groups, ends),
+        mixes_colours=True,
     )
 
 

@@ -13,8 +13,8 @@ from wildcore.scoring.clusters import cluster_names
 LENGTHS = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 9), (10, None))
 """Classes of the length of a target in tokens, first and last; None: no upper end."""
 MOST_GROUPS = 12
-LEAST_CASES = 2
-"""Groups with fewer cases are counted together."""
+LEAST_CASES = 5
+"""Groups with fewer cases are counted together: they say nothing by themselves."""
 OTHERS = "others"
 LENGTH, RELATION = "length of the target", "relation"
 
