@@ -1,6 +1,7 @@
 """The page of a report in a real browser: its first screen, figures, tables, and how it looks and reads elsewhere."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def test_how_it_was_obtained_unfolds_to_the_manifest(visit: Visits) -> None:
 
 def test_sections_have_their_figures_and_tables(visit: Visits) -> None:
     page = visit().page
-    assert page.locator("#contents a").all_inner_texts() == ["By kind of probe", "Slices", "Cases"]
+    assert page.locator("#contents a").all_inner_texts() == ["By kind of probe", "Slices", "Cases (48)"]
     assert page.inner_text("#kinds tbody tr:first-child").split() == ["ft-m", "0.900", "0.333"]
     page.click("#kinds figure summary")
     assert page.inner_text("#kinds figure tbody tr:nth-child(3)").split() == ["memit", "0.900", "0.333"]
@@ -122,7 +123,7 @@ def test_outline_of_headings_skips_no_level(visit: Visits) -> None:
     opened.case()
     levels = opened.run("[...document.querySelectorAll('h1,h2,h3,h4,h5')].map(heading => Number(heading.tagName[1]))")
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_outcomes_are_told_without_colour(visit: Visits) -> None:
