@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -69,6 +70,7 @@ def small(finished: bool = True, facts: int = 12) -> Payload:
     return made([("ft-m", (1,)), ("rome", (1,)), ("memit", (1, facts))], facts, finished=finished).check()
 
 
+@cache
 def long(rows: int = 20_000) -> Payload:
     """Return four runs with ``rows`` case records in all, each with two probes."""
     runs = [(editor, (1,)) for editor in ("ft-m", "rome", "memit", "grace")]
@@ -81,7 +83,9 @@ def hostile() -> Payload:
     payload = made([("ft-m", (1,)), ("rome", (1,))], len(ATTACKS), attacks=ATTACKS)
     long_answer = "word <b>bold</b>\u202e \x00" * 45_000
     for probe in payload.cases[0]["probes"]:
-        probe["after"] = [{"text": long_answer, "raw": long_answer + ATTACKS[0], "cut_at": len(long_answer), "stopped": "limit"}]
+        probe["after"] = [
+            {"text": long_answer, "raw": long_answer + ATTACKS[0], "cut_at": len(long_answer), "stopped": "limit"}
+        ]
     return payload
 
 
@@ -140,14 +144,18 @@ def made_case(
             "status": "refused" if refused else "edited",
             "reason": attack(attacks, fact, "the subject is not in the prompt") if refused else None,
             "seconds": 0.25,
-            "patch": None if refused else {"modules": [f"layers.{run}.mlp"], "norm": 1.5, "inner": {"editor": editor, "deep": [{"a": 1}]}},
+            "patch": None
+            if refused
+            else {"modules": [f"layers.{run}.mlp"], "norm": 1.5, "inner": {"editor": editor, "deep": [{"a": 1}]}},
             "fallback": None,
         },
         "probes": probes,
     }
 
 
-def made_probe(run: int, fact: int, protocol: str, kind: str, question: str, gold: str, refused: bool) -> dict[str, Any]:
+def made_probe(
+    run: int, fact: int, protocol: str, kind: str, question: str, gold: str, refused: bool
+) -> dict[str, Any]:
     """Return a probe: the answer after the edit begins with the gold if the edit holds, and goes on after the cut."""
     held = holds(run, fact, protocol, kind)
     text = gold if held else f"the city of Berlin, person {fact}"
@@ -200,7 +208,10 @@ def made_index(cases: list[dict[str, Any]], places: tuple[tuple[str, str], ...])
     words = {"h": "held", "f": "failed", "r": "refused", "u": "unscored"}
 
     def signs(side: str) -> dict[str, str]:
-        return {f"{protocol}|{kind}": "".join(sign(case, protocol, kind, side) for case in cases) for protocol, kind in places}
+        return {
+            f"{protocol}|{kind}": "".join(sign(case, protocol, kind, side) for case in cases)
+            for protocol, kind in places
+        }
 
     def answers(case: dict[str, Any]) -> str:
         return " ".join(answer["text"][:50] for probe in case["probes"] for answer in probe["after"])
@@ -219,30 +230,51 @@ def made_index(cases: list[dict[str, Any]], places: tuple[tuple[str, str], ...])
         "status": [words[one] for one in after["wild|reliability"]],
         "by": after,
         "right_before": signs("before"),
-        "search": [f"{case['request']['prompt']} {case['request']['target']} {answers(case)}".lower()[:400] for case in cases],
+        "search": [
+            f"{case['request']['prompt']} {case['request']['target']} {answers(case)}".lower()[:400] for case in cases
+        ],
         "score": score,
         "tokens": [len(case["request"]["target"]) for case in cases],
     }
 
 
 def made_summary(
-    runs: list[tuple[str, tuple[int, ...]]], facts: int, rows: int, chunk_size: int, finished: bool, attacks: tuple[str, ...]
+    runs: list[tuple[str, tuple[int, ...]]],
+    facts: int,
+    rows: int,
+    chunk_size: int,
+    finished: bool,
+    attacks: tuple[str, ...],
 ) -> dict[str, Any]:
     """Return the summary of a report with one section of each shape."""
-    names = [f"{attack(attacks, number, editor)} {number}" if attacks else editor for number, (editor, _) in enumerate(runs)]
+    names = [
+        f"{attack(attacks, number, editor)} {number}" if attacks else editor for number, (editor, _) in enumerate(runs)
+    ]
     table = {"columns": ["Editor", "synthetic", "wild"], "rows": [[name, 0.9, 1 / 3] for name in names]}
     kinds = {"title": "Scores by kind", "align": ["left", "right", "right"], **table}
-    many = {"title": "By relation", "columns": ["relation", "cases"], "align": ["left", "right"], "rows": [[f"P{i}", i * 1000] for i in range(40)]}
+    many = {
+        "title": "By relation",
+        "columns": ["relation", "cases"],
+        "align": ["left", "right"],
+        "rows": [[f"P{i}", i * 1000] for i in range(40)],
+    }
     return {
         "title": attack(attacks, 0, "Made-up runs"),
         "created": "2026-11-30T07:31:00+00:00",
         "wildcore": "0.1.0",
         "notes": [attack(attacks, 1, "The section on agreement is left out: no judge was asked.")],
         "headline": [
-            attack(attacks, 2, f"{name}: 0.900 of edits hold under synthetic and 0.333 under wild, a gap of 56.7 points (95 % interval 51.0 to 62.3).")
+            attack(
+                attacks,
+                2,
+                f"{name}: 0.900 of edits hold under synthetic and 0.333 under wild, a gap of 56.7 points (95 % interval 51.0 to 62.3).",
+            )
             for name in names
         ],
-        "runs": [made_run(number, editor, names[number - 1], facts, finished, attacks) for number, (editor, _) in enumerate(runs, 1)],
+        "runs": [
+            made_run(number, editor, names[number - 1], facts, finished, attacks)
+            for number, (editor, _) in enumerate(runs, 1)
+        ],
         "protocols": [
             {
                 "name": name,
@@ -258,7 +290,13 @@ def made_summary(
         "figures": [made_figure("gap", "gap", table, attacks), made_figure("kinds", "kinds", table, attacks)],
         "sections": [
             {"id": "gap", "title": "The gap", "text": [], "figures": ["gap"], "tables": []},
-            {"id": "kinds", "title": attack(attacks, 3, "By kind of probe"), "text": ["Each kind on its own."], "figures": ["kinds"], "tables": [kinds]},
+            {
+                "id": "kinds",
+                "title": attack(attacks, 3, "By kind of probe"),
+                "text": ["Each kind on its own."],
+                "figures": ["kinds"],
+                "tables": [kinds],
+            },
             {"id": "slices", "title": "Slices", "text": [], "figures": [], "tables": [many]},
         ],
         "case_count": rows,
@@ -269,7 +307,9 @@ def made_summary(
     }
 
 
-def made_run(number: int, editor: str, name: str, facts: int, finished: bool, attacks: tuple[str, ...]) -> dict[str, Any]:
+def made_run(
+    number: int, editor: str, name: str, facts: int, finished: bool, attacks: tuple[str, ...]
+) -> dict[str, Any]:
     """Return what the summary says of a run; the last has signs of a collapse."""
     return {
         "id": str(number),
@@ -284,7 +324,10 @@ def made_run(number: int, editor: str, name: str, facts: int, finished: bool, at
         "finished": finished,
         "done": facts if finished else facts // 2,
         "how": attack(attacks, number, f"{editor} on llama-tiny, {facts} facts, one at a time"),
-        "manifest": {"identity": {"editor": {"name": attack(attacks, number, editor), "params": {"layers": [4, 5]}}}, "empty": {}},
+        "manifest": {
+            "identity": {"editor": {"name": attack(attacks, number, editor), "params": {"layers": [4, 5]}}},
+            "empty": {},
+        },
         "headline": None,
         "notes": ["One case was set aside."],
         "collapse": [attack(attacks, number, "perplexity grew tenfold")] if number == 3 else [],
@@ -297,7 +340,7 @@ def made_figure(name: str, section: str, table: dict[str, Any], attacks: tuple[s
 
     def picture(ground: str) -> str:
         drawing = f'<rect width="640" height="240" fill="{ground}"/><circle cx="99" cy="99" r="50" fill="#0a5a9c"/>'
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 240"><script>parent.attacked = 5</script>{drawing}</svg>'
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="240"><script>parent.attacked = 5</script>{drawing}</svg>'
         return f"data:image/svg+xml,{quote(svg)}"
 
     return {

@@ -216,18 +216,18 @@
   const count = (number) => number.toLocaleString("en");
   const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-  function decimal(value) {
-    if (Number.isInteger(value)) return count(value);
-    return Math.abs(value) < 0.0005 ? value.toPrecision(2) : value.toFixed(3);
-  }
+  const tiny = (value) => value !== 0 && Math.abs(value) < 0.0005;
+  const decimalsOf = (value) => (tiny(value) ? 0 : (value.toFixed(3).replace(/\.?0+$/, "").split(".")[1] ?? "").length);
+  const places = (value, decimals) =>
+    tiny(value) ? value.toPrecision(2) : value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  const decimal = (value) => places(value, decimalsOf(value));
 
-  /** Return how the numbers of a column are written: all with three decimals if one has decimals. */
+  /** Return how the numbers of a column are written: all with as many decimals as one of them needs, at most three. */
   function writer(values) {
-    const decimals = values.some((value) => typeof value === "number" && !Number.isInteger(value));
+    const decimals = Math.max(0, ...values.filter((value) => typeof value === "number").map(decimalsOf));
     return (value) => {
       if (value === null) return h("span", { class: "none", title: "no value" }, "–");
-      if (typeof value !== "number") return bdi(String(value));
-      return decimals && (value === 0 || Math.abs(value) >= 0.0005) ? value.toFixed(3) : decimal(value);
+      return typeof value === "number" ? places(value, decimals) : bdi(String(value));
     };
   }
 
@@ -236,8 +236,9 @@
     const numeric = columns.map((_, column) =>
       align ? align[column] === "right" : rows.some((row) => typeof row[column] === "number"),
     );
+    const kind = (value, column) => (typeof value === "string" && value.length > 28 ? "prose" : "") + (numeric[column] ? " number" : "");
     const cell = (value, column) =>
-      h(column ? "td" : "th", { scope: column ? null : "row", class: numeric[column] && "number" }, writers[column](value));
+      h(column ? "td" : "th", { scope: column ? null : "row", class: kind(value, column) || null }, writers[column](value));
     const body = rows.map((row, position) => h("tr", { class: position >= LONG_TABLE && "more" }, row.map(cell)));
     const head = columns.map((name, column) => h("th", { scope: "col", class: numeric[column] && "number" }, bdi(name)));
     const element = h(
@@ -309,9 +310,16 @@
     return found ? `${found[1]} ${found[2]}${/(Z|\+00:00)$/.test(created) ? " UTC" : ""}` : created;
   }
 
-  /** Return ``text`` with its numbers set off, so that they are found at a glance; not those in parentheses. */
-  const numbersSetOff = (text) =>
-    text.split(/((?<![\w.-])[+−-]?\d+(?:\.\d+)+(?!\w)(?![^()]*\)))/).map((part, i) => (i % 2 ? h("b", {}, part) : bdi(part)));
+  /** Return a headline whose run and numbers are found at a glance; what it says in parentheses is smaller. */
+  function headline(text) {
+    const run = summary.runs.find(({ name }) => text.startsWith(`${name}: `));
+    const rest = run ? text.slice(run.name.length + 1) : text;
+    const parts = rest.split(/(\([^()]*\))/).map((part, i) =>
+      i % 2
+        ? h("small", {}, bdi(part))
+        : part.split(/((?<![\w.-])[+−-]?\d+(?:\.\d+)+(?!\w))/).map((piece, j) => (j % 2 ? h("b", {}, piece) : bdi(piece))));
+    return h("p", { class: "headline" }, run && h("strong", {}, bdi(run.name), ":"), parts);
+  }
 
   function runItem(run) {
     const draw = () => [
@@ -354,7 +362,7 @@
 
   function overview(gap) {
     const first = gap && figures.get(gap.figures[0]);
-    const sentences = summary.headline.map((sentence) => h("p", { class: "headline" }, numbersSetOff(sentence)));
+    const sentences = summary.headline.map(headline);
     const made = `wildcore ${summary.wildcore}, ${dateOf(summary.created)}`;
     return [
       h("p", { class: "made" }, made, live && h("span", { class: "badge", id: "live" }, "live")),
@@ -377,8 +385,9 @@
     if (withoutFirst && !named.length && !data.tables.length && !data.text.length) return null;
     return h("section", { id: data.id, "aria-labelledby": `${data.id}-title`, tabindex: "-1" },
       h("h2", { id: `${data.id}-title` }, bdi(data.title)),
-      data.text.map((paragraph) => h("p", {}, bdi(paragraph))),
-      h("div", { class: named.length > 1 ? "figures" : "figures alone" }, named.map((data) => figure(data))),
+      h("div", { class: named.length === 1 ? "beside" : "" },
+        named.length > 0 && h("div", { class: "figures" }, named.map((data) => figure(data))),
+        h("div", { class: "prose" }, data.text.map((paragraph) => h("p", {}, bdi(paragraph))))),
       data.tables.map(table));
   }
 
@@ -404,9 +413,10 @@
       });
     }
     for (const details of document.querySelectorAll("main details")) if (open.has(details.dataset.key)) details.open = true;
-    const links = [...drawnSections, cases].map((part) =>
-      h("li", {}, h("a", { href: `#${part.id}` }, part.querySelector("h2").textContent)));
-    byId("contents").replaceChildren(h("ul", {}, links));
+    const link = (part, text) => h("a", { href: `#${part.id}` }, text);
+    byId("contents").replaceChildren(
+      h("ul", {}, drawnSections.map((part) => h("li", {}, link(part, part.querySelector("h2").textContent)))),
+      link(cases, `Cases (${count(summary.case_count)})`));
   }
 
   /* ---------------------------------------------------------------- the address ------------------------------------------- */
@@ -533,6 +543,8 @@
   /* ---------------------------------------------------------------- the table of cases ------------------------------------ */
 
   const several = (values) => new Set(values).size > 1;
+  const runWord = () => (summary.runs.every((run) => run.name === run.editor) ? "Editor" : "Run");
+  const longest = (texts, least, most) => `${Math.min(most, texts.reduce((length, text) => Math.max(length, text.length), least))}ch`;
 
   /** Return the columns: key, title, class, and what a cell shows. */
   function columns() {
@@ -550,7 +562,7 @@
       ["question", "Question", "question", (row) =>
         h("a", { href: `#case=${caseAddress(row)}`, tabindex: "-1", dir: "auto" }, inLine(index.question[row].slice(0, 300)))],
       ["target", "Target", "target", (row) => h("bdi", {}, inLine(index.target[row].slice(0, 200)))],
-      several(index.run) && ["run", "Editor", "run", (row) => h("bdi", {}, inLine(summary.runs[index.run[row]].name))],
+      several(index.run) && ["run", runWord(), "run", (row) => h("bdi", {}, inLine(summary.runs[index.run[row]].name))],
       several(index.after_edits) && ["edits", "Edits", "edits number", (row) =>
         index.after_edits[row] === null ? "–" : count(index.after_edits[row])],
       filter.against && ["against", filter.against, "sign", (row) => sign(other, row)],
@@ -577,13 +589,15 @@
     shownColumns = columns();
     grid.style.setProperty("--columns", shownColumns.map(([key]) => `var(--${key})`).join(" "));
     grid.setAttribute("aria-colcount", shownColumns.length);
+    grid.style.setProperty("--run", longest(summary.runs.map((run) => run.name), 7, 22));
+    grid.style.setProperty("--case", longest(index.case, 5, 14));
     const [name, direction] = filter.sort.split("-");
     const focused = head.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
     head.replaceChildren(...shownColumns.map(([key, title, kind]) => {
       const now = name === key ? (direction === "down" ? "descending" : "ascending") : "none";
       const next = now === "ascending" ? `${key}-down` : now === "descending" ? "" : key;
       const arrow = { ascending: " ↑", descending: " ↓", none: "" }[now];
-      const button = h("button", { type: "button", "data-sort": key, click: () => change({ sort: next }) }, bdi(title),
+      const button = h("button", { type: "button", "data-sort": key, title, click: () => change({ sort: next }) }, bdi(title),
         h("span", { "aria-hidden": "true" }, arrow));
       return h("div", { role: "columnheader", class: kind, "aria-sort": now }, button);
     }));
@@ -602,7 +616,8 @@
     const elements = [];
     for (let position = from; position < to; position++) {
       const row = rows[position];
-      const cells = shownColumns.map(([, title, kind, cell]) => h("div", { role: "gridcell", class: kind, "data-title": title }, cell(row)));
+      const cells = shownColumns.map(([key, title, kind, cell]) =>
+        h("div", { role: "gridcell", class: kind, "data-column": key, "data-title": title }, cell(row)));
       const element = h("div", {
         role: "row", class: "row", id: `row-${row}`, "aria-rowindex": position + 2, "aria-selected": String(position === active),
         "data-position": position,
@@ -742,7 +757,7 @@
     controls.replaceChildren(
       h("label", { class: "control search", for: "filter-q" }, h("span", {}, "Search ", h("kbd", {}, "/")), search),
       folding,
-      select("run", "Editor", options.run, { hidden: summary.runs.length < 2 }),
+      select("run", runWord(), options.run, { hidden: summary.runs.length < 2 }),
       select("kind", "Probe", options.kind),
       select("protocol", "Outcome under", options.protocol),
       select("against", "Beside", options.against),
@@ -839,10 +854,11 @@
     return found.sort((one, two) => index.after_edits[one] - index.after_edits[two]);
   };
 
-  const columnTitle = (record) => {
-    const run = summary.runs[record.run];
-    return [bdi(run.name), record.after_edits > 1 && h("span", { class: "dim" }, ` after ${count(record.after_edits)} edits`)];
-  };
+  const judgedAfter = (record) => record.after_edits > 1 && h("span", { class: "dim" }, ` after ${count(record.after_edits)} edits`);
+
+  /** Return the name of a record's run, with the judging point if those beside it differ in that. */
+  const columnTitle = (record, records) =>
+    [bdi(summary.runs[record.run].name), several(records.map((other) => other.after_edits)) && judgedAfter(record)];
 
   function outcomeTag(row, protocol, kind) {
     const [mark, word] = SIGNS[index.by[`${protocol}|${kind}`]?.[row] ?? "-"];
@@ -868,9 +884,14 @@
       h("p", { class: "label" }, label, h("span", { class: "dim" }, ` ended: ${answer.stopped}`)),
       answer.text ? quoted(answer.text, {}, marked) : h("p", { class: "nothing" }, "(empty answer)"),
       lacking.length > 0 && h("p", { class: "lacking" }, "lacks: ", bdi(lacking.join(" "))),
-      cut && h("div", { class: "cut" },
-        h("p", { class: "label" }, h("span", { "aria-hidden": "true" }, "✂ "), "cut here; after the cut:"), quoted(raw.slice(answer.cut_at))),
+      cut && cutBlock(raw.slice(answer.cut_at)),
       raw !== null && scored.trim() !== answer.text.trim() && h("details", {}, h("summary", {}, "whole output"), quoted(raw)));
+  }
+
+  /** Return what the truncator cut off, set off from the answer; in one line if it holds no word. */
+  function cutBlock(rest) {
+    const line = /[\p{L}\p{N}]/u.test(rest) ? "cut" : "cut line";
+    return h("div", { class: line }, h("p", { class: "label" }, h("span", { "aria-hidden": "true" }, "✂ "), "cut here; after the cut:"), quoted(rest));
   }
 
   function samples(probe, side) {
@@ -907,10 +928,10 @@
     return h("dl", { class: "facts" }, Object.entries(value).flatMap(([name, item]) => [h("dt", {}, bdi(name)), h("dd", {}, evidence(item))]));
   }
 
-  function probeCell(record, row, probe) {
+  function probeCell(record, records, row, probe) {
     const own = row === opened;
     return h("article", { class: `cell ${own ? "own" : ""}` },
-      h("h5", {}, columnTitle(record), outcomeTag(row, probe.protocol, probe.kind)),
+      h("h5", {}, h("span", {}, columnTitle(record, records)), outcomeTag(row, probe.protocol, probe.kind)),
       probe.unanswered && h("p", { class: "notice" }, "Not answered: ", bdi(probe.unanswered)),
       samples(probe, "before"),
       probe.prompt_after !== null && probe.prompt_after !== undefined && probe.prompt_after !== probe.prompt &&
@@ -949,12 +970,13 @@
     const draw = () => [
       h("p", { class: "label" }, "Asked as", modules && h("span", { class: "dim" }, ` ${modules}`)),
       [...prompts].map((prompt) => quoted(prompt, { class: "code" })),
-      h("div", { class: "cells" }, [...cells].map(([position, probe]) => probeCell(records[position], rowsOfRecords[position], probe))),
+      h("div", { class: "cells" }, [...cells].map(([position, probe]) => probeCell(records[position], records, rowsOfRecords[position], probe))),
     ];
-    const tags = [...cells.keys()].map((position) => outcomeTag(rowsOfRecords[position], name, first.kind));
+    const tags = [...cells.keys()].map((position) =>
+      h("span", {}, records.length > 1 && bdi(`${summary.runs[records[position].run].name} `), outcomeTag(rowsOfRecords[position], name, first.kind)));
     const line = h("h4", {}, bdi(name), h("span", { class: "tags" }, tags));
     const open = [filter.protocol, filter.against, defaults.protocol, defaults.against].includes(name);
-    return unfold(key, line, draw, { class: "protocol", open });
+    return unfold(key, line, draw, { class: "protocol", open, "data-protocol": name, "data-kind": first.kind });
   }
 
   function probeGroup(group, records, rowsOfRecords, position) {
@@ -981,6 +1003,15 @@
       Object.entries(record.tags).flatMap(([name, item]) => [h("dt", {}, bdi(name)), h("dd", {}, bdi(String(item)))]));
   }
 
+  /** Unfold the answers under a protocol and bring them into sight. */
+  function showProtocol(name, kind) {
+    const found = [...dialog.querySelectorAll(".protocol")].find(({ dataset }) => dataset.protocol === name && dataset.kind === kind);
+    if (!found) return;
+    found.open = true;
+    found.scrollIntoView();
+    found.querySelector("summary").focus({ preventScroll: true });
+  }
+
   /** Return the outcomes of the case under each protocol (rows) and by each run (columns). */
   function glance(records, rowsOfRecords) {
     const kind = filter.kind;
@@ -990,15 +1021,16 @@
       h("h3", { id: "glance-title" }, title),
       scrollable(title, { class: "wide" }, h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Protocol"),
-          records.map((record) => h("th", { scope: "col" }, columnTitle(record))))),
-        h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, bdi(name)),
+          records.map((record) => h("th", { scope: "col" }, columnTitle(record, records))))),
+        h("tbody", {}, names.map((name) => h("tr", {},
+          h("th", { scope: "row" }, h("button", { type: "button", class: "link", click: () => showProtocol(name, kind) }, bdi(name))),
           rowsOfRecords.map((row) => h("td", {}, outcomeTag(row, name, kind)))))))));
   }
 
-  function editCell(record, row) {
+  function editCell(record, records, row) {
     const { edit } = record;
     return h("article", { class: `cell ${row === opened ? "own" : ""}` },
-      h("h4", {}, columnTitle(record), h("span", { class: `outcome ${edit.status}` }, edit.status)),
+      h("h4", {}, h("span", {}, columnTitle(record, records)), h("span", { class: `outcome ${edit.status}` }, edit.status)),
       h("dl", { class: "facts" },
         edit.reason && [h("dt", {}, "Reason"), h("dd", {}, quoted(edit.reason))],
         edit.fallback && [h("dt", {}, "Fallback"), h("dd", {}, quoted(edit.fallback))],
@@ -1025,7 +1057,7 @@
       h("button", { type: "button", disabled: position < 0 || !(position + amount in rows), "aria-label": label, click: () => stepCase(amount) }, text);
     const points = judgingPoints(row);
     return h("header", { class: "case-head" },
-      h("h2", { id: "case-title", tabindex: "-1", autofocus: true }, "Case ", bdi(record.case)),
+      h("h2", { id: "case-title", tabindex: "-1", autofocus: true }, "Case ", bdi(record.case), judgedAfter(record)),
       h("div", { class: "buttons" },
         position >= 0 && h("span", { class: "dim" }, `${count(position + 1)} of ${count(rows.length)}`),
         step(-1, "←", "Previous case"), step(1, "→", "Next case"),
@@ -1063,7 +1095,7 @@
         contrastControl(),
         ...grouped(records).map((group, position) => probeGroup(group, records, rowsOfRecords, position)),
         h("section", { class: "probe", "aria-labelledby": "edit-title" }, h("h3", { id: "edit-title" }, "The edit"),
-          h("div", { class: "cells" }, records.map((record, position) => editCell(record, rowsOfRecords[position])))),
+          h("div", { class: "cells" }, records.map((record, position) => editCell(record, records, rowsOfRecords[position])))),
       );
       for (const details of dialog.querySelectorAll("details")) if (unfolded.has(details.dataset.key)) details.open = true;
       dialog.scrollTop = place;
