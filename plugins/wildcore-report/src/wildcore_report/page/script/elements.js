@@ -44,7 +44,7 @@ const overflow = new ResizeObserver((entries) => {
 });
 
 function scrollable(label, attributes, ...children) {
-  const region = h("div", { role: "region", "aria-label": label, ...attributes }, ...children);
+  const region = h("div", { role: "group", "aria-label": label, ...attributes }, ...children);
   overflow.observe(region);
   return region;
 }

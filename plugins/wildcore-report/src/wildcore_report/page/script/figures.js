@@ -34,12 +34,14 @@ function table({ title, columns, rows, align }) {
   const parts = [scrollable(title || "Numbers", { class: "wide" }, element)];
   if (rows.length > LONG_TABLE) {
     element.classList.add("folded");
+    const printed = h("p", { class: "printed" }, `These are ${LONG_TABLE} of ${count(rows.length)} rows; show all to print them.`);
     const button = h("button", { type: "button" }, `Show all ${count(rows.length)} rows`);
     button.addEventListener("click", () => {
       element.classList.remove("folded");
+      printed.remove();
       button.remove();
     });
-    parts.push(button);
+    parts.push(button, printed);
   }
   return parts;
 }

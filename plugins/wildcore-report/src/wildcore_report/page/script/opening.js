@@ -44,7 +44,7 @@ dialog.addEventListener("cancel", (event) => {
 dialog.addEventListener("close", () => opened !== null && closeCase()); // a browser may close it without asking
 dialog.addEventListener("click", (event) => event.target === dialog && closeCase());
 dialog.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select, [role=region]") || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.target.matches("input, select, [role=group]") || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key === "ArrowLeft") stepCase(-1);
   if (event.key === "ArrowRight") stepCase(1);
 });
