@@ -75,7 +75,8 @@ class Builder:
             for drawing in contents.drawings:
                 figures.append(draw(drawing))
                 advance(1)
-        made = summary(contents, figures, self.cases, [*notes, *_notes(self.cases, self.cleaner)])
+        made = summary(contents, figures, self.cases, notes)
+        made = made.model_copy(update={"notes": (*made.notes, *_notes(self.cases, self.cleaner))})
         blocks = {INDEX: index} | {CHUNK.format(number): chunk for number, chunk in enumerate(self.cases.chunks)}
         return Report(made, self.cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)
 

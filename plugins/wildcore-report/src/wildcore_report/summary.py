@@ -13,7 +13,7 @@ from wildcore_report.naming import command_of, editor_of, how_obtained, names, s
 from wildcore_report.numbers import RunNumbers
 from wildcore_report.parts import NamedRun, Part
 from wildcore_report.payload import FigureData, ProtocolData, RunData, Summary
-from wildcore_report.texts import plain
+from wildcore_report.texts import Cleaner, plain
 
 SECTIONS: Sequence[tuple[str, Callable[[Sequence[NamedRun]], Part | str]]] = (
     ("gap", results.gap),
@@ -65,7 +65,7 @@ def summary(contents: Contents, figures: Sequence[FigureData], cases: CaseTable,
         wildcore=version("wildcore"),
         notes=(*notes, *contents.notes),
         headline=tuple(headline(run) for run in runs),
-        runs=tuple(run_data(number, run) for number, run in enumerate(runs, start=1)),
+        runs=tuple(run_data(number, run, cases.cleaner) for number, run in enumerate(runs, start=1)),
         protocols=tuple(protocols(runs)),
         figures=tuple(figures),
         sections=tuple(part.section for part in contents.parts),
@@ -111,8 +111,8 @@ def headline(run: NamedRun) -> str:
     return f"{run.name}: {said}" + (f" {counts[0].upper()}{counts[1:]}." if counts else "")
 
 
-def run_data(number: int, run: NamedRun) -> RunData:
-    """Return a run as the page shows it."""
+def run_data(number: int, run: NamedRun, cleaner: Cleaner) -> RunData:
+    """Return a run as the page shows it. Its path may have bytes that are not UTF-8, which ``cleaner`` replaces."""
     numbers = run.numbers
     manifest = numbers.manifest
     identity: Mapping[str, Any] = manifest.identity
@@ -120,7 +120,7 @@ def run_data(number: int, run: NamedRun) -> RunData:
     later = numbers.later_notes
     return RunData(
         id=str(number),
-        path=str(numbers.folder.path),
+        path=cleaner.text(str(numbers.folder.path)),
         name=run.name,
         editor=editor_of(identity),
         model=str(model.get("name")),
