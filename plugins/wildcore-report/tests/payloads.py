@@ -267,7 +267,7 @@ def made_summary(
             attack(
                 attacks,
                 2,
-                f"{name}: 0.900 of edits hold under synthetic and 0.333 under wild, a gap of 56.7 points (95 % interval 51.0 to 62.3).",
+                f"{name}: Reliability: 0.900 synthetic, 0.333 wild, 56.7 points more (95 % interval +51.0 to +62.3).",
             )
             for name in names
         ],
@@ -340,7 +340,8 @@ def made_figure(name: str, section: str, table: dict[str, Any], attacks: tuple[s
 
     def picture(ground: str) -> str:
         drawing = f'<rect width="640" height="240" fill="{ground}"/><circle cx="99" cy="99" r="50" fill="#0a5a9c"/>'
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="240"><script>parent.attacked = 5</script>{drawing}</svg>'
+        attributes = 'xmlns="http://www.w3.org/2000/svg" width="640" height="240"'
+        svg = f"<svg {attributes}><script>parent.attacked = 5</script>{drawing}</svg>"
         return f"data:image/svg+xml,{quote(svg)}"
 
     return {

@@ -9,7 +9,10 @@ from urllib.parse import unquote
 READY = "performance.getEntriesByName('cases-ready').length > 0"
 UNFOLD = """place => {
     const closed = [...document.querySelectorAll(`${place} details:not([open])`)];
-    for (const details of closed) details.open = true;
+    for (const details of closed) {
+        details.open = true;
+        details.dispatchEvent(new Event("toggle")); // the browser sends it later
+    }
     return closed.length;
 }"""
 PATIENCE = 10.0  # seconds until something that should happen has not
@@ -54,9 +57,8 @@ class Visit:
 
     def unfold(self, place: str) -> None:
         """Open everything in ``place`` that can be unfolded, at any depth."""
-        while closed := self.page.evaluate(UNFOLD, place):
-            assert closed > 0
-            self.page.evaluate("new Promise(requestAnimationFrame)")
+        while self.page.evaluate(UNFOLD, place):
+            pass
 
     def close(self) -> None:
         """Close the page."""

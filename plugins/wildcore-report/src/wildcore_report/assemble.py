@@ -11,6 +11,24 @@ Pair = tuple[str, str]
 
 SERVER: Literal["server"] = "server"
 
+SCRIPTS = (
+    "elements",
+    "texts",
+    "differences",
+    "data",
+    "figures",
+    "results",
+    "address",
+    "filters",
+    "table",
+    "controls",
+    "answers",
+    "case",
+    "opening",
+    "start",
+)
+"""The files of the page's script, in the order in which they run. They share one scope, so that the page needs no bundler."""
+
 
 def page(
     title: str, summary: str = "", blocks: Iterable[Pair] = (), source: Literal["", "server"] = ""
@@ -22,7 +40,7 @@ def page(
     """
     from jinja2 import Environment, StrictUndefined
 
-    style, script = page_file("page.css"), page_file("page.js")
+    style, script = page_file("page.css"), page_script()
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
     template = environment.from_string(page_file("page.html"))
     yield from template.generate(
@@ -58,9 +76,14 @@ def hash_of(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(seen.encode()).digest()).decode()}'"
 
 
+def page_script() -> str:
+    """Return the page's script: its files in one block, whose names nothing else in the page sees."""
+    return "\n".join(['"use strict";', "{", *(page_file(f"script/{name}.js") for name in SCRIPTS), "}"])
+
+
 def page_file(name: str) -> str:
     """Return a file of the page. Raises ``ValueError`` for text that would end the element that holds it."""
-    text = files("wildcore_report").joinpath("page", name).read_text(encoding="utf-8")
+    text = files("wildcore_report").joinpath("page", *name.split("/")).read_text(encoding="utf-8")
     for suffix, end in ((".css", "</style"), (".js", "</script"), (".js", "<!--")):
         if name.endswith(suffix) and end in text.lower():
             raise ValueError(f"{name} contains {end}, which ends its element")

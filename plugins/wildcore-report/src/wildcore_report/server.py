@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from wildcore import Option, UserError
-from wildcore_report.assemble import SERVER, page_file, policy
+from wildcore_report.assemble import SERVER, page_file, page_script, policy
 from wildcore_report.live import LiveReport
 
 HOST = "127.0.0.1"
@@ -24,7 +24,7 @@ class ReportServer(ThreadingHTTPServer):
 
     def __init__(self, report: LiveReport, port: int, token: str) -> None:
         self.report, self.token = report, token
-        self.policy = f"{policy(page_file('page.css'), page_file('page.js'), SERVER)}; frame-ancestors 'none'"
+        self.policy = f"{policy(page_file('page.css'), page_script(), SERVER)}; frame-ancestors 'none'"
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:

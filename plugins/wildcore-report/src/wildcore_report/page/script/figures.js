@@ -1,0 +1,83 @@
+// Numbers, tables, figures, and JSON values as trees.
+
+const count = (number) => number.toLocaleString("en");
+const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
+
+const tiny = (value) => value !== 0 && Math.abs(value) < 0.0005;
+const decimalsOf = (value) => (tiny(value) ? 0 : (value.toFixed(3).replace(/\.?0+$/, "").split(".")[1] ?? "").length);
+const places = (value, decimals) =>
+  tiny(value) ? value.toPrecision(2) : value.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+const decimal = (value) => places(value, decimalsOf(value));
+
+/** Return how the numbers of a column are written: all with as many decimals as one of them needs, at most three. */
+function writer(values) {
+  const decimals = Math.max(0, ...values.filter((value) => typeof value === "number").map(decimalsOf));
+  return (value) => {
+    if (value === null) return h("span", { class: "none", title: "no value" }, "–");
+    return typeof value === "number" ? places(value, decimals) : bdi(String(value));
+  };
+}
+
+function table({ title, columns, rows, align }) {
+  const writers = columns.map((_, column) => writer(rows.map((row) => row[column])));
+  const numeric = columns.map((_, column) =>
+    align ? align[column] === "right" : rows.some((row) => typeof row[column] === "number"),
+  );
+  const kind = (value, column) => (typeof value === "string" && value.length > 28 ? "prose" : "") + (numeric[column] ? " number" : "");
+  const cell = (value, column) =>
+    h(column ? "td" : "th", { scope: column ? null : "row", class: kind(value, column) || null }, writers[column](value));
+  const body = rows.map((row, position) => h("tr", { class: position >= LONG_TABLE && "more" }, row.map(cell)));
+  const head = columns.map((name, column) => h("th", { scope: "col", class: numeric[column] && "number" }, bdi(name)));
+  const element = h(
+    "table", {}, title && h("caption", {}, bdi(title)), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body),
+  );
+  const parts = [scrollable(title || "Numbers", { class: "wide" }, element)];
+  if (rows.length > LONG_TABLE) {
+    element.classList.add("folded");
+    const printed = h("p", { class: "printed" }, `These are ${LONG_TABLE} of ${count(rows.length)} rows; show all to print them.`);
+    const button = h("button", { type: "button" }, `Show all ${count(rows.length)} rows`);
+    button.addEventListener("click", () => {
+      element.classList.remove("folded");
+      printed.remove();
+      button.remove();
+    });
+    parts.push(button, printed);
+  }
+  return parts;
+}
+
+/** Return a JSON value as nested lists that unfold. */
+function tree(value, key) {
+  if (value === null || typeof value !== "object")
+    return h("span", { class: "value" }, value === null ? "none" : bdi(String(value)));
+  const entries = Object.entries(value);
+  if (!entries.length) return h("span", { class: "value" }, "empty");
+  const simple = (item) => item === null || typeof item !== "object";
+  if (Array.isArray(value) && value.every(simple))
+    return h("span", { class: "value" }, bdi(value.map((item) => String(item ?? "none")).join(", ")));
+  const entry = ([name, item]) => {
+    const label = Array.isArray(value) ? String(Number(name) + 1) : name;
+    const inner = `${key}/${name}`;
+    if (simple(item) || !Object.keys(item).length || (Array.isArray(item) && item.every(simple)))
+      return h("li", {}, h("span", { class: "name" }, bdi(label)), " ", tree(item, inner));
+    return h("li", {}, unfold(inner, h("span", { class: "name" }, bdi(label)), () => tree(item, inner)));
+  };
+  return h("ul", { class: "tree" }, entries.map(entry));
+}
+
+const picture = (address) => (/^data:image\/(svg\+xml|png)[;,]\S*$/.test(address) ? address : null);
+
+function figure(data, level = "h3") {
+  const image = h("img", {
+    src: picture(data.svg.light), alt: data.alt, width: data.width, height: data.height, decoding: "async",
+  });
+  const dark = picture(data.svg.dark);
+  const sources = dark && h("source", { media: "screen and (prefers-color-scheme: dark)", srcset: dark });
+  return h(
+    "figure", { id: `figure-${data.id}` },
+    h(level, { class: "figure-title" }, bdi(data.title)),
+    scrollable(data.title, { class: "picture" }, h("picture", {}, sources, image)),
+    h("figcaption", {}, bdi(data.caption)),
+    unfold(`figure-${data.id}`, "The numbers as a table", () => table(data.table)),
+  );
+}
