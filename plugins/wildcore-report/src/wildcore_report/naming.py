@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from wildcore import Option, Setting, command
@@ -62,9 +63,18 @@ def how_obtained(manifest: Manifest) -> str:
         description(schedule) if complete else schedule_of(identity),
         f"seed {identity.get('seed', manifest.job.get('seed', 0))}",
         f"wildcore {manifest.versions.get('wildcore', 'of unknown version')}",
-        f"begun {manifest.created}",
+        f"begun {time_in_words(manifest.created)}",
     ]
     return "; ".join(parts)
+
+
+def time_in_words(text: str) -> str:
+    """Return a time of a manifest to the minute; as it is, if it is not in ISO form with its zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if time.tzinfo is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def command_of(manifest: Manifest) -> str:
