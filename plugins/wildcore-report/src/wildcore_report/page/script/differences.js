@@ -1,5 +1,6 @@
 // Words that differ between two texts.
 
+const COMPARED_WORDS = 400; // words of an answer in which differences are marked
 const SEGMENTER = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /** Return the segments of ``text``; those that are no words, such as spaces, have no ``word``. */

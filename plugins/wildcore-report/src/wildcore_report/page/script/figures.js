@@ -1,5 +1,6 @@
 // Numbers, tables, figures, and JSON values as trees.
 
+const LONG_TABLE = 15; // rows shown of a longer table
 const count = (number) => number.toLocaleString("en");
 const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
