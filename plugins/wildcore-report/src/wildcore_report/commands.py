@@ -26,25 +26,26 @@ def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool,
     wildcore report runs/first runs/second --out report.html
     wildcore report runs --out report.html --figures figures
     """
-    from wildcore_report import building
+    from wildcore_report import writing
+    from wildcore_report.building import build
     from wildcore_report.finding import find_runs
 
     reporter = Reporter(quiet)
-    building.require_writable(out, force)
+    writing.require_writable(out, force)
     if figures is not None:
-        building.require_free_for_figures(figures, force)
+        writing.require_free_for_figures(figures, force)
     with reporter.track("finding runs", None):
         found = find_runs(runs)
     for note in found.notes:
         reporter.line(f"Note: {note}")
-    made = building.build(found, reporter)
-    size = building.write_page(made, out)
+    made = build(found, reporter)
+    size = writing.write_page(made, out)
     click.echo(
         f"{len(made.summary.runs)} runs, {made.summary.case_count} case records, {len(made.drawings)} figures: {out} "
         f"({size / 1e6:.1f} MB)"
     )
     if figures is not None:
-        count = building.write_figures(made.drawings, figures, reporter)
+        count = writing.write_figures(made.drawings, figures, reporter)
         click.echo(f"{count} files of figures: {figures}")
 
 

@@ -1,6 +1,5 @@
 // Words that differ between two texts.
 
-const COMPARED_WORDS = 400; // words of an answer in which differences are marked
 const SEGMENTER = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /** Return the segments of ``text``; those that are no words, such as spaces, have no ``word``. */
@@ -34,7 +33,7 @@ function differing(one, two) {
 }
 
 const wordSegments = (text) =>
-  segments(text.slice(0, LONG_TEXT)).filter((segment) => segment.word !== null).slice(0, COMPARED_WORDS);
+  segments(text.slice(0, LONG_TEXT)).filter((segment) => segment.word !== null);
 const wordsOf = (text) => wordSegments(text).map((segment) => segment.word);
 
 /** Return how to draw an answer with the words at the positions ``marked`` in an element ``tag``. */
