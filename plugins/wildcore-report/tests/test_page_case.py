@@ -154,7 +154,9 @@ def test_policy_refuses_markup_code_and_addresses_even_if_the_script_had_a_fault
         "document.body.setAttribute('style', 'background: red')",
         "fetch('https://example.org/').catch(() => 0)",
     ):
-        opened.run(f"(async () => {{ try {{ {fault} }} catch {{}} }})()")
-        assert "The action has been blocked" in opened.complaints[0], fault
-        opened.complaints.clear()
+        with opened.page.expect_console_message() as message:
+            opened.run(f"(async () => {{ try {{ {fault} }} catch {{}} }})()")
+        assert "The action has been blocked" in message.value.text, fault
     assert opened.run("!window.attacked && !document.querySelector('#injected') && !document.body.style.background")
+    opened.complaints.clear()  # wanted here
+    opened.requests.remove("https://example.org/x.png")  # noted although it was blocked
