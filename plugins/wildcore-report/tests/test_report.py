@@ -362,7 +362,7 @@ def test_runs_are_named_by_the_least_that_tells_them_apart(tmp_path: Path) -> No
         made.write_run(tmp_path / "4", [record], scores, editor="ft", schedule=made.SEQUENTIAL),
     ]
     manifests = [folder.manifest for folder in folders]
-    assert names(manifests) == ["rome", "ft (single)", "ft (sequential) #1", "ft (sequential) #2"]
+    assert names(manifests) == ["rome (single)", "ft (single)", "ft (sequential) #1", "ft (sequential) #2"]
 
 
 def test_a_folder_gives_its_finished_runs_and_says_what_it_left_out(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from wildcore_report.parts import (
     table,
 )
 from wildcore_report.payload import Cell, TableData
-from wildcore_report.slices import LENGTH, Slice
+from wildcore_report.slices import LEAST_CASES, LENGTH, Slice
 
 
 def modules(runs: Sequence[NamedRun]) -> Part | str:
@@ -111,6 +111,10 @@ def slices(runs: Sequence[NamedRun]) -> Part | str:
         "Reliability of groups of cases, each protocol by its first metric. Groups are small, so look at the intervals: where "
         "they overlap widely, nothing is shown to differ."
     )
+    small = dict.fromkeys((by, count) for run in runs for by, count in run.numbers.small_groups.items())
+    part.text += [
+        f"Left out, because each of its {count} groups has fewer than {LEAST_CASES} cases: {by}." for by, count in small
+    ]
     for by in names:
         found = [(run, one) for run in runs for one in run.numbers.slices if one.by == by]
         rows = [
@@ -192,27 +196,17 @@ def _add_classes(part: Part, classed: Sequence[tuple[NamedRun, ExtraContent]]) -
 def _add_continued(part: Part, observed: Sequence[tuple[NamedRun, Continued]]) -> None:
     part.text.append(
         "Correct answers to edit prompts: after some, the model went on once the answer was cut; after others it ended. Where "
-        "generation stopped with the answer, what would follow is not known. Intervals are of the share that went on, of those "
-        "that are known."
+        "generation stopped with the answer, what would follow is not known, so that the share that went on has two bounds; an "
+        "interval is given if all is known."
     )
     rows: list[Row] = []
     for run, one in observed:
-        known = one.went_on + one.ended
-        ends = interval_text(*wilson(one.went_on / known, known))
+        bounds = (one.went_on / one.held, (one.went_on + one.unknown) / one.held)
+        ends = None if one.unknown else interval_text(*wilson(bounds[0], one.held))
         counts = (one.held, one.went_on, one.ended, one.unknown)
-        rows.append((run.name, one.protocol, one.metric, *counts, rounded(one.went_on / known), ends, one.example))
-    columns = (
-        "run",
-        "protocol",
-        "metric",
-        "correct",
-        "went on",
-        "ended",
-        "not known",
-        "share",
-        "95 % interval",
-        "example",
-    )
+        rows.append((run.name, one.protocol, one.metric, *counts, *map(rounded, bounds), ends, one.example))
+    counted = ("correct", "went on", "ended", "not known", "share at least", "share at most")
+    columns = ("run", "protocol", "metric", *counted, "95 % interval", "example")
     part.add_table("What followed correct answers", columns, rows, left=3)
 
 

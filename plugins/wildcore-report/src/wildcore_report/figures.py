@@ -18,6 +18,7 @@ from wildcore_report.drawing import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 ROW, FOOT, PANEL = 24, 44, 190
@@ -216,13 +217,17 @@ def bars_of_shares(rows: Sequence[tuple[str, Sequence[float]]], series: Sequence
     return draw
 
 
-def _scaled(axes: "object", lines: Sequence[Line], text: str) -> None:
+def _scaled(axes: "Axes", lines: Sequence[Line], text: str) -> None:
     """Scale an axis by logarithms if values differ by orders of magnitude."""
     values = [dot.value for line in lines for _, dot in line.points if dot.value is not None and isfinite(dot.value)]
     if values and min(values) > 0 and max(values) / min(values) > RATIO_FOR_LOGARITHMS:
-        axes.set_yscale("log")  # type: ignore[attr-defined]
+        from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         text = f"{text} (logarithmic)"
-    axes.set_ylabel(text)  # type: ignore[attr-defined]
+    axes.set_ylabel(text)
 
 
 def _step(count: int, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from wildcore import Option, Setting, command
@@ -12,6 +13,8 @@ from wildcore_report.texts import cut
 
 NOT_IN_NAMES = ("protocols", "batch_size", "continuation", "measurements")
 """Parts of a run's identity by which runs are not named: protocols are columns, and no score depends on the others."""
+BASIC = ("model.name", "dataset.name", "schedule.edits")
+"""What every run of a report is told apart by, if runs differ in it."""
 MOST_IN_NAME = 3
 NAME_CHARACTERS = 60
 ONE_EACH = {"protocols": "protocol", "metrics": "metric", "added_metrics": "add-metric", "measurements": "measure"}
@@ -20,18 +23,18 @@ NEVER = "never"
 
 
 def names(manifests: Sequence[Manifest]) -> list[str]:
-    """Return a short name for each run: its editor, and what tells it from other runs with the same editor. Runs that differ in
-    nothing are numbered.
+    """Return a short name for each run: its editor; its model, dataset and schedule as far as runs differ in them; and what else
+    tells it from other runs with the same editor. Runs that differ in nothing are numbered.
     """
-    groups: dict[str, dict[int, dict[str, Any]]] = {}
-    for place, manifest in enumerate(manifests):
-        groups.setdefault(editor_of(manifest.identity), {})[place] = _told_apart(manifest.identity)
-    found = [""] * len(manifests)
-    for editor, members in groups.items():
-        keys = _telling_apart(list(members.values()))
-        for place, told in members.items():
-            said = [_in_words(key, told.get(key)) for key in keys]
-            found[place] = cut(f"{editor} ({', '.join(said)})" if said else editor, NAME_CHARACTERS)
+    told = [_told_apart(manifest.identity) for manifest in manifests]
+    editors = [editor_of(manifest.identity) for manifest in manifests]
+    shared = _telling_apart(told, BASIC, [])
+    found = []
+    for editor, own in zip(editors, told, strict=True):
+        alike = [other for name, other in zip(editors, told, strict=True) if name == editor]
+        others = sorted({key for one in alike for key in one} - set(BASIC), key=_less_telling)
+        said = [_in_words(key, own.get(key)) for key in _telling_apart(alike, others, shared)]
+        found.append(cut(f"{editor} ({', '.join(said)})" if said else editor, NAME_CHARACTERS))
     return _numbered(found)
 
 
@@ -60,9 +63,18 @@ def how_obtained(manifest: Manifest) -> str:
         description(schedule) if complete else schedule_of(identity),
         f"seed {identity.get('seed', manifest.job.get('seed', 0))}",
         f"wildcore {manifest.versions.get('wildcore', 'of unknown version')}",
-        f"begun {manifest.created}",
+        f"begun {time_in_words(manifest.created)}",
     ]
     return "; ".join(parts)
+
+
+def time_in_words(text: str) -> str:
+    """Return a time of a manifest to the minute; as it is, if it is not in ISO form with its zone."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if time.tzinfo is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def command_of(manifest: Manifest) -> str:
@@ -92,28 +104,26 @@ def _told_apart(identity: Mapping[str, Any]) -> dict[str, Any]:
     return flatten({name: value for name, value in identity.items() if name not in NOT_IN_NAMES})
 
 
-def _telling_apart(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the first keys that tell runs apart, as few as that takes and at most ``MOST_IN_NAME``."""
-    chosen: list[str] = []
-    different = 1
-    for key in sorted({key for run in runs for key in run}, key=_first_the_model):
-        now = len({tuple(str(run.get(one)) for one in (*chosen, key)) for run in runs})
-        if now > different:
-            chosen.append(key)
-            different = now
-        if different == len(runs) or len(chosen) == MOST_IN_NAME:
-            break
-    return chosen
+def _telling_apart(runs: Sequence[Mapping[str, Any]], keys: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """Return the ``chosen`` keys and those further ones that tell more runs apart, up to ``MOST_IN_NAME`` in all."""
+    found = list(chosen)
+    for key in keys:
+        if len(found) < MOST_IN_NAME and _kinds(runs, [*found, key]) > _kinds(runs, found):
+            found.append(key)
+    return found
 
 
-def _first_the_model(key: str) -> tuple[int, str]:
-    order = ("model.name", "dataset.name", "schedule.edits", "schedule.edits_per_update", "seed", "dataset.seed")
-    rank = order.index(key) if key in order else len(order) + ("hash" in key or "fingerprint" in key)
-    return rank, key
+def _kinds(runs: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:
+    return len({tuple(str(run.get(key)) for key in keys) for run in runs})
+
+
+def _less_telling(key: str) -> tuple[bool, str]:
+    """Order keys by whether people can read their values."""
+    return "hash" in key or "fingerprint" in key, key
 
 
 def _in_words(key: str, value: Any) -> str:
-    if key in ("model.name", "dataset.name", "schedule.edits"):
+    if key in BASIC:
         return cut(str(value), 24)
     return f"{key.rpartition('.')[2]}={cut(str(value), 16)}"
 

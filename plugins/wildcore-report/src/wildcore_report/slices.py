@@ -63,15 +63,18 @@ class Slice:
 
 def slices(
     facts: Sequence[CaseFacts], scores: Iterable[ScoreRecord], clusters: Mapping[str, str], protocols: Sequence[str]
-) -> list[Slice]:
-    """Return reliability under the ``protocols`` by length, by each tag, and by relation. Groups that all cases share, or none,
-    are left out.
+) -> tuple[list[Slice], dict[str, int]]:
+    """Return reliability under the ``protocols`` by length, by each tag, and by relation, as far as cases differ in it.
+
+    The second value says of what is left out, because all of its groups have fewer than ``LEAST_CASES`` cases, how many groups
+    there are.
     """
     first: dict[str, tuple[str, Values]] = {}
     for (protocol, kind, metric), values in case_values(scores).items():
         if kind == "reliability":
             first.setdefault(protocol, (metric, values))
-    found = []
+    found: list[Slice] = []
+    small: dict[str, int] = {}
     for by, group_of, order in _groupings(facts):
         groups = defaultdict(list)
         for one in facts:
@@ -79,11 +82,14 @@ def slices(
                 groups[group].append(one.case)
         if len(groups) < 2:
             continue
-        for place, (group, cases) in enumerate(_arranged(groups, order)):
+        arranged = list(_arranged(groups, order))
+        if not arranged:
+            small[by] = len(groups)
+        for place, (group, cases) in enumerate(arranged):
             for protocol in protocols:
                 if protocol in first:
                     found.append(_slice(by, group, place, protocol, *first[protocol], cases, clusters))
-    return found
+    return found, small
 
 
 def length_class(tokens: int) -> str | None:
