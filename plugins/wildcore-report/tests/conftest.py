@@ -42,20 +42,37 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return report
 
 
+@pytest.fixture(scope="package")
+def screens(browser: Any) -> Iterator[Callable[..., Visit]]:
+    """Return a function that gives the one page with these options, as a new one costs more than most tests."""
+
+    @cache
+    def screen(**options: Any) -> Visit:
+        return Visit(browser, **options)
+
+    yield screen
+    for context in browser.contexts:
+        context.close()
+
+
 @pytest.fixture
-def visit(browser: Any, reports: Callable[[str], Path]) -> Iterator[Callable[..., Visit]]:
-    """Return a function that opens a made-up report offline. Afterwards the test fails if the page asked for anything besides
-    its own file, or if the browser's console said anything.
+def visit(screens: Callable[..., Visit], reports: Callable[[str], Path]) -> Iterator[Callable[..., Visit]]:
+    """Return a function that opens a made-up report offline, in place of the one opened before with the same options.
+    Afterwards the test fails if the page asked for anything besides its own file, or if the browser's console said anything.
     """
-    visits: list[Visit] = []
+    visits: dict[int, Visit] = {}
+    allowed: set[str] = set()
 
     def open_report(name: str = "small", fragment: str = "", **options: Any) -> Visit:
-        visits.append(Visit(browser, **options))
-        return visits[-1].open(f"{reports(name).as_uri()}{fragment}")
+        opened = screens(**options)
+        visits[id(opened)] = opened
+        allowed.add(reports(name).as_uri())
+        return opened.open(f"{reports(name).as_uri()}{fragment}")
 
     yield open_report
-    for made in visits:
-        made.close()
-    for made in visits:
-        assert made.complaints == []
-        assert set(made.requests) <= {made.address}
+    found = [(one.complaints.copy(), one.requests.copy()) for one in visits.values()]
+    for one in visits.values():
+        one.forget()
+    for complaints, requests in found:
+        assert complaints == []
+        assert set(requests) <= allowed

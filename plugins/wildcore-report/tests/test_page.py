@@ -32,6 +32,7 @@ def test_how_it_was_obtained_unfolds_to_the_manifest(visit: Visits) -> None:
     assert not run.locator("text=wildcore eval").count()
     run.locator("summary").click()
     run.locator("summary >> text=Manifest: everything the results depend on").click()
+    run.locator(".tree").first.wait_for()
     opened.unfold(".tree")
     text = run.inner_text()
     for expected in ("wildcore eval --editor rome", "One case was set aside.", "layers 4, 5"):

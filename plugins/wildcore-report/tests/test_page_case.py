@@ -142,3 +142,21 @@ def test_answer_of_a_million_characters_is_cut_until_asked_for(visit: Visits) ->
     whole = answer.text_content()
     assert whole is not None
     assert whole.count("word <b>bold</b>[RLO] [NUL]") == 45_000
+
+
+def test_policy_refuses_markup_code_and_addresses_even_if_the_script_had_a_fault(visit: Visits) -> None:
+    opened = visit()
+    for fault in (
+        "document.body.innerHTML = '<p id=injected>markup</p>'",
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.attacked = 6'}))",
+        "document.body.setAttribute('onclick', 'window.attacked = 7'); document.body.click()",
+        "document.body.append(Object.assign(document.createElement('img'), {src: 'https://example.org/x.png'}))",
+        "document.body.setAttribute('style', 'background: red')",
+        "fetch('https://example.org/').catch(() => 0)",
+    ):
+        with opened.page.expect_console_message() as message:
+            opened.run(f"(async () => {{ try {{ {fault} }} catch {{}} }})()")
+        assert "The action has been blocked" in message.value.text, fault
+    assert opened.run("!window.attacked && !document.querySelector('#injected') && !document.body.style.background")
+    opened.complaints.clear()  # wanted here
+    opened.requests.remove("https://example.org/x.png")  # noted although it was blocked

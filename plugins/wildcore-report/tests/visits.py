@@ -32,18 +32,18 @@ class Visit:
         self.page.set_default_timeout(PATIENCE * 1000)
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self.address = ""
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self._note(request.url))
 
     def _note(self, address: str) -> None:
-        if not address.startswith("data:"):  # a picture in the page
+        if not address.startswith(("data:", "about:")):  # a picture in the page, or no page
             self.requests.append(address.partition("#")[0])
 
     def open(self, address: str) -> Visit:
-        """Go to ``address`` and wait until the table of cases can be used."""
-        self.address = address.partition("#")[0]
+        """Load ``address`` anew and wait until the table of cases can be used."""
+        self.page.goto("about:blank")
+        self.page.emulate_media(media="null")
         self.page.goto(address)
         self.wait(READY)
         return self
@@ -59,6 +59,11 @@ class Visit:
         """Open everything in ``place`` that can be unfolded, at any depth."""
         while self.page.evaluate(UNFOLD, place):
             pass
+
+    def forget(self) -> None:
+        """Forget what was noted so far."""
+        self.complaints.clear()
+        self.requests.clear()
 
     def close(self) -> None:
         """Close the page."""

@@ -27,10 +27,17 @@ const caseAddress = (row) =>
   [summary.runs[index.run[row]].id, index.case[row], ...(index.after_edits[row] === null ? [] : [index.after_edits[row]])]
     .map((part) => coded(String(part))).join(":");
 
-function addressOf(row) {
+/** Write the filters, and the case in ``row`` (null: none), into the address. ``entry``: the back button undoes it. */
+function writeAddress(row, entry = false) {
   const parts = FILTERS.filter((name) => filter[name] !== defaults[name]).map((name) => `${name}=${coded(filter[name])}`);
   if (row !== null) parts.unshift(`case=${caseAddress(row)}`);
-  return `#${parts.join("&")}`;
+  const address = parts.length ? `#${parts.join("&")}` : location.pathname + location.search;
+  try {
+    if (entry) history.pushState({ entry }, "", address);
+    else history.replaceState(row === null ? null : history.state, "", address);
+  } catch {
+    // a browser limits how often the address may change; the next change writes it
+  }
 }
 
 /** Return the row of a case as the address writes it. A case id may hold colons that a hand-written link left as they are. */

@@ -30,6 +30,7 @@ function answerBlock(probe, answer, counterpart, side, label) {
     h("p", { class: "label" }, label, h("span", { class: "dim" }, ` ended: ${answer.stopped}`)),
     answer.text ? quoted(answer.text, {}, marked) : h("p", { class: "nothing" }, "(empty answer)"),
     lacking.length > 0 && h("p", { class: "lacking" }, "lacks: ", bdi(lacking.join(" "))),
+    answer.text.length > LONG_TEXT && h("p", { class: "lacking" }, `Words are compared in the first ${count(LONG_TEXT)} characters.`),
     cut && cutBlock(raw.slice(answer.cut_at)),
     raw !== null && scored.trim() !== answer.text.trim() && h("details", {}, h("summary", {}, "whole output"), quoted(raw)));
 }

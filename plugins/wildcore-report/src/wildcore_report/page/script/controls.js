@@ -153,5 +153,5 @@ function change(values) {
   Object.assign(filter, values);
   syncControls();
   apply();
-  history.replaceState(history.state, "", addressOf(null) === "#" ? location.pathname + location.search : addressOf(null));
+  writeAddress(null);
 }

@@ -1,5 +1,7 @@
 // Where the data come from: blocks in the page, compressed, or the server that the page came from.
 
+const KEPT_CHUNKS = 12; // chunks of cases held in memory
+
 function bytesOf(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const text = atob(base64);

@@ -33,7 +33,7 @@ function differing(one, two) {
 }
 
 const wordSegments = (text) =>
-  segments(text.slice(0, LONG_TEXT)).filter((segment) => segment.word !== null).slice(0, COMPARED_WORDS);
+  segments(text.slice(0, LONG_TEXT)).filter((segment) => segment.word !== null);
 const wordsOf = (text) => wordSegments(text).map((segment) => segment.word);
 
 /** Return how to draw an answer with the words at the positions ``marked`` in an element ``tag``. */

@@ -1,16 +1,9 @@
 // Elements. Everything from the data becomes text of nodes or the value of attributes, never markup: no innerHTML anywhere.
 
-const SIGNS = { h: ["✓", "held"], f: ["✗", "failed"], r: ["∅", "refused"], u: ["?", "unscored"], "-": ["–", "not asked"] };
-const LONG_TEXT = 2000; // characters shown of a longer text until a reader asks for all
-const LONG_TABLE = 15; // rows shown of a longer table
-const COMPARED_WORDS = 400; // words of an answer in which differences are marked
-const KEPT_CHUNKS = 12; // chunks of cases held in memory
-const POLL = 2000; // milliseconds between two questions for a new version
-
 const byId = (id) => document.getElementById(id);
 const wellFormed = (value) => (value.toWellFormed ? value.toWellFormed() : value.replace(/\p{Surrogate}/gu, "\ufffd"));
 
-/** Create an element. Functions among the attributes become listeners; null, undefined and false are left out. */
+/** Create an element (named as in hyperscript). Functions among the attributes become listeners; null, undefined and false are left out. */
 function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {

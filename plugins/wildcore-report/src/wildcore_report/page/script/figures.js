@@ -1,5 +1,6 @@
 // Numbers, tables, figures, and JSON values as trees.
 
+const LONG_TABLE = 15; // rows shown of a longer table
 const count = (number) => number.toLocaleString("en");
 const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
@@ -29,7 +30,7 @@ function table({ title, columns, rows, align }) {
   const body = rows.map((row, position) => h("tr", { class: position >= LONG_TABLE && "more" }, row.map(cell)));
   const head = columns.map((name, column) => h("th", { scope: "col", class: numeric[column] && "number" }, bdi(name)));
   const element = h(
-    "table", {}, title && h("caption", {}, bdi(title)), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body),
+    "table", {}, title && h("caption", {}, h("span", {}, bdi(title))), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body),
   );
   const parts = [scrollable(title || "Numbers", { class: "wide" }, element)];
   if (rows.length > LONG_TABLE) {
@@ -46,23 +47,29 @@ function table({ title, columns, rows, align }) {
   return parts;
 }
 
-/** Return a JSON value as nested lists that unfold. */
+const simple = (value) => value === null || typeof value !== "object";
+const listed = (value) => Array.isArray(value) && value.length > 0 && value.every(simple);
+
+/** Return a JSON value without parts, or a list of such, as one text; null for others. */
+function flat(value) {
+  if (value === null) return "none";
+  if (typeof value !== "object") return String(value);
+  if (listed(value)) return value.map((item) => item ?? "none").join(", ");
+  return Object.keys(value).length ? null : "empty";
+}
+
+/** Return a JSON value as nested lists that unfold; ``key`` tells it from others on the page. */
 function tree(value, key) {
-  if (value === null || typeof value !== "object")
-    return h("span", { class: "value" }, value === null ? "none" : bdi(String(value)));
-  const entries = Object.entries(value);
-  if (!entries.length) return h("span", { class: "value" }, "empty");
-  const simple = (item) => item === null || typeof item !== "object";
-  if (Array.isArray(value) && value.every(simple))
-    return h("span", { class: "value" }, bdi(value.map((item) => String(item ?? "none")).join(", ")));
+  const text = flat(value);
+  if (text !== null) return h("span", { class: "value" }, bdi(text));
   const entry = ([name, item]) => {
-    const label = Array.isArray(value) ? String(Number(name) + 1) : name;
-    const inner = `${key}/${name}`;
-    if (simple(item) || !Object.keys(item).length || (Array.isArray(item) && item.every(simple)))
-      return h("li", {}, h("span", { class: "name" }, bdi(label)), " ", tree(item, inner));
-    return h("li", {}, unfold(inner, h("span", { class: "name" }, bdi(label)), () => tree(item, inner)));
+    const label = h("span", { class: "name" }, bdi(Array.isArray(value) ? String(Number(name) + 1) : name));
+    const inner = () => tree(item, `${key}/${name}`);
+    const long = listed(item) && item.length > LONG_TABLE;
+    if (flat(item) !== null && !long) return h("li", {}, label, " ", inner());
+    return h("li", {}, unfold(`${key}/${name}`, [label, long && ` (${count(item.length)})`], inner));
   };
-  return h("ul", { class: "tree" }, entries.map(entry));
+  return h("ul", { class: "tree" }, Object.entries(value).map(entry));
 }
 
 const picture = (address) => (/^data:image\/(svg\+xml|png)[;,]\S*$/.test(address) ? address : null);

@@ -1,5 +1,7 @@
 // Which rows of the index pass the filters, and in which order.
 
+const SIGNS = { h: ["✓", "held"], f: ["✗", "failed"], r: ["∅", "refused"], u: ["?", "unscored"], "-": ["–", "not asked"] };
+
 let index = null;
 let rows = []; // the rows of the index that pass, in order
 const defaults = Object.fromEntries(FILTERS.map((name) => [name, ""]));

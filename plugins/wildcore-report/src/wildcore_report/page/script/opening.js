@@ -11,8 +11,7 @@ function showCase(row) {
 
 /** Open a case; ``entry``: the back button closes it again. */
 function openCase(row, entry) {
-  if (entry) history.pushState({ entry: true }, "", addressOf(row));
-  else history.replaceState(history.state, "", addressOf(row));
+  writeAddress(row, entry);
   return showCase(row);
 }
 
@@ -33,7 +32,7 @@ function closeCase() {
   if (history.state?.entry) history.back();
   else {
     hideCase();
-    history.replaceState(null, "", addressOf(null) === "#" ? location.pathname + location.search : addressOf(null));
+    writeAddress(null);
   }
 }
 

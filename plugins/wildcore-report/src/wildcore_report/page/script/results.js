@@ -36,7 +36,7 @@ function runItem(run) {
       ["Editor", run.editor], ["Model", `${run.model} (${run.dtype})`], ["Dataset", run.dataset], ["Schedule", run.schedule],
       ["Cases", count(run.cases)], ["Folder", run.path],
     ].flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, bdi(value))])),
-    h("p", {}, "Made again by:"),
+    h("p", {}, "The command that makes it again:"),
     quoted(run.command, { class: "code" }),
     unfold(`manifest-${run.id}`, "Manifest: everything the results depend on", () => tree(run.manifest, `manifest-${run.id}`)),
   ];

@@ -1,5 +1,7 @@
 // The start of the page, what the address asks for, and new data while a run is going on.
 
+const POLL = 2000; // milliseconds between two questions for a new version
+
 /** Do what the address says: filter, and open or close a case. */
 function follow() {
   const found = readAddress();

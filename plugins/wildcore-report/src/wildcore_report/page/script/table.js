@@ -2,7 +2,10 @@
 
 const several = (values) => new Set(values).size > 1;
 const runWord = () => (summary.runs.every((run) => run.name === run.editor) ? "Editor" : "Run");
-const longest = (texts, least, most) => `${Math.min(most, texts.reduce((length, text) => Math.max(length, text.length), least))}ch`;
+
+/** Return the width of a column for the longest of ``texts``, within bounds in characters; most are narrower than a digit. */
+const widthFor = (texts, least, most) =>
+  `${Math.ceil(0.9 * Math.min(most, texts.reduce((length, text) => Math.max(length, text.length), least)))}ch`;
 
 /** Return the columns: key, title, class, and what a cell shows. */
 function columns() {
@@ -47,8 +50,8 @@ function paintHead() {
   shownColumns = columns();
   grid.style.setProperty("--columns", shownColumns.map(([key]) => `var(--${key})`).join(" "));
   grid.setAttribute("aria-colcount", shownColumns.length);
-  grid.style.setProperty("--run", longest(summary.runs.map((run) => run.name), 7, 22));
-  grid.style.setProperty("--case", longest(index.case, 5, 14));
+  grid.style.setProperty("--run", widthFor(summary.runs.map((run) => run.name), 7, 22));
+  grid.style.setProperty("--case", widthFor(index.case, 5, 14));
   const [name, direction] = filter.sort.split("-");
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.sort : null;
   head.replaceChildren(...shownColumns.map(([key, title, kind]) => {

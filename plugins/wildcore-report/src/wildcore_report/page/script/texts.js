@@ -1,5 +1,6 @@
 // Texts from models and datasets: hidden characters made visible, each text in its own direction, long ones cut.
 
+const LONG_TEXT = 2000; // characters shown of a longer text until a reader asks for all
 const HIDDEN = /[\p{Cc}\p{Bidi_Control}\p{Surrogate}\u00ad\u200b\u2028\u2029\u2060-\u2064\ufeff\u{e0000}-\u{e007f}]/u;
 const EACH_HIDDEN = new RegExp(HIDDEN, "gu");
 const CONTROLS = "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US";
