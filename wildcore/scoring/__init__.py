@@ -10,6 +10,7 @@ from wildcore.scoring.orders import crossed_interval
 from wildcore.scoring.paired import PairedDifference, compare_paired, holm
 from wildcore.scoring.power import smallest_detectable, smallest_detectable_before
 from wildcore.scoring.prediction_powered import CorrectedMean, corrected_mean
+from wildcore.scoring.ranks import RankRange, rank_ranges, stands
 from wildcore.scoring.values import Key, Values, case_values
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Module",
     "ModuleStep",
     "PairedDifference",
+    "RankRange",
     "RunDifference",
     "SummaryRow",
     "Values",
@@ -33,9 +35,11 @@ __all__ = [
     "interval",
     "kappa",
     "module_steps",
+    "rank_ranges",
     "run_differences",
     "smallest_detectable",
     "smallest_detectable_before",
+    "stands",
     "subjects",
     "summarise",
     "synthetic_minus_wild",
