@@ -353,6 +353,18 @@ def test_a_sequence_shows_what_is_left_and_how_the_model_fared(tmp_path: Path) -
     assert found.summary.runs[0].done == 6
 
 
+def test_tags_of_other_scripts_have_figures_of_their_own(tmp_path: Path) -> None:
+    cases = [
+        made.two_protocols(str(number), 1.0, 0.0, tags={"来源": f"a{number % 2}", "类型": f"b{number % 2}"})
+        for number in range(10)
+    ]
+    made.write_run(tmp_path / "run", [record for record, _ in cases], [one for _, own in cases for one in own])
+    found = reported(tmp_path, tmp_path / "run")
+    assert {"by-tag", "by-tag-2"} <= {figure.id for figure in found.summary.figures}
+    assert found.figure("by-tag")[0]["来源"] == "a0"
+    assert found.figure("by-tag-2")[0]["类型"] == "b0"
+
+
 def test_runs_are_named_by_the_least_that_tells_them_apart(tmp_path: Path) -> None:
     record, scores = made.two_protocols("a", 1.0, 1.0)
     folders = [

@@ -54,6 +54,7 @@ def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool,
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="N",
     default=0,
     show_default="a free one",
     help="Port on this machine to listen on.",

@@ -34,6 +34,9 @@ from wildcore_report.slices import CaseFacts, Slice, slices
 CaseScores = Mapping[tuple[str, int | None], Sequence[ScoreRecord]]
 Take = Callable[[CaseRecord, Sequence[ScoreRecord]], None]
 
+EXAMPLE_CHARACTERS = 200
+"""Most characters of the example of an answer that went on; the case has it whole."""
+
 
 @dataclass
 class RunNumbers:
@@ -221,9 +224,6 @@ def facts_of(record: CaseRecord, scores: Sequence[ScoreRecord]) -> CaseFacts:
             and any(key[:2] == (probe.protocol, probe.probe) for key in held)
         },
     )
-
-
-EXAMPLE_CHARACTERS = 200
 
 
 def continued(facts: Iterable[CaseFacts], scores: Iterable[ScoreRecord]) -> list[Continued]:

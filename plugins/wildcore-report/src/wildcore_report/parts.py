@@ -1,7 +1,8 @@
 """What the sections of a report are made of: runs with their names, tables, and a section with its figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Literal
 
 from wildcore_report.drawing import Drawing
@@ -31,8 +32,11 @@ class Part:
     tables: list[TitledTable] = field(default_factory=list)
 
     def draw(self, drawing: Drawing) -> None:
-        """Add a figure."""
-        self.drawings.append(drawing)
+        """Add a figure. If its id is taken, as those of tags in other scripts may be, it gets a number."""
+        taken = {known.id for known in self.drawings}
+        free = (f"{drawing.id}-{number}" for number in count(2))
+        unique = drawing.id if drawing.id not in taken else next(one for one in free if one not in taken)
+        self.drawings.append(replace(drawing, id=unique))
 
     def add_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1) -> None:
         """Add a table whose first ``left`` columns are aligned on the left."""
