@@ -47,7 +47,8 @@ class LiveReport:
         unfinished = [run for run in found.runs if not run.finished]
         builder.read(unfinished, progress)
         report = builder.report(found.notes, progress, self._drawn)
-        self.files = files_of(report, Version(version=state[:16], finished=not unfinished))
+        alone = (self.folder / MANIFEST).is_file()  # in a folder of runs another one may begin
+        self.files = files_of(report, Version(version=state[:16], finished=alone and not unfinished))
         self._state = state
         self._next = time.monotonic() + max(LEAST_SECONDS, REST * (time.monotonic() - begun))
         return report

@@ -248,8 +248,9 @@ class CaseDetail(FrozenData):
 
 
 class Version(FrozenData):
-    """What ``wildcore view`` answers at ``data/version.json``: it changes when the data do. ``finished``: no run is unfinished,
-    so there is no need to ask again."""
+    """What ``wildcore view`` answers at ``data/version.json``: ``version`` changes when the data do. ``finished``: a finished run
+    is shown alone, so there is no need to ask again.
+    """
 
     version: str
     finished: bool
