@@ -4,13 +4,26 @@ from pathlib import Path
 
 import click
 
+from wildcore.completion import complete_runs
+from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
 from wildcore.reporting.console import Reporter, printable
 
 Folder = click.Path(path_type=Path)
 
 
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=Folder, metavar="RUN...")
+@click.command(
+    cls=HelpfulCommand,
+    section=RESULTS,
+    groups={OUTPUT: ("figures", "force")},
+    examples=(
+        Example("wildcore report runs --out report.html", "Write all finished runs in a folder as one file."),
+        Example(
+            "wildcore report runs/first runs/second --out both.html --figures figures",
+            "Write two runs, and each figure as PNG, SVG and CSV.",
+        ),
+    ),
+)
+@click.argument("runs", nargs=-1, required=True, type=Folder, metavar="RUN...", shell_complete=complete_runs)
 @click.option("--out", required=True, type=Folder, metavar="FILE.html", help="Write the report to this file.")
 @click.option(
     "--figures", type=Folder, metavar="DIR", help="Also write each figure as PNG, SVG and CSV into this folder."
@@ -18,13 +31,9 @@ Folder = click.Path(path_type=Path)
 @click.option("--force", is_flag=True, help="Replace the file, and figures of the same names, if they exist.")
 @click.option("--quiet", is_flag=True, help="Show no progress, only the result.")
 def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool, quiet: bool) -> None:
-    """Write finished runs as one HTML file, which opens offline and needs nothing else.
+    """Write finished runs as one HTML file, which opens offline.
 
     RUN is a run, a folder with runs in it, or a study's folder.
-
-    \b
-    wildcore report runs/first runs/second --out report.html
-    wildcore report runs --out report.html --figures figures
     """
     from wildcore_report import writing
     from wildcore_report.building import build
@@ -49,8 +58,16 @@ def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool,
         click.echo(f"{count} files of figures: {figures}")
 
 
-@click.command()
-@click.argument("folder", type=Folder, default=Path("runs"), metavar="[DIR]")
+@click.command(
+    cls=HelpfulCommand,
+    section=RESULTS,
+    groups={OUTPUT: ("port", "no_open")},
+    examples=(
+        Example("wildcore view", "Open all runs in the folder runs, and follow those that are being made."),
+        Example("wildcore view runs/first --no-open --port 8000", "Serve one run at a port, and open no browser."),
+    ),
+)
+@click.argument("folder", type=Folder, default=Path("runs"), metavar="[DIR]", shell_complete=complete_runs)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -62,13 +79,10 @@ def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool,
 @click.option("--no-open", is_flag=True, help="Only print the address; open no browser.")
 @click.option("--quiet", is_flag=True, help="Show no progress, only the address.")
 def view(folder: Path, port: int, no_open: bool, quiet: bool) -> None:
-    """Show the runs in DIR (default: runs) in the browser, unfinished ones too; new cases appear while a run goes on.
+    """Show runs in the browser, live while they are made.
 
-    Only this machine can open the page, at an address with a random token. Nothing is written. Ctrl-C ends it.
-
-    \b
-    wildcore view
-    wildcore view runs/first --no-open --port 8000
+    DIR is a run or a folder of runs (default: runs). Only this machine can open the page, at an address with a random token.
+    Nothing is written. Ctrl-C ends it.
     """
     import secrets
     import webbrowser
