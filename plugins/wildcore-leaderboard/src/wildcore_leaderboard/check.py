@@ -1,7 +1,7 @@
 """Whether a run folder is a valid submission: whole, unchanged, scored as its answers are, made by released versions."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
@@ -13,15 +13,15 @@ from pydantic import ValidationError
 
 from wildcore import UserError
 from wildcore.evaluation.schedules import Schedule
-from wildcore.jobs.build import UNREGISTERED, name_in_words
 from wildcore.records.run_folder import MANIFEST
 from wildcore.records.schema import changed_values
 from wildcore.records.summary_file import NAME as SUMMARY
 from wildcore.registry import Registry
 from wildcore.scoring.clusters import subjects
 from wildcore.scoring.means import summarise
-from wildcore_leaderboard.facts import DATASET, findings_of_facts
+from wildcore_leaderboard.facts import findings_of_facts
 from wildcore_leaderboard.findings import Finding, Unchecked, Verdict
+from wildcore_leaderboard.named import departures
 from wildcore_leaderboard.recomputed import (
     computed_again,
     findings_of_scores,
@@ -75,7 +75,7 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
         path,
         problems,
         unchecked=[one for one in unchecked if is_allowed(one.what, allowed.unchecked)],
-        named=list(_named(run)),
+        named=tuple(departures(run.manifest)),
         unknowable=[*UNKNOWABLE, *([] if dataset_file else [NO_DATASET])],
         cases=len({record.case for record in run.cases}),
         answers=sum(len(probe.before) + len(probe.after) for record in run.cases for probe in record.probes),
@@ -232,30 +232,3 @@ def _no_release(name: str, version: str) -> str | None:
         return "a development version, which is no release"
     return "a local version, which is no release" if found.local and OWN_PACKAGE.fullmatch(name) else None
 
-
-def _named(run: Recorded) -> Iterator[str]:
-    """Yield what is not as published: variants of protocols, parameters of editors, given patches, an editor in no package."""
-    for protocol in run.manifest.protocols:
-        if protocol.variant_of:
-            yield f"variant of {protocol.variant_of}: {'; '.join(protocol.differences)}"
-    own = run.manifest.job.get("own_protocols")
-    for one in own if isinstance(own, list) else ():
-        if isinstance(one, Mapping):
-            yield f"protocol of the user: {one.get('name')}"
-    editor = run.manifest.identity.get("editor")
-    if not isinstance(editor, Mapping) or not isinstance(editor.get("name"), str):
-        return
-    yield from _of_editor(editor)
-
-
-def _of_editor(editor: Mapping[str, Any]) -> Iterable[str]:
-    if "patch" in editor:
-        patch = editor["patch"] if isinstance(editor["patch"], Mapping) else {}
-        yield f"a given patch was evaluated: {patch.get('file')}, sha256 {patch.get('sha256')}"
-    if editor["name"].startswith(UNREGISTERED):
-        yield f"an editor that no package offers: {editor['name']}"
-    if "transforms" in editor or "as_published" in editor:
-        yield f"editor {name_in_words(editor)}"
-
-
-__all__ = ["DATASET", "Allowed", "checked"]

@@ -6,7 +6,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from wildcore import NO_PROGRESS, Environment, Metric, ProbeKind, Score, Use, UserError
+from wildcore import NO_PROGRESS, Environment, Metric, ProbeKind, Score, UserError
 from wildcore.jobs.build import segmenters
 from wildcore.jobs.modules import ResolvedModule, resolve
 from wildcore.jobs.protocols import AddedMetric, by_kind
@@ -167,7 +167,3 @@ def _place(key: ScoreKey) -> str:
     point = f" after {after_edits} edits" if after_edits is not None else ""
     return f"{SCORES}, case {case}{point}, {protocol}, probe {probe}, {metric}"
 
-
-def label_of(use: Use) -> str:
-    """Return the name of a use without its plugin."""
-    return use.name.rpartition("/")[2]

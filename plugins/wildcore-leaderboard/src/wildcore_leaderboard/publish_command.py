@@ -1,0 +1,6 @@
+"""``wildcore publish``."""
+import click
+
+@click.command()
+def publish() -> None:
+    """x"""
