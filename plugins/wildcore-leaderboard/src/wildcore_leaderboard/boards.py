@@ -6,7 +6,7 @@ what compares with the unedited model, so that no editor gains by refusing.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from wildcore import PROBE_KINDS, ProbeKind
@@ -15,7 +15,8 @@ from wildcore.records.schema import ScoreRecord, flatten
 from wildcore.scoring.clusters import cluster_names
 from wildcore.scoring.differences import all_pairs, run_differences, synthetic_minus_wild
 from wildcore.scoring.intervals import interval
-from wildcore.scoring.paired import PairedDifference
+from wildcore.scoring.paired import PairedDifference, compare_paired, holm
+from wildcore.scoring.power import LEVEL
 from wildcore.scoring.ranks import RankRange, rank_ranges
 from wildcore.scoring.scores import COMPARES, REFUSED
 from wildcore.scoring.values import case_means
@@ -24,7 +25,6 @@ from wildcore_leaderboard.settings import Measure, Setting, measures
 
 FIRST = (WILD, SYNTHETIC)
 """Protocols whose tables come first, in this order."""
-NOT_SHOWN = frozenset({"ended", "created"})
 
 Clusters = Mapping[str, str]
 
@@ -34,7 +34,7 @@ class Cell:
     """A number of a table: the mean over ``cases`` with its 95 % interval (None: there is none) and its rank.
 
     ``unscored`` counts probes without a score. ``rank`` None: there is nothing to rank, or it is not known whether more is
-    better.
+    better. ``above_unedited``: whether it is more than the unedited model's number by a difference that stands (None: unknown).
     """
 
     mean: float | None
@@ -43,6 +43,7 @@ class Cell:
     cases: int
     unscored: int
     rank: RankRange | None = None
+    above_unedited: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,10 @@ def _board(group: Sequence[tuple[SiteRun, Point, Measure]], clusters: Clusters) 
         after = [case_means((score.case, after_edits(score)) for score in of_run) for of_run in scores]
         before = [case_means((score.case, score.before) for score in of_run) for of_run in scores]
         ranks = _ranks(measure.protocol, kind, measure.labels[kind], after, clusters)
+        above = _above_unedited(after, before, clusters)
         for index, values in enumerate(after):
-            cells[index][kind] = _cell(values, scores[index], clusters, ranks.get(index + 1))
+            cell = _cell(values, scores[index], clusters, ranks.get(index + 1))
+            cells[index][kind] = replace(cell, above_unedited=above[index])
         if known := [values for values in before if values]:
             unedited[kind] = _cell(known[0], [], clusters, None)
             means = [fmean(values.values()) for values in known]
@@ -190,11 +193,34 @@ def _ranks(
 ) -> dict[int, RankRange]:
     """Return the ranks of runs, numbered from 1, in one number; none if values lie outside 0 and 1, or if there is one run."""
     ranked = [index for index, of_run in enumerate(values) if of_run]
-    if len(ranked) < 2 or not all(0 <= value <= 1 for of_run in values for value in of_run.values()):
+    if len(ranked) < 2 or not _in_unit(values):
         return {}
     key = (protocol, kind, label)
     differences = run_differences([{key: of_run} if of_run else {} for of_run in values], all_pairs(len(values)), clusters)
     return rank_ranges([index + 1 for index in ranked], differences)
+
+
+def _above_unedited(
+    after: Sequence[Mapping[str, float]], before: Sequence[Mapping[str, float]], clusters: Clusters
+) -> list[bool | None]:
+    """Return whether each run's number is above the unedited model's, by p-values adjusted over the runs of the column.
+
+    None: there is no number before, as in locality, or it is not known whether more is better.
+    """
+    known = _in_unit(after) and _in_unit(before)
+    paired = [
+        compare_paired(now, then, clusters) if now and then and known else None
+        for now, then in zip(after, before, strict=True)
+    ]
+    adjusted = holm([one.p if one else None for one in paired])
+    return [
+        None if one is None or one.difference is None else one.difference > 0 and p is not None and p < LEVEL
+        for one, p in zip(paired, adjusted, strict=True)
+    ]
+
+
+def _in_unit(values: Sequence[Mapping[str, float]]) -> bool:
+    return all(0 <= value <= 1 for of_run in values for value in of_run.values())
 
 
 def _cell(

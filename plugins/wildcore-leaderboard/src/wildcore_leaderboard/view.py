@@ -24,6 +24,8 @@ from wildcore_leaderboard.settings import PARTS, in_words, short_hash
 
 LONGEST = 160
 """Longest name or text that is shown in a table; a longer one is cut."""
+LONGEST_FACT = 600
+"""The same on the page of a run."""
 BAR, MARGIN = 80, 2
 """Width of the drawing of an interval, and the space beside it, in pixels."""
 NO_REPORT = "No report: the plugin wildcore-report is not installed, or reports were left out."
@@ -42,10 +44,10 @@ class Number:
     anchor: str = ""
 
 
-def shown(text: str) -> str:
-    """Return a name from a run as it is shown: in one line, without control characters, cut if it is long."""
+def shown(text: str, most: int = LONGEST) -> str:
+    """Return a text from a run as it is shown: in one line, without control characters, cut if it is long."""
     plain = printable(" ".join(str(text).split()))
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
 
 
 def range_of(rank: RankRange | None) -> str:
@@ -169,7 +171,9 @@ def _marks(run: SiteRun) -> str:
 
 def number_of(cell: Cell, anchor: str = "") -> Number:
     """Return a cell as shown."""
-    note = f"{cell.unscored} unscored" if cell.unscored else ""
+    notes = [f"{cell.unscored} unscored"] if cell.unscored else []
+    notes += ["not above unedited"] if cell.above_unedited is False else []
+    note = ", ".join(notes)
     if cell.mean is None:
         return Number(None, note=note, anchor=anchor)
     return Number(
@@ -264,12 +268,15 @@ def _facts(run: SiteRun) -> list[tuple[str, str]]:
         ("Computed on", ", ".join(made_on)),
         ("Versions", ", ".join([*versions, *([f"source revision {revision}"] if revision else [])])),
     ]
-    return [(name, shown(value)) for name, value in facts]
+    return [(name, shown(value, LONGEST_FACT)) for name, value in facts]
 
 
 def _edits(run: SiteRun) -> str:
     made = f"{run.manifest.case_count - run.refused} made, {run.refused} refused, {run.diverged} diverged"
-    return made if run.seconds_per_edit is None else f"{made}; {duration(run.seconds_per_edit)} each"
+    if run.seconds_per_edit is None:
+        return made
+    each = f"{run.seconds_per_edit:.2g} s" if run.seconds_per_edit < 1 else duration(run.seconds_per_edit)
+    return f"{made}; {each} each"
 
 
 def _number_row(row: SummaryRow) -> dict[str, Any]:

@@ -10,8 +10,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
     if (!heading.dataset.sort) return;
     const button = document.createElement("button");
     button.type = "button";
-    button.append(...heading.childNodes);
-    heading.append(button);
+    const small = heading.querySelector("small");
+    button.append(...[...heading.childNodes].filter((node) => node !== small));
+    heading.prepend(button);
     button.addEventListener("click", () => {
       const before = heading.getAttribute("aria-sort");
       const direction = before ? (before === "descending" ? "ascending" : "descending") : heading.dataset.sort;
