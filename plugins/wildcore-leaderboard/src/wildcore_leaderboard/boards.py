@@ -109,7 +109,7 @@ def sections(runs: Iterable[SiteRun]) -> list[Section]:
 
 
 def _order_of_sections(section: Section) -> tuple[object, ...]:
-    run, point = section.runs[0]
+    _, point = section.runs[0]
     return (section.datasets, section.models, section.setting.schedule, -(point or 0), section.setting.key)
 
 
@@ -196,7 +196,9 @@ def _ranks(
     if len(ranked) < 2 or not _in_unit(values):
         return {}
     key = (protocol, kind, label)
-    differences = run_differences([{key: of_run} if of_run else {} for of_run in values], all_pairs(len(values)), clusters)
+    differences = run_differences(
+        [{key: of_run} if of_run else {} for of_run in values], all_pairs(len(values)), clusters
+    )
     return rank_ranges([index + 1 for index in ranked], differences)
 
 
@@ -251,7 +253,9 @@ def _labels(runs: Sequence[SiteRun]) -> list[str]:
     found = [run.editor for run in runs]
     for name in {name for name in found if found.count(name) > 1}:
         alike = [index for index, one in enumerate(found) if one == name]
-        said = [flatten({**runs[index].identity["editor"], "seed": runs[index].identity.get("seed")}) for index in alike]
+        said = [
+            flatten({**runs[index].identity["editor"], "seed": runs[index].identity.get("seed")}) for index in alike
+        ]
         keys = sorted({key for one in said for key in one if any(one.get(key) != other.get(key) for other in said)})
         told = [", ".join(f"{key.removeprefix('params.')}={one.get(key)}" for key in keys) for one in said]
         for index, text in zip(alike, told, strict=True):

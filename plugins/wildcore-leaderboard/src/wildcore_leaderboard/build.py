@@ -23,7 +23,7 @@ from wildcore_leaderboard.private import without_paths
 from wildcore_leaderboard.reports import FILE as REPORT
 from wildcore_leaderboard.reports import ReportWriter
 from wildcore_leaderboard.runs import SiteRun, find_runs, read_run
-from wildcore_leaderboard.view import NO_REPORT, index_view, range_of, run_view, shown
+from wildcore_leaderboard.view import NO_REPORT, index_view, run_view, shown
 
 DATA = "leaderboard.json"
 SCHEMA = 1
@@ -209,7 +209,8 @@ def _board_data(board: Board) -> dict[str, Any]:
                         "high": cell.high,
                         "cases": cell.cases,
                         "unscored": cell.unscored,
-                        "rank": range_of(cell.rank) or None,
+                        "rank": [cell.rank.best, cell.rank.worst] if cell.rank else None,
+                        "above_unedited": cell.above_unedited,
                     }
                     for kind, cell in row.cells.items()
                 },
@@ -217,6 +218,8 @@ def _board_data(board: Board) -> dict[str, Any]:
             }
             for row in board.rows
         ],
-        "unedited": {kind: {"mean": cell.mean, "low": cell.low, "high": cell.high} for kind, cell in board.unedited.items()},
+        "unedited": {
+            kind: {"mean": cell.mean, "low": cell.low, "high": cell.high} for kind, cell in board.unedited.items()
+        },
         "differs": board.differs,
     }

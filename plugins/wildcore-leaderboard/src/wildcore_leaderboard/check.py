@@ -231,4 +231,3 @@ def _no_release(name: str, version: str) -> str | None:
     if found.is_devrelease:
         return "a development version, which is no release"
     return "a local version, which is no release" if found.local and OWN_PACKAGE.fullmatch(name) else None
-

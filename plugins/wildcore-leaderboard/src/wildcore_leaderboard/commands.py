@@ -32,7 +32,9 @@ def leaderboard() -> None:
 
 @leaderboard.command()
 @click.argument("folder", type=Folder, metavar="DIR")
-@click.option("--out", type=Folder, required=True, metavar="SITE", help="Folder of the site: new, empty, or an earlier site.")
+@click.option(
+    "--out", type=Folder, required=True, metavar="SITE", help="Folder of the site: new, empty, or an earlier site."
+)
 @click.option("--title", default="Leaderboard", show_default=True, help="Heading of the site.")
 @click.option("--no-reports", is_flag=True, help="Leave out the reports of the runs, which wildcore-report makes.")
 @click.pass_context

@@ -109,10 +109,15 @@ def _reader(registry: Registry, said: Mapping[str, Any], file: Path) -> CaseRead
         dataset, _ = make(found, "dataset", {**recorded, "path": str(file)})
         where = said["where"] if isinstance(said.get("where"), Mapping) else {}
         choice = CaseFilter(
-            where=where, sample=said.get("sample"), seed=said.get("seed") or 0, skip_malformed=bool(said.get("skip_malformed"))
+            where=where,
+            sample=said.get("sample"),
+            seed=said.get("seed") or 0,
+            skip_malformed=bool(said.get("skip_malformed")),
         )
         reader = CaseReader(name, dataset, choice)
         next(iter(reader.candidates()), None)
     except UserError as error:
-        raise UserError(f"it cannot be read as the dataset of the run: {error}", Option("dataset_file", file)) from error
+        raise UserError(
+            f"it cannot be read as the dataset of the run: {error}", Option("dataset_file", file)
+        ) from error
     return reader

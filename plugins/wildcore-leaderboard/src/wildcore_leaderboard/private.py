@@ -8,9 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-WHOLE = re.compile(r"(?:file://)?(?:(?:~[\w.-]*|[A-Za-z]:)?[/\\]+|\.\.[/\\])(?:[^/\\\n]+[/\\]+)*(?P<name>[^/\\\n]*)[/\\]*")
+WHOLE = re.compile(
+    r"(?:file://)?(?:(?:~[\w.-]*|[A-Za-z]:)?[/\\]+|\.\.[/\\])(?:[^/\\\n]+[/\\]+)*(?P<name>[^/\\\n]*)[/\\]*"
+)
 """A text that is an absolute path, or one that leads out of the folder it starts in."""
-QUOTED = re.compile(r"(?<![^\s'\"`(=:,\[])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?:[^\s/\\'\"`<>:;,]+[/\\])+(?P<name>[^\s/\\'\"`<>:;,)\]]*)")
+PART = r"[^\s/\\'\"`<>:;,)\]]"
+QUOTED = re.compile(rf"(?<![^\s'\"`(=:,\[])(?:~[\w.-]*|[A-Za-z]:)?[/\\](?:{PART}+[/\\])+(?P<name>{PART}*)")
 """An absolute path of at least two parts within a text."""
 PROTOCOLS = ("protocols", "own_protocols")
 """Fields that hold texts which the model read: only a value that is a path as a whole is shortened."""

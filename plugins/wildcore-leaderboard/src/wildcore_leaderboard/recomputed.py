@@ -166,4 +166,3 @@ def _place(key: ScoreKey) -> str:
     case, after_edits, protocol, probe, metric = key
     point = f" after {after_edits} edits" if after_edits is not None else ""
     return f"{SCORES}, case {case}{point}, {protocol}, probe {probe}, {metric}"
-

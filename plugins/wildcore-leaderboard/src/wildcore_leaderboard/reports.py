@@ -30,9 +30,13 @@ def report_writer(context: click.Context, registry: Registry) -> ReportWriter | 
         arguments = [str(run.resolve()), "--out", str(file.resolve())]
         said = StringIO()
         try:
-            with redirect_stdout(said), redirect_stderr(said), _epoch(time):
-                with command.make_context(COMMAND, arguments, parent=context.find_root()) as inner:
-                    command.invoke(inner)
+            with (
+                redirect_stdout(said),
+                redirect_stderr(said),
+                _epoch(time),
+                command.make_context(COMMAND, arguments, parent=context.find_root()) as inner,
+            ):
+                command.invoke(inner)
         except (UserError, click.ClickException, click.exceptions.Exit, OSError) as error:
             return f"the report cannot be made: {error}"
         return None if file.is_file() else "the report was not written"

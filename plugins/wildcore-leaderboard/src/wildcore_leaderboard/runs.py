@@ -100,9 +100,7 @@ def read_run(registry: Registry, path: Path, within: Path) -> SiteRun:
         ) from error
 
 
-def _read(
-    folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], path: Path, notes: list[str]
-) -> SiteRun:
+def _read(folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], path: Path, notes: list[str]) -> SiteRun:
     subjects: dict[str, str] = {}
     cases: dict[Point, set[str]] = {}
     edits = {}

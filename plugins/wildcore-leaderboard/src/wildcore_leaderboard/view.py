@@ -51,10 +51,10 @@ def shown(text: str, most: int = LONGEST) -> str:
 
 
 def range_of(rank: RankRange | None) -> str:
-    """Return a range of ranks, such as 1 or 2–3."""
+    """Return a range of ranks, such as 1 or 2-3."""
     if rank is None:
         return ""
-    return str(rank.best) if rank.best == rank.worst else f"{rank.best}–{rank.worst}"
+    return str(rank.best) if rank.best == rank.worst else f"{rank.best}-{rank.worst}"
 
 
 def cell_anchor(protocol: str, kind: str, metric: str) -> str:
@@ -86,7 +86,7 @@ def _section(section: Section, reported: Mapping[str, str | None]) -> dict[str, 
         "first": _leaders(leaders, len(first.rows)) + (f" ({shown(first.names[0])})" if leaders else ""),
         "more": _other_differences(section),
         "boards": [
-            _board(board, section, number == 0 or board.names[0] in FIRST and board.measure.own, reported)
+            _board(board, section, number == 0 or (board.names[0] in FIRST and board.measure.own), reported)
             for number, board in enumerate(section.boards)
         ],
     }
@@ -98,7 +98,7 @@ def _name_of(model: str) -> str:
 
 def _leaders(names: Sequence[str], rows: int) -> str:
     if not names:
-        return "–"
+        return "-"
     if len(names) == rows:
         return f"any of the {rows} runs"
     return ", ".join(shown(name) for name in names[:4]) + (f" or {len(names) - 4} more" if len(names) > 4 else "")
@@ -138,10 +138,12 @@ def _notes(board: Board) -> Iterable[str]:
         yield f"The unedited model's numbers differ between these runs by up to {board.unedited_spread:.3f}; one is shown."
     if any(cell.rank is None for row in board.rows for cell in row.cells.values()) and len(board.rows) > 1:
         yield "A number without a rank was not scored, or is not between 0 and 1: it is not known whether more is better."
-    if board.names[0] == WILD and not board.has_gap and any(
-        SYNTHETIC in row.run.identity["protocols"] for row in board.rows
+    if (
+        board.names[0] == WILD
+        and not board.has_gap
+        and any(SYNTHETIC in row.run.identity["protocols"] for row in board.rows)
     ):
-        yield "Synthetic − wild is left out: the synthetic protocol is not the same in these runs."
+        yield "Synthetic minus wild is left out: the synthetic protocol is not the same in these runs."
 
 
 def _row(row: Row, board: Board, reported: Mapping[str, str | None]) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _row(row: Row, board: Board, reported: Mapping[str, str | None]) -> dict[str
     return {
         "id": row.run.id,
         "label": shown(row.label),
-        "rank": range_of(main.rank) or "–",
+        "rank": range_of(main.rank) or "-",
         "sort": f"{main.rank.best + main.rank.worst / 10000:.4f}" if main.rank else "",
         "report": reported.get(row.run.id, "") is None,
         "marks": _marks(row.run),
@@ -253,7 +255,8 @@ def _facts(run: SiteRun) -> list[tuple[str, str]]:
     identity, manifest = run.identity, run.manifest
     model, dataset, hardware = identity["model"], identity["dataset"], manifest.hardware
     made_on = [str(hardware[name]) for name in ("accelerator", "machine", "system") if hardware.get(name)]
-    versions = [f"{name} {manifest.versions[name]}" for name in ("wildcore", "torch", "transformers") if name in manifest.versions]
+    known = {name: manifest.versions.get(name) for name in ("wildcore", "torch", "transformers")}
+    versions = [f"{name} {version}" for name, version in known.items() if version]
     revision = manifest.versions.get("source revision")
     facts = [
         ("Run", run.id),
@@ -286,7 +289,7 @@ def _number_row(row: SummaryRow) -> dict[str, Any]:
         "protocol": shown(row.protocol),
         "kind": row.kind,
         "metric": shown(row.metric),
-        "before": "–" if row.before is None else f"{row.before:.3f}",
+        "before": "-" if row.before is None else f"{row.before:.3f}",
         "before_sort": "" if row.before is None else f"{row.before:.9f}",
         "after": number_of(cell),
         "cases": row.cases,
@@ -305,7 +308,7 @@ def _points(run: SiteRun) -> tuple[list[str], list[dict[str, Any]]]:
     rows = [
         {
             "edits": point,
-            "values": [f"{means[key]:.3f}" if key in means else "–" for key in columns],
+            "values": [f"{means[key]:.3f}" if key in means else "-" for key in columns],
             "collapse": shown(signs.get(point or 0, "") or "none seen"),
         }
         for point, means in found.items()
@@ -318,4 +321,7 @@ def _means(scores: Sequence[ScoreRecord]) -> dict[tuple[str, ProbeKind], float]:
     first: dict[tuple[str, ProbeKind], float] = {}
     for (protocol, kind, _), values in case_values(scores).items():
         first.setdefault((protocol, kind), fmean(values.values()))
-    return {key: first[key] for key in sorted(first, key=lambda key: (key[0] not in FIRST, key[0], PROBE_KINDS.index(key[1])))}
+    return {
+        key: first[key]
+        for key in sorted(first, key=lambda key: (key[0] not in FIRST, key[0], PROBE_KINDS.index(key[1])))
+    }
