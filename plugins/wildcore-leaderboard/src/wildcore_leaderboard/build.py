@@ -18,6 +18,7 @@ from wildcore import Option, UserError
 from wildcore.bounded import load_json
 from wildcore.registry import Registry
 from wildcore.reporting.console import printable
+from wildcore.reporting.headline import counted
 from wildcore_leaderboard.boards import Board, Section, sections
 from wildcore_leaderboard.private import without_paths
 from wildcore_leaderboard.reports import FILE as REPORT
@@ -41,7 +42,8 @@ class Built:
 
     def in_a_sentence(self) -> str:
         """Return what was built."""
-        return f"{self.site / 'index.html'}: {self.runs} runs in {self.settings} settings, {self.tables} tables"
+        parts = (counted(self.runs, "run"), counted(self.settings, "setting"), counted(self.tables, "table"))
+        return f"{self.site / 'index.html'}: {parts[0]} in {parts[1]}, {parts[2]}"
 
 
 def build_site(registry: Registry, folder: Path, site: Path, title: str, report: ReportWriter | None) -> Built:
@@ -65,8 +67,6 @@ def build_site(registry: Registry, folder: Path, site: Path, title: str, report:
         rmtree(unfinished, ignore_errors=True)
         raise
     notes = [f"left out: {one}" for one in left_out]
-    if report is None:
-        notes.append("reports are left out: wildcore-report is not installed, or they were not wanted")
     failed = {reason for reason in reported.values() if reason and report is not None}
     notes += sorted(failed)
     return Built(site, len(runs), len(found), sum(len(section.boards) for section in found), tuple(notes))
@@ -129,7 +129,7 @@ def _write_pages(
     reported: dict[str, str | None],
 ) -> None:
     pages = _templates()
-    counts = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} in {len(found)} {'setting' if len(found) == 1 else 'settings'}."
+    counts = f"{counted(len(runs), 'run')} in {counted(len(found), 'setting')}."
     index = pages.get_template("index.html").render(
         heading=shown(title), counts=counts, sections=index_view(found, reported), left_out=left_out
     )

@@ -19,7 +19,7 @@ from wildcore.records.summary_file import NAME as SUMMARY
 from wildcore.registry import Registry
 from wildcore.scoring.clusters import subjects
 from wildcore.scoring.means import summarise
-from wildcore_leaderboard.facts import findings_of_facts
+from wildcore_leaderboard.facts import dataset_reader, findings_of_facts
 from wildcore_leaderboard.findings import Finding, Unchecked, Verdict
 from wildcore_leaderboard.named import departures
 from wildcore_leaderboard.recomputed import (
@@ -59,7 +59,8 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
         return _verdict(path, [run])
     problems = [*run.findings, *_incomplete(run), *_contradictory(run), *_unreleased(run, allowed.revisions)]
     unchecked: list[Unchecked] = []
-    for found in findings_of_facts(run, registry, dataset_file):
+    reader = dataset_reader(run, registry, dataset_file)
+    for found in findings_of_facts(run, reader, dataset_file.name if dataset_file else "the dataset"):
         (problems if isinstance(found, Finding) else unchecked).append(found)  # type: ignore[arg-type]
     with TemporaryDirectory() as cache:
         recomputed = metrics_of(run, registry, Path(cache))
@@ -76,7 +77,7 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
         problems,
         unchecked=[one for one in unchecked if is_allowed(one.what, allowed.unchecked)],
         named=tuple(departures(run.manifest)),
-        unknowable=[*UNKNOWABLE, *([] if dataset_file else [NO_DATASET])],
+        unknowable=[*UNKNOWABLE, *([] if reader else [NO_DATASET])],
         cases=len({record.case for record in run.cases}),
         answers=sum(len(probe.before) + len(probe.after) for record in run.cases for probe in record.probes),
         scores=len(run.scores),

@@ -49,6 +49,8 @@ def build(ctx: click.Context, /, folder: Path, out: Path, title: str, no_reports
 
     registry: Registry = ctx.find_root().obj
     report = None if no_reports else report_writer(ctx, registry)
+    if report is None and not no_reports:
+        click.echo("Note: reports are left out, because the plugin wildcore-report is not installed", err=True)
     built = build_site(registry, folder, out, title, report)
     for note in built.notes:
         click.echo(printable(f"Note: {note}"), err=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from wildcore import EditCase, Option, Probe, UserError
 from wildcore.datasets.selection import CaseFilter, CaseReader, content_hash
 from wildcore.jobs.build import make
@@ -15,6 +17,8 @@ from wildcore_leaderboard.recorded import Recorded
 DATASET = "dataset"
 """Name under which the dataset is among the things that were not checked."""
 JOURNAL = "journal.jsonl"
+SOURCES = frozenset({"path", "hub"})
+"""Parameters of datasets that are not bundled with their plugin."""
 NOT_TOLD = (
     "the facts in the journal do not give the dataset's hash: they were changed, or the dataset has rival answers or an order "
     "that the journal does not record"
@@ -37,10 +41,9 @@ def _probes(record: CaseRecord) -> tuple[Probe, ...]:
     return tuple(asked[number] for number in sorted(asked))
 
 
-def findings_of_facts(run: Recorded, registry: Registry, file: Path | None) -> Iterator[Finding | Unchecked]:
-    """Yield what is wrong with the facts of a run, compared with the dataset's recorded hash and, if given, its ``file``.
-
-    Raises ``UserError`` if the file cannot be read as the run's dataset.
+def findings_of_facts(run: Recorded, reader: CaseReader | None, name: str) -> Iterator[Finding | Unchecked]:
+    """Yield what is wrong with the facts of a run, compared with its dataset called ``name``; without ``reader``, with the
+    dataset's recorded hash.
     """
     yield from _unlike_each_other(run)
     said = run.manifest.identity.get("dataset")
@@ -49,8 +52,8 @@ def findings_of_facts(run: Recorded, registry: Registry, file: Path | None) -> I
         return
     first = {record.case: record for record in reversed(run.cases)}
     records = [first[case] for case in run.manifest.case_ids if case in first]
-    if file is not None:
-        yield from _compared_with_file(run, records, registry, said, file)
+    if reader is not None:
+        yield from _compared(run, records, said["hash"], reader, name)
     elif content_hash(map(of_journal, records)) != said["hash"]:
         yield Unchecked(what=DATASET, reason=NOT_TOLD)
 
@@ -70,27 +73,24 @@ def _unlike_each_other(run: Recorded) -> Iterator[Finding]:
             yield Finding(where=where, problem="it is another fact at two judging points")
 
 
-def _compared_with_file(
-    run: Recorded, records: list[CaseRecord], registry: Registry, said: Mapping[str, Any], file: Path
+def _compared(
+    run: Recorded, records: list[CaseRecord], recorded_hash: str, reader: CaseReader, name: str
 ) -> Iterator[Finding]:
-    reader = _reader(registry, said, file)
+    """Yield how the facts of a run differ from those of the dataset called ``name``."""
     known = {case.id: case for case in reader.candidates()}
     missing = [record.case for record in records if record.case not in known]
     if missing:
-        yield Finding(
-            where=JOURNAL,
-            problem=f"cases that are not in {file.name}: {len(missing)}; the first is {missing[0]}",
-        )
+        yield Finding(where=JOURNAL, problem=f"cases that are not in {name}: {len(missing)}; the first is {missing[0]}")
         return
     order = [record.case for record in records]
     if "order" in (run.manifest.identity.get("schedule") or {}):
         place = {case: index for index, case in enumerate(known)}
         order.sort(key=place.__getitem__)
-    if content_hash(known[case] for case in order) != said["hash"]:
-        yield Finding(where="manifest.json", problem=f"identity.dataset.hash is not that of these cases in {file.name}")
+    if content_hash(known[case] for case in order) != recorded_hash:
+        yield Finding(where="manifest.json", problem=f"identity.dataset.hash is not that of these cases in {name}")
     for record in records:
         if _without_rivals(known[record.case]) != of_journal(record).without_separators():
-            yield Finding(where=f"{JOURNAL}, case {record.case}", problem=f"it is another fact in {file.name}")
+            yield Finding(where=f"{JOURNAL}, case {record.case}", problem=f"it is another fact in {name}")
 
 
 def _without_rivals(case: EditCase) -> EditCase:
@@ -100,23 +100,34 @@ def _without_rivals(case: EditCase) -> EditCase:
     )
 
 
-def _reader(registry: Registry, said: Mapping[str, Any], file: Path) -> CaseReader:
-    """Return a reader of all cases that the run could have chosen from, out of ``file``."""
+def dataset_reader(run: Recorded, registry: Registry, file: Path | None) -> CaseReader | None:
+    """Return a reader of all cases that a run could have chosen from: out of ``file``, or of the plugin that bundles them.
+
+    None: no file is given, and the dataset is not bundled with an installed plugin. Raises ``UserError`` if the file cannot be
+    read as the run's dataset.
+    """
+    said = run.manifest.identity.get("dataset")
+    if not isinstance(said, Mapping):
+        return None
     name = f"{said.get('plugin')}/{said.get('name')}"
+    recorded = said["params"] if isinstance(said.get("params"), Mapping) else {}
+    if file is None and (SOURCES & recorded.keys() or not registry.called("dataset", name)):
+        return None
+    params = recorded if file is None else {**recorded, "path": str(file)}
+    where = said["where"] if isinstance(said.get("where"), Mapping) else {}
     try:
-        found = registry.find("dataset", name)
-        recorded = said["params"] if isinstance(said.get("params"), Mapping) else {}
-        dataset, _ = make(found, "dataset", {**recorded, "path": str(file)})
-        where = said["where"] if isinstance(said.get("where"), Mapping) else {}
+        dataset, _ = make(registry.find("dataset", name), "dataset", params)
         choice = CaseFilter(
             where=where,
             sample=said.get("sample"),
             seed=said.get("seed") or 0,
             skip_malformed=bool(said.get("skip_malformed")),
         )
-        reader = CaseReader(name, dataset, choice)
+        reader = CaseReader(str(said.get("name")), dataset, choice)
         next(iter(reader.candidates()), None)
-    except UserError as error:
+    except (UserError, ValidationError) as error:
+        if file is None:
+            return None
         raise UserError(
             f"it cannot be read as the dataset of the run: {error}", Option("dataset_file", file)
         ) from error

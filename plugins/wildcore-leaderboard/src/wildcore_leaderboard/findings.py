@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wildcore import FrozenData
+from wildcore.reporting.headline import counted
 
 
 class Finding(FrozenData):
@@ -50,13 +51,12 @@ class Verdict(FrozenData):
         """Return the verdict in one sentence: the first problem and the number of the others, or what was checked."""
         if self.problems:
             others = len(self.problems) - 1
-            more = f" (and {others} more {'problem' if others == 1 else 'problems'})" if others else ""
+            more = f" (and {counted(others, 'more problem')})" if others else ""
             return f"{self.run} is not a valid submission: {self.problems[0]}{more}"
         missing = f"; not checked: {', '.join(one.what for one in self.unchecked)}" if self.unchecked else ""
-        return (
-            f"{self.run} is a valid submission: {self.cases} cases, {self.answers} answers, {self.recomputed} of "
-            f"{self.scores} scores computed again{missing}"
-        )
+        read = f"{counted(self.cases, 'case')}, {counted(self.answers, 'answer')}"
+        scores = f"{self.recomputed} of {counted(self.scores, 'score')} computed again"
+        return f"{self.run} is a valid submission: {read}, {scores}{missing}"
 
 
 def in_file(path: Path, problem: str, line: int | None = None) -> Finding:

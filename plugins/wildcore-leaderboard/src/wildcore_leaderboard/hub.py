@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wildcore import Option, UserError
+from wildcore.reporting.console import printable
 
 TOKEN = "HF_TOKEN"
 ENDPOINT = "HF_ENDPOINT"
@@ -61,8 +62,14 @@ def send(name: str, folder: Path, files: Sequence[str], public: bool, message: s
         operations = [CommitOperationAdd(file, str(folder / file)) for file in files]
         commit = api.create_commit(name, operations, commit_message=message, repo_type="dataset")
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
-        reason = " ".join(str(error).split()).replace(token, "...")
+        reason = printable(" ".join(_reason(error).split())).replace(token, "...")
         raise UserError(
             f"the hub at {endpoint()} refused or cannot be reached ({reason})", Option("to_hub", name)
         ) from error
     return str(commit.repo_url)
+
+
+def _reason(error: Exception) -> str:
+    """Return what the hub said, or what prevented asking it."""
+    response, said = getattr(error, "response", None), getattr(error, "server_message", None)
+    return str(error) if response is None else f"{response.status_code} {said or ''}".strip()

@@ -63,7 +63,7 @@ def results(run: RunFolder, source: str) -> "list[EvalResult]":
     return [
         EvalResult(
             task_type=TASK,
-            task_name=f"Model editing, {row.kind}",
+            task_name="Model editing",
             dataset_type=hub or str(dataset["name"]),
             dataset_name=f"{dataset['name']} ({run.manifest.case_count} cases, hash {dataset.get('hash')})",
             dataset_revision=dataset.get("params", {}).get("revision"),

@@ -35,6 +35,6 @@ def without_paths(value: Any, in_texts: bool = True) -> Any:
 
 def _shortened(text: str, in_texts: bool) -> str:
     whole = WHOLE.fullmatch(text)
-    if whole and whole["name"]:
+    if whole and whole["name"] and (in_texts or re.search(r"[^/\\][/\\]", text)):  # a protocol may stop at "/n"
         return whole["name"]
     return QUOTED.sub(lambda found: found["name"] or "...", text) if in_texts else text

@@ -11,7 +11,7 @@ from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.evaluation.schedules import description
 from wildcore.records.schema import ScoreRecord
 from wildcore.reporting.console import duration, printable
-from wildcore.reporting.headline import gap_in_words
+from wildcore.reporting.headline import counted, gap_in_words
 from wildcore.scoring.differences import synthetic_minus_wild
 from wildcore.scoring.means import SummaryRow, summarise
 from wildcore.scoring.paired import PairedDifference
@@ -116,7 +116,7 @@ def _board(board: Board, section: Section, is_open: bool, reported: Mapping[str,
     return {
         "anchor": f"t-{short_hash(section.setting.key + board.measure.key)}",
         "name": names if board.measure.own else f"{names}, by {shown(labels[0])}",
-        "metrics": f"{len(board.rows)} {'run' if len(board.rows) == 1 else 'runs'}",
+        "metrics": counted(len(board.rows), "run"),
         "open": is_open,
         "kinds": [
             {"name": kind.replace("-", " ").capitalize(), "metric": shown(board.measure.labels[kind])}
