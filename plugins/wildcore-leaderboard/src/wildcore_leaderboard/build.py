@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from wildcore import Option, UserError
+from wildcore import Option, Place, UserError
 from wildcore.bounded import load_json
 from wildcore.registry import Registry
 from wildcore.reporting.console import printable
@@ -106,7 +106,7 @@ def _read_runs(registry: Registry, folder: Path) -> tuple[list[SiteRun], list[st
             left_out.append(shown(f"{name}: the same run as {runs[run.id].path}"))
         runs.setdefault(run.id, run)
     if not runs:
-        raise UserError(f"contains no finished run; {left_out[0]}", str(folder))
+        raise UserError(f"contains no finished run ({left_out[0]})", Place(folder))
     return list(runs.values()), left_out
 
 

@@ -153,6 +153,6 @@ def _extents(run: Recorded) -> Iterator[Finding]:
 
 def _without_place(error: BaseException, path: Path) -> str:
     """Return the message of an error without the path of the file, which the finding names."""
-    if not isinstance(error, UserError):
-        return str(error) or type(error).__name__
-    return UserError(error.problem).rendered(error.naming)
+    if isinstance(error, UserError) and isinstance(error.problem, str):
+        return error.problem
+    return str(error).replace(str(path), path.name) or type(error).__name__
