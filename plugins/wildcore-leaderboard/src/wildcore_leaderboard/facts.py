@@ -83,7 +83,8 @@ def _compared(
         yield Finding(where=JOURNAL, problem=f"cases that are not in {name}: {len(missing)}; the first is {missing[0]}")
         return
     order = [record.case for record in records]
-    if "order" in (run.manifest.identity.get("schedule") or {}):
+    schedule = run.manifest.identity.get("schedule")
+    if isinstance(schedule, Mapping) and "order" in schedule:
         place = {case: index for index, case in enumerate(known)}
         order.sort(key=place.__getitem__)
     if content_hash(known[case] for case in order) != recorded_hash:

@@ -20,6 +20,8 @@ from wildcore_leaderboard.private import without_paths
 FILES = (MANIFEST, SUMMARY, *LINES)
 DISCARDED = "discarded"
 """Folder of a study with runs that were given up."""
+DESCRIBED = {"model": ("name", "fingerprint"), "dataset": ("name", "hash"), "schedule": ("edits", "judged", "model")}
+"""Fields of an identity without which a run has no table."""
 MOST_POINTS = 10
 """Most judging points of one run that have tables of their own."""
 
@@ -91,6 +93,7 @@ def read_run(registry: Registry, path: Path, within: Path) -> SiteRun:
     manifest = readable_manifest(folder)
     try:
         identity = with_later_parameters(registry, manifest.identity)
+        _require_described(identity)
         return _read(folder, manifest, identity, path.relative_to(within), notes)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -98,6 +101,16 @@ def read_run(registry: Registry, path: Path, within: Path) -> SiteRun:
             Place(path / MANIFEST),
             "it is damaged, or another version of wildcore made it",
         ) from error
+
+
+def _require_described(identity: Mapping[str, Any]) -> None:
+    """Raise ``KeyError`` or ``TypeError`` for an identity without what tables are made of."""
+    for part, fields in DESCRIBED.items():
+        if not all(isinstance(identity[part][field], str) for field in fields):
+            raise TypeError(f"identity.{part} is not described")
+    for name, modules in identity["protocols"].items():
+        if not all(isinstance(modules[part]["name"], str) for part in ("context", "generator", "truncator")):
+            raise TypeError(f"identity.protocols.{name} is not described")
 
 
 def _read(folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], path: Path, notes: list[str]) -> SiteRun:
