@@ -9,10 +9,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import click
 import pytest
 from click.testing import Result
 from wildcore_leaderboard.boards import sections
+from wildcore_leaderboard.build import build_site
+from wildcore_leaderboard.reports import report_writer
 from wildcore_leaderboard.runs import read_run
+
+from wildcore.records.run_folder import RunFolder
+from wildcore.registry import Found, Registry
 
 Json = dict[str, Any]
 Another = Callable[..., Any]
@@ -361,3 +367,48 @@ def test_in_a_browser(another: Another, site: Callable[..., Json], tmp_path: Pat
         assert all(address.startswith("file:") for address in requests)
         assert len(requests) == 2
         chromium.close()
+
+
+def registry_with(command: click.Command) -> Registry:
+    """Return a registry whose only offer is the command ``report``."""
+    return Registry(commands={"report": Found("some-plugin", command)})
+
+
+def test_a_report_is_made_of_a_copy_without_paths(another: Another, tmp_path: Path) -> None:
+    run = another("a", manifest=changed("notes", to=["kept in /home/someone/cache/x"]))
+
+    @click.command()
+    @click.argument("name")
+    @click.option("--out", type=click.Path(path_type=Path))
+    def report(name: str, out: Path) -> None:
+        click.echo("chatter")
+        out.write_text(f"{name} {RunFolder.open(Path(name)).manifest.notes}")
+
+    with click.Context(report) as context:
+        write = report_writer(context, registry_with(report))
+        assert write is not None
+        assert write(RunFolder.open(run.path), "some-name", tmp_path / "report.html") is None
+    assert (tmp_path / "report.html").read_text() == "some-name ('kept in x',)"
+
+
+def test_a_report_that_fails_is_a_note(another: Another, tmp_path: Path, registry: Any) -> None:
+    another("a")
+
+    @click.command()
+    @click.argument("name")
+    @click.option("--out")
+    def report(name: str, out: str) -> None:
+        raise ImportError("no such thing")
+
+    with click.Context(report) as context:
+        write = report_writer(context, registry_with(report))
+        built = build_site(registry, tmp_path / "runs", tmp_path / "site", "Title", write)
+    assert built.notes == ("the report cannot be made: ImportError: no such thing",)
+    (page,) = (tmp_path / "site" / "runs").glob("*/index.html")
+    assert "the report cannot be made: ImportError: no such thing" in page.read_text()
+
+
+def test_without_the_plugin_there_are_no_reports() -> None:
+    command = click.Command("leaderboard")
+    with click.Context(command) as context:
+        assert report_writer(context, Registry()) is None

@@ -116,7 +116,7 @@ def _write_reports(site: Path, runs: list[SiteRun], report: ReportWriter | None)
     for run in runs:
         place = site / "runs" / run.id
         place.mkdir(parents=True)
-        reported[run.id] = NO_REPORT if report is None else report(run.folder.path, place / REPORT, run.folder.started)
+        reported[run.id] = NO_REPORT if report is None else report(run.folder, run.id, place / REPORT)
     return reported
 
 
