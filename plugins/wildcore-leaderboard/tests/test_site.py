@@ -412,3 +412,18 @@ def test_without_the_plugin_there_are_no_reports() -> None:
     command = click.Command("leaderboard")
     with click.Context(command) as context:
         assert report_writer(context, Registry()) is None
+
+
+def test_a_row_is_marked_where_it_departs(another: Another, site: Callable[..., Json], tmp_path: Path) -> None:
+    """A protocol of the user is marked in its own table alone; changed files are marked in every table."""
+
+    def own(manifest: Json) -> None:
+        manifest["job"]["own_protocols"] = [{"name": "synthetic"}]
+
+    run = another("a", manifest=own)
+    run.lines("work.jsonl", lambda calls: calls[0].update(ended="2020-01-01"))
+    site()
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert page.count('<span class="mark">files changed</span>') == 1
+    assert page.count('<span class="mark">not as published, files changed</span>') == 1
+    assert page.index(">files changed<") < page.index(">not as published, files changed<")

@@ -76,7 +76,7 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
         path,
         problems,
         unchecked=[one for one in unchecked if is_allowed(one.what, allowed.unchecked)],
-        named=tuple(departures(run.manifest)),
+        named=tuple(map(str, departures(run.manifest))),
         unknowable=[*UNKNOWABLE, *([] if reader else [NO_DATASET])],
         cases=len({record.case for record in run.cases}),
         answers=sum(len(probe.before) + len(probe.after) for record in run.cases for probe in record.probes),

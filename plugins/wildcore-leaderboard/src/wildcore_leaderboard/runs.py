@@ -14,7 +14,7 @@ from wildcore.records.summary_file import NAME as SUMMARY
 from wildcore.registry import Registry
 from wildcore.reporting.run import readable_manifest
 from wildcore.scoring.retention import at_point
-from wildcore_leaderboard.named import departures
+from wildcore_leaderboard.named import Departure, departures
 from wildcore_leaderboard.private import without_paths
 
 FILES = (MANIFEST, SUMMARY, *LINES)
@@ -43,7 +43,8 @@ class SiteRun:
     """A finished run. ``id`` is made from the content of its files, ``path`` is relative to the folder of all runs.
 
     ``identity`` is in the terms of the installed plugins. ``scores`` and ``cases`` are by judging point. ``subjects`` holds the
-    subject of each case, ``fallbacks`` the number of edits evaluated in a slower way.
+    subject of each case. ``warnings`` says which files changed since the run was summed up, and which cases are missing;
+    ``notes`` are those of the manifest.
     """
 
     id: str
@@ -60,8 +61,9 @@ class SiteRun:
     seconds_per_edit: float | None
     points: tuple[JudgingPointRecord, ...]
     metrics: Mapping[str, Mapping[str, Any]]
+    warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    departures: tuple[str, ...]
+    departures: tuple[Departure, ...]
 
     @property
     def editor(self) -> str:
@@ -88,13 +90,13 @@ def find_runs(folder: Path) -> list[Path]:
 
 def read_run(registry: Registry, path: Path, within: Path) -> SiteRun:
     """Read a finished run. Raises ``UserError`` if it is unfinished or damaged, or of a version that cannot be read."""
-    notes: list[str] = []
-    folder = RunFolder.finished(path, notes.append)
+    warnings: list[str] = []
+    folder = RunFolder.finished(path, warnings.append)
     manifest = readable_manifest(folder)
     try:
         identity = with_later_parameters(registry, manifest.identity)
         _require_described(identity)
-        return _read(folder, manifest, identity, path.relative_to(within), notes)
+        return _read(folder, manifest, identity, path.relative_to(within), warnings)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"its manifest lacks something that every run has ({type(error).__name__}: {error})",
@@ -113,7 +115,9 @@ def _require_described(identity: Mapping[str, Any]) -> None:
             raise TypeError(f"identity.protocols.{name} is not described")
 
 
-def _read(folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], path: Path, notes: list[str]) -> SiteRun:
+def _read(
+    folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], path: Path, warnings: list[str]
+) -> SiteRun:
     subjects: dict[str, str] = {}
     cases: dict[Point, set[str]] = {}
     edits = {}
@@ -141,7 +145,8 @@ def _read(folder: RunFolder, manifest: Manifest, identity: Mapping[str, Any], pa
         seconds_per_edit=sum(seconds) / len(seconds) if seconds else None,
         points=tuple(folder.points()),
         metrics={added.metric: added.module for added in folder.scorings()},
-        notes=tuple(without_paths([*notes, *manifest.notes])),
+        warnings=tuple(without_paths(warnings)),
+        notes=tuple(without_paths(manifest.notes)),
         departures=tuple(departures(manifest)),
     )
 

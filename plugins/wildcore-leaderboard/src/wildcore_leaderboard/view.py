@@ -155,7 +155,7 @@ def _row(row: Row, board: Board, reported: Mapping[str, str | None]) -> dict[str
         "rank": range_of(main.rank) or "-",
         "sort": f"{main.rank.best + main.rank.worst / 10000:.4f}" if main.rank else "",
         "report": reported.get(row.run.id, "") is None,
-        "marks": _marks(row.run),
+        "marks": _marks(row.run, protocol),
         "cells": [
             number_of(row.cells[kind], cell_anchor(protocol, kind, board.measure.labels[kind])) for kind in board.kinds
         ],
@@ -166,9 +166,10 @@ def _row(row: Row, board: Board, reported: Mapping[str, str | None]) -> dict[str
     }
 
 
-def _marks(run: SiteRun) -> str:
-    marks = ["not as published"] if run.departures else []
-    return ", ".join([*marks, *(["notes"] if run.notes else [])])
+def _marks(run: SiteRun, protocol: str) -> str:
+    """Return what a reader must see beside a run's numbers under a protocol."""
+    departs = any(one.protocol in (None, protocol) for one in run.departures)
+    return ", ".join((["not as published"] if departs else []) + (["files changed"] if run.warnings else []))
 
 
 def number_of(cell: Cell, anchor: str = "") -> Number:
@@ -229,8 +230,8 @@ def run_view(run: SiteRun, why_no_report: str | None) -> dict[str, Any]:
         "report": why_no_report is None,
         "no_report": why_no_report or "",
         "facts": _facts(run),
-        "departures": [shown(without_paths(one)) for one in run.departures],
-        "notes": [shown(one) for one in run.notes],
+        "departures": [shown(without_paths(str(one))) for one in run.departures],
+        "notes": [shown(one, LONGEST_FACT) for one in (*run.warnings, *run.notes)],
         "numbers": [_number_row(row) for row in summarise(scores, clusters)],
         "point_columns": columns,
         "points": points,
