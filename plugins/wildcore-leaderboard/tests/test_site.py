@@ -17,6 +17,7 @@ from wildcore_leaderboard.build import build_site
 from wildcore_leaderboard.reports import report_writer
 from wildcore_leaderboard.runs import read_run
 
+import wildcore.testing
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Found, Registry
 
@@ -133,6 +134,7 @@ APART = {
     "other facts": changed("identity", "dataset", "hash", to="0" * 16),
     "another schedule": changed("identity", "schedule", to=BATCH),
     "another order": changed("identity", "schedule", "order", to="shuffled with seed 1"),
+    "a given patch": changed("identity", "editor", "patch", to={"file": "p", "sha256": "0", "requests": 6}),
     "another space before answers": changed("identity", "target_separator", to={"prompts_without_space": 3}),
 }
 TOGETHER = {
@@ -427,3 +429,20 @@ def test_a_row_is_marked_where_it_departs(another: Another, site: Callable[..., 
     assert page.count('<span class="mark">files changed</span>') == 1
     assert page.count('<span class="mark">not as published, files changed</span>') == 1
     assert page.index(">files changed<") < page.index(">not as published, files changed<")
+
+
+def test_each_judging_point_of_a_sequence_has_its_table(
+    site: Callable[..., Json], edits: Path, tmp_path: Path, wildcore_command: Command
+) -> None:
+    model = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
+    arguments = ("--model", model, "--editor", "ft-m", "--dataset", "counterfact", "--set", f"dataset.path={edits}")
+    how = ("--schedule", "sequential", "--judge-at", "4", "--protocol", "wild", "--measure", "none")
+    done = wildcore_command("eval", *arguments, *how, "--out", tmp_path / "runs" / "sequence", "--quiet")
+    assert done.exit_code == 0, done.output
+    data = site()
+    assert [(section["judged"], section["cases"]) for section in data["sections"]] == [
+        ("after 6 edits", 6),
+        ("after 4 edits", 4),
+    ]
+    (page,) = (tmp_path / "site" / "runs").glob("*/index.html")
+    assert '<th scope="row" class="n">4</th>' in page.read_text()

@@ -110,6 +110,8 @@ def _require_described(identity: Mapping[str, Any]) -> None:
     for part, fields in DESCRIBED.items():
         if not all(isinstance(identity[part][field], str) for field in fields):
             raise TypeError(f"identity.{part} is not described")
+    if not isinstance(identity["editor"].get("patch", {"requests": 1})["requests"], int):
+        raise TypeError("identity.editor.patch is not described")
     for name, modules in identity["protocols"].items():
         if not all(isinstance(modules[part]["name"], str) for part in ("context", "generator", "truncator")):
             raise TypeError(f"identity.protocols.{name} is not described")

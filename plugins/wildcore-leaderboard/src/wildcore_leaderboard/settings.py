@@ -9,6 +9,7 @@ from typing import Any
 from wildcore import PROBE_KINDS, ProbeKind
 from wildcore.evaluation.schedules import short_description
 from wildcore.records.schema import ScoreRecord
+from wildcore.reporting.headline import counted
 from wildcore_leaderboard.runs import Point, SiteRun
 
 PARTS = ("context", "generator", "truncator")
@@ -29,7 +30,8 @@ class Setting:
     """What a run did before any protocol: model, facts, schedule, and the judging point. ``key`` is equal if all of that is.
 
     The key holds the content of model and tokenizer, the dtype, the hash of the dataset, the cases evaluated, the probes of
-    hard locality, the schedule with its order of edits, and the judging point. Names of models and datasets are not part of it.
+    hard locality, the schedule with its order of edits, and the judging point; of a given patch, how many edits it holds. Names
+    of models and datasets are not part of it.
     """
 
     key: str
@@ -40,7 +42,8 @@ class Setting:
     def of(cls, run: SiteRun, point: Point) -> "Setting":
         """Return the setting of a run at a judging point."""
         model, dataset, schedule = (run.identity[name] for name in ("model", "dataset", "schedule"))
-        judged = schedule["judged"] if point is None else f"after {point} edits"
+        judged = schedule["judged"] if point is None else f"after {counted(point, 'edit')}"
+        patch = run.identity["editor"].get("patch")
         key = {
             "model": [model.get(name) for name in ("fingerprint", "tokenizer_fingerprint", "dtype")],
             "dataset": dataset.get("hash"),
@@ -48,8 +51,11 @@ class Setting:
             "cases": sorted(run.cases[point]),
             "schedule": [schedule.get(name) for name in ("edits", "edits_per_update", "order")],
             "judged": judged,
+            "edits in a given patch": None if patch is None else patch["requests"],
             "separator": run.identity.get("target_separator"),
         }
+        if patch is not None:
+            return cls(content(key), f"a patch of {counted(patch['requests'], 'edit')}", "under the patch")
         return cls(content(key), short_description(schedule), judged)
 
     @property

@@ -309,7 +309,7 @@ def _points(run: SiteRun) -> tuple[list[str], list[dict[str, Any]]]:
     rows = [
         {
             "edits": point,
-            "values": [f"{means[key]:.3f}" if key in means else "-" for key in columns],
+            "numbers": [f"{means[key]:.3f}" if key in means else "-" for key in columns],
             "collapse": shown(signs.get(point or 0, "") or "none seen"),
         }
         for point, means in found.items()
