@@ -107,8 +107,8 @@ def test_a_capture_that_fails_is_noted_and_not_tried_again(model: LoadedModel, m
     def failing(compute: object, device: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with imitated_graphs(model):
-        monkeypatch.setattr(graphed_steps, "capture", failing)
+    with imitated_graphs(model), monkeypatch.context() as within:  # undone before the imitation is
+        within.setattr(graphed_steps, "capture", failing)
         steps = GraphedSteps()
         assert steps.suit(model, 10)
         step = steps.load(model, doubling(2, 3.0))
