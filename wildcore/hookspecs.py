@@ -28,6 +28,7 @@ from wildcore.interfaces import (
     Offer,
     Segmenter,
     Shortcut,
+    Tracker,
     Transform,
     Truncator,
 )
@@ -102,6 +103,11 @@ def wildcore_segmenters() -> Iterable[Offer[Segmenter]]:  # type: ignore[empty-b
 @hookspec
 def wildcore_executors() -> Iterable[Offer[Executor]]:  # type: ignore[empty-body]
     """Offer ways to spread the cells of a study over devices or machines."""
+
+
+@hookspec
+def wildcore_trackers() -> Iterable[Offer[Tracker]]:  # type: ignore[empty-body]
+    """Offer services that show the numbers of a run while it is going on. No number of a run depends on them."""
 
 
 @hookspec

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from wildcore.errors import Message, Refused, UserError, map_or_refuse
 from wildcore.params import NoParams, Params
@@ -363,6 +363,70 @@ class Executor(Protocol):
         A worker that dies is replaced as long as cells are waiting; the queue sets a cell aside that kills its workers. Raises
         ``UserError`` if no worker can be started.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as its trackers see it.
+
+    ``id`` is a name for machines, which is the same whenever the run is resumed in its folder. ``name`` is for people.
+    ``manifest`` is what the run's ``manifest.json`` says, as JSON values; it contains no answer.
+    """
+
+    id: str
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrackedPoint:
+    """The numbers of a run at a judging point, after ``edits`` edits of the run; 0 is the unedited model.
+
+    ``numbers`` have names such as "wild/reliability/exact-match/after" (docs/trackers.md), and all are finite. ``collapse``
+    are the signs of a collapse, without the text of any answer.
+    """
+
+    edits: int
+    numbers: Mapping[str, float]
+    collapse: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrackedEnd:
+    """The end of a run, or of the work on it: an interrupted run may be resumed.
+
+    ``numbers`` are those of the run's summary; there are none if it was interrupted. ``cases`` are the rows of the table of
+    cases, as JSON values; there are none unless the parameter ``cases`` asks for them.
+    """
+
+    status: Literal["finished", "interrupted"]
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    cases: Sequence[Mapping[str, Any]] = ()
+
+
+class Tracker(Protocol):
+    """Shows the numbers of one run in a service for experiments, such as MLflow. Its parameters derive from ``TrackerParams``.
+
+    It works in a process of its own, which is ended if a call takes too long. Whatever it does, the run goes on, and its files
+    are the same. The constructor raises ``UserError`` if a package is missing; this is checked before the model is loaded.
+    """
+
+    def start(self, run: TrackedRun) -> str | None:
+        """Begin the service's run for ``run``, or continue it if it has one with its id. Return where people see it, such as
+        a folder or an address (None: it is not known).
+        """
+        ...
+
+    def point(self, point: TrackedPoint) -> None:
+        """Store the numbers of a judging point, in ascending order of edits. When a run is resumed, its earlier points are given
+        again, with the same numbers: each must be stored once.
+        """
+        ...
+
+    def finish(self, end: TrackedEnd) -> None:
+        """Store the end of the run. It is the last call, and everything must have been sent when it returns."""
         ...
 
 

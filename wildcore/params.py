@@ -82,6 +82,14 @@ class NoParams(Params):
     """For an offer that takes no parameters."""
 
 
+class TrackerParams(Params):
+    """Base for the parameters of a tracker."""
+
+    cases: bool = False
+    """Also send a table with a row for each score: the question, the gold and both answers. Left out: numbers and the
+    manifest are sent, and no text of an answer."""
+
+
 @dataclass(frozen=True)
 class ModelShape:
     """What is known about a model before its weights are loaded."""

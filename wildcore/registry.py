@@ -48,6 +48,7 @@ OFFER_HOOKS = {
     "measurement": "wildcore_measurements",
     "segmenter": "wildcore_segmenters",
     "executor": "wildcore_executors",
+    "tracker": "wildcore_trackers",
 }
 
 

@@ -60,7 +60,7 @@ from wildcore.evaluation.checkpoints import NAME, Checkpoint, SequenceState, rea
 from wildcore.evaluation.failure_filter import FailureFilter, first_metric
 from wildcore.evaluation.judging import JudgeAt
 from wildcore.evaluation.measuring import ModelMeasurer
-from wildcore.evaluation.schedules import FIRST_EDITS, Schedule, require_fitting_schedule
+from wildcore.evaluation.schedules import FIRST_EDITS, require_fitting_schedule
 from wildcore.evaluation.sequences import SequenceRunner, edit_on_top_of
 from wildcore.evaluation.unedited import UneditedAnswers
 from wildcore.interfaces import Patch, only_unicode
@@ -86,6 +86,7 @@ from wildcore.jobs.spec import (
     refuse_unused_settings,
     settings_for,
 )
+from wildcore.jobs.tracking import tracking
 from wildcore.jobs.whole_runs import recorded_job
 from wildcore.models import LoadedModel, ModelRequest
 from wildcore.models.adapters import merge, require_peft
@@ -119,7 +120,8 @@ from wildcore.records.run_folder import RunFolder, require_free
 from wildcore.records.schema import EditOutcome, JudgingPointRecord, Manifest
 from wildcore.records.trace_files import _write as write_trace
 from wildcore.registry import Found, Plugin, Registry, load_registry
-from wildcore.reporting.compared import _comparable_scores, _require_comparable
+from wildcore.reporting.console import Reporter
+from wildcore.reporting.ranking import goal
 from wildcore.reporting.run import readable_manifest
 from wildcore.storage import Artifact, artifact_file, read_manifest
 from wildcore.storage.artifact_entries import remove
@@ -131,6 +133,7 @@ from wildcore.testing.error_cases import Caught, assert_shown, causing
 from wildcore.testing.networks import tiny_model
 from wildcore.testing.raise_sites import makers, reached, sites
 from wildcore.testing.stub_protocol import Bare, Greedy, Whole, plain_protocol
+from wildcore.tracking.process import Chosen, TrackerProcess
 from wildcore.types import EditCase, EditRequest, FrozenData, Malformed, Probe, Prompt
 
 CORE = Path(wildcore.__file__).parent
@@ -411,28 +414,6 @@ def huge_checkpoint(folder: Path) -> Any:
     return SimpleNamespace(seconds=0.0, written=SimpleNamespace(size=1 << 50), file=SimpleNamespace(path=folder / NAME))
 
 
-def runs_judged_differently(folder: Path) -> tuple[list[RunFolder], list[Manifest]]:
-    chosen = {"one": "end", "two": "each"}
-    runs = [run(folder, name) for name in chosen]
-    manifests = [
-        one.manifest.model_copy(update={"identity": {"schedule": Schedule.chosen("sequential", 1, 2, at).identity()}})
-        for one, at in zip(runs, chosen.values(), strict=True)
-    ]
-    return runs, manifests
-
-
-def compared_runs(dataset: str = "facts", case: str = "1", target: str = "Peru") -> None:
-    """Compare a run of one case of the dataset ``facts`` with another one."""
-    runs = [("facts", "1", "Peru"), (dataset, case, target)]
-    requests = [EditRequest(prompt="Rome is in", target=one[2]) for one in runs]
-    _require_comparable(
-        [run_like(Path(name)) for name in ("one", "two")],
-        [one[0] for one in runs],
-        [{one[1]: SimpleNamespace(request=request)} for one, request in zip(runs, requests, strict=True)],
-        0,
-    )
-
-
 def run_as_patch(folder: Path, change: Patch | None) -> None:
     begun = run(folder)
     sequence(begun, change)
@@ -553,6 +534,19 @@ def cache_that_leads_out(folder: Path) -> None:
     new_folder(folder / "cache")
     (folder / "cache" / "unedited-answers").symlink_to(new_folder(folder / "other"))
     UneditedAnswers(folder / "cache", tiny())
+
+
+def tracked_by(*names: str) -> None:
+    registry = Registry()
+    registry.offers["tracker"].append(Found("mine", Offer("one", list)))
+    with tracking(registry, names, {}, Reporter(True)):
+        pass
+
+
+def asking_tracker() -> TrackerProcess:
+    process = TrackerProcess(Chosen("one", "mine", {}))
+    process._opened.put("tracker one: the package sample cannot be imported; install it: pip install sample")
+    return process
 
 
 def damaged_run(folder: Path) -> None:
@@ -1946,6 +1940,18 @@ JOBS: list[Case] = [
         ),
     ),
     (
+        "jobs.tracking:tracking",
+        lambda folder: tracked_by("one", "mine/one"),
+        "--track: a tracker is named twice",
+        "track: a tracker is named twice",
+    ),
+    (
+        "tracking.process:TrackerProcess.require_ready",
+        lambda folder: asking_tracker().require_ready(),
+        "tracker one: the package sample cannot be imported; install it: pip install sample",
+        SAME,
+    ),
+    (
         "jobs.build:chosen_measurements",
         lambda folder: chosen_measurements(Registry(), "sequential", "end", ("none", "perplexity")),
         "--measure: none cannot be combined with others",
@@ -1966,41 +1972,22 @@ JOBS: list[Case] = [
         ),
     ),
     (
-        "reporting.compared:_require_comparable",
-        lambda folder: compared_runs(dataset="zsre"),
-        "one, two: the datasets differ (facts and zsre), so no case of one is a case of the other; compare runs of one dataset",
-        SAME,
+        "reporting.ranking:goal",
+        lambda folder: goal("wild.relia", [{("wild", "reliability", "m"): {"1": 1.0}}], {}),
+        "--by wild.relia: no run has this number; choose one of wild.reliability",
+        "by='wild.relia': no run has this number; choose one of wild.reliability",
     ),
     (
-        "reporting.compared:_require_comparable",
-        lambda folder: compared_runs(case="2"),
-        "one, two: they have no case in common (1 and 2); compare runs that evaluate the same cases",
-        SAME,
+        "reporting.ranking:goal",
+        lambda folder: goal("wild.reliability.n", [{("wild", "reliability", "m"): {"1": 1.0}}], {}),
+        "--by wild.reliability.n: no run has this number; wild.reliability has the metrics m",
+        "by='wild.reliability.n': no run has this number; wild.reliability has the metrics m",
     ),
     (
-        "reporting.compared:_require_comparable",
-        lambda folder: compared_runs(target="Chile"),
-        (
-            "one, two: case 1 is another fact in each ('Rome is in' -> 'Peru' and 'Rome is in' -> 'Chile'), so the data "
-            "differ; compare runs of the same data"
-        ),
-        SAME,
-    ),
-    (
-        "reporting.compared:_comparable_scores",
-        lambda folder: _comparable_scores(*runs_judged_differently(folder)),
-        (
-            "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits; the last "
-            "after 0' and 'right after their own update; the last after 0'), and a number depends on "
-            "how many edits were made before; no judging point with the same cases is shared by "
-            "all; compare runs with the same --judge-at"
-        ),
-        (
-            "FOLDER/one, FOLDER/two: the cases were evaluated at different judging points ('after all edits; the last "
-            "after 0' and 'right after their own update; the last after 0'), and a number depends on "
-            "how many edits were made before; no judging point with the same cases is shared by "
-            "all; compare runs with the same judge_at"
-        ),
+        "reporting.ranking:goal",
+        lambda folder: goal("w.reliability", [{("w", "reliability", "m"): {"1": 3.0}}], {}),
+        "--by w.reliability: not all its values are from 0 to 1, so whether more is better is unknown; no number can be ranked",
+        "by='w.reliability': not all its values are from 0 to 1, so whether more is better is unknown; no number can be ranked",
     ),
     (
         "evaluation.failure_filter:first_metric",

@@ -11,6 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from wildcore.scoring.paired import compare_paired, holm
 from wildcore.scoring.power import smallest_detectable, smallest_detectable_before
+from wildcore.scoring.resampling import SEED, Resamples, bca_interval
 
 
 def by_case(values) -> dict[str, float]:
@@ -53,6 +54,29 @@ def test_the_permutation_test_is_scipys(count: int) -> None:
     found = compare_paired(by_case(shift), by_case([0] * count))
     scipys = stats.permutation_test((shift,), np.sum, permutation_type="samples", n_resamples=4_999, rng=1)
     assert found.p == pytest.approx(scipys.pvalue, abs=1e-12 if count <= 12 else 0.04)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("count", [3, 12, 200])
+def test_the_interval_is_scipys_with_the_same_draws(count: int, sizes: tuple[int, ...]) -> None:
+    """Also for values with many ties, and where the resamples of another interval are used again."""
+    resamples = Resamples()
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        sums, weights = draw.integers(-1, 2, count) + draw.integers(0, 2) / 4, draw.choice(sizes, count).astype(float)
+        scipys = stats.bootstrap(
+            (sums, weights), lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis), paired=True, n_resamples=2_000, batch=250,
+            vectorized=True, rng=np.random.default_rng(SEED),
+        ).confidence_interval  # fmt: skip
+        assert bca_interval(sums, weights, resamples) == pytest.approx((scipys.low, scipys.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("sums", [(1, -1, 2, 3, 3, -2, 1), (4, 4, -1), (-2, 5, 1, 1, 1, 1, 1, 1, -7, 3)])
+def test_the_permutation_test_of_integers_counts_every_choice_of_signs(sums: tuple[int, ...]) -> None:
+    """Halves have the same p-value by trying all signs."""
+    counted = compare_paired(by_case(sums), by_case([0] * len(sums)))
+    tried = compare_paired(by_case(value / 2 for value in sums), by_case([0] * len(sums)))
+    assert counted.p == pytest.approx(tried.p)
 
 
 def test_few_differences_have_an_exact_permutation_test() -> None:

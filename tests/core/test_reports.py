@@ -50,28 +50,28 @@ def compared(*runs: Path) -> str:
 
 
 def unlike(*runs: Path) -> list[str]:
-    """In what a comparison says that runs differ."""
-    start = "Not like for like: "
-    return [line.removeprefix(start) for line in compared(*runs).splitlines() if line.startswith(start)]
-
-
-def row(text: str, name: str) -> list[str]:
-    line = next(line for line in text.splitlines() if name in line)
-    return [cell.strip() for cell in line.strip("│").split("│")]
+    """In what a comparison says that runs differ, besides its columns."""
+    found: list[str] = json.loads(call("compare", *runs, "--json").stdout)["beside"]
+    said = " ".join(compared(*runs).split())
+    assert ("Also different: " + "; ".join(found) in said) if found else "Also different" not in said
+    return found
 
 
 def test_one_case_outside_the_unit_interval_is_compared_without_an_interval(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "first", 3.25), make_run(tmp_path / "second", 1.0)]
-    first, second = row(compared(*runs), "entropy")[-2:]
-    assert first == "3.250"
-    assert second.startswith("1.000 (")
+    text = compared(*runs)
+    cells = next(line for line in text.splitlines() if "entropy" in line).split()
+    assert cells[-2:] == ["3.250", "1.000"]
+    assert "No ranking" in text, "it is not known whether more is better"
 
 
 def test_seconds_are_of_the_edits_that_were_made(tmp_path: Path) -> None:
     edited, refused = EditOutcome(status="edited", seconds=3.0), EditOutcome(status="refused", reason="no", seconds=1.0)
     some = make_run(tmp_path / "some", edits=(edited, refused))
     none = make_run(tmp_path / "none", edits=(refused,))
-    assert row(compared(some, none), "seconds per edit")[-2:] == ["3.00", "-"]
+    lines = compared(some, none).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.endswith("s per edit"))
+    assert [line.split()[-1] for line in lines[start + 1 : start + 3]] == ["3.00", "-"]
     assert json.loads(call("show", some, "--json").stdout)["seconds_per_edit"] == 3.0
     assert json.loads(call("show", none, "--json").stdout)["seconds_per_edit"] is None
 

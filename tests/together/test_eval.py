@@ -75,18 +75,19 @@ def test_several_editors_make_several_runs_and_one_comparison(
     assert done.returncode == 0, done.stderr
     assert manifest(tmp_path / "runs" / "rome")["identity"]["editor"]["params"]["steps"] == 3
     assert manifest(tmp_path / "runs" / "ft-m")["identity"]["editor"]["params"]["steps"] == 25
-    assert "1: ft-m" in done.stdout
-    assert "2: rome" in done.stdout
+    assert "\n1    ft-m " in done.stdout
+    assert "\n2    rome " in done.stdout
     again = wildcore("compare", tmp_path / "runs" / "ft-m", tmp_path / "runs" / "rome")
-    assert "seconds per edit" in again.stdout
-    assert "Not like for like" not in again.stdout
+    assert "run  editor  s per edit" in again.stdout
+    assert "Also different" not in again.stdout
 
 
 def test_compare_says_what_else_differs(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
     for limit in (2, 3):
         assert wildcore("eval", *job, "--limit", limit, "--out", tmp_path / str(limit), "--quiet").returncode == 0
     done = wildcore("compare", tmp_path / "2", tmp_path / "3")
-    assert "Not like for like: dataset.cases is 2 or 3" in done.stdout
+    assert "run  cases    s per edit" in done.stdout
+    assert "1    first 2 " in done.stdout
 
 
 def test_a_replaced_module_makes_a_variant(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:

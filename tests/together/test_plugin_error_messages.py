@@ -62,6 +62,8 @@ from wildcore_mend.losses import Losses
 from wildcore_mend.parameters import MendParams
 from wildcore_mend.store import find, find_again, place_for
 from wildcore_mend.training import Training
+from wildcore_mlflow.parameters import MlflowParams
+from wildcore_mlflow.tracker import Mlflow
 from wildcore_norm_anchor.facts import read_facts
 from wildcore_norm_anchor.parameters import NormAnchorParams
 from wildcore_norm_anchor.reference import measured_norm
@@ -94,8 +96,14 @@ from wildcore_study.worker import require_same_device, require_unchanged
 from wildcore_table import MappedTableParams
 from wildcore_table.dataset import MappedTable
 from wildcore_table.shapes import case_maker
+from wildcore_tensorboard.parameters import TensorBoardParams
+from wildcore_tensorboard.tracker import TensorBoard
+from wildcore_trackio.parameters import TrackioParams
+from wildcore_trackio.tracker import Trackio
 from wildcore_ultraedit.editor import UltraEdit
 from wildcore_ultraedit.parameters import UltraEditParams
+from wildcore_wandb.parameters import WandbParams
+from wildcore_wandb.tracker import Wandb
 from wildcore_wild.contexts import Chat
 from wildcore_wild.parameters import ChatParams
 from wildcore_wise.activity import activation_of
@@ -1522,6 +1530,78 @@ def without_package(call: Callable[[], Any]) -> None:
         call()
 
 
+def tracker_without(package: str, make: Callable[[], Any], **variables: str) -> None:
+    with patch.dict("sys.modules", {package: None}), patch.dict("os.environ", variables):
+        make()
+
+
+def mlflow_of(uri: str) -> None:
+    with patch("wildcore_mlflow.tracker.find_spec", return_value=None):
+        Mlflow(MlflowParams(uri=uri))
+
+
+def wandb_without_a_key(folder: Path) -> None:
+    gone = {"WANDB_MODE": "online", "WANDB_API_KEY": "", "NETRC": str(folder / "netrc")}
+    with patch.dict("os.environ", gone):
+        Wandb(WandbParams(folder=folder))
+
+
+TRACKERS: list[Case] = [
+    (
+        "wildcore_mlflow.tracker:Mlflow.__init__",
+        lambda folder: tracker_without("mlflow", lambda: Mlflow(MlflowParams(uri=str(folder)))),
+        "tracker mlflow: the package mlflow cannot be imported (<...>); install it: pip install mlflow-skinny",
+        SAME,
+    ),
+    (
+        "wildcore_mlflow.tracker:Mlflow.__init__",
+        lambda folder: mlflow_of("sqlite:///mlflow.db"),
+        (
+            "tracker mlflow: a database needs MLflow with all its parts, and mlflow-skinny is installed; install it (pip "
+            "install mlflow), or choose a folder or a server"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_mlflow.tracker:Mlflow.__init__",
+        lambda folder: mlflow_of("http://me:hunter2@host"),
+        (
+            "tracker.mlflow.uri: an address with a user or a password is not accepted; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_URI"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_tensorboard.tracker:_imported",
+        lambda folder: tracker_without(
+            "tensorboard.summary.writer.event_file_writer", lambda: TensorBoard(TensorBoardParams(folder=folder))
+        ),
+        "tracker tensorboard: the package tensorboard cannot be imported (<...>); install it: pip install tensorboard",
+        SAME,
+    ),
+    (
+        "wildcore_trackio.tracker:Trackio.__init__",
+        lambda folder: tracker_without("trackio", lambda: Trackio(TrackioParams())),
+        "tracker trackio: the package trackio cannot be imported (<...>); install it: pip install trackio",
+        SAME,
+    ),
+    (
+        "wildcore_wandb.tracker:Wandb.__init__",
+        lambda folder: tracker_without("wandb", lambda: Wandb(WandbParams(folder=folder))),
+        "tracker wandb: the package wandb cannot be imported (<...>); install it: pip install wandb",
+        SAME,
+    ),
+    (
+        "wildcore_wandb.tracker:Wandb._require_key",
+        wandb_without_a_key,
+        (
+            "tracker wandb: no key (<...>); run wandb login, or set WANDB_API_KEY, or WANDB_MODE=offline to write files only"
+        ),
+        SAME,
+    ),
+]
+
+
 def refusing_submitit(**attributes: Any) -> Submitter:
     failed = SimpleNamespace(utils=SimpleNamespace(FailedJobError=ValueError))
     submitit = Mock(core=failed, **attributes)
@@ -1998,6 +2078,7 @@ CASES = [
     *OTHERS,
     *COLLAPSE,
     *EXECUTORS,
+    *TRACKERS,
     *STUDY,
     *LEADERBOARD,
 ]

@@ -1,5 +1,6 @@
 """Whole evaluations, in a run folder as ``wildcore eval`` creates it, and further scores."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
@@ -37,16 +38,18 @@ from wildcore.jobs.in_use import require_unedited
 from wildcore.jobs.protocols import added_metrics
 from wildcore.jobs.score import add_scores
 from wildcore.jobs.spec import CONTINUATION, JobSpec, refuse_unused_settings
+from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
 from wildcore.reporting.console import results_console as console_for_results
 from wildcore.reporting.run import print_edits, print_head, print_run
+from wildcore.scoring.rows import rows
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
 from wildcore.scripts import SeparatorChoice
 from wildcore.storage.cache import cache_folder
-from wildcore.types import Answer, AnsweredProbe, Score
+from wildcore.types import AnsweredProbe, Score
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -86,32 +89,7 @@ class Result:
         """Return one row for each score: the edit, the question, both answers and both values. Of several samples only the
         first is shown.
         """
-        cases = {case.case: case for case in self.run.cases()}
-        probes = {(case.case, p.protocol, p.probe): p for case in cases.values() for p in case.probes}
-        rows = []
-        for score in self.run.scores():
-            case, probe = cases[score.case], probes[score.case, score.protocol, score.probe]
-            rows.append(
-                {
-                    "case": score.case,
-                    "prompt": case.request.prompt,
-                    "target": case.request.target,
-                    "edit": case.edit.status,
-                    "protocol": score.protocol,
-                    "kind": score.kind,
-                    "nearness": probe.nearness,
-                    "probe": score.probe,
-                    "question": probe.question,
-                    "gold": probe.answers[0],
-                    "answer_before": _first(probe.before),
-                    "answer_after": _first(probe.after),
-                    "metric": score.metric,
-                    "before": score.before,
-                    "after": score.after,
-                    "unscored": score.after_reason if score.after is None else None,
-                }
-            )
-        return rows
+        return rows(self.run)
 
     @errors_in_python
     def to_pandas(self) -> "DataFrame":
@@ -161,6 +139,7 @@ def evaluate(
     hard_locality: int = 0,
     target_separator: SeparatorChoice = "auto",
     trace: bool = False,
+    track: Names = (),
     out: str | Path | None = None,
     progress: bool = True,
 ) -> Result:
@@ -171,7 +150,8 @@ def evaluate(
     "facts.json"}. ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be evaluated, on its
     own facts or on a dataset that contains them. ``only_failures`` is True or the name of a protocol. ``out`` is the run
     folder (None: a new temporary folder). An interrupted run keeps its finished cases, and ``wildcore eval --resume`` resumes
-    it, unless its editor is an object of this program. Raises ``UserError`` for bad input, before anything is run, and for a
+    it, unless its editor is an object of this program. ``track`` names trackers, which are shown the numbers while the run is
+    going on; one that fails is a warning. Raises ``UserError`` for bad input, before anything is run, and for a
     run that is stopped because its first edits are all refused.
     """
     require_unedited(model)
@@ -186,6 +166,7 @@ def evaluate(
     choice, own = chosen(editor) if editor is not None else (EditorChoice(""), None)
     folder = Path(mkdtemp(prefix="wildcore-")) / "run" if out is None else user_path(out)
     require_free(folder)
+    every_setting = joined_settings(choice.settings, settings)
     spec = job(
         JobSpec,
         model,
@@ -209,7 +190,7 @@ def evaluate(
         truncator=truncator,
         metrics=names(metrics),
         added_metrics=names(added_metrics),
-        settings=joined_settings(choice.settings, settings),
+        settings=without_trackers(every_setting),
         seed=seed,
         batch_size=batch_size,
         parallel=str(parallel),
@@ -225,7 +206,11 @@ def evaluate(
     require_offered(registry, spec)
     if patch is not None:
         spec = spec.model_copy(update=_of_patch(patch, fitting(patch, model)))
-    _carry_out(registry, spec, folder, model, own, reporter_for(progress))
+    reporter = reporter_for(progress)
+    with tracking(registry, names(track), every_setting, reporter) as trackers:
+        _carry_out(registry, spec, folder, model, own, reporter, trackers)
+    for problem in trackers.problems():
+        warnings.warn(problem, stacklevel=3)
     return Result(folder)
 
 
@@ -236,6 +221,7 @@ def _carry_out(
     model: "LoadedModel",
     own: MadeEditor | None,
     reporter: Reporter,
+    trackers: Trackers,
 ) -> None:
     """Run a job in ``folder``. ``own`` is its editor if that is an object of the user's program.
 
@@ -244,7 +230,7 @@ def _carry_out(
     from wildcore.jobs.whole_runs import begin_run  # heavy
 
     try:
-        begin_run(registry, spec, folder, model, reporter, own)
+        begin_run(registry, spec, folder, model, reporter, own, trackers)
     except KeyboardInterrupt:
         if folder.is_dir():
             way_on = "" if own else f" Go on with: {resume_command(folder)}"
@@ -351,7 +337,3 @@ def _of_patch(given: ModelPatch | str | Path, patch: ModelPatch) -> dict[str, st
     if isinstance(given, ModelPatch):
         given = given.save(Path(mkdtemp(prefix="wildcore-")) / "patch.safetensors")
     return {"editor": patch.manifest.editor_name, "patch": str(user_path(given))}
-
-
-def _first(answers: Sequence[Answer]) -> str | None:
-    return answers[0].text if answers else None

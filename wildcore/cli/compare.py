@@ -24,6 +24,11 @@ FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
     metavar="RUN",
     help="The run that the others are compared with (default: the first).",
 )
+@click.option(
+    "--by",
+    metavar="PROTOCOL.KIND[.METRIC]",
+    help="What editors are ranked by, such as wild.locality (default: wild.reliability, or that of the first protocol).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one row for each difference as CSV.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a Markdown table.")
@@ -33,14 +38,16 @@ def compare(
     registry: Registry,
     runs: tuple[Path, ...],
     baseline: Path | None,
+    by: str | None,
     as_json: bool,
     as_csv: bool,
     as_markdown: bool,
     as_latex: bool,
 ) -> None:
-    """Show RUNS side by side, their differences from the baseline, and in what they differ.
+    """Show RUNS side by side: in what they differ, their differences from the baseline, and a ranking of their editors.
 
-    Differences are paired by case. Numbers of different runs are never averaged.
+    Differences are paired by case. A rank is a range where differences do not stand. Numbers of different runs are never
+    averaged.
     """
     chosen = [form for form, given in zip(FORMATS, (as_json, as_csv, as_markdown, as_latex), strict=True) if given]
     if len(chosen) > 1:
@@ -49,10 +56,10 @@ def compare(
     note = Reporter(quiet=False, naming=COMMAND_LINE).note
     opened = [RunFolder.finished(run, note) for run in folders]
     if chosen:
-        comparison = compared(registry, opened, place, with_best=chosen[0] != "csv")
+        comparison = compared(registry, opened, place, by, with_all_rankings=True)
         click.echo(escaped(formatted(comparison, chosen[0])))
     else:
-        print_comparison(registry, opened, place)
+        print_comparison(registry, opened, place, by)
 
 
 def _with_baseline(runs: tuple[Path, ...], baseline: Path | None) -> tuple[list[Path], int]:

@@ -62,6 +62,7 @@ from wildcore.jobs.build import (
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.resume import NOT_ASKED_FOR, mended
 from wildcore.jobs.spec import CONTINUATION, JobSpec
+from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
@@ -153,6 +154,12 @@ Begun = tuple[RunFolder, str | None]
     callback=seconds_or_never,
     help="Save a sequence at most this often, so that a killed run can be resumed. never: a resumed run makes its edits again.",
 )
+@click.option(
+    "--track",
+    multiple=True,
+    metavar="NAME",
+    help="Show the numbers in this tracker while the run is going on; several allowed. It changes nothing in the run.",
+)
 @with_options(SEED, BATCH_SIZE)
 @click.option(
     "--parallel",
@@ -188,19 +195,20 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     """
     registry: Registry = ctx.obj
     reporter = Reporter(options["quiet"], COMMAND_LINE)
-    if options["resume"]:
-        begun = [_resume(ctx, registry, options["resume"], reporter)]
-    else:
-        specs = _specs(ctx, registry, reporter)
-        registry.add_protocols(specs[0].own_protocols)
-        _say_what_is_embedded(ctx, reporter)
-        begun = _start(ctx, registry, specs, reporter)
+    with tracking(registry, options["track"], shortcuts.settings(ctx, registry), reporter) as trackers:
+        if options["resume"]:
+            begun = [_resume(ctx, registry, options["resume"], reporter, trackers)]
+        else:
+            specs = _specs(ctx, registry, reporter)
+            registry.add_protocols(specs[0].own_protocols)
+            _say_what_is_embedded(ctx, reporter)
+            begun = _start(ctx, registry, specs, reporter, trackers)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
         _print(registry, folders, options["as_json"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
-    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"])):
+    for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"]), *trackers.problems()):
         click.echo(printable(line), err=True)
     if stopped or refused:
         ctx.exit(ALL_REFUSED)
@@ -269,7 +277,7 @@ def _job_options(ctx: click.Context, registry: Registry) -> dict[str, Any]:
     chosen = of_job(JobSpec, ctx.params)
     return chosen | {
         "patch": str(ctx.params["patch"]) if ctx.params["patch"] else None,
-        "settings": shortcuts.settings(ctx, registry),
+        "settings": without_trackers(shortcuts.settings(ctx, registry)),
         "added_metrics": shortcuts.added_metrics(ctx, registry, ctx.params["added_metrics"]),
         "where": parse_where(ctx.params["where"]),
     }
@@ -285,7 +293,9 @@ def _is_given(ctx: click.Context, name: str) -> bool:
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter) -> list[Begun]:
+def _start(
+    ctx: click.Context, registry: Registry, specs: list[JobSpec], reporter: Reporter, trackers: Trackers
+) -> list[Begun]:
     paths = list(run_paths(specs, ctx.params["destination"]))
     for spec, path in paths:
         require_free(path)
@@ -297,7 +307,7 @@ def _start(ctx: click.Context, registry: Registry, specs: list[JobSpec], reporte
         from wildcore.jobs.eval_plan import plan_evaluation
 
     with reporter.track(PREPARING, None):
-        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter))
+        evaluation = open_evaluation(plan_evaluation(registry, specs, reporter, trackers=trackers))
         folders = [evaluation.create(spec, path) for spec, path in paths]
     return [
         (folder, _carry_out(evaluation, spec, folder, reporter, folders[number:]))
@@ -329,7 +339,7 @@ def _free(path: Path) -> Path:
     return next(found for found in chain([path], numbered) if not found.exists())
 
 
-def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter) -> Begun:
+def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporter, trackers: Trackers) -> Begun:
     folder = RunFolder.open(run)
     spec = _spec_to_resume(ctx, registry, folder)
     registry.add_protocols(spec.own_protocols)
@@ -341,7 +351,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
     with reporter.track(PREPARING, None):
         evaluation = open_evaluation(
-            plan_evaluation(registry, [spec], reporter, started=folder.started), resumed=folder
+            plan_evaluation(registry, [spec], reporter, started=folder.started, trackers=trackers), resumed=folder
         )
         evaluation.check_same(spec, folder)
     return folder, _carry_out(evaluation, spec, folder, reporter)

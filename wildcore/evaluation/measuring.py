@@ -26,6 +26,9 @@ CONSTANT = 0.5
 USUAL = 0.5
 """Share of ``CONSTANT`` answers up to which the golds, or the answers of the unedited model, count as varied."""
 
+ARE_THE_SAME = "are the same"
+"""What follows in a sign of a collapse is the text of an answer."""
+
 Numbers = Mapping[str, tuple[Measured, ...]]
 """The numbers of each measurement, by its name."""
 
@@ -106,7 +109,7 @@ class ModelMeasurer:
             yield f"the logits are not finite after {not_finite:.0%} of the edit prompts"
         for protocol, share, text in _most_frequent(records):
             if _constant(protocol, share, records):
-                yield f"{share:.0%} of the answers under {protocol} are the same: {text!r:.60}"
+                yield f"{share:.0%} of the answers under {protocol} {ARE_THE_SAME}: {text!r:.60}"
         for name, measurement in self.measurements.items():
             yield from measurement.signs_of_collapse(self.unedited.get(name, ()), numbers[name])
 

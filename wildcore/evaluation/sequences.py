@@ -25,6 +25,7 @@ from wildcore.types import EditCase, EditRequest
 Group = Sequence[EditCase]
 """The cases that one update writes."""
 Point = JudgingPoint[EditCase]
+OnJudged = Callable[[int, Sequence[CaseRecord], JudgingPointRecord | None], None]
 WORTH_SAYING = 64 << 20
 """Size of a checkpoint, in bytes, from which on it is said."""
 
@@ -35,9 +36,11 @@ class SequenceRunner:
 
     A checkpoint is saved in the run's folder while a sequence is written, and before its last evaluation; a resumed run
     continues from there. The model is unedited before and after. ``label`` is printed before the progress; ``say`` prints a
-    line; ``on_point`` is given the evaluations of each judging point. ``measurer`` measures the model at judging points (None:
-    it is not measured); ``stop_when_collapsed``: a sequence ends at a judging point with signs of a collapse. ``save_every`` is
-    the least number of seconds between checkpoints (None: none is saved).
+    line; ``on_point`` is given the evaluations of each judging point. ``on_judged`` is called when a judging point is complete,
+    with its number of edits, its evaluations and what was measured, and for the unedited model, if that is measured.
+    ``measurer`` measures the model at judging points (None: it is not measured); ``stop_when_collapsed``: a sequence ends at a
+    judging point with signs of a collapse. ``save_every`` is the least number of seconds between checkpoints (None: none is
+    saved).
     """
 
     editor: Editor
@@ -47,6 +50,7 @@ class SequenceRunner:
     label: str
     say: Callable[[str], None]
     on_point: Callable[[Point, Sequence[CaseRecord]], None] = lambda point, records: None
+    on_judged: OnJudged = lambda after_edits, records, measured: None
     measurer: ModelMeasurer | None = None
     stop_when_collapsed: bool = False
     save_every: float | None = SECONDS_BETWEEN_SAVES
@@ -60,7 +64,9 @@ class SequenceRunner:
         self.watch = RefusalWatch(len(cases))
         self.finished = Finished.of(self.folder)
         if self.measurer is not None and self.finished.unedited is None:
-            self.folder.append_point(self.measurer.measure_unedited())
+            unedited = self.measurer.measure_unedited()
+            self.folder.append_point(unedited)
+            self.on_judged(0, (), unedited)
         for number, updates in enumerate(sequences):
             open_points = [point for point in schedule.judging_points(updates) if not self._is_finished(point)]
             if self.finished.stopped or not open_points:
@@ -203,7 +209,9 @@ class SequenceRunner:
 
             run_in_groups(carry_out, point.cases, self.folder, on_record, progress, group_size, finished)
         self.on_point(point, records)
-        return self.measurer is not None and self._measure(self.measurer, written, point, records)
+        measured = None if self.measurer is None else self._measure(self.measurer, written, point, records)
+        self.on_judged(point.after_edits, records, measured)
+        return measured is not None and measured.stopped
 
     def _recorded(self, point: Point, finished: Collection[str]) -> Iterator[CaseRecord]:
         """Read the evaluations at a judging point that are in the journal already."""
@@ -212,14 +220,15 @@ class SequenceRunner:
 
     def _measure(
         self, measurer: ModelMeasurer, written: SequenceState, point: Point, records: Sequence[CaseRecord]
-    ) -> bool:
-        """Measure the model at a judging point, and append what was found. Returns whether the sequence ends here."""
+    ) -> JudgingPointRecord:
+        """Measure the model at a judging point, and append what was found. It says whether the sequence ends here."""
         found = measurer.measure(written, point.after_edits, point.cases, records)
         for sign in found.collapse:
             self.say(f"  after {point.after_edits} edits: {sign}")
         stopped = self.stop_when_collapsed and bool(found.collapse)
-        self.folder.append_point(found.model_copy(update={"stopped": stopped}))
-        return stopped
+        recorded = found.model_copy(update={"stopped": stopped})
+        self.folder.append_point(recorded)
+        return recorded
 
 
 @dataclass(frozen=True)

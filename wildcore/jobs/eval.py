@@ -30,6 +30,7 @@ from wildcore.jobs.resume import require_same, without_resources
 from wildcore.jobs.score import score
 from wildcore.jobs.session import Session, open_session
 from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.tracking import RunFeed
 from wildcore.models.finiteness import require_finite_logits
 from wildcore.models.loaded import LoadedModel
 from wildcore.patches.files import PatchFile, require_same_model
@@ -145,9 +146,9 @@ class Evaluation:
 
         Raises ``AllRefused`` if the first edits are all refused for one reason; what has been recorded is kept.
         """
-        with folder.locked():
+        with folder.locked(), self.plan.trackers.of_run(self._feed(spec, folder)) as feed:
             try:
-                self._do_cases(spec, folder)
+                self._do_cases(spec, folder, feed)
                 self.plan.reporter.line("Scoring")
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
@@ -156,7 +157,14 @@ class Evaluation:
                     if note not in self.plan.reporter.notes:  # several runs share what is kept
                         self.plan.reporter.note(note)
                 self._append_invocation(folder)
-            folder.write_summary(summary(folder))
+            found = summary(folder)
+            folder.write_summary(found)
+            feed.finish(found)
+
+    def _feed(self, spec: JobSpec, folder: RunFolder) -> RunFeed:
+        editor = self.editors[spec.editor][0]
+        after_patch = len(editor.written) if isinstance(editor, FixedPatchEditor) else None
+        return RunFeed(folder, self.plan.metrics, self.schedule(spec), self.cases, after_patch)
 
     def _append_invocation(self, folder: RunFolder) -> None:
         """Append the environment of this call, and its notes since the manifest was written, to the run."""
@@ -170,13 +178,13 @@ class Evaluation:
         )
         folder.append_invocation(record)
 
-    def _do_cases(self, spec: JobSpec, folder: RunFolder) -> None:
+    def _do_cases(self, spec: JobSpec, folder: RunFolder, feed: RunFeed) -> None:
         editor, schedule = self.editors[spec.editor][0], self.schedule(spec)
         size = folder.manifest.group_size if spec.parallel == AUTO else self.group_size
         if schedule.name == "single":
             finished = {record.case for record in folder.cases()}
             if any(case.id not in finished for case in self.cases):
-                self._do_single_edits(folder, editor, size, finished)
+                self._do_single_edits(folder, editor, size, finished, feed)
             if isinstance(editor, FixedPatchEditor) and self.plan.measurements:
                 self._measure_patch(folder, editor)
         else:
@@ -188,6 +196,7 @@ class Evaluation:
                 folder,
                 spec.editor,
                 self.plan.reporter.line,
+                on_judged=feed.judged,
                 measurer=self._measurer() if schedule.name == "sequential" and begun_with_points else None,
                 stop_when_collapsed=spec.stop_when_collapsed,
                 save_every=spec.checkpoint_every,
@@ -212,7 +221,9 @@ class Evaluation:
                 if note:
                     self.plan.reporter.note(note)
 
-    def _do_single_edits(self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str]) -> None:
+    def _do_single_edits(
+        self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str], feed: RunFeed
+    ) -> None:
         self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
@@ -220,6 +231,7 @@ class Evaluation:
 
             def on_case(record: CaseRecord) -> None:
                 self._say(record)
+                feed.case(record)
                 advance(1)
                 watch.take(record.edit)
 

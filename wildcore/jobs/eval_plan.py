@@ -14,6 +14,7 @@ from wildcore.jobs.own_facts import NOTE, own_facts_reader
 from wildcore.jobs.protocols import AddedMetric, added_metrics, by_kind, make_protocol, ready_protocols
 from wildcore.jobs.score import prepare
 from wildcore.jobs.spec import JobSpec, names_used, settings_for
+from wildcore.jobs.tracking import Trackers
 from wildcore.models.loaded import LoadedModel, ModelRequest
 from wildcore.models.loading import read_shape
 from wildcore.patches.files import PatchFile
@@ -42,7 +43,8 @@ class EvaluationPlan:
     ``candidates`` are the cases to choose from, as an iterator. ``failing_under`` is the protocol of the failure filter
     (None: no filter). ``metrics`` maps the name of each protocol to its metrics, followed by those ``added``. ``measurements``
     are made at judging points, by their names. ``dataset`` is the description of the dataset for the manifest, before its
-    cases are chosen. ``editors`` are those of the jobs by their names; empty if the file ``patch`` is evaluated.
+    cases are chosen. ``editors`` are those of the jobs by their names; empty if the file ``patch`` is evaluated. ``trackers`` are
+    shown the numbers of the runs.
     """
 
     registry: Registry
@@ -60,6 +62,7 @@ class EvaluationPlan:
     measurements: Mapping[str, Measurement]
     patch: PatchFile | None
     editors: Mapping[str, MadeEditor]
+    trackers: Trackers
 
 
 def plan_evaluation(
@@ -69,13 +72,16 @@ def plan_evaluation(
     loaded: LoadedModel | None = None,
     editor: MadeEditor | None = None,
     started: datetime | None = None,
+    trackers: Trackers | None = None,
 ) -> EvaluationPlan:
     """Plan the runs of one call. Raises ``UserError`` for bad input, as far as it can be checked without the model's weights.
 
     ``loaded`` is the model of the jobs, if it is loaded already. ``editor`` is the editor of a single job, if no plugin offers
-    it. ``started`` is the local time at which the run was started, if it is resumed.
+    it. ``started`` is the local time at which the run was started, if it is resumed. ``trackers`` are started.
     """
     spec = specs[0]
+    trackers = trackers or Trackers()
+    trackers.start()
     environment = Environment(
         cache_folder(),
         spec.seed,
@@ -96,6 +102,7 @@ def plan_evaluation(
     prepare(_distinct(metrics.values()), environment)
     request = _request(registry, spec, patch)
     shape = loaded.shape if loaded else read_shape(request, registry.families)
+    trackers.require_ready()
     return EvaluationPlan(
         registry=registry,
         reporter=reporter,
@@ -112,6 +119,7 @@ def plan_evaluation(
         measurements=measurements,
         patch=patch,
         editors={} if patch else {one.editor: editor or make_editor(registry, one, shape) for one in specs},
+        trackers=trackers,
     )
 
 

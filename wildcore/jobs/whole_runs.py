@@ -19,6 +19,7 @@ from wildcore.jobs.in_use import in_use
 from wildcore.jobs.model_content import content_of_folder
 from wildcore.jobs.resume import NOT_ASKED_FOR, mended
 from wildcore.jobs.spec import JobSpec
+from wildcore.jobs.tracking import Trackers
 from wildcore.models.loading import find_files
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
@@ -121,13 +122,15 @@ def begin_run(
     model: "LoadedModel",
     reporter: Reporting,
     own: "MadeEditor | None" = None,
+    trackers: Trackers | None = None,
 ) -> RunFolder:
-    """Carry a run out in the new ``folder``, on a model that is loaded already. ``own`` is its editor if no plugin offers it.
+    """Carry a run out in the new ``folder``, on a model that is loaded already. ``own`` is its editor if no plugin offers it,
+    and ``trackers`` are shown its numbers.
 
     Raises ``UserError`` for bad input, and if the run is stopped because its first edits are all refused.
     """
     with in_use(model, spec.batch_size):
-        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own), model)
+        evaluation = open_evaluation(plan_evaluation(registry, [spec], reporter, model, own, trackers=trackers), model)
         run = evaluation.create(spec, folder)
         with _stopped_as_error(folder):
             evaluation.carry_out(spec, run)

@@ -8,6 +8,7 @@ from wildcore.defaults import SYNTHETIC, WILD
 from wildcore.records.schema import ScoreRecord
 from wildcore.scoring.orders import crossed_interval, in_unit
 from wildcore.scoring.paired import PairedDifference, compare_paired, holm
+from wildcore.scoring.resampling import Resamples
 from wildcore.scoring.values import Key, Values, case_values
 from wildcore.types import PROBE_KINDS, FrozenData, ProbeKind
 
@@ -67,8 +68,9 @@ def run_differences(
     One family are all differences under one protocol by one probe kind. ``clusters`` names the cluster of each case that is not
     independent of others.
     """
+    resamples = Resamples()
     rows = [
-        (key, pair, compare_paired(runs[pair[0]][key], runs[pair[1]][key], clusters))
+        (key, pair, compare_paired(runs[pair[0]][key], runs[pair[1]][key], clusters, resamples))
         for key in table_order(runs)
         for pair in pairs
         if key in runs[pair[0]] and key in runs[pair[1]]
@@ -115,7 +117,12 @@ def changes_by_edits(scores: Iterable[ScoreRecord], clusters: Mapping[str, str] 
     """Return how each number of a run's table changed by the edits; without numbers that have no value before."""
     known = list(scores)
     before, after = case_values(known, "before"), case_values(known, "after")
-    rows = [(key, compare_paired(after[key], before[key], clusters)) for key in table_order([after]) if key in before]
+    resamples = Resamples()
+    rows = [
+        (key, compare_paired(after[key], before[key], clusters, resamples))
+        for key in table_order([after])
+        if key in before
+    ]
     return [
         ChangeByEdits(protocol=key[0], kind=key[1], metric=key[2], paired=paired, p_holm=p_holm, family_size=size)
         for (key, paired), (p_holm, size) in zip(rows, _by_family(rows), strict=True)
@@ -142,7 +149,7 @@ def all_pairs(count: int) -> list[tuple[int, int]]:
     return [(later, earlier) for earlier, later in combinations(range(count), 2)]
 
 
-def table_order(runs: Iterable[Mapping[Key, Values]]) -> list[Key]:
+def table_order(runs: Iterable[Iterable[Key]]) -> list[Key]:
     """Return the numbers that any of ``runs`` has, in the order in which tables show them."""
     keys = {key for run in runs for key in run}
     return sorted(keys, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2]))

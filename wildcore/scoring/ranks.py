@@ -36,9 +36,9 @@ def rank_ranges(runs: Collection[int], differences: Iterable[RunDifference]) -> 
 
     The best rank of a run is one more than the number of runs that are better by a difference that stands; its worst rank is
     the number of runs without those that are worse by such a difference (Mogstad, Romano, Shaikh and Wilhelm 2024, Inference
-    for Ranks). If the p-values are adjusted over all pairs, all ranges together hold the true ranks in 95 of 100 studies. A
-    pair without a difference is a tie. Differences between other runs are ignored. The order of runs and differences changes
-    nothing.
+    for Ranks). If the p-values are adjusted over all pairs, all ranges together hold the true ranks in at least 95 of 100
+    studies. A pair without a difference is a tie. Differences between other runs are ignored. The order of runs and
+    differences changes nothing.
     """
     ranked = set(runs)
     better = {pair for one in differences if (pair := _better_and_worse(one)) is not None and ranked.issuperset(pair)}

@@ -1,0 +1,11 @@
+"""The package is cheap to import, its offer can be made, and its README names it."""
+
+from pathlib import Path
+
+from wildcore.testing.packages import check_import, check_offers, check_readme
+
+
+def test_the_package() -> None:
+    check_import("wildcore_wandb", ["torch", "transformers", "wandb", "pandas"])
+    check_offers("wandb")
+    check_readme("wandb", Path(__file__).parents[1] / "README.md")
