@@ -4,7 +4,6 @@ An edit that its editor refused leaves the model as it was. Its case counts with
 what compares with the unedited model, so that no editor gains by refusing.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -118,7 +117,8 @@ def _boards(section: Section) -> list[Board]:
     for run, point in section.runs:
         for measure in measures(run, run.scores[point]):
             members.setdefault(measure.key, []).append((run, point, measure))
-    clusters = _clusters(section)
+    first, at = section.runs[0]
+    clusters = first.shared_subjects(at)
     boards = [_board(group, clusters) for group in members.values()]
     return sorted(boards, key=_order_of_boards)
 
@@ -126,14 +126,6 @@ def _boards(section: Section) -> list[Board]:
 def _order_of_boards(board: Board) -> tuple[object, ...]:
     name = board.names[0]
     return (not board.measure.own, FIRST.index(name) if name in FIRST else len(FIRST), name, board.measure.key)
-
-
-def _clusters(section: Section) -> dict[str, str]:
-    """Return the subject of each case that shares it with another."""
-    run, point = section.runs[0]
-    found = {case: run.subjects[case] for case in sorted(run.cases[point]) if case in run.subjects}
-    counts = Counter(found.values())
-    return {case: subject for case, subject in found.items() if counts[subject] > 1}
 
 
 def _board(group: Sequence[tuple[SiteRun, Point, Measure]], clusters: Clusters) -> Board:
@@ -216,9 +208,16 @@ def _above_unedited(
     ]
     adjusted = holm([one.p if one else None for one in paired])
     return [
-        None if one is None or one.difference is None else one.difference > 0 and p is not None and p < LEVEL
+        None if one is None or one.difference is None else _is_above(one, p)
         for one, p in zip(paired, adjusted, strict=True)
     ]
+
+
+def _is_above(paired: PairedDifference, p_holm: float | None) -> bool:
+    """Return whether a difference is above zero and stands, as in ``wildcore.scoring.ranks.stands``."""
+    if paired.difference is None or paired.difference <= 0 or p_holm is None or p_holm >= LEVEL:
+        return False
+    return paired.low is None or paired.low > 0
 
 
 def _in_unit(values: Sequence[Mapping[str, float]]) -> bool:

@@ -1,6 +1,7 @@
 """The runs that a site is made of: what each says of itself, and its values by case."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,12 @@ class SiteRun:
     def editor(self) -> str:
         """The name of the editor, with its transforms."""
         return name_in_words(self.identity["editor"])
+
+    def shared_subjects(self, point: Point) -> dict[str, str]:
+        """Return the subject of each case at a judging point that shares it with another: these are no independent cases."""
+        found = {case: self.subjects[case] for case in sorted(self.cases[point]) if case in self.subjects}
+        counts = Counter(found.values())
+        return {case: subject for case, subject in found.items() if counts[subject] > 1}
 
     @property
     def last_point(self) -> Point:

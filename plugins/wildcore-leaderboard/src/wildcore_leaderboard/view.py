@@ -220,7 +220,7 @@ def _gap(gap: PairedDifference | None) -> Number:
 def run_view(run: SiteRun, why_no_report: str | None) -> dict[str, Any]:
     """Return what the page of a run shows."""
     scores = run.scores[run.last_point]
-    clusters = _shared(run)
+    clusters = run.shared_subjects(run.last_point)
     gap = gap_in_words(synthetic_minus_wild(scores, clusters))
     identity = run.identity
     columns, points = _points(run)
@@ -245,11 +245,6 @@ def manifest_text(run: SiteRun) -> str:
     fields = without_paths(run.manifest.model_dump(mode="json", by_alias=True))
     text = json.dumps(fields, indent=1, ensure_ascii=False)
     return "\n".join(map(printable, text.splitlines()))
-
-
-def _shared(run: SiteRun) -> dict[str, str]:
-    subjects = list(run.subjects.values())
-    return {case: subject for case, subject in run.subjects.items() if subjects.count(subject) > 1}
 
 
 def _facts(run: SiteRun) -> list[tuple[str, str]]:
