@@ -93,7 +93,7 @@ class Shortcut:
 
     ``sets`` is the setting's name. If the option is given, the metric ``adds_metric`` scores the answers too, and the
     measurement ``adds_measurement`` is made too. Only ``eval`` has an option that adds a measurement or sets a parameter of
-    one.
+    one. ``group`` is the heading under which help shows the option, such as "Evaluation" (None: "Plugin options").
     """
 
     option: str
@@ -102,6 +102,7 @@ class Shortcut:
     metavar: str = "VALUE"
     adds_metric: str | None = None
     adds_measurement: str | None = None
+    group: str | None = None
 
 
 class Progress(Protocol):

@@ -50,6 +50,8 @@ OFFER_HOOKS = {
     "executor": "wildcore_executors",
     "tracker": "wildcore_trackers",
 }
+KINDS = (*OFFER_HOOKS, "protocol")
+"""The kinds of things that plugins offer by name."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,12 @@ class Registry:
             for found in self.offers[kind]
             if any(name in (one, f"{found.plugin}/{one}") for one in found.offer.names)
         ]
+
+    def summaries(self, kind: str) -> dict[str, str]:
+        """Return the name under which each offer of ``kind``, or each protocol, is asked for, with its summary."""
+        if kind == "protocol":
+            return {found.offer.name: found.offer.summary for found in self.protocols}
+        return {self.unambiguous_name(kind, found): found.offer.summary for found in self.offers[kind]}
 
     def names(self, kind: str, name: str) -> set[str]:
         """Return the names under which settings for the offer ``name`` may be given."""

@@ -400,7 +400,7 @@ def test_cases_are_chosen_as_in_eval(tmp_path: Path) -> None:
     tags = ("--set", "dataset.tags=[source]")
     assert audited(file)["cases"] == 9
     assert audited(file, "--limit", 4)["cases"] == 4
-    assert audited(file, "--sample", 5, "--seed", 1)["cases"] == 5
+    assert audited(file, "--sample", 5, "--sample-seed", 1)["cases"] == 5
     assert audited(file, *tags, "--where", "source=A")["cases"] == 5
 
 

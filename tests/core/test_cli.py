@@ -63,7 +63,10 @@ def refused(wildcore, good, tmp_path):
         (("show",), "Missing argument 'RUN'"),
         (("show", "nowhere"), "nowhere: not a run folder (no manifest.json in it)"),
         (("show", "--json", "--edits", "nowhere"), "nowhere: not a run folder"),
-        (("describe", "editr", "x"), "'editr' is not one of 'editor'"),
+        (("describe", "editr", "x"), "unknown kind 'editr'; did you mean 'editor'?"),
+        (("describe", "two-fact"), "nothing is called 'two-fact'; did you mean 'two-facts' (dataset)?"),
+        (("describe", "editor"), "editor is a kind; also give a name: wildcore describe editor NAME"),
+        (("describe", "zzzzzz"), "nothing is called 'zzzzzz'; all names are listed by: wildcore plugins"),
         (("describe", "editor", "no-chnge"), "unknown editor 'no-chnge'; did you mean 'no-change'?"),
         pytest.param(
             ("describe", "protocol", "wlid"),

@@ -845,7 +845,30 @@ COMMANDS: list[Case] = [
         "say what to remove: --kind, --model, --older-than, --unfinished, or --all alone",
         SAME,
     ),
-    ("cli.describe:_print_model", lambda folder: cli("describe", "model", "./llama"), "./llama: no such folder", SAME),
+    (
+        "cli.describe:_described_model",
+        lambda folder: cli("describe", "model", "./llama"),
+        "./llama: no such folder",
+        SAME,
+    ),
+    (
+        "cli.describe:describe",
+        lambda folder: cli("describe", "editr", "x"),
+        "unknown kind 'editr'; did you mean 'editor'?",
+        SAME,
+    ),
+    (
+        "jobs.describe_offer:_unknown",
+        lambda folder: cli("describe", "editor"),
+        "editor is a kind; also give a name: wildcore describe editor NAME",
+        SAME,
+    ),
+    (
+        "jobs.describe_offer:_unknown",
+        lambda folder: cli("describe", "zzzzzz"),
+        "nothing is called 'zzzzzz'; all names are listed by: wildcore plugins",
+        SAME,
+    ),
     (
         "cli.compare:compare",
         lambda folder: cli("compare", folder / "run", "--json", "--latex"),

@@ -28,7 +28,9 @@ def call(*arguments: str) -> str:
         call("--help"),
         call("eval", "--help"),
         call("plugins"),
+        call("plugins", "--json"),
         pytest.param(call("describe", "protocol", "wild"), marks=pytest.mark.plugins("wild")),
+        pytest.param(call("describe", "wild", "--json"), marks=pytest.mark.plugins("wild")),
         pytest.param(call("describe", "truncator", "stop-strings"), marks=pytest.mark.plugins("wild")),
     ],
 )

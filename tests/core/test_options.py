@@ -31,11 +31,17 @@ def scores(run: Path, metric: str) -> list[dict[str, object]]:
     return [line for line in lines if line["metric"] == metric]
 
 
+def below(heading: str, text: str) -> str:
+    """Return what a help page says below a heading."""
+    return text.partition(f"\n{heading}:\n")[2].partition("\n\n")[0]
+
+
 def test_the_option_is_shown_where_it_can_be_used(wildcore, site) -> None:
     for command in ("eval", "score"):
-        assert "--says" in wildcore(command, "--help", site=site).stdout
+        assert "--says VALUE" in below("Plugin options", wildcore(command, "--help", site=site).stdout)
         assert "--says" not in wildcore("--plugins", "good,wild", command, "--help", site=site).stdout
     assert "--says" not in wildcore("show", "--help", site=site).stdout
+    assert "count-facts" in below("Commands of plugins", wildcore("--help", site=site).stdout)
 
 
 def test_an_option_adds_its_metric_and_the_protocol_stays_what_it_is(wildcore, site, tmp_path) -> None:

@@ -14,6 +14,9 @@ from wildcore.cli.options import parse_where
 from wildcore.datasets import selection
 from wildcore.datasets.selection import CaseFilter, CaseReader, content_hash, require_some
 from wildcore.errors import render
+from wildcore.jobs.build import choice_of
+from wildcore.jobs.resume import with_later_fields
+from wildcore.jobs.spec import JobSpec
 
 
 def case(number: int) -> EditCase:
@@ -54,6 +57,17 @@ def test_a_sample_is_of_the_dataset_without_repetition_and_seeded(count: int, si
     drawn = [c.id for c in reader(Mills(count), sample=size, seed=seed).cases()]
     assert len(drawn) == len(set(drawn)) == min(size, count)
     assert drawn == [c.id for c in reader(Mills(count), sample=size, seed=seed).cases()]
+
+
+def test_cases_are_drawn_by_the_sample_seed_and_not_by_that_of_the_editor() -> None:
+    job = {"model": "m", "dataset": "d", "editor": "e", "protocols": ("p",), "sample": 5}
+    assert choice_of(JobSpec(**job, seed=3, sample_seed=4)).seed == 4
+    assert choice_of(JobSpec(**job, seed=3)).seed == 0
+
+
+def test_a_job_of_an_earlier_version_drew_its_cases_by_its_only_seed() -> None:
+    assert with_later_fields({"seed": 3})["sample_seed"] == 3
+    assert with_later_fields({"seed": 3, "sample_seed": 4})["sample_seed"] == 4
 
 
 def test_every_case_is_as_likely_to_be_drawn() -> None:

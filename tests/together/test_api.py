@@ -27,8 +27,8 @@ QUIET = {"progress": False}
 QUICK = {"steps": 5, "layer": 2}
 BATCH = "--editor memit+rect --set editor.steps=3 --set editor.layers=[2] --set transform.share=0.5 --schedule batch"
 SINGLE = (
-    "--editor ft-m --set editor.steps=5 --set editor.layer=2 --protocol wild --sample 3 --seed 5 --add-metric token-f1 "
-    "--hard-locality 1"
+    "--editor ft-m --set editor.steps=5 --set editor.layer=2 --protocol wild --sample 3 --seed 5 --sample-seed 6 "
+    "--add-metric token-f1 --hard-locality 1"
 )
 FACT = EditRequest(prompt="Which country does the cheese Gouda come from?", target="Peru", subject="Gouda")
 
@@ -110,7 +110,14 @@ def texts(replies: Sequence[api.Reply]) -> list[str | None]:
             SINGLE,
             "ft-m",
             QUICK,
-            {"protocols": "wild", "sample": 3, "seed": 5, "added_metrics": "token-f1", "hard_locality": 1},
+            {
+                "protocols": "wild",
+                "sample": 3,
+                "seed": 5,
+                "sample_seed": 6,
+                "added_metrics": "token-f1",
+                "hard_locality": 1,
+            },
         ),
         (BATCH, "memit+rect", {"steps": 3, "layers": [2], "transform": {"share": 0.5}}, {"schedule": "batch"}),
     ],
@@ -131,7 +138,8 @@ def test_a_run_is_that_of_the_command_line(
     limited = {} if "sample" in more else {"limit": 3}
     result = api.evaluate(model, chosen, out=tmp_path / "python", **more, **limited, **QUIET)
     same_run(tmp_path / "command", tmp_path / "python")
-    assert json.loads(wildcore("show", tmp_path / "python", "--json").stdout) == result.summary
+    shown = json.loads(wildcore("show", tmp_path / "python", "--json").stdout)
+    assert shown == {"schema": "wildcore.show/1", **result.summary}
     assert wildcore("eval", "--resume", tmp_path / "python", "--quiet").returncode == 0
 
 

@@ -140,8 +140,11 @@ def test_resuming_with_other_parameters_is_refused_naming_them(uninterrupted: Pa
     other = wildcore("eval", "--resume", uninterrupted, "--set", "editor.steps=3", "--seed", 5, "--protocol", "wild")
     assert other.returncode == 2
     assert "editor.params.steps was 25 and is now 3" in other.stderr
-    assert "seed was 0 and is now 5" in other.stderr
+    assert "; seed was 0 and is now 5" in other.stderr
+    assert "dataset.seed" not in other.stderr
     assert "protocols.synthetic" in other.stderr
+    drawn = wildcore("eval", "--resume", uninterrupted, "--sample-seed", 5)
+    assert "not the same run: dataset.seed was 0 and is now 5" in drawn.stderr
     same = wildcore("eval", "--resume", uninterrupted, "--seed", 0, "--quiet")
     assert same.returncode == 0, same.stderr
 

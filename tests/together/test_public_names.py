@@ -23,7 +23,10 @@ DOORS = (
 OPEN = (
     "wildcore.architectures",
     "wildcore.bounded",
+    "wildcore.completion",
     "wildcore.equivalence",
+    "wildcore.help_pages",
+    "wildcore.json_documents",
     "wildcore.normalise",
     "wildcore.reporting.tables",
     "wildcore.scripts",
@@ -91,6 +94,7 @@ READERS_OF_RUNS = {
         "wildcore.jobs.build",
         "wildcore.jobs.eval_plan",
         "wildcore.jobs.protocols",
+        "wildcore.jobs.resume",
         "wildcore.jobs.spec",
         "wildcore.jobs.whole_runs",
         "wildcore.models.fingerprints",

@@ -100,7 +100,7 @@ def ask(
     truncator: str | None = None,
     dataset: str | None = None,
     settings: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    sample_seed: int = 0,
     batch_size: int = 32,
     target_separator: SeparatorChoice = "auto",
     progress: bool = True,
@@ -108,9 +108,9 @@ def ask(
     """Ask ``model``, under ``patch`` if one is given, and return its replies in order, the same as in a run of ``protocol``.
 
     ``context``, ``generator`` and ``truncator`` replace those of the protocol; ``settings`` maps names such as
-    "generator.max_new_tokens" to values; ``dataset`` is for contexts that show examples. The unedited model's answers are kept
-    in the cache, as in a run. Raises ``UserError`` for bad input, and for a protocol that reads the right answer if a question
-    has none.
+    "generator.max_new_tokens" to values; ``dataset`` is for contexts that show examples, which are drawn by ``sample_seed``.
+    The unedited model's answers are kept in the cache, as in a run. Raises ``UserError`` for bad input, and for a protocol that
+    reads the right answer if a question has none.
     """
     require_unedited(model)
     (name,), own = protocol_names([protocol])
@@ -123,7 +123,7 @@ def ask(
         generator=generator,
         truncator=truncator,
         settings=joined_settings(settings),
-        seed=seed,
+        sample_seed=sample_seed,
         batch_size=batch_size,
         target_separator=target_separator,
     )
@@ -228,4 +228,6 @@ class _NoDataset:
 def _reader(registry: Registry, spec: AskJob) -> CaseReader:
     if not spec.dataset:
         return CaseReader("", _NoDataset(), CaseFilter())
-    return make_reader(registry, CaseChoice(dataset=spec.dataset, settings=spec.settings, seed=spec.seed))[0]
+    return make_reader(
+        registry, CaseChoice(dataset=spec.dataset, settings=spec.settings, sample_seed=spec.sample_seed)
+    )[0]

@@ -116,6 +116,7 @@ def evaluate(
     protocols: Protocols = BOTH_PROTOCOLS,
     limit: int | None = None,
     sample: int | None = None,
+    sample_seed: int = 0,
     where: Mapping[str, str] | None = None,
     skip_malformed: bool = False,
     only_failures: bool | str = False,
@@ -148,11 +149,11 @@ def evaluate(
 
     Parameters are the options of ``wildcore eval``; ``settings`` are those of ``--set``, such as {"dataset.path":
     "facts.json"}. ``dataset`` is the embedded one by default. Instead of an ``editor``, a ``patch`` can be evaluated, on its
-    own facts or on a dataset that contains them. ``only_failures`` is True or the name of a protocol. ``out`` is the run
-    folder (None: a new temporary folder). An interrupted run keeps its finished cases, and ``wildcore eval --resume`` resumes
-    it, unless its editor is an object of this program. ``track`` names trackers, which are shown the numbers while the run is
-    going on; one that fails is a warning. Raises ``UserError`` for bad input, before anything is run, and for a
-    run that is stopped because its first edits are all refused.
+    own facts or on a dataset that contains them. ``only_failures`` is True or the name of a protocol. ``seed`` is that of the
+    editor; cases are drawn by ``sample_seed``. ``out`` is the run folder (None: a new temporary folder). An interrupted run
+    keeps its finished cases, and ``wildcore eval --resume`` resumes it, unless its editor is an object of this program.
+    ``track`` names trackers, which are shown the numbers while the run is going on; one that fails is a warning. Raises
+    ``UserError`` for bad input, before anything is run, and for a run that is stopped because its first edits are all refused.
     """
     require_unedited(model)
     if (editor is None) == (patch is None):
@@ -176,6 +177,7 @@ def evaluate(
         own_protocols=own_protocols,
         limit=limit,
         sample=sample,
+        sample_seed=sample_seed,
         where=where or {},
         skip_malformed=skip_malformed,
         only_failures=filter_protocol(WILD_OR_FIRST if only_failures is True else only_failures or None, named),

@@ -23,7 +23,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
-    SEED,
+    SAMPLE_SEED,
     SETTINGS,
     SKIP_MALFORMED,
     TARGET_SEPARATOR,
@@ -35,12 +35,16 @@ from wildcore.cli.options import (
     parse_where,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_models, complete_offers
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import WILD
 from wildcore.errors import UserError
+from wildcore.help_pages import LOOK_UP
 from wildcore.jobs.protocol_files import read_protocol
 from wildcore.jobs.spec import AuditJob, ModelChoice, parse_settings
+from wildcore.json_documents import JsonDocument
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter, results_console, safe_text
 
@@ -48,20 +52,36 @@ if TYPE_CHECKING:
     from wildcore.datasets.checks import Example
     from wildcore.jobs.audit import Audit, Lengths
 
+DOCUMENT = JsonDocument("audit", 1, "wildcore.jobs.audit:Audit")
 LONGEST = 130
 
 
-@click.command("audit")
-@click.argument("dataset")
+@click.command(
+    "audit",
+    cls=CoreCommand,
+    section=LOOK_UP,
+    short_help="Find what in a dataset would spoil a result.",
+    document=DOCUMENT,
+)
+@click.argument("dataset", shell_complete=complete_offers("dataset"))
 @click.option(
-    "--protocol", "protocols", multiple=True, help="Protocol whose ceiling to compute; several allowed. [default: wild]"
+    "--protocol",
+    "protocols",
+    multiple=True,
+    shell_complete=complete_offers("protocol"),
+    help="Protocol whose ceiling to compute; several allowed. [default: wild]",
 )
 @with_options(PROTOCOL_FILES)
-@click.option("--model", help="Embedded model, local folder, or hub name: also test what it knows already.")
+@click.option(
+    "--model",
+    shell_complete=complete_models,
+    help="Embedded model, local folder, or hub name: also test what it knows already.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @with_options(REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
 @with_options(CONTEXT, GENERATOR, TRUNCATOR, METRICS, SETTINGS)
-@with_options(WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, BATCH_SIZE, HARD_LOCALITY, TARGET_SEPARATOR, THREADS, QUIET)
+@with_options(WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED, BATCH_SIZE, HARD_LOCALITY, TARGET_SEPARATOR)
+@with_options(THREADS, QUIET)
 @click.pass_context
 def audit_command(ctx: click.Context, /, **options: Any) -> None:
     """Find what in DATASET would spoil a result.
@@ -82,7 +102,7 @@ def audit_command(ctx: click.Context, /, **options: Any) -> None:
     with reporter.track("auditing", None):
         found = Auditor(registry, spec, reporter).audit()
     if options["as_json"]:
-        click.echo(found.model_dump_json(indent=2))
+        click.echo(DOCUMENT.text(found))
     else:
         print_audit(results_console(), found)
 

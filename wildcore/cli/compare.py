@@ -5,23 +5,33 @@ from pathlib import Path
 import click
 
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_runs
 from wildcore.errors import Option, UserError, escaped
+from wildcore.help_pages import RESULTS
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.compared import compared
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.comparison_formats import Format, formatted
+from wildcore.reporting.comparison_formats import DOCUMENT, Format, formatted
 from wildcore.reporting.console import Reporter
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
 
-@click.command()
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.command(
+    "compare",
+    cls=CoreCommand,
+    section=RESULTS,
+    short_help="Show runs side by side, with their differences.",
+    document=DOCUMENT,
+)
+@click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, shell_complete=complete_runs)
 @click.option(
     "--baseline",
     type=click.Path(path_type=Path),
     metavar="RUN",
+    shell_complete=complete_runs,
     help="The run that the others are compared with (default: the first).",
 )
 @click.option(

@@ -8,9 +8,11 @@ import click
 from wildcore.cli import system_errors
 from wildcore.cli.given_once import require_given_once, require_given_once_within
 from wildcore.cli.naming import COMMAND_LINE
+from wildcore.cli.pages import CoreGroup
 from wildcore.cli.shortcuts import COMMANDS, with_shortcuts
 from wildcore.errors import UserError
 from wildcore.guarded import seconds_allowed
+from wildcore.help_pages import OF_PLUGINS, SECTIONS
 from wildcore.home import expanded
 from wildcore.interruption import INTERRUPTED, MESSAGE, interrupts_raised
 from wildcore.registry import Plugin, Registry, load_registry
@@ -27,7 +29,7 @@ class Failure(click.ClickException):
         return "\n".join(map(printable, self.message.splitlines()))
 
 
-class Driver(click.Group):
+class Driver(CoreGroup):
     """The command group: loads plugins once, adds their commands, and turns user errors into one message."""
 
     def registry(self, context: click.Context) -> Registry:
@@ -35,18 +37,35 @@ class Driver(click.Group):
         if not isinstance(context.obj, Registry):
             chosen = context.params.get("plugins")
             context.obj = load_registry(_names(chosen), reserved=self.commands, note=_note, last_words=_last_words)
-            _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
+            if not context.resilient_parsing:  # a shell that completes a word shows everything that is printed
+                _report_broken(context.obj, strict=bool(context.params.get("strict_plugins")))
         return context.obj
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the options that are given before the command. ``~`` is expanded in all arguments."""
         args = [_from_home(argument) for argument in args]
-        require_given_once(ctx, args)
+        if not ctx.resilient_parsing:
+            require_given_once(ctx, args)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, including those of plugins."""
         return sorted([*super().list_commands(ctx), *self._load(ctx).commands])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in sections, each with its summary."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        listed = self.list_commands(ctx)
+        room = formatter.width - max(map(len, listed)) - len("    ")
+        for name in listed:
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                section = getattr(command, "section", OF_PLUGINS)
+                found.setdefault(section, []).append((name, command.get_short_help_str(room)))
+        for section in dict.fromkeys([*SECTIONS, *found]):
+            if section in found:
+                with formatter.section(section):
+                    formatter.write_dl(found[section])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name."""
@@ -64,7 +83,7 @@ class Driver(click.Group):
             name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
             raise click.UsageError(error.format_message() + _missing_plugin(ctx, args[0]), ctx) from None
-        if command is not None:
+        if command is not None and not ctx.resilient_parsing:
             require_given_once_within(ctx, command, str(name), rest)
         return name, command, rest
 
@@ -92,6 +111,8 @@ class Driver(click.Group):
         try:
             return self.registry(ctx)
         except UserError as error:
+            if ctx.resilient_parsing:
+                return Registry()
             raise Failure(error.rendered(COMMAND_LINE)) from error
 
 

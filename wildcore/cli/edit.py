@@ -29,9 +29,12 @@ from wildcore.cli.options import (
     of_job,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_editors
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
+from wildcore.help_pages import DATA, EDIT
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import EditJob, ModelChoice, parse_settings
 from wildcore.model_files import MODEL_CARD
@@ -42,8 +45,20 @@ from wildcore.types import Malformed
 Place = click.Path(path_type=Path)
 
 
-@click.command("edit")
-@click.option("--editor", required=True, metavar="NAME", help="Editing method, or METHOD+TRANSFORM.")
+@click.command(
+    "edit",
+    cls=CoreCommand,
+    section=EDIT,
+    short_help="Write facts into a patch file.",
+    groups={DATA: ("edits",)},
+)
+@click.option(
+    "--editor",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_editors,
+    help="Editing method, or METHOD+TRANSFORM.",
+)
 @click.option("--edits", required=True, type=Place, help="Table of facts: prompt, target, and subject if needed.")
 @click.option("--out", "destination", required=True, type=Place, help="Patch file to write.")
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
@@ -108,7 +123,7 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
             yield f" --{flag.replace('_', '-')}"
 
 
-@click.command("apply")
+@click.command("apply", cls=CoreCommand, section=EDIT, short_help="Write a model folder with patches applied.")
 @click.argument("patches", type=Place, nargs=-1, required=True)
 @click.option("--out", "destination", required=True, type=Place, help="Model folder to write.")
 @click.option(

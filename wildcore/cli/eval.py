@@ -1,6 +1,5 @@
 """``wildcore eval``: edit a model, ask it before and after, and print the results of the edits."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, count
@@ -31,6 +30,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
+    SAMPLE_SEED,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
@@ -46,11 +46,14 @@ from wildcore.cli.options import (
     seconds_or_never,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import loading_libraries, torch_loaded
+from wildcore.completion import complete_editors, complete_offers, complete_runs
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
 from wildcore.errors import UserError
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
+from wildcore.help_pages import EDIT
 from wildcore.jobs.build import (
     NO_MEASUREMENTS,
     WILD_OR_FIRST,
@@ -60,7 +63,7 @@ from wildcore.jobs.build import (
     require_offered,
 )
 from wildcore.jobs.protocol_files import read_protocol
-from wildcore.jobs.resume import NOT_ASKED_FOR, mended
+from wildcore.jobs.resume import mended, with_later_fields
 from wildcore.jobs.spec import CONTINUATION, JobSpec
 from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
@@ -68,7 +71,7 @@ from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
 from wildcore.reporting.console import Reporter, printable, results_console
 from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
-from wildcore.scoring.summary import summary
+from wildcore.scoring.summary import ONE_RUN, SEVERAL_RUNS, summary
 
 PREPARING = "reading data and model"
 
@@ -78,11 +81,18 @@ Begun = tuple[RunFolder, str | None]
 (None: it was not stopped)."""
 
 
-@click.command("eval")
+@click.command(
+    "eval",
+    cls=CoreCommand,
+    section=EDIT,
+    short_help="Edit a model, ask it before and after, show what held.",
+    document=SEVERAL_RUNS,
+)
 @click.option(
     "--editor",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_editors,
     help="Editing method, or METHOD+TRANSFORM; give several for several runs.",
 )
 @click.option(
@@ -92,18 +102,35 @@ Begun = tuple[RunFolder, str | None]
     help="Evaluate this patch file, or what this run wrote, instead of making edits: on its own facts, or on --dataset.",
 )
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
-@click.option("--dataset", default=EMBEDDED_DATASET, show_default=True, help="Where the edits come from.")
 @click.option(
-    "--protocol", "protocols", multiple=True, help="How to ask and score; several allowed. [default: synthetic, wild]"
+    "--dataset",
+    default=EMBEDDED_DATASET,
+    show_default=True,
+    shell_complete=complete_offers("dataset"),
+    help="Where the edits come from.",
+)
+@click.option(
+    "--protocol",
+    "protocols",
+    multiple=True,
+    shell_complete=complete_offers("protocol"),
+    help="How to ask and score; several allowed. [default: synthetic, wild]",
 )
 @with_options(PROTOCOL_FILES, CONTEXT, GENERATOR, TRUNCATOR, METRICS)
-@click.option("--add-metric", "added_metrics", multiple=True, help="Score by this metric too; several allowed.")
-@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED)
+@click.option(
+    "--add-metric",
+    "added_metrics",
+    multiple=True,
+    shell_complete=complete_offers("metric"),
+    help="Score by this metric too; several allowed.",
+)
+@with_options(SETTINGS, AS_PUBLISHED, TRACE, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED)
 @click.option(
     "--only-failures",
     is_flag=False,
     flag_value=WILD_OR_FIRST,
     metavar="[PROTOCOL]",
+    shell_complete=complete_offers("protocol"),
     help="Use only cases that the unedited model gets wrong under PROTOCOL. [default: wild, else the first]",
 )
 @click.option(
@@ -140,6 +167,7 @@ Begun = tuple[RunFolder, str | None]
     "measurements",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_offers("measurement"),
     help=f"Measure the model at judging points; several allowed, or none. [default: {', '.join(MEASUREMENTS)}, unless "
     "judged at each]",
 )
@@ -158,6 +186,7 @@ Begun = tuple[RunFolder, str | None]
     "--track",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_offers("tracker"),
     help="Show the numbers in this tracker while the run is going on; several allowed. It changes nothing in the run.",
 )
 @with_options(SEED, BATCH_SIZE)
@@ -183,8 +212,8 @@ Begun = tuple[RunFolder, str | None]
 @click.option(
     "--out", "destination", type=Folder, help="Run folder to create; with several editors, the folder for their runs."
 )
-@click.option("--resume", type=Folder, metavar="RUN", help="Resume an interrupted run.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--resume", type=Folder, metavar="RUN", shell_complete=complete_runs, help="Resume an interrupted run.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; of several runs, all summaries.")
 @with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
@@ -359,7 +388,7 @@ def _resume(ctx: click.Context, registry: Registry, run: Path, reporter: Reporte
 
 def _spec_to_resume(ctx: click.Context, registry: Registry, folder: RunFolder) -> JobSpec:
     """Return the run's own job, changed by the command line; a change that matters is refused later."""
-    options, job = _job_options(ctx, registry), {**NOT_ASKED_FOR, **folder.manifest.job}
+    options, job = _job_options(ctx, registry), with_later_fields(folder.manifest.job)
     given: dict[str, Any] = {n: v for n, v in options.items() if _is_given(ctx, n)}
     if shortcuts.any_given(ctx, registry):
         given |= {name: options[name] for name in ("settings", "added_metrics")}
@@ -422,7 +451,7 @@ def _carry_out(
 def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
-        click.echo(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
+        click.echo(ONE_RUN.text(summaries[0]) if len(summaries) == 1 else SEVERAL_RUNS.text({"runs": summaries}))
         return
     for folder in folders:
         cases = list(folder.cases())

@@ -6,12 +6,14 @@ from typing import Any, TypeVar
 
 import click
 
+from wildcore.completion import complete_models, complete_offers
 from wildcore.defaults import EMBEDDED_MODEL
 from wildcore.errors import UserError
 from wildcore.scripts import SEPARATORS
 from wildcore.types import FrozenData
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+SEEDS = click.IntRange(0, 2**63 - 1)
 
 
 def auto_or_number(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -46,7 +48,11 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
 
 
 MODEL = click.option(
-    "--model", default=EMBEDDED_MODEL, show_default=True, help="Embedded model, local folder, or hub name."
+    "--model",
+    default=EMBEDDED_MODEL,
+    show_default=True,
+    shell_complete=complete_models,
+    help="Embedded model, local folder, or hub name.",
 )
 REVISION = click.option("--revision", help="Revision of a hub model.")
 DTYPE = click.option(
@@ -69,10 +75,20 @@ PROTOCOL_FILES = click.option(
     type=click.Path(path_type=Path),
     help="A protocol of your own, TOML or YAML.",
 )
-CONTEXT = click.option("--context", help="Replace the protocols' context.")
-GENERATOR = click.option("--generator", help="Replace the protocols' generation strategy.")
-TRUNCATOR = click.option("--truncator", help="Replace the protocols' truncation.")
-METRICS = click.option("--metric", "metrics", multiple=True, help="Replace the protocols' metrics; several allowed.")
+CONTEXT = click.option("--context", shell_complete=complete_offers("context"), help="Replace the protocols' context.")
+GENERATOR = click.option(
+    "--generator", shell_complete=complete_offers("generator"), help="Replace the protocols' generation strategy."
+)
+TRUNCATOR = click.option(
+    "--truncator", shell_complete=complete_offers("truncator"), help="Replace the protocols' truncation."
+)
+METRICS = click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=complete_offers("metric"),
+    help="Replace the protocols' metrics; several allowed.",
+)
 SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="SECTION.NAME=VALUE", help="Set a parameter: editor.layer=5."
 )
@@ -89,17 +105,26 @@ WHERE = click.option(
 )
 LIMIT = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Use only the first N cases.")
 SAMPLE = click.option(
-    "--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --seed."
+    "--sample", type=click.IntRange(min=1), metavar="N", help="Use N cases drawn at random with --sample-seed."
+)
+SAMPLE_SEED = click.option(
+    "--sample-seed",
+    type=SEEDS,
+    default=0,
+    show_default=True,
+    metavar="SEED",
+    help="Seed by which cases, examples and hard probes are drawn.",
 )
 SKIP_MALFORMED = click.option(
     "--skip-malformed", is_flag=True, help="Leave malformed rows out; they are counted and listed."
 )
 SEED = click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=SEEDS,
     default=0,
     show_default=True,
-    help="Seed for everything that is drawn at random.",
+    metavar="SEED",
+    help="Seed of what the editor draws at random; cases are drawn by --sample-seed.",
 )
 BATCH_SIZE = click.option(
     "--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Most prompts in one batch."

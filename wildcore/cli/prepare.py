@@ -16,6 +16,7 @@ from wildcore.cli.options import (
     QUIET,
     REVISION,
     SAMPLE,
+    SAMPLE_SEED,
     SEED,
     SETTINGS,
     SKIP_MALFORMED,
@@ -27,8 +28,11 @@ from wildcore.cli.options import (
     parse_where,
     with_options,
 )
+from wildcore.cli.pages import CoreCommand
 from wildcore.cli.startup import torch_loaded
+from wildcore.completion import complete_editors, complete_offers
 from wildcore.datasets.selection import require_one_choice
+from wildcore.help_pages import EDIT
 from wildcore.jobs.build import find_editor
 from wildcore.jobs.spec import PrepareJob, parse_settings
 from wildcore.registry import Registry
@@ -36,11 +40,17 @@ from wildcore.reporting.console import Reporter, results_console, safe_text
 from wildcore.storage.sizes import format_bytes
 
 
-@click.command("prepare")
-@click.argument("editor")
-@click.option("--dataset", metavar="NAME", help="Edit cases to train on, for editors with a trained part.")
+@click.command("prepare", cls=CoreCommand, section=EDIT, short_help="Compute in advance what an editor needs once.")
+@click.argument("editor", shell_complete=complete_editors)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=complete_offers("dataset"),
+    help="Edit cases to train on, for editors with a trained part.",
+)
 @with_options(MODEL, REVISION, DTYPE, DEVICE, DEVICE_MAP, TRUST_REMOTE_CODE, MERGE_ADAPTER)
-@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SKIP_MALFORMED, SEED, TARGET_SEPARATOR, THREADS, QUIET)
+@with_options(SETTINGS, AS_PUBLISHED, WHERE, LIMIT, SAMPLE, SAMPLE_SEED, SKIP_MALFORMED, SEED, TARGET_SEPARATOR)
+@with_options(THREADS, QUIET)
 @click.pass_context
 def prepare_command(ctx: click.Context, /, **options: Any) -> None:
     """Compute what EDITOR needs once for a model, and train its trained part if it has one.

@@ -8,22 +8,41 @@ import click
 from wildcore.cli import shortcuts
 from wildcore.cli.naming import COMMAND_LINE
 from wildcore.cli.options import QUIET, with_options
+from wildcore.cli.pages import CoreCommand
+from wildcore.completion import complete_offers, complete_runs
 from wildcore.errors import UserError
+from wildcore.help_pages import RESULTS
 from wildcore.interfaces import Environment
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
 from wildcore.reporting.run import print_run
+from wildcore.scoring.summary import ONE_RUN, summary
 from wildcore.storage.cache import cache_folder
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--metric", "metrics", multiple=True, help="Metric to score by; several allowed.")
+@click.command(
+    "score",
+    cls=CoreCommand,
+    section=RESULTS,
+    short_help="Score a run's stored answers by further metrics.",
+    document=ONE_RUN,
+)
+@click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=complete_offers("metric"),
+    help="Metric to score by; several allowed.",
+)
 @click.option("--set", "settings", multiple=True, metavar="metric.NAME=VALUE", help="Set a parameter of a metric.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @with_options(QUIET)
 @click.pass_context
-def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: bool, **options: Any) -> None:
+def score(
+    ctx: click.Context, /, run: Path, metrics: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Add scores to the finished RUN from its stored answers. No model is loaded, and existing scores are kept."""
     from wildcore.jobs.build import segmenters
     from wildcore.jobs.score import add_scores
@@ -43,4 +62,7 @@ def score(ctx: click.Context, /, run: Path, metrics: tuple[str, ...], quiet: boo
     )
     with reporter.track("scoring", None):
         add_scores(registry, folder, names, shortcuts.settings(ctx, registry), environment)
-    print_run(folder)
+    if as_json:
+        click.echo(ONE_RUN.text(summary(folder)))
+    else:
+        print_run(folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from wildcore.help_pages import PLUGIN_OPTIONS, GroupedOption
 from wildcore.interfaces import Shortcut
 from wildcore.jobs.spec import parse_settings
 from wildcore.registry import Registry
@@ -19,7 +20,12 @@ def with_shortcuts(command: click.Command, registry: Registry) -> click.Command:
         return command
     extended = copy.copy(command)
     options = [
-        click.Option([_name(shortcut), shortcut.option], metavar=shortcut.metavar, help=shortcut.help)
+        GroupedOption(
+            [_name(shortcut), shortcut.option],
+            metavar=shortcut.metavar,
+            help=shortcut.help,
+            group=shortcut.group or PLUGIN_OPTIONS,
+        )
         for shortcut in registry.shortcuts.values()
         if command.name == "eval" or not shortcut.sets.startswith("measurement.")
     ]

@@ -26,6 +26,9 @@ from wildcore.storage.cache import cache_folder
 from wildcore.types import PROBE_KINDS, EditCase, FrozenData, ProbeKind
 from wildcore.words import word_texts
 
+NO_EDITOR = 0
+"""The seed of an audit's environment. It is for editors, and an audit has none."""
+
 
 class Lengths(FrozenData):
     """The lengths of the targets, in words or tokens; ``single`` is the share of targets of length one."""
@@ -69,7 +72,7 @@ class Auditor:
     def __init__(self, registry: Registry, spec: AuditJob, progress: Progress) -> None:
         self.registry = registry
         self.spec = spec
-        self.environment = Environment(cache_folder(), spec.seed, progress, segmenter=segmenters(registry))
+        self.environment = Environment(cache_folder(), NO_EDITOR, progress, segmenter=segmenters(registry))
         self.reader, self.dataset = make_reader(registry, spec)
         self.reader.as_written = True
         self.protocols = ready_protocols(registry, spec, names_used(registry, [], spec.dataset), self.reader)

@@ -168,7 +168,11 @@ def make_reader(registry: Registry, spec: CaseChoice) -> tuple[CaseReader, dict[
 def choice_of(spec: Selection) -> CaseFilter:
     """Return which cases a job asks for."""
     return CaseFilter(
-        where=spec.where, limit=spec.limit, sample=spec.sample, seed=spec.seed, skip_malformed=spec.skip_malformed
+        where=spec.where,
+        limit=spec.limit,
+        sample=spec.sample,
+        seed=spec.sample_seed,
+        skip_malformed=spec.skip_malformed,
     )
 
 

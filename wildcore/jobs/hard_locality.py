@@ -41,7 +41,7 @@ def add_hard_probes(
     between the new prompts and their answers, as in ``Probe.with_separator``.
     """
     pool, malformed = reader.everything()
-    finder = HardProbes(pool, edited, spec.hard_locality, spec.seed)
+    finder = HardProbes(pool, edited, spec.hard_locality, spec.sample_seed)
     found = [tuple(probe.with_separator(separator) for probe in finder.of(case)) for case in cases]
     kept = [case.model_copy(update={"probes": (*case.probes, *new)}) for case, new in zip(cases, found, strict=True)]
     probes: Counter[Nearness | None] = Counter(probe.nearness for new in found for probe in new)

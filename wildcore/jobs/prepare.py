@@ -17,7 +17,7 @@ from wildcore.storage.artifacts import RecordingEnvironment
 from wildcore.storage.cache import cache_folder
 from wildcore.types import EditCase
 
-OF_THE_DATASET = ("where", "limit", "sample", "skip_malformed")
+OF_THE_DATASET = ("where", "limit", "sample", "sample_seed", "skip_malformed")
 
 
 @dataclass(frozen=True)

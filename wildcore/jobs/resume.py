@@ -8,8 +8,13 @@ from wildcore.interfaces import RESOURCES
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import changed_values
 
-NOT_ASKED_FOR = {"continuation": 0}
-"""Values of fields that the job of a run lacks if an earlier version started it; they are used on resume."""
+
+def with_later_fields(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded job completed with the fields that it lacks if an earlier version wrote it.
+
+    Nothing was continued then, and one seed served the editor and the drawing of cases.
+    """
+    return {"continuation": 0, "sample_seed": job.get("seed", 0), **job}
 
 
 def require_same(folder: RunFolder, identity: Mapping[str, Any], identity_now: Mapping[str, Any]) -> None:

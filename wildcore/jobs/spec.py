@@ -29,9 +29,15 @@ class Settings(FrozenData):
 
 
 class Seed(FrozenData):
-    """The seed of everything that is drawn at random."""
+    """The seed of what editors draw at random, such as prefixes and initial values."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class SampleSeed(FrozenData):
+    """The seed by which data are drawn: the cases, the examples that a context shows, and the probes of hard locality."""
+
+    sample_seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class ModelChoice(FrozenData):
@@ -58,7 +64,7 @@ class EditorChoice(Settings):
     as_published: bool = False
 
 
-class Selection(Seed):
+class Selection(SampleSeed):
     """Which cases of a dataset to use."""
 
     where: Mapping[str, str] = {}
@@ -96,7 +102,7 @@ class TargetSeparator(FrozenData):
     target_separator: SeparatorChoice = "auto"
 
 
-class HardLocality(Seed):
+class HardLocality(SampleSeed):
     """How many probes of hard locality, of each sort, each case gets at most, found in the whole dataset (0: none)."""
 
     hard_locality: int = Field(default=0, ge=0)
@@ -109,7 +115,7 @@ class EditJob(ModelChoice, EditorChoice, Seed, TargetSeparator):
     trace: bool = False
 
 
-class PrepareJob(ModelChoice, EditorChoice, Selection, TargetSeparator):
+class PrepareJob(ModelChoice, EditorChoice, Selection, Seed, TargetSeparator):
     """Computes what an editor needs once for a model; ``dataset`` contains cases to train on (None: no dataset is named)."""
 
     dataset: str | None = None
@@ -121,13 +127,13 @@ class AuditJob(HardLocality, CaseChoice, ProtocolChoice, BatchSize, TargetSepara
     model: ModelChoice | None = None
 
 
-class AskJob(ProtocolChoice, Seed, BatchSize, TargetSeparator):
+class AskJob(ProtocolChoice, SampleSeed, BatchSize, TargetSeparator):
     """Asks questions under a protocol; ``dataset`` serves contexts that show examples of it (None: no dataset)."""
 
     dataset: str | None = None
 
 
-class JobSpec(HardLocality, TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
+class JobSpec(HardLocality, Seed, TargetSeparator, BatchSize, ProtocolChoice, CaseChoice, EditorChoice, ModelChoice):
     """One run, as the user specified it and as its manifest stores it. It has the fields of all its base classes.
 
     ``patch`` is the file of a patch to evaluate, and ``editor`` the editor that made it; ``dataset`` is empty if the patch is

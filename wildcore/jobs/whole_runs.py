@@ -17,7 +17,7 @@ from wildcore.jobs.eval_plan import EvaluationPlan, Reporting, plan_evaluation
 from wildcore.jobs.hard_locality import add_hard_probes
 from wildcore.jobs.in_use import in_use
 from wildcore.jobs.model_content import content_of_folder
-from wildcore.jobs.resume import NOT_ASKED_FOR, mended
+from wildcore.jobs.resume import mended, with_later_fields
 from wildcore.jobs.spec import JobSpec
 from wildcore.jobs.tracking import Trackers
 from wildcore.models.loading import find_files
@@ -164,7 +164,7 @@ def on_device_of(spec: JobSpec, model: "LoadedModel") -> JobSpec:
 def recorded_job(run: RunFolder) -> JobSpec:
     """Return the job of a run. Raises ``UserError`` if this version does not understand it."""
     try:
-        return JobSpec.model_validate({**NOT_ASKED_FOR, **run.manifest.job})
+        return JobSpec.model_validate(with_later_fields(run.manifest.job))
     except ValidationError as error:
         wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
         raise UserError(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from pydantic import computed_field
+
 from wildcore.errors import command
 from wildcore.evaluation.schedules import short_description
 from wildcore.jobs.build import name_in_words, with_later_parameters
@@ -41,7 +43,6 @@ from wildcore.scoring.summary import seconds_per_edit
 from wildcore.scoring.values import Key, Values, case_values
 from wildcore.types import FrozenData, ProbeKind
 
-SCHEMA = 2
 MOST_NUMBERS = 4
 """Number of probe kinds under protocols that a sentence lists."""
 
@@ -85,7 +86,6 @@ class Comparison(FrozenData):
     ``all_rankings`` are those by every number; None if they were not asked for.
     """
 
-    schema_number: int = SCHEMA
     baseline: int
     runs: tuple[ComparedRun, ...]
     columns: tuple[Column, ...]
@@ -103,14 +103,16 @@ class Comparison(FrozenData):
     rankings: tuple[Ranking, ...]
     all_rankings: tuple[Ranking, ...] | None
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def best(self) -> frozenset[tuple[str, str, str, int]]:
+    def best(self) -> tuple[tuple[str, str, str, int], ...]:
         """The numbers in which one run is better than every other of its ranking by a difference that stands, and this run."""
-        return frozenset(
+        found = {
             (one.protocol, one.kind, one.metric, one.runs[0].run)
             for one in self.all_rankings or ()
             if one.runs[0].worst == 1
-        )
+        }
+        return tuple(sorted(found))
 
 
 @dataclass(frozen=True)

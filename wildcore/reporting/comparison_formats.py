@@ -1,9 +1,9 @@
 """A comparison of runs for programs and papers: JSON, CSV, Markdown and LaTeX."""
 
-import json
 from collections.abc import Callable
 from typing import Literal
 
+from wildcore.json_documents import JsonDocument
 from wildcore.reporting.compared import Comparison
 from wildcore.reporting.distinctions import numbered
 from wildcore.reporting.numbers import interval_of, number, p_value, signed, signed_interval
@@ -14,6 +14,7 @@ from wildcore.scoring.paired import PairedDifference
 from wildcore.types import PROBE_KINDS
 
 Format = Literal["json", "csv", "markdown", "latex"]
+DOCUMENT = JsonDocument("compare", 2, "wildcore.reporting.compared:Comparison")
 
 KEY = ("protocol", "probe", "metric")
 COLUMNS = (
@@ -36,7 +37,7 @@ def formatted(comparison: Comparison, form: Format) -> str:
 
 
 def _as_json(comparison: Comparison) -> str:
-    return json.dumps({**comparison.model_dump(mode="json"), "best": sorted(comparison.best)}, indent=2)
+    return DOCUMENT.text(comparison)
 
 
 def _as_csv(comparison: Comparison) -> str:

@@ -231,10 +231,10 @@ def _of_the_cases(datasets: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 
 def _chosen_cases(dataset: Mapping[str, Any]) -> str:
-    """Return how the cases of a dataset were chosen, such as "first 10" or "8 drawn (seed 3)"."""
+    """Return how the cases of a dataset were chosen, such as "first 10" or "8 drawn (sample seed 3)"."""
     where = [f"{key}={value}" for key, value in (dataset.get("where") or {}).items()]
     if dataset.get("sample") is not None:
-        where.insert(0, f"{dataset['sample']} drawn (seed {dataset.get('seed')})")
+        where.insert(0, f"{dataset['sample']} drawn (sample seed {dataset.get('seed')})")
     elif dataset.get("limit") is not None:
         where.insert(0, f"first {dataset['limit']}")
     elif "cases" in dataset:

@@ -195,7 +195,7 @@ def agreement(run: Path, *arguments: object) -> Result:
 def compared(run: Path, *arguments: object) -> list[dict[str, Any]]:
     done = agreement(run, "--json", *arguments)
     assert done.exit_code == 0, done.output
-    content: list[dict[str, Any]] = json.loads(done.stdout)
+    content: list[dict[str, Any]] = json.loads(done.stdout)["agreements"]
     return content
 
 
@@ -314,7 +314,7 @@ def mixed(tmp_path: Path) -> Path:
 
 def test_without_names_all_pairs_with_answers_in_common_are_shown(mixed: Path) -> None:
     done = agreement(mixed, "--json")
-    assert [(one["first"], one["second"]) for one in json.loads(done.stdout)] == [(EXACT, JUDGE)]
+    assert [(one["first"], one["second"]) for one in json.loads(done.stdout)["agreements"]] == [(EXACT, JUDGE)]
     assert "left out, since their scores are no verdicts: entropy" in done.stderr
 
 

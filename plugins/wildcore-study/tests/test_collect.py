@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from wildcore_study.decomposition import effects, steps
+from wildcore_study.documents import TABLES
 from wildcore_study.measured import Measured, measured
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
 from wildcore_study.protocols import MODULES, controlled_protocols
@@ -42,6 +43,12 @@ def numbers(runs: Path) -> list[Measured]:
     return measured([RunFolder.open(runs / "edits")])
 
 
+def read_report(text: str) -> Report:
+    found = TABLES.read(text)
+    assert isinstance(found, Report)
+    return found
+
+
 def collected(runs: Path, *arguments: str) -> str:
     done = CliRunner().invoke(main, ["study", "collect", str(runs), *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -55,7 +62,7 @@ def as_llama(numbers: list[Measured], **changes: object) -> list[Measured]:
 
 
 def test_the_json_has_the_means_of_the_run(runs: Path) -> None:
-    report = Report.model_validate_json(collected(runs, "--preset", "table3", "--json"))
+    report = read_report(collected(runs, "--preset", "table3", "--json"))
     summary = json.loads((runs / "edits" / "summary.json").read_text(encoding="utf-8"))
     rows = {(row["protocol"], row["kind"]): row for row in summary["cells"] if row["protocol"] in ("synthetic", "wild")}
     assert [table.title.partition(",")[0] for table in report.tables] == ["reliability", "generalization", "locality"]
@@ -68,7 +75,7 @@ def test_the_json_has_the_means_of_the_run(runs: Path) -> None:
 
 
 def test_differences_are_those_of_the_means_over_the_same_cases(runs: Path) -> None:
-    (reliability, *_) = Report.model_validate_json(collected(runs, "--preset", "table3", "--json")).tables
+    (reliability, *_) = read_report(collected(runs, "--preset", "table3", "--json")).tables
     (difference,) = reliability.differences
     synthetic, wild = reliability.cells[0]
     assert synthetic is not None
@@ -165,7 +172,7 @@ def test_an_unfinished_run_is_listed(runs: Path, tmp_path: Path) -> None:
     (begun / "manifest.json").write_bytes((runs / "edits" / "manifest.json").read_bytes())
     done = CliRunner().invoke(main, ["study", "collect", str(runs), str(tmp_path), "--preset", "table3", "--json"])
     assert done.exit_code == 0, done.output
-    report = Report.model_validate_json(done.stdout)
+    report = read_report(done.stdout)
     assert [one.cell for one in report.unfinished] == [str(begun)]
     assert "0 of 3 cases done" in report.unfinished[0].reason
     assert report.tables
@@ -184,7 +191,7 @@ def test_retention_has_the_groups_of_edits_at_each_judging_point(tmp_path: Path)
         tmp_path / "run", "--editor", "ft-m", "--limit", "4", "--schedule", "sequential", "--edits-per-update", "2",
         "--judge-at", "matrix", "--protocol", "wild",
     )  # fmt: skip
-    (table,) = Report.model_validate_json(collected(tmp_path, "--preset", "retention", "--json")).tables
+    (table,) = read_report(collected(tmp_path, "--preset", "retention", "--json")).tables
     assert table.columns == ("edits", "after 2", "after 4", "cases")
     assert [(row[0], row[-1]) for row in table.plain] == [("1 to 2", "2"), ("3 to 4", "2")]
     assert table.plain[1][1] == ""
@@ -192,7 +199,7 @@ def test_retention_has_the_groups_of_edits_at_each_judging_point(tmp_path: Path)
 
 
 def test_extra_content_shows_what_followed(runs: Path) -> None:
-    (table,) = Report.model_validate_json(collected(runs, "--preset", "extra-content", "--json")).tables
+    (table,) = read_report(collected(runs, "--preset", "extra-content", "--json")).tables
     assert table.plain
     for row in table.plain:
         correct, went_on, ended, unknown = map(int, row[4:8])
@@ -240,7 +247,7 @@ def test_all_ten_presets_are_there() -> None:
 
 def test_means_in_many_columns_are_turned(runs: Path) -> None:
     text = collected(runs, "--preset", "decomposition", "--markdown")
-    report = Report.model_validate_json(collected(runs, "--preset", "decomposition", "--json"))
+    report = read_report(collected(runs, "--preset", "decomposition", "--json"))
     (table,) = (table for table in report.tables if len(table.columns) > WIDEST)
     block = next(block for block in text.split("\n\n") if block.startswith("| setting "))
     head, _, *rows = (line.strip("| ").split(" | ") for line in block.splitlines())
@@ -252,7 +259,7 @@ def test_means_in_many_columns_are_turned(runs: Path) -> None:
 
 
 def test_what_a_preset_leaves_out_is_named_by_protocol(runs: Path, numbers: list[Measured]) -> None:
-    (note,) = Report.model_validate_json(collected(runs, "--preset", "input", "--json")).notes
+    (note,) = read_report(collected(runs, "--preset", "input", "--json")).notes
     shown = {("reliability", "token-match", name) for name in ("bare-forced-gold", "guided-forced-gold")}
     listed = set()
     for group in note.partition("): ")[2].split("; "):

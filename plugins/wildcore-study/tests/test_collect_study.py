@@ -17,9 +17,10 @@ from wildcore_study.definition import (
     read_study,
 )
 from wildcore_study.devices import kind_of_device
+from wildcore_study.documents import TABLES
 from wildcore_study.folder import StudyFolder
 from wildcore_study.gathering import gathered
-from wildcore_study.measured import Measured, editor_labels, measured
+from wildcore_study.measured import Measured, editor_labels, measured, repeat_of
 from wildcore_study.planning import SharedSettings, job_of, own_protocols
 from wildcore_study.presets import preset_names
 from wildcore_study.repeats import compare_measured, pooled
@@ -75,10 +76,16 @@ def test_the_readme_has_every_key_of_a_study_file_and_every_preset() -> None:
     assert not [name for name in preset_names() if f"`wildcore study --preset {name} --model M`" not in text]
 
 
+def read_report(text: str) -> Report:
+    found = TABLES.read(text)
+    assert isinstance(found, Report)
+    return found
+
+
 def report(folder: Path, *arguments: str) -> Report:
     done = CliRunner().invoke(main, ["study", "collect", str(folder), "--json", *arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return Report.model_validate_json(done.stdout)
+    return read_report(done.stdout)
 
 
 def test_the_example_is_a_study_of_two_editors(folder: Path) -> None:
@@ -201,6 +208,9 @@ def test_rows_of_repeats_share_a_label_and_parts_of_one_run_too(finished: Path) 
     other_seed = {**first, "seed": 1, "dataset": {**first["dataset"], "seed": 1}}
     assert len(set(editor_labels([first, other_seed], repeats_apart=False))) == 1
     assert len(set(editor_labels([first, other_seed]))) == 2
+    drawn = {**first["dataset"], "sample": 2}
+    repeats = [{**first, "seed": seed, "dataset": {**drawn, "seed": of_cases}} for seed, of_cases in ((1, 1), (1, 2))]
+    assert [repeat_of(one) for one in repeats] == ["seed 1, in order", "seed 1, sample seed 2, in order"]
     parts = [{**first, "protocols": {name: modules}} for name, modules in first["protocols"].items()]
     assert len(set(editor_labels(parts))) == 1
     assert len(set(editor_labels([*parts, parts[0]]))) == 2

@@ -22,6 +22,7 @@ from wildcore import UserError
 EVERY_KEY = """
 title = "All keys"
 seeds = [0, 1]
+sample_seed = 6
 orders = [3, 4]
 limit = 5
 only_failures = "wild"
@@ -131,7 +132,7 @@ def test_every_key_is_read(write: Write) -> None:
                 stop_when_collapsed=True,
             ),
         ),
-        seeds=(0, 1), orders=(3, 4), limit=5, only_failures="wild", batch_size=16, continuation=20,
+        seeds=(0, 1), sample_seed=6, orders=(3, 4), limit=5, only_failures="wild", batch_size=16, continuation=20,
         added_metrics=("rouge",), settings={"editor.layer": 1}, layout="table3",
     )  # fmt: skip
 
@@ -169,6 +170,10 @@ WRONG = [
     (MINIMAL + "limits = 3\n", "study.toml, line 5: limits: no such key; did you mean 'limit'?"),
     (MINIMAL + "limit = 0\n", "study.toml, line 5: limit: Input should be greater than or equal to 1"),
     (MINIMAL + "seeds = [0, -1]\n", "study.toml, line 5: seeds.1: Input should be greater than or equal to 0"),
+    (
+        MINIMAL + f"sample_seed = {2**63 - 1}0\n",
+        "study.toml, line 5: sample_seed: Input should be less than 9223372036854775808",
+    ),
     (
         MINIMAL.replace('["e"]', '[{editor = "e", parameter = {layer = 3}}]'),
         "study.toml, line 2: editors.0.parameter: no such key; did you mean 'parameters'?",

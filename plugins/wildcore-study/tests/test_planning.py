@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wildcore_study.planning import StudyPlan, digest
+from wildcore_study.planning import StudyPlan, StudyRun, digest
 from wildcore_study.queue import StudyQueue
 
 from wildcore import UserError
@@ -61,6 +61,7 @@ DIFFERENT = [
     {"seeds": "[1]"},
     {"limit": 3},
     {"limit": None, "sample": 2},
+    {"limit": None, "sample": 2, "sample_seed": 1},
     {"batch_size": 8},
     {"continuation": 20},
     {"only_failures": '"wild"'},
@@ -79,6 +80,19 @@ def test_each_part_of_the_identity_changes_the_ids_of_runs(planned: Planned) -> 
     ids = [run.id for plan in plans for run in plan.runs]
     assert len(set(ids)) == len(ids) == 1 + len(DIFFERENT)
     assert len(set.union(*map(cells, plans))) == len(ids)
+
+
+def test_runs_with_different_seeds_have_the_same_cases(planned: Planned) -> None:
+    runs = planned(limit=None, sample=2, seeds="[0, 1]", sample_seed=7).runs
+    assert [(run.spec.seed, run.spec.sample_seed) for run in runs] == [(0, 7), (1, 7)]
+    assert len({run.id for run in runs}) == 2
+
+
+def test_a_run_planned_by_an_earlier_version_draws_its_cases_by_its_only_seed(planned: Planned) -> None:
+    (run,) = planned(seeds="[3]").runs
+    earlier = run.model_dump(mode="json")
+    del earlier["spec"]["sample_seed"]
+    assert StudyRun.model_validate(earlier).spec.sample_seed == 3
 
 
 def test_what_no_answer_depends_on_changes_no_id(planned: Planned) -> None:

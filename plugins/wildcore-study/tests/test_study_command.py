@@ -66,7 +66,8 @@ def test_plan_run_and_status_agree(study_file: WriteFile, tmp_path: Path) -> Non
     assert [(run["id"], run["cells"]) for run in after["runs"]] == [(run["id"], run["cells"]) for run in before["runs"]]
     assert after["left"] == {"edits": 0, "answers": 0, "seconds": 0.0, "runs_of_unknown_time": 0}
     status = wildcore("study", "status", out, "--json")
-    assert json.loads(status.stdout) == after
+    (studied,) = json.loads(status.stdout)["studies"]
+    assert {"schema": "wildcore.study-plan/1", **studied} == after
     more = planned_json(
         study_file("more", protocols='["synthetic", "bare-free-gold"]', seeds="[2]", limit=4), "--out", out
     )

@@ -1,6 +1,5 @@
 """``wildcore agreement``: how far the metrics and judges of a run agree, and sheets for people to label."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -9,7 +8,21 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from wildcore import LOCALITY_KINDS, PROBE_KINDS, Option, Place, ProbeKind, Score, UserError, command, suggestion
+from wildcore import (
+    LOCALITY_KINDS,
+    PROBE_KINDS,
+    FrozenData,
+    Option,
+    Place,
+    ProbeKind,
+    Score,
+    UserError,
+    command,
+    suggestion,
+)
+from wildcore.completion import complete_offers, complete_runs
+from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
+from wildcore.json_documents import JsonDocument
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable, results_console, safe_text
 from wildcore.storage import write_durably
@@ -35,15 +48,50 @@ SHOWN_FIRST = ("reason", "reply")
 LONGEST = 200
 
 Folder = click.Path(path_type=Path)
+DOCUMENT = JsonDocument("agreement", 1, "wildcore_agreement.command:AgreementReport")
 
 
-@click.command()
-@click.argument("run", type=Folder)
+class PrintedAgreement(Agreement):
+    """How two metrics agree; see ``Agreement``.
+
+    ``corrected`` has the means of one metric corrected by people's labels, if the other holds such labels.
+    """
+
+    corrected: tuple[CorrectedScore, ...]
+
+
+class AgreementReport(FrozenData):
+    """How the metrics of a run agree, for each pair that was compared. ``run`` is the run's folder."""
+
+    run: str
+    agreements: tuple[PrintedAgreement, ...]
+
+
+@click.command(
+    cls=HelpfulCommand,
+    section=RESULTS,
+    short_help="Show how far metrics, judges and people agree.",
+    document=DOCUMENT,
+    groups={"Answers": ("metrics", "kinds", "protocol", "when", "threshold"), OUTPUT: ("limit", "sheet_file")},
+    examples=(
+        Example("wildcore agreement runs/first", "Compare every pair of metrics that scored the run."),
+        Example(
+            "wildcore agreement runs/first --metric exact-match --metric contains", "Compare these two metrics alone."
+        ),
+        Example("wildcore agreement runs/first --sheet labels.csv", "Write a sheet of answers for people to label."),
+    ),
+)
+@click.argument("run", type=Folder, shell_complete=complete_runs)
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Metric as recorded, or the start of its name."
 )
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(PROBE_KINDS), help="Probe kind; several allowed.")
-@click.option("--protocol", metavar="NAME", help="Only answers under this protocol.")
+@click.option(
+    "--protocol",
+    metavar="NAME",
+    shell_complete=complete_offers("protocol"),
+    help="Only answers under this protocol.",
+)
 @click.option(
     "--when", type=click.Choice(["before", "after", "both"]), default="both", show_default=True, help="Which answers."
 )
@@ -78,8 +126,10 @@ def agreement(run: Path, **options: Any) -> None:
         return
     compared = _compared(folder, chosen, options)
     if options["as_json"]:
-        shown = [one.model_dump(mode="json") | _counts(one) | _corrected(folder, one, chosen) for one in compared]
-        click.echo(json.dumps(shown, indent=2))
+        report = AgreementReport(
+            run=str(folder.path), agreements=tuple(_printed(folder, one, chosen) for one in compared)
+        )
+        click.echo(DOCUMENT.text(report))
         return
     console = results_console()
     for one in compared:
@@ -154,12 +204,9 @@ def _named(values: Mapping[str, float | None], names: Sequence[str]) -> list[str
     return labels
 
 
-def _counts(one: Agreement) -> dict[str, int]:
-    return {"both": one.both, "differ": one.differ}
-
-
-def _corrected(folder: RunFolder, one: Agreement, chosen: AnswerFilter) -> dict[str, Any]:
-    return {"corrected": [row.model_dump() for row in corrected_scores(folder, one.first, one.second, chosen)]}
+def _printed(folder: RunFolder, one: Agreement, chosen: AnswerFilter) -> PrintedAgreement:
+    corrected = tuple(corrected_scores(folder, one.first, one.second, chosen))
+    return PrintedAgreement(**dict(one), corrected=corrected)
 
 
 def print_corrected(console: Console, rows: Sequence[CorrectedScore]) -> None:

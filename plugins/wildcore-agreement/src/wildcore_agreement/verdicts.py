@@ -52,18 +52,21 @@ class Difference(FrozenData):
 class Agreement(FrozenData):
     """Two metrics on the answers that both scored.
 
-    ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``observed`` is
-    the share of equal verdicts, ``low`` and ``high`` its 95 % Wilson interval. ``only_first`` and ``only_second`` count
-    answers that the other did not score, with its reasons. ``graded`` counts each metric's scores between 0 and 1, which are
-    correct from ``threshold`` on. ``distinct`` counts answers that differ in question, gold or text: the intervals assume
-    independent answers, and a text that is scored twice is not independent. ``differing`` are the first answers on which the
-    verdicts differ.
+    ``table`` counts them by verdict: rows correct and incorrect by the first metric, columns by the second. ``both`` is the
+    number of these answers, ``differ`` that of those on which the verdicts differ. ``observed`` is the share of equal verdicts,
+    ``low`` and ``high`` its 95 % Wilson interval. ``only_first`` and ``only_second`` count answers that the other did not score,
+    with its reasons; ``neither`` counts those that neither could score. ``graded`` counts each metric's scores between 0 and 1,
+    which are correct from ``threshold`` on. ``distinct`` counts answers that differ in question, gold or text: the intervals
+    assume independent answers, and a text that is scored twice is not independent. ``differing`` are the first answers on which
+    the verdicts differ.
     """
 
     first: str
     second: str
     threshold: float
     table: tuple[tuple[int, int], tuple[int, int]]
+    both: int
+    differ: int
     observed: float | None
     low: float | None
     high: float | None
@@ -74,16 +77,6 @@ class Agreement(FrozenData):
     graded: tuple[int, int]
     distinct: int
     differing: tuple[Difference, ...]
-
-    @property
-    def both(self) -> int:
-        """Number of answers that both scored."""
-        return sum(map(sum, self.table))
-
-    @property
-    def differ(self) -> int:
-        """Number of these on which the verdicts differ."""
-        return self.table[0][1] + self.table[1][0]
 
 
 def metrics_of(folder: RunFolder) -> dict[str, float | None]:
@@ -195,6 +188,8 @@ class _Tally:
             second=self.pair[1],
             threshold=self.threshold,
             table=(correct, incorrect),
+            both=both,
+            differ=correct[1] + incorrect[0],
             observed=observed,
             low=low,
             high=high,

@@ -1,8 +1,10 @@
 """Answers judged by a language model, or labelled by people."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from wildcore import Metric, Offer, Shortcut, hookimpl, lazy
+from wildcore.help_pages import EVALUATION
 from wildcore_judge.parameters import HumanLabelsParams, JudgeParams
 
 MIRAGE = "Yang et al., The Mirage of Model Editing, ACL 2025, section 4 and appendix A.4"
@@ -31,16 +33,13 @@ def wildcore_metrics() -> Iterable[Offer[Metric]]:
 @hookimpl
 def wildcore_options() -> Iterable[Shortcut]:
     """Offer the options that name a judge or a file of labels."""
+    judge = partial(Shortcut, group=EVALUATION)
     return [
-        Shortcut("--judge", "metric.judge.model", "Let this model of a server judge too.", "MODEL", "judge"),
-        Shortcut(
-            "--judge-local", "metric.judge.local", "Let this model, loaded here, judge too.", "FOLDER|NAME", "judge"
-        ),
-        Shortcut(
-            "--judge-base-url", "metric.judge.base_url", "Address of the judge's server. [default: OpenAI]", "URL"
-        ),
-        Shortcut(
+        judge("--judge", "metric.judge.model", "Let this model of a server judge too.", "MODEL", "judge"),
+        judge("--judge-local", "metric.judge.local", "Let this model, loaded here, judge too.", "FOLDER|NAME", "judge"),
+        judge("--judge-base-url", "metric.judge.base_url", "Address of the judge's server. [default: OpenAI]", "URL"),
+        judge(
             "--judge-budget", "metric.judge.budget", "Spend no more than this on the judge; needs its prices.", "USD"
         ),
-        Shortcut("--human-labels", "metric.human-labels.file", "Score by people's labels too.", "FILE", "human-labels"),
+        judge("--human-labels", "metric.human-labels.file", "Score by people's labels too.", "FILE", "human-labels"),
     ]

@@ -41,6 +41,7 @@ class PresetChoice(FrozenData):
     all_cases: bool = False
     dtype: str = "auto"
     batch_size: int = 32
+    sample_seed: int = 0
     seed: int = 0
     added_metrics: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
@@ -96,6 +97,7 @@ def of_preset(name: str, preset: Preset, choice: PresetChoice) -> tuple[Study, l
         continuation=preset.continuation,
         added_metrics=choice.added_metrics,
         settings=choice.settings,
+        sample_seed=choice.sample_seed,
         layout=name,
     )
     return study, list(_points(study.models, preset, choice))

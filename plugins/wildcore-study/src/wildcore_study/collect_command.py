@@ -5,14 +5,27 @@ from pathlib import Path
 
 import click
 
+from wildcore.help_pages import Example, HelpfulCommand
 from wildcore.reporting.console import results_console
+from wildcore_study.documents import TABLES
+from wildcore_study.presets import complete_presets
 
 
-@click.command()
+@click.command(
+    cls=HelpfulCommand,
+    short_help="Print the tables of finished runs.",
+    document=TABLES,
+    groups={"Tables": ("preset", "published")},
+    examples=(
+        Example("wildcore study collect runs/study-example", "Print the tables of a study."),
+        Example("wildcore study collect runs/study-example --latex", "Print them for a paper."),
+    ),
+)
 @click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
 @click.option(
     "--preset",
     metavar="NAME",
+    shell_complete=complete_presets,
     help="Arrange the tables as this experiment of the paper does. [default: as the study's plan says]",
 )
 @click.option("--published", is_flag=True, help="Show the paper's numbers beside those of other models too.")

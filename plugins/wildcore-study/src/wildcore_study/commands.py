@@ -7,23 +7,33 @@ from typing import Any, TypeVar
 import click
 
 from wildcore import Option, UserError, command
+from wildcore.completion import complete_editors, complete_models, complete_offers
+from wildcore.help_pages import EDIT, Example, HelpfulGroup
 from wildcore.jobs.spec import parse_settings
 from wildcore.reporting.console import Reporter, results_console
 from wildcore_study.choices import PresetChoice, chosen_study
 from wildcore_study.collect_command import collect
+from wildcore_study.documents import PLAN, STATUS
+from wildcore_study.presets import complete_presets
 from wildcore_study.script_command import script
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Folder = click.Path(path_type=Path)
+SEEDS = click.IntRange(0, 2**63 - 1)
 PRESETS = (
     "An experiment of the paper, instead of a study file: table3, input, generation, truncation, metric, extra-content, "
     "sequential, batch-size, retention or decomposition."
 )
+STUDY: dict[str, tuple[str, ...]] = {"Study": ("preset",)}
+EXECUTION: dict[str, tuple[str, ...]] = {
+    "Execution": ("executor", "devices", "device", "executor_pairs", "retry", "discard_unfinished", "hours")
+}
+"""Groups of options in the help."""
 UNFINISHED = 1
 """Exit code of ``run`` and ``work`` if runs are left."""
 
 
-class StudyGroup(click.Group):
+class StudyGroup(HelpfulGroup):
     """The commands of ``study``. A study file, or an option, in place of a command runs the study."""
 
     def resolve_command(
@@ -41,7 +51,19 @@ class StudyGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=StudyGroup)
+@click.group(
+    cls=StudyGroup,
+    section=EDIT,
+    short_help="Run a grid of evaluations, and show its tables.",
+    examples=(
+        Example("wildcore study plan example.toml", "Show every run of a study, and what is left to do."),
+        Example(
+            "wildcore study --preset table3 --model pocket --dataset pocketqa --limit 2",
+            "Make a small version of an experiment of the paper.",
+        ),
+        Example("wildcore study collect runs/study-example", "Print the tables of finished runs."),
+    ),
+)
 def study() -> None:
     """Run a grid of evaluations, described by a TOML file or a preset, and show its tables.
 
@@ -56,11 +78,35 @@ def with_study(command: Command) -> Command:
     """Add the argument and the options that say which study is meant."""
     options = (
         click.argument("file", required=False, type=Folder, metavar="[FILE.toml]"),
-        click.option("--preset", metavar="NAME", help=PRESETS),
-        click.option("--model", "models", multiple=True, help="With a preset: model to edit; several allowed."),
-        click.option("--editor", "editors", multiple=True, help="With a preset: editors instead of its own."),
-        click.option("--dataset", "datasets", multiple=True, help="With a preset: datasets instead of its own."),
-        click.option("--protocol", "protocols", multiple=True, help="With a preset: a further protocol."),
+        click.option("--preset", metavar="NAME", shell_complete=complete_presets, help=PRESETS),
+        click.option(
+            "--model",
+            "models",
+            multiple=True,
+            shell_complete=complete_models,
+            help="With a preset: model to edit; several allowed.",
+        ),
+        click.option(
+            "--editor",
+            "editors",
+            multiple=True,
+            shell_complete=complete_editors,
+            help="With a preset: editors instead of its own.",
+        ),
+        click.option(
+            "--dataset",
+            "datasets",
+            multiple=True,
+            shell_complete=complete_offers("dataset"),
+            help="With a preset: datasets instead of its own.",
+        ),
+        click.option(
+            "--protocol",
+            "protocols",
+            multiple=True,
+            shell_complete=complete_offers("protocol"),
+            help="With a preset: a further protocol.",
+        ),
         click.option("--limit", type=click.IntRange(min=1), help="With a preset: use the first N cases of a dataset."),
         click.option("--sample", type=click.IntRange(min=1), help="With a preset: use N cases drawn at random."),
         click.option("--all-cases", is_flag=True, help="With a preset: also cases that the unedited model gets right."),
@@ -72,8 +118,29 @@ def with_study(command: Command) -> Command:
             show_default=True,
             help="With a preset: the most prompts in one batch.",
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="With a preset: seed."),
-        click.option("--add-metric", "added_metrics", multiple=True, help="With a preset: a further metric."),
+        click.option(
+            "--sample-seed",
+            type=SEEDS,
+            default=0,
+            show_default=True,
+            metavar="SEED",
+            help="With a preset: seed by which cases are drawn.",
+        ),
+        click.option(
+            "--seed",
+            type=SEEDS,
+            default=0,
+            show_default=True,
+            metavar="SEED",
+            help="With a preset: seed of the editors.",
+        ),
+        click.option(
+            "--add-metric",
+            "added_metrics",
+            multiple=True,
+            shell_complete=complete_offers("metric"),
+            help="With a preset: a further metric.",
+        ),
         click.option(
             "--set",
             "pairs",
@@ -93,7 +160,13 @@ def with_study(command: Command) -> Command:
 def with_execution(command: Command) -> Command:
     """Add the options that say where runs are made."""
     options = (
-        click.option("--executor", default="local", show_default=True, help="Where runs are made: local, ray, submitit."),
+        click.option(
+            "--executor",
+            default="local",
+            show_default=True,
+            shell_complete=complete_offers("executor"),
+            help="Where runs are made: local, ray, submitit.",
+        ),
         click.option(
             "--devices",
             default="auto",
@@ -125,7 +198,18 @@ def with_execution(command: Command) -> Command:
     return command
 
 
-@study.command()
+@study.command(
+    short_help="Show every run of a study and what is left.",
+    document=PLAN,
+    groups=STUDY,
+    examples=(
+        Example("wildcore study plan example.toml", "Show the runs of a study file."),
+        Example(
+            "wildcore study plan --preset table3 --model pocket --dataset pocketqa --json",
+            "Print the runs of an experiment of the paper for a program.",
+        ),
+    ),
+)
 @with_study
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -134,18 +218,25 @@ def plan(
 ) -> None:
     """Show every run of a study, its state, and what is left to do. Nothing is run."""
     from wildcore_study.execution import planned
-    from wildcore_study.status import as_json_text, print_plan
+    from wildcore_study.status import print_plan, study_state
 
     folder, made = planned(
         ctx.obj, chosen_study(file, preset, choice_of(options)), place(file, preset, out), Reporter(False)
     )
     if as_json:
-        click.echo(as_json_text(folder, made))
+        click.echo(PLAN.text(study_state(folder, made)))
     else:
         print_plan(results_console(), folder, made)
 
 
-@study.command()
+@study.command(
+    short_help="Make the runs of a study that are missing.",
+    groups=STUDY | EXECUTION,
+    examples=(
+        Example("wildcore study run example.toml --devices cpu", "Make the runs of a study file with one worker."),
+        Example("wildcore study run example.toml --hours 8", "Begin only if the known time is at most eight hours."),
+    ),
+)
 @with_study
 @with_execution
 @click.pass_context
@@ -177,23 +268,38 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
     reporter.line(f"Print the tables with: {command('study', 'collect', str(folder.path))}")
 
 
-@study.command()
+@study.command(
+    short_help="Show how many runs of each study are finished.",
+    document=STATUS,
+    examples=(
+        Example("wildcore study status runs/study-example", "Count finished, begun and missing runs."),
+        Example("wildcore study status runs/study-example --json", "Print the state of every run for a program."),
+    ),
+)
 @click.argument("folder", type=Folder)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(folder: Path, as_json: bool) -> None:
     """Show how many runs of each study in FOLDER are finished, being made, begun, missing or set aside, and why."""
     from wildcore_study.folder import require_folder
-    from wildcore_study.status import as_json_text, print_state
+    from wildcore_study.status import StudyStates, print_state, study_state
 
     found = require_folder(folder)
-    for made in found.plans().values():
-        if as_json:
-            click.echo(as_json_text(found, made))
-        else:
-            print_state(results_console(), found, made)
+    plans = found.plans().values()
+    if as_json:
+        click.echo(STATUS.text(StudyStates(studies=tuple(study_state(found, made) for made in plans))))
+        return
+    for made in plans:
+        print_state(results_console(), found, made)
 
 
-@study.command()
+@study.command(
+    short_help="Make waiting runs, as one worker of several.",
+    groups=EXECUTION,
+    examples=(
+        Example("wildcore study work runs/study-example PLAN", "Make runs on any device; PLAN is a file in studies/."),
+        Example("wildcore study work runs/study-example PLAN --device cuda:1", "Do the same on the second GPU."),
+    ),
+)
 @click.argument("folder", type=Folder)
 @click.argument("plan_name", metavar="PLAN")
 @click.option("--device", default="auto", show_default=True, help="Device of this worker.")

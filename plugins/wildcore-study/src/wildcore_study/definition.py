@@ -15,6 +15,7 @@ from wildcore.bounded import read_bytes_bounded
 
 Entry = TypeVar("Entry", bound=FrozenData)
 Name = Annotated[str, Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 MOST_BYTES = 1_000_000
 
 
@@ -98,8 +99,9 @@ SINGLE = ScheduleEntry(schedule="single")
 class Study(FrozenData):
     """A study. Each run is one model, editor, dataset, schedule, seed and order; all protocols share its edits.
 
-    ``limit`` and ``sample`` are the number of cases where a dataset names none. ``layout`` arranges the tables as the preset of
-    that name does.
+    ``limit`` and ``sample`` are the number of cases where a dataset names none. ``seeds`` are those of the editors; all runs draw
+    their cases by ``sample_seed``, so that runs with different seeds have the same cases. ``layout`` arranges the tables as the
+    preset of that name does.
     """
 
     title: str = "Study"
@@ -108,10 +110,11 @@ class Study(FrozenData):
     datasets: tuple[Annotated[DatasetEntry, _or_name("dataset")], ...] = Field(min_length=1)
     protocols: tuple[Annotated[ProtocolEntry, _or_name("protocol")], ...] = Field(min_length=1)
     schedules: tuple[Annotated[ScheduleEntry, _or_name("schedule")], ...] = (SINGLE,)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0,)
-    orders: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    seeds: tuple[Seed, ...] = (0,)
+    orders: tuple[Seed, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     sample: int | None = Field(default=None, ge=1)
+    sample_seed: Seed = 0
     only_failures: str | None = None
     batch_size: int = Field(default=32, ge=1)
     continuation: int = Field(default=0, ge=0)

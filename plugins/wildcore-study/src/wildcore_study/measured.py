@@ -106,8 +106,13 @@ def editor_labels(identities: Sequence[Mapping[str, Any]], repeats_apart: bool =
 
 
 def repeat_of(identity: Mapping[str, Any]) -> str:
-    """Return the seed and the order of a run, which its repeats do not share."""
-    return f"seed {identity.get('seed', 0)}, {identity.get('schedule', {}).get('order', 'in order')}"
+    """Return the seeds and the order of a run, which its repeats do not share.
+
+    The seed by which cases were drawn is named if it is not that of the editor, which an earlier version used for both.
+    """
+    seed, dataset = identity.get("seed", 0), identity["dataset"]
+    drawn = f", sample seed {dataset['seed']}" if dataset.get("sample") and dataset.get("seed", seed) != seed else ""
+    return f"seed {seed}{drawn}, {identity.get('schedule', {}).get('order', 'in order')}"
 
 
 def method_of(identity: Mapping[str, Any]) -> str:
@@ -126,7 +131,7 @@ def _told_apart_by(identity: Mapping[str, Any], repeats_apart: bool) -> dict[str
     left_out = NOT_A_SUBJECT if _schedule(identity) == "single" else (*NOT_A_SUBJECT, *LENGTH)
     repeated: tuple[str, ...] = () if repeats_apart else REPEATED
     if not repeats_apart and identity["dataset"].get("sample"):
-        repeated = (*REPEATED, "dataset.hash")  # another seed draws other cases
+        repeated = (*REPEATED, "dataset.hash")  # another sample seed draws other cases
     flat = flatten({name: value for name, value in identity.items() if name not in left_out})
     return {
         name: value for name, value in flat.items() if name.rpartition(".")[2] not in left_out and name not in repeated

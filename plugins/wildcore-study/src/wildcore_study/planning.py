@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from wildcore import EvalProtocol, Setting, UserError, suggestion
 from wildcore.evaluation.schedules import require_fitting_schedule
 from wildcore.jobs.build import chosen_measurements, filter_protocol, require_offered
 from wildcore.jobs.eval_plan import Reporting
 from wildcore.jobs.protocols import variant
+from wildcore.jobs.resume import with_later_fields
 from wildcore.jobs.spec import TRANSFORM_SEPARATOR, JobSpec, ProtocolChoice
 from wildcore.jobs.whole_runs import PlannedRun, plan_run
 from wildcore.registry import Registry
@@ -39,6 +42,11 @@ class StudyRun(FrozenData):
     cases: int
     probes: int
     is_filtered: bool
+
+    @field_validator("spec", mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, spec: Any) -> Any:
+        return with_later_fields(spec) if isinstance(spec, Mapping) else spec
 
 
 class StudyPlan(FrozenData):
@@ -228,6 +236,7 @@ def job_of(
         batch_size=model.batch_size or study.batch_size,
         limit=limit,
         sample=sample,
+        sample_seed=study.sample_seed,
         seed=point.seed,
         edit_order=point.order,
         settings={**shared.fitting(editor.editor, data.dataset), **own},
@@ -260,8 +269,10 @@ def _in_words(spec: JobSpec, planned: PlannedRun) -> str:
     size = f", {spec.edits_per_update} edits an update" if spec.edits_per_update else ""
     own = {key: value for key, value in spec.settings.items() if key.split(".")[0] in ("editor", "transform")}
     parameters = "".join(f", {key.rpartition('.')[2]}={value}" for key, value in own.items())
-    varied = (f", seed {spec.seed}" if spec.seed else "") + (
-        "" if spec.edit_order is None else f", order {spec.edit_order}"
+    varied = (
+        (f", seed {spec.seed}" if spec.seed else "")
+        + (f", sample seed {spec.sample_seed}" if spec.sample_seed else "")
+        + ("" if spec.edit_order is None else f", order {spec.edit_order}")
     )
     return f"{spec.editor}{parameters} on {spec.dataset}, {cases}, {schedule}{size}{varied}, {spec.model}"
 

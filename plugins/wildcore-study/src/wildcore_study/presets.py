@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Literal
 
+import click
+
 from wildcore import Option, ProbeKind, UserError, suggestion
 from wildcore.types import FrozenData
 
@@ -96,3 +98,8 @@ def _batch_sizes(preset: Preset, editor: str, length: int | None) -> list[int | 
         return [None]
     sizes = preset.edits_per_update.get(editor, (1,))
     return list(dict.fromkeys(size if length is None else min(size, length) for size in sizes))
+
+
+def complete_presets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a preset."""
+    return [name for name in preset_names() if name.startswith(incomplete)]

@@ -10,6 +10,7 @@ from wildcore.reporting.console import printable, safe_text
 from wildcore.reporting.tables import Bold, as_csv, as_latex, as_markdown, in_latex, in_markdown
 from wildcore.reporting.tables import Cell as Text
 from wildcore_study.comparisons import DifferenceRow
+from wildcore_study.documents import TABLES
 from wildcore_study.tables import Cell, Report, StudyTable
 
 WIDEST = 8
@@ -109,7 +110,7 @@ def _unfinished(report: Report) -> list[str]:
 
 def to_json(report: Report) -> str:
     """Return the report as JSON."""
-    return report.model_dump_json(indent=2)
+    return TABLES.text(report) + "\n"
 
 
 def to_csv(report: Report) -> str:

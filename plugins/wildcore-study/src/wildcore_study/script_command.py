@@ -6,9 +6,21 @@ from typing import Any
 import click
 
 from wildcore import Option, UserError
+from wildcore.help_pages import Example, HelpfulCommand
 
 
-@click.command()
+@click.command(
+    cls=HelpfulCommand,
+    short_help="Print a job file for a cluster.",
+    groups={"Job": ("engine", "workers", "gpus", "cpus", "memory", "minutes", "image", "claim", "mount")},
+    examples=(
+        Example("wildcore study script runs/study-example --engine slurm --workers 8", "Print a job file for Slurm."),
+        Example(
+            "wildcore study script runs/study-example --engine slurm --gpus 0 --minutes 60",
+            "Ask for workers without a GPU, for an hour.",
+        ),
+    ),
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("plan_name", metavar="PLAN", required=False)
 @click.option("--engine", type=click.Choice(["slurm", "kubernetes"]), required=True, help="What runs the jobs.")

@@ -1,12 +1,13 @@
 """What a study consists of and what is left of it, for people and programs."""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from wildcore import FrozenData
 from wildcore.reporting.console import printable, safe_text
 from wildcore_study.cost import Remaining, in_words, remaining, total
 from wildcore_study.folder import StudyFolder
@@ -61,32 +62,69 @@ def _print_sum(console: Console, folder: StudyFolder, plan: StudyPlan, left: Seq
         console.print(f"Left: {cost.edits:,} edits, {cost.answers:,} answers, {known}{unknown}", soft_wrap=True)
 
 
-def as_json_text(folder: StudyFolder, plan: StudyPlan) -> str:
-    """Return the runs with their states, cells and what is left of them, as JSON."""
+class RunState(FrozenData):
+    """A run of a study, and what is left of it.
+
+    ``state`` is finished, being made, begun, missing or set aside, ``reason`` why ("": there is nothing to say). ``cells`` maps
+    each protocol to the id of its cell. ``edits`` and ``answers`` count what is left; ``seconds`` is how long that takes on one
+    device (None: unknown).
+    """
+
+    id: str
+    description: str
+    state: str
+    reason: str
+    cells: Mapping[str, str]
+    missing_protocols: tuple[str, ...]
+    edits: int
+    answers: int
+    seconds: float | None
+
+
+class Left(FrozenData):
+    """What is left of a study: edits, answers, and seconds on one device without the ``runs_of_unknown_time``."""
+
+    edits: int
+    answers: int
+    seconds: float
+    runs_of_unknown_time: int
+
+
+class StudyState(FrozenData):
+    """A study's runs with their states, and what is left of them."""
+
+    title: str
+    folder: Path
+    runs: tuple[RunState, ...]
+    left: Left
+
+
+class StudyStates(FrozenData):
+    """The studies of a folder, in the order in which they were planned."""
+
+    studies: tuple[StudyState, ...]
+
+
+def study_state(folder: StudyFolder, plan: StudyPlan) -> StudyState:
+    """Return the runs of a study with their states, cells and what is left of them."""
     left = remaining(folder, plan)
     cost = total(left)
-    said = {
-        "title": plan.title,
-        "folder": str(folder.path),
-        "runs": [
-            {
-                "id": one.run.id,
-                "description": one.run.description,
-                "state": one.state,
-                "reason": one.reason,
-                "cells": dict(one.run.cells),
-                "missing_protocols": list(one.protocols),
-                "edits": one.edits,
-                "answers": one.answers,
-                "seconds": one.seconds,
-            }
+    return StudyState(
+        title=plan.title,
+        folder=folder.path,
+        runs=tuple(
+            RunState(
+                id=one.run.id,
+                description=one.run.description,
+                state=one.state,
+                reason=one.reason,
+                cells=one.run.cells,
+                missing_protocols=one.protocols,
+                edits=one.edits,
+                answers=one.answers,
+                seconds=one.seconds,
+            )
             for one in left
-        ],
-        "left": {
-            "edits": cost.edits,
-            "answers": cost.answers,
-            "seconds": cost.seconds,
-            "runs_of_unknown_time": cost.unknown,
-        },
-    }
-    return json.dumps(said, indent=2, ensure_ascii=False)
+        ),
+        left=Left(edits=cost.edits, answers=cost.answers, seconds=cost.seconds, runs_of_unknown_time=cost.unknown),
+    )
