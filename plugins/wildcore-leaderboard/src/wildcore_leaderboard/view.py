@@ -26,6 +26,8 @@ LONGEST = 160
 """Longest name or text that is shown in a table; a longer one is cut."""
 LONGEST_FACT = 600
 """The same on the page of a run."""
+MOST_NAMED = 4
+"""Most runs that are named as possibly the first of a setting."""
 BAR, MARGIN = 80, 2
 """Width of the drawing of an interval, and the space beside it, in pixels."""
 NO_REPORT = "No report: the plugin wildcore-report is not installed, or reports were left out."
@@ -71,7 +73,6 @@ def _section(section: Section, reported: Mapping[str, str | None]) -> dict[str, 
     run, _ = section.runs[0]
     model, dataset = run.identity["model"], run.identity["dataset"]
     first = section.boards[0]
-    leaders = [row.label for row in first.rows if (rank := row.cells[first.kinds[0]].rank) and rank.best == 1]
     return {
         "anchor": section.setting.anchor,
         "model": " = ".join(_name_of(name) for name in section.models),
@@ -83,7 +84,7 @@ def _section(section: Section, reported: Mapping[str, str | None]) -> dict[str, 
         "judged": shown(section.setting.judged),
         "case_count": section.case_count,
         "run_count": len(section.runs),
-        "first": _leaders(leaders, len(first.rows)) + (f" ({shown(first.names[0])})" if leaders else ""),
+        "first": _leaders(first),
         "more": _other_differences(section),
         "boards": [
             _board(board, section, number == 0 or (board.names[0] in FIRST and board.measure.own), reported)
@@ -96,12 +97,18 @@ def _name_of(model: str) -> str:
     return shown(without_paths(model))
 
 
-def _leaders(names: Sequence[str], rows: int) -> str:
+def _leaders(board: Board) -> str:
+    """Return which runs can have the first rank, and whether they are no better than the unedited model."""
+    cells = {row.label: row.cells[board.kinds[0]] for row in board.rows}
+    names = [label for label, cell in cells.items() if cell.rank and cell.rank.best == 1]
     if not names:
         return "-"
-    if len(names) == rows:
-        return f"any of the {rows} runs"
-    return ", ".join(shown(name) for name in names[:4]) + (f" or {len(names) - 4} more" if len(names) > 4 else "")
+    more = f" or {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(shown(name) for name in names[:MOST_NAMED]) + more
+    text = f"any of the {len(names)} runs" if len(names) == len(board.rows) else listed
+    if all(cells[name].above_unedited is False for name in names):
+        text += ", not above unedited"
+    return f"{text} ({shown(board.names[0])})"
 
 
 def _other_differences(section: Section) -> str:
