@@ -1,6 +1,7 @@
 """The errors that a user of the plugins can cause: where the code makes each, and how the command line and Python show it."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -43,6 +44,12 @@ from wildcore_keyvalue.moments import _place, _require_usable
 from wildcore_keyvalue.parameters import KeyValueParams
 from wildcore_keyvalue.prefixes import read_prefixes
 from wildcore_keyvalue.solver import MomentSolver
+from wildcore_leaderboard.build import _read_runs, _require_site
+from wildcore_leaderboard.facts import dataset_reader
+from wildcore_leaderboard.hub import require_repository_name, send
+from wildcore_leaderboard.model_results import model_card, require_model_folder, require_one_model
+from wildcore_leaderboard.publish_command import _require_private, _write_card
+from wildcore_leaderboard.runs import find_runs, read_run
 from wildcore_lm_eval.language_model import EditedModel
 from wildcore_lm_eval.measurement import LmEval
 from wildcore_lm_eval.parameters import LmEvalParams
@@ -1917,6 +1924,178 @@ STUDY: list[Case] = [
     ),
 ]
 
+
+def a_run_without_data(folder: Path) -> None:
+    """Read a run whose manifest does not have what every run has."""
+    run = SimpleNamespace(manifest=SimpleNamespace())
+    with (
+        patch("wildcore_leaderboard.runs.RunFolder.finished", return_value=run),
+        patch("wildcore_leaderboard.runs.readable_manifest", return_value=SimpleNamespace(identity={})),
+    ):
+        read_run(load_registry(), folder / "run", folder)
+
+
+def runs_in(folder: Path, name: str) -> Path:
+    """Return a folder that holds a damaged run."""
+    (folder / name).mkdir(parents=True)
+    written(folder / name, "manifest.json", "{}")
+    return folder
+
+
+def sent_to(**answers: Any) -> None:
+    """Send nothing to a hub that gives these answers."""
+    hub = Mock(**{f"{name}.{how}": value for name, (how, value) in answers.items()})
+    with patch.dict("os.environ", {"HF_TOKEN": "secret"}), patch("huggingface_hub.HfApi", return_value=hub):
+        send("owner/name", Path(), [], False, "a run")
+
+
+def single_edits() -> None:
+    identity = {"editor": {}, "schedule": {"edits": "single"}}
+    require_one_model(Mock(manifest=SimpleNamespace(identity=identity, case_count=2)))
+
+
+def dataset_of_another_kind(folder: Path) -> None:
+    said = {"plugin": "counterfact", "name": "counterfact", "params": {}}
+    run: Any = SimpleNamespace(manifest=SimpleNamespace(identity={"dataset": said}))
+    dataset_reader(run, load_registry(), folder / "facts.json")
+
+
+def a_telling_file(folder: Path) -> None:
+    written(folder, "README.md", "see /home/someone/x")
+    with patch("wildcore_leaderboard.publish_command.Path.home", return_value=Path("/home/someone")):
+        _require_private(folder, ["README.md"])
+
+
+def a_card_that_cannot_be_written(folder: Path) -> None:
+    run: Any = None
+    with (
+        patch("wildcore_leaderboard.model_results.results", return_value=[]),
+        patch("wildcore_leaderboard.model_results.model_card", return_value="card"),
+    ):
+        list(_write_card(run, folder / "nowhere", ""))
+
+
+LEADERBOARD: list[tuple[str, Callable[[Path], Any], str, str | None]] = [
+    (
+        "wildcore_leaderboard.build:_require_site",
+        lambda folder: _require_site(folder, folder / "runs"),
+        "--out FOLDER: the runs lie in it, and the site replaces what is there; choose another folder",
+        "out='FOLDER': the runs lie in it, and the site replaces what is there; choose another folder",
+    ),
+    (
+        "wildcore_leaderboard.build:_require_site",
+        lambda folder: _require_site(written(folder, "site", ""), folder / "runs"),
+        "--out FOLDER/site: not a folder; choose another name",
+        "out='FOLDER/site': not a folder; choose another name",
+    ),
+    (
+        "wildcore_leaderboard.build:_require_site",
+        lambda folder: _require_site(written(folder, "thesis.tex", "").parent, folder.parent / "runs"),
+        "--out FOLDER: it holds something other than a site of a leaderboard; choose an empty or new folder",
+        "out='FOLDER': it holds something other than a site of a leaderboard; choose an empty or new folder",
+    ),
+    (
+        "wildcore_leaderboard.build:_read_runs",
+        lambda folder: _read_runs(load_registry(), runs_in(folder, "a")),
+        "FOLDER: contains no finished run (a/manifest.json: damaged: <...>)",
+        SAME,
+    ),
+    (
+        "wildcore_leaderboard.runs:find_runs",
+        lambda folder: find_runs(folder),
+        "FOLDER: contains no run; name a folder with run folders in it, at any depth",
+        SAME,
+    ),
+    (
+        "wildcore_leaderboard.runs:read_run",
+        a_run_without_data,
+        (
+            "FOLDER/run/manifest.json: its manifest lacks something that every run has (KeyError: 'editor'); it is damaged, "
+            "or another version of wildcore made it"
+        ),
+        SAME,
+    ),
+    (
+        "wildcore_leaderboard.facts:dataset_reader",
+        dataset_of_another_kind,
+        "--dataset-file FOLDER/facts.json: it cannot be read as the dataset of the run: <...>",
+        "dataset_file='FOLDER/facts.json': it cannot be read as the dataset of the run: <...>",
+    ),
+    (
+        "wildcore_leaderboard.hub:require_repository_name",
+        lambda folder: require_repository_name("alone"),
+        "--to-hub alone: not the name of a data set on the hub; give OWNER/NAME",
+        "to_hub='alone': not the name of a data set on the hub; give OWNER/NAME",
+    ),
+    (
+        "wildcore_leaderboard.hub:send",
+        lambda folder: without_a_token(),
+        "--to-hub owner/name: the hub needs a token, and HF_TOKEN is not set; set HF_TOKEN in the environment",
+        "to_hub='owner/name': the hub needs a token, and HF_TOKEN is not set; set HF_TOKEN in the environment",
+    ),
+    (
+        "wildcore_leaderboard.hub:send",
+        lambda folder: sent_to(repo_info=("return_value", SimpleNamespace(private=False))),
+        (
+            "--to-hub owner/name: the data set exists and is public, so everyone would see the run; choose another name, or "
+            "add --public"
+        ),
+        (
+            "to_hub='owner/name': the data set exists and is public, so everyone would see the run; choose another name, or "
+            "add public=True"
+        ),
+    ),
+    (
+        "wildcore_leaderboard.hub:send",
+        lambda folder: sent_to(create_repo=("side_effect", OSError("no route; token secret"))),
+        ("--to-hub owner/name: the hub at https://huggingface.co refused or cannot be reached (no route; token ...)"),
+        "to_hub='owner/name': the hub at https://huggingface.co refused or cannot be reached (no route; token ...)",
+    ),
+    (
+        "wildcore_leaderboard.model_results:require_one_model",
+        lambda folder: single_edits(),
+        (
+            "--model-card: its edits were evaluated apart from each other, so no model has these numbers; publish a run that "
+            "evaluates a patch, a sequence, or one batch"
+        ),
+        (
+            "model_card: its edits were evaluated apart from each other, so no model has these numbers; publish a run that "
+            "evaluates a patch, a sequence, or one batch"
+        ),
+    ),
+    (
+        "wildcore_leaderboard.model_results:require_model_folder",
+        lambda folder: require_model_folder(folder),
+        "--model-card FOLDER: not the folder of a model (no config.json in it); name a folder that wildcore apply wrote",
+        "model_card='FOLDER': not the folder of a model (no config.json in it); name a folder that wildcore apply wrote",
+    ),
+    (
+        "wildcore_leaderboard.model_results:model_card",
+        lambda folder: model_card(written(folder, "README.md", "---\n[: x\n---\n").parent, []),
+        "--model-card FOLDER/README.md: its card cannot be read (<...>); mend or remove it",
+        "model_card='FOLDER/README.md': its card cannot be read (<...>); mend or remove it",
+    ),
+    (
+        "wildcore_leaderboard.publish_command:_require_private",
+        a_telling_file,
+        "publish: README.md names '/home/someone/', which tells who made the run; remove it from the run",
+        SAME,
+    ),
+    (
+        "wildcore_leaderboard.publish_command:_write_card",
+        a_card_that_cannot_be_written,
+        "--model-card FOLDER/nowhere: cannot be written: No such file or directory",
+        "model_card='FOLDER/nowhere': cannot be written: No such file or directory",
+    ),
+]
+
+
+def without_a_token() -> None:
+    with patch.dict("os.environ"):
+        os.environ.pop("HF_TOKEN", None)
+        send("owner/name", Path(), [], False, "a run")
+
+
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
@@ -2020,6 +2199,7 @@ CASES = [
     *TRACKERS,
     *STUDY,
     *REPORT,
+    *LEADERBOARD,
 ]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 
