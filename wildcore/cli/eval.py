@@ -465,6 +465,6 @@ def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_
         return
     print_runs(folders, said, reporter.quiet)
     results_console().print()
-    print_comparison(registry, folders)
+    print_comparison(registry, folders, with_differences=False)
     if not reporter.quiet:
-        print_whole(results_console(), f"Next: {command('show', folders[0].path)}")
+        print_whole(results_console(), f"Next: {command('compare', *(folder.path for folder in folders))}")

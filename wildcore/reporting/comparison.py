@@ -42,26 +42,31 @@ ORDERS = (
 
 
 def print_comparison(
-    registry: Registry, folders: Sequence[RunFolder], baseline: int = 0, by: str | None = None
+    registry: Registry,
+    folders: Sequence[RunFolder],
+    baseline: int = 0,
+    by: str | None = None,
+    with_differences: bool = True,
 ) -> None:
     """Print runs side by side: in what they differ, their numbers, their differences from the ``baseline``, an index, under the
-    protocol of ``by``, and a ranking by it.
+    protocol of ``by``, and a ranking by it. Paths and differences are left out if not ``with_differences``; the ranking is not.
 
     Runs of one editor in several orders of edits are also summed up. Raises ``UserError`` as ``compared`` does.
     """
     comparison = compared(registry, folders, baseline, by)
     console = results_console()
     console.width = min(console.width, WIDTH)
-    _print_runs(console, comparison)
+    _print_runs(console, comparison, with_paths=with_differences)
     _print_numbers(console, comparison)
-    _print_differences(console, comparison)
+    if with_differences:
+        _print_differences(console, comparison)
     _print_repeated(console, comparison)
     for orders in comparison.orders:
         _print_orders(console, orders)
     _print_rankings(console, comparison)
 
 
-def _print_runs(console: Console, comparison: Comparison) -> None:
+def _print_runs(console: Console, comparison: Comparison, with_paths: bool) -> None:
     """Print what each run is, by what differs, where it is, and what cannot be compared."""
     runs, columns = comparison.runs, comparison.columns
     whats = {
@@ -82,9 +87,10 @@ def _print_runs(console: Console, comparison: Comparison) -> None:
             "-" if run.seconds_per_edit is None else f"{run.seconds_per_edit:.2f}",
         )
     console.print(table)
-    console.print()
-    for run in runs:
-        console.print(safe_text(f"{run.run}: {run.path}"), soft_wrap=True)
+    if with_paths:
+        console.print()
+        for run in runs:
+            console.print(safe_text(f"{run.run}: {run.path}"), soft_wrap=True)
     variants = [f"{' and '.join(run.protocols)} of run {run.run}" for run in runs if run.protocols]
     if variants:
         _say(console, f"Variants, compared with the protocols that they change: {', '.join(variants)}.")

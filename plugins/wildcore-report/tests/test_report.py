@@ -88,7 +88,7 @@ def test_the_numbers_are_those_of_the_run(real: Path, real_report: Contents) -> 
     assert len(real_report.table("kinds", "Every number")) == len(expected["cells"])
     (gap,) = real_report.figure("gap")
     assert gap["difference"] == pytest.approx(expected["synthetic_minus_wild"]["difference"], abs=1e-4)
-    assert real_report.summary.headline[0].startswith("ft-m: Reliability: ")
+    assert real_report.summary.headline[0].startswith("ft-m: Reliability is ")
 
 
 def test_every_row_of_the_index_leads_to_its_case(real: Path, real_report: Contents) -> None:

@@ -77,7 +77,10 @@ def _add_within(found: Found, folder: Path) -> None:
 def _as_read(run: FoundRun) -> tuple[str, ...]:
     """Return by what the runs of a folder are ordered: their names may be hashes."""
     named = run.folder.manifest.identity
-    parts = [named.get("schedule", {}).get("edits", ""), *(named[part]["name"] for part in ("dataset", "model", "editor"))]
+    parts = [
+        named.get("schedule", {}).get("edits", ""),
+        *(named[part]["name"] for part in ("dataset", "model", "editor")),
+    ]
     return (*map(str, parts), str(run.folder.path))
 
 
