@@ -1,6 +1,5 @@
 """What two measurements of an ability say about a loss: known answers, and tests that keep their error rates."""
 
-import io
 import random
 from math import sqrt
 from statistics import fmean, stdev
@@ -9,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from scipy import stats
 
 from wildcore import Measured
-from wildcore.reporting.capability import print_capability
+from wildcore.reporting.capability import capability
 from wildcore.scoring.capability import Change, change, changes
 
 
@@ -203,7 +201,4 @@ def test_numbers_that_both_have_are_printed_with_what_the_tests_say() -> None:
 
 
 def printed(before: list[Measured], after: list[Measured]) -> str:
-    console = Console(file=io.StringIO(), width=200, markup=False, highlight=False)
-    print_capability(console, before, after)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+    return "\n".join(capability(before, after))

@@ -1,14 +1,11 @@
 """How the answers of a run ended."""
 
-from io import StringIO
-
 import pytest
-from rich.console import Console
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score
 from wildcore.records.endings import Endings, endings
 from wildcore.records.schema import CaseRecord, EditOutcome, ProbeRecord, ScoreRecord
-from wildcore.reporting.run import print_compared_carefully, print_endings
+from wildcore.reporting.run_notes import compared_carefully, ends_of_answers
 from wildcore.types import COMPARED_CAREFULLY, StopReason, Use
 
 PROTOCOL = EvalProtocol(
@@ -33,9 +30,7 @@ def counted(*answers: Answer) -> list[Endings]:
 
 
 def printed(found: list[Endings]) -> str:
-    console = Console(width=400, file=StringIO(), record=True)
-    print_endings(console, found)
-    return console.export_text()
+    return "\n".join(ends_of_answers(found, {}))
 
 
 def test_no_answer_ended_by_a_stop() -> None:
@@ -72,8 +67,6 @@ def test_careful_comparisons_are_counted_once_for_each_question() -> None:
         )
         for case, one in (("1", careful), ("2", careful), ("3", usual))
     ]  # fmt: skip
-    console = Console(width=400, file=StringIO(), record=True)
-    print_compared_carefully(console, scores)
-    text = console.export_text()
+    (text,) = compared_carefully(scores)
     assert "exact-match: 2 questions were compared with signs and symbols kept" in text
     assert "removes the symbol of 'C++', makes another number of '-5'" in text

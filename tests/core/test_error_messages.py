@@ -876,6 +876,12 @@ COMMANDS: list[Case] = [
         NOT_THERE,
     ),
     (
+        "cli.show:show",
+        lambda folder: cli("show", folder / "run", "--json", "--latex"),
+        "--latex: another format was chosen too; leave out --json",
+        NOT_THERE,
+    ),
+    (
         "cli.driver:_report_broken",
         lambda folder: _report_broken(Registry([Plugin("rome", "wildcore-rome", "1.0", "no module")]), strict=True),
         "--strict-plugins: plugin 'rome' (wildcore-rome 1.0) is broken: no module",
@@ -891,6 +897,12 @@ COMMANDS: list[Case] = [
         "cli.eval:_specs",
         lambda folder: cli("eval", "--patch", folder / "p", "--editor", "e"),
         "--patch evaluates an existing patch, and --editor makes patches; give one of them",
+        SAME,
+    ),
+    (
+        "cli.eval:eval_command",
+        lambda folder: cli("eval", "--editor", "e", "--json", "--edits"),
+        "--edits: the summary in --json has no edits; leave it out, and use show RUN --edits --json",
         SAME,
     ),
     (

@@ -83,16 +83,10 @@ def tracebacks(wildcore, crowd):
 
 
 def rows(table: str) -> dict[str, list[str]]:
-    """Read a printed table: first cell to the other cells, each put together from its lines."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for line in table.splitlines():
-        if line.startswith("│"):
-            cells = [cell.strip() for cell in line.strip("│").split("│")]
-            name = cells[0] or name
-            before = found.get(name, [""] * (len(cells) - 1))
-            found[name] = [f"{old} {new}".strip() for old, new in zip(before, cells[1:], strict=True)]
-    return found
+    """Read a printed table: first cell to the other cells."""
+    header, *lines = [re.split(" {2,}", line) for line in table.splitlines()]
+    assert all(len(line) == len(header) for line in lines)
+    return {name: cells for name, *cells in lines}
 
 
 @pytest.mark.plugins("wild")

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from wildcore import EditRequest
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
-from wildcore.reporting.changes import print_changes
-from wildcore.reporting.run import print_table
+from wildcore.reporting.run_notes import changes, explanation
+from wildcore.reporting.run_table import folded, print_table
 from wildcore.scoring.differences import ChangeByEdits, changes_by_edits
 from wildcore.scoring.means import SummaryRow
 
@@ -147,59 +149,65 @@ def changed(metrics: Sequence[str], cases: int = 30) -> list[ChangeByEdits]:
     return changes_by_edits(scores)
 
 
-@pytest.mark.parametrize(("width", "p"), [(80, False), (130, True)])
-def test_changes_by_the_edits_are_shown_with_what_could_be_detected(width: int, p: bool) -> None:
-    console = Console(width=width, file=StringIO())
-    changes = changed(["token-match"])
-    print_changes(console, changes)
-    assert isinstance(console.file, StringIO)
-    printed = console.file.getvalue()
-    paired = changes[0].paired
+def test_changes_by_the_edits_are_said_with_what_could_be_detected() -> None:
+    found = changed(["token-match"])
+    paired = found[0].paired
     assert paired.detectable is not None
-    shown = [
-        "synthetic",
-        "generalization",
-        "+0.967",
-        f"{paired.low:+.3f} to {paired.high:+.3f}",
-        f"{paired.detectable:.3f}",
+    assert list(changes(found, {})) == [
+        f"synthetic generalization: +0.967 ({paired.low:+.3f} to {paired.high:+.3f}; p < 0.001; "
+        f"{paired.detectable:.3f})"
     ]
-    line = next(line for line in printed.splitlines() if "synthetic" in line)
-    assert line.split() == " ".join([*shown[:4], *(["< 0.001"] if p else []), shown[4]]).split()
-    assert ("p (Holm)" in printed, "token-match" in printed) == (p, False)
+    assert "(1 here)" in next(explanation(found))
 
 
 def test_changes_name_the_metric_where_there_are_several_and_say_why_there_is_no_interval() -> None:
-    console = Console(width=80, file=StringIO())
-    print_changes(console, changed(["token-match", "exact-match"], cases=1))
-    print_changes(console, [])
-    assert isinstance(console.file, StringIO)
-    printed = console.file.getvalue()
-    assert "exact-match" in printed
-    assert "2 changes: no interval and no p: one case" in printed
-    assert printed.count("Change by the edits") == 1
+    found = changed(["token-match", "exact-match"], cases=1)
+    assert "short generalization (exact-match): +0.000" in list(changes(found, {"synthetic": "short"}))
+    assert "2 changes: no interval and no p: one case" in explanation(found)
+    assert list(changes([], {})) == list(explanation([])) == []
 
 
-@pytest.mark.parametrize(("width", "counts"), [(80, False), (130, True)])
-def test_no_word_of_the_table_is_cut_in_a_narrow_window(width: int, counts: bool) -> None:
-    values = {
-        "before": 0.5,
-        "after": 1.0,
-        "low": 0.439,
-        "high": 1.0,
-        "cases": 3,
-        "scored": 9,
-        "unscored": 0,
-        "refused": 0,
-    }
-    rows = [
-        SummaryRow(protocol="synthetic", kind="generalization", metric="token-agreement", **values),
-        SummaryRow(protocol="wild-authors", kind="reliability", metric="exact-match", **values),
-    ]
+LONG = "wild[generator: autoregressive(max_new_tokens=3); truncator: stop-strings(stops=[.])]"
+VALUES = {"before": 0.5, "after": 1.0, "low": 0.439, "high": 1.0, "cases": 3, "scored": 9}
+
+
+def summary_row(**fields: Any) -> SummaryRow:
+    known = {"protocol": "wild", "kind": "generalization", "metric": "m", "unscored": 0, "refused": 0, **VALUES}
+    return SummaryRow(**known | fields)
+
+
+def table_of(rows: Sequence[SummaryRow], width: int = 80, **labels: str) -> list[str]:
     console = Console(width=width, file=StringIO())
-    print_table(console, rows)
+    print_table(console, rows, labels)
     assert isinstance(console.file, StringIO)
-    printed = console.file.getvalue()
-    for word in ("synthetic", "wild-authors", "generalization", "token-agreement", "0.439 to 1.000"):
-        assert word in printed
-    assert ("unscored " in printed.splitlines()[1 if counts else 0]) == counts
-    assert ("is shown in a window" in printed) != counts
+    return console.file.getvalue().splitlines()
+
+
+def test_the_table_fits_into_80_columns_with_long_names_and_all_counts() -> None:
+    rows = [
+        summary_row(metric="prediction-powered-token-agreement", unscored=1_000, refused=20, cases=10_000),
+        summary_row(protocol=LONG, kind="hard-locality", metric="agreementofeverytokenwiththeunedited", before=-12.345),
+    ]
+    lines = table_of(rows, **{LONG: "variant of wild"})
+    assert max(map(len, lines)) <= 80
+    joined = "".join(line.strip() for line in lines)
+    for piece in ("unscored", "refused", "10000", "1000", "20", "0.439 to 1.000", "-12.345", "variant of wild"):
+        assert piece in joined
+    metrics = "".join(line.split()[1 if line.split()[0].endswith("ity") or "gen" in line else 0] for line in lines[2:])
+    assert "prediction-" in metrics
+    narrow = table_of(rows, width=50)
+    assert any("20" in line and "1000" in line for line in narrow), "nothing is cut in a narrower window"
+
+
+def test_counts_have_a_column_only_where_there_are_any() -> None:
+    assert "unscored" not in table_of([summary_row()])[0]
+    assert "refused" not in table_of([summary_row()])[0]
+    assert table_of([summary_row(refused=2)])[0].split()[-2:] == ["n", "refused"]
+    assert table_of([summary_row(refused=2)])[2].split()[-2:] == ["3", "2"]
+
+
+@given(st.text(st.sampled_from("ab- "), max_size=40), st.integers(1, 9))
+def test_a_folded_name_loses_nothing(name: str, width: int) -> None:
+    lines = folded(name, width)
+    assert "".join(lines) == name
+    assert all(len(line) <= width + 1 for line in lines)

@@ -23,7 +23,7 @@ from wildcore.records.schema import (
     ScoreRecord,
     WeightChange,
 )
-from wildcore.reporting.retention import print_retention
+from wildcore.reporting.retention import collapse_in_words, print_retention
 from wildcore.scoring.orders import crossed_interval, over_orders
 from wildcore.scoring.retention import collapse, judging_points_of_all, retention, retention_matrices
 from wildcore.types import Measured
@@ -81,8 +81,9 @@ def run(
 def printed(folder: RunFolder) -> str:
     stream = StringIO()
     console = Console(file=stream, width=140)
-    print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
-    return stream.getvalue()
+    print_retention(console, retention(folder), retention_matrices(folder), {"wild": "w"})
+    found = collapse(folder.points())
+    return stream.getvalue() + (collapse_in_words(found) if found else "")
 
 
 def test_the_curve_has_all_cases_so_far_and_the_table_the_last(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_what_is_printed(tmp_path: Path) -> None:
 def test_of_many_judging_points_some_are_printed_and_this_is_said(tmp_path: Path) -> None:
     text = printed(run(tmp_path / "run", {count: [0.5] * count for count in range(1, 51)}))
     assert "40 of 50 judging points are shown; all are in summary.json." in text
-    assert "20 of 50 judging points are shown; all are in summary.json." in text
+    assert "9 of 50 judging points are shown; all are in summary.json." in text
 
 
 def test_orders_are_summed_up_by_their_means() -> None:

@@ -1,6 +1,7 @@
 """The main job on a small model: what it prints, records and refuses."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -24,18 +25,51 @@ def manifest(run: Path) -> dict[str, Any]:
     return content
 
 
-def test_table_gap_examples_and_next_command_are_on_stdout(
+def test_headline_table_answers_and_next_command_are_on_stdout_and_the_rest_beside_it(
     wildcore: Wildcore, job: list[object], tmp_path: Path
 ) -> None:
-    done = wildcore("eval", *job, "--limit", 4, "--out", tmp_path / "run")
+    run = tmp_path / "run"
+    done = wildcore("eval", *job, "--limit", 4, "--out", run)
     assert done.returncode == 0, done.stderr
-    for expected in ("synthetic", "wild", "token-match", "exact-match", "unchanged", "95 % interval", "refused"):
-        assert expected in done.stdout
-    assert "points more" in done.stdout or "points less" in done.stdout
-    assert done.stdout.count("  wild: before ") == 3
-    assert f"wildcore show {tmp_path / 'run'}" in done.stdout
+    lines = done.stdout.splitlines()
+    headline = next(line for line in lines if line.startswith("Reliability is "))
+    assert re.search(r" under wild: synthetic reports [\d.]+ points (more|less) \(.*n = 4\)\.$", headline)
+    header = lines.index(next(line for line in lines if line.startswith("protocol ")))
+    table = [re.split(" {2,}", line) for line in lines[header : lines.index("", header)]]
+    assert table[0] == ["protocol", "probe", "metric", "before", "after", "95 % interval", "n"]
+    assert [row[:3] + row[6:] for row in table if row[1] in ("reliability", "locality")] == [
+        ["synthetic", "reliability", "token-match", "4"],
+        ["synthetic", "locality", "token-agreement", "4"],
+        ["wild", "reliability", "exact-match", "4"],
+        ["wild", "locality", "unchanged", "4"],
+    ]
+    for kind in ("  Holds: ", "  Does not hold: ", "  Right, but goes on: "):
+        assert sum(line.startswith(kind) for line in lines) == 1
+    assert lines[-2:] == [f"Run: {run}", f"Next: wildcore show {run} --edits"]
     assert "ft-m: 4/4" in done.stderr
     assert "ft-m: 4/4" not in done.stdout
+    questions = [
+        case["request"]["prompt"] for case in map(json.loads, (run / "journal.jsonl").read_text().splitlines())
+    ]
+    assert not any(question in done.stderr for question in questions), "cases are not listed"
+    assert manifest(run)["notes"]
+    assert all(f"Note: {note}" in done.stdout for note in manifest(run)["notes"]), "a file is complete by itself"
+    assert wildcore("show", run).stdout == done.stdout
+
+
+def test_quiet_prints_headline_table_and_path_and_edits_each_edit(
+    wildcore: Wildcore, job: list[object], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    done = wildcore("eval", *job, "--limit", 2, "--out", run, "--quiet")
+    assert done.stderr == ""
+    headline, table, path = done.stdout.split("\n\n")
+    assert headline.startswith("Reliability is ")
+    assert len(table.splitlines()) == 1 + len(json.loads((run / "summary.json").read_text())["cells"])
+    assert path == f"Run: {run}\n"
+    listed = wildcore("eval", "--resume", run, "--quiet", "--edits").stdout
+    assert listed.endswith(done.stdout)
+    assert [line.split("  ")[0] for line in listed.splitlines() if " -> " in line] == ["0", "0", "1", "1"]
 
 
 def test_the_table_says_what_the_scores_say(wildcore: Wildcore, job: list[object], tmp_path: Path) -> None:
@@ -75,6 +109,8 @@ def test_several_editors_make_several_runs_and_one_comparison(
     assert done.returncode == 0, done.stderr
     assert manifest(tmp_path / "runs" / "rome")["identity"]["editor"]["params"]["steps"] == 3
     assert manifest(tmp_path / "runs" / "ft-m")["identity"]["editor"]["params"]["steps"] == 25
+    assert done.stdout.count("\n  Reliability is ") == 2
+    assert f"\nrome: {tmp_path / 'runs' / 'rome'}\n" in done.stdout
     assert "\n1    ft-m " in done.stdout
     assert "\n2    rome " in done.stdout
     again = wildcore("compare", tmp_path / "runs" / "ft-m", tmp_path / "runs" / "rome")
@@ -248,21 +284,20 @@ def refused(job: list[object], edits: Path) -> Callable[..., list[object]]:
 
 
 @pytest.mark.parametrize("schedule", ["single", "batch"])
-def test_a_run_whose_edits_are_all_refused_ends_with_that(
+def test_a_run_whose_edits_are_all_refused_says_that_first(
     schedule: str, wildcore: Wildcore, refused: Callable[..., list[object]], tmp_path: Path
 ) -> None:
     done = wildcore("eval", *refused(3), "--schedule", schedule, "--out", tmp_path / "run")
     assert done.returncode == 3, done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith(
-        "Nothing was measured: all 3 edits were refused, 1 of them because of this: the subject 'the ferry"
-    )
+    said = next(line for line in done.stdout.splitlines() if line.startswith("Nothing was measured: "))
+    assert "all 3 edits were refused, 1 of them because of this: the subject 'the ferry" in said
     shown = wildcore("show", tmp_path / "run")
-    assert (shown.returncode, shown.stdout.splitlines()[-1]) == (0, last)
+    assert shown.returncode == 0
+    assert said in shown.stdout.splitlines()
     as_json = wildcore("eval", "--resume", tmp_path / "run", "--json", "--quiet")
     assert as_json.returncode == 3
     assert json.loads(as_json.stdout)["refused"] == 3
-    assert last in as_json.stderr
+    assert said in as_json.stderr
 
 
 def test_a_run_stops_where_its_first_hundred_edits_are_refused_for_one_reason(

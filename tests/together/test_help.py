@@ -41,6 +41,10 @@ PARSED_ONLY = {
     "wildcore study script runs/study-example --engine slurm --gpus 0 --minutes 60": "the tests of the study run it",
     "wildcore study work runs/study-example PLAN": "PLAN stands for any plan",
     "wildcore study work runs/study-example PLAN --device cuda:1": "it needs two GPUs",
+    "wildcore report runs --out report.html": IN_README,
+    "wildcore report runs/first runs/second --out both.html --figures figures": "the tests of the plugin run it",
+    "wildcore view": "it serves until Ctrl-C",
+    "wildcore view runs/first --no-open --port 8000": "it serves until Ctrl-C",
     "wildcore cache prune --kind second-moments --unfinished": "it asks a question",
 }
 """Examples that are not run here, and why."""

@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_a_finished_run_is_shown_as_it_was_measured() -> None:
     assert "rome on pocket (float32, cpu), 3 edits of pocketqa" in run("show", "single", "--edits").stdout
-    assert "Reliability: 0.833 synthetic, 0.667 wild." in run("show", "single").stdout
+    assert "Reliability is 0.833 under synthetic and 0.667 under wild:" in run("show", "single").stdout
     found = json.loads(run("show", "single", "--json").stdout)
     measured = ("protocol", "kind", "metric", "before", "after", "cases", "scored", "unscored", "refused")
     then = json.loads(Path("single/summary.json").read_text())["cells"]

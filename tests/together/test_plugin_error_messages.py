@@ -10,6 +10,7 @@ from copy import copy, deepcopy
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from socket import socket
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
@@ -75,6 +76,12 @@ from wildcore_ray.cluster import _require_reachable, connected, import_ray
 from wildcore_ray.executor import Crew
 from wildcore_ray.executor import Slot as RaySlot
 from wildcore_ray.parameters import RayParams
+from wildcore_report.building import Report
+from wildcore_report.finding import find_runs
+from wildcore_report.live import LiveReport, find_all
+from wildcore_report.payload import Summary
+from wildcore_report.server import ReportServer
+from wildcore_report.writing import require_free_for_figures, require_writable, write_figures, write_page
 from wildcore_retrieval.embeddings import _load
 from wildcore_retrieval.parameters import RetrieverParams
 from wildcore_retrieval.retrievers import make_retriever, retriever_of_patch
@@ -431,6 +438,30 @@ def other_device(folder: Path) -> None:
 
 SAME = ""
 """Python shows what the command line shows."""
+
+
+def made_report() -> Report:
+    summary = Summary(title="t", created="", wildcore="", runs=(), case_count=0, chunk_size=1, chunks=0)
+    return Report(summary, "{}", {}, [])
+
+
+def with_broken_run(folder: Path) -> Path:
+    (folder / "run").mkdir()
+    return written(folder / "run", "manifest.json", "{").parent.parent
+
+
+def unwritable(file: Path) -> None:
+    with patch("wildcore_report.writing.os.access", return_value=False):
+        require_writable(file, force=False)
+
+
+def taken_port(folder: Path) -> None:
+    with socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ReportServer(LiveReport(folder), taken.getsockname()[1], "token")
+
+
 Case = tuple[str, Callable[[Path], Any], str, str]
 """Where the error is made (module and function), what goes wrong in a folder, what the command line shows of it, and what
 Python shows; the folder is called FOLDER in both."""
@@ -2068,6 +2099,93 @@ def without_a_token() -> None:
 SHOWN_AS_A_NOTE = ["wildcore_judge.local:LocalJudge.judge"]
 """Places whose error is not raised."""
 
+REPORT: list[Case] = [
+    (
+        "wildcore_report.finding:_add_within",
+        lambda folder: find_runs([folder / "nowhere"]),
+        "FOLDER/nowhere: not a run, and not a folder with runs in it; name a run or a folder of runs",
+        SAME,
+    ),
+    (
+        "wildcore_report.finding:_add_within",
+        lambda folder: find_runs([folder]),
+        "FOLDER: contains no run; name a run, a folder with runs in it, or a study's folder",
+        SAME,
+    ),
+    (
+        "wildcore_report.finding:_add_within",
+        lambda folder: find_runs([with_broken_run(folder)]),
+        "FOLDER: none of its runs is finished (1); the first: FOLDER/run/manifest.json: damaged: <...>; finish one of them first",
+        SAME,
+    ),
+    (
+        "wildcore_report.writing:require_writable",
+        lambda folder: require_writable(folder, force=True),
+        "--out FOLDER: a folder; name a file, such as report.html",
+        "out='FOLDER': a folder; name a file, such as report.html",
+    ),
+    (
+        "wildcore_report.writing:require_writable",
+        lambda folder: require_writable(folder / "nowhere" / "r.html", force=True),
+        "--out FOLDER/nowhere/r.html: its folder does not exist; make the folder first, or choose another",
+        "out='FOLDER/nowhere/r.html': its folder does not exist; make the folder first, or choose another",
+    ),
+    (
+        "wildcore_report.writing:require_writable",
+        lambda folder: require_writable(written(folder, "r.html", ""), force=False),
+        "--out FOLDER/r.html: already exists; choose another name, or replace it with --force",
+        "out='FOLDER/r.html': already exists; choose another name, or replace it with force",
+    ),
+    (
+        "wildcore_report.writing:require_writable",
+        lambda folder: unwritable(folder / "r.html"),
+        "--out FOLDER/r.html: its folder cannot be written to; choose another folder",
+        "out='FOLDER/r.html': its folder cannot be written to; choose another folder",
+    ),
+    (
+        "wildcore_report.writing:write_page",
+        lambda folder: write_page(made_report(), folder / "nowhere" / "r.html"),
+        "--out FOLDER/nowhere/r.html: cannot be written (No such file or directory); choose another place",
+        "out='FOLDER/nowhere/r.html': cannot be written (No such file or directory); choose another place",
+    ),
+    (
+        "wildcore_report.writing:require_free_for_figures",
+        lambda folder: require_free_for_figures(written(folder, "figures", ""), force=True),
+        "--figures FOLDER/figures: not a folder; name a folder",
+        "figures='FOLDER/figures': not a folder; name a folder",
+    ),
+    (
+        "wildcore_report.writing:require_free_for_figures",
+        lambda folder: require_free_for_figures(written(folder, "old.png", "").parent, force=False),
+        "--figures FOLDER: not an empty folder; choose another, or replace figures of the same names with --force",
+        "figures='FOLDER': not an empty folder; choose another, or replace figures of the same names with force",
+    ),
+    (
+        "wildcore_report.writing:write_figures",
+        lambda folder: write_figures([], written(folder, "figures", ""), NO_PROGRESS),
+        "--figures FOLDER/figures: cannot be written (File exists); choose another folder",
+        "figures='FOLDER/figures': cannot be written (File exists); choose another folder",
+    ),
+    (
+        "wildcore_report.live:find_all",
+        lambda folder: find_all(folder / "nowhere"),
+        "FOLDER/nowhere: not a folder; name a folder of runs",
+        SAME,
+    ),
+    (
+        "wildcore_report.live:find_all",
+        lambda folder: find_all(folder),
+        "FOLDER: contains no run; name a folder with a run in it",
+        SAME,
+    ),
+    (
+        "wildcore_report.server:ReportServer.__init__",
+        lambda folder: taken_port(folder),
+        "--port <...>: cannot be used (Address already in use); choose another, or 0 for a free one",
+        "port=<...>: cannot be used (Address already in use); choose another, or 0 for a free one",
+    ),
+]
+
 CASES = [
     *JUDGE,
     *KEYVALUE,
@@ -2081,6 +2199,7 @@ CASES = [
     *TRACKERS,
     *STUDY,
     *LEADERBOARD,
+    *REPORT,
 ]
 NUMBERED = [pytest.param(number, id=f"{number}-{case[0]}") for number, case in enumerate(CASES)]
 

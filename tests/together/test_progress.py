@@ -62,3 +62,22 @@ def test_in_a_pipe_a_slow_edit_says_a_line_now_and_then(slow_edit: list[object],
     lines = re.findall(rf"ft-m: 0/1, .*optimisation steps: \d+/{STEPS}", done.stderr)
     assert 1 <= len(lines) <= 1 + seconds / 10
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
+def test_on_a_terminal_the_result_of_a_real_model_has_80_columns(environment: dict[str, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    terminal, other_end = os.openpty()
+    command = [sys.executable, "-m", "wildcore", "eval", "--editor", "ft-m", "--limit", "2", "--out", str(run)]
+    narrow = environment | {"COLUMNS": "80", "TERM": "xterm"}
+    with subprocess.Popen(command, env=narrow, stdout=other_end, stderr=subprocess.DEVNULL) as process:
+        os.close(other_end)
+        shown, _ = read_with_pauses(terminal)
+    os.close(terminal)
+    assert process.returncode == 0, shown
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in shown.splitlines()]
+    assert [line for line in lines if len(line) > 80 and str(run) not in line] == []
+    assert any(line.startswith("Reliability is 1.000 under synthetic") for line in lines)
+    assert "    gold 'London', before 'Lausanne', after 'London'" in lines
+    assert len(lines) < 60
+    assert not any(line.startswith("Note: ") for line in lines), "what was said while it worked is not said again"

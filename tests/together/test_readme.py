@@ -73,7 +73,7 @@ def test_the_python_shown_runs(document: str, environment: dict[str, str], tmp_p
     (tmp_path / "cells.py").write_text("\n".join(blocks), encoding="utf-8")
     done = run_python([str(tmp_path / "cells.py")], environment, tmp_path, 600)
     assert done.returncode == 0, done.stderr
-    assert "Reliability: " in done.stdout
+    assert "Reliability is " in done.stdout
 
 
 def test_the_commands_that_set_up_name_what_is_there() -> None:

@@ -18,7 +18,7 @@ def test_an_editor_with_and_without_transforms(wildcore: Wildcore, tmp_path: Pat
     done = wildcore("eval", *editors, *SETTINGS, "--limit", 2, "--protocol", "synthetic", "--out", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     assert "2: memit+norm-anchor+rect" in done.stdout
-    assert "memit+norm-anchor+rect on pocket" in done.stdout
+    assert "\nmemit+norm-anchor+rect: " in done.stdout
     changed = tmp_path / "runs" / "memit+norm-anchor+rect"
     identity = json.loads((changed / "manifest.json").read_text())["identity"]["editor"]
     assert [transform["name"] for transform in identity["transforms"]] == ["norm-anchor", "rect"]

@@ -38,6 +38,11 @@ class NotebookReporter(Reporter):
         elif not self.quiet:
             print(printable(message))
 
+    def latest(self, message: str) -> None:
+        """Show a message until the next one, if a task is active."""
+        if self._tasks:
+            self._tasks[-1].show(message)
+
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
         """Show a task of ``total`` steps (None: unknown), of which ``done`` were made earlier, and yield a function

@@ -42,8 +42,7 @@ from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.console import Reporter
-from wildcore.reporting.console import results_console as console_for_results
-from wildcore.reporting.run import print_edits, print_head, print_run
+from wildcore.reporting.run import print_edits_of, print_run
 from wildcore.scoring.rows import rows
 from wildcore.scoring.scores import mean_of_samples
 from wildcore.scoring.summary import summary
@@ -80,10 +79,8 @@ class Result:
         print_run(self.run)
 
     def edits(self) -> None:
-        """Print one row for each edit, as ``wildcore show --edits`` does."""
-        console, cases = console_for_results(), list(self.run.cases())
-        print_head(console, self.run, len(cases))
-        print_edits(console, cases, list(self.run.scores()))
+        """Print each edit with its scores and answers, as ``wildcore show --edits`` does."""
+        print_edits_of(self.run)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row for each score: the edit, the question, both answers and both values. Of several samples only the

@@ -51,7 +51,7 @@ from wildcore.cli.startup import loading_libraries, torch_loaded
 from wildcore.completion import complete_editors, complete_offers, complete_runs
 from wildcore.datasets.selection import require_one_choice
 from wildcore.defaults import BOTH_PROTOCOLS, EMBEDDED_DATASET, MEASUREMENTS
-from wildcore.errors import UserError
+from wildcore.errors import UserError, command
 from wildcore.evaluation.schedules import FIRST_EDITS, SCHEDULES, SECONDS_BETWEEN_SAVES, require_fitting_schedule
 from wildcore.help_pages import EDIT
 from wildcore.jobs.build import (
@@ -69,8 +69,8 @@ from wildcore.jobs.tracking import Trackers, tracking, without_trackers
 from wildcore.records.run_folder import RunFolder, require_free, resume_command
 from wildcore.registry import Registry
 from wildcore.reporting.comparison import print_comparison
-from wildcore.reporting.console import Reporter, printable, results_console
-from wildcore.reporting.run import EDITS_PRINTED, all_refused, nothing_measured, print_edits, print_run
+from wildcore.reporting.console import Reporter, is_plain, print_whole, printable, results_console
+from wildcore.reporting.run import all_refused, nothing_measured, print_edits_of, print_run, print_runs
 from wildcore.scoring.summary import ONE_RUN, SEVERAL_RUNS, summary
 
 PREPARING = "reading data and model"
@@ -214,6 +214,7 @@ Begun = tuple[RunFolder, str | None]
 )
 @click.option("--resume", type=Folder, metavar="RUN", shell_complete=complete_runs, help="Resume an interrupted run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON; of several runs, all summaries.")
+@click.option("--edits", "list_edits", is_flag=True, help="Print the edits one by one too.")
 @with_options(QUIET)
 @click.pass_context
 def eval_command(ctx: click.Context, /, **options: Any) -> None:
@@ -224,6 +225,8 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
     """
     registry: Registry = ctx.obj
     reporter = Reporter(options["quiet"], COMMAND_LINE)
+    if options["as_json"] and options["list_edits"]:
+        raise UserError("--edits: the summary in --json has no edits; leave it out, and use show RUN --edits --json")
     with tracking(registry, options["track"], shortcuts.settings(ctx, registry), reporter) as trackers:
         if options["resume"]:
             begun = [_resume(ctx, registry, options["resume"], reporter, trackers)]
@@ -234,7 +237,7 @@ def eval_command(ctx: click.Context, /, **options: Any) -> None:
             begun = _start(ctx, registry, specs, reporter, trackers)
     folders = [folder for folder, stopped in begun if stopped is None]
     if folders:
-        _print(registry, folders, options["as_json"])
+        _print(registry, folders, reporter, options["as_json"], options["list_edits"])
     stopped = [_stopped(folder, reason) for folder, reason in begun if reason is not None]
     refused = [folder for folder in folders if all_refused(list(folder.cases()))]
     for line in (*stopped, *(_refused(folder) for folder in refused if options["as_json"]), *trackers.problems()):
@@ -448,15 +451,20 @@ def _carry_out(
         raise KeyboardInterrupt("\n".join(said)) from None
 
 
-def _print(registry: Registry, folders: list[RunFolder], as_json: bool) -> None:
+def _print(registry: Registry, folders: list[RunFolder], reporter: Reporter, as_json: bool, list_edits: bool) -> None:
     if as_json:
         summaries = [summary(folder) for folder in folders]
         click.echo(ONE_RUN.text(summaries[0]) if len(summaries) == 1 else SEVERAL_RUNS.text({"runs": summaries}))
         return
-    for folder in folders:
-        cases = list(folder.cases())
-        if len(cases) <= EDITS_PRINTED:
-            print_edits(results_console(), cases, list(folder.scores()))
-        print_run(folder)
-    if len(folders) > 1:
-        print_comparison(registry, folders)
+    said = [] if is_plain(results_console()) else reporter.notes  # a file is complete by itself
+    if list_edits:
+        for folder in folders:
+            print_edits_of(folder, said, reporter.quiet)
+    if len(folders) == 1:
+        print_run(folders[0], said, reporter.quiet)
+        return
+    print_runs(folders, said, reporter.quiet)
+    results_console().print()
+    print_comparison(registry, folders)
+    if not reporter.quiet:
+        print_whole(results_console(), f"Next: {command('show', folders[0].path)}")

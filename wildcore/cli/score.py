@@ -65,4 +65,4 @@ def score(
     if as_json:
         click.echo(ONE_RUN.text(summary(folder)))
     else:
-        print_run(folder)
+        print_run(folder, quiet=quiet)

@@ -63,6 +63,8 @@ class Evaluation:
     group_size: int
     settled: set[str] = field(default_factory=set)
     noted: int = 0
+    said_size: int = 0
+    """The last group size that the user was told."""
 
     def create(self, spec: JobSpec, path: Path) -> RunFolder:
         """Create the folder of a run. Before the first, all editors of the call pin their resources
@@ -149,7 +151,6 @@ class Evaluation:
         with folder.locked(), self.plan.trackers.of_run(self._feed(spec, folder)) as feed:
             try:
                 self._do_cases(spec, folder, feed)
-                self.plan.reporter.line("Scoring")
                 with self.plan.reporter.track("scoring", None):
                     score(self.plan.registry, folder, self.plan.metrics, self.plan.added)
             finally:
@@ -224,7 +225,9 @@ class Evaluation:
     def _do_single_edits(
         self, folder: RunFolder, editor: Editor, group_size: int, finished: set[str], feed: RunFeed
     ) -> None:
-        self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
+        if group_size != self.said_size:
+            self.plan.reporter.line(f"Making and evaluating {group_size} edits at once")
+            self.said_size = group_size
         watch = RefusalWatch(len(self.cases))
         watch.remember(record.edit for record in folder.cases())
         with self.plan.reporter.track(folder.manifest.job["editor"], len(self.cases), len(finished)) as advance:
@@ -271,15 +274,16 @@ class Evaluation:
         )
 
     def _say(self, record: CaseRecord) -> None:
-        self.plan.reporter.line(self._in_a_line(record))
+        """Show the case that was finished last."""
+        self.plan.reporter.latest(self._in_a_line(record))
 
     def _in_a_line(self, record: CaseRecord) -> str:
         edit = f"{record.request.prompt} -> {record.request.target}"
         if record.edit.status == "refused":
-            return f"  {edit}: refused: {record.edit.reason}"
+            return f"{edit}: refused: {record.edit.reason}"
         quick = {name: _quick(metrics) for name, metrics in self.plan.metrics.items()}
         scores = [scored for scored in score_case(record, quick) if scored.after is not None]
-        return f"  {edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
+        return f"{edit}: " + ", ".join(f"{scored.protocol} {scored.after:.2f}" for scored in scores)
 
 
 def open_evaluation(

@@ -27,12 +27,16 @@ from wildcore.types import EditCase
 
 
 class Reporting(Progress, Protocol):
-    """Progress that can also print a line."""
+    """Progress that can also print a line, and show what was finished last."""
 
     notes: list[str]
 
     def line(self, message: str) -> None:
         """Print a line."""
+        ...
+
+    def latest(self, message: str) -> None:
+        """Show a message until the next one, where the display allows it."""
         ...
 
 

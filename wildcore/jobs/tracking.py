@@ -74,7 +74,7 @@ class Trackers:
 
     def close(self, seconds: float) -> None:
         """Wait for the trackers, at most ``seconds``, end their processes, and say where the runs are seen."""
-        if self.reporter is None:
+        if self.reporter is None or not self.processes:
             return
         for process in self.processes:
             process.end_requests()

@@ -1,11 +1,9 @@
-"""The general ability of an edited model beside that of the unedited one."""
+"""The general ability of an edited model beside that of the unedited one, in sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from wildcore.reporting.console import safe_text
+from wildcore.records.schema import JudgingPointRecord
+from wildcore.reporting.numbers import p_value
 from wildcore.scoring.capability import Change, changes
 from wildcore.types import Measured
 
@@ -15,31 +13,32 @@ EXPLAINED = (
 )
 
 
-def print_capability(
-    console: Console, unedited: Sequence[Measured], edited: Sequence[Measured], margin: float = 1.0
-) -> None:
-    """Print the numbers that both the unedited and the edited model have, and for shares such as accuracies what the tests
+def abilities(points: Sequence[JudgingPointRecord]) -> Iterator[str]:
+    """Yield how the model's accuracies in tasks changed from the first to the last of ``points``, if they were measured."""
+    if len(points) < 2:
+        return
+    first, last = points[0], points[-1]
+    for name, edited in last.measured.items():
+        unedited = first.measured.get(name, ())
+        if any(change for _, _, change in changes(unedited, edited)):
+            yield f"After {last.after_edits} edits, beside the unedited model:"
+            yield from capability(unedited, edited)
+
+
+def capability(unedited: Sequence[Measured], edited: Sequence[Measured], margin: float = 1.0) -> Iterator[str]:
+    """Yield the numbers that both the unedited and the edited model have, and for shares such as accuracies what the tests
     say about a loss of ``margin`` points, and about a change by that much.
     """
     rows = changes(unedited, edited, margin)
-    if not rows:
-        return
-    table = Table("measured")
-    for name in ("items", "unedited", "edited", "difference", "90 % interval", "p, loss", "p, change"):
-        table.add_column(name, justify="right")
     for before, after, change in rows:
-        values = (str(after.items), _value(before), _value(after))
-        table.add_row(safe_text(before.name), *values, *_tests(change))
-    console.print(table)
-    for before, _, change in rows:
-        if change:
-            console.print(safe_text(f"{before.name}: {change.verdict}; {change.equivalence} (TOST)"))
+        values = f"{after.name}: {_value(before)} unedited, {_value(after)} edited, {after.items} items"
+        yield f"{values}; {_tests(change)}" if change else values
     if any(change for _, _, change in rows):
-        console.print(EXPLAINED.format(margin=f"{margin:g} {'point' if margin == 1 else 'points'}"))
+        yield EXPLAINED.format(margin=f"{margin:g} {'point' if margin == 1 else 'points'}")
     for before, after, _ in rows:
         for whose, one in (("unedited", before), ("edited", after)):
             if one.value is None:
-                console.print(safe_text(f"{one.name} of the {whose} model has no value: {one.reason}"))
+                yield f"{one.name} of the {whose} model has no value: {one.reason}"
 
 
 def _value(measured: Measured) -> str:
@@ -49,13 +48,11 @@ def _value(measured: Measured) -> str:
     return f"{measured.value:.4g}{error}"
 
 
-def _tests(change: Change | None) -> tuple[str, str, str, str]:
-    """Return the cells of the difference, its interval, and the p-values."""
-    if change is None:
-        return "-", "-", "-", "-"
-    interval = "-" if change.low is None or change.high is None else f"{change.low:+.2f} to {change.high:+.2f}"
-    return f"{change.difference:+.2f}", interval, _p(change.p_loss), _p(change.p_equivalence)
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _tests(change: Change) -> str:
+    """Return the difference, its interval, and what the tests say."""
+    known = change.low is not None and change.high is not None
+    interval = f" (90 % interval {change.low:+.2f} to {change.high:+.2f})" if known else ""
+    return (
+        f"difference {change.difference:+.2f}{interval}; {change.verdict} (p: {p_value(change.p_loss)}); "
+        f"{change.equivalence} (TOST, p: {p_value(change.p_equivalence)})"
+    )

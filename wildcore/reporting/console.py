@@ -8,15 +8,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from textwrap import wrap
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from wildcore.errors import NEUTRAL, Message, Naming, render
+from wildcore.reporting.plain import cells_of, plain_lines
 
-WIDTH_OF_A_FILE = 140
+WIDTH_OF_PROSE = 80
+"""Most columns of a line of text on a terminal; tables may be as wide as the window."""
+WIDTH_OF_A_NOTEBOOK = 140
+UNLIMITED = 10_000
+"""Columns of a window that any table fits into."""
 SECONDS_TO_THE_FIRST_LINE = 2.0
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -27,7 +35,46 @@ ONE_BUNCH = 1.0
 
 
 class ResultsConsole(Console):
-    """A console that raises ``BrokenPipeError`` if its output is closed, instead of ending the process without a word."""
+    """The console for results on stdout: with drawings and colours on a terminal and in a notebook, else plain.
+
+    Plain text does not depend on the window or on the environment. Every table is then printed as ``plain_lines`` returns it,
+    and no line is wrapped. If the output is closed, ``BrokenPipeError`` is raised, instead of ending the process without a
+    word.
+    """
+
+    def __init__(self) -> None:
+        on_terminal = sys.stdout.isatty()
+        self.plain = not (on_terminal or Console().is_jupyter)
+        super().__init__(
+            file=sys.stdout,
+            markup=False,
+            highlight=False,
+            soft_wrap=self.plain,
+            force_terminal=False if self.plain else None,
+            width=None if on_terminal else WIDTH_OF_A_NOTEBOOK,
+        )
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render an object; a table in plain text if the console is plain."""
+        if self.plain and isinstance(renderable, Table):
+            return [Segment(f"{line}\n") for line in plain_lines(renderable, self)]
+        if isinstance(renderable, Table) and renderable.show_header:
+            given = options or self.options
+            if Measurement.get(self, given.update(max_width=UNLIMITED), renderable).minimum > given.max_width:
+                return self._row_by_row(renderable, given.max_width)
+            for column in renderable.columns:
+                column.overflow = "fold"  # a column may still become narrower than its longest word, which is not cut
+        return super().render(renderable, options)
+
+    def _row_by_row(self, table: Table, width: int) -> Iterator[Segment]:
+        """Yield a table whose words do not fit beside each other: each row as a paragraph that names the columns."""
+        if table.title is not None:
+            yield Segment(f"{table.title}\n")
+        names, *rows = cells_of(table, self)
+        for row in rows:
+            said = "; ".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True))
+            for line in wrapped(self, Text(said), min(width, WIDTH_OF_PROSE)):
+                yield Segment(f"{line}\n")
 
     def on_broken_pipe(self) -> None:
         """Raise the error that led here."""
@@ -36,14 +83,45 @@ class ResultsConsole(Console):
 
 def results_console() -> Console:
     """Return the console for results."""
-    return ResultsConsole(
-        file=sys.stdout, markup=False, highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE
-    )
+    return ResultsConsole()
+
+
+def is_plain(console: Console) -> bool:
+    """Return whether a console prints plain text, without drawings and colours, each table in one form at every width."""
+    return isinstance(console, ResultsConsole) and console.plain
+
+
+def print_line(console: Console, text: str, limit: int | None = None, indent: int = 0, hanging: int = 2) -> None:
+    """Print text of any origin, cut to ``limit`` characters, ``indent`` columns from the left.
+
+    On a terminal it is wrapped to at most 80 columns, further lines ``hanging`` columns further to the right. Plain text is
+    not wrapped.
+    """
+    shown = safe_text(text, limit)
+    if is_plain(console):
+        console.print(Text(" " * indent) + shown)
+        return
+    for line in wrapped(console, shown, min(WIDTH_OF_PROSE, console.width) - indent, hanging):
+        console.print(Text(" " * indent + line), soft_wrap=True)
+
+
+def wrapped(console: Console, text: Text, width: int, hanging: int = 2) -> Iterator[str]:
+    """Yield the lines of ``text``, of at most ``width`` columns, those after the first ``hanging`` columns to the right."""
+    first, *_ = text.wrap(console, max(1, width)) or [Text()]
+    rest = Text(text.plain[len(first.plain) :].lstrip())
+    yield first.plain.rstrip()
+    for line in rest.wrap(console, max(1, width - hanging)) if rest else ():
+        yield " " * hanging + line.plain.rstrip()
+
+
+def print_whole(console: Console, text: str) -> None:
+    """Print text of any origin in one line that is not broken, such as a path or a command, so that it can be copied."""
+    console.print(safe_text(text), soft_wrap=True)
 
 
 def safe_text(text: str, limit: int | None = None) -> Text:
     """Return text of a model or a dataset in a form that is safe to show: no markup, no control characters, cut to ``limit``."""
-    shown = printable(text)
+    shown = printable(text if limit is None else text[: limit + 1])
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
     return Text(shown)
@@ -150,7 +228,17 @@ class Pace:
 
 
 class _Bars(Progress):
-    """Bars of the tasks that are active; a task inside another is shown once it has taken some time."""
+    """Bars of the tasks that are active, and the ``latest`` message; a task inside another is shown once it has taken some
+    time.
+    """
+
+    latest = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield what to show now."""
+        yield from super().get_renderables()
+        if self.latest:
+            yield safe_text(self.latest, max(1, self.console.width - 1))
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
         """Return the bars to show now."""
@@ -168,7 +256,7 @@ class Reporter:
         self.naming = naming
         self.console = Console(file=sys.stderr, markup=False, highlight=False, soft_wrap=True)
         self.notes: list[str] = []
-        self._bars: Progress | None = None
+        self._bars: _Bars | None = None
         self._paces: list[Pace] = []
         self._next_line = 0.0
 
@@ -178,9 +266,19 @@ class Reporter:
         self.line(f"Note: {self.notes[-1]}")
 
     def line(self, message: str) -> None:
-        """Print a line unless quiet."""
+        """Print a line unless quiet; a terminal gets it wrapped between words, so that paths and options stay whole."""
         if not self.quiet:
-            self.console.print(safe_text(message))
+            shown = safe_text(message)
+            width = min(WIDTH_OF_PROSE, self.console.width)
+            if self.console.is_terminal and len(shown) > width:
+                lines = wrap(shown.plain, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+                shown = Text("\n".join(lines))
+            self.console.print(shown)
+
+    def latest(self, message: str) -> None:
+        """Show a message until the next one, below the bars of a terminal; elsewhere it is not shown."""
+        if self._bars is not None:
+            self._bars.latest = message
 
     @contextmanager
     def track(self, label: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
@@ -224,6 +322,7 @@ class Reporter:
         finally:
             bars.remove_task(task)
             if outermost:
+                bars.latest = ""
                 bars.stop()
                 self._bars = None
 

@@ -1,5 +1,9 @@
-"""What a run found, in one sentence: how much more the synthetic protocol reports than the wild one."""
+"""What a run found, in one sentence."""
 
+from collections.abc import Sequence
+
+from wildcore.reporting.numbers import interval_of, number
+from wildcore.scoring.means import SummaryRow
 from wildcore.scoring.paired import PairedDifference
 
 
@@ -10,11 +14,28 @@ def gap_in_words(gap: PairedDifference | None) -> str | None:
     """
     if gap is None or gap.first is None or gap.second is None or gap.difference is None:
         return None
-    side = "more" if gap.difference >= 0 else "less"
+    points = f"{abs(100 * gap.difference):.1f}"
+    reported = "the same" if points == "0.0" else f"{points} points {'more' if gap.difference > 0 else 'less'}"
     return (
-        f"Reliability: {gap.first:.3f} synthetic, {gap.second:.3f} wild. "
-        f"Synthetic reports {abs(100 * gap.difference):.1f} points {side} ({in_points(gap)})."
+        f"Reliability is {gap.first:.3f} under synthetic and {gap.second:.3f} under wild: synthetic reports {reported} "
+        f"({in_points(gap)})."
     )
+
+
+def reliability_in_words(rows: Sequence[SummaryRow]) -> str | None:
+    """Return the reliability before and after the edits under each protocol, by its first metric, of the ``rows`` of a run's
+    table. None: there is none.
+    """
+    first: dict[str, SummaryRow] = {}
+    for row in rows:
+        if row.kind == "reliability" and row.after is not None:
+            first.setdefault(row.protocol, row)
+    said = [
+        f"{number(row.before)} before and {number(row.after)} after the edits under {protocol} "
+        f"(95 % interval {interval_of(row.low, row.high)}, n = {row.cases})"
+        for protocol, row in first.items()
+    ]
+    return f"Reliability is {'; '.join(said)}." if said else None
 
 
 def in_points(paired: PairedDifference) -> str:
@@ -23,11 +44,10 @@ def in_points(paired: PairedDifference) -> str:
         interval = paired.note or "no interval"
     else:
         interval = f"95 % interval {100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
-    over = f"paired over {counted(paired.cases, 'case')}"
+    over = f"n = {paired.cases}"
     if paired.clusters < paired.cases:
         over += f" about {counted(paired.clusters, 'independent subject')}"
-    detectable = "" if paired.detectable is None else f"detectable: {100 * paired.detectable:.1f}"
-    return ", ".join(part for part in (interval, p_in_words(paired.p), over, detectable) if part)
+    return ", ".join(part for part in (interval, p_in_words(paired.p), over) if part)
 
 
 def p_in_words(p: float | None) -> str:

@@ -1,15 +1,17 @@
 """The judging points of a sequence in the terminal: the retention curve, the matrix, and the signs of collapse."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 from wildcore.records.schema import JudgingPointRecord
-from wildcore.reporting.console import safe_text
+from wildcore.reporting.console import WIDTH_OF_PROSE, is_plain, print_line, safe_text
 from wildcore.scoring.means import SummaryRow
 from wildcore.scoring.retention import Collapse, RetentionMatrix, RetentionPoint
 from wildcore.types import Measured
@@ -18,7 +20,7 @@ T = TypeVar("T")
 
 BAR = 8
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-MOST_COLUMNS = 20
+MOST_COLUMNS = 9
 MOST_ROWS = 40
 """Most judging points that are printed; of more, evenly spaced ones are, and this is said."""
 SUMMARY = "summary.json"
@@ -26,47 +28,97 @@ DARK, LIGHT = 235, 255
 """Greys of the 256 colours of a terminal, for reliability 0 and 1."""
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A column of the curve: the two lines of its head, and a cell for each judging point."""
+
+    head: tuple[str, str]
+    cells: Sequence[Text]
+    is_right: bool = False
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal that it takes, with the space beside it."""
+        return 2 + max(cell_len(text) for text in (*self.head, *(cell.plain for cell in self.cells)))
+
+
 def print_retention(
-    console: Console, points: Sequence[RetentionPoint], matrices: Sequence[RetentionMatrix], found: Collapse | None
+    console: Console, points: Sequence[RetentionPoint], matrices: Sequence[RetentionMatrix], labels: Mapping[str, str]
 ) -> None:
-    """Print the curve, a matrix for each protocol, and from where on the model was collapsed."""
-    shown = _evenly(points, MOST_ROWS)
-    if not shown:
+    """Print the curve, and a matrix for each protocol, by its name in ``labels``.
+
+    Of the unedited model and one judging point only what was measured is printed, because the run's table has their scores.
+    """
+    if sum(bool(point.cells) for point in points) < 2 and len(points) <= 2:
+        _print_measured(console, points)
         return
+    shown = _evenly(points, MOST_ROWS)
     console.print()
-    console.print(_curve(shown))
+    _print_curve(console, shown, labels)
     if len(shown) < len(points):
         console.print(f"{len(shown)} of {len(points)} judging points are shown; all are in {SUMMARY}.")
     for matrix in matrices:
         if len(matrix.after_edits) > 2:
-            _print_matrix(console, matrix)
-    if found:
-        _print_collapse(console, found)
-    console.print()
+            _print_matrix(console, matrix, labels)
 
 
-def _curve(points: Sequence[RetentionPoint]) -> Table:
-    """Return the table of judging points: a bar of reliability for each protocol, locality, and what was measured."""
+def _print_measured(console: Console, points: Sequence[RetentionPoint]) -> None:
+    """Print what was measured of the model at the last of ``points``, beside the first."""
+    if not points:
+        return
+    first, last = points[0].model, points[-1].model
+    said = [f"{name} {_number(last, name)} (unedited {_number(first, name)})" for name in _numbers(points)]
+    if last and last.weights:
+        said.append(f"largest change of a weight {_change(last)}")
+    if said:
+        console.print()
+        print_line(console, f"After {points[-1].after_edits} edits: {'; '.join(said)}.")
+
+
+def _print_curve(console: Console, points: Sequence[RetentionPoint], labels: Mapping[str, str]) -> None:
+    """Print a row for each judging point, in as many tables as 80 columns demand; as plain text in one."""
+    edits = _Column(
+        ("edits", ""), [Text("none" if point.after_edits == 0 else str(point.after_edits)) for point in points]
+    )
+    groups = [list(_columns(console, points, {} if is_plain(console) else labels))]
+    if not is_plain(console):
+        groups = _side_by_side(groups[0], WIDTH_OF_PROSE - edits.width)
+    for number, columns in enumerate(groups):
+        if number:
+            console.print()
+        table = Table(box=None, header_style="bold")
+        for column in (edits, *columns):
+            head = Text("\n").join(safe_text(line) for line in column.head)
+            table.add_column(head, justify="right" if column.is_right else "left", no_wrap=True)
+        for cells in zip(*(column.cells for column in (edits, *columns)), strict=True):
+            table.add_row(*cells)
+        console.print(table)
+
+
+def _side_by_side(columns: Sequence[_Column], width: int) -> list[list[_Column]]:
+    """Return the columns in groups, each at most ``width`` wide."""
+    groups: list[list[_Column]] = [[]]
+    for column in columns:
+        if groups[-1] and sum(one.width for one in (*groups[-1], column)) > width:
+            groups.append([])
+        groups[-1].append(column)
+    return groups
+
+
+def _columns(console: Console, points: Sequence[RetentionPoint], labels: Mapping[str, str]) -> Iterator[_Column]:
+    """Yield reliability under each protocol, with a bar unless the text is plain, locality, and what was measured."""
     rows = [_first_metrics(point.cells) for point in points]
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    numbers = _numbers(points)
-    table = Table("edits", box=None, header_style="bold")
-    for protocol, kind in keys:
-        table.add_column(Text("\n").join([safe_text(protocol), safe_text(kind)]))
-    for name in numbers:
-        table.add_column(safe_text(name), justify="right")
-    moved = any(point.model and point.model.weights for point in points)
-    if moved:
-        table.add_column("change of\nweights", justify="right")
-    for point, row in zip(points, rows, strict=True):
-        unedited = point.after_edits == 0
-        table.add_row(
-            "none" if unedited else str(point.after_edits),
-            *(_before(rows[-1].get(key)) if unedited else _after(row.get(key), key) for key in keys),
-            *(_number(point.model, name) for name in numbers),
-            *((_change(point.model),) if moved else ()),
-        )
-    return table
+    for key in dict.fromkeys(key for row in rows for key in row):
+        drawn = key[1] == "reliability" and not is_plain(console)
+        values = [
+            (_before(rows[-1].get(key)) if point.after_edits == 0 else _after(row.get(key)))
+            for point, row in zip(points, rows, strict=True)
+        ]
+        yield _Column((labels.get(key[0], key[0]), key[1]), [_cell(value, drawn) for value in values])
+    for name in _numbers(points):
+        yield _Column((name, ""), [Text(_number(point.model, name)) for point in points], is_right=True)
+    if any(point.model and point.model.weights for point in points):
+        yield _Column(("change of", "weights"), [Text(_change(point.model)) for point in points], is_right=True)
 
 
 def _first_metrics(cells: Sequence[SummaryRow]) -> dict[tuple[str, str], SummaryRow]:
@@ -84,22 +136,22 @@ def _numbers(points: Sequence[RetentionPoint]) -> list[str]:
     return list(dict.fromkeys(one.name for one in measured))
 
 
-def _before(row: SummaryRow | None) -> Text:
+def _before(row: SummaryRow | None) -> float | None:
     """Return the score of the unedited model."""
-    return _bar(row.before) if row and row.before is not None else Text("-")
+    return row.before if row else None
 
 
-def _after(row: SummaryRow | None, key: tuple[str, str]) -> Text:
-    if row is None or row.after is None:
+def _after(row: SummaryRow | None) -> float | None:
+    return row.after if row else None
+
+
+def _cell(value: float | None, drawn: bool) -> Text:
+    """Return a value, if it is ``drawn`` with a bar of its length."""
+    if value is None:
         return Text("-")
-    return _bar(row.after) if key[1] == "reliability" else Text(f"{row.after:.3f}")
-
-
-def _bar(value: float) -> Text:
-    """Return a value with a bar of its length."""
     eighths = round(8 * BAR * min(1.0, max(0.0, value)))
     bar = EIGHTHS[8] * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
-    return Text(f"{value:.3f} {bar}")
+    return Text(f"{value:.3f} {bar}" if drawn else f"{value:.3f}")
 
 
 def _number(model: JudgingPointRecord | None, name: str) -> str:
@@ -120,17 +172,19 @@ def _change(model: JudgingPointRecord | None) -> str:
     return f"{max(known):.3f}" if len(known) == len(changes) else "not finite"
 
 
-def _print_matrix(console: Console, matrix: RetentionMatrix) -> None:
+def _print_matrix(console: Console, matrix: RetentionMatrix, labels: Mapping[str, str]) -> None:
     """Print a matrix, each cell on a grey of its value."""
     chosen = _evenly(range(len(matrix.after_edits)), MOST_COLUMNS)
-    table = Table("edits", title=safe_text(f"Reliability under {matrix.protocol} ({matrix.metric})"), box=None)
+    console.print()
+    protocol = labels.get(matrix.protocol, matrix.protocol)
+    print_line(console, f"Reliability under {protocol} ({matrix.metric})")
+    table = Table("edits", box=None, padding=0 if not is_plain(console) else (0, 1))
     for column in chosen:
-        table.add_column(f"after {matrix.after_edits[column]}", justify="right")
+        table.add_column(f"after\n{matrix.after_edits[column]}", justify="right", min_width=6)
     for row in chosen:
         first, last = matrix.groups[row]
         cells = [_shaded(matrix.values[row][column]) for column in chosen]
-        table.add_row(str(first) if first == last else f"{first} to {last}", *cells)
-    console.print()
+        table.add_row(f"{first} " if first == last else f"{first} to {last} ", *cells)
     console.print(table)
     if len(chosen) < len(matrix.after_edits):
         console.print(f"{len(chosen)} of {len(matrix.after_edits)} judging points are shown; all are in {SUMMARY}.")
@@ -144,15 +198,12 @@ def _shaded(value: float | None) -> Text:
     return Text(f" {value:.2f} ", style)
 
 
-def _print_collapse(console: Console, found: Collapse) -> None:
+def collapse_in_words(found: Collapse) -> str:
+    """Return from where on the model was collapsed, and by which signs."""
     since = "from" if found.lasting else "only at the judging point"
     on = " on" if found.lasting else ""
     stopped = "; the sequence was stopped there" if found.stopped else ""
-    console.print(
-        safe_text(
-            f"The model has collapsed {since} {found.after_edits} edits{on}: {'; '.join(found.signs)}{stopped}.", 400
-        )
-    )
+    return f"The model has collapsed {since} {found.after_edits} edits{on}: {'; '.join(found.signs)}{stopped}."
 
 
 def _evenly(items: Sequence[T], most: int) -> list[T]:

@@ -1,44 +1,34 @@
-"""A run presented to a person: the table, the gap, edit by edit, examples."""
+"""A run presented to a person: what it found in a sentence, its table, telling answers, and what else was noticed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from rich.box import HEAVY_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from wildcore.errors import Option, Place, UserError, command
 from wildcore.evaluation.schedules import description
 from wildcore.jobs.build import name_in_words
-from wildcore.records.continuations import Continuation, after_the_answer, continuations
-from wildcore.records.endings import Endings, endings
+from wildcore.records.continuations import continuations
+from wildcore.records.endings import endings
 from wildcore.records.run_folder import RunFolder
-from wildcore.records.schema import CaseRecord, JudgingPointRecord, Manifest, ProbeRecord, ScoreRecord, flatten
-from wildcore.reporting.capability import print_capability
-from wildcore.reporting.changes import print_changes
-from wildcore.reporting.console import results_console, safe_text
-from wildcore.reporting.headline import gap_in_words
-from wildcore.reporting.numbers import interval_of, number
-from wildcore.reporting.retention import print_retention
-from wildcore.scoring.capability import changes
+from wildcore.records.schema import CaseRecord, Manifest, ScoreRecord, flatten
+from wildcore.reporting import run_notes
+from wildcore.reporting.capability import abilities
+from wildcore.reporting.console import print_line, print_whole, results_console
+from wildcore.reporting.headline import gap_in_words, reliability_in_words
+from wildcore.reporting.retention import collapse_in_words, print_retention
+from wildcore.reporting.run_edits import print_edits
+from wildcore.reporting.run_table import labels_of, print_table
+from wildcore.reporting.telling import asked_under, print_telling
 from wildcore.scoring.clusters import subjects
 from wildcore.scoring.differences import changes_by_edits, synthetic_minus_wild
 from wildcore.scoring.means import SummaryRow, by_nearness, summarise
 from wildcore.scoring.paired import PairedDifference
-from wildcore.scoring.power import DISCORDANT, smallest_detectable_before
 from wildcore.scoring.retention import collapse, retention, retention_matrices
-from wildcore.scoring.scores import REFUSED
-from wildcore.types import COMPARED_CAREFULLY, Answer, Nearness
 
-EXAMPLES = 3
-REASONS = 5
-EDITS_PRINTED = 60
-LONGEST = 70
-LONGEST_CONTINUATION = 30
-COUNTS = ("cases", "scored", "unscored", "refused")
-WIDTH_OF_THE_TABLE = 124
-"""Width of a window, in columns, at which no word in the table of a run is cut."""
+LONGEST_NOTE = 300
 
 PRINTED = ("model.name", "model.dtype", "model.device", "dataset.name", "editor.name")
 PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
@@ -46,37 +36,106 @@ PRINTED_OF_SCHEDULE = ("schedule.edits", "schedule.judged", "schedule.model")
 NO_SCORE_DEPENDS_ON = "continuation"
 """Field of the identity in which runs may differ and still be compared."""
 
-LOST = {"empty": "leaves nothing of", "number": "makes another number of", "symbol": "removes the symbol of"}
-"""What normalisation does to an accepted answer, by the value in the details of its scores."""
 
-Column = tuple[str, str]
+@dataclass(frozen=True)
+class Found:
+    """A finished run with its cases, its scores, and a short name for each of its protocols."""
+
+    folder: RunFolder
+    cases: Sequence[CaseRecord]
+    scores: Sequence[ScoreRecord]
+    labels: Mapping[str, str]
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "Found":
+        """Read a run."""
+        return cls(folder, list(folder.cases()), list(folder.scores()), labels_of(folder.manifest.protocols))
+
+    @cached_property
+    def clusters(self) -> Mapping[str, str]:
+        """The subject of each case that is not independent of another one."""
+        return subjects(self.cases)
+
+    @cached_property
+    def rows(self) -> Sequence[SummaryRow]:
+        """The rows of the table."""
+        return summarise(self.scores, self.clusters)
+
+    @cached_property
+    def gap(self) -> PairedDifference | None:
+        """How much more the synthetic protocol reports than the wild one; None if the run does not have both."""
+        return synthetic_minus_wild(self.scores, self.clusters)
+
+    @property
+    def headline(self) -> str:
+        """What the run found, in one sentence."""
+        if all_refused(self.cases):
+            return nothing_measured(self.cases)
+        known = gap_in_words(self.gap) or reliability_in_words(self.rows)
+        return known or "; ".join(["No answer to an edit prompt was scored", *run_notes.unscored(self.scores)])
 
 
-def print_run(folder: RunFolder) -> None:
-    """Print a finished run: head, table, gap, examples, and what to do next."""
-    cases, scores = list(folder.cases()), list(folder.scores())
-    clusters = subjects(cases)
-    rows = summarise(scores, clusters)
+def print_run(folder: RunFolder, said: Collection[str] = (), quiet: bool = False) -> None:
+    """Print a finished run: headline, table, telling answers, what else was noticed, its path, and what to do next.
+
+    Notes that were ``said`` to the user already are left out. ``quiet``: only headline, table and path are printed. Raises
+    ``UserError`` if the manifest lacks something that is printed.
+    """
+    readable_manifest(folder)
+    found = Found.of(folder)
     with results_console() as console:  # in a notebook all of it is one output
-        print_head(console, folder, len(cases))
-        print_table(console, rows)
-        print_gap(console, synthetic_minus_wild(scores, clusters))
-        print_detectable(console, len(cases))
-        print_changes(console, changes_by_edits(scores, clusters))
-        print_hard_locality(console, by_nearness(cases, scores))
-        print_retention(console, retention(folder), retention_matrices(folder), collapse(folder.points()))
-        print_abilities(console, sorted(folder.points(), key=lambda point: point.after_edits))
-        print_continuations(console, continuations(cases, scores))
-        print_endings(console, endings(cases, folder.manifest.protocols))
-        print_compared_carefully(console, scores)
-        print_refusals(console, cases)
-        print_unscored(console, scores)
-        print_examples(console, cases)
+        if not quiet:
+            console.print()
+            print_head(console, folder, len(found.cases), said)
+            console.print()
+        print_line(console, found.headline)
         console.print()
-        console.print(safe_text(f"Run: {folder.path}"), soft_wrap=True)
-        console.print(safe_text(f"Next: {command('show', folder.path, Option('edits'))}"), soft_wrap=True)
-        if all_refused(cases):
-            console.print(safe_text(nothing_measured(cases)), soft_wrap=True)
+        print_table(console, found.rows, found.labels)
+        if not quiet:
+            protocol = asked_under(folder.manifest.protocols)
+            if protocol is not None and not all_refused(found.cases):
+                print_telling(console, found.cases, found.scores, protocol, found.labels)
+            print_noticed(console, found)
+        console.print()
+        print_whole(console, f"Run: {folder.path}")
+        if not quiet:
+            print_whole(console, f"Next: {command('show', folder.path, Option('edits'))}")
+
+
+def print_edits_of(folder: RunFolder, said: Collection[str] = (), quiet: bool = False) -> None:
+    """Print what was run, unless ``quiet``, and each edit of a finished run. ``said`` and the error raised are those of
+    ``print_run``.
+    """
+    cases = list(folder.cases())
+    with results_console() as console:
+        if not quiet:
+            print_head(console, folder, len(cases), said)
+            console.print()
+        print_edits(console, cases, list(folder.scores()), labels_of(folder.manifest.protocols))
+
+
+def print_runs(folders: Sequence[RunFolder], said: Collection[str] = (), quiet: bool = False) -> None:
+    """Print for each of several runs of one call its path, what it found in a sentence, and what went wrong.
+
+    The runs share model and cases. What else they share is printed once too. ``said`` and ``quiet`` are those of ``print_run``.
+    """
+    for folder in folders:
+        readable_manifest(folder)
+    with results_console() as console:
+        noted = [[*_how(folder), *_noted(folder, said)] for folder in folders]
+        shared = [line for line in noted[0] if all(line in lines for lines in noted)]
+        if not quiet:
+            console.print()
+            print_line(console, f"{len(folders)} runs {_on_what(folders[0].manifest)}")
+            _print_lines(console, shared)
+            console.print()
+        for folder, lines in zip(folders, noted, strict=True):
+            found = Found.of(folder)
+            print_whole(console, f"{name_in_words(folder.manifest.identity['editor'])}: {folder.path}")
+            print_line(console, found.headline, indent=2, hanging=0)
+            if not quiet:
+                own = [line for line in lines if line not in shared]
+                _print_lines(console, [*own, *problems(found)], indent=2)
 
 
 def all_refused(cases: Sequence[CaseRecord]) -> bool:
@@ -85,36 +144,46 @@ def all_refused(cases: Sequence[CaseRecord]) -> bool:
 
 
 def nothing_measured(cases: Sequence[CaseRecord]) -> str:
-    """Return the last line of a run whose edits were all refused."""
+    """Return the headline of a run whose edits were all refused."""
     reasons = Counter(case.edit.reason or "" for case in cases)
     why, count = reasons.most_common(1)[0]
     share = f", {count} of them because of this" if count < len(cases) else ""
     return f"Nothing was measured: all {len(cases)} edits were refused{share}: {why}"
 
 
-def print_head(console: Console, folder: RunFolder, done: int) -> None:
-    """Print what was run, and each note once. Raises ``UserError`` if the manifest lacks something that is printed."""
+def _on_what(manifest: Manifest, done: int | None = None) -> str:
+    """Return the model and the dataset of a run; ``done`` is the number of edits if it is not that of the manifest."""
+    model, dataset = manifest.identity["model"], manifest.identity["dataset"]
+    edits = manifest.case_count if done is None else done
+    return f"on {model['name']} ({model['dtype']}, {model['device']}), {edits} edits of {dataset['name']}"
+
+
+def print_head(console: Console, folder: RunFolder, done: int, said: Collection[str] = ()) -> None:
+    """Print what was run, and each note once that was not ``said`` already.
+
+    Raises ``UserError`` if the manifest lacks something that is printed.
+    """
     manifest = readable_manifest(folder)
-    what = manifest.identity
-    model, dataset, editor = what["model"], what["dataset"], what["editor"]
-    console.print()
-    console.print(
-        safe_text(
-            f"{name_in_words(editor)} on {model['name']} ({model['dtype']}, {model['device']}), {done} edits of {dataset['name']}"
-        )
-    )
-    if "schedule" in what:
-        console.print(safe_text(f"Schedule: {description(what['schedule'])}"))
+    print_line(console, f"{name_in_words(manifest.identity['editor'])} {_on_what(manifest, done)}")
+    for line in _how(folder):
+        print_line(console, line)
+    _print_lines(console, _noted(folder, said))
+
+
+def _how(folder: RunFolder) -> Iterator[str]:
+    """Yield how edits were written and evaluated, and in what each variant differs from the published protocol."""
+    manifest = folder.manifest
+    if "schedule" in manifest.identity:
+        yield f"Schedule: {description(manifest.identity['schedule'])}"
+    for one in manifest.protocols:
+        if one.variant_of:
+            yield f"Variant of {one.variant_of}, not {one.variant_of}: {'; '.join(one.differences)}"
+
+
+def _noted(folder: RunFolder, said: Collection[str]) -> list[str]:
+    """Return each note that was made while a run was carried out and was not ``said`` already, once."""
     later = (note for work in folder.work() for note in work.notes)
-    for note in dict.fromkeys([*manifest.notes, *later]):
-        console.print(safe_text(f"Note: {note}"))
-    for protocol in manifest.protocols:
-        if protocol.variant_of:
-            console.print(
-                safe_text(
-                    f"Variant of {protocol.variant_of}, not {protocol.variant_of}: {'; '.join(protocol.differences)}"
-                )
-            )
+    return [f"Note: {note}" for note in dict.fromkeys([*folder.manifest.notes, *later]) if note not in said]
 
 
 def readable_manifest(folder: RunFolder) -> Manifest:
@@ -135,228 +204,50 @@ def readable_manifest(folder: RunFolder) -> Manifest:
     return manifest
 
 
-def print_table(console: Console, rows: Sequence[SummaryRow]) -> None:
-    """Print one row for each protocol, probe kind and metric. In a narrow window the counts are left out, which is noted."""
-    narrow = console.width < WIDTH_OF_THE_TABLE
-    table = Table("protocol", "probe", "metric", box=None if narrow else HEAVY_HEAD)
-    for column in ("before", "after", "95 % interval", *(() if narrow else COUNTS)):
-        table.add_column(column, justify="right", no_wrap=True)
-    last = None
-    for row in rows:
-        if last not in (None, row.protocol):
-            table.add_section()
-        table.add_row(
-            safe_text("" if row.protocol == last else row.protocol),
-            row.kind,
-            safe_text(row.metric),
-            number(row.before),
-            number(row.after),
-            interval_of(row.low, row.high),
-            *(() if narrow else (str(getattr(row, count)) for count in COUNTS)),
-        )
-        last = row.protocol
-    console.print(table)
-    if narrow:
-        console.print(
-            "How many cases there are, and how many answers were scored, unscored and refused, is shown in a window "
-            f"{WIDTH_OF_THE_TABLE} columns wide, and by {command('show', Option('json'))}."
-        )
+def problems(found: Found) -> Iterator[str]:
+    """Yield what went wrong: refusals, edits that were not written or diverged, answers without a score, and a collapse."""
+    yield from run_notes.refusals(found.cases)
+    yield from run_notes.unscored(found.scores)
+    collapsed = collapse(found.folder.points())
+    if collapsed:
+        yield collapse_in_words(collapsed)
 
 
-def print_abilities(console: Console, points: Sequence[JudgingPointRecord]) -> None:
-    """Print how the model's accuracies in tasks changed from the first to the last of ``points``, if they were measured."""
-    if len(points) < 2:
-        return
-    first, last = points[0], points[-1]
-    for name, edited in last.measured.items():
-        unedited = first.measured.get(name, ())
-        if any(change for _, _, change in changes(unedited, edited)):
-            console.print(f"After {last.after_edits} edits, beside the unedited model:")
-            print_capability(console, unedited, edited)
-            console.print()
-
-
-def print_gap(console: Console, gap: PairedDifference | None) -> None:
-    """Print how much more the synthetic protocol reports than the wild one, if a run has both."""
-    sentence = gap_in_words(gap)
-    if sentence is not None:
-        console.print(safe_text(sentence))
-
-
-def print_detectable(console: Console, cases: int) -> None:
-    """Print the smallest difference from another run that this number of cases detects."""
-    smallest = smallest_detectable_before(cases)
-    if smallest is not None and smallest <= 1:
-        console.print(
-            f"With {cases} cases, a difference of about {100 * smallest:.0f} points from another run can be detected "
-            f"(80 % power, two-sided 5 %, if the runs disagree on {DISCORDANT:.0%} of the cases)."
-        )
-
-
-def print_hard_locality(console: Console, split: Mapping[Nearness, Sequence[SummaryRow]]) -> None:
-    """Print the mean of hard locality for each sort of its probes, if a run has any."""
-    said: dict[tuple[str, str], list[str]] = {}
-    for nearness, rows in split.items():
-        for row in rows:
-            value = f"{nearness.replace('-', ' ')} {number(row.after)} (cases: {row.cases}, probes: {row.scored})"
-            said.setdefault((row.protocol, row.metric), []).append(value)
-    for (protocol, metric), values in said.items():
-        console.print(safe_text(f"{protocol}: hard locality by {metric}: {', '.join(values)}.", 300))
-
-
-def print_continuations(console: Console, found: Sequence[Continuation]) -> None:
-    """Print after how many correct answers the edited model continued, if something was observed after any."""
-    for one in found:
-        if one.went_on or one.ended:
-            shown = f", such as {one.example!r}" if one.example else ""
-            unknown = f"; for {one.unknown} this is not known" if one.unknown else ""
-            console.print(
-                safe_text(
-                    f"{one.protocol}: of {one.held} correct answers, {one.went_on} went on after the cut{shown}; "
-                    f"{one.ended} ended there{unknown}.",
-                    300,
-                )
-            )
-
-
-def print_endings(console: Console, found: Sequence[Endings]) -> None:
-    """Print which protocols ended no answer by a stop, and how many answers a line break at their beginning left empty."""
-    for one in found:
-        if not one.by_a_stop:
-            hint = f'; some contain "{one.other_stop}", which ends a sentence in its script' if one.other_stop else ""
-            console.print(
-                safe_text(
-                    f"{one.protocol}: none of {one.answers} answers was ended by a stop of the truncator {one.truncator}{hint}.",
-                    300,
-                )
-            )
-        if one.emptied:
-            console.print(
-                safe_text(
-                    f"{one.protocol}: {one.emptied} of {one.answers} answers begin with a line break, which ends them, so they "
-                    "are empty; the truncator's parameter skip_leading_white_space skips it.",
-                    300,
-                )
-            )
-
-
-def print_compared_carefully(console: Console, scores: Sequence[ScoreRecord]) -> None:
-    """Print how many questions have accepted answers that a metric compared carefully, and some of these."""
-    questions: dict[str, set[tuple[str, str, int]]] = {}
-    golds: dict[str, dict[str, str]] = {}
-    for score in scores:
-        for sample in (*score.before_samples, *score.after_samples):
-            if lost := sample.details.get(COMPARED_CAREFULLY):
-                questions.setdefault(score.metric, set()).add((score.case, score.protocol, score.probe))
-                golds.setdefault(score.metric, {}).update(lost)
-    for metric, asked in questions.items():
-        shown = ", ".join(f"{LOST[loss]} {gold!r}" for gold, loss in list(golds[metric].items())[:EXAMPLES])
-        console.print(
-            safe_text(
-                f"{metric}: {len(asked)} questions were compared with signs and symbols kept, because the usual normalisation "
-                f"{shown}.",
-                300,
-            )
-        )
-
-
-def print_refusals(console: Console, cases: Sequence[CaseRecord]) -> None:
-    """Print why edits were refused, and how many diverged."""
-    refused = [case for case in cases if case.edit.status == "refused"]
-    if refused:
-        console.print(
-            safe_text(f"{len(refused)} refused; the first, case {refused[0].case}: {refused[0].edit.reason}", 300)
-        )
-    failed = [case for case in cases if case.edit.status == "edited" and case.edit.reason]
-    if failed:
-        console.print(
-            safe_text(
-                f"{len(failed)} edits were not written, and their cases were evaluated without them; the first, case "
-                f"{failed[0].case}: {failed[0].edit.reason}",
-                300,
-            )
-        )
-    diverged = [case for case in cases if case.edit.patch and case.edit.patch.get("finite") is False]
-    if diverged:
-        console.print(
-            safe_text(
-                f"{len(diverged)} edits diverged (not finite) and were evaluated all the same; the first: {diverged[0].case}"
-            )
-        )
-
-
-def print_unscored(console: Console, scores: Sequence[ScoreRecord]) -> None:
-    """Print why answers have no score, the most frequent reasons first."""
-    unscored = [score for score in scores if score.after is None and score.after_reason != REFUSED]
-    reasons = Counter((score.metric, score.after_reason or "") for score in unscored)
-    for (metric, reason), count in reasons.most_common(REASONS):
-        console.print(safe_text(f"{count} unscored by {metric}: {reason}", 300))
-    if len(reasons) > REASONS:
-        console.print(safe_text(f"... and {len(reasons) - REASONS} more reasons, in scores.jsonl"))
-
-
-def print_examples(console: Console, cases: Sequence[CaseRecord]) -> None:
-    """Print a few edits, evenly spaced over the run, with the answers to the edit prompt before and after."""
-    edited = [case for case in cases if case.edit.status == "edited"]
-    for index in sorted(
-        {round(i * (len(edited) - 1) / max(1, EXAMPLES - 1)) for i in range(EXAMPLES)} if edited else ()
-    ):
-        case = edited[index]
+def print_noticed(console: Console, found: Found) -> None:
+    """Print what else was noticed in a run: first what went wrong, last how its numbers changed."""
+    folder, labels = found.folder, found.labels
+    points = sorted(folder.points(), key=lambda point: point.after_edits)
+    differences = changes_by_edits(found.scores, found.clusters)
+    _print_paragraph(console, problems(found))
+    print_retention(console, retention(folder), retention_matrices(folder), labels)
+    _print_paragraph(console, abilities(points))
+    _print_paragraph(
+        console,
+        [
+            *run_notes.hard_locality(by_nearness(found.cases, found.scores), labels),
+            *run_notes.after_the_cut(continuations(found.cases, found.scores), labels),
+            *run_notes.ends_of_answers(endings(found.cases, folder.manifest.protocols), labels),
+            *run_notes.compared_carefully(found.scores),
+        ],
+    )
+    if differences:
         console.print()
-        console.print(safe_text(f"{case.request.prompt} -> {case.request.target}", 140))
-        for probe in case.probes:
-            if probe.kind == "reliability":
-                console.print(safe_text(f"  {probe.protocol}: {_said(probe)}", 220))
+        print_line(console, "Changes by the edits, after minus before, paired by case:")
+        for line in run_notes.changes(differences, labels):
+            print_line(console, line, LONGEST_NOTE, 2)
+        for line in run_notes.explanation(differences):
+            print_line(console, line)
+    _print_paragraph(console, run_notes.detectable(len(found.cases), found.gap.detectable if found.gap else None))
 
 
-def _said(probe: ProbeRecord) -> str:
-    return f"before {_first(probe, probe.before)}, after {_first(probe, probe.after)}"
+def _print_paragraph(console: Console, lines: Iterable[str]) -> None:
+    """Print lines below an empty one, if there are any."""
+    known = list(lines)
+    if known:
+        console.print()
+    _print_lines(console, known)
 
 
-def _first(probe: ProbeRecord, answers: Sequence[Answer]) -> str:
-    if not answers:
-        return f"no answer ({probe.unanswered})"
-    return repr(answers[0].text) + (f" (first of {len(answers)} samples)" if len(answers) > 1 else "")
-
-
-def print_edits(console: Console, cases: Sequence[CaseRecord], scores: Sequence[ScoreRecord]) -> None:
-    """Print one row for each edit: for every protocol, its score by each probe kind and metric, in the order printed below."""
-    columns: dict[str, list[Column]] = {}
-    values: dict[tuple[str, str, Column], list[float]] = {}
-    for score in scores:
-        column = (score.kind, score.metric)
-        if column not in columns.setdefault(score.protocol, []):
-            columns[score.protocol].append(column)
-        if score.after is not None:
-            values.setdefault((score.case, score.protocol, column), []).append(score.after)
-    followed = [protocol for protocol in columns if any(_went_on(case, protocol) for case in cases)]
-    table = Table("case", "edit")
-    for protocol in columns:
-        table.add_column(safe_text(protocol))
-    for protocol in followed:
-        table.add_column(safe_text(f"{protocol}, after the cut"))
-    for case in cases:
-        row = [_in_a_cell(case, [values.get((case.case, p, column)) for column in columns[p]]) for p in columns]
-        more = [safe_text(_went_on(case, protocol), LONGEST_CONTINUATION) for protocol in followed]
-        table.add_row(
-            safe_text(case.case), safe_text(f"{case.request.prompt} -> {case.request.target}", LONGEST), *row, *more
-        )
-    console.print(table)
-    for protocol, listed in columns.items():
-        console.print(safe_text(f"{protocol}: " + ", ".join(f"{kind} ({metric})" for kind, metric in listed)))
-
-
-def _went_on(case: CaseRecord, protocol: str) -> str:
-    """Return what followed the edited model's answer to the edit prompt; empty if the model generated nothing more."""
-    for probe in case.probes:
-        if probe.protocol == protocol and probe.kind == "reliability":
-            after, text = after_the_answer(probe)
-            if after == "went on":
-                return text
-    return ""
-
-
-def _in_a_cell(case: CaseRecord, values: Sequence[list[float] | None]) -> str:
-    if case.edit.status == "refused":
-        return "refused"
-    return "  ".join(f"{fmean(value):.2f}" if value else "  - " for value in values)
+def _print_lines(console: Console, lines: Iterable[str], indent: int = 0) -> None:
+    for line in lines:
+        print_line(console, line, LONGEST_NOTE, indent)

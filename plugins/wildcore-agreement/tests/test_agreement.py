@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from wildcore_agreement.kappa import kappa
 from wildcore_agreement.verdicts import find_label
 
 from wildcore import Answer, EditRequest, EvalProtocol, Output, Score, Use
@@ -20,6 +19,7 @@ from wildcore.cli import main
 from wildcore.datasets import TableParams, read_table
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ProbeRecord, ScoreRecord
+from wildcore.scoring import kappa
 from wildcore.scoring.intervals import NORMAL_95, wilson
 from wildcore.scoring.prediction_powered import corrected_mean
 from wildcore.scoring.scores import COMPARES, REFUSED

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from wildcore_study.decomposition import effects, steps
+from wildcore_study.decomposition import effects
 from wildcore_study.documents import TABLES
 from wildcore_study.measured import Measured, measured
 from wildcore_study.presets import Preset, planned_runs, preset_names, read_preset
-from wildcore_study.protocols import MODULES, controlled_protocols
+from wildcore_study.protocols import controlled_protocols
 from wildcore_study.rendering import CSV_COLUMNS, WIDEST
 from wildcore_study.tables import Report, arrange, collect
 
@@ -19,6 +19,7 @@ from wildcore import UserError
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import load_registry
+from wildcore.scoring import MODULES, module_steps
 
 PROTOCOLS = [protocol.name for protocol in controlled_protocols()]
 
@@ -159,7 +160,7 @@ def test_published_numbers_stand_beside_those_of_the_papers_model_alone(numbers:
 def test_the_modules_alone_and_in_order_add_up(numbers: list[Measured]) -> None:
     of_controlled = [number for number in numbers if number.protocol in PROTOCOLS]
     found = {effect.label: effect.paired.difference for effect in effects(of_controlled)}
-    assert set(found) == {label for label, _, _ in steps()}
+    assert set(found) == {label for label, _, _ in module_steps()}
     total = found["all four"]
     assert sum(found[f"{module}, in order"] or 0 for module in MODULES) == pytest.approx(total)
     synthetic, wild = (n.mean for n in numbers if n.probe == "reliability" and n.protocol in ("synthetic", "wild"))

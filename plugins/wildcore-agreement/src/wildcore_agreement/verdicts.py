@@ -11,8 +11,8 @@ from typing import Literal
 from wildcore import FrozenData, Option, ProbeKind, Score, UserError, suggestion
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, ProbeRecord, ScoreRecord
+from wildcore.scoring import Kappa, kappa
 from wildcore.scoring.intervals import wilson
-from wildcore_agreement.kappa import Kappa, kappa
 
 When = Literal["before", "after"]
 

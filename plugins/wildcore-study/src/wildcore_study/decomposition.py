@@ -1,16 +1,14 @@
 """What each of the four modules costs: alone, in the paper's order, and last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from wildcore import ProbeKind
+from wildcore.scoring import module_steps
 from wildcore.scoring.paired import PairedDifference
 from wildcore.types import FrozenData
 from wildcore_study.measured import Measured
-from wildcore_study.protocols import MODULES, Combination, Module
+from wildcore_study.protocols import Combination
 from wildcore_study.repeats import compare_measured
-
-SYNTHETIC: frozenset[Module] = frozenset()
-WILD: frozenset[Module] = frozenset(MODULES)
 
 
 class Effect(FrozenData):
@@ -21,22 +19,11 @@ class Effect(FrozenData):
     paired: PairedDifference
 
 
-def steps() -> Iterator[tuple[str, frozenset[Module], frozenset[Module]]]:
-    """Return each step: its label, and the modules that are as in ``wild`` before it and after it."""
-    for module in MODULES:
-        yield f"{module}, alone", SYNTHETIC, frozenset({module})
-    for number, module in enumerate(MODULES):
-        yield f"{module}, in order", frozenset(MODULES[:number]), frozenset(MODULES[: number + 1])
-    for module in MODULES:
-        yield f"{module}, last", WILD - {module}, WILD
-    yield "all four", SYNTHETIC, WILD
-
-
 def effects(numbers: Sequence[Measured]) -> list[Effect]:
     """Return the effects for the numbers of one editor by one probe; a step of which one side was not measured is left out."""
     by_values = {(n.setting.context, n.setting.generator, n.setting.truncator, n.setting.metric): n for n in numbers}
     found = []
-    for label, start, end in steps():
+    for label, start, end in module_steps():
         before, after = (by_values.get(Combination(wild=side).values) for side in (start, end))
         if before is not None and after is not None:
             found.append(Effect(label=label, probe=before.probe, paired=compare_measured(before, after)))

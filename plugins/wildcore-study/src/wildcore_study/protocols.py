@@ -6,14 +6,11 @@ the only probe, as in the paper's section 6.
 
 from collections.abc import Iterable
 from itertools import product
-from typing import Literal
 
 from wildcore import EvalProtocol, Use
+from wildcore.scoring import MODULES, Module
 from wildcore.types import FrozenData
 
-Module = Literal["input", "generation", "truncation", "metric"]
-MODULES: tuple[Module, ...] = ("input", "generation", "truncation", "metric")
-"""The modules in the paper's order."""
 SYNTHETIC_VALUES = ("question-only", "teacher-forcing", "gold-length", "token-match")
 WILD_VALUES = ("qa-instruction", "autoregressive", "stop-strings", "exact-match")
 """What each module is in ``synthetic`` and in ``wild``; the paper's WILD scores by an LLM judge."""

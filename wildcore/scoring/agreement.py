@@ -1,10 +1,10 @@
-"""Cohen's kappa with its interval."""
+"""How far two raters agree: Cohen's kappa with its interval."""
 
 from collections.abc import Sequence
 from math import sqrt
 
-from wildcore import FrozenData
 from wildcore.scoring.intervals import NORMAL_95
+from wildcore.types import FrozenData
 
 NO_VARIANCE = 1e-12
 """A variance below this is zero apart from rounding."""
