@@ -47,7 +47,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     SPEED: ("batch_size", "parallel", "threads"),
     OUTPUT: (
         "destination", "out", "resume", "edits", "form", "as_json", "as_csv", "as_markdown", "as_latex", "track", "trackers",
-        "quiet",
+        "list_edits", "quiet",
     ),
 }  # fmt: skip
 """The parameters of options that several commands have, by group."""

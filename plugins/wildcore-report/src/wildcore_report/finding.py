@@ -33,8 +33,9 @@ class Found:
 def find_runs(paths: Sequence[Path]) -> Found:
     """Return the finished runs at ``paths``: each is a run, or a folder with runs at any depth.
 
-    Raises ``UserError`` for a path that is neither, for a run that is unfinished or damaged, and for folders without any finished
-    run. Unfinished and damaged runs within a folder are left out, which is noted.
+    Runs named are in the order given; those of a folder in the order of their schedule, dataset, model, editor and path. Raises
+    ``UserError`` for a path that is neither, for a run that is unfinished or damaged, and for folders without any finished run.
+    Unfinished and damaged runs within a folder are left out, which is noted.
     """
     found = Found()
     for path in paths:
@@ -69,7 +70,15 @@ def _add_within(found: Found, folder: Path) -> None:
             Place(folder),
             "finish one of them first",
         )
+    found.runs[count:] = sorted(found.runs[count:], key=_as_read)
     found.notes += [f"left out: {problem}" for problem in problems]
+
+
+def _as_read(run: FoundRun) -> tuple[str, ...]:
+    """Return by what the runs of a folder are ordered: their names may be hashes."""
+    named = run.folder.manifest.identity
+    parts = [named.get("schedule", {}).get("edits", ""), *(named[part]["name"] for part in ("dataset", "model", "editor"))]
+    return (*map(str, parts), str(run.folder.path))
 
 
 def _add(found: Found, path: Path) -> None:
