@@ -49,7 +49,7 @@ from wildcore_leaderboard.facts import dataset_reader
 from wildcore_leaderboard.hub import require_repository_name, send
 from wildcore_leaderboard.model_results import model_card, require_model_folder, require_one_model
 from wildcore_leaderboard.publish_command import _require_private, _write_card
-from wildcore_leaderboard.runs import find_runs as runs_of_a_leaderboard
+from wildcore_leaderboard.runs import find_runs as find_site_runs
 from wildcore_leaderboard.runs import read_run
 from wildcore_lm_eval.language_model import EditedModel
 from wildcore_lm_eval.measurement import LmEval
@@ -2003,7 +2003,7 @@ LEADERBOARD: list[tuple[str, Callable[[Path], Any], str, str | None]] = [
     ),
     (
         "wildcore_leaderboard.runs:find_runs",
-        lambda folder: runs_of_a_leaderboard(folder),
+        lambda folder: find_site_runs(folder),
         "FOLDER: contains no run; name a folder with run folders in it, at any depth",
         SAME,
     ),
