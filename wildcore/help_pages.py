@@ -71,7 +71,7 @@ class GroupedOption(click.Option):
 class HelpfulCommand(click.Command):
     """A command whose help has options in groups, and examples.
 
-    ``section`` is where the list of commands shows it. ``document`` is the form of what it prints with ``--json``. ``groups``
+    ``section`` is where the list of commands shows it. ``documents`` are the forms of what it prints with ``--json``. ``groups``
     maps the name of a group to parameters that are not in ``GROUPS``, or belong elsewhere here.
     """
 
@@ -81,11 +81,11 @@ class HelpfulCommand(click.Command):
         section: str = OF_PLUGINS,
         groups: Mapping[str, Sequence[str]] | None = None,
         examples: Sequence[Example] = (),
-        document: JsonDocument | None = None,
+        documents: Sequence[JsonDocument] = (),
         **attributes: Any,
     ) -> None:
         super().__init__(*args, **attributes)
-        self.section, self.examples, self.document = section, tuple(examples), document
+        self.section, self.examples, self.documents = section, tuple(examples), tuple(documents)
         self.group_of = {name: group for of in (GROUPS, groups or {}) for group, names in of.items() for name in names}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

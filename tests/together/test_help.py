@@ -45,6 +45,12 @@ PARSED_ONLY = {
     "wildcore report runs/first runs/second --out both.html --figures figures": "the tests of the plugin run it",
     "wildcore view": "it serves until Ctrl-C",
     "wildcore view runs/first --no-open --port 8000": "it serves until Ctrl-C",
+    "wildcore leaderboard runs --out site": "the tests of the plugin run it",
+    "wildcore leaderboard build runs --out site": "the tests of the plugin run it",
+    "wildcore leaderboard build runs --out site --no-reports": "the tests of the plugin run it",
+    "wildcore leaderboard check runs/first": "it fails for a run of unreleased versions",
+    "wildcore leaderboard check runs/first --json": "it fails for a run of unreleased versions",
+    "wildcore publish runs/first --to-hub me/my-run --yes": "it sends to the hub",
     "wildcore cache prune --kind second-moments --unfinished": "it asks a question",
 }
 """Examples that are not run here, and why."""

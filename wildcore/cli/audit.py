@@ -61,7 +61,7 @@ LONGEST = 130
     cls=CoreCommand,
     section=LOOK_UP,
     short_help="Find what in a dataset would spoil a result.",
-    document=DOCUMENT,
+    documents=(DOCUMENT,),
 )
 @click.argument("dataset", shell_complete=complete_offers("dataset"))
 @click.option(

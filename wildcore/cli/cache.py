@@ -86,7 +86,7 @@ def cache_command() -> None:
     """Show, verify and remove what editors prepared for models, such as second moments."""
 
 
-@cache_command.command("list", short_help="List what is kept.", document=LIST)
+@cache_command.command("list", short_help="List what is kept.", documents=(LIST,))
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 def list_command(as_json: bool) -> None:
     """List what is kept: kind, model, facts, size, date and file of each artifact."""
@@ -103,7 +103,7 @@ def list_command(as_json: bool) -> None:
     _print_total(found)
 
 
-@cache_command.command("verify", short_help="Read everything and name what is damaged.", document=CHECK)
+@cache_command.command("verify", short_help="Read everything and name what is damaged.", documents=(CHECK,))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
 def verify_command(ctx: click.Context, as_json: bool) -> None:

@@ -24,7 +24,7 @@ FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
     cls=CoreCommand,
     section=RESULTS,
     short_help="Show runs side by side, with their differences.",
-    document=DOCUMENT,
+    documents=(DOCUMENT,),
 )
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True, shell_complete=complete_runs)
 @click.option(

@@ -34,7 +34,7 @@ DOCUMENT = JsonDocument("describe", 1, "wildcore.jobs.describe_offer:Description
     cls=CoreCommand,
     section=LOOK_UP,
     short_help="Describe an editor, protocol, model or other part.",
-    document=DOCUMENT,
+    documents=(DOCUMENT,),
 )
 @click.argument("kind", metavar="[KIND]", shell_complete=complete_kinds_and_names)
 @click.argument("name", metavar="NAME", required=False, shell_complete=complete_names_of_kind)

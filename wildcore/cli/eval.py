@@ -86,7 +86,7 @@ Begun = tuple[RunFolder, str | None]
     cls=CoreCommand,
     section=EDIT,
     short_help="Edit a model, ask it before and after, show what held.",
-    document=SEVERAL_RUNS,
+    documents=(ONE_RUN, SEVERAL_RUNS),
 )
 @click.option(
     "--editor",

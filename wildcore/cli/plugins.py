@@ -40,7 +40,7 @@ class PluginList(FrozenData):
     cls=CoreCommand,
     section=LOOK_UP,
     short_help="List the installed plugins and what they offer.",
-    document=DOCUMENT,
+    documents=(DOCUMENT,),
 )
 @click.option("--broken", is_flag=True, help="Show only plugins set aside as broken, each with its traceback.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plugins as JSON.")

@@ -26,7 +26,7 @@ from wildcore.storage.cache import cache_folder
     cls=CoreCommand,
     section=RESULTS,
     short_help="Score a run's stored answers by further metrics.",
-    document=ONE_RUN,
+    documents=(ONE_RUN,),
 )
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option(

@@ -11,6 +11,7 @@ from wildcore.errors import Option, UserError, escaped
 from wildcore.help_pages import RESULTS
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import Reporter
+from wildcore.reporting.edit_rows import RUN_EDITS
 from wildcore.reporting.run import print_edits_of, print_run
 from wildcore.reporting.run_formats import Format, formatted_edits, formatted_run
 from wildcore.scoring.summary import ONE_RUN
@@ -18,7 +19,9 @@ from wildcore.scoring.summary import ONE_RUN
 FORMATS: tuple[Format, ...] = ("json", "csv", "markdown", "latex")
 
 
-@click.command("show", cls=CoreCommand, section=RESULTS, short_help="Show what a run measured.", document=ONE_RUN)
+@click.command(
+    "show", cls=CoreCommand, section=RESULTS, short_help="Show what a run measured.", documents=(ONE_RUN, RUN_EDITS)
+)
 @click.argument("run", type=click.Path(path_type=Path), shell_complete=complete_runs)
 @click.option("--edits", is_flag=True, help="Print the edits one by one instead of the table, in any format.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary, or the edits, as JSON.")

@@ -28,8 +28,7 @@ def documents() -> dict[JsonDocument, list[str]]:
     """Return the documents of all installed commands, each with the commands that print it."""
     found: dict[JsonDocument, list[str]] = {}
     for name, command in all_commands().items():
-        document = getattr(command, "document", None)
-        if document is not None:
+        for document in getattr(command, "documents", ()):
             found.setdefault(document, []).append(name)
     return found
 

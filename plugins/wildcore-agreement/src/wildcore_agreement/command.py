@@ -71,7 +71,7 @@ class AgreementReport(FrozenData):
     cls=HelpfulCommand,
     section=RESULTS,
     short_help="Show how far metrics, judges and people agree.",
-    document=DOCUMENT,
+    documents=(DOCUMENT,),
     groups={"Answers": ("metrics", "kinds", "protocol", "when", "threshold"), OUTPUT: ("limit", "sheet_file")},
     examples=(
         Example("wildcore agreement runs/first", "Compare every pair of metrics that scored the run."),

@@ -20,7 +20,7 @@ from wildcore.registry import Registry
 from wildcore.scoring.clusters import subjects
 from wildcore.scoring.means import summarise
 from wildcore_leaderboard.facts import dataset_reader, findings_of_facts
-from wildcore_leaderboard.findings import Finding, Unchecked, Verdict
+from wildcore_leaderboard.findings import Problem, Unchecked, Verdict
 from wildcore_leaderboard.named import departures
 from wildcore_leaderboard.recomputed import (
     computed_again,
@@ -55,20 +55,20 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
     Raises ``UserError`` if it is not a run folder, or if ``dataset_file`` cannot be read as its dataset.
     """
     run = read_recorded(path)
-    if isinstance(run, Finding):
+    if isinstance(run, Problem):
         return _verdict(path, [run])
     problems = [*run.findings, *_incomplete(run), *_contradictory(run), *_unreleased(run, allowed.revisions)]
     unchecked: list[Unchecked] = []
     reader = dataset_reader(run, registry, dataset_file)
     for found in findings_of_facts(run, reader, dataset_file.name if dataset_file else "the dataset"):
-        (problems if isinstance(found, Finding) else unchecked).append(found)  # type: ignore[arg-type]
+        (problems if isinstance(found, Problem) else unchecked).append(found)  # type: ignore[arg-type]
     with TemporaryDirectory() as cache:
         recomputed = metrics_of(run, registry, Path(cache))
         problems += findings_of_scores(run, recomputed)
     unchecked += not_recomputed(recomputed)
     problems += _wrong_summary(run)
     problems += [
-        Finding(where=one.what, problem=f"not checked: {one.reason}")
+        Problem(where=one.what, problem=f"not checked: {one.reason}")
         for one in unchecked
         if not is_allowed(one.what, allowed.unchecked)
     ]
@@ -85,33 +85,33 @@ def checked(registry: Registry, path: Path, allowed: Allowed, dataset_file: Path
     )
 
 
-def _verdict(path: Path, problems: Sequence[Finding], **found: Any) -> Verdict:
+def _verdict(path: Path, problems: Sequence[Problem], **found: Any) -> Verdict:
     nothing: dict[str, Any] = {"unchecked": (), "named": (), "unknowable": UNKNOWABLE}
     counts = dict.fromkeys(("cases", "answers", "scores", "recomputed"), 0)
     fields = {**nothing, **counts, **found}
     return Verdict(run=str(path), valid=not problems, problems=tuple(problems), **fields)
 
 
-def _incomplete(run: Recorded) -> Iterator[Finding]:
+def _incomplete(run: Recorded) -> Iterator[Problem]:
     """Yield cases that are missing or of another run, and records without an answer to each protocol."""
     manifest, journal = run.manifest, "journal.jsonl"
     done, own = {record.case for record in run.cases}, set(manifest.case_ids)
     if not own:
-        yield Finding(where=MANIFEST, problem="it does not list its cases: an earlier version began the run")
+        yield Problem(where=MANIFEST, problem="it does not list its cases: an earlier version began the run")
     elif len(own) != len(manifest.case_ids) or len(own) != manifest.case_count:
-        yield Finding(where=MANIFEST, problem="case_count and case_ids contradict each other")
+        yield Problem(where=MANIFEST, problem="case_count and case_ids contradict each other")
     stopped = next((point for point in run.points if point.stopped), None)
     if stopped is not None:
-        yield Finding(where="points.jsonl", problem=f"the sequence was stopped after {stopped.after_edits} edits")
+        yield Problem(where="points.jsonl", problem=f"the sequence was stopped after {stopped.after_edits} edits")
     if missing := [case for case in manifest.case_ids if case not in done]:
-        yield Finding(
+        yield Problem(
             where=journal, problem=f"missing cases: {len(missing)} of {manifest.case_count}; the first is {missing[0]}"
         )
     if foreign := [case for case in done if own and case not in own]:
-        yield Finding(where=journal, problem=f"cases of another run: {len(foreign)}; the first is {min(foreign)}")
+        yield Problem(where=journal, problem=f"cases of another run: {len(foreign)}; the first is {min(foreign)}")
     expected = manifest.case_count if manifest.journal_lines is None else manifest.journal_lines
     if not missing and len(run.cases) < expected:
-        yield Finding(
+        yield Problem(
             where=journal, problem=f"missing at judging points: {expected - len(run.cases)} of {expected} evaluations"
         )
     names = {protocol.name for protocol in manifest.protocols}
@@ -119,32 +119,32 @@ def _incomplete(run: Recorded) -> Iterator[Finding]:
         asked = {probe.protocol for probe in record.probes}
         if asked != names and (record.probes or record.edit.status == "edited"):
             missed = ", ".join(sorted(asked ^ names))
-            yield Finding(where=f"{journal}, case {record.case}", problem=f"not asked as the manifest says: {missed}")
+            yield Problem(where=f"{journal}, case {record.case}", problem=f"not asked as the manifest says: {missed}")
         if any(not probe.after and not probe.unanswered for probe in record.probes) and record.edit.status == "edited":
-            yield Finding(where=f"{journal}, case {record.case}", problem="an answer is missing")
+            yield Problem(where=f"{journal}, case {record.case}", problem="an answer is missing")
 
 
-def _contradictory(run: Recorded) -> Iterator[Finding]:
+def _contradictory(run: Recorded) -> Iterator[Problem]:
     """Yield contradictions within the manifest, and between it and the summary, which repeats a part of it."""
     manifest, identity = run.manifest, run.manifest.identity
     if run.summary:
         for change in changed_values(run.summary.get("identity"), identity):
-            yield Finding(where=MANIFEST, problem=f"identity.{change}; {SUMMARY} has the first")
+            yield Problem(where=MANIFEST, problem=f"identity.{change}; {SUMMARY} has the first")
     modules = {
         protocol.name: protocol.model_dump(mode="json", include={"context", "generator", "truncator", "metrics"})
         for protocol in manifest.protocols
     }
     for change in changed_values(identity.get("protocols"), modules):
-        yield Finding(where=MANIFEST, problem=f"identity.protocols contradicts protocols: {change}")
+        yield Problem(where=MANIFEST, problem=f"identity.protocols contradicts protocols: {change}")
     dataset = identity.get("dataset")
     if isinstance(dataset, Mapping) and dataset.get("cases", manifest.case_count) != manifest.case_count:
-        yield Finding(where=MANIFEST, problem="identity.dataset.cases contradicts case_count")
+        yield Problem(where=MANIFEST, problem="identity.dataset.cases contradicts case_count")
     for field, value in _of_job(run):
         if value != identity.get(field):
-            yield Finding(where=MANIFEST, problem=f"identity.{field} contradicts the job")
+            yield Problem(where=MANIFEST, problem=f"identity.{field} contradicts the job")
     job_dtype, model = manifest.job.get("dtype"), identity.get("model")
     if isinstance(model, Mapping) and job_dtype not in (None, "auto", model.get("dtype")):
-        yield Finding(where=MANIFEST, problem=f"identity.model.dtype contradicts the job, which asks for {job_dtype}")
+        yield Problem(where=MANIFEST, problem=f"identity.model.dtype contradicts the job, which asks for {job_dtype}")
 
 
 def _of_job(run: Recorded) -> Iterator[tuple[str, Any]]:
@@ -166,7 +166,7 @@ def _of_job(run: Recorded) -> Iterator[tuple[str, Any]]:
         yield "schedule", schedule.identity()
 
 
-def _wrong_summary(run: Recorded) -> Iterator[Finding]:
+def _wrong_summary(run: Recorded) -> Iterator[Problem]:
     """Yield rows of the summary's table that are not the means of the recorded scores."""
     if not run.summary:
         return
@@ -181,12 +181,12 @@ def _wrong_summary(run: Recorded) -> Iterator[Finding]:
     rows = said if isinstance(said, list) else []
     keyed = {(row.get("protocol"), row.get("kind"), row.get("metric")): row for row in rows if isinstance(row, Mapping)}
     if len(keyed) != len(rows) or keyed.keys() != expected.keys():
-        yield Finding(where=SUMMARY, problem="its table has other rows than the scores")
+        yield Problem(where=SUMMARY, problem="its table has other rows than the scores")
         return
     for key, row in expected.items():
         for name, value in row.model_dump().items():
             if not _alike(keyed[key].get(name), value):
-                yield Finding(
+                yield Problem(
                     where=SUMMARY, problem=f"{' '.join(key)}: {name} is {keyed[key].get(name)}, the scores give {value}"
                 )
 
@@ -197,7 +197,7 @@ def _alike(said: Any, value: Any) -> bool:
     return bool(said == value)
 
 
-def _unreleased(run: Recorded, allowed: Sequence[str]) -> Iterator[Finding]:
+def _unreleased(run: Recorded, allowed: Sequence[str]) -> Iterator[Problem]:
     """Yield versions that nobody else can install: from an edited tree, from a revision that is not allowed, or no release."""
     places: list[tuple[str, Mapping[str, str]]] = [(MANIFEST, run.manifest.versions)]
     places += [("work.jsonl", call.versions) for call in run.calls]
@@ -207,7 +207,7 @@ def _unreleased(run: Recorded, allowed: Sequence[str]) -> Iterator[Finding]:
         for problem in _of_versions(versions, allowed):
             if problem not in seen:
                 seen.add(problem)
-                yield Finding(where=where, problem=problem)
+                yield Problem(where=where, problem=problem)
 
 
 def _of_versions(versions: Mapping[str, str], allowed: Sequence[str]) -> Iterator[str]:

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import click
 
+from wildcore.completion import complete_runs
+from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand, HelpfulGroup
+from wildcore.json_documents import JsonDocument
 from wildcore.registry import Registry
 from wildcore.reporting.console import printable
 
 Folder = click.Path(path_type=Path)
 INVALID = 1
 """Exit code of ``check`` if the run is not a valid submission."""
+VERDICT = JsonDocument("leaderboard-check", 1, "wildcore_leaderboard.findings:Verdict")
 
 
-class LeaderboardGroup(click.Group):
+class LeaderboardGroup(HelpfulGroup):
     """The commands of ``leaderboard``. A folder, or an option, in place of a command builds the site."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -22,7 +26,15 @@ class LeaderboardGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=LeaderboardGroup)
+@click.group(
+    cls=LeaderboardGroup,
+    section=RESULTS,
+    short_help="Rank comparable runs on a static site, and check submissions.",
+    examples=(
+        Example("wildcore leaderboard runs --out site", "Rank all finished runs in the folder runs."),
+        Example("wildcore leaderboard check runs/first", "Check that a run may be submitted."),
+    ),
+)
 def leaderboard() -> None:
     """Rank comparable runs on a static site, and check submissions to it.
 
@@ -30,8 +42,16 @@ def leaderboard() -> None:
     """
 
 
-@leaderboard.command()
-@click.argument("folder", type=Folder, metavar="DIR")
+@leaderboard.command(
+    cls=HelpfulCommand,
+    short_help="Write a site that ranks the runs in a folder.",
+    groups={OUTPUT: ("title", "no_reports")},
+    examples=(
+        Example("wildcore leaderboard build runs --out site", "Write the site with a report of each run."),
+        Example("wildcore leaderboard build runs --out site --no-reports", "Write the tables alone, which is faster."),
+    ),
+)
+@click.argument("folder", type=Folder, metavar="DIR", shell_complete=complete_runs)
 @click.option(
     "--out", type=Folder, required=True, metavar="SITE", help="Folder of the site: new, empty, or an earlier site."
 )
@@ -57,8 +77,17 @@ def build(ctx: click.Context, /, folder: Path, out: Path, title: str, no_reports
     click.echo(printable(built.in_a_sentence()))
 
 
-@leaderboard.command()
-@click.argument("run", type=Folder)
+@leaderboard.command(
+    cls=HelpfulCommand,
+    short_help="Check that a run is a valid submission.",
+    documents=(VERDICT,),
+    groups={"Check": ("dataset_file", "unchecked", "revisions")},
+    examples=(
+        Example("wildcore leaderboard check runs/first", "Say in one sentence whether the run may be submitted."),
+        Example("wildcore leaderboard check runs/first --json", "List every problem for a program."),
+    ),
+)
+@click.argument("run", type=Folder, shell_complete=complete_runs)
 @click.option(
     "--dataset-file",
     type=Folder,
@@ -98,7 +127,7 @@ def check(
 
     verdict = checked(ctx.find_root().obj, run, Allowed(unchecked, revisions), dataset_file)
     if as_json:
-        click.echo(verdict.model_dump_json(indent=2))
+        click.echo(VERDICT.text(verdict))
     else:
         click.echo(printable(verdict.in_a_sentence()))
         for named in verdict.named:

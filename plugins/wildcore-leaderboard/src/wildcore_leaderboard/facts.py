@@ -11,7 +11,7 @@ from wildcore.datasets.selection import CaseFilter, CaseReader, content_hash
 from wildcore.jobs.build import make
 from wildcore.records.schema import CaseRecord
 from wildcore.registry import Registry
-from wildcore_leaderboard.findings import Finding, Unchecked
+from wildcore_leaderboard.findings import Problem, Unchecked
 from wildcore_leaderboard.recorded import Recorded
 
 DATASET = "dataset"
@@ -41,14 +41,14 @@ def _probes(record: CaseRecord) -> tuple[Probe, ...]:
     return tuple(asked[number] for number in sorted(asked))
 
 
-def findings_of_facts(run: Recorded, reader: CaseReader | None, name: str) -> Iterator[Finding | Unchecked]:
+def findings_of_facts(run: Recorded, reader: CaseReader | None, name: str) -> Iterator[Problem | Unchecked]:
     """Yield what is wrong with the facts of a run, compared with its dataset called ``name``; without ``reader``, with the
     dataset's recorded hash.
     """
     yield from _unlike_each_other(run)
     said = run.manifest.identity.get("dataset")
     if not isinstance(said, Mapping) or not isinstance(said.get("hash"), str):
-        yield Finding(where="manifest.json", problem="identity.dataset.hash is missing")
+        yield Problem(where="manifest.json", problem="identity.dataset.hash is missing")
         return
     first = {record.case: record for record in reversed(run.cases)}
     records = [first[case] for case in run.manifest.case_ids if case in first]
@@ -58,7 +58,7 @@ def findings_of_facts(run: Recorded, reader: CaseReader | None, name: str) -> It
         yield Unchecked(what=DATASET, reason=NOT_TOLD)
 
 
-def _unlike_each_other(run: Recorded) -> Iterator[Finding]:
+def _unlike_each_other(run: Recorded) -> Iterator[Problem]:
     """Yield cases whose questions or golds differ between protocols, or between judging points."""
     first: dict[str, tuple[Any, ...]] = {}
     for record in run.cases:
@@ -66,21 +66,21 @@ def _unlike_each_other(run: Recorded) -> Iterator[Finding]:
         where = f"{JOURNAL}, case {record.case}"
         for probe in record.probes:
             if asked.setdefault(probe.probe, probe.asked) != probe.asked:
-                yield Finding(where=where, problem=f"probe {probe.probe} is another question in two protocols")
+                yield Problem(where=where, problem=f"probe {probe.probe} is another question in two protocols")
                 break
         fact = (record.request, asked)
         if first.setdefault(record.case, fact) != fact:
-            yield Finding(where=where, problem="it is another fact at two judging points")
+            yield Problem(where=where, problem="it is another fact at two judging points")
 
 
 def _compared(
     run: Recorded, records: list[CaseRecord], recorded_hash: str, reader: CaseReader, name: str
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """Yield how the facts of a run differ from those of the dataset called ``name``."""
     known = {case.id: case for case in reader.candidates()}
     missing = [record.case for record in records if record.case not in known]
     if missing:
-        yield Finding(where=JOURNAL, problem=f"cases that are not in {name}: {len(missing)}; the first is {missing[0]}")
+        yield Problem(where=JOURNAL, problem=f"cases that are not in {name}: {len(missing)}; the first is {missing[0]}")
         return
     order = [record.case for record in records]
     schedule = run.manifest.identity.get("schedule")
@@ -88,10 +88,10 @@ def _compared(
         place = {case: index for index, case in enumerate(known)}
         order.sort(key=place.__getitem__)
     if content_hash(known[case] for case in order) != recorded_hash:
-        yield Finding(where="manifest.json", problem=f"identity.dataset.hash is not that of these cases in {name}")
+        yield Problem(where="manifest.json", problem=f"identity.dataset.hash is not that of these cases in {name}")
     for record in records:
         if _without_rivals(known[record.case]) != of_journal(record).without_separators():
-            yield Finding(where=f"{JOURNAL}, case {record.case}", problem=f"it is another fact in {name}")
+            yield Problem(where=f"{JOURNAL}, case {record.case}", problem=f"it is another fact in {name}")
 
 
 def _without_rivals(case: EditCase) -> EditCase:

@@ -6,7 +6,7 @@ from wildcore import FrozenData
 from wildcore.reporting.headline import counted
 
 
-class Finding(FrozenData):
+class Problem(FrozenData):
     """Something wrong with a submission: in which file or field, and what."""
 
     where: str
@@ -38,7 +38,7 @@ class Verdict(FrozenData):
     schema_number: int = 1
     run: str
     valid: bool
-    problems: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
     unchecked: tuple[Unchecked, ...]
     named: tuple[str, ...]
     unknowable: tuple[str, ...]
@@ -59,6 +59,6 @@ class Verdict(FrozenData):
         return f"{self.run} is a valid submission: {read}, {scores}{missing}"
 
 
-def in_file(path: Path, problem: str, line: int | None = None) -> Finding:
+def in_file(path: Path, problem: str, line: int | None = None) -> Problem:
     """Return a finding in a file, or a line of it."""
-    return Finding(where=path.name if line is None else f"{path.name}, line {line}", problem=problem)
+    return Problem(where=path.name if line is None else f"{path.name}, line {line}", problem=problem)

@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 import click
 
 from wildcore import Option, UserError
+from wildcore.completion import complete_runs
+from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
 from wildcore.records.run_folder import RunFolder
 from wildcore.reporting.console import printable
 from wildcore.storage import write_durably
@@ -17,8 +19,17 @@ Folder = click.Path(path_type=Path)
 MOST_LISTED = 12
 
 
-@click.command()
-@click.argument("run", type=Folder)
+@click.command(
+    cls=HelpfulCommand,
+    section=RESULTS,
+    short_help="Publish a run on the Hugging Face hub.",
+    groups={OUTPUT: ("to_hub", "public", "licence", "model_card", "yes")},
+    examples=(
+        Example("wildcore publish runs/first --to-hub me/my-run", "Say what would be sent, and where."),
+        Example("wildcore publish runs/first --to-hub me/my-run --yes", "Send it as a private data set."),
+    ),
+)
+@click.argument("run", type=Folder, shell_complete=complete_runs)
 @click.option(
     "--to-hub", metavar="OWNER/NAME", required=True, help="Data set on the hub; created if it does not exist."
 )

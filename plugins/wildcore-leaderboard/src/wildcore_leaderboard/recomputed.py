@@ -14,7 +14,7 @@ from wildcore.protocols import Metrics, with_added
 from wildcore.records.schema import ScoreRecord
 from wildcore.registry import Registry
 from wildcore.scoring.scores import ScoreKey, score_case, score_key
-from wildcore_leaderboard.findings import Finding, Unchecked
+from wildcore_leaderboard.findings import Problem, Unchecked
 from wildcore_leaderboard.recorded import Recorded
 
 SCORES = "scores.jsonl"
@@ -62,28 +62,28 @@ def metrics_of(run: Recorded, registry: Registry, cache: Path) -> Recomputed:
     return found
 
 
-def findings_of_scores(run: Recorded, recomputed: Recomputed) -> Iterator[Finding]:
+def findings_of_scores(run: Recorded, recomputed: Recomputed) -> Iterator[Problem]:
     """Yield the scores that are not what the metrics give, that are missing, or that belong to nothing."""
     stored = {score_key(score): score for score in run.scores}
     expected: set[ScoreKey] = set()
-    wrong: list[Finding] = []
+    wrong: list[Problem] = []
     for record in run.cases:
         for again in score_case(record, recomputed.metrics):
             key = score_key(again)
             expected.add(key)
             found = stored.get(key)
             if found is None:
-                wrong.append(Finding(where=_place(key), problem="the score is missing"))
+                wrong.append(Problem(where=_place(key), problem="the score is missing"))
             elif (difference := _difference(found, again)) is not None:
-                wrong.append(Finding(where=_place(key), problem=difference))
+                wrong.append(Problem(where=_place(key), problem=difference))
     wrong += [
-        Finding(where=_place(key), problem="it is the score of an answer or by a metric that the run does not have")
+        Problem(where=_place(key), problem="it is the score of an answer or by a metric that the run does not have")
         for key in stored
         if key not in expected and not _is_of(key[-1], recomputed.unchecked)
     ]
     yield from wrong[:LISTED]
     if len(wrong) > LISTED:
-        yield Finding(where=SCORES, problem=f"further wrong scores: {len(wrong) - LISTED}")
+        yield Problem(where=SCORES, problem=f"further wrong scores: {len(wrong) - LISTED}")
 
 
 def computed_again(run: Recorded, recomputed: Recomputed) -> int:

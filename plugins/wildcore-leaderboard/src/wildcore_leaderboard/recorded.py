@@ -21,7 +21,7 @@ from wildcore.records.schema import (
 from wildcore.records.summary_file import FILES, changes, extent
 from wildcore.records.summary_file import NAME as SUMMARY
 from wildcore.storage import not_through_links, unsealed
-from wildcore_leaderboard.findings import Finding, in_file
+from wildcore_leaderboard.findings import Problem, in_file
 
 R = TypeVar("R", bound=FrozenData)
 
@@ -41,10 +41,10 @@ class Recorded:
     added: list[AddedMetricRecord] = field(default_factory=list)
     calls: list[InvocationRecord] = field(default_factory=list)
     summary: Mapping[str, Any] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Problem] = field(default_factory=list)
 
 
-def read_recorded(path: Path) -> Recorded | Finding:
+def read_recorded(path: Path) -> Recorded | Problem:
     """Read the run at ``path``; only a finding if its manifest cannot be read.
 
     Raises ``UserError`` if ``path`` is not a run folder.
@@ -54,11 +54,11 @@ def read_recorded(path: Path) -> Recorded | Finding:
     except UserError as error:
         if not (path / MANIFEST).is_file():
             raise
-        return Finding(where=path.name, problem=str(error))
+        return Problem(where=path.name, problem=str(error))
     try:
         manifest = folder.manifest
     except (UserError, OSError, RecursionError) as error:
-        return Finding(where=MANIFEST, problem=_without_place(error, path / MANIFEST))
+        return Problem(where=MANIFEST, problem=_without_place(error, path / MANIFEST))
     run = Recorded(path, manifest)
     run.findings += _seal_of_manifest(path / MANIFEST)
     run.findings += [in_file(path / name, "it is missing") for name in NEEDED if not (path / name).is_file()]
@@ -73,7 +73,7 @@ def read_recorded(path: Path) -> Recorded | Finding:
     return run
 
 
-def _seal_of_manifest(path: Path) -> Iterator[Finding]:
+def _seal_of_manifest(path: Path) -> Iterator[Problem]:
     content = path.read_bytes()
     if unsealed(content) is content:
         yield in_file(path, NO_CHECKSUM)
@@ -102,7 +102,7 @@ def _has_no_checksum(line: bytes) -> bool:
     return unsealed(line) is line
 
 
-def _repeated(run: Recorded) -> Iterator[Finding]:
+def _repeated(run: Recorded) -> Iterator[Problem]:
     keys: dict[str, Counter[Any]] = {
         "journal.jsonl": Counter((case.case, case.after_edits) for case in run.cases),
         "points.jsonl": Counter(point.after_edits for point in run.points),
@@ -134,21 +134,21 @@ def _summary(run: Recorded) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _extents(run: Recorded) -> Iterator[Finding]:
+def _extents(run: Recorded) -> Iterator[Problem]:
     """Yield what changed in the files with lines since the summary was written."""
     known = {finding.where.partition(",")[0] for finding in run.findings}
     if SUMMARY in known or not run.summary:
         return
     for change in changes(run.path, LINES):
-        yield Finding(where=change.name, problem=change.problem)
+        yield Problem(where=change.name, problem=change.problem)
     extents = run.summary.get(FILES)
     if not isinstance(extents, dict):
-        yield Finding(where=SUMMARY, problem="it does not hold the lengths and checksums of the files")
+        yield Problem(where=SUMMARY, problem="it does not hold the lengths and checksums of the files")
         return
     for name in LINES:
         then = extents.get(name, {}).get("lines", 0) if isinstance(extents.get(name, {}), dict) else 0
         if (now := extent(run.path / name).lines) > then:
-            yield Finding(where=name, problem=f"lines were added since {SUMMARY} was written: {now - then}")
+            yield Problem(where=name, problem=f"lines were added since {SUMMARY} was written: {now - then}")
 
 
 def _without_place(error: BaseException, path: Path) -> str:

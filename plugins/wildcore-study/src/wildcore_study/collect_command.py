@@ -14,7 +14,7 @@ from wildcore_study.presets import complete_presets
 @click.command(
     cls=HelpfulCommand,
     short_help="Print the tables of finished runs.",
-    document=TABLES,
+    documents=(TABLES,),
     groups={"Tables": ("preset", "published")},
     examples=(
         Example("wildcore study collect runs/study-example", "Print the tables of a study."),

@@ -200,7 +200,7 @@ def with_execution(command: Command) -> Command:
 
 @study.command(
     short_help="Show every run of a study and what is left.",
-    document=PLAN,
+    documents=(PLAN,),
     groups=STUDY,
     examples=(
         Example("wildcore study plan example.toml", "Show the runs of a study file."),
@@ -270,7 +270,7 @@ def run(ctx: click.Context, /, file: Path | None, preset: str | None, out: Path 
 
 @study.command(
     short_help="Show how many runs of each study are finished.",
-    document=STATUS,
+    documents=(STATUS,),
     examples=(
         Example("wildcore study status runs/study-example", "Count finished, begun and missing runs."),
         Example("wildcore study status runs/study-example --json", "Print the state of every run for a program."),
