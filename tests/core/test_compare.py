@@ -17,6 +17,7 @@ from wildcore import EditRequest
 from wildcore.cli import main
 from wildcore.records.run_folder import RunFolder
 from wildcore.records.schema import CaseRecord, EditOutcome, Manifest, ScoreRecord
+from wildcore.testing.terminals import call_on_terminal
 
 NAMED = {"name": "x", "dtype": "float32", "device": "cpu"}
 
@@ -78,6 +79,10 @@ def make_run(
 
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["compare", *map(str, arguments)], catch_exceptions=False)
+
+
+def on_terminal(*arguments: object) -> Result:
+    return call_on_terminal(["compare", *arguments])
 
 
 def as_json(*arguments: object) -> dict[str, Any]:
@@ -217,8 +222,8 @@ def test_runs_of_other_facts_are_shown_without_a_difference(tmp_path: Path, othe
 
 
 def said(*arguments: object) -> str:
-    """The text of a comparison in one line."""
-    done = call(*arguments)
+    """The text of a comparison on a terminal of 80 columns, in one line."""
+    done = on_terminal(*arguments)
     assert done.exit_code == 0, done.output
     assert max(map(len, done.stdout.splitlines())) <= 80
     return " ".join(done.stdout.split())
@@ -237,6 +242,8 @@ def test_editors_are_ranked_and_the_first_ones_price_is_said(three: list[Path]) 
     (ranking,) = as_json(*three)["rankings"]
     assert ranking["price"]["paired"]["low"] < -0.35 < ranking["price"]["paired"]["high"] < 0
     assert [run["ties"] for run in ranking["runs"]] == [[], [1], [3]]
+    assert ranking["runs"][0]["p_holm"] is None
+    assert all(run["minus_first"]["p"] <= run["p_holm"] < 0.05 for run in ranking["runs"][1:])
     by_locality = said(*three, "--by", "wild.locality")
     assert "1-2 1 editor_1" in by_locality
     assert "What it reaches in reliability: wild.reliability (exact-match) is 0.200 with run 1" in by_locality
@@ -305,10 +312,26 @@ def test_long_values_are_cut_in_labels_and_equal_labels_are_numbered(tmp_path: P
     assert ([run["label"] for run in same["runs"]], same["columns"]) == (["run 1", "run 2"], [])
 
 
+def test_a_tie_names_its_adjusted_p(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / name, values, editor=name) for name, values in (("a", [1.0] * 6), ("b", [0.0] * 5 + [1.0]))
+    ]
+    (ranking,) = as_json(*runs)["rankings"]
+    assert ranking["runs"][1]["p_holm"] == 0.0625
+    assert ranking["runs"][1]["minus_first"]["high"] < 0
+    assert "Run 1 (a) is first with 1.000, but not told apart from run 2 (b, 0.167, p = 0.062)." in said(*runs)
+
+
+def test_runs_that_differ_in_nothing_are_named_by_their_numbers(tmp_path: Path) -> None:
+    text = said(*(make_run(tmp_path / str(n), [1.0, 0.0]) for n in range(2)))
+    assert "Differences from run 1 under wild" in text
+    assert "(run 1)" not in text
+
+
 def test_many_runs_are_rows(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / str(n), [1.0] * n + [0.0] * (9 - n), editor=f"editor{n}") for n in range(7)]
-    text = call(*runs).stdout
-    assert text.count("\n7 editor6") == 1
+    text = on_terminal(*runs).stdout
+    assert text.count("\n7 editor6 ") == 1
     assert "\n7 editor6        0.667" in text
     said(*runs)
 
@@ -329,7 +352,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ("form", "count"), [("text", 3), ("text", 7), ("csv", 7), ("markdown", 7), ("latex", 7), ("json", 7)]
 )
 def test_hostile_names_are_shown_as_text(hostile: list[Path], form: str, count: int) -> None:
-    done = call(*hostile[:count], *([] if form == "text" else [f"--{form}"]))
+    done = on_terminal(*hostile[:count]) if form == "text" else call(*hostile[:count], f"--{form}")
     assert done.exit_code == 0, done.output
     assert not {"\x1b", "\u202e"} & set(done.stdout)
     if form == "text":

@@ -84,3 +84,15 @@ def test_differences_of_other_runs_are_ignored(ranked: tuple[int, ...]) -> None:
     differences = run_differences([{KEY: values} for values in of_runs([0.1, 0.5, 0.9])], all_pairs(3))
     found = rank_ranges(ranked, differences)
     assert [found[run].best for run in ranked] == [2, 1]
+
+
+def test_differences_are_in_the_order_of_the_runs_tables() -> None:
+    values = {"0": 1.0, "1": 0.0}
+    keys = [
+        ("synthetic", "reliability", "token-match"),
+        ("synthetic", "reliability", "contains"),
+        ("bare", "reliability", "contains"),
+    ]
+    runs = [dict.fromkeys(keys, values), dict.fromkeys(keys, values)]
+    found = run_differences(runs, all_pairs(2))
+    assert [(one.protocol, one.kind, one.metric) for one in found] == keys

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import wildcore.testing
 from wildcore.cli import main
+from wildcore.testing.terminals import call_on_terminal
 
 TINY = Path(wildcore.testing.__file__).parent / "data" / "tiny-llama"
 FEW = ("eval", "--quiet", "--editor", "ft-m", "--set", "editor.ft-m.steps=5")
@@ -35,11 +36,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def compared(*folders: Path) -> tuple[dict[str, Any], str]:
-    """A comparison as JSON, and its text, whose lines fit 80 columns apart from the paths, in one line."""
-    as_json, text = (
-        CliRunner().invoke(main, ["compare", *map(str, folders), *form], catch_exceptions=False)
-        for form in (["--json"], [])
-    )
+    """A comparison as JSON, and its text on a terminal, whose lines fit 80 columns apart from the paths, in one line."""
+    as_json = CliRunner().invoke(main, ["compare", *map(str, folders), "--json"], catch_exceptions=False)
+    text = call_on_terminal(["compare", *folders])
     assert text.exit_code == as_json.exit_code == 0, text.output
     lines = [line for line in text.stdout.splitlines() if not any(str(folder) in line for folder in folders)]
     assert max(map(len, lines)) <= 80

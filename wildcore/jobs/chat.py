@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """Arguments by which chat templates turn thoughts on and off: Qwen3 and SmolLM3; Granite and DeepSeek-V3.1."""
+MOST_NAMED = 2
+"""Number of protocols that a note names, if there are more than one more."""
 PROBE = "Which is the capital of Canada?"
 """A question by which a chat template is tried before a run."""
 
@@ -52,7 +54,14 @@ def chat_note(registry: Registry, protocols: Sequence[ReadyProtocol], model: "Lo
             _require_readable(protocol, model)
     if not bare:
         return None
-    return (f"this model has a chat template, which {' and '.join(bare)} {_do(bare)} not use", in_chat(registry))
+    return (f"this model has a chat template, which {_named(bare)} {_do(bare)} not use", in_chat(registry))
+
+
+def _named(protocols: Sequence[str]) -> str:
+    """Return the names of protocols; of many, the first and how many more there are."""
+    more = len(protocols) - MOST_NAMED
+    named = [*protocols[:MOST_NAMED], f"{more} other protocols"] if more > 1 else list(protocols)
+    return " and ".join([*filter(None, [", ".join(named[:-1])]), named[-1]])
 
 
 def _require_readable(protocol: ReadyProtocol, model: "LoadedModel") -> None:

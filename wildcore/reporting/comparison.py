@@ -114,7 +114,7 @@ def _print_numbers(console: Console, comparison: Comparison) -> None:
         console.print()
         base = comparison.runs[comparison.baseline - 1]
         every = command("compare", Option("csv"))
-        _say(console, f"* its difference from run {base.run} ({base.label}) stands; {every} prints every difference.")
+        _say(console, f"* its difference from {_called(base)} stands; {every} prints every difference.")
 
 
 Numbers = Sequence[dict[Key, SummaryRow]]
@@ -202,7 +202,7 @@ def _print_differences(console: Console, comparison: Comparison) -> None:
         return
     console.print()
     base = comparison.runs[comparison.baseline - 1]
-    _say(console, f"Differences from run {base.run} ({base.label}) under {shown[0].protocol}, paired by case")
+    _say(console, f"Differences from {_called(base)} under {shown[0].protocol}, paired by case")
     table, names = _table_of_numbers("difference", "95 % interval", "p (Holm)"), _names(comparison.runs, 38)
     for (kind, metric), of_number in groupby(shown, key=lambda one: (one.kind, one.metric)):
         table.add_row(safe_text(f"{kind}, {metric}"))
@@ -241,6 +241,12 @@ def _print_about_differences(console: Console, shown: Sequence[RunDifference]) -
             f"Up to {counted(left_out, 'case')} with a value in only one of two runs {'is' if left_out == 1 else 'are'} not in "
             "their difference.",
         )
+
+
+def _called(run: ComparedRun) -> str:
+    """Return the name of a run in a sentence: its number, and its label if it has another one."""
+    number_of = f"run {run.run}"
+    return number_of if run.label == number_of else f"{number_of} ({run.label})"
 
 
 def _cells(one: RunDifference) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from wildcore.reporting.distinctions import numbered
 from wildcore.reporting.numbers import interval_of, number, p_value, signed, signed_interval
 from wildcore.reporting.ranking import STANDS, Ranking, first_in_words, price_in_words, rank, title
 from wildcore.reporting.tables import Bold, Cell, as_csv, as_latex, as_markdown, in_markdown
-from wildcore.scoring.differences import RunDifference
+from wildcore.scoring.differences import RunDifference, table_order
 from wildcore.scoring.paired import PairedDifference
-from wildcore.types import PROBE_KINDS
 
 Format = Literal["json", "csv", "markdown", "latex"]
 DOCUMENT = JsonDocument("compare", 2, "wildcore.reporting.compared:Comparison")
@@ -127,12 +126,9 @@ def _rows(comparison: Comparison) -> list[list[Cell]]:
     """Return the rows of the table: for each run its mean, and its difference from the baseline."""
     numbers = [{(row.protocol, row.kind, row.metric): row for row in run.numbers} for run in comparison.runs]
     differences = {(one.protocol, one.kind, one.metric, one.run): one for one in comparison.differences}
-    keys = sorted(
-        {key for of_run in numbers for key in of_run}, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2])
-    )
     best = comparison.best
     rows: list[list[Cell]] = []
-    for key in keys:
+    for key in table_order(numbers):
         cells: list[Cell] = []
         for run, of_run in enumerate(numbers, start=1):
             mean = number(of_run[key].after) if key in of_run else "-"

@@ -165,10 +165,14 @@ def versions_and_hardware(manifests: Sequence[Manifest]) -> list[str]:
 
 
 def differences(said: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each key whose values differ, with its values, in words."""
+    """Return each key whose values differ, with its values in the order of the runs, in words."""
     keys = sorted({key for one in said for key in one})
-    values = {key: sorted({str(one.get(key)) for one in said}) for key in keys}
+    values = {key: list(dict.fromkeys(_value(one.get(key)) for one in said)) for key in keys}
     return [f"{key} is {' or '.join(found)}" for key, found in values.items() if len(found) > 1]
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def _joined(chosen: Sequence[Column], count: int) -> list[str]:

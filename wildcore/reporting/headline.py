@@ -46,7 +46,7 @@ def in_points(paired: PairedDifference) -> str:
         interval = f"95 % interval {100 * paired.low:+.1f} to {100 * paired.high:+.1f}"
     over = f"n = {paired.cases}"
     if paired.clusters < paired.cases:
-        over += f" cases with {counted(paired.clusters, 'independent subject')}"
+        over += f"; about {counted(paired.clusters, 'independent subject')}"
     return ", ".join(part for part in (interval, p_in_words(paired.p), over) if part)
 
 

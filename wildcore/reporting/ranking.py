@@ -10,7 +10,7 @@ from wildcore.defaults import WILD
 from wildcore.errors import Option, UserError
 from wildcore.reporting.comparable import Pair
 from wildcore.reporting.distinctions import PARTS, Column, labels
-from wildcore.reporting.headline import counted
+from wildcore.reporting.headline import counted, p_in_words
 from wildcore.scoring.clusters import cluster_names
 from wildcore.scoring.differences import RunDifference, all_pairs, run_differences, table_order
 from wildcore.scoring.intervals import interval
@@ -37,8 +37,9 @@ class RankedRun(FrozenData):
     """A run in a ranking. Its ``mean`` with the interval from ``low`` to ``high`` is over the cases that all ranked runs have.
 
     Its rank is from ``best`` to ``worst``: the ranks that the standing differences allow. ``ties`` are the runs from which its
-    difference does not stand. ``minus_first`` is its difference from the first run, None for that one. ``other`` is its mean in
-    the number that the ranking shows beside it, None if there is none.
+    difference does not stand. ``minus_first`` is its difference from the first run, None for that one. ``p_holm`` is the p-value
+    of this difference, adjusted by Holm over all pairs of ranked runs under the protocol by the probe kind, None if there is
+    none. ``other`` is its mean in the number that the ranking shows beside it, None if there is none.
     """
 
     run: int
@@ -51,6 +52,7 @@ class RankedRun(FrozenData):
     worst: int
     ties: tuple[int, ...]
     minus_first: PairedDifference | None
+    p_holm: float | None
     other: float | None
 
 
@@ -173,7 +175,7 @@ def conditions(identity: Mapping[str, Any], modules: Mapping[str, Mapping[str, A
 def title(ranking: Ranking) -> str:
     """Return what a ranking is by, for which runs, and over how many cases."""
     of_what = f" for {ranking.conditions}" if ranking.conditions else ""
-    cases = f"the {counted(ranking.cases, 'case')} that all its runs have"
+    cases = f"{ranking.cases} shared case{'' if ranking.cases == 1 else 's'}"
     return f"Ranking by {ranking.protocol}.{ranking.kind} ({ranking.metric}){of_what}, over {cases}"
 
 
@@ -208,9 +210,20 @@ def first_in_words(ranking: Ranking) -> str:
     if not ties:
         return f"{said}; its difference from every other run stands."
     few = len(ties) <= MOST_TIES_NAMED
-    named = ", ".join(f"run {run.run}" + (f" ({run.label}, {run.mean:.3f})" if few else "") for run in ties)
+    named = ", ".join(f"run {run.run}" + (f" ({_tie(run)})" if few else "") for run in ties)
     rest = f"; {beaten} run{'s are' if beaten > 1 else ' is'} worse" if beaten else ""
     return f"{said}, but not told apart from {named}{rest}."
+
+
+def _tie(run: RankedRun) -> str:
+    p = "" if run.p_holm is None else f", {p_in_words(run.p_holm)}"
+    return f"{run.label}, {run.mean:.3f}{p}"
+
+
+def _p_from(first: int, differences: Sequence[RunDifference]) -> dict[int, float | None]:
+    """Return the adjusted p-value of the difference of each run from ``first``."""
+    of_first = [one for one in differences if first in (one.run, one.baseline)]
+    return {one.baseline if one.run == first else one.run: one.p_holm for one in of_first}
 
 
 def _groups(runs: Sequence[RunToRank], protocol: str, apart: Collection[Pair]) -> Iterator[list[RunToRank]]:
@@ -253,6 +266,7 @@ def _ranking(group: _Group, key: Key, members: Mapping[int, Values], differences
     order = sorted(members, key=lambda index: (-means[index], group.labels[index], group.runs[index].number))
     first, cases = order[0], list(members[order[0]])
     other = _other_number(key, [group.runs[index] for index in members])
+    adjusted = _p_from(first + 1, differences)
     ranked = []
     for index in order:
         run, values, ranks = group.runs[index], members[index], ranges[index + 1]
@@ -270,6 +284,7 @@ def _ranking(group: _Group, key: Key, members: Mapping[int, Values], differences
                 worst=ranks.worst,
                 ties=tuple(sorted(group.runs[tie - 1].number for tie in ranks.ties)),
                 minus_first=None if index == first else compare_paired(values, members[first], group.clusters),
+                p_holm=adjusted.get(index + 1),
                 other=_mean(beside),
             )
         )

@@ -69,7 +69,7 @@ def _print_measured(console: Console, points: Sequence[RetentionPoint]) -> None:
     first, last = points[0].model, points[-1].model
     said = [f"{name} {_number(last, name)} (unedited {_number(first, name)})" for name in _numbers(points)]
     if last and last.weights:
-        said.append(f"largest change of a weight {_change(last)}")
+        said.append(f"largest change of a weight, by norm and relative to the original, {_change(last)}")
     if said:
         console.print()
         print_line(console, f"After {points[-1].after_edits} edits: {'; '.join(said)}.")

@@ -141,7 +141,7 @@ def detectable(cases: int, gap: float | None) -> Iterator[str]:
     if smallest is not None and smallest <= 1:
         yield (
             f"With {cases} cases, a difference of about {100 * smallest:.0f} points from another run can be detected "
-            f"(80 % power, two-sided 5 %, if the runs disagree on {DISCORDANT:.0%} of the cases)."
+            f"(80 % power, two-sided 5 %, if the runs disagree on {100 * DISCORDANT:.0f} % of the cases)."
         )
     if gap is not None:
         yield f"Between synthetic and wild, {100 * gap:.1f} points could be detected."

@@ -150,9 +150,13 @@ def all_pairs(count: int) -> list[tuple[int, int]]:
 
 
 def table_order(runs: Iterable[Iterable[Key]]) -> list[Key]:
-    """Return the numbers that any of ``runs`` has, in the order in which tables show them."""
-    keys = {key for run in runs for key in run}
-    return sorted(keys, key=lambda key: (key[0], PROBE_KINDS.index(key[1]), key[2]))
+    """Return the numbers that any of ``runs`` has, in the order in which tables show them: protocols and metrics in order of
+    appearance.
+    """
+    keys = list(dict.fromkeys(key for run in runs for key in run))
+    protocols, metrics = (list(dict.fromkeys(key[place] for key in keys)) for place in (0, 2))
+    places = {key: (protocols.index(key[0]), PROBE_KINDS.index(key[1]), metrics.index(key[2])) for key in keys}
+    return sorted(keys, key=places.__getitem__)
 
 
 def _by_family(rows: Sequence[tuple[Key, PairedDifference]]) -> list[tuple[float | None, int]]:
