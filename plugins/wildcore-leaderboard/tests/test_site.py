@@ -20,6 +20,7 @@ from wildcore_leaderboard.runs import read_run
 import wildcore.testing
 from wildcore.records.run_folder import RunFolder
 from wildcore.registry import Found, Registry
+from wildcore.reporting.console import Reporter
 
 Json = dict[str, Any]
 Another = Callable[..., Any]
@@ -404,7 +405,7 @@ def test_a_report_that_fails_is_a_note(another: Another, tmp_path: Path, registr
 
     with click.Context(report) as context:
         write = report_writer(context, registry_with(report))
-        built = build_site(registry, tmp_path / "runs", tmp_path / "site", "Title", write)
+        built = build_site(registry, tmp_path / "runs", tmp_path / "site", "Title", write, Reporter(quiet=True))
     assert built.notes == ("the report cannot be made: ImportError: no such thing",)
     (page,) = (tmp_path / "site" / "runs").glob("*/index.html")
     assert "the report cannot be made: ImportError: no such thing" in page.read_text()

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from wildcore import Option, Place, UserError
 from wildcore.bounded import load_json
 from wildcore.registry import Registry
-from wildcore.reporting.console import printable
+from wildcore.reporting.console import Reporter, printable
 from wildcore.reporting.headline import counted
 from wildcore_leaderboard.boards import Board, Section, sections
 from wildcore_leaderboard.private import without_paths
@@ -46,18 +46,22 @@ class Built:
         return f"{self.site / 'index.html'}: {parts[0]} in {parts[1]}, {parts[2]}"
 
 
-def build_site(registry: Registry, folder: Path, site: Path, title: str, report: ReportWriter | None) -> Built:
-    """Write the site of all runs in ``folder``. An earlier site is replaced at once, when the new one is whole.
+def build_site(
+    registry: Registry, folder: Path, site: Path, title: str, report: ReportWriter | None, reporter: Reporter
+) -> Built:
+    """Write the site of all runs in ``folder``, and show on ``reporter`` how far it is. An earlier site is replaced at once, when
+    the new one is whole.
 
     Raises ``UserError`` if there is no finished run, or if ``site`` is a folder with something else in it.
     """
     _require_site(site, folder)
-    runs, left_out = _read_runs(registry, folder)
-    found = sections(runs)
+    runs, left_out = _read_runs(registry, folder, reporter)
+    with reporter.track("comparing runs", None):
+        found = sections(runs)
     site.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(mkdtemp(prefix=f".{site.name}-", dir=site.parent))
     try:
-        reported = _write_reports(unfinished, runs, report)
+        reported = _write_reports(unfinished, runs, report, reporter)
         _write_pages(unfinished, runs, found, title, left_out, reported)
         unfinished.chmod(0o755)
         if site.exists():
@@ -90,33 +94,39 @@ def _is_site(site: Path) -> bool:
     return isinstance(said, dict) and said.get("made_by") == "wildcore-leaderboard"
 
 
-def _read_runs(registry: Registry, folder: Path) -> tuple[list[SiteRun], list[str]]:
+def _read_runs(registry: Registry, folder: Path, reporter: Reporter) -> tuple[list[SiteRun], list[str]]:
     """Return the finished runs, each content once, and what was left out and why."""
     runs: dict[str, SiteRun] = {}
     left_out = []
-    for path in find_runs(folder):
-        name = path.relative_to(folder).as_posix()
-        try:
-            run = read_run(registry, path, folder)
-        except UserError as error:
-            reason = without_paths(str(error).replace(str(path), name))
-            left_out.append(shown(reason))
-            continue
-        if run.id in runs:
-            left_out.append(shown(f"{name}: the same run as {runs[run.id].path}"))
-        runs.setdefault(run.id, run)
+    paths = find_runs(folder)
+    with reporter.track("reading runs", len(paths)) as advance:
+        for path in paths:
+            name = path.relative_to(folder).as_posix()
+            try:
+                run = read_run(registry, path, folder)
+            except UserError as error:
+                left_out.append(shown(without_paths(str(error).replace(str(path), name))))
+            else:
+                if run.id in runs:
+                    left_out.append(shown(f"{name}: the same run as {runs[run.id].path}"))
+                runs.setdefault(run.id, run)
+            advance(1)
     if not runs:
         raise UserError(f"contains no finished run ({left_out[0]})", Place(folder))
     return list(runs.values()), left_out
 
 
-def _write_reports(site: Path, runs: list[SiteRun], report: ReportWriter | None) -> dict[str, str | None]:
+def _write_reports(
+    site: Path, runs: list[SiteRun], report: ReportWriter | None, reporter: Reporter
+) -> dict[str, str | None]:
     """Write the report of each run; return why there is none, by the run's id (None: there is one)."""
     reported: dict[str, str | None] = {}
-    for run in runs:
-        place = site / "runs" / run.id
-        place.mkdir(parents=True)
-        reported[run.id] = NO_REPORT if report is None else report(run.folder, run.id, place / REPORT)
+    with reporter.track("writing reports", len(runs)) as advance:
+        for run in runs:
+            place = site / "runs" / run.id
+            place.mkdir(parents=True)
+            reported[run.id] = NO_REPORT if report is None else report(run.folder, run.id, place / REPORT)
+            advance(1)
     return reported
 
 

@@ -8,7 +8,7 @@ from wildcore.completion import complete_runs
 from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand, HelpfulGroup
 from wildcore.json_documents import JsonDocument
 from wildcore.registry import Registry
-from wildcore.reporting.console import printable
+from wildcore.reporting.console import Reporter, printable
 
 Folder = click.Path(path_type=Path)
 INVALID = 1
@@ -71,7 +71,7 @@ def build(ctx: click.Context, /, folder: Path, out: Path, title: str, no_reports
     report = None if no_reports else report_writer(ctx, registry)
     if report is None and not no_reports:
         click.echo("Note: reports are left out, because the plugin wildcore-report is not installed", err=True)
-    built = build_site(registry, folder, out, title, report)
+    built = build_site(registry, folder, out, title, report, Reporter(quiet=False))
     for note in built.notes:
         click.echo(printable(f"Note: {note}"), err=True)
     click.echo(printable(built.in_a_sentence()))
@@ -125,7 +125,8 @@ def check(
     """
     from wildcore_leaderboard.check import Allowed, checked
 
-    verdict = checked(ctx.find_root().obj, run, Allowed(unchecked, revisions), dataset_file)
+    with Reporter(quiet=False).track("checking", None):
+        verdict = checked(ctx.find_root().obj, run, Allowed(unchecked, revisions), dataset_file)
     if as_json:
         click.echo(VERDICT.text(verdict))
     else:
