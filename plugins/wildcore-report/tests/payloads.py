@@ -70,6 +70,14 @@ def small(finished: bool = True, facts: int = 12) -> Payload:
     return made([("ft-m", (1,)), ("rome", (1,)), ("memit", (1, facts))], facts, finished=finished).check()
 
 
+def without_metric() -> Payload:
+    """Return the small report with a probe of locality in its first case that no metric scores."""
+    payload = small()
+    probe = next(probe for probe in payload.cases[0]["probes"] if probe["kind"] == "locality")
+    probe["scores"] = []
+    return payload
+
+
 @cache
 def long(rows: int = 20_000) -> Payload:
     """Return four runs with ``rows`` case records in all, each with two probes."""

@@ -65,6 +65,11 @@ def test_refused_and_unscored_say_why(visit: Visits) -> None:
         assert expected in cell.inner_text()
     unscored = visit(fragment="#case=1:fact%3A10").case().locator("[data-key='case-0-wild'] article").first
     assert "exact-match, after: no reply" in unscored.inner_text()
+    without = visit("without_metric", fragment="#case=1:fact%3A0").case()
+    without.locator("details.protocol").evaluate_all("all => all.forEach(one => { one.open = true })")
+    texts = without.locator("article:has-text('Not scored:')").all_inner_texts()
+    assert len(texts) == 1
+    assert "has no metric for locality." in texts[0]
 
 
 def test_links_open_a_case_and_the_back_button_closes_it(visit: Visits) -> None:

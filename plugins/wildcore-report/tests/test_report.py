@@ -1,5 +1,6 @@
 """``wildcore report``: the data in its file against the runs, with texts that attack a page, and what it refuses."""
 
+import base64
 import json
 import shlex
 import subprocess
@@ -89,6 +90,30 @@ def test_the_numbers_are_those_of_the_run(real: Path, real_report: Contents) -> 
     (gap,) = real_report.figure("gap")
     assert gap["difference"] == pytest.approx(expected["synthetic_minus_wild"]["difference"], abs=1e-4)
     assert real_report.summary.headline[0].startswith("ft-m: Reliability is ")
+
+
+def test_the_gap_is_drawn_beside_the_unedited_model(tmp_path: Path) -> None:
+    record, _ = made.two_protocols("a", 0.75, 0.0)
+    scores = [
+        made.score(record, one, value, before)
+        for one, value, before in zip(record.probes, (0.75, 0), (0.5, 1), strict=True)
+    ]
+    made.write_run(tmp_path / "run", [record], scores)
+    report = reported(tmp_path, tmp_path / "run")
+    (row,) = report.figure("gap")
+    assert (row["synthetic unedited"], row["wild unedited"]) == (0.5, 1.0)
+    (figure,) = [one for one in report.summary.figures if one.id == "gap"]
+    assert figure.alt == "made: synthetic 0.75, unedited 0.50, wild 0.00, unedited 1.00"
+    assert "unedited model" in base64.b64decode(figure.svg.light.partition(",")[2]).decode()
+
+
+def test_numbers_are_not_rounded_twice(tmp_path: Path) -> None:
+    value = 0.0104778  # 0.0105 in four decimals, and 0.011 if that is rounded again
+    record, scores = made.two_protocols("a", value, 0.0)
+    made.write_run(tmp_path / "run", [record], scores)
+    report = reported(tmp_path, tmp_path / "run")
+    found = (report.table("gap", "Reliability")[0]["synthetic"], report.table("kinds", "Every number")[0]["after"])
+    assert {f"{one:.3f}" for one in found} == {"0.010"} == {f"{value:.3f}"}
 
 
 def test_every_row_of_the_index_leads_to_its_case(real: Path, real_report: Contents) -> None:
@@ -314,6 +339,10 @@ def test_agreement_extra_content_and_groups_are_counted(tmp_path: Path) -> None:
     assert [classes[name] for name in ("none", "repetition", "other")] == [2, 2, 2]
     (followed,) = found.table("extra-content", "What followed")
     assert (followed["correct"], followed["went on"], followed["example"]) == (4, 4, "Lyon. Lyon.")
+    (aligned,) = [
+        one for part in found.summary.sections for one in part.tables if one.title.startswith("What followed")
+    ]
+    assert dict(zip(aligned.columns, aligned.align, strict=True))["example"] == "left"
     by_source = {row["source"]: (row["reliability"], row["cases"]) for row in found.figure("by-source")}
     assert by_source == {"NQ": (0.6, 5), "rare": (1.0, 1)}
     by_length = {row["length of the target"]: row["reliability"] for row in found.figure("length")}

@@ -177,6 +177,17 @@ def test_new_cases_and_scores_appear_and_a_torn_line_does_not(folder: Path) -> N
     ]  # fmt: skip
 
 
+def test_runs_keep_their_numbers_when_their_order_changes(folder: Path) -> None:
+    record, scores = made.two_protocols("b", 1.0, 1.0)
+    run = made.write_run(folder / "a-later-one", [record], None, editor="later")
+    live = LiveReport(folder)
+    numbers = {one.editor: one.id for one in live.read().summary.runs}
+    run.write_scores(scores)
+    after = live.read().summary.runs
+    assert [one.editor for one in after] == ["later", "made"]  # by name, now that both are finished
+    assert {one.editor: one.id for one in after} == numbers == {"made": "1", "later": "2"}
+
+
 def test_damage_and_strange_folders_are_noted(folder: Path) -> None:
     record, scores = made.two_protocols("b", 1.0, 1.0)
     run = made.write_run(folder / "hurt", [record], scores)
@@ -213,7 +224,7 @@ def test_a_run_is_followed_while_another_process_makes_it(tmp_path: Path) -> Non
         assert making.wait(120) == 0
         summary = Summary.model_validate(ask(port, f"{path}data/summary.json").data)
         assert (summary.runs[0].done, summary.case_count) == (6, 6)
-        assert summary.headline[0].startswith("ft-m: Reliability: ")
+        assert summary.headline[0].startswith("ft-m: Reliability is ")
         watching.send_signal(signal.SIGINT)
         _, said = watching.communicate(timeout=30)
         assert watching.returncode == 130

@@ -59,9 +59,12 @@ class Builder:
         return read_numbers(run, take)
 
     def report(
-        self, notes: Sequence[str], progress: Progress, draw: Callable[[Drawing], FigureData] = figure_data
-    ) -> Report:
-        """Return the report. ``draw`` draws a figure, or returns one that was drawn earlier. Nothing can be read afterwards."""
+        self, notes: Sequence[str], progress: Progress, draw: Callable[[Drawing], FigureData] = figure_data,
+        ids: Sequence[int] | None = None,
+    ) -> Report:  # fmt: skip
+        """Return the report. ``draw`` draws a figure, or returns one that was drawn earlier. ``ids`` are the numbers of the runs
+        in the order in which they were read: 1, 2, 3, ... by default. Nothing can be read afterwards.
+        """
         index = packed(self.cleaner.json(self.cases.index().model_dump(mode="json")))
         contents = Contents(named_runs(self.numbers))
         figures = []
@@ -69,7 +72,7 @@ class Builder:
             for drawing in contents.drawings:
                 figures.append(draw(drawing))
                 advance(1)
-        made = summary(contents, figures, self.cases, notes)
+        made = summary(contents, figures, self.cases, notes, ids or range(1, len(self.numbers) + 1))
         made = made.model_copy(update={"notes": (*made.notes, *_notes(self.cases, self.cleaner))})
         blocks = {INDEX: index} | {CHUNK.format(number): chunk for number, chunk in enumerate(self.cases.chunks)}
         return Report(made, self.cleaner.json(made.model_dump(mode="json")), blocks, contents.drawings)

@@ -7,6 +7,7 @@ import click
 from wildcore.completion import complete_runs
 from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
 from wildcore.reporting.console import Reporter, printable
+from wildcore.reporting.headline import counted
 
 Folder = click.Path(path_type=Path)
 
@@ -50,8 +51,8 @@ def report(runs: tuple[Path, ...], out: Path, figures: Path | None, force: bool,
     made = build(found, reporter)
     size = writing.write_page(made, out)
     click.echo(
-        f"{len(made.summary.runs)} runs, {made.summary.case_count} case records, {len(made.drawings)} figures: {out} "
-        f"({size / 1e6:.1f} MB)"
+        f"{counted(len(made.summary.runs), 'run')}, {counted(made.summary.case_count, 'case record')}, "
+        f"{counted(len(made.drawings), 'figure')}: {out} ({size / 1e6:.1f} MB)"
     )
     if figures is not None:
         count = writing.write_figures(made.drawings, figures, reporter)
@@ -95,7 +96,8 @@ def view(folder: Path, port: int, no_open: bool, quiet: bool) -> None:
         made = live.read(Reporter(quiet))
         for note in made.summary.notes:
             click.echo(printable(f"Note: {note}"), err=True)
-        click.echo(f"{len(made.summary.runs)} runs, {made.summary.case_count} case records: {server.address}")
+        runs, cases = counted(len(made.summary.runs), "run"), counted(made.summary.case_count, "case record")
+        click.echo(f"{runs}, {cases}: {server.address}")
         click.echo("Ctrl-C ends it.", err=True)
         if not no_open:
             webbrowser.open(server.address)

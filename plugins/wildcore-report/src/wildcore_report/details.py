@@ -207,7 +207,7 @@ def _add_continued(part: Part, observed: Sequence[tuple[NamedRun, Continued]]) -
         rows.append((run.name, one.protocol, one.metric, *counts, *map(rounded, bounds), ends, one.example))
     counted = ("correct", "went on", "ended", "not known", "share at least", "share at most")
     columns = ("run", "protocol", "metric", *counted, "95 % interval", "example")
-    part.add_table("What followed correct answers", columns, rows, left=3)
+    part.add_table("What followed correct answers", columns, rows, left=3, texts=("example",))
 
 
 def agreement(runs: Sequence[NamedRun]) -> Part | str:

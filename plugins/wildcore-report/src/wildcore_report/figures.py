@@ -65,8 +65,10 @@ def height_of_curves(panels: int, series: Sequence[str]) -> int:
     return legend_height(series) + PANEL * panels + FOOT
 
 
-def dumbbells(rows: Sequence[DotRow], series: Sequence[str], text: str) -> Draw:
-    """Draw two dots for each row, with a line from one to the other."""
+def dumbbells(
+    rows: Sequence[DotRow], series: Sequence[str], text: str, hollow: Sequence[DotRow] = (), hollow_name: str = ""
+) -> Draw:
+    """Draw two dots for each row, with a line from one to the other. ``hollow``: dots of the same rows that are drawn hollow."""
 
     def draw(figure: "Figure", theme: Theme) -> None:
         axes = figure.subplots()
@@ -76,14 +78,18 @@ def dumbbells(rows: Sequence[DotRow], series: Sequence[str], text: str) -> Draw:
             if len(ends) > 1:
                 axes.plot([min(ends), max(ends)], [place, place], color=theme.faint, linewidth=5, zorder=1,
                           solid_capstyle="round")  # fmt: skip
-            for number, dot in enumerate(row.dots):
-                if dot is not None and dot.value is not None:
-                    offset = (number - (len(row.dots) - 1) / 2) * 0.22
-                    with_interval(
-                        axes, dot.value, place + offset, dot.low, dot.high, theme.colour(number), MARKERS[number]
-                    )
+        for filled, group in ((False, hollow), (True, rows)):
+            for place, row in enumerate(group):
+                for number, dot in enumerate(row.dots):
+                    if dot is not None and dot.value is not None:
+                        offset = (number - (len(row.dots) - 1) / 2) * 0.22
+                        with_interval(
+                            axes, dot.value, place + offset, dot.low, dot.high, theme.colour(number), MARKERS[number],
+                            filled=filled,
+                        )  # fmt: skip
         share_axis(axes, text)
-        legend(figure, [(name, theme.colour(n), MARKERS[n]) for n, name in enumerate(series)], theme)
+        entries = [(name, theme.colour(n), MARKERS[n]) for n, name in enumerate(series)]
+        legend(figure, entries + ([(hollow_name, "", "o")] if hollow else []), theme)
 
     return draw
 

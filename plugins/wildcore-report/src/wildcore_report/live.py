@@ -30,6 +30,8 @@ class LiveReport:
         self.folder = folder
         self.files: Mapping[str, bytes] = {}
         """Each file compressed by gzip, by its path below the page."""
+        self._ids: dict[Path, int] = {}
+        """The number of each run, in the order in which they were first seen: addresses of cases hold it, so it never changes."""
         self._figures: dict[tuple[object, ...], FigureData] = {}
         self._lock = threading.Lock()
         self._finished = Builder()
@@ -46,7 +48,10 @@ class LiveReport:
         builder = self._with_finished(finished, progress).copy()
         unfinished = [run for run in found.runs if not run.finished]
         builder.read(unfinished, progress)
-        report = builder.report(found.notes, progress, self._drawn)
+        for run in (*finished, *unfinished):
+            self._ids.setdefault(run.folder.path, len(self._ids) + 1)
+        ids = [self._ids[run.folder.path] for run in (*finished, *unfinished)]
+        report = builder.report(found.notes, progress, self._drawn, ids)
         alone = (self.folder / MANIFEST).is_file()  # in a folder of runs another one may begin
         self.files = files_of(report, Version(version=state[:16], finished=alone and not unfinished))
         self._state = state

@@ -9,7 +9,8 @@ from wildcore_report.drawing import Drawing
 from wildcore_report.numbers import RunNumbers
 from wildcore_report.payload import Cell, SectionData, TableData, TitledTable
 
-DECIMALS = 4
+DECIMALS = 6
+"""Decimals kept of a number: more than the page shows, as a number that is rounded twice may come out one too high."""
 Row = tuple[Cell, ...]
 
 
@@ -38,9 +39,14 @@ class Part:
         unique = drawing.id if drawing.id not in taken else next(one for one in free if one not in taken)
         self.drawings.append(replace(drawing, id=unique))
 
-    def add_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1) -> None:
-        """Add a table whose first ``left`` columns are aligned on the left."""
-        align: list[Literal["left", "right"]] = ["left" if n < left else "right" for n in range(len(columns))]
+    def add_table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], left: int = 1,
+        texts: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Add a table. Its first ``left`` columns, and those of ``texts``, are aligned on the left."""
+        align: list[Literal["left", "right"]] = [
+            "left" if n < left or name in texts else "right" for n, name in enumerate(columns)
+        ]
         self.tables.append(
             TitledTable(title=title, columns=tuple(columns), align=tuple(align), rows=tuple(map(tuple, rows)))
         )
@@ -63,7 +69,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> TableData:
 
 
 def rounded(value: float | None) -> float | None:
-    """Return a number as tables show it."""
+    """Return a number as the page receives it."""
     return None if value is None else round(value, DECIMALS)
 
 

@@ -12,6 +12,7 @@ from wildcore_report.payload import TableData
 
 SHOWN_IN_FIGURE = 3
 """Most protocols whose results are drawn side by side."""
+UNEDITED = "unedited model"
 
 
 def gap(runs: Sequence[NamedRun]) -> Part | str:
@@ -21,19 +22,20 @@ def gap(runs: Sequence[NamedRun]) -> Part | str:
         return f"no run was evaluated under both {SYNTHETIC} and {WILD}"
     part = Part("gap", "The gap between protocols")
     part.text.append(
-        f"Reliability is the share of edits whose own prompt is answered correctly. {SYNTHETIC} reads the gold answer while it "
-        f"asks; {WILD} lets the edited model answer freely. Each protocol scores by its own metric. Differences are paired by "
-        "case; intervals are 95 %, and cases that share a subject count as one cluster."
+        f"Reliability is the mean score of the edits' own prompts, by each protocol's first metric: {_first_metrics_of(both)}. "
+        f"{SYNTHETIC} reads the gold answer while it asks; {WILD} lets the edited model answer freely. Differences are paired "
+        "by case; intervals are 95 %, and cases that share a subject count as one cluster."
     )
     if len(both) < len(runs):
         lacking = ", ".join(run.name for run in runs if run.numbers.gap is None)
         part.text.append(f"Without both protocols, and so not in this section: {lacking}.")
-    rows, dots = [], []
+    rows, dots, unedited = [], [], []
     for run in both:
         numbers, difference = run.numbers, run.numbers.gap
         assert difference is not None
         ends = [numbers.reliability()[name] for name in (SYNTHETIC, WILD)]
         dots.append(DotRow(run.name, tuple(Dot(end.after, end.low, end.high) for end in ends)))
+        unedited.append(DotRow(run.name, tuple(Dot(end.before) for end in ends)))
         rows.append(
             (
                 run.name,
@@ -59,17 +61,30 @@ def gap(runs: Sequence[NamedRun]) -> Part | str:
             id="gap",
             section="gap",
             title="Reliability under both protocols",
-            caption="Each row is a run; the bar between the two dots is the gap, the lines through the dots are 95 % intervals."
-            + some_of(len(dots), MOST_ROWS, "runs"),
+            caption="Each row is a run; the bar between the two filled dots is the gap, the lines through them are 95 % "
+            "intervals. Hollow: the unedited model." + some_of(len(dots), MOST_ROWS, "runs"),
             alt="; ".join(
-                f"{row.name}: {SYNTHETIC} {_said(row.dots[0])}, {WILD} {_said(row.dots[1])}" for row in shown
+                f"{row.name}: "
+                + ", ".join(
+                    f"{name} {_said(dot)}, unedited {_said(before)}"
+                    for name, dot, before in zip((SYNTHETIC, WILD), row.dots, of_unedited.dots, strict=True)
+                )
+                for row, of_unedited in zip(shown, unedited, strict=False)
             ),
             table=_gap_numbers(both),
-            height=height_of_rows([len(shown)], (SYNTHETIC, WILD)),
-            draw=dumbbells(shown, (SYNTHETIC, WILD), "reliability"),
+            height=height_of_rows([len(shown)], (SYNTHETIC, WILD, UNEDITED)),
+            draw=dumbbells(shown, (SYNTHETIC, WILD), "reliability", unedited[:MOST_ROWS], UNEDITED),
         )
     )
     return part
+
+
+def _first_metrics_of(runs: Sequence[NamedRun]) -> str:
+    """Return by which metrics the two protocols score reliability first."""
+    metrics = {
+        name: dict.fromkeys(run.numbers.reliability()[name].metric for run in runs) for name in (SYNTHETIC, WILD)
+    }
+    return ", ".join(f"{' or '.join(found)} under {name}" for name, found in metrics.items())
 
 
 def kinds(runs: Sequence[NamedRun]) -> Part | str:
@@ -203,13 +218,15 @@ def _gap_numbers(runs: Sequence[NamedRun]) -> TableData:
              difference.p, difference.cases)
         )  # fmt: skip
     columns = ["run"]
-    columns += [f"{name}{suffix}" for name in (SYNTHETIC, WILD) for suffix in ("", " low", " high", " cases")]
+    columns += [
+        f"{name}{suffix}" for name in (SYNTHETIC, WILD) for suffix in ("", " low", " high", " unedited", " cases")
+    ]
     columns += ["difference", "difference low", "difference high", "p", "paired cases"]
     return table(columns, rows)
 
 
-def _numbers_of(row: SummaryRow) -> tuple[float | None, float | None, float | None, int]:
-    return rounded(row.after), rounded(row.low), rounded(row.high), row.cases
+def _numbers_of(row: SummaryRow) -> tuple[float | None, float | None, float | None, float | None, int]:
+    return rounded(row.after), rounded(row.low), rounded(row.high), rounded(row.before), row.cases
 
 
 def _said(dot: Dot | None) -> str:

@@ -54,8 +54,10 @@ def named_runs(numbers: Sequence[RunNumbers]) -> list[NamedRun]:
     return [NamedRun(name, one) for name, one in zip(names([one.manifest for one in numbers]), numbers, strict=True)]
 
 
-def summary(contents: Contents, figures: Sequence[FigureData], cases: CaseTable, notes: Sequence[str]) -> Summary:
-    """Return the summary of ``contents``, whose drawings were drawn as ``figures``."""
+def summary(
+    contents: Contents, figures: Sequence[FigureData], cases: CaseTable, notes: Sequence[str], ids: Sequence[int]
+) -> Summary:
+    """Return the summary of ``contents``, whose drawings were drawn as ``figures``. ``ids`` are the numbers of its runs."""
     runs = contents.runs
     metrics = dict.fromkeys(row.metric for run in runs for row in run.numbers.rows)
     asked = {row.kind for run in runs for row in run.numbers.rows}
@@ -65,7 +67,7 @@ def summary(contents: Contents, figures: Sequence[FigureData], cases: CaseTable,
         wildcore=version("wildcore"),
         notes=(*notes, *contents.notes),
         headline=tuple(headline(run) for run in runs),
-        runs=tuple(run_data(number, run, cases.cleaner) for number, run in enumerate(runs, start=1)),
+        runs=tuple(run_data(number, run, cases.cleaner) for number, run in zip(ids, runs, strict=True)),
         protocols=tuple(protocols(runs)),
         figures=tuple(figures),
         sections=tuple(part.section for part in contents.parts),

@@ -49,8 +49,9 @@ function samples(probe, side) {
     answerBlock(probe, answer, others[position] ?? others[0], side, answers.length > 1 ? `${name}, sample ${position + 1}` : name));
 }
 
-function scoresTable(probe) {
-  if (!probe.scores.length) return null;
+function scoresTable(probe, run) {
+  if (!probe.scores.length)
+    return run.finished && !probe.unanswered && h("p", { class: "lacking" }, `Not scored: ${probe.protocol} has no metric for ${probe.kind}.`);
   const value = (score, side) => (score[side] === null ? "–" : decimal(score[side]));
   const reasons = probe.scores.flatMap((score) =>
     ["before", "after"].filter((side) => score[`${side}_reason`]).map((side) => `${score.metric}, ${side}: ${score[`${side}_reason`]}`));
@@ -85,7 +86,7 @@ function probeCell(record, records, row, probe) {
       h("details", {}, h("summary", {}, "asked differently after the edit"), quoted(probe.prompt_after, { class: "code" })),
     samples(probe, "after"),
     probe.continued && h("details", {}, h("summary", {}, "continued past the stop rule"), quoted(probe.continued)),
-    scoresTable(probe));
+    scoresTable(probe, summary.runs[record.run]));
 }
 
 /** Return the records' probes as groups of one kind and question; each has a map from protocol to cells by record. */
