@@ -1997,7 +1997,7 @@ LEADERBOARD: list[tuple[str, Callable[[Path], Any], str, str | None]] = [
     ),
     (
         "wildcore_leaderboard.build:_read_runs",
-        lambda folder: _read_runs(load_registry(), runs_in(folder, "a")),
+        lambda folder: _read_runs(load_registry(), runs_in(folder, "a"), Reporter(quiet=True)),
         "FOLDER: contains no finished run (a/manifest.json: damaged: <...>)",
         SAME,
     ),
