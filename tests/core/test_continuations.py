@@ -214,7 +214,7 @@ def test_they_are_shown(run: RunFolder) -> None:
         "not known." in shown
     )
     edits = CliRunner().invoke(main, ["show", str(run.path), "--edits"], catch_exceptions=False).stdout
-    assert "wild, after the cut" in edits
+    assert "after the cut" in edits
     assert ". Manila. Manila." in next(line for line in edits.splitlines() if "Mill 1 " in line)
     as_json = CliRunner().invoke(main, ["show", str(run.path), "--json"], catch_exceptions=False).stdout
     assert json.loads(as_json)["continuations"][0]["went_on"] == 2

@@ -95,11 +95,17 @@ OF_OTHER_PROGRAMS = {
 }
 """Options that stand in the sources because they are not wildcore's, with the command that has each."""
 
-NOT_SHOWN = {("wildcore_study/commands.py", "--preset"), ("wildcore_study/queue.py", "--device")}
-"""Modules that spell an option without showing it: to read it from a command line, and to start a process with it."""
+NOT_SHOWN = {
+    ("testing/json_pages.py", "--json"),
+    ("wildcore_leaderboard/reports.py", "--out"),
+    ("wildcore_study/commands.py", "--preset"),
+    ("wildcore_study/queue.py", "--device"),
+}
+"""Modules that spell an option without showing it in a message: to write a document, to call another command, to read it from a
+command line, and to start a process with it."""
 
-DECLARING = {"option", "add_argument", "Shortcut"}
-"""Functions that add an option to a command line."""
+DECLARING = {"option", "add_argument", "Shortcut", "Example", "judge"}
+"""Functions that add an option to a command line, or an example of a command to its help."""
 
 
 def modules() -> Iterator[Path]:
@@ -173,6 +179,8 @@ def test_every_choice_that_the_core_names_is_an_option_of_the_command_line() -> 
 
 ONLY_ON_THE_COMMAND_LINE = {
     "broken": "a flag of wildcore plugins",
+    "by": "runs are compared by wildcore compare",
+    "csv": "a form of wildcore compare",
     "edits": "the table of wildcore edit",
     "json": "a flag of wildcore show",
     "plugins": "all plugins are loaded in Python",

@@ -17,7 +17,7 @@ def test_an_editor_with_and_without_transforms(wildcore: Wildcore, tmp_path: Pat
     editors = ("--editor", "memit", "--editor", "memit+norm-anchor+rect")
     done = wildcore("eval", *editors, *SETTINGS, "--limit", 2, "--protocol", "synthetic", "--out", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
-    assert "2: memit+norm-anchor+rect" in done.stdout
+    assert "\n2    memit+norm-anchor+rect" in done.stdout
     assert "\nmemit+norm-anchor+rect: " in done.stdout
     changed = tmp_path / "runs" / "memit+norm-anchor+rect"
     identity = json.loads((changed / "manifest.json").read_text())["identity"]["editor"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ def test_nothing_is_sent_without_yes(hub: Any, publish: Publish, submission: Any
     assert f"Data set {hub.address}/datasets/{NAME} (private)" in done.output
     assert "  run/journal.jsonl  " in done.output
     assert "Paths shortened to names in manifest.json: job.model, manifest.json: job." in done.output
-    assert done.output.endswith("Nothing was sent. Send it with --yes\n")
+    assert re.search(r"Nothing was sent\. Send it with: wildcore publish .* --yes\n$", done.output)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

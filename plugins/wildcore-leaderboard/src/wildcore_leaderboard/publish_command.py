@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from wildcore import Option, UserError
+from wildcore import Option, UserError, command
 from wildcore.completion import complete_runs
 from wildcore.help_pages import OUTPUT, RESULTS, Example, HelpfulCommand
 from wildcore.records.run_folder import RunFolder
@@ -62,7 +62,11 @@ def publish(run: Path, to_hub: str, public: bool, licence: str | None, model_car
         if not yes:
             if model_card is not None:
                 click.echo(printable(f"Its numbers would be written into {model_card / 'README.md'}"))
-            click.echo("Nothing was sent. Send it with --yes")
+            chosen = [Option("to_hub", to_hub), *([Option("public")] if public else [])]
+            chosen += [
+                Option(name, value) for name, value in (("license", licence), ("model_card", model_card)) if value
+            ]
+            click.echo(printable(f"Nothing was sent. Send it with: {command('publish', run, *chosen, Option('yes'))}"))
             return
         click.echo(f"Sent: {send(to_hub, place, files, public, f'wildcore run {folder.path.name}')}")
     if model_card is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from wildcore import Option, command
 from wildcore.scoring.intervals import wilson
 from wildcore_report.drawing import Drawing
 from wildcore_report.extra import CLASSES, Continued, ExtraContent
@@ -134,8 +135,8 @@ def extra_content(runs: Sequence[NamedRun]) -> Part | str:
     observed = [(run, one) for run in runs for one in run.numbers.continued if one.went_on or one.ended]
     if not classed and not observed:
         return (
-            "no metric extra-content scored the answers, and nothing was generated after them (wildcore score RUN --metric "
-            "extra-content adds the first)"
+            "no metric extra-content scored the answers, and nothing was generated after them; "
+            f"{command('score', 'RUN', Option('metric', 'extra-content'))} adds the first"
         )
     part = Part("extra-content", "What answers say beyond the gold")
     if classed:
