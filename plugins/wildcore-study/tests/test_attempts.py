@@ -201,6 +201,18 @@ def test_an_attempt_left_by_ctrl_c_is_interrupted(tmp_path: Path) -> None:
     assert [one.outcome for one in attempts.all()] == [Outcome(ending="interrupted")]
 
 
+def test_the_attempt_of_a_worker_that_was_ended_is_interrupted_but_no_living_or_earlier_one(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    assert attempt(attempts, None)
+    attempts.record_interruption(1)
+    assert attempts.all()[0].has_failed
+    attempts.record_interruption(0)
+    assert [one.outcome for one in attempts.all()] == [Outcome(ending="interrupted")]
+    with attempts.claim():
+        attempts.record_interruption(1)
+        assert [one.outcome for one in attempts.all()][1] is None
+
+
 def test_an_attempt_without_an_outcome_by_a_living_worker_is_neither_failed_nor_free(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
     with attempts.claim() as claim:

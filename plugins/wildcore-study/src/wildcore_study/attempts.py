@@ -114,6 +114,15 @@ class Attempts:
         if known:
             (self.folder / f"{known[-1].number}.forgiven").touch()
 
+    def record_interruption(self, since: int) -> None:
+        """Record the last attempt as interrupted if its worker is gone without an outcome, and its number is above ``since``.
+
+        For whoever ended the workers: one that was still importing its libraries ends at once, and records nothing.
+        """
+        for attempt in self.all()[-1:]:
+            if attempt.number > since and attempt.outcome is None and not attempt.is_alive:
+                Claim(self, attempt.number, attempt.path).record(Outcome(ending="interrupted"))
+
     @contextmanager
     def claim(self) -> Iterator["Claim | None"]:
         """Try to take the run, and yield the claim, or None if another worker has it or it is set aside.

@@ -56,7 +56,14 @@ def execute(registry: Registry, folder: StudyFolder, plan: StudyPlan, execution:
         else "time unknown until runs were measured"
     )
     reporter.line(f"{len(left)} runs, {cost.edits:,} edits, {cost.answers:,} answers, {known}; on {', '.join(devices)}")
-    executor.execute(queue, devices, reporter)
+    attempts = [folder.attempts(run) for run in plan.runs]
+    before = [max((attempt.number for attempt in one.all()), default=0) for one in attempts]
+    try:
+        executor.execute(queue, devices, reporter)
+    except KeyboardInterrupt:
+        for one, last in zip(attempts, before, strict=True):
+            one.record_interruption(last)
+        raise
 
 
 def work_through(path: Path, plan_name: str, device: str) -> bool:
